@@ -1,0 +1,323 @@
+//! What can go wrong, what it means for the caller, and what to do next.
+//!
+//! One [`Error`] for the whole crate: a closed [`Kind`], the place (stage, table, column), a message made of safe
+//! parts, and a hint. `Kind` alone decides the code and the exit status; both are exhaustive matches, so a new kind
+//! doesn't compile until they are answered.
+//!
+//! Invariant: no foreign error type is stored. Each door turns its library's errors into a message that can quote
+//! neither a row value nor a secret (see `postgres::cause`, `sqlite::cause`, `source::http`).
+
+use std::{fmt, io, path::Path};
+
+use crate::model::Stage;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What happened, from the caller's point of view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A flag, a URL or a combination of flags that makes no sense.
+    Usage,
+    /// The configuration file is wrong.
+    Config,
+    /// The plan has findings that need a decision (a verdict, not a failure).
+    PlanBlocked,
+    /// Verification found differences (a verdict, not a failure).
+    Different,
+    /// The source can't be reached, or went away.
+    SourceUnreachable,
+    /// The source refused the credentials or the rights.
+    SourceDenied,
+    /// The source answered with something that isn't what was asked for.
+    SourceRefused,
+    /// The source's answer ended early.
+    SourceTruncated,
+    /// The source changed in a way that breaks the snapshot.
+    SourceChanged,
+    /// The source isn't a SQLite or libSQL database, or doesn't exist.
+    SourceInvalid,
+    /// An artifact of an earlier stage isn't there.
+    ArtifactMissing,
+    /// An artifact doesn't match its digest or can't be read.
+    ArtifactDamaged,
+    /// An artifact was made from another input than the present one.
+    ArtifactStale,
+    /// An artifact was written by a newer version of the tool.
+    ArtifactNewer,
+    /// The working directory can't be read or written.
+    ArtifactIo,
+    /// A value or an object that the plan can't place.
+    DataRefused,
+    /// No PostgreSQL was found on this machine.
+    LocalMissing,
+    /// The local PostgreSQL can't be reached or started.
+    LocalUnreachable,
+    /// The local PostgreSQL refused a statement or a value.
+    LocalRejected,
+    /// The target can't be reached.
+    TargetUnreachable,
+    /// The target refused the credentials or the rights.
+    TargetDenied,
+    /// The target's certificate isn't trusted for its host name.
+    TargetTls,
+    /// The target refused a statement or a value.
+    TargetRejected,
+    /// The target has no room left.
+    TargetFull,
+    /// The target holds tables of the same names that this tool didn't push.
+    TargetOccupied,
+    /// Another run owns the working directory or the target.
+    Locked,
+    /// Stopped on the user's request.
+    Interrupted,
+    /// A broken promise inside this tool.
+    Bug,
+}
+
+impl Kind {
+    /// The stable code for scripts, as in `--json` errors.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::PlanBlocked => "plan-blocked",
+            Self::Different => "different",
+            Self::SourceUnreachable => "source-unreachable",
+            Self::SourceDenied => "source-denied",
+            Self::SourceRefused => "source-refused",
+            Self::SourceTruncated => "source-truncated",
+            Self::SourceChanged => "source-changed",
+            Self::SourceInvalid => "source-invalid",
+            Self::ArtifactMissing => "artifact-missing",
+            Self::ArtifactDamaged => "artifact-damaged",
+            Self::ArtifactStale => "artifact-stale",
+            Self::ArtifactNewer => "artifact-newer",
+            Self::ArtifactIo => "artifact-io",
+            Self::DataRefused => "data-refused",
+            Self::LocalMissing => "local-missing",
+            Self::LocalUnreachable => "local-unreachable",
+            Self::LocalRejected => "local-rejected",
+            Self::TargetUnreachable => "target-unreachable",
+            Self::TargetDenied => "target-denied",
+            Self::TargetTls => "target-tls",
+            Self::TargetRejected => "target-rejected",
+            Self::TargetFull => "target-full",
+            Self::TargetOccupied => "target-occupied",
+            Self::Locked => "locked",
+            Self::Interrupted => "interrupted",
+            Self::Bug => "bug",
+        }
+    }
+
+    /// The process's exit status.
+    #[must_use]
+    pub const fn exit(self) -> u8 {
+        match self {
+            Self::PlanBlocked | Self::Different => 1,
+            Self::Usage | Self::Config => 2,
+            Self::SourceUnreachable
+            | Self::SourceDenied
+            | Self::SourceRefused
+            | Self::SourceTruncated
+            | Self::SourceChanged
+            | Self::SourceInvalid => 3,
+            Self::ArtifactMissing
+            | Self::ArtifactDamaged
+            | Self::ArtifactStale
+            | Self::ArtifactNewer
+            | Self::ArtifactIo => 4,
+            Self::DataRefused => 5,
+            Self::LocalMissing | Self::LocalUnreachable | Self::LocalRejected => 6,
+            Self::TargetUnreachable
+            | Self::TargetDenied
+            | Self::TargetTls
+            | Self::TargetRejected
+            | Self::TargetFull => 7,
+            Self::TargetOccupied | Self::Locked => 8,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// What to do next when the place that raised the error knows nothing better.
+    #[must_use]
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Usage => "see `turso2neon --help`",
+            Self::Config => "correct the configuration file and run the same command again",
+            Self::PlanBlocked => "decide each finding in turso2neon.toml, or accept it with --accept CODE@TABLE.COLUMN",
+            Self::Different => "run `turso2neon verify --level full --tables TABLE` to see keys and columns",
+            Self::SourceUnreachable => "check the URL and the network with `turso2neon doctor`",
+            Self::SourceDenied => "make a new read-only token and set TURSO_AUTH_TOKEN",
+            Self::SourceRefused => "check that the URL is a libSQL server with `turso2neon doctor`",
+            Self::SourceTruncated | Self::SourceChanged => "nothing was kept; run `turso2neon dump` again",
+            Self::SourceInvalid => "give the URL of a libSQL server or the path of a SQLite file",
+            Self::ArtifactMissing => "run the stage before this one; `turso2neon status` shows which",
+            Self::ArtifactDamaged => "run the stage that made it again with --fresh",
+            Self::ArtifactStale => "run the stage that made it again; `turso2neon status` shows which",
+            Self::ArtifactNewer => "use the newer turso2neon, or make the artifact again with --fresh",
+            Self::ArtifactIo => "check the free space and the rights of the directory given by --dir",
+            Self::DataRefused => "`turso2neon plan --explain TABLE.COLUMN` shows the evidence and the choices",
+            Self::LocalMissing => {
+                "install PostgreSQL 14 or newer (Debian: apt install postgresql), or name it with --pg-bin or --local-url"
+            }
+            Self::LocalUnreachable => "see convert/postgres.log in the directory given by --dir, or use --local-url",
+            Self::LocalRejected => "run `turso2neon convert` again; if it happens twice, report it",
+            Self::TargetUnreachable => "check the host with `turso2neon doctor`; a suspended compute may need a minute",
+            Self::TargetDenied => "check role, password and database in NEON_DATABASE_URL",
+            Self::TargetTls => "use the host name of the certificate, or name its CA with sslrootcert",
+            Self::TargetRejected => "run `turso2neon doctor` to check the role's rights",
+            Self::TargetFull => "raise the project's storage limit, then run `turso2neon push` again",
+            Self::TargetOccupied => "push into another --schema or an empty database",
+            Self::Locked => "wait until the other run ends",
+            Self::Interrupted => "run the same command again to continue",
+            Self::Bug => "please report it with log.jsonl (it holds no values and no secrets)",
+        }
+    }
+}
+
+struct Inner {
+    kind: Kind,
+    stage: Option<Stage>,
+    table: Option<String>,
+    column: Option<String>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What went wrong, where, and what to do next.
+pub struct Error(Box<Inner>);
+
+impl Error {
+    /// An error of this kind. The message must quote neither a row value nor a secret.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, stage: None, table: None, column: None, message: message.into(), hint: None }))
+    }
+
+    /// An I/O failure on a path of the working directory or the source.
+    pub fn io(kind: Kind, doing: &str, path: &Path, cause: &io::Error) -> Self {
+        Self::new(kind, format!("{doing} {}: {}", path.display(), describe_io(cause)))
+    }
+
+    /// Names the stage unless one is named already.
+    #[must_use]
+    pub fn in_stage(mut self, stage: Stage) -> Self {
+        self.0.stage.get_or_insert(stage);
+        self
+    }
+
+    /// Names the table unless one is named already.
+    #[must_use]
+    pub fn at_table(mut self, table: impl Into<String>) -> Self {
+        self.0.table.get_or_insert_with(|| table.into());
+        self
+    }
+
+    /// Names the column unless one is named already.
+    #[must_use]
+    pub fn at_column(mut self, column: impl Into<String>) -> Self {
+        self.0.column.get_or_insert_with(|| column.into());
+        self
+    }
+
+    /// Replaces the kind's general hint by a better one.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The stage in which it happened.
+    #[must_use]
+    pub fn stage(&self) -> Option<Stage> {
+        self.0.stage
+    }
+
+    /// The table at which it happened.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.0.table.as_deref()
+    }
+
+    /// The column at which it happened.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        self.0.column.as_deref()
+    }
+
+    /// The message without place and hint.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What the user can do next.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        self.0.hint.as_deref().unwrap_or_else(|| self.0.kind.hint())
+    }
+}
+
+/// One line: `stage: table.column: message`.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(stage) = self.0.stage {
+            write!(f, "{stage}: ")?;
+        }
+        match (&self.0.table, &self.0.column) {
+            (Some(table), Some(column)) => write!(f, "{table}.{column}: ")?,
+            (Some(table), None) => write!(f, "{table}: ")?,
+            (None, Some(column)) => write!(f, "column {column}: ")?,
+            (None, None) => {}
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {self}", self.0.kind.code())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds the place to an error on its way up.
+pub trait ResultExt<T> {
+    /// Names the stage unless one is named already.
+    ///
+    /// # Errors
+    /// The same error, with its place.
+    fn in_stage(self, stage: Stage) -> Result<T>;
+    /// Names the table unless one is named already.
+    ///
+    /// # Errors
+    /// The same error, with its place.
+    fn at_table(self, table: &str) -> Result<T>;
+}
+
+impl<T> ResultExt<T> for Result<T> {
+    fn in_stage(self, stage: Stage) -> Result<T> {
+        self.map_err(|error| error.in_stage(stage))
+    }
+
+    fn at_table(self, table: &str) -> Result<T> {
+        self.map_err(|error| error.at_table(table))
+    }
+}
+
+/// The operating system's words for an I/O error, which never quote content.
+fn describe_io(cause: &io::Error) -> String {
+    match cause.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code).to_string(),
+        None => cause.kind().to_string(),
+    }
+}

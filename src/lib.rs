@@ -1,0 +1,45 @@
+//! Moves a Turso/libSQL database to Neon PostgreSQL and proves that nothing was lost.
+//!
+//! The way through: [`cli`] reads what was typed, [`pipeline`] calls one stage after the other, each stage takes its
+//! input from the artifacts in the [`workdir`] and leaves its own there:
+//!
+//! ```text
+//! dump  ->  plan  ->  convert  ->  push  ->  verify
+//! ```
+//!
+//! Imports go down only: front (`cli`, `ui`) -> `pipeline` -> [`stages`] -> rules and doors ([`rules`]; [`source`],
+//! [`sqlite`], [`postgres`], [`workdir`]) -> words ([`model`], [`secret`], [`error`], [`event`]). `tests/tidy.rs`
+//! holds the house to it.
+//!
+//! Glossary: *row*, *cell* (one value of SQLite), *conversion* (how a cell becomes a PostgreSQL value), *finding*
+//! (what the plan noticed), *ledger* (the table of storage classes that values no longer show), *marker* (the row
+//! that commits with a chunk), *digest* (order-independent hash of a table's rows), *checkpoint* (what a stage leaves
+//! beside its artifact), *staging schema* (where a push loads before the cutover).
+
+pub mod model;
+
+pub mod secret;
+
+pub mod error;
+
+pub mod event;
+
+pub mod context;
+
+pub mod rules;
+
+pub mod source;
+
+pub mod sqlite;
+
+pub mod postgres;
+
+pub mod workdir;
+
+pub mod stages;
+
+pub mod pipeline;
+
+pub mod ui;
+
+pub mod cli;

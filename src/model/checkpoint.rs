@@ -1,0 +1,171 @@
+//! What a finished or interrupted stage leaves beside its artifact.
+//!
+//! The authority for a loaded chunk is the marker that was committed with it (`postgres::marker`); the checkpoint
+//! is the diary that chains the stages by digest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The format number of every checkpoint that this version writes and reads.
+pub const CHECKPOINT_FORMAT: u32 = 1;
+
+/// `dump/checkpoint.json`. Exists only beside a complete `dump/source.db`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DumpCheckpoint {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// Version of the tool.
+    pub tool: String,
+    /// Version of the SQLite engine that wrote the file.
+    pub engine: String,
+    /// Where it came from, without secrets: a URL without query and user, or a path.
+    pub source: String,
+    /// `sql` or `file`.
+    pub method: String,
+    /// Why this method.
+    pub method_reason: String,
+    /// What proves that it is one snapshot and complete, as sentences.
+    pub proof: Vec<String>,
+    /// A mark that tells whether the source has changed since, where the source has one.
+    pub consistency_mark: Option<String>,
+    /// `PRAGMA encoding`.
+    pub encoding: String,
+    /// `PRAGMA user_version`.
+    pub user_version: i64,
+    /// `PRAGMA application_id`.
+    pub application_id: i64,
+    /// Size of `source.db` in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of `source.db`, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 over schema and rows in storage order, hexadecimal: equal for equal content even if the file's layout
+    /// differs.
+    pub content_sha256: String,
+    /// Modification time of `source.db` in nanoseconds since 1970, to notice a change without reading it all.
+    pub modified_ns: u64,
+    /// Rows per table.
+    pub rows: BTreeMap<String, u64>,
+    /// Bytes received from the source.
+    pub received_bytes: u64,
+    /// Seconds since 1970.
+    pub started_s: u64,
+    /// Seconds since 1970.
+    pub finished_s: u64,
+}
+
+/// How far a load is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadState {
+    /// Begun; committed chunks can be continued.
+    Loading,
+    /// Complete, digests compared, durable.
+    Done,
+}
+
+/// `convert/checkpoint.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadCheckpoint {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// Version of the tool.
+    pub tool: String,
+    /// SHA-256 of the dump it was made from.
+    pub dump_sha256: String,
+    /// SHA-256 of `plan.json` it was made from.
+    pub plan_sha256: String,
+    /// The local PostgreSQL.
+    pub local: LocalServerRecord,
+    /// How far it is.
+    pub state: LoadState,
+    /// Per source table.
+    pub tables: BTreeMap<String, TableRecord>,
+    /// Time per phase in milliseconds.
+    pub phases_ms: BTreeMap<String, u64>,
+    /// Seconds since 1970.
+    pub started_s: u64,
+    /// Seconds since 1970; 0 while loading.
+    pub finished_s: u64,
+}
+
+/// Which local PostgreSQL holds the tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum LocalServerRecord {
+    /// One that this tool started.
+    Managed {
+        /// The data directory, relative to DIR if it is inside, else absolute.
+        pgdata: String,
+        /// Why it isn't inside DIR, if so.
+        placed_because: Option<String>,
+        /// The server's version, such as `15.18`.
+        version: String,
+    },
+    /// One that the user named by `--local-url`.
+    External {
+        /// `host:port/database`, without user and password.
+        address: String,
+        /// The server's version.
+        version: String,
+    },
+}
+
+/// What was loaded of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// Rows loaded.
+    pub rows: u64,
+    /// Digest of the rows as they were sent, order-independent, hexadecimal.
+    pub sent_digest: String,
+    /// The same digest of the rows as PostgreSQL gave them back.
+    pub read_digest: String,
+    /// The server-side digest (`postgres::digest`), as text `count:sum`.
+    pub server_digest: String,
+}
+
+/// `push/checkpoint.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PushCheckpoint {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// Version of the tool.
+    pub tool: String,
+    /// The run's key: digest of what is pushed (plan and per-table digests).
+    pub run_key: String,
+    /// SHA-256 of `plan.json` it was made from.
+    pub plan_sha256: String,
+    /// `host:port/database` of the target, without user and password.
+    pub target: String,
+    /// The schema on the target.
+    pub schema: String,
+    /// `create` or `swap`.
+    pub mode: String,
+    /// Names of the tables that were replaced; where they are kept.
+    pub replaced: Vec<String>,
+    /// The schema that holds the replaced tables, if any.
+    pub previous_schema: Option<String>,
+    /// How far it is.
+    pub state: LoadState,
+    /// Per source table: rows, server-side digest on the target.
+    pub tables: BTreeMap<String, PushedTable>,
+    /// Bytes of row data sent in all tries of this run.
+    pub sent_bytes: u64,
+    /// Time per phase in milliseconds.
+    pub phases_ms: BTreeMap<String, u64>,
+    /// Seconds since 1970.
+    pub started_s: u64,
+    /// Seconds since 1970; 0 while loading.
+    pub finished_s: u64,
+}
+
+/// What was pushed of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedTable {
+    /// Rows on the target.
+    pub rows: u64,
+    /// The server-side digest on the target, equal to the local one.
+    pub server_digest: String,
+    /// Chunks it was sent in.
+    pub chunks: u32,
+}

@@ -1,0 +1,25 @@
+//! The nouns everybody speaks. No I/O, no async, no clock.
+
+pub mod name;
+
+pub mod cell;
+
+pub mod source_schema;
+
+pub mod column_profile;
+
+pub mod pg_type;
+
+pub mod conversion_plan;
+
+pub mod finding;
+
+pub mod overrides;
+
+pub mod checkpoint;
+
+pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
+pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
+pub use finding::{Finding, FindingCode, Severity};
+pub use name::Stage;
+pub use pg_type::PgType;

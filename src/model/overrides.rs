@@ -1,0 +1,53 @@
+//! What the user decided in `turso2neon.toml` and by flags that change the plan.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How names are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identifiers {
+    /// As they are, always quoted.
+    #[default]
+    Preserve,
+    /// Lower case.
+    Lower,
+    /// `snake_case`.
+    Snake,
+}
+
+/// Everything that makes the plan differ from the rule book. Digested into the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    /// How names are carried.
+    pub identifiers: Identifiers,
+    /// Declared type (lower case, squeezed) to PostgreSQL type.
+    pub types: BTreeMap<String, String>,
+    /// `table.column` to its override.
+    pub columns: BTreeMap<String, ColumnOverride>,
+    /// Finding code to the places where it is accepted: `table`, `table.column`, or `*`. The code `all` accepts all.
+    pub accept: BTreeMap<String, Vec<String>>,
+    /// Table name patterns to read; empty means all.
+    pub include: Vec<String>,
+    /// Table name patterns to leave out.
+    pub exclude: Vec<String>,
+    /// Whether the server that will hold the tables offers pgvector.
+    pub vector_extension: bool,
+}
+
+/// One column's override.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnOverride {
+    /// The PostgreSQL type.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub pg_type: Option<String>,
+    /// How to read the source value: `unix_s`, `unix_ms`, `unix_us`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The PostgreSQL name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}

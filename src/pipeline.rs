@@ -1,0 +1,1 @@
+//! The order of the stages; the only file that calls more than one.

@@ -1,0 +1,27 @@
+//! One room, two doors: the local PostgreSQL and the target are the same [`Session`] in two roles.
+
+pub mod endpoint;
+
+pub mod session;
+
+pub mod cause;
+
+pub mod digest;
+
+pub mod marker;
+
+pub mod copy;
+
+pub mod managed;
+
+pub use endpoint::PgEndpoint;
+pub use session::Session;
+
+/// Which PostgreSQL is meant; decides kinds and exit codes of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The one that `convert` fills.
+    Local,
+    /// The one that `push` fills.
+    Target,
+}

@@ -1,0 +1,196 @@
+//! Dates and times as text, recognised exactly or not at all (conversion rule book, 1.5).
+//!
+//! PostgreSQL's own input is never asked: it accepts `now`, rounds fractions and drops offsets. What this module
+//! doesn't recognise keeps its column text.
+
+/// Microseconds of one day.
+pub const DAY_MICROSECONDS: i64 = 86_400_000_000;
+
+/// A date, or a date with a time, as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Days since 1970-01-01 of the date as written.
+    pub days: i64,
+    /// Microseconds since midnight as written; `None` for a date alone.
+    pub time: Option<i64>,
+    /// Minutes east of UTC; `None` without a zone.
+    pub offset_minutes: Option<i32>,
+}
+
+impl Stamp {
+    /// Microseconds since 1970-01-01 00:00 of the wall clock as written, without regard to the offset.
+    #[must_use]
+    pub fn wall_microseconds(&self) -> i64 {
+        self.days * DAY_MICROSECONDS + self.time.unwrap_or(0)
+    }
+
+    /// Microseconds since 1970-01-01 00:00 UTC; without a zone the text is taken as UTC.
+    #[must_use]
+    pub fn utc_microseconds(&self) -> i64 {
+        self.wall_microseconds() - i64::from(self.offset_minutes.unwrap_or(0)) * 60_000_000
+    }
+}
+
+/// Reads `YYYY-MM-DD`, optionally `[ T]HH:MM[:SS[.f]]`, optionally `Z` or `[ ]+HH:MM`, `+HHMM`: year 0001 to 9999, a
+/// real calendar day, hour 00 to 23, second 00 to 59, at most 6 significant fraction digits.
+#[must_use]
+pub fn parse_stamp(text: &[u8]) -> Option<Stamp> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let days = parse_date(date)?;
+    if rest.is_empty() {
+        return Some(Stamp { days, time: None, offset_minutes: None });
+    }
+    let rest = rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"T"))?;
+    let zone_at = rest.iter().position(|byte| matches!(byte, b'Z' | b'+' | b'-' | b' ')).unwrap_or(rest.len());
+    let (clock, zone) = rest.split_at_checked(zone_at)?;
+    let offset_minutes = if zone.is_empty() { None } else { Some(parse_zone(zone)?) };
+    Some(Stamp { days, time: Some(parse_clock(clock)?), offset_minutes })
+}
+
+/// Reads `HH:MM[:SS[.f]]` as microseconds since midnight.
+#[must_use]
+pub fn parse_clock(text: &[u8]) -> Option<i64> {
+    let (hour_minute, rest) = text.split_at_checked(5)?;
+    let [h1, h2, b':', m1, m2] = *hour_minute else { return None };
+    let (hour, minute) = (digits(&[h1, h2])?, digits(&[m1, m2])?);
+    if hour > 23 || minute > 59 {
+        return None;
+    }
+    let (second, fraction) = match rest {
+        [] => (0, 0),
+        [b':', s1, s2, fraction @ ..] => (digits(&[*s1, *s2])?, parse_fraction(fraction)?),
+        _ => return None,
+    };
+    (second <= 59).then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction)
+}
+
+/// Microseconds of `.f`, or 0 for nothing; refused beyond 6 significant digits.
+fn parse_fraction(text: &[u8]) -> Option<i64> {
+    let Some(written) = text.strip_prefix(b".") else { return text.is_empty().then_some(0) };
+    if written.is_empty() || !written.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let significant = written.len() - written.iter().rev().take_while(|digit| **digit == b'0').count();
+    let kept = written.get(..significant)?;
+    if kept.len() > 6 {
+        return None;
+    }
+    let value = if kept.is_empty() { 0 } else { digits(kept)? };
+    let missing = u32::try_from(6 - kept.len()).ok()?;
+    Some(value * 10_i64.pow(missing))
+}
+
+fn parse_zone(zone: &[u8]) -> Option<i32> {
+    if zone == b"Z" {
+        return Some(0);
+    }
+    let zone = zone.strip_prefix(b" ").unwrap_or(zone);
+    let (sign, hours, minutes) = match *zone {
+        [sign, h1, h2, b':', m1, m2] | [sign, h1, h2, m1, m2] => (sign, digits(&[h1, h2])?, digits(&[m1, m2])?),
+        _ => return None,
+    };
+    let minutes = i32::try_from(hours * 60 + minutes).ok().filter(|_| hours <= 15 && minutes <= 59)?;
+    match sign {
+        b'+' => Some(minutes),
+        b'-' => Some(-minutes),
+        _ => None,
+    }
+}
+
+/// Reads `YYYY-MM-DD` as days since 1970-01-01.
+#[must_use]
+pub fn parse_date(text: &[u8]) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
+    let (year, month, day) = (digits(&[y1, y2, y3, y4])?, digits(&[m1, m2])?, digits(&[d1, d2])?);
+    let valid = year >= 1 && (1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month);
+    valid.then(|| days_from_civil(year, month, day))
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar; years count from March so that the leap day is last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0_i64, |value, byte| byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_count_from_1970() {
+        for (text, days) in [
+            ("1970-01-01", 0),
+            ("2000-01-01", 10_957),
+            ("1969-12-31", -1),
+            ("0001-01-01", -719_162),
+            ("9999-12-31", 2_932_896),
+            ("2024-02-29", 19_782),
+        ] {
+            assert_eq!(parse_date(text.as_bytes()), Some(days), "{text}");
+        }
+    }
+
+    #[test]
+    fn stamps_keep_time_and_offset() {
+        let stamp = parse_stamp(b"1970-01-02T03:04:05.678900+05:30").unwrap();
+        assert_eq!(stamp.wall_microseconds(), DAY_MICROSECONDS + 11_045_678_900);
+        assert_eq!(stamp.offset_minutes, Some(330));
+        assert_eq!(stamp.utc_microseconds(), stamp.wall_microseconds() - 330 * 60_000_000);
+        assert_eq!(parse_stamp(b"1970-01-01 00:00 -0100").unwrap().utc_microseconds(), 3_600_000_000);
+        assert_eq!(parse_stamp(b"1970-01-01 00:00:00Z").unwrap().offset_minutes, Some(0));
+        assert_eq!(parse_stamp(b"1970-01-01").unwrap().time, None);
+    }
+
+    #[test]
+    fn what_postgresql_would_guess_is_refused() {
+        for text in [
+            "now",
+            "today",
+            "2024-02-30",
+            "2023-02-29",
+            "0000-01-01",
+            "10000-01-01",
+            "2024-1-2",
+            "20240102",
+            "2024-01-02 24:00:00",
+            "2024-01-02 23:59:60",
+            "2024-01-02 03:04:05.1234567",
+            "2024-01-02 03:04 PM",
+            "2024-01-02 03:04:05 IST",
+            "2024-01-02T",
+            "2024-01-02 03",
+            "2024-01-02 03:04:05.",
+            " 2024-01-02",
+            "2024-01-02 03:04:05+5",
+            "2024-01-02Z",
+            "",
+        ] {
+            assert_eq!(parse_stamp(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn trailing_zeros_of_a_fraction_are_free() {
+        assert_eq!(parse_clock(b"00:00:01.50000000"), Some(1_500_000));
+        assert_eq!(parse_clock(b"23:59"), Some(86_340_000_000));
+        assert_eq!(parse_clock(b"24:00"), None);
+    }
+}

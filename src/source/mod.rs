@@ -1,0 +1,5 @@
+//! The remote libSQL server as the rest may see it.
+
+pub mod endpoint;
+
+pub mod http;

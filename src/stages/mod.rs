@@ -1,0 +1,11 @@
+//! The stages in flow order. Each takes its input from the artifacts of the stages before it and leaves its own.
+
+pub mod dump;
+
+pub mod plan;
+
+pub mod convert;
+
+pub mod push;
+
+pub mod verify;

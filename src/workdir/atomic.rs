@@ -1,0 +1,48 @@
+//! Files that are either the old or the new whole, whatever happens in between.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use crate::error::{Error, Kind, Result};
+
+/// Writes a file (0600) by temporary file, fsync, rename, and fsync of the directory.
+///
+/// # Errors
+/// `ArtifactIo`; the old file is then untouched.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    write_synced(&temporary, bytes).map_err(|cause| Error::io(Kind::ArtifactIo, "writing", &temporary, &cause))?;
+    publish(&temporary, path)
+}
+
+/// Makes a finished, synced file take another's name.
+///
+/// # Errors
+/// `ArtifactIo`.
+pub fn publish(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|cause| Error::io(Kind::ArtifactIo, "renaming to", to, &cause))?;
+    match to.parent() {
+        Some(directory) => sync_dir(directory),
+        None => Ok(()),
+    }
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// `ArtifactIo`.
+pub fn sync_dir(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|cause| Error::io(Kind::ArtifactIo, "syncing", directory, &cause))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

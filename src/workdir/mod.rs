@@ -1,0 +1,240 @@
+//! The working directory: names every artifact, stores and loads them, keeps other runs out.
+//!
+//! Files are 0600 and directories 0700. JSON artifacts carry a `checksum` over the rest of the document, so that a
+//! damaged one is recognised.
+
+pub mod atomic;
+
+pub mod lock;
+
+pub mod sealed;
+
+use std::{
+    fs, io,
+    io::Read,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, checkpoint::CHECKPOINT_FORMAT,
+        conversion_plan::PLAN_FORMAT,
+    },
+};
+
+/// The directory given by `--dir`.
+#[derive(Debug, Clone)]
+pub struct Workdir {
+    root: PathBuf,
+}
+
+impl Workdir {
+    /// Opens the directory, creating it (0700) if it isn't there.
+    ///
+    /// # Errors
+    /// `ArtifactIo` if it can't be created or isn't a directory.
+    pub fn create(root: &Path) -> Result<Self> {
+        make_private_dir(root)?;
+        let root = root.canonicalize().map_err(|cause| Error::io(Kind::ArtifactIo, "opening", root, &cause))?;
+        Ok(Self { root })
+    }
+
+    /// Opens the directory only if it is there.
+    ///
+    /// # Errors
+    /// `ArtifactMissing` if it isn't.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root = root.canonicalize().map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => {
+                Error::new(Kind::ArtifactMissing, format!("there is no directory {}", root.display()))
+                    .with_hint("run `turso2neon dump` first, or name another directory with --dir")
+            }
+            _ => Error::io(Kind::ArtifactIo, "opening", root, &cause),
+        })?;
+        Ok(Self { root })
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A subdirectory, created (0700) if it isn't there.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub fn subdir(&self, name: &str) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        make_private_dir(&path)?;
+        Ok(path)
+    }
+
+    /// `dump/source.db`.
+    #[must_use]
+    pub fn source_db(&self) -> PathBuf {
+        self.root.join("dump/source.db")
+    }
+
+    /// `dump/checkpoint.json`.
+    #[must_use]
+    pub fn dump_checkpoint(&self) -> PathBuf {
+        self.root.join("dump/checkpoint.json")
+    }
+
+    /// `plan/plan.json`.
+    #[must_use]
+    pub fn plan_json(&self) -> PathBuf {
+        self.root.join("plan/plan.json")
+    }
+
+    /// `plan/schema.sql`.
+    #[must_use]
+    pub fn schema_sql(&self) -> PathBuf {
+        self.root.join("plan/schema.sql")
+    }
+
+    /// `plan/assessment.md`.
+    #[must_use]
+    pub fn assessment(&self) -> PathBuf {
+        self.root.join("plan/assessment.md")
+    }
+
+    /// `convert/checkpoint.json`.
+    #[must_use]
+    pub fn convert_checkpoint(&self) -> PathBuf {
+        self.root.join("convert/checkpoint.json")
+    }
+
+    /// `push/checkpoint.json`.
+    #[must_use]
+    pub fn push_checkpoint(&self) -> PathBuf {
+        self.root.join("push/checkpoint.json")
+    }
+
+    /// `log.jsonl`.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.jsonl")
+    }
+
+    /// The dump's checkpoint, after checking that `source.db` is still the file it speaks of.
+    ///
+    /// Reads the whole file only if its modification time isn't the recorded one.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
+    pub fn load_dump(&self) -> Result<DumpCheckpoint> {
+        let checkpoint: DumpCheckpoint = sealed::load(&self.dump_checkpoint(), CHECKPOINT_FORMAT, "dump")?;
+        let path = self.source_db();
+        let facts = fs::metadata(&path).map_err(|_| {
+            Error::new(Kind::ArtifactMissing, "dump/source.db is missing though its checkpoint is there")
+                .with_hint("run `turso2neon dump --fresh`")
+        })?;
+        let unchanged = facts.len() == checkpoint.size_bytes
+            && (modified_ns(&facts) == checkpoint.modified_ns || sha256_of(&path)? == checkpoint.sha256);
+        if unchanged {
+            Ok(checkpoint)
+        } else {
+            Err(Error::new(Kind::ArtifactDamaged, "dump/source.db is not the file that its checkpoint describes")
+                .with_hint("run `turso2neon dump --fresh`"))
+        }
+    }
+
+    /// The plan, whatever it was made from.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
+    pub fn load_plan(&self) -> Result<Plan> {
+        sealed::load(&self.plan_json(), PLAN_FORMAT, "plan")
+    }
+
+    /// The checkpoint of `convert`, whatever it was made from.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
+    pub fn load_convert(&self) -> Result<LoadCheckpoint> {
+        sealed::load(&self.convert_checkpoint(), CHECKPOINT_FORMAT, "convert")
+    }
+
+    /// The checkpoint of `push`, whatever it was made from.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
+    pub fn load_push(&self) -> Result<PushCheckpoint> {
+        sealed::load(&self.push_checkpoint(), CHECKPOINT_FORMAT, "push")
+    }
+}
+
+/// SHA-256 of a file's bytes, lower-case hexadecimal.
+///
+/// # Errors
+/// `ArtifactIo`.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    let failed = |cause: &io::Error| Error::io(Kind::ArtifactIo, "reading", path, cause);
+    let mut file = fs::File::open(path).map_err(|cause| failed(&cause))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0_u8; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer).map_err(|cause| failed(&cause))?;
+        match buffer.get(..count) {
+            None | Some([]) => return Ok(hex(&hasher.finalize())),
+            Some(bytes) => hasher.update(bytes),
+        }
+    }
+}
+
+/// SHA-256 of bytes, lower-case hexadecimal.
+#[must_use]
+pub fn sha256_of_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+/// A file's modification time in nanoseconds since 1970; 0 where it is earlier.
+#[must_use]
+pub fn modified_ns(facts: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let seconds = u64::try_from(facts.mtime()).unwrap_or(0);
+    let nanoseconds = u64::try_from(facts.mtime_nsec()).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
+/// Seconds since 1970.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
+pub fn now_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+fn make_private_dir(path: &Path) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            match parent {
+                Some(parent) if !parent.exists() => {
+                    make_private_dir(parent)?;
+                    make_private_dir(path)
+                }
+                Some(_) | None => Err(Error::io(Kind::ArtifactIo, "creating", path, &cause)),
+            }
+        }
+        Err(cause) => Err(Error::io(Kind::ArtifactIo, "creating", path, &cause)),
+    }
+}
