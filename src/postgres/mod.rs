@@ -14,6 +14,8 @@ pub mod copy;
 
 pub mod managed;
 
+pub mod pgvector;
+
 pub use endpoint::PgEndpoint;
 pub use session::Session;
 
