@@ -420,7 +420,12 @@ fn read_token(path: &Path) -> Result<Secret<String>> {
         Ok(_) if text.trim().is_empty() => Err(failed("is empty")),
         Ok(_) if text.trim().contains(char::is_whitespace) => Err(failed("holds more than a token")),
         Ok(_) => Ok(Secret::new(text.trim().to_owned())),
-        Err(cause) => Err(failed(&format!("can't be read: {}", cause.kind()))),
+        Err(cause) => {
+            let words = cause
+                .raw_os_error()
+                .map_or_else(|| cause.kind().to_string(), |code| io::Error::from_raw_os_error(code).to_string());
+            Err(failed(&format!("can't be read: {words}")))
+        }
     }
 }
 

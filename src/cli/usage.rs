@@ -32,6 +32,9 @@ const LATER_COMMANDS: [&str; 1] = ["rollback"];
 /// Values of the contract that this version lacks.
 const LATER_VALUES: [&str; 6] = ["pages", "export", "replica", "diff", "swap", "replace"];
 
+/// How a message says so.
+const LATER: &str = "is not in this version";
+
 /// Why nothing was run.
 pub enum Stop {
     /// Help or version was asked for: print it and exit 0.
@@ -50,12 +53,13 @@ pub fn explain(failure: &clap::Error, typed: &[OsString]) -> Stop {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Nothing(failure.to_string()),
         kind => {
             let command = command_of(typed);
+            let text = message(kind, failure, command.as_deref());
             let hint = match (command.as_deref(), suggestion(failure)) {
-                (_, Some(better)) => format!("did you mean `{better}`?"),
-                (Some(command), None) => format!("see `turso2neon {command} --help`"),
-                (None, None) => "see `turso2neon --help`".to_owned(),
+                (_, Some(better)) if !text.contains(LATER) => format!("did you mean `{better}`?"),
+                (Some(command), _) => format!("see `turso2neon {command} --help`"),
+                (None, _) => "see `turso2neon --help`".to_owned(),
             };
-            let error = Error::new(Kind::Usage, message(kind, failure, command.as_deref()));
+            let error = Error::new(Kind::Usage, text);
             Stop::Refused(error.with_hint(hint))
         }
     }
@@ -91,7 +95,7 @@ fn message(kind: ErrorKind, failure: &clap::Error, command: Option<&str>) -> Str
 fn unknown_argument(argument: Option<&str>, command: Option<&str>) -> String {
     let place = command.map(|command| format!(" of `{command}`")).unwrap_or_default();
     match argument.filter(|text| text.starts_with("--")).map(flag_name) {
-        Some(flag) if LATER_FLAGS.contains(&flag) => format!("{flag} is not in this version"),
+        Some(flag) if LATER_FLAGS.contains(&flag) => format!("{flag} {LATER}"),
         Some(flag) if is_word(flag) => format!("{flag} is not a flag{place}"),
         Some(_) | None => "there is an argument too many (not shown: it may hold a secret)".to_owned(),
     }
@@ -99,7 +103,7 @@ fn unknown_argument(argument: Option<&str>, command: Option<&str>) -> String {
 
 fn unknown_command(failure: &clap::Error) -> String {
     match name_of(failure, ContextKind::InvalidSubcommand) {
-        Some(word) if LATER_COMMANDS.contains(&word.as_str()) => format!("`{word}` is not in this version"),
+        Some(word) if LATER_COMMANDS.contains(&word.as_str()) => format!("`{word}` {LATER}"),
         Some(word) if is_word(&word) && word.len() <= 16 => format!("there is no command `{word}`"),
         Some(_) | None => "the first argument is not a command (not shown: it may hold a secret)".to_owned(),
     }
@@ -113,7 +117,7 @@ fn invalid_value(failure: &clap::Error, argument: Option<&str>) -> String {
     };
     match name_of(failure, ContextKind::InvalidValue) {
         Some(word) if LATER_VALUES.contains(&word.as_str()) => {
-            format!("{flag}: `{word}` is not in this version; it takes one of {allowed}")
+            format!("{flag}: `{word}` {LATER}; it takes one of {allowed}")
         }
         Some(word) if word.is_empty() && allowed.is_empty() => format!("{flag} needs a value"),
         None if allowed.is_empty() => format!("{flag} needs a value"),
