@@ -6,6 +6,8 @@ pub mod session;
 
 mod tls;
 
+pub mod patience;
+
 pub mod cause;
 
 pub mod digest;
