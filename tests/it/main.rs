@@ -15,3 +15,5 @@
 mod support;
 
 mod harness;
+
+mod pipeline;

@@ -52,6 +52,13 @@ impl Tool {
         self
     }
 
+    /// Another value for a flag that was given already.
+    pub(crate) fn replace(mut self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        let at = self.args.iter().position(|arg| arg == flag).unwrap_or_else(|| panic!("{flag} wasn't given"));
+        value.as_ref().clone_into(&mut self.args[at + 1]);
+        self
+    }
+
     /// One more variable of the environment.
     pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
