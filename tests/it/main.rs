@@ -17,3 +17,11 @@ mod support;
 mod harness;
 
 mod pipeline;
+
+mod refusals;
+
+mod resume;
+
+mod secrecy;
+
+mod corpus;

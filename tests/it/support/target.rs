@@ -138,16 +138,13 @@ impl Target {
         tables.map(digest).collect()
     }
 
-    /// The definitions of everything in a schema, as pg_dump writes them.
+    /// The definitions of everything in a schema, as `pg_dump` writes them.
     pub(crate) fn definitions(&self, schema: &str) -> String {
         let mut command = Command::new(self.bin_dir().join("pg_dump"));
         command.args(["--schema-only", "--no-owner", "--no-privileges", "-n", schema, "-d"]).arg(self.admin_url());
         let text = String::from_utf8(must_run(&mut command)).unwrap();
         // Newer pg_dump fences its output with a random word.
-        text.lines()
-            .filter(|line| !line.starts_with('\\') && !line.starts_with("--"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+        text.lines().filter(|line| !line.starts_with('\\') && !line.starts_with("--")).collect::<Vec<_>>().join("\n")
     }
 
     /// Ends every other session in this database, as a lost network would. Gives their number.
