@@ -230,7 +230,9 @@ fn numeric(image: &mut RowImage, sent: &[u8]) -> Option<()> {
     };
     let mut bytes = vec![u8::from(negative && !kept.is_empty())];
     bytes.extend_from_slice(&weight.to_be_bytes());
-    kept.iter().for_each(|group| bytes.extend_from_slice(&group.to_be_bytes()));
+    for group in kept {
+        bytes.extend_from_slice(&group.to_be_bytes());
+    }
     image.number(scale, &bytes);
     Some(())
 }

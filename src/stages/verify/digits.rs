@@ -9,7 +9,7 @@ pub(super) struct Digits {
     /// Below zero.
     pub(super) negative: bool,
     /// ASCII digits.
-    pub(super) digits: Vec<u8>,
+    pub(super) significant: Vec<u8>,
     /// How many digits stand before the decimal point; negative for zeros after it.
     pub(super) point: i64,
 }
@@ -55,17 +55,17 @@ impl Digits {
         digits.truncate(kept);
         let point = point.saturating_sub(i64::try_from(leading).unwrap_or(i64::MAX));
         let point = if digits.is_empty() { 0 } else { point };
-        Self { negative, digits, point }
+        Self { negative, significant: digits, point }
     }
 
     /// Whether it is 0 or -0.
     pub(super) fn is_zero(&self) -> bool {
-        self.digits.is_empty()
+        self.significant.is_empty()
     }
 
     /// Digits after the decimal point.
     pub(super) fn scale(&self) -> u64 {
-        let length = i64::try_from(self.digits.len()).unwrap_or(i64::MAX);
+        let length = i64::try_from(self.significant.len()).unwrap_or(i64::MAX);
         u64::try_from(length.saturating_sub(self.point)).unwrap_or(0)
     }
 
@@ -77,7 +77,7 @@ impl Digits {
         let first = usize::try_from(self.point - weight * 4).ok()?;
         let mut bytes = vec![u8::from(self.negative && !self.is_zero())];
         bytes.extend_from_slice(&i16::try_from(weight).ok()?.to_be_bytes());
-        let (head, tail) = self.digits.split_at_checked(first).unwrap_or((&self.digits, &[]));
+        let (head, tail) = self.significant.split_at_checked(first).unwrap_or((&self.significant, &[]));
         let missing = first - head.len();
         push_group(&mut bytes, head, missing);
         for group in tail.chunks(4) {
@@ -101,14 +101,16 @@ fn push_group(bytes: &mut Vec<u8>, digits: &[u8], missing: usize) {
 pub(super) fn real_text(value: f64) -> String {
     let sign = if value.is_sign_negative() { "-" } else { "" };
     let Some(number) = Digits::of_real(value) else { return format!("{sign}Inf") };
-    let digits = String::from_utf8_lossy(&number.digits);
+    let digits = String::from_utf8_lossy(&number.significant);
     let mut text = sign.to_owned();
     if number.is_zero() {
         text.push_str("0.0");
     } else if (-3..=15).contains(&number.point) {
-        let place = |at: i64| usize::try_from(at).ok().and_then(|at| number.digits.get(at)).map_or('0', |d| char::from(*d));
+        let place = |at: i64| {
+            usize::try_from(at).ok().and_then(|at| number.significant.get(at)).map_or('0', |d| char::from(*d))
+        };
         let whole = number.point.max(1);
-        let end = i64::try_from(number.digits.len()).unwrap_or(0).max(number.point + 1).max(1);
+        let end = i64::try_from(number.significant.len()).unwrap_or(0).max(number.point + 1).max(1);
         for at in (number.point - whole)..end {
             if at == number.point {
                 text.push('.');

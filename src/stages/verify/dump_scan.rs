@@ -4,20 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{
-    expected::Reading,
-    image::RowImage,
-    suspects::RowName,
-    watch::Meter,
-};
+use super::{expected::Reading, image::RowImage, suspects::RowName, watch::Meter};
 use crate::{
     error::{Error, Kind, Result, ResultExt},
-    model::{
-        ColumnPlan, TablePlan,
-        cell::SqliteCell,
-        conversion_plan::RowAddress,
-        name::quote_ident,
-    },
+    model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, name::quote_ident},
     sqlite::{cause, open},
 };
 

@@ -161,9 +161,7 @@ fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<
         let (column, name, what) = match blame {
             Blame::Missing { name, copies: number } => (None, name, format!("row missing{}", copies(number))),
             Blame::Added { name, copies: number } => (None, name, format!("row added{}", copies(number))),
-            Blame::Changed { name, field, what } => {
-                (field.and_then(|field| columns.get(field)), name, what.to_owned())
-            }
+            Blame::Changed { name, field, what } => (field.and_then(|field| columns.get(field)), name, what.to_owned()),
         };
         Difference {
             side: side_word(role).to_owned(),

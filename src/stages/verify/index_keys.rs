@@ -50,8 +50,7 @@ fn differs(planned: &IndexPlan, there: &Index) -> Option<&'static str> {
     if planned.predicate.is_some() != there.predicate.is_some() {
         return Some(if there.predicate.is_some() { "a predicate is added" } else { "its predicate is missing" });
     }
-    let keys = planned.keys.iter().map(|key| take_apart(key)).zip(&there.keys);
-    keys.filter_map(|(planned, there)| key_differs(&planned, there)).next()
+    planned.keys.iter().zip(&there.keys).find_map(|(planned, there)| key_differs(&take_apart(planned), there))
 }
 
 fn key_differs(planned: &PlannedKey, there: &IndexKey) -> Option<&'static str> {
@@ -93,11 +92,7 @@ fn take_apart(key: &str) -> PlannedKey {
         }
         found.then_some(())
     };
-    let nulls = if ends_with(" NULLS FIRST").is_some() {
-        Some(true)
-    } else {
-        ends_with(" NULLS LAST").map(|()| false)
-    };
+    let nulls = if ends_with(" NULLS FIRST").is_some() { Some(true) } else { ends_with(" NULLS LAST").map(|()| false) };
     let descending = ends_with(" DESC").is_some();
     if !descending {
         ends_with(" ASC");
@@ -118,13 +113,7 @@ fn take_apart(key: &str) -> PlannedKey {
             rest = head.trim_end();
         }
     }
-    PlannedKey {
-        expression: rest.to_owned(),
-        descending,
-        nulls_first: nulls.unwrap_or(descending),
-        class,
-        collation,
-    }
+    PlannedKey { expression: rest.to_owned(), descending, nulls_first: nulls.unwrap_or(descending), class, collation }
 }
 
 #[cfg(test)]

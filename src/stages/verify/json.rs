@@ -181,7 +181,7 @@ impl Reader<'_> {
         self.loses |= number.is_zero() && number.negative;
         let mut bytes = vec![b'n', u8::from(number.negative && !number.is_zero())];
         bytes.extend_from_slice(&number.point.to_be_bytes());
-        bytes.extend_from_slice(&number.digits);
+        bytes.extend_from_slice(&number.significant);
         Some(xxh3_128(&bytes))
     }
 
@@ -245,7 +245,9 @@ impl Reader<'_> {
 
 fn combine(mark: u8, hashes: &[u128]) -> u128 {
     let mut bytes = vec![mark];
-    hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.to_be_bytes()));
+    for hash in hashes {
+        bytes.extend_from_slice(&hash.to_be_bytes());
+    }
     xxh3_128(&bytes)
 }
 
@@ -275,9 +277,33 @@ mod tests {
     #[test]
     fn documents_that_differ_are_different() {
         let all = [
-            "null", "true", "false", "0", "1", "-1", "10", "\"\"", "\"1\"", "\"null\"", "[]", "{}", "[[]]", "[null]",
-            "[1,2]", "[2,1]", "[[1],2]", "[[1,2]]", r#"{"a":1}"#, r#"{"a":2}"#, r#"{"b":1}"#, r#"{"a":{"b":1}}"#,
-            r#"[{"a":1}]"#, r#"["a",1]"#, "0.1", "1e400", "1e401",
+            "null",
+            "true",
+            "false",
+            "0",
+            "1",
+            "-1",
+            "10",
+            "\"\"",
+            "\"1\"",
+            "\"null\"",
+            "[]",
+            "{}",
+            "[[]]",
+            "[null]",
+            "[1,2]",
+            "[2,1]",
+            "[[1],2]",
+            "[[1,2]]",
+            r#"{"a":1}"#,
+            r#"{"a":2}"#,
+            r#"{"b":1}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"[{"a":1}]"#,
+            r#"["a",1]"#,
+            "0.1",
+            "1e400",
+            "1e401",
         ];
         for (index, one) in all.iter().enumerate() {
             for other in &all[index + 1..] {
@@ -289,9 +315,35 @@ mod tests {
     #[test]
     fn what_is_not_json_has_no_meaning() {
         for text in [
-            "", " ", "nul", "01", "1.", ".5", "+1", "1e", "- 1", "[1,]", "[,1]", "{\"a\"}", "{\"a\":}", "{a:1}",
-            "{\"a\":1,}", "[1", "]", "[1}", "\"a", "\"\t\"", r#""\x""#, r#""\ud800""#, r#""\ud800\u0041""#, "1 2",
-            "'a'", "NaN", "Infinity", "// 1", "nulll",
+            "",
+            " ",
+            "nul",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "- 1",
+            "[1,]",
+            "[,1]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "[1",
+            "]",
+            "[1}",
+            "\"a",
+            "\"\t\"",
+            r#""\x""#,
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            "1 2",
+            "'a'",
+            "NaN",
+            "Infinity",
+            "// 1",
+            "nulll",
         ] {
             assert_eq!(meaning(text.as_bytes()), None, "{text}");
         }

@@ -6,10 +6,10 @@ use rusqlite::Connection;
 
 use super::{
     Difference,
+    digits::real_text,
     dump_scan::{cell, from},
     expected::hexadecimal,
     full::{finish, joined},
-    digits::real_text,
     image::{Key, RowImage},
     run::{SideAnswer, Worker},
     server_scan::{SentRow, ServerScan, begin_snapshot, end_snapshot, side_word},
@@ -45,7 +45,11 @@ pub(super) fn plan() -> TablePlan {
         source: name.to_owned(),
         name: name.to_owned(),
         declared: String::new(),
-        conversion: if pg_type == PgType::Bytea { Conversion::Bytea } else { Conversion::Text { blobs: BlobText::Hex } },
+        conversion: if pg_type == PgType::Bytea {
+            Conversion::Bytea
+        } else {
+            Conversion::Text { blobs: BlobText::Hex }
+        },
         main_class: if pg_type == PgType::Bytea { StorageClass::Blob } else { StorageClass::Text },
         pg_type,
         ledger: false,

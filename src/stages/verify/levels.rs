@@ -11,11 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},
-    model::{
-        ColumnPlan, TablePlan,
-        conversion_plan::LEDGER_TABLE,
-        name::qualified,
-    },
+    model::{ColumnPlan, TablePlan, conversion_plan::LEDGER_TABLE, name::qualified},
     postgres::{Role, Session, digest},
 };
 
@@ -107,10 +103,9 @@ pub(super) async fn digests(
         }
         answers.push(answer);
     }
-    if whole && loaded.is_none() && task.scope.convert.is_some() {
-        if let Some(answer) = answers.iter_mut().find(|answer| answer.role == Role::Local) {
-            answer.differs(&table.source, "no digest was recorded when it was loaded".to_owned());
-        }
+    let unrecorded = whole && loaded.is_none() && task.scope.convert.is_some();
+    if let Some(answer) = answers.iter_mut().find(|answer| unrecorded && answer.role == Role::Local) {
+        answer.differs(&table.source, "no digest was recorded when it was loaded".to_owned());
     }
     Ok(answers)
 }

@@ -1,38 +1,55 @@
 //! Comparison of dump, local PostgreSQL and target, independent of the code that loads.
 //!
 //! Owns: its own reading of every `Conversion`, its own decoder of PostgreSQL's binary values, and the comparison of
-//! schemas. Never writes: servers are only read, and the answer goes to `verify.json` in the working directory.
+//! schemas. Never writes: dump and servers are only read, and the answer is kept by the caller.
 //! Invariant: nothing of the loader (`stages::convert`, `postgres::copy`, `rules::datetime`, `rules::decimal`) is used
 //! here, so that a mistake there is found here. Differences name tables, columns and rows by their place, never values.
 
-mod actual;
-mod catalog;
-mod civil;
-mod digits;
-mod dump_scan;
-mod expected;
-mod expressions;
-mod full;
-mod image;
-mod index_keys;
-mod json;
-mod ledger;
-mod levels;
-mod record;
-mod run;
-mod schema;
 mod scope;
-mod server_scan;
-mod sums;
-mod suspects;
+
+mod schema;
+
+mod catalog;
+
+mod index_keys;
+
+mod expressions;
+
+mod run;
+
+mod levels;
+
+mod full;
+
+mod ledger;
+
+mod dump_scan;
+
+mod expected;
+
+mod civil;
+
+mod digits;
+
+mod json;
+
 mod vector;
+
+mod server_scan;
+
+mod actual;
+
+mod image;
+
+mod sums;
+
+mod suspects;
+
 mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
-
-pub use record::{VERIFY_FORMAT, VerifyRecord, load_record};
 
 use self::{
     run::{NAMED_MAX, Side, Task},
@@ -164,7 +181,7 @@ pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> 
     answer.and_then(|answer| closed.map(|()| answer))
 }
 
-/// Compares on servers that are open already, and stores the answer in `verify.json`.
+/// Compares on servers that are open already.
 ///
 /// # Errors
 /// As [`verify`]; `Bug` if a server that the request needs isn't given.
@@ -178,7 +195,6 @@ pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &Servers) 
 }
 
 async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> Result<Verified> {
-    let started_s = crate::workdir::now_s();
     let scope = Scope::load(&ctx.workdir, request)?;
     let watch = Watch::new(ctx);
     let _end_scans = FailOnDrop(watch.clone());
@@ -191,14 +207,12 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> 
     if let Some(proof) = proof {
         full::joined(proof).await?;
     }
-    let (tables, differences, difference_count) = run::verdicts(&task, answers);
+    let (tables, differences, difference_count) = run::verdicts(&task, &answers);
     if request.level == Level::Full && difference_count > 0 {
         // A dump that rotted must not be blamed on PostgreSQL.
         full::joined(prove_dump(ctx, &task.scope)).await?;
     }
-    let verified = Verified { level: request.level, tables, differences, difference_count };
-    record::store(&ctx.workdir, request, &task.scope, started_s, &verified)?;
-    Ok(verified)
+    Ok(Verified { level: request.level, tables, differences, difference_count })
 }
 
 fn prove_dump(ctx: &Context, scope: &Scope) -> tokio::task::JoinHandle<Result<()>> {
@@ -278,12 +292,12 @@ fn like_local(
         return;
     }
     for table in tables {
-        let clean = of_local.get(&table.source).is_some_and(|answer| answer.differences.is_empty());
+        let agrees = |answer: &SchemaAnswer| answer.differences.is_empty();
+        let clean = of_local.get(&table.source).is_some_and(agrees);
+        let answer = of_target.get_mut(&table.source).filter(|answer| clean && agrees(answer));
         let (one, two) = (local.tables.get(&table.name), target.tables.get(&table.name));
-        if let (true, Some(one), Some(two), Some(answer)) = (clean, one, two, of_target.get_mut(&table.source)) {
-            if answer.differences.is_empty() {
-                answer.differences = schema::against_local(table, one, two);
-            }
+        if let (Some(answer), Some(one), Some(two)) = (answer, one, two) {
+            answer.differences = schema::against_local(table, one, two);
         }
     }
 }

@@ -10,12 +10,8 @@ use rusqlite::Connection;
 use tokio::task::JoinSet;
 
 use super::{
-    Difference, Level, TableVerdict,
-    dump_scan, full, ledger, levels,
-    schema::SchemaAnswer,
-    scope::Scope,
-    server_scan::side_word,
-    watch::Watch,
+    Difference, Level, TableVerdict, dump_scan, full, ledger, levels, schema::SchemaAnswer, scope::Scope,
+    server_scan::side_word, watch::Watch,
 };
 use crate::{
     context::Context,
@@ -161,7 +157,11 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
         Job::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
         Job::Ledger => LEDGER_TABLE.to_owned(),
     };
-    Ok(answers.into_iter().flat_map(|(job, of_job)| of_job.into_iter().map(move |one| (job, one))).map(|(job, one)| (name(job), one)).collect())
+    Ok(answers
+        .into_iter()
+        .flat_map(|(job, of_job)| of_job.into_iter().map(move |one| (job, one)))
+        .map(|(job, one)| (name(job), one))
+        .collect())
 }
 
 fn size(task: &Task, job: Job) -> u64 {
@@ -237,7 +237,7 @@ pub(super) fn milliseconds(started: std::time::Instant) -> u64 {
 }
 
 /// Puts the answers about schemas and rows together: verdicts by table and side, and the differences in that order.
-pub(super) fn verdicts(task: &Task, answers: Vec<(String, SideAnswer)>) -> (Vec<TableVerdict>, Vec<Difference>, u64) {
+pub(super) fn verdicts(task: &Task, answers: &[(String, SideAnswer)]) -> (Vec<TableVerdict>, Vec<Difference>, u64) {
     let mut tables: Vec<String> = task.scope.tables.iter().map(|table| table.source.clone()).collect();
     if !task.ledger_tables.is_empty() {
         tables.push(LEDGER_TABLE.to_owned());

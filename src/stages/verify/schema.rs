@@ -310,10 +310,9 @@ pub(super) fn type_name(pg_type: &PgType) -> String {
 pub(super) fn against_local(table: &TablePlan, local: &Table, target: &Table) -> Vec<Difference> {
     let mut notes = Notes::new(Role::Target, table);
     for (one, two) in local.columns.iter().zip(&target.columns) {
-        if one.expression != two.expression {
-            if let Some(planned) = table.column(&one.name) {
-                notes.column(planned, "its default or generating expression is not the local one");
-            }
+        let planned = table.column(&one.name).filter(|_| one.expression != two.expression);
+        if let Some(planned) = planned {
+            notes.column(planned, "its default or generating expression is not the local one");
         }
     }
     for (name, one) in &local.constraints {

@@ -3,10 +3,7 @@
 use super::{Against, Level, VerifyRequest};
 use crate::{
     error::{Error, Kind, Result},
-    model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
-        checkpoint::LoadState,
-    },
+    model::{DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan, checkpoint::LoadState},
     workdir::{Workdir, sha256_of},
 };
 
@@ -15,10 +12,8 @@ use crate::{
 pub(super) struct Scope {
     /// The dump.
     pub(super) dump: DumpCheckpoint,
-    /// The plan without its tables' findings and objects is what [`Self::tables`] were taken from.
+    /// The plan.
     pub(super) plan: Plan,
-    /// SHA-256 of the plan's file.
-    pub(super) plan_sha256: String,
     /// The load, where the local PostgreSQL takes part.
     pub(super) convert: Option<LoadCheckpoint>,
     /// The push, where the target takes part and this tool recorded one.
@@ -60,7 +55,7 @@ impl Scope {
         }
         let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
         let tables = select(&plan, &request.tables)?;
-        Ok(Self { dump, plan, plan_sha256, convert, push, tables })
+        Ok(Self { dump, plan, convert, push, tables })
     }
 }
 
@@ -109,9 +104,8 @@ fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
             });
         }
     }
-    let asked = |table: &&TablePlan| {
-        names.is_empty() || names.iter().any(|name| table.source.eq_ignore_ascii_case(name))
-    };
+    let asked =
+        |table: &&TablePlan| names.is_empty() || names.iter().any(|name| table.source.eq_ignore_ascii_case(name));
     Ok(plan.tables.iter().filter(asked).cloned().collect())
 }
 

@@ -41,8 +41,10 @@ impl<'a> SentRow<'a> {
     /// The tuple's place: a 32-bit block and a 16-bit item (PostgreSQL `tidsend`).
     pub(super) fn ctid(&self) -> RowName {
         match fields(self.row).next().flatten() {
-            Some(&[a, b, c, d, e, f]) if self.with_ctid => {
-                RowName::Ctid(u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]))
+            Some(tid) if self.with_ctid => {
+                let block = tid.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+                let item = tid.last_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes));
+                RowName::Ctid(block, item)
             }
             _ => RowName::Ctid(0, 0),
         }

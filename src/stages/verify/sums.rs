@@ -90,7 +90,9 @@ mod tests {
     fn order_does_not_matter_and_every_row_does() {
         let sums = |rows: &[(u128, u128)]| {
             let mut sums = Sums::new(64);
-            rows.iter().for_each(|(key, row)| sums.add(hash(*key, *row)));
+            for (key, row) in rows {
+                sums.add(hash(*key, *row));
+            }
             sums
         };
         let one = sums(&[(1, 10), (2, u128::MAX), (65, 30)]);

@@ -285,21 +285,27 @@ mod tests {
         let key = Key::Fields(vec![0]);
         let expected = suspects(&[(1, &[Some(b"k"), Some(b""), None]), (2, &[Some(b"l"), None, None])], &key);
         let actual = suspects(&[(8, &[Some(b"k"), None, Some(b"")]), (9, &[Some(b"l"), None, None])], &key);
-        assert_eq!(blame(&expected, &actual, Strangers::Differ), [
-            changed(1, 1, "value differs: NULL, expected empty"),
-            changed(1, 2, "value differs: empty, expected NULL"),
-        ]);
+        assert_eq!(
+            blame(&expected, &actual, Strangers::Differ),
+            [
+                changed(1, 1, "value differs: NULL, expected empty"),
+                changed(1, 2, "value differs: empty, expected NULL"),
+            ]
+        );
     }
 
     #[test]
     fn a_changed_row_without_key_is_found_by_its_likeness() {
         let expected = suspects(&[(1, &[Some(b"a"), Some(b"b")]), (2, &[Some(b"c"), Some(b"d")])], &Key::Row);
         let actual = suspects(&[(7, &[Some(b"c"), Some(b"x")]), (8, &[Some(b"y"), Some(b"z")])], &Key::Row);
-        assert_eq!(blame(&expected, &actual, Strangers::MayMatch), [
-            changed(2, 1, "value differs"),
-            Blame::Missing { name: RowName::Rowid(1), copies: 1 },
-            Blame::Added { name: RowName::Rowid(8), copies: 1 },
-        ]);
+        assert_eq!(
+            blame(&expected, &actual, Strangers::MayMatch),
+            [
+                changed(2, 1, "value differs"),
+                Blame::Missing { name: RowName::Rowid(1), copies: 1 },
+                Blame::Added { name: RowName::Rowid(8), copies: 1 },
+            ]
+        );
     }
 
     #[test]

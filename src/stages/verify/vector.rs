@@ -57,21 +57,30 @@ impl Elements {
             | (Self::Double(_), PgType::DoubleArray)
             | (Self::Half(_), PgType::HalfVec(_))
             | (Self::Bits(_), PgType::Bit(_)) => Ok(self.clone()),
-            (Self::Half(halves), PgType::Vector(_) | PgType::RealArray) => {
-                halves.iter().map(|half| single_of_half(*half)).collect::<Option<_>>().map(Self::Single).ok_or(Misfit::Loss)
-            }
-            (Self::Single(singles), PgType::DoubleArray) => {
-                singles.iter().map(|single| double_of_single(*single)).collect::<Option<_>>().map(Self::Double).ok_or(Misfit::Loss)
-            }
+            (Self::Half(halves), PgType::Vector(_) | PgType::RealArray) => halves
+                .iter()
+                .map(|half| single_of_half(*half))
+                .collect::<Option<_>>()
+                .map(Self::Single)
+                .ok_or(Misfit::Loss),
+            (Self::Single(singles), PgType::DoubleArray) => singles
+                .iter()
+                .map(|single| double_of_single(*single))
+                .collect::<Option<_>>()
+                .map(Self::Double)
+                .ok_or(Misfit::Loss),
             (Self::Half(halves), PgType::DoubleArray) => halves
                 .iter()
                 .map(|half| double_of_single(single_of_half(*half)?))
                 .collect::<Option<_>>()
                 .map(Self::Double)
                 .ok_or(Misfit::Loss),
-            (Self::Double(doubles), PgType::Vector(_) | PgType::RealArray) => {
-                doubles.iter().map(|double| single_of_double(*double)).collect::<Option<_>>().map(Self::Single).ok_or(Misfit::Loss)
-            }
+            (Self::Double(doubles), PgType::Vector(_) | PgType::RealArray) => doubles
+                .iter()
+                .map(|double| single_of_double(*double))
+                .collect::<Option<_>>()
+                .map(Self::Single)
+                .ok_or(Misfit::Loss),
             _ => Err(Misfit::Class),
         }
     }
@@ -114,7 +123,7 @@ fn single_of_half(half: u16) -> Option<u32> {
     let fraction = f32::from(half & 0x3ff);
     let magnitude = match (half >> 10) & 0x1f {
         0 => fraction / 16_777_216.0,
-        0x1f if half & 0x3ff == 0 => f32::INFINITY,
+        0x1f if half.trailing_zeros() >= 10 => f32::INFINITY,
         0x1f => return None,
         exponent => (1.0 + fraction / 1024.0) * 2.0_f32.powi(i32::from(exponent) - 15),
     };
