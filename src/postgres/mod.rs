@@ -4,6 +4,10 @@ pub mod endpoint;
 
 pub mod session;
 
+mod tls;
+
+pub mod patience;
+
 pub mod cause;
 
 pub mod digest;
@@ -16,7 +20,7 @@ pub mod managed;
 
 pub mod pgvector;
 
-pub use endpoint::PgEndpoint;
+pub use endpoint::{Parsed, PgEndpoint};
 pub use session::Session;
 
 /// Which PostgreSQL is meant; decides kinds and exit codes of errors.

@@ -6,4 +6,6 @@ pub mod cause;
 
 pub mod catalog;
 
+pub mod facts;
+
 pub mod profile;
