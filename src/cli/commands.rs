@@ -178,6 +178,9 @@ impl Front {
     }
 
     async fn status(&self) -> Result<u8> {
+        if !self.globals.dir.exists() {
+            return Ok(self.ui.answer(&answers::status(&status::nothing())));
+        }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&DecisionArgs::default(), &LocalArgs::default())?;
         let overrides = possible(decisions).await;
