@@ -18,6 +18,8 @@ pub mod overrides;
 
 pub mod checkpoint;
 
+pub mod instant;
+
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};

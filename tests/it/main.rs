@@ -15,3 +15,13 @@
 mod support;
 
 mod harness;
+
+mod pipeline;
+
+mod refusals;
+
+mod resume;
+
+mod secrecy;
+
+mod corpus;

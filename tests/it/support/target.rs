@@ -2,6 +2,7 @@
 //! superuser rights. What it can't imitate is Neon's proxy and its suspended computes.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -121,6 +122,29 @@ impl Target {
     /// Runs statements as the role that owns the database, over the unix socket.
     pub(crate) fn execute_as_owner(&self, sql: &str) {
         self.query(&format!("SET ROLE {OWNER}; {sql}"));
+    }
+
+    /// Every table of a schema with its rows and a digest of their text in any order.
+    pub(crate) fn content(&self, schema: &str) -> BTreeMap<String, String> {
+        let list = format!("SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' ORDER BY 1");
+        let tables = self.query(&list).into_iter().map(|row| row[0].clone().unwrap());
+        let digest = |table: String| {
+            let sql = format!(
+                "SET timezone='UTC'; SELECT count(*) || ' rows, ' || \
+                 coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '-') FROM {schema}.\"{table}\" t"
+            );
+            (table, self.value(&sql))
+        };
+        tables.map(digest).collect()
+    }
+
+    /// The definitions of everything in a schema, as `pg_dump` writes them.
+    pub(crate) fn definitions(&self, schema: &str) -> String {
+        let mut command = Command::new(self.bin_dir().join("pg_dump"));
+        command.args(["--schema-only", "--no-owner", "--no-privileges", "-n", schema, "-d"]).arg(self.admin_url());
+        let text = String::from_utf8(must_run(&mut command)).unwrap();
+        // Newer pg_dump fences its output with a random word.
+        text.lines().filter(|line| !line.starts_with('\\') && !line.starts_with("--")).collect::<Vec<_>>().join("\n")
     }
 
     /// Ends every other session in this database, as a lost network would. Gives their number.
