@@ -31,7 +31,7 @@ mod fallback;
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
-pub(crate) use parse::{Quoting, Span, tokens, unquote, with_statement};
+pub(crate) use parse::{tokens, unquote, with_statement};
 pub use scope::Scope;
 
 use super::affinity;
