@@ -14,4 +14,6 @@
 
 mod support;
 
+mod convert;
+
 mod harness;
