@@ -18,6 +18,8 @@ mod convert;
 
 mod harness;
 
+mod cli;
+
 mod pipeline;
 
 mod refusals;
