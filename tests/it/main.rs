@@ -20,6 +20,8 @@ mod harness;
 
 mod cli;
 
+mod report;
+
 mod pipeline;
 
 mod refusals;
