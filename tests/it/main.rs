@@ -25,3 +25,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;
