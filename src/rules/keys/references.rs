@@ -66,33 +66,43 @@ fn is_unique(parent: &SourceTable, columns: &[String]) -> bool {
 pub(super) fn carry(work: &mut Work<'_>, position: usize, source: &SourceTable, tables: &mut [TablePlan]) {
     let Some(child) = tables.iter().position(|plan| plan.source == source.name) else { return };
     for (number, key) in source.foreign_keys.iter().enumerate() {
+        let place = key.name.clone().unwrap_or_else(|| key.columns.join(", "));
         let object = key.name.clone().unwrap_or_else(|| format!("{} -> {}", key.columns.join(", "), key.parent));
-        let planned = plan(work, child, key, tables);
-        match planned {
+        match plan(work, child, key, tables) {
             Ok(mut planned) => {
-                let made_up = format!(
-                    "{}_{}_fkey",
-                    tables.get(child).map_or("", |plan| plan.name.as_str()),
-                    planned.columns.join("_")
-                );
+                let Some(table) = tables.get_mut(child) else { return };
+                let made_up = format!("{}_{}_fkey", table.name, planned.columns.join("_"));
                 planned.name = work.constraint(position, &source.name, key.name.as_deref(), &made_up);
                 let orphans = work.facts.orphans.get(&(source.name.clone(), number)).copied();
                 planned.not_valid = orphans != Some(0);
-                report(work, position, source, &object, key, &planned, orphans);
-                if let Some(plan) = tables.get_mut(child) {
-                    plan.foreign_keys.push(planned);
+                if key.match_ignored {
+                    let message = "its MATCH clause is left out: SQLite never looked at it";
+                    let finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Info, message);
+                    work.find(finding.at_table(&source.name).at_column(&place));
                 }
+                if planned.not_valid {
+                    let finding = orphan_rows(&table.name, key, &planned.name, orphans);
+                    work.find(finding.at_table(&source.name).at_column(place));
+                    let reason = "NOT VALID, as rows have no parent";
+                    work.object(position, "foreign key", &object, &source.name, Outcome::Translated, reason);
+                } else {
+                    work.object(position, "foreign key", &object, &source.name, Outcome::Carried, "");
+                }
+                table.foreign_keys.push(planned);
             }
             Err((severity, reason)) => {
                 work.object(position, "foreign key", &object, &source.name, Outcome::NotCarried, &reason);
                 let message = format!("the foreign key to {} is not carried: {reason}", key.parent);
                 let finding = Finding::new(FindingCode::ForeignKeyNotCarried, severity, message);
-                work.find(
-                    finding.at_table(&source.name).at_column(key.name.as_ref().unwrap_or(&key.columns.join(", "))),
-                );
+                work.find(finding.at_table(&source.name).at_column(place));
             }
         }
     }
+}
+
+fn columns<'a>(plan: &'a TablePlan, names: &[String]) -> Option<Vec<&'a ColumnPlan>> {
+    let one = |name: &String| plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name));
+    names.iter().map(one).collect()
 }
 
 /// The key in PostgreSQL's names, or why not. What SQLite can't enforce either guards nothing.
@@ -108,19 +118,15 @@ fn plan(
     let left_out = || guarded("its parent is left out");
     let child = tables.get(child).ok_or_else(left_out)?;
     let parent = tables.iter().find(|plan| plan.source == reference.parent.name).ok_or_else(left_out)?;
-    let find = |plan: &'_ TablePlan, names: &[String]| -> Option<Vec<ColumnPlan>> {
-        let one = |name: &String| plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name)).cloned();
-        names.iter().map(one).collect()
-    };
-    let columns = find(child, &key.columns).ok_or_else(|| guarded("one of its columns is left out"))?;
-    let parents = find(parent, &reference.columns).ok_or_else(|| guarded("a column of its parent is left out"))?;
-    let names = |columns: &[ColumnPlan]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
-    let (columns_named, parents_named) = (names(&columns), names(&parents));
+    let children = columns(child, &key.columns).ok_or_else(|| guarded("one of its columns is left out"))?;
+    let parents = columns(parent, &reference.columns).ok_or_else(|| guarded("a column of its parent is left out"))?;
+    let names = |columns: &[&ColumnPlan]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    let (columns_named, parents_named) = (names(&children), names(&parents));
     if !has_key(parent, &parents_named) {
         return Err(guarded("the parent's key is not carried as a constraint"));
     }
     if let Some((one, other)) =
-        columns.iter().zip(&parents).find(|(one, other)| !comparable(&one.pg_type, &other.pg_type))
+        children.iter().zip(&parents).find(|(one, other)| !comparable(&one.pg_type, &other.pg_type))
     {
         return Err(guarded(&format!(
             "{} is {} and its parent {} is {}",
@@ -171,7 +177,8 @@ fn comparable(child: &PgType, parent: &PgType) -> bool {
         || (integer(child) && (integer(parent) || numeric(parent) || *parent == PgType::Double))
 }
 
-fn orphan_rows(table: &str, key: &SourceForeignKey, planned: &ForeignKeyPlan, orphans: Option<u64>) -> Finding {
+/// NOT VALID, and how to make it valid.
+fn orphan_rows(table: &str, key: &SourceForeignKey, name: &str, orphans: Option<u64>) -> Finding {
     let what = match orphans {
         Some(_) => format!("rows have no parent in {}", key.parent),
         None => format!("whether all rows have a parent in {} can't be found out in SQLite", key.parent),
@@ -180,7 +187,7 @@ fn orphan_rows(table: &str, key: &SourceForeignKey, planned: &ForeignKeyPlan, or
         "{what}; the foreign key is carried NOT VALID and guards new and changed rows; after repair: ALTER TABLE {} \
          VALIDATE CONSTRAINT {}",
         quote_ident(table),
-        quote_ident(&planned.name)
+        quote_ident(name)
     );
     let mut finding = Finding::new(FindingCode::OrphanRows, Severity::Warning, message);
     finding.count = orphans;
