@@ -178,8 +178,20 @@ impl Kind {
     }
 }
 
+/// Whether doing the same thing again on a new connection can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It can't.
+    Never,
+    /// Perhaps, but most likely something has to be corrected.
+    Briefly,
+    /// It can: a compute is starting, a connection was lost.
+    Patiently,
+}
+
 struct Inner {
     kind: Kind,
+    retry: Retry,
     stage: Option<Stage>,
     table: Option<String>,
     column: Option<String>,
@@ -193,7 +205,15 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// An error of this kind. The message must quote neither a row value nor a secret.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, stage: None, table: None, column: None, message: message.into(), hint: None }))
+        Self(Box::new(Inner {
+            kind,
+            retry: Retry::Never,
+            stage: None,
+            table: None,
+            column: None,
+            message: message.into(),
+            hint: None,
+        }))
     }
 
     /// An I/O failure on a path of the working directory or the source.
@@ -227,6 +247,19 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
+    }
+
+    /// Says whether doing it again can help.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
+        self
+    }
+
+    /// Whether doing it again can help.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        self.0.retry
     }
 
     /// What happened.

@@ -28,6 +28,15 @@ pub enum Event {
         /// Which.
         stage: Stage,
     },
+    /// How much a stage is going to do, for the time left.
+    Expected {
+        /// Which.
+        stage: Stage,
+        /// Tables in all.
+        tables: u64,
+        /// Rows in all.
+        rows: u64,
+    },
     /// A named part of a stage begins, such as `indexes`.
     PhaseStarted {
         /// Of which stage.

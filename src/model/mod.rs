@@ -18,6 +18,10 @@ pub mod overrides;
 
 pub mod checkpoint;
 
+pub mod instant;
+
+pub mod units;
+
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};

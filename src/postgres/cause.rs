@@ -2,11 +2,14 @@
 //!
 //! Keeps SQLSTATE, schema, table, column and constraint. Keeps the server's message only for classes that can't
 //! quote data; never DETAIL, CONTEXT or the messages of classes 22 and 23.
+//!
+//! Neon's proxy answers every failure to connect with SQLSTATE `XX000`, even a wrong password, so these are told apart
+//! by their text (`proxy/src/stream.rs` and the error types it prints).
 
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::Role;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Retry};
 
 /// SQLSTATE classes whose messages name objects and conditions, never values.
 const QUOTABLE_CLASSES: [&str; 13] = ["08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57"];
@@ -14,24 +17,25 @@ const QUOTABLE_CLASSES: [&str; 13] = ["08", "0A", "25", "28", "2B", "3D", "3F", 
 /// The error for a failed statement.
 #[must_use]
 pub fn describe(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
-    match cause.as_db_error() {
+    let retry = if is_transient(cause) { Retry::Patiently } else { Retry::Never };
+    let error = match cause.as_db_error() {
         Some(server) => describe_server(role, doing, server),
-        None if cause.is_closed() => unreachable(role, format!("{doing}: the connection was lost")),
-        // The client's own errors (protocol, conversion, I/O) may quote parameters, so only their kind is kept.
+        None if cause.is_closed() => lost(role, &format!("{doing}: the connection was lost")),
+        None if is_io(cause) => lost(role, &format!("{doing}: {}", client_words(cause))),
+        // The client's own errors (protocol, conversion) may quote parameters, so only their kind is kept.
         None => Error::new(rejected(role), format!("{doing}: {}", client_words(cause))),
-    }
+    };
+    error.with_retry(retry)
 }
 
 fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     let state = server.code().code();
-    let class = state.get(..2).unwrap_or("");
-    let words = if QUOTABLE_CLASSES.contains(&class) { server.message() } else { condition(server.code()) };
     let object = server.constraint().map(|name| format!(" (constraint {name})")).unwrap_or_default();
-    let text = format!("{doing}: {words}{object} [SQLSTATE {state}]");
-    let kind = match (role, class) {
+    let text = format!("{doing}: {}{object} [SQLSTATE {state}]", server_words(server));
+    let kind = match (role, state.get(..2).unwrap_or("")) {
         (Role::Target, _) if *server.code() == SqlState::DISK_FULL => Kind::TargetFull,
         (Role::Target, "28") => Kind::TargetDenied,
-        (_, "08" | "57") => return unreachable(role, text),
+        (_, "08" | "57") => unreachable(role),
         (Role::Target | Role::Local, _) => rejected(role),
     };
     let mut error = Error::new(kind, text);
@@ -44,37 +48,199 @@ fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     error
 }
 
+/// The error for a connection that didn't come about, or that the server refused.
+#[must_use]
+pub fn refused(role: Role, address: &str, cause: &tokio_postgres::Error) -> Error {
+    let doing = format!("connecting to {address}");
+    if let Some(server) = cause.as_db_error() {
+        return refused_by_server(role, &doing, server);
+    }
+    let source = std::error::Error::source(cause);
+    // The driver has no other way to tell its kinds apart; its `Display` never prints the cause.
+    match cause.to_string().as_str() {
+        "error performing TLS handshake" => tls(role, &doing, source),
+        "authentication error" => unauthenticated(role, &doing, source),
+        "invalid configuration" => Error::new(
+            denied(role),
+            format!("{doing}: the server asks for a password and the connection string has none"),
+        ),
+        _ => {
+            let retry = if io_kind(cause) == Some(std::io::ErrorKind::ConnectionRefused) {
+                Retry::Briefly
+            } else {
+                Retry::Patiently
+            };
+            lost(role, &format!("{doing}: {}", client_words(cause))).with_retry(retry)
+        }
+    }
+}
+
+fn refused_by_server(role: Role, doing: &str, server: &DbError) -> Error {
+    let state = server.code().code();
+    match state {
+        "XX000" => refused_by_proxy(role, doing, server.message()),
+        "3D000" | "28000" | "28P01" | "42501" => {
+            Error::new(denied(role), format!("{doing}: {} [SQLSTATE {state}]", server.message()))
+        }
+        "53300" | "57P03" => lost(role, &format!("{doing}: {} [SQLSTATE {state}]", server.message())),
+        // PgBouncer's words for what it can't pass on.
+        "08P01" if server.message().contains("unsupported startup parameter") => Error::new(
+            rejected(role),
+            format!("{doing}: a connection pooler answered that doesn't take the session's settings"),
+        )
+        .with_hint("use the direct host instead of the pooled one"),
+        _ => describe_server(role, doing, server).with_retry(if is_transient_state(state) {
+            Retry::Patiently
+        } else {
+            Retry::Never
+        }),
+    }
+}
+
+/// What Neon's proxy says while it connects: text, kind of failure, whether to try again.
+const PROXY_WORDS: [(&str, ProxyAnswer); 14] = [
+    ("password authentication failed", ProxyAnswer::Denied),
+    ("endpoint cannot be found", ProxyAnswer::Denied),
+    ("endpoint is disabled", ProxyAnswer::Denied),
+    ("Endpoint ID is not specified", ProxyAnswer::Denied),
+    ("Inconsistent project name", ProxyAnswer::Denied),
+    ("is not allowed to connect", ProxyAnswer::Denied),
+    ("connection is insecure", ProxyAnswer::Denied),
+    ("Check your quotas", ProxyAnswer::Quota),
+    ("quota", ProxyAnswer::Quota),
+    ("Couldn't connect to compute node", ProxyAnswer::Waking),
+    ("Control plane request failed", ProxyAnswer::Waking),
+    ("Too many", ProxyAnswer::Waking),
+    ("timed out", ProxyAnswer::Waking),
+    ("Internal error", ProxyAnswer::Waking),
+];
+
+#[derive(Clone, Copy)]
+enum ProxyAnswer {
+    /// The user has to correct something.
+    Denied,
+    /// The user has most likely used up a quota.
+    Quota,
+    /// Another try can help.
+    Waking,
+}
+
+fn refused_by_proxy(role: Role, doing: &str, message: &str) -> Error {
+    let answer = PROXY_WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, answer)| *answer);
+    let text = format!("{doing}: {message}");
+    match answer {
+        Some(ProxyAnswer::Denied) => Error::new(denied(role), text),
+        Some(ProxyAnswer::Quota) => Error::new(unreachable(role), text)
+            .with_retry(Retry::Briefly)
+            .with_hint("check the project's quotas in Neon's console"),
+        Some(ProxyAnswer::Waking) => lost(role, &text),
+        // A text of the control plane that isn't known here: tell it, and try a few times.
+        None => Error::new(unreachable(role), text).with_retry(Retry::Briefly),
+    }
+}
+
+fn tls(role: Role, doing: &str, source: Option<&(dyn std::error::Error + 'static)>) -> Error {
+    let kind = match role {
+        Role::Local => Kind::LocalUnreachable,
+        Role::Target => Kind::TargetTls,
+    };
+    let Some(failure) = source.and_then(|source| source.downcast_ref::<native_tls::Error>()) else {
+        return Error::new(kind, format!("{doing}: the server offers no TLS"))
+            .with_hint("name a server that offers TLS; a connection in clear text is never made to another machine");
+    };
+    let words = failure.to_string();
+    if words.contains("certificate") || words.contains("hostname") || words.contains("not trusted") {
+        // OpenSSL adds the result of the verification in parentheses.
+        let reason = words.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or("not trusted");
+        return Error::new(kind, format!("{doing}: the server's certificate is refused ({reason})"));
+    }
+    if words.contains("EOF") || words.contains("reset") || words.contains("closed") {
+        return lost(role, &format!("{doing}: the connection ended during the TLS handshake"));
+    }
+    Error::new(kind, format!("{doing}: no TLS session came about"))
+}
+
+fn unauthenticated(role: Role, doing: &str, source: Option<&(dyn std::error::Error + 'static)>) -> Error {
+    let words = source.map(ToString::to_string).unwrap_or_default();
+    if words.contains("channel binding") {
+        let kind = if role == Role::Target { Kind::TargetTls } else { Kind::LocalRejected };
+        return Error::new(kind, format!("{doing}: the server did not use channel binding, which is required"))
+            .with_hint("something may sit between you and the server; channel_binding=prefer does without");
+    }
+    if words.contains("unsupported") {
+        return Error::new(
+            denied(role),
+            format!("{doing}: the server asks for a kind of authentication that is not known here"),
+        )
+        .with_hint("use a role with a password (SCRAM-SHA-256)");
+    }
+    Error::new(denied(role), format!("{doing}: the server could not prove that it knows the password"))
+}
+
+/// A connection that is gone or never was; doing it again can help.
+#[must_use]
+pub fn lost(role: Role, text: &str) -> Error {
+    Error::new(unreachable(role), text).with_retry(Retry::Patiently)
+}
+
+/// Why a connection ended, in words that quote nothing.
+#[must_use]
+pub fn words_of_end(cause: &tokio_postgres::Error) -> String {
+    match cause.as_db_error() {
+        Some(server) => format!("{} [SQLSTATE {}]", server_words(server), server.code().code()),
+        None => client_words(cause),
+    }
+}
+
+/// Whether no connection came about at all, so that another address may answer.
+#[must_use]
+pub fn is_unreached(cause: &tokio_postgres::Error) -> bool {
+    cause.to_string() == "error connecting to server"
+}
+
 /// Whether trying again on a new connection can help: the connection was lost, the server is starting or stopping,
 /// or it has no room for a connection or lost a race.
 #[must_use]
 pub fn is_transient(cause: &tokio_postgres::Error) -> bool {
     match cause.code() {
-        Some(code) => {
-            let state = code.code();
-            state.starts_with("08")
-                || matches!(state, "57P01" | "57P02" | "57P03" | "53300" | "40001" | "40P01" | "55P03" | "25P03")
-        }
+        Some(code) => is_transient_state(code.code()),
         None => cause.is_closed() || is_io(cause),
     }
 }
 
+fn is_transient_state(state: &str) -> bool {
+    let lasting = state == "08P01";
+    (state.starts_with("08") && !lasting)
+        || matches!(state, "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "40001" | "40P01" | "55P03" | "25P03")
+}
+
 fn is_io(cause: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(cause).is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>)
+    io_kind(cause).is_some()
+}
+
+fn io_kind(cause: &tokio_postgres::Error) -> Option<std::io::ErrorKind> {
+    let source = std::error::Error::source(cause)?;
+    source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
 
 fn client_words(cause: &tokio_postgres::Error) -> String {
-    match std::error::Error::source(cause).and_then(|inner| inner.downcast_ref::<std::io::Error>()) {
-        Some(io) => format!("the connection failed ({})", io.kind()),
+    match io_kind(cause) {
+        Some(kind) => format!("the connection failed ({kind})"),
+        None if cause.is_closed() => "the server ended the connection".to_owned(),
         None => "the client could not carry it out".to_owned(),
     }
 }
 
-fn condition(code: &SqlState) -> &'static str {
-    match code.code().get(..2) {
-        Some("22") => "a value was refused",
-        Some("23") => "a constraint was violated",
-        Some("XX") => "the server had an internal error",
-        Some(_) | None => "the statement failed",
+fn server_words(server: &DbError) -> &str {
+    let class = server.code().code().get(..2).unwrap_or("");
+    if QUOTABLE_CLASSES.contains(&class) {
+        return server.message();
+    }
+    match class {
+        "22" => "a value was refused",
+        "23" => "a constraint was violated",
+        "XX" => "the server had an internal error",
+        _ => "the statement failed",
     }
 }
 
@@ -85,9 +251,16 @@ fn rejected(role: Role) -> Kind {
     }
 }
 
-fn unreachable(role: Role, text: String) -> Error {
+fn denied(role: Role) -> Kind {
     match role {
-        Role::Local => Error::new(Kind::LocalUnreachable, text),
-        Role::Target => Error::new(Kind::TargetUnreachable, text),
+        Role::Local => Kind::LocalRejected,
+        Role::Target => Kind::TargetDenied,
+    }
+}
+
+fn unreachable(role: Role) -> Kind {
+    match role {
+        Role::Local => Kind::LocalUnreachable,
+        Role::Target => Kind::TargetUnreachable,
     }
 }

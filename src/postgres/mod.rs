@@ -4,6 +4,10 @@ pub mod endpoint;
 
 pub mod session;
 
+mod tls;
+
+pub mod patience;
+
 pub mod cause;
 
 pub mod digest;
@@ -14,7 +18,9 @@ pub mod copy;
 
 pub mod managed;
 
-pub use endpoint::PgEndpoint;
+pub mod pgvector;
+
+pub use endpoint::{Parsed, PgEndpoint};
 pub use session::Session;
 
 /// Which PostgreSQL is meant; decides kinds and exit codes of errors.

@@ -116,6 +116,18 @@ impl Workdir {
         self.root.join("push/checkpoint.json")
     }
 
+    /// `verify.json`: the last verification.
+    #[must_use]
+    pub fn verify_json(&self) -> PathBuf {
+        self.root.join("verify.json")
+    }
+
+    /// `report.json`, `report.md`, `report.html`.
+    #[must_use]
+    pub fn report(&self, extension: &str) -> PathBuf {
+        self.root.join("report").with_extension(extension)
+    }
+
     /// `log.jsonl`.
     #[must_use]
     pub fn log(&self) -> PathBuf {
@@ -216,9 +228,16 @@ pub fn modified_ns(facts: &fs::Metadata) -> u64 {
 
 /// Seconds since 1970.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
 pub fn now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    now_ms() / 1000
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one reading of the wall clock")]
+pub fn now_ms() -> u64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    elapsed.ok().and_then(|elapsed| u64::try_from(elapsed.as_millis()).ok()).unwrap_or(0)
 }
 
 fn make_private_dir(path: &Path) -> Result<()> {

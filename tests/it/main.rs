@@ -1,0 +1,29 @@
+//! Integration tests: one binary, real servers, what a user would notice.
+//!
+//! Every server that a test needs is started by [`support`] on loopback or a unix socket and stopped when the test
+//! drops it. A missing server is a failure, never a skip: `scripts/setup` installs what is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test that can't go on should stop, and may say why"
+)]
+
+mod support;
+
+mod convert;
+
+mod harness;
+
+mod pipeline;
+
+mod refusals;
+
+mod resume;
+
+mod secrecy;
+
+mod corpus;

@@ -1,0 +1,26 @@
+//! What the tests stand on: the tool's binary, a libSQL server, a PostgreSQL with TLS, SQLite files.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a fixture belongs to all test modules, whichever of them use it at present"
+)]
+
+pub(crate) mod fixture;
+
+pub(crate) mod journey;
+
+pub(crate) mod process;
+
+pub(crate) mod shop;
+
+pub(crate) mod sqld;
+
+pub(crate) mod target;
+
+pub(crate) mod tool;
+
+pub(crate) use fixture::Workspace;
+pub(crate) use journey::Journey;
+pub(crate) use sqld::Sqld;
+pub(crate) use target::Target;
+pub(crate) use tool::{Run, Tool, bin};
