@@ -18,6 +18,8 @@ mod harness;
 
 mod pipeline;
 
+mod push;
+
 mod refusals;
 
 mod resume;
