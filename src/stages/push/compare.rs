@@ -41,8 +41,8 @@ pub(super) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Resul
 /// # Errors
 /// `Target*`, `Interrupted`.
 pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: Vec<Wanted<'_>>) -> Result<Vec<String>> {
-    let named = wanted.into_iter().map(|wanted| (schema.to_owned(), wanted)).collect();
-    let mut names: Vec<String> = crew.each("digests", named, compare).await?.into_iter().flatten().collect();
+    let items = wanted.into_iter().map(|wanted| (schema.to_owned(), wanted)).collect();
+    let mut names: Vec<String> = crew.each("digests", items, compare).await?.into_iter().flatten().collect();
     names.sort_unstable();
     Ok(names)
 }
