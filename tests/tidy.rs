@@ -55,7 +55,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir"];
 
 /// Where a secret is turned back into text, and how often in each file.
-const EXPOSED: &[(&str, usize)] = &[];
+const EXPOSED: &[(&str, usize)] = &[("src/postgres/endpoint/mod.rs", 1)];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] =

@@ -20,6 +20,8 @@ mod harness;
 
 mod pipeline;
 
+mod push;
+
 mod refusals;
 
 mod resume;
