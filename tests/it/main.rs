@@ -16,6 +16,8 @@ mod support;
 
 mod harness;
 
+mod verify;
+
 mod pipeline;
 
 mod refusals;
