@@ -18,6 +18,8 @@ mod convert;
 
 mod harness;
 
+mod verify;
+
 mod pipeline;
 
 mod push;
