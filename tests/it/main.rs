@@ -14,6 +14,8 @@
 
 mod support;
 
+mod convert;
+
 mod harness;
 
 mod pipeline;

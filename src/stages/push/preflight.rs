@@ -259,6 +259,7 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
 }
 
 /// What the server says of itself and of the role.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for once")]
 struct Facts {
     encoding: String,
     read_only: bool,

@@ -16,6 +16,7 @@ use super::{
     manifest::Manifest,
     preflight::{Situation, names_of},
     record::{self, Unfinished},
+    target::search_path,
 };
 
 /// What staging schemas' names begin with.
@@ -84,10 +85,9 @@ impl Staging {
         control.batch(doing, &sql.join("; ")).await?;
         let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
         let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
-        let path: String = situation.path.iter().map(|schema| format!(", {}", quote_ident(schema))).collect();
-        let mut sql = vec![format!("SET search_path = pg_catalog{path}")];
+        let mut sql = vec![search_path(&situation.path)];
         sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
-        sql.push("SET search_path = pg_catalog".to_owned());
+        sql.push(search_path(&[]));
         control.batch("creating the tables", &sql.join(";\n")).await
     }
 

@@ -17,7 +17,7 @@ use crate::{
         name::{quote_ident, quote_literal},
     },
     postgres::{PgEndpoint, Session, patience},
-    workdir::{hex, sha256_of_bytes},
+    workdir::sha256_of_bytes,
 };
 
 /// How long to wait for a session of this very process, cut off and ended, to let go of the lock.
@@ -78,11 +78,11 @@ impl<'a> Target<'a> {
 
     async fn open(&self, path: &[String]) -> Result<Session> {
         let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
-        let path: String = path.iter().map(|schema| format!(", {}", quote_ident(schema))).collect();
         let settings = format!(
-            "SET application_name = {}; SET search_path = pg_catalog{path}; SET idle_session_timeout = 0; \
+            "SET application_name = {}; {}; SET idle_session_timeout = 0; \
              SET default_transaction_isolation = 'read committed'; SET jit = off",
-            quote_literal(&self.application)
+            quote_literal(&self.application),
+            search_path(path)
         );
         session.batch("preparing the session", &settings).await?;
         Ok(session)
@@ -148,18 +148,25 @@ fn lock_key(schema: &str) -> i64 {
     u64::from_str_radix(word, 16).map_or(0, u64::cast_signed)
 }
 
+/// Sets the schemas in which types and operators without schema are looked for.
+pub(super) fn search_path(extensions: &[String]) -> String {
+    let mut list = vec!["pg_catalog".to_owned()];
+    list.extend(extensions.iter().map(|schema| quote_ident(schema)));
+    format!("SET search_path = {}", list.join(", "))
+}
+
 /// A name made of a prefix and another name, cut to PostgreSQL's 63 bytes and then told apart by a digest.
 pub(super) fn derived_name(prefix: &str, name: &str) -> String {
     let whole = format!("{prefix}_{name}");
     if whole.len() <= 63 {
         return whole;
     }
-    let digest = hex(&sha256_of_bytes(name.as_bytes()).as_bytes()[..8]);
+    let digest = sha256_of_bytes(name.as_bytes());
     let mut cut = whole;
     while cut.len() > 46 {
         cut.pop();
     }
-    format!("{cut}_{digest}")
+    format!("{cut}_{}", digest.get(..16).unwrap_or_default())
 }
 
 /// Where the tables that a push into this schema replaced are kept until the next one.
