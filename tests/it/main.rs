@@ -22,7 +22,11 @@ mod cli;
 
 mod report;
 
+mod verify;
+
 mod pipeline;
+
+mod push;
 
 mod refusals;
 
@@ -31,3 +35,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;
