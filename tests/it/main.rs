@@ -20,7 +20,11 @@ mod expressions;
 
 mod harness;
 
+mod verify;
+
 mod pipeline;
+
+mod push;
 
 mod refusals;
 
@@ -29,3 +33,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;
