@@ -18,6 +18,8 @@ pub mod copy;
 
 pub mod managed;
 
+pub mod pgvector;
+
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::Session;
 

@@ -14,7 +14,11 @@
 
 mod support;
 
+mod convert;
+
 mod harness;
+
+mod verify;
 
 mod pipeline;
 
@@ -27,3 +31,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;

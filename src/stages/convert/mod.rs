@@ -1,10 +1,55 @@
 //! Dump and plan to the local PostgreSQL.
+//!
+//! Order: tables and rows (`load`), keys, indexes and constraints (`finish`), then the proof (`proof`), and only then
+//! durability and the word `done` in the checkpoint. The authority on what is loaded are the markers that commit with
+//! the rows (`postgres::marker`), so that an interrupted load continues after its last committed chunk.
 
+mod cell;
+
+mod encode;
+
+mod finish;
+
+mod ground;
+
+mod layout;
+
+mod ledger;
+
+mod load;
+
+mod progress;
+
+mod proof;
+
+mod reader;
+
+mod vector;
+
+mod work;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use layout::Layout;
+use work::{Clock, Crew, Work};
+
+use super::plan::{self, PlanRequest, Planned};
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
-    model::{LoadCheckpoint, overrides::Overrides},
-    postgres::managed::LocalChoice,
+    error::{Error, Kind, Result, ResultExt as _},
+    event::Event,
+    model::{
+        DumpCheckpoint, LoadCheckpoint, Plan, Stage,
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
+        overrides::Overrides,
+    },
+    postgres::{
+        Session,
+        managed::{LocalChoice, LocalServer},
+        marker::{self, Chunk, Load, Scope},
+    },
+    sqlite,
+    workdir::{now_s, sealed, sha256_of_bytes},
 };
 
 /// What to convert and where to.
@@ -24,6 +69,17 @@ pub struct ConvertRequest {
     pub fresh: bool,
 }
 
+impl ConvertRequest {
+    fn scope(&self) -> Result<Scope> {
+        match (self.schema_only, self.data_only) {
+            (false, false) => Ok(Scope::All),
+            (true, false) => Ok(Scope::Schema),
+            (false, true) => Ok(Scope::Data),
+            (true, true) => Err(Error::new(Kind::Usage, "--schema-only and --data-only exclude each other")),
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct Converted {
@@ -35,8 +91,203 @@ pub struct Converted {
 
 /// Makes or loads the plan, refuses if findings block, loads, and proves what it loaded.
 ///
+/// May be repeated: an interrupted load of the same dump and plan is continued. Dropping the future stops a managed
+/// server and leaves what is committed.
+///
 /// # Errors
-/// Those of `plan`; `Local*` kinds (exit 6); `DataRefused` (exit 5).
-pub async fn convert(_ctx: &Context, _request: &ConvertRequest) -> Result<Converted> {
-    Err(Error::new(Kind::Bug, "not built"))
+/// Those of `plan`; `Local*` kinds (exit 6); `DataRefused` (exit 5); `TargetOccupied` (exit 8) for `--local-url` with
+/// tables of somebody else.
+pub async fn convert(ctx: &Context, request: &ConvertRequest) -> Result<Converted> {
+    request.scope()?;
+    let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
+    let planning = PlanRequest { overrides: request.overrides.clone(), fresh: false };
+    let planned = Box::pin(plan::plan(ctx, &planning)).await?;
+    plan::refuse_if_blocked(&planned.plan)?;
+    convert_planned(ctx, request, &dump, planned).await
+}
+
+/// As [`convert`], for a plan that is made and not refused.
+///
+/// # Errors
+/// As [`convert`], except those of the plan.
+pub async fn convert_planned(
+    ctx: &Context,
+    request: &ConvertRequest,
+    dump: &DumpCheckpoint,
+    planned: Planned,
+) -> Result<Converted> {
+    Box::pin(run(ctx, request, dump, planned)).await.in_stage(Stage::Convert)
+}
+
+async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, planned: Planned) -> Result<Converted> {
+    let scope = request.scope()?;
+    let former = former(ctx, request, dump, &planned)?;
+    let key = load_key(dump, &planned);
+    if let Some(done) = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema) {
+        if is_there(ctx, request, done, &key).await? {
+            return Ok(Converted { checkpoint: done.clone(), unchanged: true });
+        }
+    }
+    let continues = former.is_some_and(|former| former.state == LoadState::Loading);
+    if request.local.url.is_none() && scope != Scope::Data && !continues {
+        LocalServer::discard(&ctx.workdir).await?;
+    }
+    ctx.out.emit(&Event::StageStarted { stage: Stage::Convert });
+    tell_expected(ctx, &planned.plan);
+    let mut clock = Clock::start();
+    let server = LocalServer::open_for_load(ctx, &request.local).await?;
+    clock.book("server");
+    let mut checkpoint = begun(dump, &planned, server.record());
+    sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
+    let work = Work { ctx: ctx.clone(), plan: planned.plan, source: ctx.workdir.source_db(), scope, key };
+    let loaded = Box::pin(load_into(&Arc::new(work), &server, request, &mut clock)).await;
+    let tables = match loaded {
+        Ok(tables) => tables,
+        Err(error) => {
+            // The first error is the one to tell; a server that doesn't stop is found by the next command.
+            server.close().await.ok();
+            return Err(error);
+        }
+    };
+    server.close_durable().await?;
+    clock.book("durable");
+    checkpoint.phases_ms = clock.phases_ms();
+    if scope != Scope::Schema {
+        checkpoint.tables = tables;
+        checkpoint.state = LoadState::Done;
+        checkpoint.finished_s = now_s();
+    }
+    sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
+    ctx.out.emit(&Event::StageFinished {
+        stage: Stage::Convert,
+        elapsed_ms: clock.total_ms(),
+        summary: summary(&checkpoint),
+    });
+    Ok(Converted { checkpoint, unchanged: false })
+}
+
+/// The checkpoint of an earlier load of the same dump and plan into the same kind of server.
+fn former(
+    ctx: &Context,
+    request: &ConvertRequest,
+    dump: &DumpCheckpoint,
+    planned: &Planned,
+) -> Result<Option<LoadCheckpoint>> {
+    if request.fresh {
+        return Ok(None);
+    }
+    let former = match ctx.workdir.load_convert() {
+        Ok(former) => former,
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let same_kind = match former.local {
+        LocalServerRecord::Managed { .. } => request.local.url.is_none(),
+        LocalServerRecord::External { .. } => request.local.url.is_some(),
+    };
+    let same = same_kind && former.dump_sha256 == dump.sha256 && former.plan_sha256 == planned.sha256;
+    Ok(same.then_some(former))
+}
+
+/// Whether a finished load is still where its checkpoint says.
+async fn is_there(ctx: &Context, request: &ConvertRequest, done: &LoadCheckpoint, key: &str) -> Result<bool> {
+    if request.local.url.is_none() {
+        return Ok(LocalServer::is_there(&ctx.workdir, &done.local));
+    }
+    let server = LocalServer::open_for_load(ctx, &request.local).await?;
+    let session = Session::connect(server.endpoint()).await?;
+    let recorded = marker::recorded(&session).await?;
+    let finished = recorded.is_some_and(|load| load.key == key && load.finished && load.scope != Scope::Schema);
+    let same_address = match (&done.local, server.record()) {
+        (LocalServerRecord::External { address: one, .. }, LocalServerRecord::External { address: two, .. }) => {
+            one == two
+        }
+        _ => false,
+    };
+    Ok(finished && same_address)
+}
+
+/// What identifies a load: the same key means the same rows in the same chunks.
+fn load_key(dump: &DumpCheckpoint, planned: &Planned) -> String {
+    sha256_of_bytes(format!("{} {} {}", dump.sha256, planned.sha256, env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+fn tell_expected(ctx: &Context, plan: &Plan) {
+    let tables = u64::try_from(plan.tables.len()).unwrap_or(u64::MAX);
+    let rows = plan.tables.iter().map(|table| table.rows).sum();
+    ctx.out.emit(&Event::Expected { stage: Stage::Convert, tables, rows });
+}
+
+fn begun(dump: &DumpCheckpoint, planned: &Planned, local: &LocalServerRecord) -> LoadCheckpoint {
+    LoadCheckpoint {
+        format: CHECKPOINT_FORMAT,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        dump_sha256: dump.sha256.clone(),
+        plan_sha256: planned.sha256.clone(),
+        local: local.clone(),
+        state: LoadState::Loading,
+        tables: BTreeMap::new(),
+        phases_ms: BTreeMap::new(),
+        started_s: now_s(),
+        finished_s: 0,
+    }
+}
+
+fn summary(checkpoint: &LoadCheckpoint) -> String {
+    if checkpoint.state == LoadState::Loading {
+        return "the schema is there, without rows; `turso2neon convert --data-only` loads them".to_owned();
+    }
+    let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
+    format!("{} tables, {rows} rows, digests equal", checkpoint.tables.len())
+}
+
+/// Loads whatever of the scope isn't there yet, and proves it.
+async fn load_into(
+    work: &Arc<Work>,
+    server: &LocalServer,
+    request: &ConvertRequest,
+    clock: &mut Clock,
+) -> Result<BTreeMap<String, TableRecord>> {
+    let jobs = match request.jobs {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        jobs => jobs,
+    };
+    let crew = Crew::connect(server.endpoint(), jobs).await?;
+    let session = crew.first()?;
+    ground::prepare(work, session, request.fresh).await?;
+    if !work.plan.extensions.is_empty() {
+        crew.see_extensions(&work.plan.extensions).await?;
+    }
+    if work.scope == Scope::Schema {
+        ground::create_tables(work, session, work.plan.tables.iter()).await?;
+        finish::finish(work, &crew, clock).await?;
+        finish::sequences(work, &crew).await?;
+        return Ok(BTreeMap::new());
+    }
+    let committed = marker::chunks(session).await?;
+    let layout = lay_out(work, &committed)?;
+    if work.scope == Scope::All {
+        let first = layout.created_first.iter().filter_map(|index| work.plan.tables.get(*index));
+        ground::create_tables(work, session, first).await?;
+    }
+    let committed: Vec<Chunk> = committed.into_values().collect();
+    load::load(work, &crew, layout, &committed).await?;
+    clock.book("data");
+    finish::finish(work, &crew, clock).await?;
+    finish::sequences(work, &crew).await?;
+    clock.book("sequences");
+    finish::analyze(work, &crew).await?;
+    clock.book("analyze");
+    let chunks: Vec<Chunk> = marker::chunks(session).await?.into_values().collect();
+    let tables = proof::prove(work, &crew, &chunks).await?;
+    let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
+    let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
+    session.batch("recording the load", &sql).await?;
+    clock.book("digest");
+    Ok(tables)
+}
+
+fn lay_out(work: &Work, committed: &BTreeMap<(String, u32), Chunk>) -> Result<Layout> {
+    let connection = sqlite::open::read_only(&work.source)?;
+    Layout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
 }

@@ -1,0 +1,305 @@
+//! One data directory through its life: made, loaded, made durable, read, wiped.
+//!
+//! Invariant: while the server runs without fsync, the file `turso2neon.loading` is in the data directory, with the
+//! identity of the machine's present boot. A directory with that file is good for continuing only if its server runs,
+//! or has been shut down cleanly since the same boot; else parts of it may be missing on disk, and it is wiped.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    account::Account,
+    place::{self, Place},
+    postmaster::Postmaster,
+    programs::Programs,
+    settings::{self, Purpose},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    workdir::{Workdir, atomic},
+};
+
+const LOADING: &str = "turso2neon.loading";
+
+/// Left by `--keep-running`: the next command leaves the server running too.
+const KEPT: &str = "turso2neon.kept";
+
+/// The superuser of the cluster, who exists only behind its private socket.
+pub(super) const USER: &str = "turso2neon";
+
+/// The locale of text columns: byte order, as SQLite sorts, with Unicode's letters where the system has it.
+const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
+
+/// A cluster whose server runs. Dropping it stops the server unless it is to be kept.
+pub(super) struct Running {
+    programs: Programs,
+    place: Place,
+    account: Option<Account>,
+    log: PathBuf,
+    postmaster: Option<Postmaster>,
+    keep: bool,
+}
+
+/// What is found at a place.
+#[derive(Debug, PartialEq, Eq)]
+enum Condition {
+    /// Nothing that can be used.
+    Absent,
+    /// Loading was begun and can be continued.
+    Loading,
+    /// Loading was begun, and a crash may have torn it.
+    Torn,
+    /// Durable.
+    Durable,
+}
+
+impl Running {
+    /// Starts the server for loading: the cluster that is there if it can be continued, else a new one.
+    ///
+    /// # Errors
+    /// `LocalMissing`, `LocalUnreachable`, `ArtifactIo`.
+    pub(super) fn for_load(workdir: &Workdir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
+        let newest = Programs::newest(pg_bin)?;
+        let account = Account::for_dir(workdir.root())?;
+        let place = Place::prepare(workdir, account.as_ref())?;
+        let log = workdir.root().join("convert/postgres.log");
+        if let Some(account) = &account {
+            if place.pgdata.exists() {
+                account.give_all(&place.pgdata)?;
+            }
+        }
+        let of_directory = major_of(&place.pgdata).and_then(|major| Programs::of_major(pg_bin, major).ok());
+        let condition = match &of_directory {
+            Some(programs) => condition(&place.pgdata, programs, account.as_ref()),
+            None => Condition::Absent,
+        };
+        if matches!(condition, Condition::Absent | Condition::Torn) {
+            wipe(&place)?;
+            create(&newest, &place, account.as_ref())?;
+        }
+        let programs = of_directory.filter(|_| matches!(condition, Condition::Loading | Condition::Durable));
+        let mut running = Self { programs: programs.unwrap_or(newest), place, account, log, postmaster: None, keep };
+        running.postmaster = Postmaster::find(&running.place.pgdata);
+        if condition == Condition::Loading && running.postmaster.is_some() {
+            return Ok(running);
+        }
+        running.stop()?;
+        settings::replace(&running.place.pgdata, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
+        running.start(Purpose::Load)?;
+        Ok(running)
+    }
+
+    /// Starts the server that was loaded, or takes the one that runs.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactStale`, `LocalMissing`, `LocalUnreachable`.
+    pub(super) fn for_reading(workdir: &Workdir, place: Place, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
+        let pgdata = &place.pgdata;
+        let Some(major) = major_of(pgdata) else {
+            return Err(Error::new(Kind::ArtifactMissing, format!("there is no data directory {}", pgdata.display()))
+                .with_hint("run `turso2neon convert`"));
+        };
+        if pgdata.join(LOADING).exists() {
+            return Err(Error::new(Kind::ArtifactStale, "the local PostgreSQL is in the middle of a load")
+                .with_hint("run `turso2neon convert` to finish it"));
+        }
+        let account = Account::for_dir(pgdata.parent().unwrap_or(pgdata))?;
+        if let Some(account) = &account {
+            if pgdata.starts_with(workdir.root()) && !place::reach(workdir, account)? {
+                let what = format!("{} can't reach {}", account.name, pgdata.display());
+                return Err(Error::new(Kind::LocalUnreachable, what)
+                    .with_hint("move the directory given by --dir, or run `turso2neon convert --fresh`"));
+            }
+            account.give_all(pgdata)?;
+        }
+        let programs = Programs::of_major(pg_bin, major)?;
+        let keep = keep || pgdata.join(KEPT).exists();
+        let log = workdir.root().join("convert/postgres.log");
+        workdir.subdir("convert")?;
+        let postmaster = Postmaster::find(pgdata);
+        let mut running = Self { programs, place, account, log, postmaster, keep };
+        if running.postmaster.is_none() {
+            running.start(Purpose::Read)?;
+        }
+        Ok(running)
+    }
+
+    /// Where the cluster is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The server's version.
+    pub(super) fn version(&self) -> &str {
+        &self.programs.version
+    }
+
+    /// The directory of its socket.
+    ///
+    /// # Errors
+    /// `LocalUnreachable` if it doesn't run.
+    pub(super) fn socket_dir(&self) -> Result<&Path> {
+        let running = self.postmaster.as_ref().map(|postmaster| postmaster.socket_dir.as_path());
+        running.ok_or_else(|| Error::new(Kind::LocalUnreachable, "the managed PostgreSQL is not running"))
+    }
+
+    /// Ends a load: stops the server, brings all its files to disk, and only then calls the cluster durable. Starts it
+    /// again if it is to be kept running.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`; the load can then be continued.
+    pub(super) fn make_durable(&mut self) -> Result<()> {
+        let pgdata = self.place.pgdata.clone();
+        self.stop()?;
+        settings::write(&pgdata, Purpose::Read, &self.place.socket_dir(self.account.as_ref())?)?;
+        let mut command = self.programs.command("initdb", self.account.as_ref());
+        let output = command
+            .arg("--sync-only")
+            .arg("-D")
+            .arg(&pgdata)
+            .output()
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "syncing", &pgdata, &cause))?;
+        if !output.status.success() {
+            return Err(Error::new(Kind::LocalUnreachable, "bringing the data directory to disk failed"));
+        }
+        settings::remove_if_there(&pgdata.join(LOADING))
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &pgdata, &cause))?;
+        atomic::sync_dir(&pgdata)?;
+        if self.keep { self.start(Purpose::Read) } else { Ok(()) }
+    }
+
+    /// Stops the server unless it is to keep running.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    pub(super) fn close(mut self) -> Result<()> {
+        if self.keep {
+            settings::replace(&self.place.pgdata, KEPT, b"")?;
+            self.postmaster = None;
+            return Ok(());
+        }
+        self.stop()
+    }
+
+    fn start(&mut self, purpose: Purpose) -> Result<()> {
+        let socket_dir = self.place.socket_dir(self.account.as_ref())?;
+        settings::write(&self.place.pgdata, purpose, &socket_dir)?;
+        let started = Postmaster::start(&self.programs, &self.place.pgdata, self.account.as_ref(), &self.log)?;
+        self.postmaster = Some(started);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let Some(mut postmaster) = self.postmaster.take() else { return Ok(()) };
+        postmaster.stop()?;
+        self.place.remove_socket_dir();
+        settings::remove_if_there(&self.place.pgdata.join(KEPT))
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &self.place.pgdata, &cause))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.keep {
+            // On the way of an error, which matters more than this one; the next command finds what is left.
+            self.stop().ok();
+        }
+    }
+}
+
+/// Whether a durable cluster is at this place.
+pub(super) fn is_durable(place: &Place) -> bool {
+    major_of(&place.pgdata).is_some() && !place.pgdata.join(LOADING).exists()
+}
+
+/// Stops the server of a place and removes its data directory.
+///
+/// # Errors
+/// `LocalUnreachable`, `ArtifactIo`.
+pub(super) fn wipe(place: &Place) -> Result<()> {
+    if let Some(mut postmaster) = Postmaster::find(&place.pgdata) {
+        postmaster.stop()?;
+    }
+    place.remove_socket_dir();
+    remove_tree(&unfinished(place))?;
+    remove_tree(&place.pgdata)
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        answer => answer.map_err(|cause| Error::io(Kind::ArtifactIo, "removing", path, &cause)),
+    }
+}
+
+fn unfinished(place: &Place) -> PathBuf {
+    place.pgdata.with_extension("new")
+}
+
+/// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing
+/// that looks like a cluster.
+fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Result<()> {
+    let new = unfinished(place);
+    let mut last = String::new();
+    let mut made = false;
+    for locale in LOCALES {
+        remove_tree(&new)?;
+        let mut command = programs.command("initdb", account);
+        command.arg("-D").arg(&new).args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
+        command.args(["--auth-local=trust", "--auth-host=reject", &format!("--locale={locale}")]);
+        let output = command
+            .output()
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "running", &programs.bin.join("initdb"), &cause))?;
+        made = output.status.success();
+        if made {
+            break;
+        }
+        last = String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_owned();
+    }
+    if !made {
+        return Err(Error::new(Kind::LocalUnreachable, format!("making the data directory failed: {last}"))
+            .with_hint("check the free space and the rights of the directory given by --dir, or use --local-url"));
+    }
+    settings::include(&new)?;
+    settings::replace(&new, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
+    fs::rename(&new, &place.pgdata)
+        .map_err(|cause| Error::io(Kind::LocalUnreachable, "renaming to", &place.pgdata, &cause))
+}
+
+fn condition(pgdata: &Path, programs: &Programs, account: Option<&Account>) -> Condition {
+    if !pgdata.join(settings::FILE).exists() && !pgdata.join(LOADING).exists() {
+        return Condition::Absent;
+    }
+    let Ok(boot) = fs::read_to_string(pgdata.join(LOADING)) else { return Condition::Durable };
+    if Postmaster::find(pgdata).is_some() {
+        return Condition::Loading;
+    }
+    let same_boot = boot_identity().is_some_and(|present| present == boot);
+    if same_boot && was_shut_down(pgdata, programs, account) { Condition::Loading } else { Condition::Torn }
+}
+
+fn was_shut_down(pgdata: &Path, programs: &Programs, account: Option<&Account>) -> bool {
+    let output = programs.command("pg_controldata", account).arg("-D").arg(pgdata).output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines()
+            .any(|line| line.strip_prefix("Database cluster state:").is_some_and(|state| state.trim() == "shut down"))
+    })
+}
+
+fn major_of(pgdata: &Path) -> Option<u32> {
+    fs::read_to_string(pgdata.join("PG_VERSION")).ok()?.trim().parse().ok()
+}
+
+/// What changes with each boot of the machine; unknown on systems that don't tell.
+fn boot_identity() -> Option<String> {
+    if let Ok(identity) = fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        return Some(identity.trim().to_owned());
+    }
+    let output = Command::new("sysctl").args(["-n", "kern.bootsessionuuid"]).output().ok()?;
+    let identity = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !identity.is_empty()).then_some(identity)
+}

@@ -1,0 +1,210 @@
+//! The server process of one data directory: found by its `postmaster.pid`, started, stopped.
+//!
+//! Only a process that is proved to be the postmaster of this very directory is ever signalled.
+
+use std::{
+    fs,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use super::{account::Account, programs::Programs};
+use crate::error::{Error, Kind, Result};
+
+/// How long a start may take: recovery after a crash included.
+const START_PATIENCE: Duration = Duration::from_mins(2);
+
+/// How long a clean stop may take: it writes what is in memory.
+const STOP_PATIENCE: Duration = Duration::from_mins(3);
+
+/// How long the backends of a killed postmaster may take to notice.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(20);
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// A server that runs.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    pgdata: PathBuf,
+    pid: Pid,
+    /// Where its socket is.
+    pub(super) socket_dir: PathBuf,
+    /// The process itself, if this process started it.
+    child: Option<Child>,
+}
+
+impl Postmaster {
+    /// The server that runs on this data directory, whoever started it.
+    pub(super) fn find(pgdata: &Path) -> Option<Self> {
+        let file = PidFile::read(pgdata)?;
+        let ours = is_postmaster_of(file.pid, pgdata, &file.socket_dir);
+        ours.then(|| Self { pgdata: pgdata.to_path_buf(), pid: file.pid, socket_dir: file.socket_dir, child: None })
+    }
+
+    /// Starts the server and waits until it takes connections.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    pub(super) fn start(programs: &Programs, pgdata: &Path, account: Option<&Account>, log: &Path) -> Result<Self> {
+        let began = Instant::now();
+        loop {
+            match Self::try_start(programs, pgdata, account, log)? {
+                Started::Ready(postmaster) => return Ok(postmaster),
+                // Backends of a postmaster that was killed hold its shared memory until they notice.
+                Started::OrphansLeft if began.elapsed() < ORPHANS_PATIENCE => {
+                    thread::sleep(Duration::from_millis(250));
+                }
+                Started::OrphansLeft => {
+                    return Err(failed("backends of a killed server still run on its data directory"));
+                }
+            }
+        }
+    }
+
+    fn try_start(programs: &Programs, pgdata: &Path, account: Option<&Account>, log: &Path) -> Result<Started> {
+        // A file left by a crash may name a process that is another program's by now, which the server would obey.
+        super::settings::remove_if_there(&pgdata.join("postmaster.pid")).map_err(|cause| {
+            Error::io(Kind::LocalUnreachable, "removing the stale postmaster.pid in", pgdata, &cause)
+        })?;
+        let (output, log_from) = open_log(log)?;
+        let errors = output.try_clone().map_err(|cause| Error::io(Kind::LocalUnreachable, "opening", log, &cause))?;
+        let mut command = programs.command("postgres", account);
+        // A group of its own: Ctrl-C at the terminal is for the tool, which stops the server in good order.
+        command.arg("-D").arg(pgdata).stdout(output).stderr(errors).process_group(0);
+        let mut child = command
+            .spawn()
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "starting", &programs.bin.join("postgres"), &cause))?;
+        let pid = Pid::from_child(&child);
+        let began = Instant::now();
+        loop {
+            if let Some(file) = PidFile::read(pgdata).filter(|file| file.pid == pid && file.ready) {
+                return Ok(Started::Ready(Self {
+                    pgdata: pgdata.to_path_buf(),
+                    pid,
+                    socket_dir: file.socket_dir,
+                    child: Some(child),
+                }));
+            }
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
+                let words = log_since(log, log_from);
+                if words.contains("shared memory block") {
+                    return Ok(Started::OrphansLeft);
+                }
+                return Err(failed(&format!("the server didn't start{}", last_failure(&words))));
+            }
+            if began.elapsed() > START_PATIENCE {
+                kill_process(pid, Signal::QUIT).ok();
+                child.wait().ok();
+                return Err(failed("the server didn't take connections in time"));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Stops the server in good order (PostgreSQL's "fast" shutdown) and waits for its end.
+    ///
+    /// # Errors
+    /// `LocalUnreachable` if it doesn't end.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        kill_process(self.pid, Signal::INT).ok();
+        let began = Instant::now();
+        while !self.has_ended() {
+            if began.elapsed() > STOP_PATIENCE {
+                return Err(failed(&format!("the server (process {}) doesn't stop", self.pid.as_raw_nonzero())));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        match &mut self.child {
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            // Its last deed is to remove the file. It may linger as a zombie where nobody waits for orphans.
+            None => {
+                PidFile::read(&self.pgdata).is_none_or(|file| file.pid != self.pid)
+                    || test_kill_process(self.pid).is_err()
+            }
+        }
+    }
+}
+
+enum Started {
+    Ready(Postmaster),
+    OrphansLeft,
+}
+
+/// `postmaster.pid` (PostgreSQL `miscadmin.h`): pid, directory, start, port, socket directory, address, memory, state.
+struct PidFile {
+    pid: Pid,
+    socket_dir: PathBuf,
+    ready: bool,
+}
+
+impl PidFile {
+    fn read(pgdata: &Path) -> Option<Self> {
+        let text = fs::read_to_string(pgdata.join("postmaster.pid")).ok()?;
+        let mut lines = text.lines();
+        let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?)?;
+        let socket_dir = PathBuf::from(lines.nth(3).unwrap_or_default());
+        let ready = lines.nth(2).is_some_and(|state| state.trim() == "ready");
+        Some(Self { pid, socket_dir, ready })
+    }
+}
+
+/// The postmaster's working directory is its data directory. Where the system doesn't tell, a socket that answers
+/// proves that the file isn't stale.
+fn is_postmaster_of(pid: Pid, pgdata: &Path, socket_dir: &Path) -> bool {
+    if Path::new("/proc/self/cwd").exists() {
+        let process = PathBuf::from(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+        return match (fs::read_link(process), fs::canonicalize(pgdata)) {
+            (Ok(cwd), Ok(pgdata)) => cwd == pgdata,
+            (Err(_), _) | (_, Err(_)) => false,
+        };
+    }
+    UnixStream::connect(socket_dir.join(".s.PGSQL.5432")).is_ok()
+}
+
+fn open_log(path: &Path) -> Result<(fs::File, usize)> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let opened = file.and_then(|file| file.metadata().map(|facts| (file, facts.len())));
+    let (file, length) = opened.map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+    Ok((file, usize::try_from(length).unwrap_or(0)))
+}
+
+fn log_since(path: &Path, from: usize) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
+}
+
+/// The server's own reason for not starting. It speaks of files, ports and memory, as there is no data yet to speak of.
+fn last_failure(log: &str) -> String {
+    let line = log.lines().rev().find_map(|line| line.split_once("FATAL:  "));
+    line.map(|(_, words)| format!(": {words}")).unwrap_or_default()
+}
+
+fn failed(what: &str) -> Error {
+    Error::new(Kind::LocalUnreachable, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_pid_file_names_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Postmaster::find(directory.path()).is_none());
+        // This process is alive, but no postmaster of that directory.
+        let text = format!("{}\n/x\n1\n5432\n/tmp\n\n  1 2\nready   \n", std::process::id());
+        fs::write(directory.path().join("postmaster.pid"), text).unwrap();
+        assert!(PidFile::read(directory.path()).is_some_and(|file| file.ready && file.socket_dir == Path::new("/tmp")));
+        assert!(Postmaster::find(directory.path()).is_none());
+    }
+}

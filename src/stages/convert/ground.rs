@@ -1,0 +1,207 @@
+//! What is on the server before the load, and what has to go: an interrupted load of the same dump and plan is
+//! continued, an earlier one of this tool is dropped, and a table of somebody else is never touched.
+
+use std::collections::BTreeSet;
+
+use super::{load::create_sql, work::Work};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        TablePlan,
+        conversion_plan::LEDGER_TABLE,
+        name::{qualified, quote_ident},
+    },
+    postgres::{
+        Session,
+        marker::{self, Load, Made, Scope},
+    },
+    rules::ddl,
+};
+
+/// Tables that are dropped in one transaction, so that a server of modest `max_locks_per_transaction` can do it.
+const DROP_TABLES: usize = 50;
+
+/// Makes the server ready: schema, extensions, markers; drops what an earlier load made unless it is this one.
+///
+/// # Errors
+/// `TargetOccupied` if tables of these names are not this tool's (or hold rows, if only rows are to be loaded);
+/// `Local*`.
+pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Result<()> {
+    let schema = &work.plan.schema;
+    if schema != "public" {
+        session.batch("creating the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))).await?;
+    }
+    for extension in ddl::extensions(&work.plan) {
+        // An extension goes to the first schema of the path, which is the catalog's otherwise.
+        let sql = format!("SET search_path = {}; {extension}; SET search_path = pg_catalog", quote_ident(schema));
+        session.batch("creating an extension", &sql).await.map_err(|error| {
+            error.with_hint("install the extension on this PostgreSQL, or leave its types out of the plan")
+        })?;
+    }
+    marker::prepare(session).await?;
+    let earlier = marker::recorded(session).await?;
+    let same_load = earlier.as_ref().is_some_and(|earlier| earlier.key == work.key);
+    // Rows may follow a schema that was made alone; nothing else follows another scope.
+    let follows = earlier.as_ref().is_some_and(|earlier| {
+        earlier.scope == work.scope || (work.scope == Scope::Data && earlier.scope == Scope::Schema)
+    });
+    let continues = same_load && follows && !fresh;
+    if !continues {
+        if work.scope != Scope::Data {
+            drop_made(session).await?;
+        }
+        session.batch("forgetting an earlier load", marker::FORGET).await?;
+    }
+    if work.scope == Scope::Data {
+        expect_tables(work, session, continues).await?;
+    } else {
+        refuse_strangers(work, session).await?;
+    }
+    let load = Load { key: work.key.clone(), scope: work.scope, finished: false };
+    session.batch("recording the load", &format!("BEGIN; {}; COMMIT", marker::record_sql(&load))).await
+}
+
+/// Creates those of these tables, and the ledger if the plan needs it, that an interrupted load has not.
+///
+/// # Errors
+/// `LocalRejected`.
+pub(super) async fn create_tables<'a>(
+    work: &Work,
+    session: &Session,
+    tables: impl Iterator<Item = &'a TablePlan>,
+) -> Result<()> {
+    let schema = &work.plan.schema;
+    let made = marker::made(session).await?;
+    let is_made = |name: &str| made.iter().any(|made| made.schema == *schema && made.table == name);
+    let missing: Vec<&TablePlan> = tables.filter(|table| !is_made(&table.name)).collect();
+    for group in missing.chunks(DROP_TABLES) {
+        let sql: String = group.iter().map(|table| create_sql(schema, table)).collect();
+        session.batch("creating tables", &format!("BEGIN{sql}; COMMIT")).await?;
+    }
+    if let Some(create) = ddl::create_ledger(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
+        let sql = format!("BEGIN; {create}; {}; COMMIT", marker::made_sql(schema, LEDGER_TABLE));
+        session.batch("creating the ledger", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops what this tool made, foreign keys first, and never with CASCADE: what others built on these tables stays, and
+/// is named by the error.
+async fn drop_made(session: &Session) -> Result<()> {
+    let made = marker::made(session).await?;
+    for made in &made {
+        drop_foreign_keys(session, &made.schema, &made.table).await?;
+    }
+    for group in made.chunks(DROP_TABLES) {
+        let names: Vec<String> = group.iter().map(|made| qualified(&made.schema, &made.table)).collect();
+        let forget: Vec<String> = group.iter().map(marker::unmade_sql).collect();
+        let sql = format!("BEGIN; DROP TABLE {}; {}; COMMIT", names.join(", "), forget.join("; "));
+        session.batch("dropping the tables of an earlier load", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops all foreign keys of one table.
+async fn drop_foreign_keys(session: &Session, schema: &str, table: &str) -> Result<()> {
+    let sql = "SELECT k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+               JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relname = $2 AND k.contype = 'f'";
+    let names = session.rows("looking for foreign keys", sql, &[&schema, &table]).await?;
+    drop_constraints(session, schema, table, names.iter().filter_map(|row| row.try_get(0).ok())).await
+}
+
+async fn drop_constraints<'a>(
+    session: &Session,
+    schema: &str,
+    table: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let drops: Vec<String> = names.map(|name| format!("DROP CONSTRAINT IF EXISTS {}", quote_ident(name))).collect();
+    if drops.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("ALTER TABLE {} {}", qualified(schema, table), drops.join(", "));
+    session.batch("taking off constraints", &sql).await
+}
+
+/// Names of relations in the plan's schema.
+async fn relations(work: &Work, session: &Session) -> Result<BTreeSet<String>> {
+    let sql = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
+    let rows = session.rows("looking for tables that are there", sql, &[&work.plan.schema]).await?;
+    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+}
+
+async fn refuse_strangers(work: &Work, session: &Session) -> Result<()> {
+    let there = relations(work, session).await?;
+    let made: BTreeSet<Made> = marker::made(session).await?.into_iter().collect();
+    let ledger = work.plan.has_ledger().then_some(LEDGER_TABLE);
+    let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(ledger);
+    let strangers: Vec<&str> = planned
+        .filter(|name| there.contains(*name))
+        .filter(|name| {
+            let made_here = Made { schema: work.plan.schema.clone(), table: (*name).to_owned() };
+            !made.contains(&made_here)
+        })
+        .collect();
+    match strangers.first() {
+        None => Ok(()),
+        Some(first) => {
+            let what = format!("{} of the tables are there already and not made by this tool", strangers.len());
+            Err(Error::new(Kind::TargetOccupied, what)
+                .at_table(*first)
+                .with_hint("use an empty database for --local-url, or leave it out to use the managed PostgreSQL"))
+        }
+    }
+}
+
+/// Rows alone go into tables that are there, of the planned types, and without rows of others. From tables that this
+/// tool made, foreign keys and checks are taken off, because rows that the source itself holds may break them; `finish`
+/// puts them back. Tables that somebody else made keep their form.
+async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Result<()> {
+    let schema = &work.plan.schema;
+    let made: BTreeSet<Made> = marker::made(session).await?.into_iter().collect();
+    for table in &work.plan.tables {
+        expect_columns(work, session, table).await?;
+        if !continues {
+            let sql = format!("SELECT EXISTS (SELECT FROM {})", qualified(schema, &table.name));
+            let rows = session.rows("looking at a table", &sql, &[]).await?;
+            if rows.first().and_then(|row| row.try_get(0).ok()) != Some(false) {
+                return Err(Error::new(Kind::TargetOccupied, "the table holds rows already")
+                    .at_table(&table.source)
+                    .with_hint("empty the tables first, or convert without --data-only"));
+            }
+        }
+        if made.contains(&Made { schema: schema.clone(), table: table.name.clone() }) {
+            let keys = table.foreign_keys.iter().map(|key| key.name.as_str());
+            let names = keys.chain(table.checks.iter().map(|check| check.name.as_str()));
+            drop_constraints(session, schema, &table.name, names).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn expect_columns(work: &Work, session: &Session, table: &TablePlan) -> Result<()> {
+    let sql = "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
+               JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND a.attnum > 0 \
+               AND NOT a.attisdropped";
+    let rows = session.rows("looking at a table", sql, &[&work.plan.schema, &table.name]).await?;
+    let types: Vec<(String, String)> =
+        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    for column in table.loaded_columns() {
+        let found = types.iter().find(|(name, _)| *name == column.name).map(|(_, found)| found.as_str());
+        // A type of an extension is written with its schema.
+        let read = found.and_then(|found| found.rsplit('.').next()).and_then(|found| found.parse().ok());
+        if read.as_ref() != Some(&column.pg_type) {
+            let what = match found {
+                Some(found) => format!("the table's column is {found}, the plan's is {}", column.pg_type),
+                None => "the table or the column isn't there".to_owned(),
+            };
+            return Err(Error::new(Kind::LocalRejected, what)
+                .at_table(&table.source)
+                .at_column(&column.source)
+                .with_hint("run `turso2neon convert --schema-only` first, or plan the types that are there"));
+        }
+    }
+    Ok(())
+}

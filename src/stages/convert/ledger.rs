@@ -1,0 +1,111 @@
+//! Rows of the ledger: which storage class a cell had, where the PostgreSQL value no longer shows it.
+
+use super::cell::{self, Refusal};
+use crate::{
+    model::{
+        ColumnPlan, Conversion, PgType, TablePlan,
+        cell::{SqliteCell, StorageClass},
+        column_profile::ColumnProfile,
+        conversion_plan::{BlobText, Origin},
+    },
+    postgres::copy::field,
+};
+
+/// The ledger's columns, in the order of its rows. All are NOT NULL.
+pub(super) const COLUMNS: [(&str, PgType); 5] = [
+    ("table_name", PgType::Text),
+    ("column_name", PgType::Text),
+    ("row_key", PgType::Text),
+    ("storage_class", PgType::Text),
+    ("raw", PgType::Bytea),
+];
+
+/// The ledger's columns as a plan has them, for digests.
+pub(super) fn column_plans() -> Vec<ColumnPlan> {
+    let plan = |(name, pg_type): (&str, PgType)| ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: String::new(),
+        pg_type,
+        conversion: Conversion::Bytea,
+        main_class: StorageClass::Blob,
+        ledger: false,
+        not_null: true,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: ColumnProfile::default(),
+    };
+    COLUMNS.into_iter().map(plan).collect()
+}
+
+/// Whether a cell of this column has an entry in the ledger.
+pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
+    if !column.ledger || cell == SqliteCell::Null {
+        return false;
+    }
+    // A numeric has one zero.
+    let lost_sign = column.conversion == Conversion::Numeric
+        && matches!(cell, SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative());
+    cell.class() != column.main_class || lost_sign
+}
+
+/// How a row is named in the ledger.
+pub(super) enum RowKey {
+    /// By its rowid, or by its position where nothing else addresses it.
+    Number,
+    /// By the cells of its primary key, at these places among the loaded columns.
+    Cells(Vec<usize>),
+}
+
+impl RowKey {
+    pub(super) fn of(table: &TablePlan) -> Self {
+        let (None, Some(key)) = (table.address.rowid_name(), &table.primary_key) else { return Self::Number };
+        let place = |name: &String| table.loaded_columns().position(|column| column.name == *name);
+        key.columns.iter().map(place).collect::<Option<_>>().map_or(Self::Number, Self::Cells)
+    }
+
+    /// The key of one row as text: the number in decimal, or a JSON array of texts.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a text in the key that isn't text.
+    pub(super) fn text<'a>(&self, number: i64, cell_at: impl Fn(usize) -> SqliteCell<'a>) -> Result<String, Refusal> {
+        let places = match self {
+            Self::Number => return Ok(number.to_string()),
+            Self::Cells(places) => places,
+        };
+        let mut texts = Vec::with_capacity(places.len());
+        for place in places {
+            let mut text = Vec::new();
+            cell::text(&mut text, cell_at(*place), BlobText::Hex)?;
+            texts.push(String::from_utf8_lossy(&text).into_owned());
+        }
+        serde_json::to_string(&texts).map_err(|_| Refusal("can't be written as JSON"))
+    }
+}
+
+/// Appends one row of the ledger.
+///
+/// # Errors
+/// [`Refusal`] for a value that is too long.
+pub(super) fn write_row(
+    out: &mut Vec<u8>,
+    table: &TablePlan,
+    column: &ColumnPlan,
+    key: &str,
+    cell: SqliteCell<'_>,
+) -> Result<(), Refusal> {
+    field::row(out, 5);
+    field::bytes(out, table.name.as_bytes())?;
+    field::bytes(out, column.name.as_bytes())?;
+    field::bytes(out, key.as_bytes())?;
+    field::bytes(out, cell.class().word().as_bytes())?;
+    match cell {
+        SqliteCell::Null => field::bytes(out, b"")?,
+        SqliteCell::Integer(value) => field::int8(out, value),
+        SqliteCell::Real(value) => field::float8(out, value),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => field::bytes(out, bytes)?,
+    }
+    Ok(())
+}

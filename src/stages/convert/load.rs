@@ -1,0 +1,223 @@
+//! The data phase: reader threads, bounded channels, binary COPY, a marker in every transaction.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use futures_util::SinkExt as _;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_postgres::CopyInSink;
+
+use super::{
+    encode::Totals,
+    layout::{Job, Layout},
+    progress::Progress,
+    reader::{self, Feed, Queue},
+    work::{Crew, Work, join_all},
+};
+use crate::{
+    error::{Error, Kind, Result, ResultExt as _},
+    model::{
+        TablePlan,
+        conversion_plan::LEDGER_TABLE,
+        name::{qualified, quote_list},
+    },
+    postgres::{
+        Session,
+        copy::{HEADER, TRAILER},
+        marker::{self, Chunk},
+    },
+    rules::ddl,
+};
+
+/// Buffers that a reader may be ahead of its connection, besides the limit on bytes.
+const AHEAD: usize = 8;
+
+/// Bytes of one protocol message: a large value is cut up, so that it isn't copied whole.
+const MESSAGE_BYTES: usize = 256 * 1024;
+
+/// Loads all jobs.
+///
+/// # Errors
+/// `Local*`, `DataRefused`, `SourceInvalid`, `Interrupted`; committed chunks stay.
+pub(super) async fn load(work: &Arc<Work>, crew: &Crew, layout: Layout, committed: &[Chunk]) -> Result<()> {
+    let progress = Arc::new(Progress::new(work, &layout.chunks, committed));
+    let hands = layout.jobs.len().min(crew.sessions().len());
+    let queue: Arc<Queue> = Arc::new(Mutex::new(layout.jobs));
+    let mut set = JoinSet::new();
+    for session in crew.sessions().iter().take(hands) {
+        let (sender, feed) = mpsc::channel(AHEAD);
+        let (reader_work, queue) = (Arc::clone(work), Arc::clone(&queue));
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || reader::read(&reader_work.source, &reader_work.plan, &queue, &sender))
+            .map_err(|cause| Error::new(Kind::Bug, format!("a reader thread can't be started: {}", cause.kind())))?;
+        let loader = Loader {
+            work: Arc::clone(work),
+            session: Arc::clone(session),
+            progress: Arc::clone(&progress),
+            job: Job::default(),
+            done: Vec::new(),
+            copying: None,
+            copied_rows: 0,
+            ledger_rows: 0,
+        };
+        set.spawn(loader.run(feed));
+    }
+    join_all(&work.ctx, set).await
+}
+
+/// Obeys one reader. Dropped in the middle of a job it leaves nothing of that job, because the server rolls back.
+struct Loader {
+    work: Arc<Work>,
+    session: Arc<Session>,
+    progress: Arc<Progress>,
+    job: Job,
+    /// Chunks of the job that are sent.
+    done: Vec<Chunk>,
+    copying: Option<Copying>,
+    /// What the server says it has taken of the present part.
+    copied_rows: u64,
+    ledger_rows: u64,
+}
+
+/// A COPY that is under way.
+type Copying = Pin<Box<CopyInSink<Bytes>>>;
+
+impl Loader {
+    async fn run(mut self, mut feed: mpsc::Receiver<Result<Feed>>) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        loop {
+            match feed.recv().await.unwrap_or_else(|| Err(bug("a reader thread ended early")))? {
+                Feed::Begin(job) => self.begin(job).await?,
+                Feed::Rows(bytes) => {
+                    let table = self.table(&work)?;
+                    self.rows(table, bytes).await.at_table(&table.source)?;
+                }
+                Feed::Ledger(bytes) => self.ledger(bytes).await.at_table(LEDGER_TABLE)?,
+                Feed::PartEnd(totals) => {
+                    let table = self.table(&work)?;
+                    self.end_part(table, totals).await.at_table(&table.source)?;
+                }
+                Feed::End => self.commit().await?,
+                Feed::Finished => return Ok(()),
+            }
+        }
+    }
+
+    /// The table of the present part.
+    fn table<'a>(&self, work: &'a Work) -> Result<&'a TablePlan> {
+        let part = self.job.parts.get(self.done.len());
+        part.and_then(|part| work.plan.tables.get(part.table)).ok_or_else(|| bug("rows that belong to no table"))
+    }
+
+    async fn begin(&mut self, job: Job) -> Result<()> {
+        let mut sql = String::from("BEGIN");
+        for part in &job.parts {
+            self.progress.begin(&self.work, part.table);
+            if let Some(table) = self.work.plan.tables.get(part.table).filter(|_| job.creates) {
+                sql.push_str(&create_sql(&self.work.plan.schema, table));
+            }
+        }
+        self.job = job;
+        self.done.clear();
+        self.session.batch("creating tables", &sql).await
+    }
+
+    async fn rows(&mut self, table: &TablePlan, bytes: Bytes) -> Result<()> {
+        let copying = match &mut self.copying {
+            Some(copying) => copying,
+            None => {
+                let sql = copy_sql(&self.work.plan.schema, &table.name, &table.copy_columns());
+                self.copying.insert(open(&self.session, &sql).await?)
+            }
+        };
+        send(&self.session, copying, bytes).await
+    }
+
+    /// Interrupts the table's COPY for rows of the ledger: a connection does one COPY at a time.
+    async fn ledger(&mut self, bytes: Bytes) -> Result<()> {
+        self.end_copy().await?;
+        let columns = quote_list(super::ledger::COLUMNS.iter().map(|(name, _)| *name));
+        let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, LEDGER_TABLE, &columns)).await?;
+        send(&self.session, &mut copying, bytes).await?;
+        self.ledger_rows += close(&self.session, copying).await?;
+        Ok(())
+    }
+
+    async fn end_copy(&mut self) -> Result<()> {
+        if let Some(copying) = self.copying.take() {
+            self.copied_rows += close(&self.session, copying).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_part(&mut self, table: &TablePlan, totals: Totals) -> Result<()> {
+        self.end_copy().await?;
+        let (copied, ledger) = (std::mem::take(&mut self.copied_rows), std::mem::take(&mut self.ledger_rows));
+        if (copied, ledger) != (totals.rows, totals.ledger_rows) {
+            let what = format!("{} rows were sent and {copied} taken", totals.rows);
+            return Err(Error::new(Kind::LocalRejected, what));
+        }
+        let part = self.job.parts.get(self.done.len()).ok_or_else(|| bug("rows that belong to no table"))?;
+        self.done.push(Chunk {
+            table: table.name.clone(),
+            number: part.number,
+            bounds: part.bounds,
+            rows: totals.rows,
+            bytes: totals.bytes,
+            digest: totals.digest,
+            ledger_rows: totals.ledger_rows,
+            ledger_digest: totals.ledger_digest,
+        });
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let mut sql = String::new();
+        for chunk in &self.done {
+            sql.push_str(&marker::chunk_sql(chunk));
+            sql.push_str("; ");
+        }
+        self.session.batch("committing rows", &format!("{sql}COMMIT")).await?;
+        for (part, chunk) in self.job.parts.iter().zip(&self.done) {
+            self.progress.committed(&self.work, part.table, chunk);
+        }
+        Ok(())
+    }
+}
+
+/// CREATE TABLE and its marker, with leading semicolons.
+pub(super) fn create_sql(schema: &str, table: &TablePlan) -> String {
+    format!("; {}; {}", ddl::create_table(schema, table).sql, marker::made_sql(schema, &table.name))
+}
+
+fn copy_sql(schema: &str, table: &str, columns: &str) -> String {
+    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", qualified(schema, table))
+}
+
+async fn open(session: &Session, sql: &str) -> Result<Copying> {
+    let opened = Box::pin(session.client().copy_in::<_, Bytes>(sql)).await;
+    let mut copying = Box::pin(opened.map_err(|failure| session.error("beginning to copy", &failure))?);
+    send(session, &mut copying, Bytes::from_static(&HEADER)).await?;
+    Ok(copying)
+}
+
+async fn send(session: &Session, copying: &mut Copying, mut bytes: Bytes) -> Result<()> {
+    while !bytes.is_empty() {
+        let message = bytes.split_to(bytes.len().min(MESSAGE_BYTES));
+        copying.feed(message).await.map_err(|failure| session.error("copying rows", &failure))?;
+    }
+    Ok(())
+}
+
+async fn close(session: &Session, mut copying: Copying) -> Result<u64> {
+    send(session, &mut copying, Bytes::from_static(&TRAILER)).await?;
+    copying.as_mut().finish().await.map_err(|failure| session.error("copying rows", &failure))
+}
+
+fn bug(what: &str) -> Error {
+    Error::new(Kind::Bug, what)
+}

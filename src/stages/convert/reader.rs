@@ -1,0 +1,152 @@
+//! The thread that reads the dump for one connection: it takes the next job, reads its rows, encodes them and hands
+//! full buffers on. It reads ahead while the connection commits.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    encode::{RowEncoder, Totals},
+    layout::{Job, Part},
+};
+use crate::{
+    error::{Error, Kind, Result, ResultExt as _},
+    model::{Plan, TablePlan, name::quote_ident},
+    postgres::copy::buffer::{FILLED_BYTES, Pool},
+    sqlite,
+};
+
+/// What a reader hands on, in this order: `Begin`, then per part any number of `Rows` and `Ledger` and one `PartEnd`,
+/// then `End`; after the last job `Finished`.
+pub(super) enum Feed {
+    /// A job begins.
+    Begin(Job),
+    /// Encoded rows of the present part.
+    Rows(Bytes),
+    /// Encoded rows of the ledger that belong to the present part.
+    Ledger(Bytes),
+    /// The part is complete.
+    PartEnd(Totals),
+    /// The job is complete.
+    End,
+    /// There are no more jobs.
+    Finished,
+}
+
+/// Bytes of ledger rows that are collected before the table's COPY is interrupted for them.
+const LEDGER_BYTES: usize = 8 * FILLED_BYTES;
+
+/// Jobs that nobody has taken yet.
+pub(super) type Queue = Mutex<VecDeque<Job>>;
+
+/// Reads until the queue is empty, or an error occurs, or nobody listens.
+pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue, feed: &Sender<Result<Feed>>) {
+    let reader = Reader { plan, feed, pool: Arc::new(Pool::default()) };
+    let end = match reader.read_all(source, queue) {
+        Ok(()) => Ok(Feed::Finished),
+        Err(Stopped::Failed(error)) => Err(error),
+        Err(Stopped::NobodyListens) => return,
+    };
+    // Whoever has stopped listening doesn't want to know.
+    feed.blocking_send(end).ok();
+}
+
+/// The least and greatest rowid of a table; none if it is empty.
+///
+/// # Errors
+/// `SourceInvalid`, `ArtifactIo`.
+pub(super) fn rowid_range(connection: &Connection, table: &TablePlan) -> Result<Option<(i64, i64)>> {
+    let Some(rowid) = table.address.rowid_name() else { return Ok(None) };
+    // One query for both would scan the table.
+    let ask = |end: &str| {
+        let sql = format!("SELECT {end}(t.{rowid}) FROM {} AS t NOT INDEXED", quote_ident(&table.source));
+        connection
+            .query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
+            .map_err(|failure| sqlite::cause::describe("reading the range of rowids", &failure))
+            .at_table(&table.source)
+    };
+    Ok(ask("min")?.zip(ask("max")?))
+}
+
+enum Stopped {
+    Failed(Error),
+    NobodyListens,
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Reader<'a> {
+    plan: &'a Plan,
+    feed: &'a Sender<Result<Feed>>,
+    pool: Arc<Pool>,
+}
+
+impl Reader<'_> {
+    fn read_all(&self, source: &Path, queue: &Queue) -> std::result::Result<(), Stopped> {
+        let connection = sqlite::open::read_only(source)?;
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(job) = next else { return Ok(()) };
+            self.send(Feed::Begin(job.clone()))?;
+            for part in &job.parts {
+                let totals = self.part(&connection, part)?;
+                self.send(Feed::PartEnd(totals))?;
+            }
+            self.send(Feed::End)?;
+        }
+    }
+
+    fn part(&self, connection: &Connection, part: &Part) -> std::result::Result<Totals, Stopped> {
+        let broken = || Error::new(Kind::Bug, "a chunk belongs to no table of the plan");
+        let table = self.plan.tables.get(part.table).ok_or_else(broken)?;
+        let failed =
+            |failure: &rusqlite::Error| sqlite::cause::describe("reading the dump", failure).at_table(&table.source);
+        let sql = match part.bounds {
+            Some(_) => table.source_range_query().ok_or_else(broken)?,
+            None => table.source_query(),
+        };
+        let mut statement = connection.prepare(&sql).map_err(|failure| failed(&failure))?;
+        let bounds: Vec<i64> = part.bounds.map_or_else(Vec::new, |(low, high)| vec![low, high]);
+        let mut rows = statement.query(rusqlite::params_from_iter(bounds)).map_err(|failure| failed(&failure))?;
+        let mut encoder = RowEncoder::new(table)?;
+        let mut totals = Totals::default();
+        let (mut filled, mut ledger) = (self.pool.take(), Vec::new());
+        while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
+            encoder.row(row, &mut filled, &mut ledger, &mut totals)?;
+            if ledger.len() >= LEDGER_BYTES {
+                self.send(Feed::Ledger(self.pool.hand_on(std::mem::take(&mut ledger))))?;
+            }
+            if filled.len() >= FILLED_BYTES {
+                totals.bytes += byte_count(&filled);
+                let full = std::mem::replace(&mut filled, self.pool.take());
+                self.send(Feed::Rows(self.pool.hand_on(full)))?;
+            }
+        }
+        totals.bytes += byte_count(&filled);
+        if !filled.is_empty() {
+            self.send(Feed::Rows(self.pool.hand_on(filled)))?;
+        }
+        if !ledger.is_empty() {
+            self.send(Feed::Ledger(self.pool.hand_on(ledger)))?;
+        }
+        Ok(totals)
+    }
+
+    fn send(&self, item: Feed) -> std::result::Result<(), Stopped> {
+        self.feed.blocking_send(Ok(item)).map_err(|_| Stopped::NobodyListens)
+    }
+}
+
+fn byte_count(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,306 @@
+//! Keys, constraints, interruption and repetition.
+
+use std::sync::Arc;
+
+use turso2neon::{
+    error::Kind,
+    event::Event,
+    model::{
+        Plan, TablePlan,
+        checkpoint::LoadState,
+        conversion_plan::{CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, RowAddress},
+    },
+    postgres::managed::LocalChoice,
+    secret::Secret,
+    stages::convert::ConvertRequest,
+};
+
+use super::bench::{Bench, Recorder, integer, plan, table, text};
+use crate::support::Target;
+
+/// Rows by the thousand in two tables; the large one is said to be so large that it is loaded in ranges.
+const ROWS: &str = "CREATE TABLE large (id INTEGER PRIMARY KEY, name TEXT);
+     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+     INSERT INTO large SELECT i * 3, 'name ' || i FROM n;
+     CREATE TABLE small (id INTEGER PRIMARY KEY, name TEXT);
+     INSERT INTO small SELECT id, name FROM large LIMIT 100;";
+
+fn rows_plan() -> Plan {
+    let columns = || vec![integer("id"), text("name")];
+    let mut large = table("large", 20_000, columns());
+    large.bytes = 640 << 20;
+    large.primary_key = Some(key("large_pkey", &["id"]));
+    plan(vec![table("small", 100, columns()), large])
+}
+
+fn key(name: &str, columns: &[&str]) -> KeyPlan {
+    KeyPlan { name: name.to_owned(), columns: columns.iter().map(|&column| column.to_owned()).collect() }
+}
+
+fn shop() -> Plan {
+    let mut parent = table("parent", 3, vec![integer("id"), text("name")]);
+    parent.columns[0].not_null = true;
+    parent.columns[1].default = Some("'none'".to_owned());
+    parent.primary_key = Some(key("parent_pkey", &["id"]));
+    parent.uniques = vec![key("parent_name_key", &["name"])];
+    parent.checks = vec![
+        CheckPlan { name: "parent_positive".to_owned(), expression: "\"id\" > 0".to_owned(), not_valid: false },
+        CheckPlan { name: "parent_short".to_owned(), expression: "length(\"name\") < 3".to_owned(), not_valid: true },
+    ];
+    parent.identity =
+        Some(IdentityPlan { column: "id".to_owned(), sequence: "parent_id_seq".to_owned(), next: Some(41) });
+    let mut child = table("child", 3, vec![integer("id"), integer("parent"), integer("other")]);
+    child.indexes = vec![IndexPlan {
+        name: "child_parent_idx".to_owned(),
+        source: "child_parent_idx".to_owned(),
+        unique: false,
+        method: "btree".to_owned(),
+        keys: vec!["\"parent\" DESC NULLS LAST".to_owned()],
+        predicate: Some("\"parent\" > 1".to_owned()),
+    }];
+    let foreign = |name: &str, column: &str, not_valid: bool| ForeignKeyPlan {
+        name: name.to_owned(),
+        columns: vec![column.to_owned()],
+        parent: "parent".to_owned(),
+        parent_columns: vec!["id".to_owned()],
+        on_update: "NO ACTION".to_owned(),
+        on_delete: "CASCADE".to_owned(),
+        deferred: !not_valid,
+        not_valid,
+    };
+    child.foreign_keys =
+        vec![foreign("child_parent_fkey", "parent", false), foreign("child_other_fkey", "other", true)];
+    plan(vec![child, parent])
+}
+
+const SHOP: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+     INSERT INTO parent VALUES (1, 'one'), (2, 'two'), (40, NULL);
+     CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER, other INTEGER);
+     INSERT INTO child VALUES (1, 1, 99), (2, 40, 2), (3, NULL, NULL);";
+
+const SHOP_FORM: &str = "
+     SELECT conname, contype, convalidated, condeferred FROM pg_constraint
+       WHERE connamespace = 'public'::regnamespace AND contype <> 'n' ORDER BY 1;
+     SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname = 'child_parent_idx';
+     SELECT last_value, is_called FROM public.parent_id_seq;
+     SELECT column_default FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'name';
+     SELECT * FROM public.parent ORDER BY 1;
+     SELECT * FROM public.child ORDER BY 1;
+     SELECT relname, reltuples FROM pg_class WHERE relname IN ('parent', 'child') ORDER BY 1";
+
+fn shop_form() -> Vec<&'static str> {
+    vec![
+        "child_other_fkey|f|f|f",
+        "child_parent_fkey|f|t|t",
+        "parent_name_key|u|t|f",
+        "parent_pkey|p|t|f",
+        "parent_positive|c|t|f",
+        "parent_short|c|f|f",
+        "CREATE INDEX child_parent_idx ON public.child USING btree (parent DESC NULLS LAST) WHERE (parent > 1)",
+        "41|f",
+        "'none'::text",
+        "1|one",
+        "2|two",
+        "40|∅",
+        "1|1|99",
+        "2|40|2",
+        "3|∅|∅",
+        "child|3",
+        "parent|3",
+    ]
+}
+
+#[test]
+fn keys_constraints_defaults_and_next_numbers_arrive() {
+    let bench = Bench::new(SHOP);
+    let converted = bench.convert(&shop(), &ConvertRequest::default()).unwrap();
+    assert_eq!(bench.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    let checkpoint = bench.workdir.load_convert().unwrap();
+    assert_eq!(checkpoint, converted.checkpoint);
+    assert_eq!(checkpoint.state, LoadState::Done);
+    let phases: Vec<&str> = checkpoint.phases_ms.keys().map(String::as_str).collect();
+    for phase in ["server", "data", "keys", "indexes", "foreign keys", "digest", "durable"] {
+        assert!(phases.contains(&phase), "{phase} in {phases:?}");
+    }
+    let parent = &checkpoint.tables["parent"];
+    assert_eq!((parent.rows, &parent.sent_digest), (3, &parent.read_digest));
+    assert!(parent.server_digest.starts_with("3:"));
+}
+
+#[test]
+fn a_constraint_that_the_rows_break_is_named() {
+    let bench = Bench::new(SHOP);
+    let mut plan = shop();
+    plan.tables[1].checks[0].expression = "\"id\" < 10".to_owned();
+    let error = bench.convert(&plan, &ConvertRequest::default()).unwrap_err();
+    assert_eq!((error.kind(), error.table()), (Kind::LocalRejected, Some("parent")));
+    assert!(error.message().contains("parent_positive"), "{error}");
+}
+
+#[test]
+fn a_schema_alone_takes_its_rows_later() {
+    let bench = Bench::new(SHOP);
+    let schema = ConvertRequest { schema_only: true, ..ConvertRequest::default() };
+    let converted = bench.convert(&shop(), &schema).unwrap();
+    assert_eq!(bench.workdir.load_convert().unwrap().state, LoadState::Loading);
+    let local = &converted.checkpoint.local;
+    let sql = "SELECT count(*) FROM public.parent; SELECT count(*) FROM pg_constraint WHERE conname LIKE 'child%fkey'";
+    assert_eq!(bench.query(local, sql), ["0", "2"]);
+    let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
+    let converted = bench.convert(&shop(), &data).unwrap();
+    assert_eq!(bench.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    assert_eq!(converted.checkpoint.state, LoadState::Done);
+}
+
+#[test]
+fn rows_alone_need_tables() {
+    let bench = Bench::new(SHOP);
+    let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
+    let error = bench.convert(&shop(), &data).unwrap_err();
+    assert_eq!(error.kind(), Kind::LocalRejected);
+    assert!(error.hint().contains("--schema-only"), "{}", error.hint());
+    let both = ConvertRequest { schema_only: true, ..data };
+    assert_eq!(bench.convert(&shop(), &both).unwrap_err().kind(), Kind::Usage);
+}
+
+#[test]
+fn a_load_without_rowid_and_generated_columns_arrives() {
+    let bench = Bench::new(
+        "CREATE TABLE k (b TEXT, a INTEGER, v TEXT, g AS (a * 2), PRIMARY KEY (a, b)) WITHOUT ROWID;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+         INSERT INTO k SELECT 'b' || (i % 7), i, 'value ' || i FROM n;",
+    );
+    let mut generated = integer("g");
+    generated.generated = Some("\"a\" * 2".to_owned());
+    let mut keyed = table("k", 5000, vec![text("b"), integer("a"), generated, text("v")]);
+    keyed.address = RowAddress::PrimaryKey;
+    keyed.bytes = 200 << 20;
+    keyed.primary_key = Some(key("k_pkey", &["a", "b"]));
+    let converted = bench.convert(&plan(vec![keyed]), &ConvertRequest::default()).unwrap();
+    let sql = "SELECT count(*), sum(a), sum(g), count(DISTINCT v) FROM public.k; SELECT * FROM public.k WHERE a = 8";
+    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["5000|12502500|25005000|5000", "b1|8|16|value 8"]);
+}
+
+#[test]
+fn an_interrupted_load_continues_after_its_last_commit() {
+    let bench = Bench::new(ROWS);
+    let undisturbed = bench.convert(&rows_plan(), &ConvertRequest::default()).unwrap().checkpoint;
+    let fresh = ConvertRequest { fresh: true, ..ConvertRequest::default() };
+    let first = Arc::new(Recorder::default());
+    let error = bench.convert_heard(&rows_plan(), &fresh, &first, Some(3)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert!(Bench::servers(&bench.pgdata()).is_empty());
+    assert_eq!(bench.workdir.load_convert().unwrap().state, LoadState::Loading);
+    let committed: usize = first.committed().values().map(Vec::len).sum();
+    assert!((3..11).contains(&committed), "{committed}");
+
+    let second = Arc::new(Recorder::default());
+    let again = ConvertRequest { jobs: 1, ..ConvertRequest::default() };
+    let converted = bench.convert_heard(&rows_plan(), &again, &second, None).unwrap();
+    // What was committed before is told first, then the rest; every row once.
+    let told = second.committed();
+    assert_eq!(told["large"].iter().sum::<u64>(), 20_000);
+    assert_eq!(told["large"].len(), 10);
+    assert_eq!(second.count(|event| matches!(event, Event::TableFinished { rows: 20_000, .. })), 1);
+    assert_eq!(converted.checkpoint.tables, undisturbed.tables);
+    let sql = "SELECT count(*), count(DISTINCT id), max(id) FROM public.large";
+    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["20000|20000|60000"]);
+}
+
+#[test]
+fn an_unchanged_input_is_not_loaded_again_and_a_changed_one_is() {
+    let mut bench = Bench::new(ROWS);
+    let request = ConvertRequest::default();
+    let first = bench.convert(&rows_plan(), &request).unwrap();
+    assert!(!first.unchanged);
+    let heard = Arc::new(Recorder::default());
+    let second = bench.convert_heard(&rows_plan(), &request, &heard, None).unwrap();
+    assert!(second.unchanged && heard.count(|_| true) == 0);
+    assert_eq!(second.checkpoint, first.checkpoint);
+
+    bench.change("INSERT INTO small VALUES (1000000, 'new')");
+    let mut plan = rows_plan();
+    plan.tables[0].rows = 101;
+    let third = bench.convert(&plan, &request).unwrap();
+    assert!(!third.unchanged);
+    assert_ne!(third.checkpoint.tables["small"], first.checkpoint.tables["small"]);
+    assert_eq!(third.checkpoint.tables["large"], first.checkpoint.tables["large"]);
+    assert_eq!(bench.query(&third.checkpoint.local, "SELECT count(*) FROM public.small"), ["101"]);
+
+    std::fs::remove_dir_all(bench.pgdata()).unwrap();
+    assert!(!bench.convert(&plan, &request).unwrap().unchanged);
+}
+
+#[test]
+fn rows_that_the_plan_does_not_count_stop_the_load() {
+    let bench = Bench::new(ROWS);
+    let mut plan = rows_plan();
+    plan.tables[0].rows = 99;
+    let error = bench.convert(&plan, &ConvertRequest::default()).unwrap_err();
+    assert_eq!((error.kind(), error.table()), (Kind::ArtifactStale, Some("small")));
+}
+
+fn external(target: &Target) -> ConvertRequest {
+    let url = Some(Secret::new(target.admin_url()));
+    ConvertRequest { local: LocalChoice { url, ..LocalChoice::default() }, ..ConvertRequest::default() }
+}
+
+#[test]
+fn a_server_of_the_users_keeps_what_is_not_ours() {
+    let target = Target::start();
+    let bench = Bench::new(ROWS);
+    target.query("CREATE TABLE public.small (mine text); CREATE TABLE public.other (mine text)");
+    let error = bench.convert(&rows_plan(), &external(&target)).unwrap_err();
+    assert_eq!((error.kind(), error.kind().exit(), error.table()), (Kind::TargetOccupied, 8, Some("small")));
+    target.query("DROP TABLE public.small");
+    let first = bench.convert(&rows_plan(), &external(&target)).unwrap();
+    assert!(!bench.pgdata().exists());
+    assert!(bench.convert(&rows_plan(), &external(&target)).unwrap().unchanged);
+    assert_eq!(target.value("SELECT count(*) FROM public.large"), "20000");
+
+    let mut changed = rows_plan();
+    changed.tables[0].columns[1].not_null = true;
+    let second = bench.convert(&changed, &external(&target)).unwrap();
+    assert!(!second.unchanged);
+    assert_eq!(second.checkpoint.tables, first.checkpoint.tables);
+    assert_eq!(target.value("SELECT count(*) FROM public.other"), "0");
+
+    // A table of the same name that somebody else made meanwhile isn't ours.
+    target.query("DROP TABLE public.small; CREATE TABLE public.small (mine text)");
+    let fresh = ConvertRequest { fresh: true, ..external(&target) };
+    let error = bench.convert(&changed, &fresh).unwrap_err();
+    assert_eq!(error.kind(), Kind::TargetOccupied);
+    assert_eq!(target.value("SELECT count(*) FROM public.small"), "0");
+}
+
+#[test]
+fn many_small_tables_with_keys_and_foreign_keys_arrive() {
+    let count = 150_u64;
+    let mut script = String::new();
+    let mut tables: Vec<TablePlan> = Vec::new();
+    for number in 0..count {
+        script.push_str(&format!(
+            "CREATE TABLE t{number} (id INTEGER PRIMARY KEY, next INTEGER, name TEXT);
+             INSERT INTO t{number} VALUES (1, 2, 'a'), (2, 1, 'b');"
+        ));
+        let mut table = table(&format!("t{number}"), 2, vec![integer("id"), integer("next"), text("name")]);
+        table.primary_key = Some(key(&format!("t{number}_pkey"), &["id"]));
+        table.foreign_keys = vec![ForeignKeyPlan {
+            name: format!("t{number}_next_fkey"),
+            columns: vec!["next".to_owned()],
+            parent: format!("t{}", (number + 1) % count),
+            parent_columns: vec!["id".to_owned()],
+            on_update: String::new(),
+            on_delete: String::new(),
+            deferred: false,
+            not_valid: false,
+        }];
+        tables.push(table);
+    }
+    let bench = Bench::new(&script);
+    let converted = bench.convert(&plan(tables), &ConvertRequest::default()).unwrap();
+    assert_eq!(u64::try_from(converted.checkpoint.tables.len()).unwrap(), count);
+    let sql = "SELECT count(*), count(*) FILTER (WHERE convalidated) FROM pg_constraint WHERE contype IN ('p', 'f')
+               AND connamespace = 'public'::regnamespace";
+    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["300|300"]);
+}

@@ -1,0 +1,11 @@
+//! The local PostgreSQL and what `convert` puts into it, read back from the server itself.
+//!
+//! Plans are made by hand here, so that each conversion is met by values that the planner would rarely choose it for.
+
+mod bench;
+
+mod load;
+
+mod server;
+
+mod values;
