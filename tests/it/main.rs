@@ -22,6 +22,8 @@ mod verify;
 
 mod pipeline;
 
+mod push;
+
 mod refusals;
 
 mod resume;
@@ -29,3 +31,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;
