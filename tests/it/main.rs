@@ -22,6 +22,10 @@ mod harness;
 
 mod verify;
 
+mod cli;
+
+mod report;
+
 mod pipeline;
 
 mod push;

@@ -124,8 +124,7 @@ const TIMESTAMP_LEAST: i64 = -210_866_803_200_000_000;
 
 fn fits_epoch(pg_type: &PgType, unit: EpochUnit, value: i64) -> bool {
     let Some(microseconds) = value.checked_mul(unit.microseconds()) else { return false };
-    microseconds >= TIMESTAMP_LEAST
-        && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
+    microseconds >= TIMESTAMP_LEAST && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
 }
 
 fn fits_json(pg_type: &PgType, text: &[u8], json: &mut Checker) -> bool {
@@ -168,7 +167,9 @@ pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> V
             datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
         }
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
-        (Conversion::WordBoolean, SqliteCell::Text(text)) => text.first().map(|letter| vec![letter.to_ascii_lowercase()]),
+        (Conversion::WordBoolean, SqliteCell::Text(text)) => {
+            text.first().map(|letter| vec![letter.to_ascii_lowercase()])
+        }
         (Conversion::Numeric, SqliteCell::Integer(value)) => Some(decimal_form(&Decimal::from_integer(value))),
         (Conversion::Numeric, SqliteCell::Real(value)) => Decimal::from_real(value).map(|value| decimal_form(&value)),
         _ => None,
