@@ -129,7 +129,9 @@ fn snake(name: &str) -> String {
         let after = characters.get(index + 1);
         let starts = one.is_uppercase()
             && before.is_some_and(|before| {
-                before.is_lowercase() || before.is_numeric() || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
+                before.is_lowercase()
+                    || before.is_numeric()
+                    || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
             });
         if starts {
             text.push('_');

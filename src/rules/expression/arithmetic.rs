@@ -80,8 +80,9 @@ fn integers(
 /// The integers that can come out; `None` where the operator isn't exact for these.
 fn result_range(operator: Operator, one: Range, other: Range) -> Option<Range> {
     let corners = |apply: fn(i128, i128) -> i128| {
-        let found = [(one.least, other.least), (one.least, other.most), (one.most, other.least), (one.most, other.most)]
-            .map(|(left, right)| apply(left, right));
+        let found =
+            [(one.least, other.least), (one.least, other.most), (one.most, other.least), (one.most, other.most)]
+                .map(|(left, right)| apply(left, right));
         let least = found.iter().copied().min()?;
         Some(Range { least, most: found.iter().copied().max()? })
     };
@@ -143,7 +144,9 @@ fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operan
     let surely_real = real(left) || real(right);
     let span = match operator {
         Operator::Add | Operator::Subtract => Span { whole: one.whole.max(other.whole) + 1, ..one.with(other) },
-        Operator::Multiply => Span { whole: one.whole + other.whole, fraction: one.fraction + other.fraction, infinite: false },
+        Operator::Multiply => {
+            Span { whole: one.whole + other.whole, fraction: one.fraction + other.fraction, infinite: false }
+        }
         Operator::Divide if surely_real => {
             Span { whole: one.whole + other.fraction, fraction: one.fraction + other.whole, infinite: false }
         }
@@ -236,7 +239,9 @@ pub(super) fn cast(operand: Operand, name: &str) -> Result<Operand, Untranslatab
 fn to_integer(operand: &Operand) -> Result<Operand, Untranslatable> {
     match (operand.kind, operand.span()) {
         (Kind::Int(_), _) => Ok(operand.clone()),
-        (Kind::Bool, _) => Ok(Operand { narrow: true, ..Operand::atom(operand.integer()?, Kind::Int(Range { least: 0, most: 1 })) }),
+        (Kind::Bool, _) => {
+            Ok(Operand { narrow: true, ..Operand::atom(operand.integer()?, Kind::Int(Range { least: 0, most: 1 })) })
+        }
         (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), Some(span)) if span.whole <= 18 && !span.infinite => {
             let most = 10_i128.pow(span.whole.into());
             let range = Range { least: -most, most };

@@ -149,10 +149,14 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
     }
     let affinity = comparison_affinity(left, right);
     let (left, right) = (converted(left, affinity)?, converted(right, affinity)?);
-    if left.kind == Kind::Bool && let Some(answer) = truth(comparison, &left, &right) {
+    if left.kind == Kind::Bool
+        && let Some(answer) = truth(comparison, &left, &right)
+    {
         return Ok(Pair::Answer(answer));
     }
-    if right.kind == Kind::Bool && let Some(answer) = truth(comparison, &right, &left) {
+    if right.kind == Kind::Bool
+        && let Some(answer) = truth(comparison, &right, &left)
+    {
         return Ok(Pair::Answer(answer));
     }
     match (left.kind, right.kind) {
@@ -219,8 +223,10 @@ fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Result<
 
 /// An answer that doesn't depend on the values, only on whether they are NULL.
 fn never_equal(left: &Operand, right: &Operand, comparison: Comparison, answer: bool) -> Operand {
-    let nullable: Vec<String> = [left, right].iter().filter(|side| side.constant.is_none()).map(|side| side.arg()).collect();
-    let test = |test: &str, word: &str| nullable.iter().map(|sql| format!("{sql} {test}")).collect::<Vec<_>>().join(word);
+    let nullable: Vec<String> =
+        [left, right].iter().filter(|side| side.constant.is_none()).map(|side| side.arg()).collect();
+    let test =
+        |test: &str, word: &str| nullable.iter().map(|sql| format!("{sql} {test}")).collect::<Vec<_>>().join(word);
     if nullable.is_empty() {
         return Operand::atom(answer.to_string(), Kind::Bool);
     }
@@ -236,12 +242,7 @@ fn never_equal(left: &Operand, right: &Operand, comparison: Comparison, answer: 
 }
 
 /// `typeof(x)` against a constant.
-fn class_name(
-    comparison: Comparison,
-    of: &Operand,
-    class: &str,
-    other: &Operand,
-) -> Result<Operand, Untranslatable> {
+fn class_name(comparison: Comparison, of: &Operand, class: &str, other: &Operand) -> Result<Operand, Untranslatable> {
     let Some(Value::Text(word)) = &other.constant else {
         return Err(refuse("typeof() is compared with something that is no constant"));
     };
@@ -272,7 +273,11 @@ fn truth(comparison: Comparison, flag: &Operand, other: &Operand) -> Option<Oper
     match comparison {
         Comparison::Equals | Comparison::NotEquals => {
             let plain = (comparison == Comparison::Equals) == set;
-            Some(if plain { Operand::atom(sql, Kind::Bool) } else { Operand::compound(format!("NOT {sql}"), Kind::Bool) })
+            Some(if plain {
+                Operand::atom(sql, Kind::Bool)
+            } else {
+                Operand::compound(format!("NOT {sql}"), Kind::Bool)
+            })
         }
         Comparison::Is => Some(Operand::compound(format!("{sql} IS {word}"), Kind::Bool)),
         Comparison::IsNot => Some(Operand::compound(format!("{sql} IS NOT {word}"), Kind::Bool)),

@@ -175,9 +175,7 @@ fn trim(name: &str, value: &Operand, set: Option<&Operand>) -> Result<Operand, U
 /// `hex(NULL)` is the empty text.
 fn hex(value: &Operand) -> Result<Operand, Untranslatable> {
     match value.kind {
-        Kind::Blob => {
-            Ok(Operand::atom(format!("coalesce(upper(encode({}, 'hex')), '')", value.sql()), Kind::Text))
-        }
+        Kind::Blob => Ok(Operand::atom(format!("coalesce(upper(encode({}, 'hex')), '')", value.sql()), Kind::Text)),
         _ => Err(value.refusal("is given to hex()")),
     }
 }

@@ -130,7 +130,11 @@ fn formatted(format: &str, time: &Time) -> Result<Operand, Untranslatable> {
     }
     let (template, sample) =
         template(format).ok_or_else(|| refuse("a format of strftime() has no exact equivalent"))?;
-    let sql = format!("to_char({}, {})", time.at.strip_prefix('(').and_then(|at| at.strip_suffix(')')).unwrap_or(&time.at), quote_literal(&template));
+    let sql = format!(
+        "to_char({}, {})",
+        time.at.strip_prefix('(').and_then(|at| at.strip_suffix(')')).unwrap_or(&time.at),
+        quote_literal(&template)
+    );
     let moment = Moment { at: time.at.clone(), present: time.present, sample };
     Ok(Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) })
 }

@@ -3,11 +3,7 @@
 
 use super::{Untranslatable, literal::Value, moment::Moment, refuse};
 use crate::{
-    model::{
-        conversion_plan::EpochUnit,
-        name::quote_literal,
-        source_schema::Affinity,
-    },
+    model::{conversion_plan::EpochUnit, name::quote_literal, source_schema::Affinity},
     rules::decimal,
 };
 

@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn one_expression_is_read_and_nothing_else() {
         assert_eq!(printed("a > 1 -- why").unwrap(), "a > 1");
-        for sql in ["", "  ", "a, b", "a) , (b", "a AS b", "1; SELECT 2", "a) FROM (t", "a >", "'x", "(1) UNION SELECT (2)"]
+        for sql in
+            ["", "  ", "a, b", "a) , (b", "a AS b", "1; SELECT 2", "a) FROM (t", "a >", "'x", "(1) UNION SELECT (2)"]
         {
             assert!(printed(sql).is_err(), "{sql}");
         }

@@ -118,9 +118,7 @@ fn slots(expression: &Expr<'_>, depth: usize) -> Option<Vec<Slot>> {
         Expr::FunctionCall { name, distinctness: None, args: Some(arguments), order_by: None, filter_over: None } => {
             let name = unquote(name.0).0.to_ascii_lowercase();
             match (name.as_str(), *arguments) {
-                ("hex", [bytes]) => {
-                    Some(vec![Slot::Digit { upper: true }; random_bytes(bytes)?.checked_mul(2)?])
-                }
+                ("hex", [bytes]) => Some(vec![Slot::Digit { upper: true }; random_bytes(bytes)?.checked_mul(2)?]),
                 ("lower", [text]) => Some(in_case(inner(text)?, false)),
                 ("upper", [text]) => Some(in_case(inner(text)?, true)),
                 ("substr" | "substring", [text, start, rest @ ..]) => part(&inner(text)?, start, rest),

@@ -88,9 +88,9 @@ impl<'a> Scope<'a> {
     }
 
     fn column(&self, column: &ColumnPlan) -> Operand {
-        let declared = self.source.and_then(|source| {
-            source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source))
-        });
+        let declared = self
+            .source
+            .and_then(|source| source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source)));
         column_operand(column, declared)
     }
 }
@@ -167,8 +167,7 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
 
 fn span_of(evidence: &ColumnProfile) -> Span {
     let (whole, fraction) = evidence.decimal_digits;
-    let integers = evidence.integer_range.map_or(0, |(least, most)| {
-        Range { least: least.into(), most: most.into() }.digits()
-    });
+    let integers =
+        evidence.integer_range.map_or(0, |(least, most)| Range { least: least.into(), most: most.into() }.digits());
     Span { whole: whole.max(integers), fraction, infinite: evidence.reals_infinite > 0 }
 }

@@ -103,7 +103,11 @@ impl Walk<'_> {
         match operator {
             Operator::And | Operator::Or | Operator::Concat => {
                 let operands = self.chain(expression, *operator)?;
-                if *operator == Operator::Concat { arithmetic::concatenate(&operands) } else { logical(*operator, &operands) }
+                if *operator == Operator::Concat {
+                    arithmetic::concatenate(&operands)
+                } else {
+                    logical(*operator, &operands)
+                }
             }
             Operator::Is | Operator::IsNot => self.is(left, *operator == Operator::IsNot, right),
             Operator::ArrowRight | Operator::ArrowRightShift => {
@@ -185,13 +189,7 @@ impl Walk<'_> {
         }
     }
 
-    fn between(
-        self,
-        value: &Expr<'_>,
-        not: bool,
-        start: &Expr<'_>,
-        end: &Expr<'_>,
-    ) -> Result<Operand, Untranslatable> {
+    fn between(self, value: &Expr<'_>, not: bool, start: &Expr<'_>, end: &Expr<'_>) -> Result<Operand, Untranslatable> {
         let value = self.operand(value)?;
         let least = compare::compare(self.scope, Comparison::GreaterEquals, &value, &self.operand(start)?)?;
         let most = compare::compare(self.scope, Comparison::LessEquals, &value, &self.operand(end)?)?;

@@ -2,8 +2,9 @@
 //! generating expressions, predicates, index expressions, conflict clauses.
 
 use sqlite3_parser::ast::{
-    ColumnConstraint, CreateTableBody, DeferSubclause, Expr, ForeignKeyClause, IndexedColumn, InitDeferredPred, Literal,
-    Name, NamedColumnConstraint, NamedTableConstraint, RefArg, ResolveType, SortedColumn, Stmt, TableConstraint,
+    ColumnConstraint, CreateTableBody, DeferSubclause, Expr, ForeignKeyClause, IndexedColumn, InitDeferredPred,
+    Literal, Name, NamedColumnConstraint, NamedTableConstraint, RefArg, ResolveType, SortedColumn, Stmt,
+    TableConstraint,
 };
 
 use crate::{

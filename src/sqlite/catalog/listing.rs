@@ -107,7 +107,9 @@ impl Listing {
         }
         if let Some(virtual_table) = modules::parse(entry.sql.as_deref().unwrap_or_default()) {
             return match modules::content(connection, &entry.name, &virtual_table) {
-                Content::Own => Role::Table { kind: TableKind::Virtual { module: virtual_table.module }, strict: false },
+                Content::Own => {
+                    Role::Table { kind: TableKind::Virtual { module: virtual_table.module }, strict: false }
+                }
                 Content::Elsewhere(reason) => skipped(reason, false),
                 Content::Lost(reason) => skipped(reason, true),
             };
@@ -164,8 +166,8 @@ fn entries(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
 }
 
 fn listed(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Listed>> {
-    let mut statement =
-        connection.prepare("SELECT l.name, l.type, l.wr, l.strict FROM pragma_table_list AS l WHERE l.schema = 'main'")?;
+    let mut statement = connection
+        .prepare("SELECT l.name, l.type, l.wr, l.strict FROM pragma_table_list AS l WHERE l.schema = 'main'")?;
     let rows = statement.query_map([], |row| {
         // An unreadable name is one that no entry is looked up by.
         let name = row.get(0).unwrap_or_default();

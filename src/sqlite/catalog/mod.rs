@@ -68,11 +68,7 @@ impl Entry {
     }
 
     fn object(&self) -> SourceObject {
-        SourceObject {
-            name: self.name.clone(),
-            table: self.table.clone(),
-            sql: self.sql.clone().unwrap_or_default(),
-        }
+        SourceObject { name: self.name.clone(), table: self.table.clone(), sql: self.sql.clone().unwrap_or_default() }
     }
 }
 
@@ -101,9 +97,9 @@ fn table(
     let mut foreign_keys = if is_virtual { Vec::new() } else { pragmas::foreign_keys(connection, &entry.name)? };
     declared.complete_foreign_keys(&mut foreign_keys);
     let mut unmatched_clauses = declared.clauses.clone();
-    unmatched_clauses.extend(unread.map(|reason| {
-        format!("everything but columns, keys and indexes ({reason}; the pragmas give no more)")
-    }));
+    unmatched_clauses.extend(
+        unread.map(|reason| format!("everything but columns, keys and indexes ({reason}; the pragmas give no more)")),
+    );
     let mut table = SourceTable {
         name: entry.name.clone(),
         kind,

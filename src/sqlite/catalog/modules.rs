@@ -27,7 +27,8 @@ pub(super) enum Content {
 
 /// Reads `CREATE VIRTUAL TABLE ... USING module(arguments)`.
 pub(super) fn parse(sql: &str) -> Option<VirtualTable> {
-    let starts = sql.split_ascii_whitespace().zip(["CREATE", "VIRTUAL"]).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted));
+    let starts =
+        sql.split_ascii_whitespace().zip(["CREATE", "VIRTUAL"]).all(|(word, wanted)| word.eq_ignore_ascii_case(wanted));
     if !starts || sql.is_empty() {
         return None;
     }
@@ -53,10 +54,14 @@ pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable)
     if matches!(module, "fts5" | "fts4") {
         match table.option("content").as_deref() {
             Some("") => {
-                return Content::Lost(format!("a contentless {module} index: the texts it was made from are not stored"));
+                return Content::Lost(format!(
+                    "a contentless {module} index: the texts it was made from are not stored"
+                ));
             }
             Some(_) => {
-                return Content::Elsewhere(format!("a {module} index over another table, which is carried; it has no rows of its own"));
+                return Content::Elsewhere(format!(
+                    "a {module} index over another table, which is carried; it has no rows of its own"
+                ));
             }
             None => {}
         }

@@ -47,11 +47,7 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
 }
 
 /// The indexes of a table in the order of `sqlite_schema`.
-pub(super) fn indexes(
-    connection: &Connection,
-    table: &str,
-    listing: &Listing,
-) -> rusqlite::Result<Vec<SourceIndex>> {
+pub(super) fn indexes(connection: &Connection, table: &str, listing: &Listing) -> rusqlite::Result<Vec<SourceIndex>> {
     let mut statement = connection.prepare(
         "SELECT l.name, l.\"unique\", l.origin, l.partial FROM pragma_index_list(?1, 'main') AS l ORDER BY l.seq DESC",
     )?;
