@@ -46,9 +46,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/push", &["WORDS", "rules", "postgres", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
     ("stages/verify", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
-    // What looks at the artifacts from outside the order.
+    // What is told about the stages, from their artifacts.
+    ("stages/report", &["WORDS", "stages/verify"]),
     ("stages/status", &["WORDS", "stages/report"]),
-    ("stages/report", &["WORDS", "stages/verify", "stages/status"]),
     ("stages/doctor", &["WORDS", "source", "sqlite", "postgres", "stages/dump"]),
     ("stages/clean", &["WORDS"]),
     // The way and the front.
@@ -62,7 +62,7 @@ const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdi
 
 /// Where a secret is turned back into text, and how often in each file.
 const EXPOSED: &[(&str, usize)] = &[
-    ("src/cli/settings.rs", 2),
+    ("src/cli/settings.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),

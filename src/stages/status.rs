@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::verdict::VerifyRecord;
+use super::report::{same_content, verdict::VerifyRecord};
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -113,6 +113,14 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
     let first = checkpoints.iter().find(|checkpoint| checkpoint.state != State::Current);
     let next = first.map(|checkpoint| checkpoint.stage);
     Status { advice: advice(first), next, checkpoints }
+}
+
+/// The status of a directory that isn't there.
+#[must_use]
+pub fn nothing() -> Status {
+    let stages = [Stage::Dump, Stage::Plan, Stage::Convert, Stage::Push, Stage::Verify];
+    let checkpoints: Vec<CheckpointStatus> = stages.into_iter().map(missing).collect();
+    Status { advice: advice(checkpoints.first()), next: Some(Stage::Dump), checkpoints }
 }
 
 fn advice(first: Option<&CheckpointStatus>) -> String {
@@ -263,15 +271,6 @@ impl Chain<'_> {
     }
 }
 
-/// Whether the target got exactly what the local tables hold.
-#[must_use]
-pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
-    load.tables.len() == push.tables.len()
-        && load.tables.iter().all(|(name, table)| {
-            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
-        })
-}
-
 fn of_load(state: LoadState) -> (State, String) {
     match state {
         LoadState::Done => (State::Current, String::new()),
@@ -284,11 +283,17 @@ fn finished(seconds: u64) -> Option<u64> {
 }
 
 fn unusable(stage: Stage, error: &Error, path: &Path) -> CheckpointStatus {
-    let missing = error.kind() == Kind::ArtifactMissing && !path.exists();
+    if error.kind() == Kind::ArtifactMissing && !path.exists() {
+        return missing(stage);
+    }
+    CheckpointStatus { state: State::Unusable, why: error.message().to_owned(), ..missing(stage) }
+}
+
+fn missing(stage: Stage) -> CheckpointStatus {
     CheckpointStatus {
         stage,
-        state: if missing { State::Missing } else { State::Unusable },
-        why: if missing { String::new() } else { error.message().to_owned() },
+        state: State::Missing,
+        why: String::new(),
         holds: String::new(),
         tables: None,
         rows: None,

@@ -18,7 +18,11 @@ mod convert;
 
 mod harness;
 
+mod verify;
+
 mod pipeline;
+
+mod push;
 
 mod refusals;
 
@@ -27,3 +31,5 @@ mod resume;
 mod secrecy;
 
 mod corpus;
+
+mod dump;

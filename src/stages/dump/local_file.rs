@@ -55,7 +55,11 @@ pub(super) fn copy(ctx: &Context, source: &Path, part: &Path) -> Result<String> 
         super::remove_part(part)?;
         let state = FileState::look(source)?;
         let proof = match state.way() {
-            Way::ReadTransaction => copy_in_transaction(ctx, source, part, "mode=ro"),
+            Way::ReadTransaction => match copy_in_transaction(ctx, source, part, "mode=ro")? {
+                // Reading would begin with rolling back what a crash left, and thus with writing.
+                None if state.journal.is_some() => copy_quiet(ctx, source, part, &state),
+                proof => Ok(proof),
+            },
             Way::SharedLog => copy_in_transaction(ctx, source, part, "mode=ro&readonly_shm=1"),
             Way::QuietFiles => copy_quiet(ctx, source, part, &state),
         }?;
@@ -103,13 +107,12 @@ struct FileState {
     uses_log: bool,
 }
 
-/// What changes when a file does.
+/// What changes when a file's bytes do. Not its times of status: looking at a journal as root sets its owner anew.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl FileState {
@@ -135,12 +138,9 @@ impl FileState {
 
 fn stamp(path: &Path) -> Result<Option<Stamp>> {
     match fs::metadata(path) {
-        Ok(facts) => Ok(Some(Stamp {
-            inode: facts.ino(),
-            bytes: facts.len(),
-            modified: (facts.mtime(), facts.mtime_nsec()),
-            changed: (facts.ctime(), facts.ctime_nsec()),
-        })),
+        Ok(facts) => {
+            Ok(Some(Stamp { inode: facts.ino(), bytes: facts.len(), modified: (facts.mtime(), facts.mtime_nsec()) }))
+        }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Error::io(Kind::SourceInvalid, "reading", path, &cause)),
     }

@@ -1,5 +1,7 @@
 //! Whether tables on the target hold what `convert` loaded: server-side digests, the same SQL on both servers.
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::TablePlan,
@@ -39,13 +41,21 @@ pub(super) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Resul
 /// # Errors
 /// `Target*`, `Interrupted`.
 pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: Vec<Wanted<'_>>) -> Result<Vec<String>> {
-    let compare = async |session: &Session, wanted: &Wanted<'_>| {
-        let found = digest::of_table(session, schema, wanted.table).await.at_table(&wanted.table.source)?;
-        Ok((found != wanted.digest).then(|| wanted.table.source.clone()))
-    };
-    let mut names: Vec<String> = crew.each("digests", wanted, compare).await?.into_iter().flatten().collect();
+    let items = wanted.into_iter().map(|wanted| (schema.to_owned(), wanted)).collect();
+    let mut names: Vec<String> = crew.each("digests", items, compare).await?.into_iter().flatten().collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// The table's source name if its digest in this schema isn't the wanted one.
+fn compare<'x>(
+    session: &'x Session,
+    (schema, wanted): &'x (String, Wanted<'_>),
+) -> BoxFuture<'x, Result<Option<String>>> {
+    Box::pin(async move {
+        let found = digest::of_table(session, schema, wanted.table).await.at_table(&wanted.table.source)?;
+        Ok((found != wanted.digest).then(|| wanted.table.source.clone()))
+    })
 }
 
 /// The error for staged tables that differ: says whether the local PostgreSQL still holds what was loaded.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 
 use crate::{
     context::Context,
@@ -60,7 +60,9 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// Of the first job that fails; jobs that are under way are finished before it is told.
     pub(super) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<()> {
-        let run = async |session: &Session, job: &Job| session.batch(job.doing, &job.sql).await.at_table(&job.table);
+        fn run<'x>(session: &'x Session, job: &'x Job) -> BoxFuture<'x, Result<()>> {
+            Box::pin(async move { session.batch(job.doing, &job.sql).await.at_table(&job.table) })
+        }
         self.each(phase, jobs, run).await.map(drop)
     }
 
@@ -72,7 +74,7 @@ impl<'a> Crew<'a> {
         &self,
         phase: &'static str,
         items: Vec<T>,
-        work: impl AsyncFn(&Session, &T) -> Result<R>,
+        work: impl for<'x> Fn(&'x Session, &'x T) -> BoxFuture<'x, Result<R>>,
     ) -> Result<Vec<R>> {
         let queue = Mutex::new(VecDeque::from(items));
         let failed = AtomicBool::new(false);

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use self::verdict::VerifyRecord;
-use super::status::same_content;
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -306,6 +305,15 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
         finished_s: push.finished_s,
         sent_bytes: push.sent_bytes,
     }
+}
+
+/// Whether the target got exactly what the local tables hold.
+#[must_use]
+pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
+    load.tables.len() == push.tables.len()
+        && load.tables.iter().all(|(name, table)| {
+            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
+        })
 }
 
 fn table_parts(

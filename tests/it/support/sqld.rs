@@ -138,6 +138,11 @@ impl Sqld {
         answer["results"][requests.len() - 1]["response"].take()
     }
 
+    /// The file in which the server keeps the database of the namespace `default`.
+    pub(crate) fn data_file(&self) -> PathBuf {
+        self.directory.path().join("data.sqld/dbs/default/data")
+    }
+
     /// The server's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.server.pid()
