@@ -16,6 +16,8 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
 
 mod verify;
