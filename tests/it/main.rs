@@ -22,6 +22,8 @@ mod harness;
 
 mod verify;
 
+mod objects;
+
 mod pipeline;
 
 mod push;
