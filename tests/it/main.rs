@@ -26,6 +26,8 @@ mod cli;
 
 mod report;
 
+mod objects;
+
 mod pipeline;
 
 mod push;
