@@ -124,8 +124,7 @@ const TIMESTAMP_LEAST: i64 = -210_866_803_200_000_000;
 
 fn fits_epoch(pg_type: &PgType, unit: EpochUnit, value: i64) -> bool {
     let Some(microseconds) = value.checked_mul(unit.microseconds()) else { return false };
-    microseconds >= TIMESTAMP_LEAST
-        && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
+    microseconds >= TIMESTAMP_LEAST && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
 }
 
 fn fits_json(pg_type: &PgType, text: &[u8], json: &mut Checker) -> bool {

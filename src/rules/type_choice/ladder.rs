@@ -22,7 +22,9 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
     let only = |class: StorageClass| profile.count(class) == profile.values();
     let numbers = profile.integers + profile.reals == profile.values();
     match family {
-        Family::Int if only(StorageClass::Integer) => Some(with_advice(subject, whole(subject, "all values are integers"))),
+        Family::Int if only(StorageClass::Integer) => {
+            Some(with_advice(subject, whole(subject, "all values are integers")))
+        }
         Family::Bool => boolean(subject),
         Family::Float if numbers && profile.integers_beyond_double == 0 => {
             Some(subject.choice(PgType::Double, Conversion::Double, "all values are doubles, bit for bit"))
@@ -46,9 +48,13 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
         Family::Vector(encoding, length) => vector(subject, encoding, length),
         Family::QuantisedVector => quantised(subject),
         Family::Any => Some(general(subject, family)),
-        Family::Int | Family::Float | Family::Decimal(_) | Family::Text(_) | Family::Blob | Family::Time | Family::Json => {
-            None
-        }
+        Family::Int
+        | Family::Float
+        | Family::Decimal(_)
+        | Family::Text(_)
+        | Family::Blob
+        | Family::Time
+        | Family::Json => None,
     }
 }
 
@@ -58,9 +64,11 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
     let mostly_blobs = profile.blobs * 2 > profile.values();
     let bytes_are_fine = matches!(family, Family::Any | Family::Blob) || mostly_blobs;
     let mut choice = match (profile.integers + profile.reals, profile.texts, profile.blobs) {
-        _ if profile.texts_not_storable() > 0 && bytes_are_fine => {
-            subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
-        }
+        _ if profile.texts_not_storable() > 0 && bytes_are_fine => subject.choice(
+            PgType::Bytea,
+            Conversion::Bytea,
+            "texts among the values that PostgreSQL can't hold as text",
+        ),
         (_, 0, 0) if profile.reals == 0 => whole(subject, "all values are integers"),
         (_, 0, 0) if profile.integers_beyond_double == 0 => {
             subject.choice(PgType::Double, Conversion::Double, "all values are numbers that a double holds exactly")
@@ -166,15 +174,19 @@ const fn unit_words(unit: EpochUnit) -> (&'static str, &'static str) {
 
 fn boolean(subject: &Subject<'_>) -> Option<Choice> {
     let profile = subject.profile;
-    if profile.integers == profile.values() && profile.integer_range.is_some_and(|(least, most)| least >= 0 && most <= 1) {
+    if profile.integers == profile.values()
+        && profile.integer_range.is_some_and(|(least, most)| least >= 0 && most <= 1)
+    {
         return Some(subject.choice(PgType::Boolean, Conversion::IntegerBoolean, "all values are 0 or 1"));
     }
     let homogeneous = [word::LETTER, word::TRUTH].into_iter().find(|shape| profile.shape(shape) == profile.texts);
     let shape = homogeneous.filter(|_| profile.texts == profile.values())?;
-    let mut choice = subject.choice(PgType::Boolean, Conversion::WordBoolean, format!("all values are the texts {shape}"));
+    let mut choice =
+        subject.choice(PgType::Boolean, Conversion::WordBoolean, format!("all values are the texts {shape}"));
     let message = format!("{} {shape} become boolean", counted(profile.texts, "text"));
     choice.findings.push(
-        subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+        subject
+            .finding(FindingCode::SpellingNormalised, Severity::Info, message)
             .counting(profile.texts)
             .choice(subject.typed("type = \"text\"")),
     );
@@ -185,13 +197,18 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
     let profile = subject.profile;
     let (whole_digits, fraction_digits) = profile.decimal_digits;
     let Some((precision, scale)) = declared else {
-        return subject.choice(PgType::Numeric(None), Conversion::Numeric, "all values are numbers; no precision is declared");
+        return subject.choice(
+            PgType::Numeric(None),
+            Conversion::Numeric,
+            "all values are numbers; no precision is declared",
+        );
     };
     if profile.reals_infinite == 0 && whole_digits <= precision - scale && fraction_digits <= scale {
         let rule = format!("all values fit the declared ({precision},{scale}) without rounding");
         return subject.choice(PgType::Numeric(declared), Conversion::Numeric, rule);
     }
-    let mut choice = subject.choice(PgType::Numeric(None), Conversion::Numeric, "values that the declared precision would round");
+    let mut choice =
+        subject.choice(PgType::Numeric(None), Conversion::Numeric, "values that the declared precision would round");
     let found = if profile.reals_infinite > 0 {
         format!("{} infinite", counted(profile.reals_infinite, "value"))
     } else {
@@ -235,7 +252,8 @@ fn is_or_are(count: u64, noun: &str) -> String {
 }
 
 fn blob_and_others(subject: &Subject<'_>) -> Choice {
-    let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "blobs and values of other classes, all as bytes");
+    let mut choice =
+        subject.choice(PgType::Bytea, Conversion::Bytea, "blobs and values of other classes, all as bytes");
     choice.findings.push(widened(subject, Family::Blob, &choice.pg_type));
     choice
 }
@@ -246,7 +264,11 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
         return Some(epoch(subject));
     }
     if profile.reals == profile.values() {
-        let mut choice = subject.choice(PgType::Double, Conversion::Double, "all values are reals, whose unit nothing in the file tells");
+        let mut choice = subject.choice(
+            PgType::Double,
+            Conversion::Double,
+            "all values are reals, whose unit nothing in the file tells",
+        );
         choice.findings.push(widened(subject, Family::Timestamp { zoned: false }, &PgType::Double));
         return Some(choice);
     }
@@ -255,14 +277,19 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
     }
     let (dates, naive, zoned) = (profile.shape(word::DATE), profile.shape(word::TIMESTAMP), profile.shape(word::ZONED));
     if dates + naive == profile.texts {
-        let choice = subject.choice(PgType::Timestamp, Conversion::Timestamp, "all values are exact timestamps without zone");
+        let choice =
+            subject.choice(PgType::Timestamp, Conversion::Timestamp, "all values are exact timestamps without zone");
         return Some(respelled(subject, choice, dates + profile.texts_respelled));
     }
     let [offset] = profile.offsets[..] else { return None };
     if zoned != profile.texts {
         return None;
     }
-    let choice = subject.choice(PgType::TimestampTz, Conversion::TimestampTz, "all values are exact timestamps with one and the same offset");
+    let choice = subject.choice(
+        PgType::TimestampTz,
+        Conversion::TimestampTz,
+        "all values are exact timestamps with one and the same offset",
+    );
     let mut choice = respelled(subject, choice, zoned);
     if offset != 0 {
         let sign = if offset < 0 { '-' } else { '+' };
@@ -272,7 +299,8 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
             offset.abs() % 60
         );
         choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            subject
+                .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                 .counting(zoned)
                 .choice(subject.typed("type = \"text\"")),
         );
@@ -294,7 +322,8 @@ fn epoch(subject: &Subject<'_>) -> Choice {
     );
     let message = format!("integers are read as {text} since 1970-01-01 UTC, because all lie in that unit's window");
     choice.findings.push(
-        subject.finding(FindingCode::EpochAssumed, Severity::Info, message)
+        subject
+            .finding(FindingCode::EpochAssumed, Severity::Info, message)
             .counting(subject.profile.integers)
             .choice(subject.typed("type = \"bigint\"")),
     );
@@ -306,7 +335,8 @@ fn respelled(subject: &Subject<'_>, mut choice: Choice, count: u64) -> Choice {
     if count > 0 {
         let message = format!("{} by PostgreSQL in another spelling of the same value", printed(count));
         choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            subject
+                .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                 .counting(count)
                 .choice(subject.typed("type = \"text\"")),
         );
@@ -335,9 +365,12 @@ fn uuid(subject: &Subject<'_>) -> Option<Choice> {
         return Some(subject.choice(PgType::Uuid, Conversion::UuidBlob, rule));
     }
     all(swapped).then(|| {
-        let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
+        let mut choice =
+            subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
         let message = "the values look like UUIDs in .NET's mixed byte order; as `uuid` they would be other UUIDs";
-        choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice
+            .findings
+            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
         choice
     })
 }
@@ -353,7 +386,8 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
         if profile.texts > 0 {
             let message = "jsonb keeps neither spacing nor the order of keys; the values are the same";
             choice.findings.push(
-                subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+                subject
+                    .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                     .counting(profile.texts)
                     .choice(subject.typed("type = \"json\"")),
             );
@@ -362,14 +396,15 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
     }
     // `json` has no order, so that no index can be made on it.
     (subject.role == Role::Plain).then(|| {
-        let mut choice = subject.choice(PgType::Json, Conversion::Json, "all values are JSON, some of which jsonb would change");
+        let mut choice =
+            subject.choice(PgType::Json, Conversion::Json, "all values are JSON, some of which jsonb would change");
         let message = format!(
             "{} duplicate keys, escapes or numbers that jsonb would change or refuse: json keeps them",
             if unsafe_for_jsonb == 1 { "1 text has".to_owned() } else { format!("{unsafe_for_jsonb} texts have") }
         );
-        choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb),
-        );
+        choice
+            .findings
+            .push(subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb));
         choice
     })
 }
@@ -393,7 +428,8 @@ fn note_missing_extension(subject: &Subject<'_>, family: Family, choice: &mut Ch
     let Family::Vector(encoding, length) = family else { return };
     let with_extension = vector_types(encoding, length, true);
     if with_extension.needs_pgvector() && !subject.vector_extension {
-        let message = format!("without the extension pgvector the column is {} instead of {with_extension}", choice.pg_type);
+        let message =
+            format!("without the extension pgvector the column is {} instead of {with_extension}", choice.pg_type);
         choice.findings.push(subject.finding(FindingCode::VectorExtensionMissing, Severity::Info, message));
     }
 }
@@ -404,21 +440,31 @@ fn quantised(subject: &Subject<'_>) -> Option<Choice> {
         return natural(subject, Family::Float);
     }
     (profile.blobs == profile.values()).then(|| {
-        let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "8-bit quantised vectors, for which PostgreSQL has no type");
+        let mut choice = subject.choice(
+            PgType::Bytea,
+            Conversion::Bytea,
+            "8-bit quantised vectors, for which PostgreSQL has no type",
+        );
         let message = "8-bit quantised vectors stay bytes; PostgreSQL has no type for them";
-        choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice
+            .findings
+            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
         choice
     })
 }
 
 /// Loud: the column doesn't get the type that its declaration wishes for.
 fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -> Finding {
-    let declared = if subject.column.declared.is_empty() { "no type".to_owned() } else { format!("`{}`", subject.column.declared) };
+    let declared = if subject.column.declared.is_empty() {
+        "no type".to_owned()
+    } else {
+        format!("`{}`", subject.column.declared)
+    };
     let message = format!("declared {declared}, loaded as {pg_type}: {}", why_not_natural(subject, family));
     let odd = odd_ones(subject, family);
-    let finding = subject.finding(FindingCode::TypeWidened, Severity::Warning, message).choice(format!(
-        "correct the values in the source and dump again, or keep {pg_type}"
-    ));
+    let finding = subject
+        .finding(FindingCode::TypeWidened, Severity::Warning, message)
+        .choice(format!("correct the values in the source and dump again, or keep {pg_type}"));
     if odd > 0 { finding.counting(odd) } else { finding }
 }
 

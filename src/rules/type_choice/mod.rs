@@ -13,14 +13,12 @@ mod ladder;
 
 pub mod unify;
 
-use crate::{
-    model::{
-        Conversion, Finding, FindingCode, PgType, Severity,
-        cell::StorageClass,
-        column_profile::ColumnProfile,
-        conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
-        source_schema::SourceColumn,
-    },
+use crate::model::{
+    Conversion, Finding, FindingCode, PgType, Severity,
+    cell::StorageClass,
+    column_profile::ColumnProfile,
+    conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
+    source_schema::SourceColumn,
 };
 
 /// What a column is to its table.
@@ -74,7 +72,11 @@ pub struct Choice {
 #[must_use]
 pub fn choose(subject: &Subject<'_>) -> Choice {
     if subject.role == Role::RowidAlias {
-        return subject.choice(PgType::BigInt, Conversion::Integer, "the rowid itself: 64 bits, numbered by PostgreSQL");
+        return subject.choice(
+            PgType::BigInt,
+            Conversion::Integer,
+            "the rowid itself: 64 bits, numbered by PostgreSQL",
+        );
     }
     let family = family::of(&subject.column.declared, subject.column.affinity);
     if subject.profile.values() == 0 {

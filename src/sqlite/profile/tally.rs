@@ -216,10 +216,12 @@ impl<'a> ColumnTally<'a> {
                 None => self.add_stamp(text),
             },
             TextShape::Uuid => shape::uuid(text).inspect(|_| shapes.uuid += 1),
-            TextShape::Truth => shape::truth(text).map(|found| match found {
-                Truth::Letter => shapes.letter += 1,
-                Truth::Word => shapes.truth += 1,
-            }).map(|()| true),
+            TextShape::Truth => shape::truth(text)
+                .map(|found| match found {
+                    Truth::Letter => shapes.letter += 1,
+                    Truth::Word => shapes.truth += 1,
+                })
+                .map(|()| true),
             // One text that isn't JSON settles the column's type; the others needn't be read.
             TextShape::Json if shapes.not_json => return,
             TextShape::Json => match self.checker.check(text) {

@@ -205,24 +205,33 @@ impl Cutover<'_> {
         }
     }
 
-    /// The beginning of the transaction: its settings, and the locks in an order of chance.
+    /// The beginning of the transaction: its settings, and the locks.
+    ///
+    /// First those that no reader or writer notices, which may be waited for: a server process that vacuums one of the
+    /// tables by itself gives way after a second. Then the ones that count, in an order of chance.
     fn locks(&self) -> String {
-        // The commit that makes everything before it durable too.
-        let mut sql = String::from("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '100ms'");
-        let mut tables: Vec<String> = self
-            .situation
-            .record
-            .live
-            .iter()
-            .map(|table| format!("ONLY {}", qualified(self.target.schema, &table.name)))
-            .collect();
-        tables.sort_by_cached_key(|_| patience::random_below(u64::MAX));
-        if let Some((first, others)) = tables.split_first() {
-            sql.push_str(&format!("; LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE"));
+        let live = self.situation.record.live.iter();
+        let mut live: Vec<String> =
+            live.map(|table| format!("ONLY {}", qualified(self.target.schema, &table.name))).collect();
+        let staged = self.manifest.cargo.iter();
+        let staged: Vec<String> =
+            staged.map(|cargo| format!("ONLY {}", qualified(&self.staging.schema, &cargo.table.name))).collect();
+        // The commit is the one that makes everything before it durable too.
+        let mut sql = vec!["BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'".to_owned()];
+        if !staged.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", staged.join(", ")));
+        }
+        if !live.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", live.join(", ")));
+        }
+        sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
+        live.sort_by_cached_key(|_| patience::random_below(u64::MAX));
+        if let Some((first, others)) = live.split_first() {
+            sql.push(format!("LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE"));
             if !others.is_empty() {
-                sql.push_str(&format!("; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT", others.join(", ")));
+                sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT", others.join(", ")));
             }
         }
-        sql
+        sql.join("; ")
     }
 }
