@@ -124,22 +124,29 @@ impl Cutover<'_> {
         let schema = quote_literal(self.target.schema);
         let staging = quote_literal(&self.staging.schema);
         let run_id = self.staging.run_id;
-        let mut sql =
-            vec![format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'")];
-        for ((cargo, wanted), chunks) in self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks) {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-            sql.push(format!(
-                "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, {}, c.oid, {run_id}, {}, {}, {rows}, \
-                 {}, {chunks}, {PARTS} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = {staging} AND c.relname = {}",
-                quote_literal(&cargo.table.source),
-                quote_literal(&self.manifest.run_key),
-                quote_literal(&cargo.fingerprint),
-                quote_literal(&wanted.digest),
-                quote_literal(&cargo.table.name)
-            ));
-        }
-        self.control.batch("recording the staged tables", &sql.join("; ")).await
+        let tables = self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks);
+        let values: Vec<String> = tables
+            .map(|((cargo, wanted), chunks)| {
+                let rows = wanted.digest.split(':').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+                format!(
+                    "({}, {}, {}, {rows}, {}, {chunks})",
+                    quote_literal(&cargo.table.name),
+                    quote_literal(&cargo.table.source),
+                    quote_literal(&cargo.fingerprint),
+                    quote_literal(&wanted.digest)
+                )
+            })
+            .collect();
+        let forget = format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'");
+        let insert = format!(
+            "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, v.source, c.oid, {run_id}, {}, \
+             v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS} \
+             FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks) \
+             JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {staging}",
+            quote_literal(&self.manifest.run_key),
+            values.join(", ")
+        );
+        self.control.batch("recording the staged tables", &format!("{forget}; {insert}")).await
     }
 
     /// The record's part of the cutover.
