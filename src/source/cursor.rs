@@ -121,14 +121,13 @@ impl Pump {
         if ready.is_empty() {
             return !self.sender.is_closed();
         }
-        let permit = match alone.take() {
-            Some(permit) => permit,
-            None => {
-                let share = kib(ready.len()).clamp(1, ON_THE_WAY_KIB);
-                match self.budget.clone().acquire_many_owned(share).await {
-                    Ok(permit) => permit,
-                    Err(_) => return false,
-                }
+        let permit = if let Some(permit) = alone.take() {
+            permit
+        } else {
+            let share = kib(ready.len()).clamp(1, ON_THE_WAY_KIB);
+            match self.budget.clone().acquire_many_owned(share).await {
+                Ok(permit) => permit,
+                Err(_) => return false,
             }
         };
         self.sender.send(Batch { bytes: std::mem::take(ready), permit }).await.is_ok()

@@ -110,9 +110,27 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
     };
     let checkpoints =
         vec![chain.of_dump(), chain.of_plan(overrides), chain.of_convert(), chain.of_push(), chain.of_verify()];
+    let checkpoints = chained(checkpoints);
     let first = checkpoints.iter().find(|checkpoint| checkpoint.state != State::Current);
     let next = first.map(|checkpoint| checkpoint.stage);
     Status { advice: advice(first), next, checkpoints }
+}
+
+/// What was made from something that isn't current isn't current either. A target that was never filled keeps nothing
+/// from being verified.
+fn chained(mut checkpoints: Vec<CheckpointStatus>) -> Vec<CheckpointStatus> {
+    let mut broken: Option<Stage> = None;
+    for checkpoint in &mut checkpoints {
+        if let Some(stage) = broken.filter(|_| checkpoint.state == State::Current) {
+            checkpoint.state = State::Stale;
+            checkpoint.why = format!("{stage} comes first");
+        }
+        let unpushed = checkpoint.stage == Stage::Push && checkpoint.state == State::Missing;
+        if checkpoint.state != State::Current && !unpushed {
+            broken.get_or_insert(checkpoint.stage);
+        }
+    }
+    checkpoints
 }
 
 /// The status of a directory that isn't there.

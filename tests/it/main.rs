@@ -16,9 +16,15 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
 
 mod verify;
+
+mod cli;
+
+mod report;
 
 mod pipeline;
 

@@ -64,9 +64,9 @@ fn integers(
     }
     let (mut one, mut other) = (left.integer()?, right.integer()?);
     // Shorter integers would overflow where 64 bits don't.
-    if left.narrow && right.narrow && left.constant.is_none() {
+    if left.is_narrow() && right.is_narrow() && left.constant.is_none() {
         one = format!("{one}::bigint");
-    } else if left.narrow && right.narrow {
+    } else if left.is_narrow() && right.is_narrow() {
         other = format!("{other}::bigint");
     }
     let divides = matches!(operator, Operator::Divide | Operator::Modulus);
@@ -177,7 +177,7 @@ pub(super) fn negate(operand: &Operand) -> Result<Operand, Untranslatable> {
         (_, Kind::Null) => Ok(Operand::constant(Value::Null)),
         (_, Kind::Int(range)) if range.least > i64::MIN.into() => {
             let range = Range { least: -range.most, most: -range.least };
-            Ok(Operand { narrow: operand.narrow, ..Operand::compound(format!("-{}", operand.arg()), Kind::Int(range)) })
+            Ok(Operand::compound(format!("-{}", operand.wide()), Kind::Int(range)))
         }
         (_, Kind::Bool) => {
             Ok(Operand::compound(format!("-({})", operand.integer()?), Kind::Int(Range { least: -1, most: 0 })))

@@ -1,7 +1,12 @@
 //! A translated expression with its static type: which storage classes SQLite's value can have, and which PostgreSQL
 //! type stands for them.
 
-use super::{Untranslatable, literal::Value, moment::Moment, refuse};
+use super::{
+    Untranslatable,
+    literal::{Value, real_as_text},
+    moment::Moment,
+    refuse,
+};
 use crate::{
     model::{conversion_plan::EpochUnit, name::quote_literal, source_schema::Affinity},
     rules::decimal,
@@ -30,7 +35,7 @@ pub(super) enum Kind {
     Date,
     /// INTEGER since 1970; `timestamptz`.
     Epoch(EpochUnit),
-    /// TEXT that is JSON; `json` or `jsonb`.
+    /// TEXT or a number that is JSON; `json` or `jsonb`.
     Json,
     /// `typeof(x)` of an x that has this class wherever it isn't NULL; the SQL is that of x.
     ClassOf(&'static str),
@@ -157,10 +162,10 @@ impl Operand {
         let class = match kind {
             Kind::Bool | Kind::Int(_) | Kind::Epoch(_) => Some("integer"),
             Kind::Real(_) => Some("real"),
-            Kind::Text | Kind::Date | Kind::Json | Kind::ClassOf(_) => Some("text"),
+            Kind::Text | Kind::Date | Kind::ClassOf(_) => Some("text"),
             Kind::Blob => Some("blob"),
             Kind::Null => Some("null"),
-            Kind::Double(_) | Kind::Numeric(_) | Kind::Opaque(_) => None,
+            Kind::Double(_) | Kind::Numeric(_) | Kind::Json | Kind::Opaque(_) => None,
         };
         Self {
             sql,
@@ -217,9 +222,16 @@ impl Operand {
         if self.atomic { self.sql.clone() } else { format!("({})", self.sql) }
     }
 
-    /// The same without the privileges of a column: `+x`, arguments of IN's right side.
+    /// The same without the affinity of a column: `+x`.
     pub(super) fn plain(mut self) -> Self {
         self.affinity = None;
+        self
+    }
+
+    /// An item of IN's list: neither its affinity nor its collation counts.
+    pub(super) fn listed(mut self) -> Self {
+        self.affinity = None;
+        self.collation = None;
         self
     }
 
@@ -242,6 +254,16 @@ impl Operand {
             Kind::Bool => Ok(format!("{}::integer", self.arg())),
             _ => Err(self.refusal("is used as an integer")),
         }
+    }
+
+    /// Whether `integer` gives less than 64 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.narrow || self.kind == Kind::Bool
+    }
+
+    /// The same in 64 bits: the least of a shorter integer has no counterpart in it.
+    pub(super) fn wide(&self) -> String {
+        if self.narrow { format!("{}::bigint", self.arg()) } else { self.arg() }
     }
 
     /// The integers it can be.
@@ -282,7 +304,7 @@ impl Operand {
             (Kind::Text, _) => Ok(self.arg()),
             (Kind::Null, _) => Ok("NULL::text".to_owned()),
             (Kind::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
-            (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&decimal::real_text(*number))),
+            (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
             (Kind::Int(_), _) => Ok(format!("{}::text", self.arg())),
             (Kind::Bool, _) => Ok(format!("{}::integer::text", self.arg())),
             (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
@@ -365,7 +387,7 @@ pub(super) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), U
         let one = |operand: &Operand| if operand.is_null() { Ok("NULL".to_owned()) } else { make(operand) };
         operands.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    let narrow = every(|operand| operand.narrow);
+    let narrow = every(Operand::is_narrow);
     if every(is_boolean) && values.iter().any(|operand| operand.kind == Kind::Bool) {
         return Ok((each(&Operand::condition)?, Kind::Bool, false));
     }

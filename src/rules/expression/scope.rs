@@ -107,7 +107,7 @@ fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Opera
     let collation = declared.and_then(|found| found.collation.as_deref()).map_or(Collation::Binary, Collation::named);
     operand.collation = Some((collation, false));
     operand.narrow = column.pg_type != PgType::BigInt;
-    if matches!(kind, Kind::Opaque(_)) && only(&column.evidence, &[column.main_class]) && !column.ledger {
+    if matches!(kind, Kind::Opaque(_) | Kind::Json) && only(&column.evidence, &[column.main_class]) && !column.ledger {
         operand.class = match column.main_class {
             StorageClass::Integer => Some("integer"),
             StorageClass::Text => Some("text"),

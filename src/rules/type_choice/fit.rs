@@ -153,6 +153,48 @@ fn fits_vector(pg_type: &PgType, encoding: VectorEncoding, blob: &[u8]) -> bool 
     }
 }
 
+/// Bytes that are equal for two cells exactly if their PostgreSQL values are equal. Cells that the conversion doesn't
+/// take keep their own bytes.
+#[must_use]
+pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> Vec<u8> {
+    let number = |value: i64| value.to_be_bytes().to_vec();
+    let known = match (conversion, cell) {
+        (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
+        (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
+            datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))
+        }
+        (Conversion::TimestampTz, SqliteCell::Text(text)) => {
+            datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
+        }
+        (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
+        (Conversion::WordBoolean, SqliteCell::Text(text)) => {
+            text.first().map(|letter| vec![letter.to_ascii_lowercase()])
+        }
+        (Conversion::Numeric, SqliteCell::Integer(value)) => Some(decimal_form(&Decimal::from_integer(value))),
+        (Conversion::Numeric, SqliteCell::Real(value)) => Decimal::from_real(value).map(|value| decimal_form(&value)),
+        _ => None,
+    };
+    known.unwrap_or_else(|| written(pg_type, cell))
+}
+
+fn decimal_form(value: &Decimal) -> Vec<u8> {
+    format!("{}{}e{}", if value.negative { "-" } else { "" }, value.mantissa, value.exponent).into_bytes()
+}
+
+/// The bytes that a text or bytea column gets.
+fn written(pg_type: &PgType, cell: SqliteCell<'_>) -> Vec<u8> {
+    match cell {
+        SqliteCell::Null => Vec::new(),
+        SqliteCell::Integer(value) => value.to_string().into_bytes(),
+        SqliteCell::Real(value) => decimal::real_text(value).into_bytes(),
+        SqliteCell::Text(bytes) => bytes.to_vec(),
+        SqliteCell::Blob(bytes) if pg_type.is_text() => {
+            bytes.iter().fold(String::from("\\x"), |text, byte| text + &format!("{byte:02x}")).into_bytes()
+        }
+        SqliteCell::Blob(bytes) => bytes.to_vec(),
+    }
+}
+
 /// The unit in whose window a range of integers lies, if it is one (conversion rule book, 1.6). The windows don't
 /// overlap: seconds from 1973 to 2128, milliseconds and microseconds likewise.
 #[must_use]

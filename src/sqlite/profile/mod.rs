@@ -7,8 +7,11 @@
 
 mod tally;
 
+mod merged;
+
 mod workers;
 
+pub use merged::{KeyScan, merged_keys};
 pub use tally::Misfits;
 pub use workers::survey;
 

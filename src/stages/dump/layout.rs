@@ -105,12 +105,30 @@ impl TableShape {
 
     /// The statement that reads all rows in storage order, the rowid first. `form` makes a column's expression.
     ///
-    /// `NOT INDEXED` keeps the engine from reading an index instead of the table. Columns are qualified, for SQLite
-    /// takes an unknown name in double quotes for a text.
+    /// `NOT INDEXED` keeps the engine from reading an index instead of the table, but says nothing to it WITHOUT
+    /// ROWID; the order, which is the storage's own, does. Columns are qualified, for SQLite takes an unknown name in
+    /// double quotes for a text.
     pub(super) fn select(&self, form: impl Fn(&str) -> String) -> String {
         let columns = self.values().map(|(_, column)| form(&format!("t.{}", quote_ident(&column.name))));
         let all: Vec<String> = self.rowid.iter().map(|rowid| format!("t.{rowid}")).chain(columns).collect();
-        format!("SELECT {} FROM {} AS t NOT INDEXED", all.join(", "), quote_ident(&self.name))
+        let order = match self.order() {
+            Some(order) => format!(" ORDER BY {order}"),
+            None => String::new(),
+        };
+        format!("SELECT {} FROM {} AS t NOT INDEXED{order}", all.join(", "), quote_ident(&self.name))
+    }
+
+    /// The storage order; none where no name of the rowid is left to order by.
+    fn order(&self) -> Option<String> {
+        if self.key.is_empty() {
+            return self.rowid.as_ref().map(|rowid| format!("t.{rowid}"));
+        }
+        let part = |key: &KeyColumn| {
+            let direction = if key.descending { " DESC" } else { "" };
+            let name = self.columns.get(key.column).map(|column| quote_ident(&column.name))?;
+            Some(format!("t.{name} COLLATE {}{direction}", quote_ident(&key.collation)))
+        };
+        self.key.iter().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.join(", "))
     }
 
     /// The statement that counts the rows.
@@ -168,7 +186,7 @@ pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<
             .query_map([&row.name], |column| {
                 Ok(Declared {
                     name: column.get(0)?,
-                    declared: column.get(1)?,
+                    class: column.get(1)?,
                     in_key: column.get::<_, i64>(2)? > 0,
                     is_virtual: column.get::<_, i64>(3)? == 2,
                 })
@@ -193,7 +211,7 @@ pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<
 
 struct Declared {
     name: String,
-    declared: String,
+    class: String,
     in_key: bool,
     is_virtual: bool,
 }
@@ -212,7 +230,7 @@ fn shape_of(
             && key_index.is_none()
             && lone_key
             && column.in_key
-            && column.declared.eq_ignore_ascii_case("INTEGER")
+            && column.class.eq_ignore_ascii_case("INTEGER")
     };
     let columns: Vec<StoredColumn> = declared
         .iter()
@@ -344,7 +362,8 @@ mod tests {
         assert_eq!(shape.rowid, None);
         assert_eq!(
             shape.select(str::to_owned),
-            "SELECT t.\"a\", t.\"s\", t.\"b\", t.\"c\" FROM \"w\" AS t NOT INDEXED"
+            "SELECT t.\"a\", t.\"s\", t.\"b\", t.\"c\" FROM \"w\" AS t NOT INDEXED \
+             ORDER BY t.\"c\" COLLATE \"BINARY\" DESC, t.\"a\" COLLATE \"NOCASE\""
         );
     }
 
