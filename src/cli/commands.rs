@@ -18,6 +18,7 @@ use crate::{
     event::Sink,
     model::{Stage, overrides::Overrides},
     pipeline::{self, Decisions, RunRequest, Vector, interruptible},
+    postgres::managed::LocalServer,
     stages::{
         clean,
         convert::ConvertRequest,
@@ -45,7 +46,7 @@ impl Front {
             Command::Status => self.status().await,
             Command::Report(typed) => self.report(typed),
             Command::Doctor(typed) => self.doctor(typed).await,
-            Command::Clean(typed) => self.clean(typed),
+            Command::Clean(typed) => self.clean(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", documents::completions(*shell)?)),
             Command::Man => Ok(self.document("man", documents::manual()?)),
         }
@@ -178,6 +179,9 @@ impl Front {
     }
 
     async fn status(&self) -> Result<u8> {
+        if !self.globals.dir.exists() {
+            return Ok(self.ui.answer(&answers::status(&status::nothing())));
+        }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&DecisionArgs::default(), &LocalArgs::default())?;
         let overrides = possible(decisions).await;
@@ -224,7 +228,7 @@ impl Front {
         Ok(self.ui.answer(&answers::doctor(&examination)))
     }
 
-    fn clean(&self, typed: &CleanArgs) -> Result<u8> {
+    async fn clean(&self, typed: &CleanArgs) -> Result<u8> {
         let workdir = Workdir::open(&self.globals.dir)?;
         let _lock = Lock::take(&workdir)?;
         let inventory = clean::inventory(&workdir)?;
@@ -244,6 +248,7 @@ impl Front {
                 return Ok(self.ui.answer(&Answer::new("clean", "Nothing was removed".to_owned(), json)));
             }
         }
+        LocalServer::discard(&workdir).await?;
         Ok(self.ui.answer(&answers::cleaned(&clean::clean(&workdir, &inventory)?)))
     }
 

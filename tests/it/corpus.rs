@@ -82,7 +82,7 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
     ];
     for (step, tool) in steps {
         let run = tool.run();
-        if step == "dump" && run.code() == Some(0) {
+        if step == "dump" && workspace.dir().join("dump/checkpoint.json").is_file() {
             let checkpoint = workspace.read_json("dump/checkpoint.json");
             let rows = checkpoint["rows"].as_object().unwrap();
             outcome.tables = rows.len();
@@ -95,6 +95,9 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
             judge(&mut outcome, step, &run);
             break;
         }
+    }
+    if outcome.tables == 0 && outcome.wrong.is_none() {
+        outcome.wrong = Some(format!("{}: no table was counted", outcome.database));
     }
     drop(workspace);
     target.query(&format!("DROP DATABASE {name} WITH (FORCE)"));

@@ -16,9 +16,21 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
 
+mod verify;
+
+mod cli;
+
+mod report;
+
+mod objects;
+
 mod pipeline;
+
+mod push;
 
 mod refusals;
 

@@ -206,9 +206,9 @@ fn by_class(
 const fn class_rank(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) | Kind::Epoch(_) => Some(0),
-        Kind::Text | Kind::Date | Kind::Json => Some(1),
+        Kind::Text | Kind::Date => Some(1),
         Kind::Blob => Some(2),
-        Kind::Null | Kind::ClassOf(_) | Kind::Opaque(_) => None,
+        Kind::Null | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
     }
 }
 

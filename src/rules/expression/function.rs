@@ -5,7 +5,7 @@ use super::{
     compare::Comparison,
     literal::Value,
     moment,
-    operand::{Kind, Operand, Range, Span, unify},
+    operand::{Kind, Operand, Range, unify},
     pattern, random, refuse,
     scope::Scope,
 };
@@ -31,7 +31,8 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Re
         ("substr" | "substring", [value, start, length]) => substring(value, start, Some(length)),
         ("trim" | "ltrim" | "rtrim", [value]) => trim(&name, value, None),
         ("trim" | "ltrim" | "rtrim", [value, set]) => trim(&name, value, Some(set)),
-        ("replace", [value, from, to]) => {
+        // A value that is no text comes back as it is where nothing is looked for.
+        ("replace", [value, from, to]) if matches!(value.kind, Kind::Text | Kind::Null) => {
             texts(&format!("replace({}, {}, {})", value.text()?, from.text()?, to.text()?), &[value, from, to])
         }
         ("instr", [value, part]) if both(value, part, Kind::Text) => {
@@ -77,6 +78,9 @@ fn nullif(scope: &Scope<'_>, value: &Operand, other: &Operand) -> Result<Operand
     if value.is_null() {
         return Ok(Operand::constant(Value::Null));
     }
+    if matches!(value.kind, Kind::Opaque(_) | Kind::Json) {
+        return Err(value.refusal("is given to nullif()"));
+    }
     // The arguments of a function are compared without affinity; the collation is that of a column on the left.
     let equal = compare::compare(scope, Comparison::Equals, &value.clone().plain(), &other.clone().plain())?;
     let sql = format!("CASE WHEN {} THEN NULL ELSE {} END", equal.condition()?, value.arg());
@@ -103,14 +107,15 @@ fn extreme(name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable>
 }
 
 fn absolute(value: &Operand) -> Result<Operand, Untranslatable> {
-    let sql = format!("abs({})", value.sql());
     match value.kind {
         Kind::Null => Ok(Operand::constant(Value::Null)),
         Kind::Int(range) if range.least > i64::MIN.into() => {
             let range = Range { least: 0, most: range.least.abs().max(range.most.abs()) };
-            Ok(Operand { narrow: value.narrow, ..Operand::atom(sql, Kind::Int(range)) })
+            Ok(Operand::atom(format!("abs({})", value.wide()), Kind::Int(range)))
         }
-        kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => Ok(Operand::atom(sql, kind)),
+        kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => {
+            Ok(Operand::atom(format!("abs({})", value.sql()), kind))
+        }
         _ => Err(value.refusal("is given to abs()")),
     }
 }
@@ -147,19 +152,19 @@ fn substring(value: &Operand, start: &Operand, length: Option<&Operand>) -> Resu
         _ => Err(refuse(INEXACT)),
     };
     let (start, length) = (known(start)?, length.map(known).transpose()?);
-    let (kind, sql) = match value.kind {
-        Kind::Text | Kind::Int(_) => (Kind::Text, value.text()?),
-        Kind::Blob => (Kind::Blob, value.arg()),
+    // Of a blob: SQLite gives NULL for an empty one.
+    let sql = match value.kind {
+        Kind::Text | Kind::Int(_) => value.text()?,
         _ => return Err(value.refusal("is given to substr()")),
     };
     let sql = match (start, length) {
         (1.., None) => format!("substr({sql}, {start})"),
         (1.., Some(length @ 0..)) => format!("substr({sql}, {start}, {length})"),
         // From the end; a text that is shorter is taken whole on both sides.
-        (..=-1, None) if kind == Kind::Text => format!("right({sql}, {})", start.unsigned_abs()),
+        (..=-1, None) => format!("right({sql}, {})", start.unsigned_abs()),
         _ => return Err(refuse(INEXACT)),
     };
-    Ok(Operand::atom(sql, kind))
+    Ok(Operand::atom(sql, Kind::Text))
 }
 
 fn trim(name: &str, value: &Operand, set: Option<&Operand>) -> Result<Operand, Untranslatable> {
@@ -196,6 +201,3 @@ fn json_valid(value: &Operand) -> Result<Operand, Untranslatable> {
 pub(super) fn to_integer(value: Operand) -> Result<Operand, Untranslatable> {
     arithmetic::cast(value, "INTEGER").map(|found| Operand { affinity: Some(Affinity::Integer), ..found })
 }
-
-/// A number of the present moment, far from all limits.
-pub(super) const NOW: Span = Span { whole: 14, fraction: 10, infinite: false };

@@ -76,7 +76,7 @@ pub(super) fn numeric_text(text: &str) -> Option<Value> {
 pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
     match (affinity, value) {
         (Affinity::Text, Value::Integer(value)) => Value::Text(value.to_string()),
-        (Affinity::Text, Value::Real(value)) => Value::Text(decimal::real_text(value)),
+        (Affinity::Text, Value::Real(value)) => Value::Text(real_as_text(value)),
         (Affinity::Integer | Affinity::Numeric, Value::Text(text)) => match numeric_text(&text) {
             Some(number) => integral(number),
             None => Value::Text(text),
@@ -89,6 +89,12 @@ pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
         (Affinity::Real, value @ Value::Integer(_)) => real(value),
         (_, value) => value,
     }
+}
+
+/// The text that SQLite makes of a REAL: at most 15 significant digits.
+pub(super) fn real_as_text(value: f64) -> String {
+    let rounded = format!("{value:.14e}").parse().unwrap_or(value);
+    decimal::real_text(if value.is_finite() { rounded } else { value })
 }
 
 /// A REAL without fraction, strictly within 64 bits, becomes an INTEGER.

@@ -29,12 +29,15 @@ mod random;
 
 mod fallback;
 
+use sqlite3_parser::ast::{Expr, Literal};
+
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
 pub(crate) use parse::{tokens, unquote, with_statement};
 pub use scope::Scope;
 
 use super::affinity;
+use operand::Kind;
 
 /// Why an expression was not translated. Names constructs, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,27 +69,72 @@ impl Scope<'_> {
             let operand = translate::translate(self, expression)?;
             operand.uncollated()?;
             let sql = match operand.kind {
-                operand::Kind::Bool => operand.sql().to_owned(),
+                Kind::Bool => operand.sql().to_owned(),
                 _ => operand.condition()?,
             };
             Ok(Condition { sql, never_false: operand.never_false })
         })
     }
 
-    /// A value: the key of an index. The SQL may stand beside any operator.
+    /// A value: what an index expression computes. The SQL may stand beside any operator.
     ///
     /// # Errors
     /// The reason why there is no exact equivalent.
     pub fn value(&self, sql: &str) -> Result<String, Untranslatable> {
+        self.key(sql, None)
+    }
+
+    /// A value as the key of an index under a collation.
+    ///
+    /// # Errors
+    /// The reason why there is no exact equivalent.
+    pub fn key(&self, sql: &str, collation: Option<&str>) -> Result<String, Untranslatable> {
         parse::with_expression(sql, |expression| {
             let operand = translate::translate(self, expression)?;
             operand.uncollated()?;
-            match operand.kind {
-                operand::Kind::ClassOf(_) | operand::Kind::Null => Err(operand.refusal("is the whole expression")),
+            match (operand.kind, collation) {
+                (Kind::ClassOf(_) | Kind::Null, _) => Err(operand.refusal("is the whole expression")),
+                (Kind::Text, Some("NOCASE")) => Ok(format!("lower({} COLLATE \"C\")", operand.arg())),
+                (Kind::Text, Some("RTRIM")) => Ok(format!("rtrim({}, ' ')", operand.arg())),
+                (Kind::Text, Some(_)) => Err(refuse("its collation is the application's own")),
                 _ => Ok(operand.arg()),
             }
         })
     }
+}
+
+/// A function call whose arguments are columns and constant texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Lower case.
+    pub name: String,
+    /// Arguments that are identifiers, in order.
+    pub columns: Vec<String>,
+    /// Arguments that are texts, in order.
+    pub texts: Vec<String>,
+}
+
+/// Reads an expression that is nothing but such a call.
+#[must_use]
+pub fn call(sql: &str) -> Option<Call> {
+    let found = parse::with_expression(sql, |expression| {
+        let Expr::FunctionCall { name, distinctness: None, args: Some(arguments), order_by: None, filter_over: None } =
+            expression
+        else {
+            return Ok(None);
+        };
+        let mut call = Call { name: unquote(name.0).0.to_ascii_lowercase(), columns: Vec::new(), texts: Vec::new() };
+        for argument in *arguments {
+            match argument {
+                Expr::Id(id) => call.columns.push(unquote(id.0).0),
+                Expr::Name(name) => call.columns.push(unquote(name.0).0),
+                Expr::Literal(Literal::String(token)) => call.texts.push(unquote(token).0),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(call))
+    });
+    found.ok().flatten()
 }
 
 /// The DEFAULT of a column in its chosen type. `Ok(None)` means that no default is needed (`DEFAULT NULL`).

@@ -199,7 +199,7 @@ impl Walk<'_> {
 
     fn in_list(self, value: &Expr<'_>, not: bool, list: &[Expr<'_>]) -> Result<Operand, Untranslatable> {
         let value = self.operand(value)?;
-        let items = list.iter().map(|item| Ok(self.operand(item)?.plain())).collect::<Result<Vec<_>, _>>()?;
+        let items = list.iter().map(|item| Ok(self.operand(item)?.listed())).collect::<Result<Vec<_>, _>>()?;
         compare::one_of(self.scope, &value, not, &items)
     }
 

@@ -1,3 +1,5 @@
+//! Schemas of every kind, made by the engine itself.
+
 use rusqlite::Connection;
 
 use super::*;
@@ -78,7 +80,7 @@ fn text_and_pragmas_complete_each_other() {
     assert!(!column("thrice").generated.as_ref().unwrap().stored);
     assert_eq!(table.primary_key_name.as_deref(), Some("pk"));
     let checks: Vec<_> = table.checks.iter().map(|check| (check.name.as_deref(), check.expression.as_str())).collect();
-    assert_eq!(checks, [(Some("positive"), "n > 0 AND \"n\" < 10"), (None, "length(name) > 1")]);
+    assert_eq!(checks, [(Some("positive"), "n > 0 AND \"n\" < 10"), (None, "length (name) > 1")]);
     let [first, second] = table.foreign_keys.as_slice() else { panic!("two keys") };
     assert_eq!((first.columns.as_slice(), first.parent_columns.as_deref()), (["n".to_owned()].as_slice(), None));
     assert!(first.deferred && first.on_delete == "CASCADE" && first.name.is_none());
@@ -92,7 +94,7 @@ fn text_and_pragmas_complete_each_other() {
     assert_eq!((both.constraint_name.as_deref(), both.origin), (Some("both"), IndexOrigin::Unique));
     assert_eq!(part.predicate.as_deref(), Some("x NOTNULL"));
     let key = &part.columns[0];
-    assert_eq!(key.key, IndexKey::Expression("lower(name)".to_owned()));
+    assert_eq!(key.key, IndexKey::Expression("lower (name)".to_owned()));
     assert_eq!((key.descending, key.collation.as_deref()), (true, Some("NOCASE")));
 }
 

@@ -158,20 +158,20 @@ const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::t
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND k.contype IN ('p','u','f','c','x')";
 
 const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x.indisvalid AND x.indisready,
-       m.amname::text, x.indnatts - x.indnkeyatts, pg_catalog.pg_get_expr(x.indpred, x.indrelid),
+       m.amname::text, (x.indnatts - x.indnkeyatts)::int4, pg_catalog.pg_get_expr(x.indpred, x.indrelid),
        ARRAY(SELECT pg_catalog.pg_get_indexdef(x.indexrelid, u.place::int4, false)
-               FROM pg_catalog.unnest(x.indoption) WITH ORDINALITY AS u(bits, place) ORDER BY u.place),
-       ARRAY(SELECT u.bits & 1 <> 0 FROM pg_catalog.unnest(x.indoption) WITH ORDINALITY AS u(bits, place)
+               FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place) ORDER BY u.place),
+       ARRAY(SELECT u.bits & 1 <> 0 FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place)
               ORDER BY u.place),
-       ARRAY(SELECT u.bits & 2 <> 0 FROM pg_catalog.unnest(x.indoption) WITH ORDINALITY AS u(bits, place)
+       ARRAY(SELECT u.bits & 2 <> 0 FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place)
               ORDER BY u.place),
        ARRAY(SELECT CASE WHEN NOT o.opcdefault THEN o.opcname::text END
-               FROM pg_catalog.unnest(x.indclass) WITH ORDINALITY AS u(class, place)
+               FROM pg_catalog.unnest(x.indclass::oid[]) WITH ORDINALITY AS u(class, place)
                JOIN pg_catalog.pg_opclass o ON o.oid = u.class ORDER BY u.place),
-       ARRAY(SELECT l.collname::text FROM pg_catalog.unnest(x.indcollation) WITH ORDINALITY AS u(coll, place)
+       ARRAY(SELECT l.collname::text FROM pg_catalog.unnest(x.indcollation::oid[]) WITH ORDINALITY AS u(coll, place)
                LEFT JOIN pg_catalog.pg_collation l ON l.oid = u.coll ORDER BY u.place),
        ARRAY(SELECT a.attcollation IS NOT NULL AND a.attcollation <> u.coll
-               FROM pg_catalog.unnest(x.indcollation, x.indkey::int2[]) WITH ORDINALITY AS u(coll, num, place)
+               FROM unnest(x.indcollation::oid[], x.indkey::int2[]) WITH ORDINALITY AS u(coll, num, place)
                LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.num AND u.num > 0
               WHERE u.place <= x.indnkeyatts ORDER BY u.place)
   FROM pg_catalog.pg_index x

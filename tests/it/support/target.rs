@@ -221,10 +221,10 @@ async fn try_query(
 }
 
 /// Who runs the server: PostgreSQL refuses to run as root.
-struct Account(Option<(u32, u32)>);
+pub(crate) struct Account(Option<(u32, u32)>);
 
 impl Account {
-    fn unprivileged() -> Self {
+    pub(crate) fn unprivileged() -> Self {
         if !rustix::process::geteuid().is_root() {
             return Self(None);
         }
@@ -235,7 +235,7 @@ impl Account {
         Self(Some((number("-u"), number("-g"))))
     }
 
-    fn own(&self, directory: &Path) {
+    pub(crate) fn own(&self, directory: &Path) {
         let Self(Some((user, group))) = self else { return };
         std::os::unix::fs::chown(directory, Some(*user), Some(*group)).unwrap();
         for entry in std::fs::read_dir(directory).unwrap() {
@@ -243,7 +243,7 @@ impl Account {
         }
     }
 
-    fn command(&self, program: &Path, directory: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         command.current_dir(directory);
