@@ -33,3 +33,5 @@ mod secrecy;
 mod corpus;
 
 mod dump;
+
+mod plan;
