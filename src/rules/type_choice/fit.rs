@@ -167,7 +167,9 @@ pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> V
             datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
         }
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
-        (Conversion::WordBoolean, SqliteCell::Text(text)) => text.first().map(|letter| vec![letter.to_ascii_lowercase()]),
+        (Conversion::WordBoolean, SqliteCell::Text(text)) => {
+            text.first().map(|letter| vec![letter.to_ascii_lowercase()])
+        }
         (Conversion::Numeric, SqliteCell::Integer(value)) => Some(decimal_form(&Decimal::from_integer(value))),
         (Conversion::Numeric, SqliteCell::Real(value)) => Decimal::from_real(value).map(|value| decimal_form(&value)),
         _ => None,

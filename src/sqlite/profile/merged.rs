@@ -35,13 +35,16 @@ pub fn merged_keys(connection: &Connection, key: &KeyScan<'_>) -> Result<u64> {
         .create_scalar_function(FUNCTION, 2, flags, move |context| {
             let form = usize::try_from(context.get::<i64>(0)?).ok().and_then(|at| forms.get(at));
             let value = context.get_raw(1);
-            Ok(form.filter(|_| value != ValueRef::Null).map(|form| fit::form(&form.pg_type, form.conversion, cell(value))))
+            Ok(form
+                .filter(|_| value != ValueRef::Null)
+                .map(|form| fit::form(&form.pg_type, form.conversion, cell(value))))
         })
         .map_err(failed)?;
     let columns: Vec<String> = key.columns.iter().map(|(name, _)| format!("t.{}", quote_ident(name))).collect();
     let mut conditions: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     conditions.extend(key.predicate.map(|predicate| format!("({predicate})")));
-    let forms: Vec<String> = columns.iter().enumerate().map(|(at, column)| format!("{FUNCTION}({at}, {column})")).collect();
+    let forms: Vec<String> =
+        columns.iter().enumerate().map(|(at, column)| format!("{FUNCTION}({at}, {column})")).collect();
     let sql = format!(
         "SELECT count(*) FROM (SELECT 1 FROM {} AS t{} WHERE {} GROUP BY {} HAVING count(*) > 1)",
         quote_ident(key.table),

@@ -107,7 +107,9 @@ fn unify_types(links: &[Link], drafts: &mut [Draft<'_>]) {
                     let rule = format!("{pg_type}, the type of the columns that its foreign key compares");
                     let mut choice = type_choice::retyped(subject, &pg_type, rule)?;
                     if subject.profile.values() > 0 {
-                        let message = format!("loaded as {pg_type}, because a foreign key compares it with a column of that type");
+                        let message = format!(
+                            "loaded as {pg_type}, because a foreign key compares it with a column of that type"
+                        );
                         choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message));
                     }
                     Some(choice)
@@ -145,7 +147,9 @@ fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<Unique
                 IndexKey::Column(name) => Some(name.as_str()),
                 IndexKey::Rowid | IndexKey::Expression(_) => None,
             });
-            let Some(columns) = names.collect::<Option<Vec<&str>>>().and_then(|names| positions(&names)) else { continue };
+            let Some(columns) = names.collect::<Option<Vec<&str>>>().and_then(|names| positions(&names)) else {
+                continue;
+            };
             found.push(UniqueKey {
                 draft: at,
                 columns,
@@ -176,7 +180,9 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
         Conversion::UuidText | Conversion::Time | Conversion::TimestampTz => true,
         Conversion::Timestamp => {
-            profile.texts_respelled > 0 || profile.shape(word::DATE) > 0 || profile.shape(word::TIMESTAMP) < profile.texts
+            profile.texts_respelled > 0
+                || profile.shape(word::DATE) > 0
+                || profile.shape(word::TIMESTAMP) < profile.texts
         }
         Conversion::WordBoolean => true,
         Conversion::Text { .. } | Conversion::Bytea => profile.classes().len() > 1,
@@ -200,8 +206,7 @@ fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) ->
     let Some(draft) = drafts.get(key.draft) else { return Ok(0) };
     let columns = key.columns.iter().filter_map(|at| {
         let column = draft.columns.get(*at)?;
-        let candidate =
-            Candidate { pg_type: column.choice.pg_type.clone(), conversion: column.choice.conversion };
+        let candidate = Candidate { pg_type: column.choice.pg_type.clone(), conversion: column.choice.conversion };
         Some((draft.outline.columns.get(*at)?.source.name.as_str(), candidate))
     });
     let scan = KeyScan {
@@ -218,16 +223,18 @@ fn step_back(key: &UniqueKey<'_>, drafts: &mut [Draft<'_>]) -> bool {
     let Some(draft) = drafts.get_mut(key.draft) else { return false };
     let mut changed = false;
     for column in &key.columns {
-        let is_text = draft.columns.get(*column).is_none_or(|found| {
-            matches!(found.choice.conversion, Conversion::Text { .. } | Conversion::Bytea)
-        });
+        let is_text = draft
+            .columns
+            .get(*column)
+            .is_none_or(|found| matches!(found.choice.conversion, Conversion::Text { .. } | Conversion::Bytea));
         if is_text || is_fixed(draft, *column) || !is_risky(draft, *column) {
             continue;
         }
         changed |= draft.rechoose(*column, |subject| {
             let rule = "text, because different keys would become equal under the natural type".to_owned();
             let mut choice = type_choice::retyped(subject, &PgType::Text, rule)?;
-            let message = "loaded as text: different keys would be equal under the declared type, so that rows would be refused";
+            let message =
+                "loaded as text: different keys would be equal under the declared type, so that rows would be refused";
             choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message));
             Some(choice)
         });
@@ -247,14 +254,19 @@ fn report(key: &UniqueKey<'_>, twins: u64, drafts: &[Draft<'_>]) -> Option<LostK
         (false, _) => "index",
     };
     let keys = if twins == 1 { "1 key has".to_owned() } else { format!("{twins} keys have") };
-    let reason = format!("{keys} a twin that differs only in storage class or spelling, which PostgreSQL doesn't tell apart");
+    let reason =
+        format!("{keys} a twin that differs only in storage class or spelling, which PostgreSQL doesn't tell apart");
     // Without rowid the key is all that addresses a row of the ledger.
-    let severity =
-        if source.kind == TableKind::WithoutRowid && key.is_primary { Severity::Refused } else { Severity::NeedsDecision };
-    let mut finding = Finding::new(FindingCode::KeysMerged, severity, format!("the {kind} on {names} is not carried: {reason}"))
-        .at_table(&source.name)
-        .at_column(names.clone())
-        .counting(twins);
+    let severity = if source.kind == TableKind::WithoutRowid && key.is_primary {
+        Severity::Refused
+    } else {
+        Severity::NeedsDecision
+    };
+    let mut finding =
+        Finding::new(FindingCode::KeysMerged, severity, format!("the {kind} on {names} is not carried: {reason}"))
+            .at_table(&source.name)
+            .at_column(names.clone())
+            .counting(twins);
     if severity == Severity::NeedsDecision {
         finding = finding.choice(format!("--accept keys-merged@{}", source.name));
     }

@@ -149,9 +149,16 @@ fn changed_columns(text: &mut String, plan: &Plan) {
             let messages: Vec<&str> = of.iter().map(|finding| finding.message.as_str()).collect();
             let choices: Vec<String> =
                 of.iter().flat_map(|finding| &finding.choices).map(|choice| format!("`{choice}`")).collect();
-            let options = if choices.is_empty() { String::new() } else { format!("; option: {}", choices.join(" or ")) };
+            let options =
+                if choices.is_empty() { String::new() } else { format!("; option: {}", choices.join(" or ")) };
             let place = format!("{}.{}", table.source, column.source);
-            put!(text, "- {place}: {declared} -> {}: {}; {}{options}", column.pg_type, messages.join("; "), counts(column));
+            put!(
+                text,
+                "- {place}: {declared} -> {}: {}; {}{options}",
+                column.pg_type,
+                messages.join("; "),
+                counts(column)
+            );
         }
     }
     put!(text, "{}", if any { "" } else { "None.\n" });
@@ -177,8 +184,7 @@ fn is_about(finding: &Finding, table: &TablePlan, column: &ColumnPlan) -> bool {
 fn counts(column: &ColumnPlan) -> String {
     let profile = &column.evidence;
     let classes = profile.classes();
-    let mut words: Vec<String> =
-        classes.iter().map(|class| format!("{} {class}", profile.count(*class))).collect();
+    let mut words: Vec<String> = classes.iter().map(|class| format!("{} {class}", profile.count(*class))).collect();
     if profile.nulls > 0 {
         words.push(format!("{} null", profile.nulls));
     }

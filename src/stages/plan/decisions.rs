@@ -77,9 +77,8 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
 fn by_declared_type(schema: &SourceSchema, overrides: &Overrides) -> Result<BTreeMap<Position, Decision>> {
     let mut decisions = BTreeMap::new();
     for (declared, wanted) in &overrides.types {
-        let pg_type: PgType = wanted
-            .parse()
-            .map_err(|reason| Error::new(Kind::Config, format!("types.\"{declared}\": {reason}")))?;
+        let pg_type: PgType =
+            wanted.parse().map_err(|reason| Error::new(Kind::Config, format!("types.\"{declared}\": {reason}")))?;
         let key = squeezed(declared);
         let mut found = false;
         for (position, column) in all_columns(schema) {
@@ -180,9 +179,8 @@ fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> 
         }
     }
     let any = |patterns: &[String], name: &str| patterns.iter().any(|pattern| matches_glob(pattern, name));
-    let selected = |name: &str| {
-        (overrides.include.is_empty() || any(&overrides.include, name)) && !any(&overrides.exclude, name)
-    };
+    let selected =
+        |name: &str| (overrides.include.is_empty() || any(&overrides.include, name)) && !any(&overrides.exclude, name);
     Ok(schema.tables.iter().map(|table| selected(&table.name)).collect())
 }
 
@@ -262,7 +260,10 @@ mod tests {
     fn places_are_found_whatever_their_case_and_dots() {
         let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some("unix_ms"))).unwrap();
         let decision = &found.columns[&(0, 1)];
-        assert_eq!((decision.pg_type.clone(), decision.from), (Some(PgType::TimestampTz), Some(EpochUnit::Milliseconds)));
+        assert_eq!(
+            (decision.pg_type.clone(), decision.from),
+            (Some(PgType::TimestampTz), Some(EpochUnit::Milliseconds))
+        );
         let found = resolve(&schema(), &with_column("a.b.c.d", Some("text"), None)).unwrap();
         assert!(found.columns.contains_key(&(1, 0)));
     }

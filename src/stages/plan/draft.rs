@@ -277,7 +277,8 @@ fn column_findings(subject: &Subject<'_>, column: &ColumnOutline<'_>, choice: &C
 
 /// Tables and rows that don't fit PostgreSQL's limits (conversion rule book, section 2).
 fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
-    let finding = |code, severity, message: String| Finding::new(code, severity, message).at_table(&outline.source.name);
+    let finding =
+        |code, severity, message: String| Finding::new(code, severity, message).at_table(&outline.source.name);
     let place = |at: i64| match outline.address {
         RowAddress::Rowid(_) => format!("rowid {at}"),
         RowAddress::PrimaryKey | RowAddress::Ordinal => format!("row {at}"),

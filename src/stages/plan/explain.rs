@@ -58,7 +58,8 @@ fn explain_table(plan: &Plan, table: &TablePlan) -> String {
     let keys = table.primary_key.iter().map(|key| format!("primary key ({})", key.columns.join(", ")));
     let uniques = table.uniques.iter().map(|key| format!("unique ({})", key.columns.join(", ")));
     let indexes = table.indexes.iter().map(|index| format!("index {} ({})", index.name, index.keys.join(", ")));
-    let references = table.foreign_keys.iter().map(|key| format!("foreign key ({}) to {}", key.columns.join(", "), key.parent));
+    let references =
+        table.foreign_keys.iter().map(|key| format!("foreign key ({}) to {}", key.columns.join(", "), key.parent));
     for words in keys.chain(uniques).chain(indexes).chain(references) {
         line(&mut text, &format!("  {words}"));
     }
