@@ -22,6 +22,12 @@ mod harness;
 
 mod verify;
 
+mod cli;
+
+mod report;
+
+mod objects;
+
 mod pipeline;
 
 mod push;

@@ -5,7 +5,7 @@ use super::{
     compare::Comparison,
     literal::Value,
     moment,
-    operand::{Kind, Operand, Range, Span, unify},
+    operand::{Kind, Operand, Range, unify},
     pattern, random, refuse,
     scope::Scope,
 };
@@ -201,6 +201,3 @@ fn json_valid(value: &Operand) -> Result<Operand, Untranslatable> {
 pub(super) fn to_integer(value: Operand) -> Result<Operand, Untranslatable> {
     arithmetic::cast(value, "INTEGER").map(|found| Operand { affinity: Some(Affinity::Integer), ..found })
 }
-
-/// A number of the present moment, far from all limits.
-pub(super) const NOW: Span = Span { whole: 14, fraction: 10, infinite: false };

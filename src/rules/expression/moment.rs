@@ -2,9 +2,8 @@
 
 use super::{
     Untranslatable,
-    function::NOW,
     literal::Value,
-    operand::{Kind, Operand, Range},
+    operand::{Kind, Operand, Range, Span},
     refuse,
     scope::Scope,
 };
@@ -62,12 +61,12 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
                 "datetime" => formatted(&format!("%Y-%m-%d %H:%M:%S{fraction}"), &time),
                 "unixepoch" if time.fraction => Ok(Operand::compound(
                     format!("floor({} * 1000)::double precision / 1000", time.epoch()),
-                    Kind::Real(NOW),
+                    real_kind(11),
                 )),
                 "unixepoch" => Ok(Operand::atom(format!("floor({})::bigint", time.epoch()), epoch_kind())),
                 _ => Ok(Operand::compound(
                     format!("{}::double precision / 86400 + 2440587.5::double precision", time.epoch()),
-                    Kind::Real(NOW),
+                    real_kind(7),
                 )),
             }
         }
@@ -76,6 +75,11 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
 
 fn epoch_kind() -> Kind {
     Kind::Int(Range { least: 0, most: 100_000_000_000 })
+}
+
+/// A REAL of so many digits before the point.
+fn real_kind(whole: u16) -> Kind {
+    Kind::Real(Span { whole, fraction: 10, infinite: false, integers: Range::point(0) })
 }
 
 /// The present moment with its modifiers applied.

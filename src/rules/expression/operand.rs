@@ -12,6 +12,9 @@ use crate::{
     rules::decimal,
 };
 
+/// More digits than any double has: they were not counted.
+pub(super) const DIGITS_UNKNOWN: u16 = 400;
+
 /// The static type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
@@ -75,25 +78,25 @@ impl Range {
     }
 }
 
-/// How large and how fine the numbers are: digits before and after the point, and whether infinities occur.
+/// How large and how fine the numbers are: at most so many digits before and after the point, whether infinities
+/// occur, and which integers are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub whole: u16,
     pub fraction: u16,
     pub infinite: bool,
+    pub integers: Range,
 }
 
 impl Span {
     pub(super) fn of_range(range: Range) -> Self {
-        Self { whole: range.digits(), fraction: 0, infinite: false }
+        Self { whole: range.digits(), fraction: 0, infinite: false, integers: range }
     }
 
     pub(super) fn of_real(value: f64) -> Self {
-        decimal::Decimal::from_real(value).map_or(Self { whole: 400, fraction: 400, infinite: true }, |found| Self {
-            whole: found.whole_digits(),
-            fraction: found.scale(),
-            infinite: false,
-        })
+        let found = decimal::Decimal::from_real(value);
+        let digits = found.map_or((DIGITS_UNKNOWN, DIGITS_UNKNOWN), |found| (found.whole_digits(), found.scale()));
+        Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: Range::point(0) }
     }
 
     pub(super) fn with(self, other: Self) -> Self {
@@ -101,12 +104,8 @@ impl Span {
             whole: self.whole.max(other.whole),
             fraction: self.fraction.max(other.fraction),
             infinite: self.infinite || other.infinite,
+            integers: self.integers.with(other.integers),
         }
-    }
-
-    /// Whether integers among the numbers are exact in a double.
-    pub(super) const fn fits_double(self) -> bool {
-        self.whole <= 15
     }
 }
 
@@ -287,7 +286,7 @@ impl Operand {
     pub(super) fn double(&self) -> Result<String, Untranslatable> {
         match self.kind {
             Kind::Real(_) | Kind::Double(_) => Ok(self.arg()),
-            Kind::Numeric(span) if span.fits_double() => Ok(format!("{}::double precision", self.arg())),
+            Kind::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
             Kind::Int(range) if range.fits_double() => match &self.constant {
                 Some(Value::Integer(number)) => Ok(format!("'{number}'::double precision")),
                 _ => Ok(format!("{}::double precision", self.arg())),

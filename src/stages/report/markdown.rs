@@ -125,7 +125,7 @@ pub(super) fn names(table: &TablePart) -> String {
     match &table.name {
         Some(name) if *name != table.source => format!("{} as {name}", table.source),
         Some(_) => table.source.clone(),
-        None => format!("{} (not planned)", table.source),
+        None => format!("{} (left out)", table.source),
     }
 }
 

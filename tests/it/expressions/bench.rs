@@ -234,7 +234,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pg_value(column: &ColumnPlan, value: &Value) -> String {
+/// A value as PostgreSQL reads it.
+pub(crate) fn pg_value(column: &ColumnPlan, value: &Value) -> String {
     match (column.conversion, value) {
         (_, Value::Null) => "NULL".to_owned(),
         (Conversion::IntegerBoolean, Value::Integer(number)) => (*number == 1).to_string(),
@@ -249,6 +250,25 @@ fn pg_value(column: &ColumnPlan, value: &Value) -> String {
 }
 
 fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, values: &[Value]) -> ColumnPlan {
+    ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: declared.to_owned(),
+        pg_type: pg_type.parse::<PgType>().unwrap(),
+        conversion,
+        main_class: StorageClass::Text,
+        ledger: false,
+        not_null: false,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: evidence(values),
+    }
+}
+
+/// What a profile says of these values, as far as translations look at it.
+pub(crate) fn evidence(values: &[Value]) -> ColumnProfile {
     let mut evidence = ColumnProfile::default();
     for value in values {
         let decimal = match value {
@@ -264,6 +284,7 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
             }
             Value::Real(number) => {
                 evidence.reals += 1;
+                evidence.reals_infinite += u64::from(number.is_infinite());
                 Decimal::from_real(*number)
             }
             Value::Text(text) => {
@@ -271,8 +292,9 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
                 evidence.text_longest.1 = evidence.text_longest.1.max(text.len() as u64);
                 None
             }
-            Value::Blob(_) => {
+            Value::Blob(bytes) => {
                 evidence.blobs += 1;
+                evidence.blob_longest = evidence.blob_longest.max(bytes.len() as u64);
                 None
             }
         };
@@ -281,21 +303,7 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
             evidence.decimal_digits = (whole.max(decimal.whole_digits()), fraction.max(decimal.scale()));
         }
     }
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: declared.to_owned(),
-        pg_type: pg_type.parse::<PgType>().unwrap(),
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence,
-    }
+    evidence
 }
 
 fn empty_plan() -> TablePlan {

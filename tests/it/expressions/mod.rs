@@ -1,6 +1,6 @@
 //! Translated expressions on a real PostgreSQL: either refused, or the same answer as SQLite's for every row.
 
-mod bench;
+pub(crate) mod bench;
 
 use bench::{Answer, Bench, same};
 
