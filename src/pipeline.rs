@@ -1,1 +1,279 @@
-//! The order of the stages; the only file that calls more than one.
+//! The order of the stages, and the one way to stop them. The only file that calls two stages.
+//!
+//! Invariant: a stage takes its input from the artifacts, never from the stage before it in the same process; what a
+//! stage returns is for the user's eyes.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
+use tokio::sync::Notify;
+
+use crate::{
+    context::{Context, Stop},
+    error::{Error, Kind, Result, ResultExt},
+    event::Event,
+    model::{Stage, overrides::Overrides},
+    postgres::{
+        PgEndpoint, Role, Session,
+        managed::{LocalChoice, installation::Installation},
+        pgvector,
+    },
+    stages::{
+        convert::{self, ConvertRequest, Converted},
+        dump::{self, DumpRequest, Dumped},
+        plan::{self, PlanRequest, Planned},
+        push::{self, PushRequest, Pushed},
+        report::verdict::VerifyRecord,
+        verify::{self, Against, Level, VerifyRequest},
+    },
+};
+
+/// Whether vectors become pgvector types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Vector {
+    /// If the local PostgreSQL offers the extension.
+    #[default]
+    Auto,
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// What a plan is made with, before it is known whether the server offers pgvector.
+#[derive(Debug, Clone, Default)]
+pub struct Decisions {
+    /// The user's decisions; `vector_extension` is decided here.
+    pub overrides: Overrides,
+    /// What to do about pgvector.
+    pub vector: Vector,
+    /// The local PostgreSQL that will hold the tables.
+    pub local: LocalChoice,
+}
+
+impl Decisions {
+    /// The overrides with everything decided.
+    ///
+    /// # Errors
+    /// `Local*` if the server named by `--local-url` must be asked and can't be.
+    pub async fn decided(&self) -> Result<Overrides> {
+        let vector_extension = match self.vector {
+            Vector::On => true,
+            Vector::Off => false,
+            Vector::Auto => pgvector::offered(&self.local).await?,
+        };
+        Ok(Overrides { vector_extension, ..self.overrides.clone() })
+    }
+}
+
+/// What `run` needs for all its stages.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// For `dump`.
+    pub dump: DumpRequest,
+    /// For `plan` and `convert`.
+    pub decisions: Decisions,
+    /// For `convert`; its overrides are those of `decisions`.
+    pub convert: ConvertRequest,
+    /// For `push`, and for the target of `verify`.
+    pub push: PushRequest,
+    /// How deep to verify.
+    pub level: Level,
+}
+
+/// What came of `run`.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The dump.
+    pub dumped: Dumped,
+    /// The plan.
+    pub planned: Planned,
+    /// The local load.
+    pub converted: Converted,
+    /// The push.
+    pub pushed: Pushed,
+    /// The verification.
+    pub verified: VerifyRecord,
+    /// Milliseconds per stage.
+    pub stages_ms: BTreeMap<Stage, u64>,
+}
+
+/// Source to `DIR/dump`.
+///
+/// # Errors
+/// Those of the stage.
+pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
+    dump::dump(ctx, request).await.in_stage(Stage::Dump)
+}
+
+/// Dump to `DIR/plan`. A plan with findings that block is an answer, not an error.
+///
+/// # Errors
+/// Those of the stage.
+pub async fn plan(ctx: &Context, decisions: &Decisions, fresh: bool) -> Result<Planned> {
+    let overrides = decisions.decided().await.in_stage(Stage::Plan)?;
+    plan::plan(ctx, &PlanRequest { overrides, fresh }).await.in_stage(Stage::Plan)
+}
+
+/// Dump and plan to the local PostgreSQL.
+///
+/// # Errors
+/// Those of the stage, which are those of `plan` too.
+pub async fn convert(ctx: &Context, decisions: &Decisions, request: &ConvertRequest) -> Result<Converted> {
+    let overrides = decisions.decided().await.in_stage(Stage::Convert)?;
+    announce(ctx, Stage::Convert);
+    let request = ConvertRequest { overrides, ..request.clone() };
+    convert::convert(ctx, &request).await.in_stage(Stage::Convert)
+}
+
+/// The local PostgreSQL to the target.
+///
+/// # Errors
+/// Those of the stage.
+pub async fn push(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
+    if !request.dry_run {
+        announce(ctx, Stage::Push);
+    }
+    push::push(ctx, request).await.in_stage(Stage::Push)
+}
+
+/// Comparison; the verdict is kept in `DIR/verify.json`. Differences are an answer, not an error.
+///
+/// # Errors
+/// Those of the stage.
+pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<VerifyRecord> {
+    if request.tables.is_empty() {
+        announce(ctx, Stage::Verify);
+    }
+    let started = Instant::now();
+    let verified = verify::verify(ctx, request).await.in_stage(Stage::Verify)?;
+    let record = VerifyRecord::new(&ctx.workdir, request, verified, elapsed_ms(started)).in_stage(Stage::Verify)?;
+    record.store(&ctx.workdir).in_stage(Stage::Verify)?;
+    Ok(record)
+}
+
+/// The stages one after the other, each from the artifacts of those before it.
+///
+/// # Errors
+/// Those of the stages; `PlanBlocked` or `DataRefused` if the plan's findings stop it.
+pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
+    Box::pin(look_ahead(ctx, request)).await?;
+    let mut stages_ms = BTreeMap::new();
+    let mut started = Instant::now();
+    let mut lap = |stage: Stage| {
+        stages_ms.insert(stage, elapsed_ms(started));
+        started = Instant::now();
+    };
+    let dumped = Box::pin(dump(ctx, &request.dump)).await?;
+    lap(Stage::Dump);
+    let planned = Box::pin(plan(ctx, &request.decisions, request.dump.fresh)).await?;
+    plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
+    lap(Stage::Plan);
+    skipped(ctx, Stage::Plan, planned.unchanged, "the plan was made from this dump and configuration");
+    let converted = Box::pin(convert(ctx, &request.decisions, &request.convert)).await?;
+    lap(Stage::Convert);
+    skipped(ctx, Stage::Convert, converted.unchanged, "the local PostgreSQL holds this dump and plan");
+    let pushed = Box::pin(push(ctx, &request.push)).await?;
+    lap(Stage::Push);
+    let verified = Box::pin(verify(ctx, &request.verification())).await?;
+    lap(Stage::Verify);
+    Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
+}
+
+/// What would stop a later stage is found before hours are spent on the first: no PostgreSQL on this machine, a target
+/// that doesn't let us in.
+async fn look_ahead(ctx: &Context, request: &RunRequest) -> Result<()> {
+    if request.convert.local.url.is_none() {
+        Installation::find(&request.convert.local).in_stage(Stage::Convert)?;
+    }
+    let target = PgEndpoint::parse(&request.push.target, Role::Target).in_stage(Stage::Push)?.endpoint;
+    Session::connect_patiently(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
+    ctx.out.detail(format!("the target {} answers", target.address()));
+    Ok(())
+}
+
+impl RunRequest {
+    fn verification(&self) -> VerifyRequest {
+        VerifyRequest {
+            against: Against::Both,
+            level: self.level,
+            tables: Vec::new(),
+            target: Some(self.push.target.clone()),
+            schema: self.push.schema.clone(),
+            local: self.push.local.clone(),
+        }
+    }
+}
+
+/// Stages that return at once say nothing themselves.
+fn skipped(ctx: &Context, stage: Stage, unchanged: bool, why: &str) {
+    if unchanged {
+        ctx.out.info(format!("{stage}: nothing to do: {why}"));
+    }
+}
+
+/// Says how much a stage is going to move, as far as the artifacts tell. What is wrong with them is the stage's to say.
+fn announce(ctx: &Context, stage: Stage) {
+    let Ok(dump) = ctx.workdir.load_dump() else { return };
+    let planned = ctx.workdir.load_plan().ok().filter(|plan| plan.dump_sha256 == dump.sha256);
+    let (tables, rows) = match planned {
+        Some(plan) => (plan.tables.len(), plan.tables.iter().map(|table| table.rows).sum()),
+        None => (dump.rows.len(), dump.rows.values().sum()),
+    };
+    ctx.out.emit(&Event::Expected { stage, tables: u64::try_from(tables).unwrap_or(u64::MAX), rows });
+}
+
+/// Does the work, and lets the user stop it: the first signal asks every stage to end after its present batch, the
+/// second drops the work at once. SIGHUP keeps its meaning, so that `nohup` works.
+///
+/// # Errors
+/// Those of the work; `Interrupted`; `Bug` if signals can't be listened to.
+pub async fn interruptible<T>(ctx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let at_once = Arc::new(Notify::new());
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|cause| Error::new(Kind::Bug, format!("signals can't be listened to: {}", cause.kind())))?;
+    let handle = signals.handle();
+    let (listener, stop) = (Arc::clone(&at_once), ctx.stop.clone());
+    let out = Arc::clone(&ctx.out);
+    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count == 0 {
+                stop.wish();
+                out.warn("stopping after the present batch; press Ctrl-C again to stop at once");
+            } else {
+                stop_at_once(&listener);
+            }
+        }
+    });
+    if thread.is_err() {
+        return Err(Error::new(Kind::Bug, "no thread could be started to listen to signals"));
+    }
+    let done = tokio::select! {
+        biased;
+        done = work => done,
+        () = at_once.notified() => Err(stopped_at_once(&ctx.stop)),
+    };
+    handle.close();
+    done
+}
+
+/// Ends the process itself if the work is stuck where it can't be dropped.
+fn stop_at_once(listener: &Notify) {
+    listener.notify_one();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit()));
+}
+
+fn stopped_at_once(stop: &Stop) -> Error {
+    match stop.check() {
+        Err(error) => error,
+        Ok(()) => Error::new(Kind::Interrupted, "stopped on request"),
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

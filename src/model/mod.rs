@@ -20,6 +20,8 @@ pub mod checkpoint;
 
 pub mod instant;
 
+pub mod units;
+
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};

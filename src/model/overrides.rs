@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// How names are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +36,16 @@ pub struct Overrides {
     pub exclude: Vec<String>,
     /// Whether the server that will hold the tables offers pgvector.
     pub vector_extension: bool,
+}
+
+impl Overrides {
+    /// SHA-256 over all of them, hexadecimal: what `Plan::overrides_sha256` records.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        // Strings, lists and maps with string keys always have a JSON form.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
 }
 
 /// One column's override.

@@ -21,6 +21,14 @@ pub enum Affinity {
     Numeric,
 }
 
+impl Affinity {
+    /// Whether SQLite turns every number that is stored under this affinity into text.
+    #[must_use]
+    pub const fn has_no_numbers(self) -> bool {
+        matches!(self, Self::Text)
+    }
+}
+
 /// All that the file declares.
 #[derive(Debug, Clone, Default)]
 pub struct SourceSchema {

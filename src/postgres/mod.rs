@@ -6,6 +6,8 @@ pub mod session;
 
 mod tls;
 
+pub mod patience;
+
 pub mod cause;
 
 pub mod digest;
@@ -15,6 +17,8 @@ pub mod marker;
 pub mod copy;
 
 pub mod managed;
+
+pub mod pgvector;
 
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::Session;

@@ -1,1 +1,360 @@
-//! To come.
+//! The one HTTP client of the source: TLS, timeouts, retries, and what each answer means.
+//!
+//! Decisions: gzip only (a libSQL server spends minutes of CPU on brotli); no limit on the whole of a request, only
+//! on silence; redirects only to the same host, so that no token goes elsewhere.
+//!
+//! Invariant: a body is never quoted and a library's error never kept; a message holds status, content type and the
+//! address without query.
+
+use std::{path::Path, time::Duration};
+
+use reqwest::{
+    Certificate, Client, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+
+use super::{
+    endpoint::Endpoint,
+    hrana::{self, Answer},
+    token,
+};
+use crate::{
+    context::{Context, Stop},
+    error::{Error, Kind, Result},
+    event::Event,
+    model::Stage,
+    secret::Secret,
+};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the server may say nothing.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a request is sent before its failure counts.
+const TRIES: u32 = 4;
+
+/// The longest pause that a server's `Retry-After` can ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes of a pipeline's answer that are read at most; servers stop at 10 MB themselves.
+const PIPELINE_BYTES_MAX: usize = 64 << 20;
+
+/// How to reach a server.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings<'a> {
+    /// Where it is.
+    pub endpoint: &'a Endpoint,
+    /// The token, wherever it came from.
+    pub token: Option<&'a Secret<String>>,
+    /// A PEM file of certificates to trust besides the system's.
+    pub ca_file: Option<&'a Path>,
+    /// The namespace, where a server has several and doesn't tell them apart by host name.
+    pub namespace: Option<&'a str>,
+    /// The present time, to say that a token has expired: seconds since 1970.
+    pub now_s: u64,
+}
+
+/// A libSQL server. Cheap to share; holds no transaction.
+pub struct Server {
+    client: Client,
+    endpoint: Endpoint,
+    token: Option<Secret<String>>,
+    now_s: u64,
+    ctx: Context,
+}
+
+impl Server {
+    /// Prepares the client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// `Usage` for a CA file, token or namespace that can't be used.
+    pub fn new(ctx: &Context, settings: &ServerSettings<'_>) -> Result<Self> {
+        let mut builder = Client::builder()
+            .default_headers(headers(settings)?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE_TIMEOUT)
+            .redirect(same_host_only())
+            .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = settings.ca_file {
+            for certificate in certificates(path)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let client = builder
+            .build()
+            .map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))?;
+        Ok(Self {
+            client,
+            endpoint: settings.endpoint.clone(),
+            token: settings.token.cloned(),
+            now_s: settings.now_s,
+            ctx: ctx.clone(),
+        })
+    }
+
+    /// Runs statements one after the other outside any transaction, and gives each one's rows or error code.
+    ///
+    /// # Errors
+    /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `SourceTruncated`, `Interrupted`.
+    pub async fn query(&self, statements: &[&str]) -> Result<Vec<Answer>> {
+        let mut response = self.post("v3/pipeline", hrana::pipeline_body(statements.iter().copied())).await?;
+        let mut body = Vec::new();
+        loop {
+            let chunk = tokio::select! {
+                () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
+                chunk = response.chunk() => chunk,
+            };
+            match chunk {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= PIPELINE_BYTES_MAX => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(self.refused("its answer is larger than any that was asked for")),
+                Ok(None) => break,
+                Err(_) => {
+                    let message = format!("the answer of {} ended early", self.endpoint);
+                    return Err(Error::new(Kind::SourceTruncated, message));
+                }
+            }
+        }
+        hrana::parse_pipeline(&body, statements.len()).ok_or_else(|| self.refused(not_hrana(&body)))
+    }
+
+    /// The error for an answer that isn't what was asked for.
+    #[must_use]
+    pub fn refused(&self, why: &str) -> Error {
+        Error::new(Kind::SourceRefused, format!("{} doesn't answer as a libSQL server: {why}", self.endpoint))
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.ctx.stop
+    }
+
+    /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
+    pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
+        let body = bytes::Bytes::from(body);
+        let mut attempt = 1;
+        loop {
+            let request = self.client.post(self.endpoint.path(path)).header(CONTENT_TYPE, "application/json");
+            let sent = tokio::select! {
+                () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
+                sent = request.body(body.clone()).send() => sent,
+            };
+            let failure = match sent {
+                Ok(response) => match self.classify(&response) {
+                    None => return Ok(response),
+                    Some(failure) => failure,
+                },
+                Err(failure) => self.unreachable(&failure),
+            };
+            let pause = match failure.retry {
+                Retry::Soon if attempt < TRIES => backoff(attempt),
+                Retry::After(pause) if attempt < TRIES => pause.min(PAUSE_MAX),
+                Retry::Never | Retry::Soon | Retry::After(_) => return Err(failure.error),
+            };
+            attempt += 1;
+            self.pause(failure.error.message(), attempt, pause).await?;
+        }
+    }
+
+    /// Says that something is tried again and waits.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub async fn pause(&self, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
+        let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let reason = reason.to_owned();
+        self.ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason, attempt, wait_ms });
+        tokio::select! {
+            () = self.ctx.stop.wished() => self.ctx.stop.check(),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+
+    fn classify(&self, response: &Response) -> Option<Failure> {
+        let status = response.status();
+        let address = &self.endpoint;
+        let failed = |kind, message: String| Error::new(kind, message);
+        Some(match status {
+            StatusCode::OK if is_html(response) => Failure::last(self.refused("it sent a web page")),
+            StatusCode::OK => return None,
+            StatusCode::UNAUTHORIZED => {
+                let why = token::refusal(self.token.as_ref(), self.now_s);
+                Failure::last(failed(Kind::SourceDenied, format!("{address} refused access: {why} (status 401)")))
+            }
+            StatusCode::FORBIDDEN => Failure::last(
+                failed(Kind::SourceDenied, format!("{address} forbids reading this database (status 403)")).with_hint(
+                    "check that the token is for this database, and that its allow-list admits this machine",
+                ),
+            ),
+            StatusCode::NOT_FOUND => Failure::last(
+                failed(Kind::SourceRefused, format!("{address} has no such database or isn't a libSQL server (404)"))
+                    .with_hint("check the host name, the --namespace, and that the token is for this database"),
+            ),
+            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another host")),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::passing(
+                failed(Kind::SourceUnreachable, format!("{address} is too busy (status {})", status.as_u16())),
+                retry_after(response),
+            ),
+            _ if status.is_server_error() => Failure::passing(
+                failed(Kind::SourceUnreachable, format!("{address} failed (status {})", status.as_u16())),
+                retry_after(response),
+            ),
+            _ => Failure::last(self.refused(&format!("it answered with status {}", status.as_u16()))),
+        })
+    }
+
+    fn unreachable(&self, failure: &reqwest::Error) -> Failure {
+        let address = &self.endpoint;
+        let words = chain(failure);
+        let error = |why: &str| Error::new(Kind::SourceUnreachable, format!("{address} can't be reached: {why}"));
+        if words.contains("certificate") {
+            let hint = "use the host name of the certificate, or name its CA with --ca-file";
+            return Failure::last(error("its certificate is not trusted").with_hint(hint));
+        }
+        if words.contains("wrong version number") || words.contains("unknown protocol") {
+            let hint = "for a server without TLS give http://HOST:PORT or libsql://HOST:PORT?tls=0";
+            return Failure::last(error("it doesn't speak TLS").with_hint(hint));
+        }
+        let why = if words.contains("dns") || words.contains("lookup address") {
+            "its name is not known"
+        } else if words.contains("refused") {
+            "nobody listens there"
+        } else if failure.is_timeout() {
+            "it doesn't answer in time"
+        } else if failure.is_connect() {
+            "the connection can't be made"
+        } else {
+            "the connection broke"
+        };
+        Failure::passing(error(why), None)
+    }
+}
+
+/// Whether a failure means that the server said nothing for too long.
+pub(super) fn is_silence(failure: &reqwest::Error) -> bool {
+    failure.is_timeout()
+}
+
+/// The pause before the next try, after this many.
+#[must_use]
+pub fn backoff(attempts: u32) -> Duration {
+    Duration::from_millis(250 << attempts.clamp(1, 7))
+}
+
+/// Why a body isn't what was asked for, in words that don't quote it.
+#[must_use]
+pub fn not_hrana(body: &[u8]) -> &'static str {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => "its answer is empty",
+        Some(b'<') => "it sent a web page",
+        Some(_) => "its answer is not Hrana 3",
+    }
+}
+
+/// The error for a statement that the server refused with this code.
+#[must_use]
+pub fn statement_refused(doing: &str, code: &str) -> Error {
+    if code == "BLOCKED" {
+        return Error::new(Kind::SourceDenied, format!("{doing}: the server blocks reading (BLOCKED)")).with_hint(
+            "the plan's quota is used up or reads are blocked; see the usage in the dashboard or with `turso plan show`",
+        );
+    }
+    Error::new(Kind::SourceRefused, format!("{doing}: the server refused the statement ({code})"))
+}
+
+struct Failure {
+    error: Error,
+    retry: Retry,
+}
+
+/// Whether another try makes sense.
+#[derive(Clone, Copy)]
+enum Retry {
+    Never,
+    Soon,
+    /// The server says when.
+    After(Duration),
+}
+
+impl Failure {
+    fn last(error: Error) -> Self {
+        Self { error, retry: Retry::Never }
+    }
+
+    fn passing(error: Error, pause: Option<Duration>) -> Self {
+        Self { error, retry: pause.map_or(Retry::Soon, Retry::After) }
+    }
+}
+
+fn headers(settings: &ServerSettings<'_>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let authorization = match (settings.token, settings.endpoint.basic()) {
+        (Some(token), _) => Some(format!("Bearer {}", token.expose())),
+        (None, Some(basic)) => Some(format!("Basic {}", hrana::base64_padded(basic.expose().as_bytes()))),
+        (None, None) => None,
+    };
+    if let Some(text) = authorization {
+        let mut value = HeaderValue::from_str(&text)
+            .map_err(|_| Error::new(Kind::Usage, "the source's token can't be sent: it isn't one line of text"))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(namespace) = settings.namespace {
+        if namespace.is_empty() {
+            return Err(Error::new(Kind::Usage, "the namespace is empty"));
+        }
+        let value = HeaderValue::from_str(&hrana::base64_bare(namespace.as_bytes()))
+            .map_err(|_| Error::new(Kind::Usage, "the namespace can't be sent"))?;
+        headers.insert("x-namespace-bin", value);
+    }
+    Ok(headers)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let pem = std::fs::read_to_string(path)
+        .map_err(|cause| Error::io(Kind::Usage, "reading the CA file", path, &cause).with_hint("see --ca-file"))?;
+    let unusable = || {
+        Error::new(Kind::Usage, format!("the CA file {} holds no certificate in PEM form", path.display()))
+            .with_hint("a PEM certificate begins with -----BEGIN CERTIFICATE-----")
+    };
+    let blocks: Vec<&str> = pem.split_inclusive(END).filter(|block| block.ends_with(END)).collect();
+    if blocks.is_empty() {
+        return Err(unusable());
+    }
+    blocks.into_iter().map(|block| Certificate::from_pem(block.as_bytes()).map_err(|_| unusable())).collect()
+}
+
+fn same_host_only() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let same = attempt.previous().first().is_some_and(|first| {
+            first.host() == attempt.url().host()
+                && first.port_or_known_default() == attempt.url().port_or_known_default()
+                && first.scheme() == attempt.url().scheme()
+        });
+        if same && attempt.previous().len() <= 5 { attempt.follow() } else { attempt.stop() }
+    })
+}
+
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The words of a failure and its causes, lower case, to look for known ones; never shown.
+fn chain(failure: &reqwest::Error) -> String {
+    let mut words = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(failure);
+    while let Some(error) = cause {
+        words.push_str(&error.to_string().to_ascii_lowercase());
+        words.push('\n');
+        cause = error.source();
+    }
+    words
+}

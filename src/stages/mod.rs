@@ -9,3 +9,11 @@ pub mod convert;
 pub mod push;
 
 pub mod verify;
+
+pub mod status;
+
+pub mod report;
+
+pub mod doctor;
+
+pub mod clean;

@@ -1,1 +1,316 @@
-//! The only rooms with a voice.
+//! The only rooms with a voice: standard output for the answer, standard error for the narration, the log for later.
+//!
+//! Invariant: nothing here can fail the work. Whatever a stage says arrives as an [`Event`]; a command ends with
+//! exactly one [`Ui::answer`] or [`Ui::fail`].
+
+pub mod json;
+
+pub mod github;
+
+pub mod answers;
+
+pub(crate) mod table;
+
+mod voice;
+
+mod paint;
+
+mod progress;
+
+mod wording;
+
+mod lines;
+
+mod tty;
+
+mod log;
+
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::Path,
+    sync::{Arc, Mutex, OnceLock},
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use self::{
+    github::GitHub,
+    lines::Lines,
+    log::Log,
+    paint::Paint,
+    progress::{Progress, TableProgress},
+    tty::Tty,
+    voice::Voice,
+    wording::{Bars, Talk},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    event::{Event, Sink},
+    workdir::now_ms,
+};
+
+/// How the user wants to be spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// JSON Lines on stdout; stderr only with `verbose`.
+    pub json: bool,
+    /// Warnings and errors alone on stderr.
+    pub quiet: bool,
+    /// 1: details; 2: every commit.
+    pub verbose: u8,
+    /// No bars even on a terminal (asked for, or a CI).
+    pub no_progress: bool,
+    /// Colours: always, never, or by the terminal.
+    pub color: Option<bool>,
+    /// Inside GitHub Actions.
+    pub github: Option<GitHub>,
+}
+
+/// What a command found out.
+#[derive(Debug)]
+pub struct Answer {
+    /// The command.
+    pub command: &'static str,
+    /// The exit status.
+    pub exit: u8,
+    /// Why the answer is no, if it is: code, message and hint of the verdict.
+    pub verdict: Option<Error>,
+    /// For people. May hold names from the source; see [`Answer::raw`].
+    pub text: String,
+    /// Whether the text is a document that must not be altered.
+    pub raw: bool,
+    /// For programs.
+    pub json: Value,
+}
+
+impl Answer {
+    /// An answer that is yes.
+    #[must_use]
+    pub fn new(command: &'static str, text: String, json: Value) -> Self {
+        Self { command, exit: 0, verdict: None, text, raw: false, json }
+    }
+
+    /// The text is a document: printed byte for byte.
+    #[must_use]
+    pub fn raw(mut self) -> Self {
+        self.raw = true;
+        self
+    }
+
+    /// The answer is no, for this reason.
+    #[must_use]
+    pub fn refused(mut self, reason: Error) -> Self {
+        self.exit = reason.kind().exit();
+        self.verdict = Some(reason);
+        self
+    }
+
+    /// Whether the command did lasting work, so that a lost answer is no failure.
+    fn did_work(&self) -> bool {
+        matches!(self.command, "dump" | "convert" | "push" | "run" | "clean")
+    }
+}
+
+enum Screen {
+    Bars(Box<Tty>),
+    Lines(Lines),
+    Warnings,
+    Nothing,
+}
+
+/// Both streams and the log.
+pub struct Ui {
+    out: Voice,
+    err: Arc<Voice>,
+    screen: Screen,
+    json: bool,
+    err_paint: Paint,
+    log: OnceLock<Log>,
+    progress: Mutex<Progress>,
+    github: Option<GitHub>,
+}
+
+impl Ui {
+    /// Picks the screens once.
+    #[must_use]
+    pub fn open(manner: Manner) -> Self {
+        let (out, err) = (Voice::out(), Arc::new(Voice::err()));
+        let err_paint = if manner.color.unwrap_or_else(|| err.is_terminal()) { Paint::On } else { Paint::Off };
+        let talk = match manner.verbose {
+            0 => Talk::Plain,
+            1 => Talk::More,
+            _ => Talk::Most,
+        };
+        let screen = if manner.json && manner.verbose == 0 {
+            Screen::Nothing
+        } else if manner.quiet {
+            Screen::Warnings
+        } else if err.is_terminal() && !manner.no_progress && !manner.json {
+            Screen::Bars(Box::new(Tty::open(Arc::clone(&err), talk, err_paint)))
+        } else {
+            Screen::Lines(Lines::open(Arc::clone(&err), talk, err_paint))
+        };
+        Self {
+            out,
+            err,
+            screen,
+            json: manner.json,
+            err_paint,
+            log: OnceLock::new(),
+            progress: Mutex::new(Progress::new(Instant::now())),
+            github: manner.github,
+        }
+    }
+
+    /// Starts logging the command to a file, from now on.
+    ///
+    /// # Errors
+    /// `ArtifactIo` if the file can't be opened.
+    pub fn log_to(&self, path: &Path, command: &str) -> Result<()> {
+        let log = Log::open(path)?;
+        log.add(&json::command_line(command, now_ms()));
+        // A second log is not opened: commands name one directory.
+        drop(self.log.set(log));
+        Ok(())
+    }
+
+    /// Ends the command with an answer. Returns the exit status: that of the answer, or 4 if the answer was all the
+    /// command was for and could not be written.
+    pub fn answer(&self, answer: &Answer) -> u8 {
+        self.hush();
+        let line = json::result_line(answer, now_ms());
+        self.to_log(&line);
+        if self.json {
+            self.out.say(&line);
+        } else if answer.raw {
+            self.out.say(&answer.text);
+        } else if !answer.text.is_empty() {
+            self.out.say(&voice::harmless_lines(&answer.text));
+        }
+        if let Some(reason) = &answer.verdict {
+            self.complain(reason);
+        }
+        match self.out.failure() {
+            Some(kind) => {
+                self.err.say(&format!("{} the answer could not be written: {kind}", self.err_paint.yellow("warning:")));
+                if answer.exit == 0 && !answer.did_work() { Kind::ArtifactIo.exit() } else { answer.exit }
+            }
+            None => answer.exit,
+        }
+    }
+
+    /// The error for people, unless a program listens; the annotation in any case.
+    fn complain(&self, error: &Error) {
+        if !self.json {
+            let message = voice::harmless_lines(&error.to_string());
+            let hint = voice::harmless_lines(error.hint());
+            self.err.say(&format!("{} {message}", self.err_paint.red("error:")));
+            self.err.say(&format!("\n{} {hint}", self.err_paint.cyan("hint:")));
+        }
+        if self.github.is_some() {
+            self.err.say(&github::annotation(error));
+        }
+    }
+
+    /// Text for people that comes before the end, such as the findings that stop a run; nothing with JSON, where the
+    /// events have told.
+    pub fn show(&self, text: &str) {
+        self.hush();
+        if !self.json {
+            self.out.say(&voice::harmless_lines(text));
+        }
+    }
+
+    /// Ends the command with an error. Returns the exit status.
+    pub fn fail(&self, error: &Error) -> u8 {
+        self.hush();
+        let line = json::error_line(error, now_ms());
+        self.to_log(&line);
+        if self.json {
+            self.out.say(&line);
+        }
+        self.complain(error);
+        error.kind().exit()
+    }
+
+    /// Appends Markdown to GitHub's step summary, if there is one.
+    pub fn summarise(&self, markdown: &str) {
+        if let Some(github) = &self.github {
+            github.summarise(markdown);
+        }
+    }
+
+    /// Text that was asked for by `--help` or `--version`.
+    pub fn help(&self, text: &str) {
+        self.out.say(text);
+    }
+
+    /// The help of someone who typed nothing, on stderr.
+    pub fn lost(&self, text: &str) {
+        self.err.say(text);
+    }
+
+    /// Whether a person is there to be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.json && io::stdin().is_terminal()
+    }
+
+    /// Asks a person, and takes nothing but yes for a yes.
+    pub fn confirm(&self, question: &str) -> bool {
+        self.hush();
+        self.err.say(&format!("{} [y/N]", voice::harmless_lines(question)));
+        let mut reply = String::new();
+        match io::stdin().lock().read_line(&mut reply) {
+            Ok(_) => matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
+            Err(_) => false,
+        }
+    }
+
+    fn hush(&self) {
+        match &self.screen {
+            Screen::Bars(bars) => bars.close(),
+            Screen::Lines(lines) => lines.close(),
+            Screen::Warnings | Screen::Nothing => {}
+        }
+    }
+
+    /// How far the table of a commit is.
+    fn table_progress(&self, event: &Event) -> Option<TableProgress> {
+        let mut progress = self.progress.lock().ok()?;
+        progress.apply(event, Instant::now());
+        match event {
+            Event::Committed { table, .. } => progress.running.get(table).copied(),
+            _ => None,
+        }
+    }
+
+    fn to_log(&self, line: &str) {
+        if let Some(log) = self.log.get() {
+            log.add(line);
+        }
+    }
+}
+
+impl Sink for Ui {
+    fn emit(&self, event: &Event) {
+        match &self.screen {
+            Screen::Bars(bars) => bars.emit(event),
+            Screen::Lines(lines) => lines.emit(event),
+            Screen::Warnings => {
+                if let Some(text) = wording::line(event, Talk::Quiet, Bars::None, self.err_paint) {
+                    self.err.say(&text);
+                }
+            }
+            Screen::Nothing => {}
+        }
+        if !self.json && self.log.get().is_none() {
+            return;
+        }
+        let line = json::event_line(event, self.table_progress(event), now_ms());
+        self.to_log(&line);
+        if self.json {
+            self.out.say(&line);
+        }
+    }
+}

@@ -16,4 +16,30 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
+
+mod verify;
+
+mod cli;
+
+mod report;
+
+mod objects;
+
+mod pipeline;
+
+mod push;
+
+mod refusals;
+
+mod resume;
+
+mod secrecy;
+
+mod corpus;
+
+mod dump;
+
+mod plan;

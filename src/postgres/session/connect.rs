@@ -5,8 +5,6 @@
 //! compute afterwards, so a time limit lies over the whole opening, not over the TCP connect alone.
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -17,17 +15,16 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::lookup_host,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_postgres::{Client, Config, Connection, NoTls};
 
 use super::Session;
 use crate::{
     context::Context,
-    error::{Error, Result, Retry},
-    event::Event,
+    error::{Result, Retry},
     model::Stage,
-    postgres::{PgEndpoint, cause, endpoint::Place, tls::TlsPolicy},
+    postgres::{PgEndpoint, cause, endpoint::Place, patience, tls::TlsPolicy},
 };
 
 /// How long one opening may take: a compute that wakes answers within seconds, but its proxy may try for longer.
@@ -54,37 +51,19 @@ pub(super) async fn patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let wait = pause(attempt);
+        let wait = patience::pause(attempt);
         let hopeless = match error.retry() {
             Retry::Never => true,
             Retry::Briefly => attempt >= BRIEF_TRIES,
             Retry::Patiently => false,
         };
         if hopeless || begun.elapsed() + wait >= ALL_TRIES {
-            return Err(error);
+            // Patience has been had; the caller's own must not begin anew.
+            return Err(error.with_retry(Retry::Never));
         }
         attempt += 1;
-        wait_to_retry(ctx, stage, &error, attempt, wait).await?;
+        patience::wait_for(ctx, stage, &error, attempt, wait).await?;
     }
-}
-
-/// Tells of a retry and waits, unless the user wants to stop.
-async fn wait_to_retry(ctx: &Context, stage: Stage, error: &Error, attempt: u32, wait: Duration) -> Result<()> {
-    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    ctx.out.emit(&Event::Retrying { stage, reason: error.message().to_owned(), attempt, wait_ms });
-    tokio::select! {
-        () = sleep(wait) => Ok(()),
-        () = ctx.stop.wished() => ctx.stop.check(),
-    }
-}
-
-/// 0.5, 1, 2, 4, 8.. seconds after the first, second.. try, at most 16, varied by a quarter so that several sessions
-/// don't come back at the same moment.
-pub(in crate::postgres) fn pause(attempt: u32) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(5);
-    let base = 500_u64 << doublings;
-    let random = RandomState::new().hash_one(attempt);
-    Duration::from_millis(base * 3 / 4 + random % (base / 2))
 }
 
 async fn within(endpoint: &PgEndpoint, limit: Duration) -> Result<Session> {

@@ -1,12 +1,46 @@
 //! Source to `dump/source.db`: one consistent snapshot, or nothing.
+//!
+//! The new file is built as `dump/source.db.part` and takes its place only when it is complete, checked and on disk;
+//! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
+//! stays the one it was, so that nothing made from it becomes stale.
+//!
+//! Methods of this version: `sql` for servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files
+//! ([`local_file`]).
 
-use std::path::PathBuf;
+mod check;
 
+mod content;
+
+mod layout;
+
+mod local_file;
+
+mod remote;
+
+mod restore;
+
+mod snapshot;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use self::content::{Content, Step};
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
-    model::DumpCheckpoint,
+    error::{Error, Kind, Result, ResultExt},
+    event::Event,
+    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT},
     secret::Secret,
+    source::{
+        endpoint::{Endpoint, Source},
+        http::{Server, ServerSettings},
+        token,
+    },
+    workdir::{atomic, modified_ns, now_s, sealed, sha256_of},
 };
 
 /// What to dump.
@@ -38,7 +72,283 @@ pub struct Dumped {
 /// Makes the dump. An interrupted one leaves the previous dump untouched.
 ///
 /// # Errors
-/// `Source*` kinds (exit 3), `ArtifactIo` (exit 4).
-pub async fn dump(_ctx: &Context, _request: &DumpRequest) -> Result<Dumped> {
-    Err(Error::new(Kind::Bug, "not built"))
+/// `Usage` for a source, method or token that makes no sense; `Source*` kinds (exit 3); `ArtifactIo` (exit 4);
+/// `Interrupted`.
+pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
+    Box::pin(make(ctx, request)).await.in_stage(Stage::Dump)
+}
+
+/// A complete copy in the part file, not checked yet.
+struct Copy {
+    source: String,
+    method: &'static str,
+    method_reason: String,
+    proof: Vec<String>,
+    consistency_mark: Option<String>,
+    received_bytes: u64,
+    /// What a server sent, to be compared with what the file holds.
+    snapshot: Option<remote::Snapshot>,
+}
+
+async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
+    let (begun, started_s) = (Instant::now(), now_s());
+    let source = Source::parse(&request.source)?;
+    require_method(&request.method, &source)?;
+    ctx.out.emit(&Event::StageStarted { stage: Stage::Dump });
+    let part = local_file::beside(&ctx.workdir.subdir("dump")?.join("source.db"), ".part");
+    let made = match source {
+        Source::Server(endpoint) => copy_server(ctx, request, &endpoint, started_s, &part).await,
+        Source::File(path) => copy_file(ctx, request, path, &part).await,
+    };
+    let finished = match made {
+        Ok(copy) => {
+            let (ctx, part, fresh) = (ctx.clone(), part.clone(), request.fresh);
+            on_thread(move || finish(&ctx, copy, &part, fresh, started_s)).await
+        }
+        Err(error) => Err(error),
+    };
+    if finished.is_err() {
+        // What is left of it would only take space; the next dump removes it if this fails.
+        remove_part(&part).ok();
+    }
+    let dumped = finished?;
+    let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    ctx.out.emit(&Event::StageFinished { stage: Stage::Dump, elapsed_ms, summary: summary(&dumped) });
+    Ok(dumped)
+}
+
+fn require_method(method: &str, source: &Source) -> Result<()> {
+    let refuse = |why: String| Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto or sql"));
+    match (method, source) {
+        ("auto", _) | ("sql", Source::Server(_)) => Ok(()),
+        ("sql", Source::File(_)) => refuse("method sql needs a server; a local file is copied as it is".to_owned()),
+        ("pages" | "export" | "replica", _) => {
+            refuse(format!("this version knows the methods auto and sql, not {method}"))
+        }
+        _ => refuse("the method is none of auto and sql".to_owned()),
+    }
+}
+
+async fn copy_server(
+    ctx: &Context,
+    request: &DumpRequest,
+    endpoint: &Endpoint,
+    now_s: u64,
+    part: &Path,
+) -> Result<Copy> {
+    endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
+    let token = token::one_of(endpoint.token(), request.token.as_ref())?;
+    let settings = ServerSettings {
+        endpoint,
+        token: token.as_ref(),
+        ca_file: request.ca_file.as_deref(),
+        namespace: request.namespace.as_deref(),
+        now_s,
+    };
+    let server = Server::new(ctx, &settings)?;
+    let snapshot = remote::copy(ctx, &server, part).await?;
+    let received = &snapshot.received;
+    let rows: u64 = received.tables.iter().map(|table| table.rows).sum();
+    let mut proof = vec![
+        format!(
+            "one cursor request in one read transaction: all {} statements began and ended, COMMIT among them, and \
+             the end of the answer was seen",
+            received.steps
+        ),
+        format!(
+            "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
+            received.tables.len()
+        ),
+    ];
+    if snapshot.safe_tables > 0 {
+        proof.push(format!(
+            "{} tables were read byte for byte, for text that isn't UTF-8 or for infinities",
+            snapshot.safe_tables
+        ));
+    }
+    Ok(Copy {
+        source: endpoint.to_string(),
+        method: "sql",
+        method_reason: match request.method.as_str() {
+            "auto" => "works with every libSQL server; the only method of this version".to_owned(),
+            _ => "asked for".to_owned(),
+        },
+        proof,
+        consistency_mark: received.replication_index.map(|index| format!("replication_index {index}")),
+        received_bytes: received.bytes,
+        snapshot: Some(snapshot),
+    })
+}
+
+async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &Path) -> Result<Copy> {
+    if request.namespace.is_some() {
+        return Err(Error::new(Kind::Usage, "a namespace makes no sense for a local file"));
+    }
+    let (ctx, part) = (ctx.clone(), part.to_owned());
+    on_thread(move || {
+        let path = local_file::locate(&path)?;
+        let proof = local_file::copy(&ctx, &path, &part)?;
+        let received_bytes =
+            fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
+        Ok(Copy {
+            source: path.display().to_string(),
+            method: "file",
+            method_reason: "the source is a file on this machine".to_owned(),
+            proof: vec![proof],
+            consistency_mark: None,
+            received_bytes,
+            snapshot: None,
+        })
+    })
+    .await
+}
+
+/// Checks the copy, and makes it the dump unless its content is that of the dump already there.
+fn finish(ctx: &Context, mut copy: Copy, part: &Path, fresh: bool, started_s: u64) -> Result<Dumped> {
+    let content = read_back(ctx, &mut copy, part)?;
+    check_damage(ctx, &mut copy, part, content.tables.len())?;
+    let previous = if fresh { None } else { ctx.workdir.load_dump().ok() };
+    let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
+    let target = ctx.workdir.source_db();
+    let sha256 = if let Some(previous) = &unchanged {
+        previous.sha256.clone()
+    } else {
+        sync(part)?;
+        sha256_of(part)?
+    };
+    ctx.stop.check()?;
+    match unchanged {
+        Some(_) => remove_part(part)?,
+        None => atomic::publish(part, &target)?,
+    }
+    let facts = fs::metadata(&target).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
+    let checkpoint = DumpCheckpoint {
+        format: CHECKPOINT_FORMAT,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: format!("libSQL (SQLite {})", rusqlite::version()),
+        source: copy.source,
+        method: copy.method.to_owned(),
+        method_reason: copy.method_reason,
+        proof: copy.proof,
+        consistency_mark: copy.consistency_mark,
+        encoding: content.header.encoding.clone(),
+        user_version: content.header.user_version,
+        application_id: content.header.application_id,
+        size_bytes: facts.len(),
+        sha256,
+        content_sha256: content.sha256.clone(),
+        modified_ns: modified_ns(&facts),
+        rows: content.rows(),
+        received_bytes: copy.received_bytes,
+        started_s,
+        finished_s: now_s(),
+    };
+    sealed::store(&ctx.workdir.dump_checkpoint(), &checkpoint)?;
+    Ok(Dumped { checkpoint, unchanged: unchanged.is_some() })
+}
+
+/// Reads the finished file and compares it with what the server sent.
+fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
+    let Some(snapshot) = &copy.snapshot else {
+        // A copied file tells of its tables here; a server's were told of as they came.
+        return content::read(part, &ctx.stop, &|step| tell(ctx, &step));
+    };
+    let phase = "read-back";
+    let steps = u64::try_from(snapshot.received.tables.len()).ok();
+    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
+    let content = content::read(part, &ctx.stop, &|step| {
+        if matches!(step, Step::End(..)) {
+            ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
+        }
+    })?;
+    let broken = |what: &str| Error::new(Kind::Bug, format!("the finished file hasn't the source's {what}"));
+    if content.schema != snapshot.schema {
+        return Err(broken("schema"));
+    }
+    if content.header != snapshot.received.header {
+        return Err(broken("header"));
+    }
+    for (held, sent) in content.tables.iter().zip(&snapshot.received.tables) {
+        if held != sent {
+            return Err(broken("rows")).at_table(&sent.name);
+        }
+    }
+    if content.tables.len() != snapshot.received.tables.len() {
+        return Err(broken("tables"));
+    }
+    copy.proof.push(format!(
+        "the file was read back: its {} schema objects equal the server's, and each table's rows have the SHA-256 of \
+         the rows that came",
+        content.schema.len()
+    ));
+    Ok(content)
+}
+
+fn tell(ctx: &Context, step: &Step<'_>) {
+    let stage = Stage::Dump;
+    ctx.out.emit(&match *step {
+        Step::Begin(table) => Event::TableStarted { stage, table: table.to_owned(), rows_total: None },
+        Step::Rows(_, 0) => return,
+        Step::Rows(table, rows) => Event::Committed { stage, table: table.to_owned(), rows, bytes: 0 },
+        Step::End(table, rows, elapsed_ms) => Event::TableFinished { stage, table: table.to_owned(), rows, elapsed_ms },
+    });
+}
+
+fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> Result<()> {
+    let phase = "check";
+    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps: u64::try_from(tables).ok() });
+    let told = || ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
+    let checked = check::quick_check(part, &ctx.stop, &told)?;
+    if !checked.with_broken_rules.is_empty() {
+        ctx.out.info(format!(
+            "rows that break what their table declares are kept as they are, in {}",
+            checked.with_broken_rules.join(", ")
+        ));
+    }
+    if !checked.unchecked.is_empty() {
+        ctx.out.info(format!(
+            "not checked for damage, for lack of a function that they name: {}",
+            checked.unchecked.join(", ")
+        ));
+    }
+    let kept = checked.with_broken_rules.len();
+    let mut line = format!("SQLite's quick_check found no damage in {} tables", checked.sound + kept);
+    if !checked.unchecked.is_empty() {
+        line.push_str(&format!("; {} could not be checked", checked.unchecked.len()));
+    }
+    copy.proof.push(line);
+    Ok(())
+}
+
+fn summary(dumped: &Dumped) -> String {
+    let checkpoint = &dumped.checkpoint;
+    let rows: u64 = checkpoint.rows.values().sum();
+    let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
+    if dumped.unchanged { format!("nothing has changed since the dump before: {held}") } else { held }
+}
+
+/// Removes an unfinished file and what the engine may have put beside it.
+fn remove_part(part: &Path) -> Result<()> {
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let path = local_file::beside(part, ending);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(Error::io(Kind::ArtifactIo, "removing", &path, &cause)),
+        }
+    }
+    Ok(())
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|cause| Error::io(Kind::ArtifactIo, "syncing", path, &cause))
+}
+
+/// Runs blocking work on a thread of its own.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a thread of the dump stopped")))
 }

@@ -1,10 +1,54 @@
 //! The local PostgreSQL to the target.
+//!
+//! The way: look (preflight, everything that speaks against it at once) - load into a staging schema, chunk by chunk,
+//! each committed with its marker - build keys, indexes and constraints - compare digests - cut over in one
+//! transaction. The target keeps a record of what this tool pushed (`record`), by which a later push knows its own
+//! tables, and an interrupted one its committed chunks.
+//!
+//! Decisions: a push that loses its connection begins anew from the look, in the same process as in another one: there
+//! is one way to continue, and it is always in use. Only chunks are tried again on the spot, because beginning anew
+//! would waste what the other workers have under way.
+
+mod build;
+
+mod carry;
+
+mod chunk;
+
+mod compare;
+
+mod crew;
+
+mod cutover;
+
+mod dependents;
+
+mod diary;
+
+mod journey;
+
+mod load;
+
+mod manifest;
+
+mod preflight;
+
+mod pump;
+
+mod record;
+
+mod staging;
+
+mod target;
+
+use std::time::Instant;
 
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
-    model::PushCheckpoint,
-    postgres::managed::LocalChoice,
+    error::{Error, Kind, Result, ResultExt},
+    event::Event,
+    model::{PushCheckpoint, Stage},
+    postgres::{Parsed, PgEndpoint, Role, managed::LocalChoice},
     secret::Secret,
 };
 
@@ -40,8 +84,107 @@ pub struct Pushed {
 
 /// Pushes what `convert` loaded.
 ///
+/// Safe to repeat, and to interrupt at any moment: until the cutover readers of the target see what they saw before.
+///
 /// # Errors
-/// `Artifact*` (exit 4), `Local*` (6), `Target*` (7), `TargetOccupied` and `Locked` (8).
-pub async fn push(_ctx: &Context, _request: &PushRequest) -> Result<Pushed> {
-    Err(Error::new(Kind::Bug, "not built"))
+/// `Artifact*` (exit 4), `Local*` (6), `Target*` (7), `TargetOccupied` and `Locked` (8), `Usage` (2).
+pub async fn push(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
+    Box::pin(run(ctx, request)).await.in_stage(Stage::Push)
+}
+
+async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
+    check(request)?;
+    let Parsed { endpoint, notes } = PgEndpoint::parse(&request.target, Role::Target)?;
+    let manifest = manifest::Manifest::load(ctx, &request.schema)?;
+    ctx.out.emit(&Event::StageStarted { stage: Stage::Push });
+    for note in notes {
+        ctx.out.info(note);
+    }
+    let begun = Instant::now();
+    let pushed = journey::travel(ctx, request, &endpoint, &manifest).await?;
+    let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let summary = summary(&pushed, &manifest, endpoint.address());
+    ctx.out.emit(&Event::StageFinished { stage: Stage::Push, elapsed_ms, summary });
+    Ok(pushed)
+}
+
+fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> String {
+    let tables = manifest.cargo.len();
+    match &pushed.checkpoint {
+        Some(_) if pushed.unchanged => format!("nothing to do: {address} holds these {tables} tables already"),
+        Some(checkpoint) => {
+            let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
+            let verb = if checkpoint.mode == "swap" { "replaced" } else { "created" };
+            format!("{verb} {tables} tables with {rows} rows on {address}")
+        }
+        None => format!("{tables} tables would be pushed to {address}; nothing was written"),
+    }
+}
+
+/// Checks what can be checked without looking anywhere.
+fn check(request: &PushRequest) -> Result<()> {
+    match request.mode.as_str() {
+        "auto" | "create" => {}
+        "diff" | "swap" | "replace" => {
+            return Err(Error::new(Kind::Usage, format!("--mode {} does not exist yet", request.mode)).with_hint(
+                "this version knows `auto` (which replaces its own tables in one transaction) and `create`",
+            ));
+        }
+        _ => {
+            return Err(Error::new(Kind::Usage, "--mode has a value that is not known")
+                .with_hint("this version knows `auto` and `create`"));
+        }
+    }
+    let schema = request.schema.as_str();
+    let reserved = schema.starts_with("pg_")
+        || schema == "information_schema"
+        || schema.starts_with(record::SCHEMA)
+        || schema.starts_with(staging::PREFIX);
+    if schema.is_empty() || schema.len() > 63 || schema.contains('\0') {
+        return Err(Error::new(Kind::Usage, "--schema needs a name of 1 to 63 bytes"));
+    }
+    if reserved {
+        return Err(Error::new(Kind::Usage, format!("schema {schema} is reserved; --schema needs another name")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(mode: &str, schema: &str) -> PushRequest {
+        PushRequest {
+            target: Secret::new(String::new()),
+            local: LocalChoice::default(),
+            mode: mode.to_owned(),
+            jobs: 0,
+            schema: schema.to_owned(),
+            dry_run: false,
+            fresh: false,
+        }
+    }
+
+    #[test]
+    fn modes_and_schemas_that_do_not_exist_are_refused() {
+        assert!(check(&request("auto", "public")).is_ok());
+        assert!(check(&request("create", "app")).is_ok());
+        for (mode, schema) in [
+            ("diff", "public"),
+            ("swap", "public"),
+            ("replace", "public"),
+            ("x", "public"),
+            ("auto", ""),
+            ("auto", "pg_catalog"),
+            ("auto", "turso2neon"),
+            ("auto", "turso2neon_previous"),
+            ("auto", "_turso2neon_stage_1"),
+        ] {
+            assert_eq!(
+                check(&request(mode, schema)).err().map(|error| error.kind()),
+                Some(Kind::Usage),
+                "{mode} {schema}"
+            );
+        }
+    }
 }

@@ -1,11 +1,71 @@
 //! Comparison of dump, local PostgreSQL and target, independent of the code that loads.
+//!
+//! Owns: its own reading of every `Conversion`, its own decoder of PostgreSQL's binary values, and the comparison of
+//! schemas. Never writes: dump and servers are only read, and the answer is kept by the caller.
+//! Invariant: nothing of the loader (`stages::convert`, `postgres::copy`, `rules::datetime`, `rules::decimal`) is used
+//! here, so that a mistake there is found here. Differences name tables, columns and rows by their place, never values.
+
+mod scope;
+
+mod schema;
+
+mod catalog;
+
+mod index_keys;
+
+mod expressions;
+
+mod run;
+
+mod levels;
+
+mod full;
+
+mod ledger;
+
+mod dump_scan;
+
+mod expected;
+
+mod civil;
+
+mod digits;
+
+mod json;
+
+mod vector;
+
+mod server_scan;
+
+mod actual;
+
+mod image;
+
+mod sums;
+
+mod suspects;
+
+mod watch;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::{
+    run::{NAMED_MAX, Side, Task},
+    schema::{SchemaAnswer, SideCatalog},
+    scope::Scope,
+    watch::{FailOnDrop, Watch},
+};
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
-    postgres::managed::LocalChoice,
+    error::{Error, Kind, Result, ResultExt},
+    event::Event,
+    model::{Stage, TablePlan},
+    postgres::{
+        PgEndpoint, Role, Session,
+        managed::{LocalChoice, LocalServer},
+    },
     secret::Secret,
 };
 
@@ -93,10 +153,165 @@ pub struct Verified {
     pub difference_count: u64,
 }
 
-/// Compares. Differences are an answer, not an error.
+/// The servers that take part, ready for connections.
+#[derive(Clone, Default)]
+pub struct Servers {
+    /// The local PostgreSQL.
+    pub local: Option<PgEndpoint>,
+    /// The target.
+    pub target: Option<PgEndpoint>,
+}
+
+/// Compares. Differences are an answer, not an error. Starts the local PostgreSQL if it takes part and stops it again.
+/// Safe to drop and repeat.
 ///
 /// # Errors
-/// Those that keep it from comparing: `Artifact*`, `Local*`, `Target*`.
-pub async fn verify(_ctx: &Context, _request: &VerifyRequest) -> Result<Verified> {
-    Err(Error::new(Kind::Bug, "not built"))
+/// Those that keep it from comparing: `Artifact*`, `Local*`, `Target*`; `Usage` without a target's URL or for a table
+/// that isn't planned.
+pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> {
+    let scope = Scope::load(&ctx.workdir, request).in_stage(Stage::Verify)?;
+    let target = if scope::needs_target(request) { Some(target_endpoint(ctx, request)?) } else { None };
+    let Some(convert) = &scope.convert else {
+        return Box::pin(compare(ctx, request, &Servers { local: None, target })).await;
+    };
+    let server = LocalServer::open_loaded(ctx, &request.local, &convert.local).await.in_stage(Stage::Verify)?;
+    let servers = Servers { local: Some(server.endpoint().clone()), target };
+    let answer = Box::pin(compare(ctx, request, &servers)).await;
+    let closed = server.close().await.in_stage(Stage::Verify);
+    answer.and_then(|answer| closed.map(|()| answer))
+}
+
+/// Compares on servers that are open already.
+///
+/// # Errors
+/// As [`verify`]; `Bug` if a server that the request needs isn't given.
+pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> Result<Verified> {
+    let started = Instant::now();
+    ctx.out.emit(&Event::StageStarted { stage: Stage::Verify });
+    let verified = Box::pin(compared(ctx, request, servers)).await.in_stage(Stage::Verify)?;
+    let elapsed_ms = run::milliseconds(started);
+    ctx.out.emit(&Event::StageFinished { stage: Stage::Verify, elapsed_ms, summary: summary(&verified) });
+    Ok(verified)
+}
+
+async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> Result<Verified> {
+    let scope = Scope::load(&ctx.workdir, request)?;
+    let watch = Watch::new(ctx);
+    let _end_scans = FailOnDrop(watch.clone());
+    let proof = (request.level == Level::Digest).then(|| prove_dump(ctx, &scope));
+    let ledger_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
+    let sides = open_sides(request, servers, &scope, !ledger_tables.is_empty()).await?;
+    let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, ledger_tables };
+    let task = Arc::new(task);
+    let answers = run::all(&task).await?;
+    if let Some(proof) = proof {
+        full::joined(proof).await?;
+    }
+    let (tables, differences, difference_count) = run::verdicts(&task, &answers);
+    if request.level == Level::Full && difference_count > 0 {
+        // A dump that rotted must not be blamed on PostgreSQL.
+        full::joined(prove_dump(ctx, &task.scope)).await?;
+    }
+    Ok(Verified { level: request.level, tables, differences, difference_count })
+}
+
+fn prove_dump(ctx: &Context, scope: &Scope) -> tokio::task::JoinHandle<Result<()>> {
+    let (workdir, sha256) = (ctx.workdir.clone(), scope.dump.sha256.clone());
+    tokio::task::spawn_blocking(move || scope::prove_dump(&workdir, &sha256))
+}
+
+fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint> {
+    let url = request.target.as_ref().ok_or_else(|| {
+        Error::new(Kind::Usage, "the target's connection string is missing")
+            .with_hint("set NEON_DATABASE_URL, give --target, or verify --against local")
+            .in_stage(Stage::Verify)
+    })?;
+    let parsed = PgEndpoint::parse(url, Role::Target).in_stage(Stage::Verify)?;
+    for note in parsed.notes {
+        ctx.out.info(note);
+    }
+    Ok(parsed.endpoint)
+}
+
+/// Connects to each side that takes part and compares its schema.
+async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, ledger: bool) -> Result<Vec<Side>> {
+    let mut tables = scope.tables.clone();
+    tables.extend(ledger.then(ledger::plan));
+    let mut sides = Vec::new();
+    let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
+    if request.against != Against::Target {
+        let endpoint = needed(servers.local.as_ref())?;
+        let (catalog, schemas) = side_schemas(endpoint, &scope.plan.schema, &tables).await?;
+        sides.push(Side { endpoint: endpoint.clone(), schema: scope.plan.schema.clone(), schemas: schemas.clone() });
+        local = Some((catalog, schemas));
+    }
+    if scope::needs_target(request) {
+        let endpoint = needed(servers.target.as_ref())?;
+        let (catalog, mut schemas) = side_schemas(endpoint, &request.schema, &tables).await?;
+        if scope.push.is_none() && schemas.values().all(|answer| !answer.present) && !tables.is_empty() {
+            let error = Error::new(Kind::ArtifactMissing, "the target has none of the tables, and nothing was pushed");
+            return Err(error.with_hint("run `turso2neon push` first, or name the schema with --schema"));
+        }
+        if let Some((local, of_local)) = &local {
+            like_local(&tables, (local, of_local), &catalog, &mut schemas);
+        }
+        sides.push(Side { endpoint: endpoint.clone(), schema: request.schema.clone(), schemas });
+    }
+    Ok(sides)
+}
+
+fn needed(endpoint: Option<&PgEndpoint>) -> Result<&PgEndpoint> {
+    endpoint.ok_or_else(|| Error::new(Kind::Bug, "a server that takes part was not opened"))
+}
+
+async fn side_schemas(
+    endpoint: &PgEndpoint,
+    schema: &str,
+    tables: &[TablePlan],
+) -> Result<(SideCatalog, BTreeMap<String, SchemaAnswer>)> {
+    let session = Session::connect(endpoint).await?;
+    let catalog = SideCatalog::read(&session, schema, tables).await?;
+    let mut answers = BTreeMap::new();
+    for table in tables {
+        let found = catalog.tables.get(&table.name);
+        let answer = schema::against_plan(&session, schema, table, found).await.at_table(&table.source)?;
+        answers.insert(table.source.clone(), answer);
+    }
+    Ok((catalog, answers))
+}
+
+/// Compares the catalogs' texts of tables in which both sides agree with the plan. Other versions of PostgreSQL may
+/// print the same expression in other words.
+fn like_local(
+    tables: &[TablePlan],
+    (local, of_local): (&SideCatalog, &BTreeMap<String, SchemaAnswer>),
+    target: &SideCatalog,
+    of_target: &mut BTreeMap<String, SchemaAnswer>,
+) {
+    if local.version != target.version {
+        return;
+    }
+    for table in tables {
+        let agrees = |answer: &SchemaAnswer| answer.differences.is_empty();
+        let clean = of_local.get(&table.source).is_some_and(agrees);
+        let answer = of_target.get_mut(&table.source).filter(|answer| clean && agrees(answer));
+        let (one, two) = (local.tables.get(&table.name), target.tables.get(&table.name));
+        if let (Some(answer), Some(one), Some(two)) = (answer, one, two) {
+            answer.differences = schema::against_local(table, one, two);
+        }
+    }
+}
+
+fn summary(verified: &Verified) -> String {
+    let rows: u64 = verified.tables.iter().map(|verdict| verdict.rows).sum();
+    let unequal = verified.tables.iter().filter(|verdict| !verdict.equal).count();
+    let tables = verified.tables.len();
+    let checked = format!("{tables} comparisons of tables, {rows} rows");
+    match verified.difference_count {
+        0 => format!("{checked}: no difference"),
+        count if verified.differences.len() == NAMED_MAX => {
+            format!("{checked}: {count} differences or more in {unequal} of them")
+        }
+        count => format!("{checked}: {count} differences in {unequal} of them"),
+    }
 }

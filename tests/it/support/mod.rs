@@ -7,6 +7,8 @@
 
 pub(crate) mod fixture;
 
+pub(crate) mod journey;
+
 pub(crate) mod process;
 
 pub(crate) mod shop;
@@ -17,6 +19,8 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
+pub(crate) use fixture::Workspace;
+pub(crate) use journey::Journey;
 pub(crate) use sqld::Sqld;
 pub(crate) use target::Target;
 pub(crate) use tool::{Run, Tool, bin};

@@ -9,7 +9,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::process::{Directory, Server, block_on, free_port, must_run};
+use super::{
+    process::{Directory, Server, block_on, free_port, must_run},
+    shop,
+};
 
 /// The server, with an empty database unless something was executed. Stopped and removed when dropped.
 pub(crate) struct Sqld {
@@ -96,28 +99,48 @@ impl Sqld {
 
     /// The same in another namespace.
     pub(crate) fn execute_in(&self, namespace: &str, script: &str) {
-        self.pipeline(namespace, &json!({"type": "sequence", "sql": script}));
+        self.pipeline(namespace, &[json!({"type": "sequence", "sql": script})]);
+    }
+
+    /// Fills the default namespace with the shop at this percentage of 100,000 rows.
+    pub(crate) fn fill_shop(&self, percent: u32) {
+        let statement = |step: shop::Step| {
+            let args: Vec<Value> = step.values.iter().map(argument).collect();
+            json!({"type": "execute", "stmt": {"sql": step.sql, "args": args}})
+        };
+        let mut requests = vec![json!({"type": "sequence", "sql": "PRAGMA foreign_keys=OFF; BEGIN"})];
+        requests.extend(shop::steps(percent).map(statement));
+        requests.push(json!({"type": "sequence", "sql": "COMMIT"}));
+        self.pipeline("default", &requests);
     }
 
     /// The rows of one statement, every value as text; NULL is none, a blob its base64.
     pub(crate) fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let answer = self.pipeline("default", &json!({"type": "execute", "stmt": {"sql": sql}}));
+        let answer = self.pipeline("default", &[json!({"type": "execute", "stmt": {"sql": sql}})]);
         let rows = answer["result"]["rows"].as_array().unwrap();
         rows.iter().map(|row| row.as_array().unwrap().iter().map(cell).collect()).collect()
     }
 
-    fn pipeline(&self, namespace: &str, request: &Value) -> Value {
-        let body = json!({"baton": null, "requests": [request, {"type": "close"}]});
+    /// Sends requests on one stream and gives the last answer. Stops the test at the first refusal.
+    fn pipeline(&self, namespace: &str, requests: &[Value]) -> Value {
+        let all = [requests, &[json!({"type": "close"})]].concat();
+        let body = json!({"baton": null, "requests": all});
         let mut call =
             reqwest::Client::new().post(format!("{}/v3/pipeline", self.url())).bearer_auth(self.token()).json(&body);
         if self.namespaces {
             call = call.header("x-namespace-bin", base64::engine::general_purpose::STANDARD_NO_PAD.encode(namespace));
         }
         let text = block_on(async move { call.send().await.unwrap().text().await.unwrap() });
-        let answer: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("the server answered {text}"));
-        let first = &answer["results"][0];
-        assert_eq!(first["type"], "ok", "the server refused {request}: {text}");
-        first["response"].clone()
+        let mut answer: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("the server answered {text}"));
+        for (request, result) in requests.iter().zip(answer["results"].as_array().unwrap()) {
+            assert_eq!(result["type"], "ok", "the server refused {request}: {result}");
+        }
+        answer["results"][requests.len() - 1]["response"].take()
+    }
+
+    /// The file in which the server keeps the database of the namespace `default`.
+    pub(crate) fn data_file(&self) -> PathBuf {
+        self.directory.path().join("data.sqld/dbs/default/data")
     }
 
     /// The server's process id.
@@ -146,6 +169,18 @@ impl Sqld {
         let (server, up) = spawn(self.directory.path(), self.namespaces, self.port, self.admin_port);
         assert!(up, "the libSQL server doesn't start again:\n{}", server.log());
         self.server = server;
+    }
+}
+
+fn argument(value: &shop::Value) -> Value {
+    match value {
+        shop::Value::Null => json!({"type": "null"}),
+        shop::Value::Integer(number) => json!({"type": "integer", "value": number.to_string()}),
+        shop::Value::Real(number) => json!({"type": "float", "value": number}),
+        shop::Value::Text(text) => json!({"type": "text", "value": text}),
+        shop::Value::Blob(bytes) => {
+            json!({"type": "blob", "base64": base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)})
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! superuser rights. What it can't imitate is Neon's proxy and its suspended computes.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -123,6 +124,29 @@ impl Target {
         self.query(&format!("SET ROLE {OWNER}; {sql}"));
     }
 
+    /// Every table of a schema with its rows and a digest of their text in any order.
+    pub(crate) fn content(&self, schema: &str) -> BTreeMap<String, String> {
+        let list = format!("SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' ORDER BY 1");
+        let tables = self.query(&list).into_iter().map(|row| row[0].clone().unwrap());
+        let digest = |table: String| {
+            let sql = format!(
+                "SET timezone='UTC'; SELECT count(*) || ' rows, ' || \
+                 coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '-') FROM {schema}.\"{table}\" t"
+            );
+            (table, self.value(&sql))
+        };
+        tables.map(digest).collect()
+    }
+
+    /// The definitions of everything in a schema, as `pg_dump` writes them.
+    pub(crate) fn definitions(&self, schema: &str) -> String {
+        let mut command = Command::new(self.bin_dir().join("pg_dump"));
+        command.args(["--schema-only", "--no-owner", "--no-privileges", "-n", schema, "-d"]).arg(self.admin_url());
+        let text = String::from_utf8(must_run(&mut command)).unwrap();
+        // Newer pg_dump fences its output with a random word.
+        text.lines().filter(|line| !line.starts_with('\\') && !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+    }
+
     /// Ends every other session in this database, as a lost network would. Gives their number.
     pub(crate) fn cut_connections(&self) -> usize {
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -197,10 +221,10 @@ async fn try_query(
 }
 
 /// Who runs the server: PostgreSQL refuses to run as root.
-struct Account(Option<(u32, u32)>);
+pub(crate) struct Account(Option<(u32, u32)>);
 
 impl Account {
-    fn unprivileged() -> Self {
+    pub(crate) fn unprivileged() -> Self {
         if !rustix::process::geteuid().is_root() {
             return Self(None);
         }
@@ -211,7 +235,7 @@ impl Account {
         Self(Some((number("-u"), number("-g"))))
     }
 
-    fn own(&self, directory: &Path) {
+    pub(crate) fn own(&self, directory: &Path) {
         let Self(Some((user, group))) = self else { return };
         std::os::unix::fs::chown(directory, Some(*user), Some(*group)).unwrap();
         for entry in std::fs::read_dir(directory).unwrap() {
@@ -219,7 +243,7 @@ impl Account {
         }
     }
 
-    fn command(&self, program: &Path, directory: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         command.current_dir(directory);

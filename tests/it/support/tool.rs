@@ -52,6 +52,13 @@ impl Tool {
         self
     }
 
+    /// Another value for a flag that was given already.
+    pub(crate) fn replace(mut self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        let at = self.args.iter().position(|arg| arg == flag).unwrap_or_else(|| panic!("{flag} wasn't given"));
+        value.as_ref().clone_into(&mut self.args[at + 1]);
+        self
+    }
+
     /// One more variable of the environment.
     pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
@@ -127,6 +134,11 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
+    /// Asks it to stop, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        super::process::send(self.pid(), rustix::process::Signal::INT);
+    }
+
     /// Ends it as a power loss would, unless it has ended already.
     pub(crate) fn kill(mut self) -> Run {
         self.child.as_mut().unwrap().kill().ok();
@@ -149,9 +161,8 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         };
         let elapsed = self.started.elapsed();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let stdout = text(std::mem::replace(&mut self.stdout, std::thread::spawn(Vec::new)).join().unwrap());
-        let stderr = text(std::mem::replace(&mut self.stderr, std::thread::spawn(Vec::new)).join().unwrap());
+        let stdout = collected(&mut self.stdout, &self.call.args);
+        let stderr = collected(&mut self.stderr, &self.call.args);
         let Some(status) = status else {
             panic!(
                 "{:?} hasn't ended after {:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
@@ -238,6 +249,18 @@ impl Run {
     pub(crate) fn last_json(&self) -> Value {
         self.json_lines().pop().unwrap_or_else(|| panic!("{:?} printed nothing\n{}", self.args, self.stderr))
     }
+}
+
+/// What a pipe held. A process that the tool left behind may keep its own life, but not the tool's output: a shell
+/// or a CI job would wait for it forever.
+fn collected(task: &mut JoinHandle<Vec<u8>>, args: &[OsString]) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !task.is_finished() {
+        assert!(Instant::now() < deadline, "{args:?} has ended, but something that it started holds its output");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let bytes = std::mem::replace(task, std::thread::spawn(Vec::new)).join().unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {

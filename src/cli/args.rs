@@ -1,0 +1,418 @@
+//! What may be typed, and nothing more: no environment, no file, no defaults, no checks across flags.
+//!
+//! Arguments that can hold a secret are `Secret<String>` with a parser that can't fail, so that neither clap nor a
+//! `Debug` has a reason to print them. What they mean is decided in [`super::settings`].
+
+#![expect(clippy::doc_markdown, reason = "the comments are the help texts")]
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+
+use crate::secret::{Secret, parse_secret};
+
+const EXAMPLES: &str = "\
+Environment:
+  TURSO_DATABASE_URL, TURSO_AUTH_TOKEN       the source and its token
+  NEON_DATABASE_URL, then DATABASE_URL       the target
+  TURSO2NEON_LOCAL_URL                       a local PostgreSQL instead of the managed one
+  TURSO2NEON_DIR                             the working directory
+  NO_COLOR                                   no colours
+
+Exit codes:
+  0 done, or verified equal       1 the answer is no (differences, findings to decide)
+  2 usage or configuration        3 source               4 artifact
+  5 data                          6 local PostgreSQL     7 target
+  8 state (occupied, locked)     70 a bug in this tool 130 interrupted
+
+Example:
+  export TURSO_DATABASE_URL=libsql://shop-me.turso.io TURSO_AUTH_TOKEN=...
+  export NEON_DATABASE_URL='postgresql://...neon.tech/neondb?sslmode=require'
+  turso2neon run";
+
+/// Moves a Turso/libSQL database to Neon PostgreSQL and proves that nothing was lost.
+#[derive(Debug, Parser)]
+#[command(
+    name = "turso2neon",
+    bin_name = "turso2neon",
+    version,
+    about,
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Args {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Working directory that holds all artifacts [env: TURSO2NEON_DIR] [default: migration]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Configuration file [default: turso2neon.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON Lines on stdout; the last line has the type `result` or `error`
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only warnings and errors on stderr; the answer stays
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more on stderr; twice also reports every commit
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Plain lines instead of progress bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// Colours [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub color: Option<ColorWord>,
+}
+
+/// The commands in flow order.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take a consistent copy of the source into DIR/dump
+    Dump(DumpArgs),
+    /// Assess the dump and decide every type and object, into DIR/plan
+    Plan(PlanArgs),
+    /// Load dump and plan into the local PostgreSQL
+    Convert(ConvertArgs),
+    /// Copy the local PostgreSQL to Neon
+    Push(PushArgs),
+    /// dump, plan, convert, push, verify in order; continues where a former run stopped
+    Run(Box<RunArgs>),
+    /// Compare dump, local PostgreSQL and target, value by value
+    Verify(VerifyArgs),
+    /// What each checkpoint holds, what is stale, what would run next
+    Status,
+    /// Render the migration report from the artifacts
+    Report(ReportArgs),
+    /// Check both ends, versions, rights, TLS, disk space; change nothing
+    Doctor(DoctorArgs),
+    /// Stop the managed PostgreSQL and remove the local artifacts
+    Clean(CleanArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// Where to dump from.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct SourceArgs {
+    /// URL of a libSQL server, or path of a SQLite file [env: TURSO_DATABASE_URL]
+    #[arg(long, value_name = "URL-or-PATH", value_parser = parse_secret)]
+    pub source: Option<Secret<String>>,
+    /// File that holds the token, `-` for stdin [env: TURSO_AUTH_TOKEN holds the token itself]
+    #[arg(long, value_name = "FILE")]
+    pub auth_token_file: Option<PathBuf>,
+    /// A CA certificate (PEM) to trust besides the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Namespace on a self-hosted libSQL server
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub namespace: Option<String>,
+}
+
+/// How to dump.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct MethodArgs {
+    /// Protocol to read the source with [default: auto]
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<MethodWord>,
+}
+
+/// What changes the plan.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct DecisionArgs {
+    /// Accept a finding, everywhere or at one place (repeatable); `all` accepts every finding
+    #[arg(long, value_name = "CODE[@TABLE[.COLUMN]]")]
+    pub accept: Vec<String>,
+    /// Only tables that match this pattern (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// No tables that match this pattern (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Whether vectors become pgvector types; auto: where the local PostgreSQL offers the extension [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub vector: Option<VectorWord>,
+}
+
+/// Which local PostgreSQL.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct LocalArgs {
+    /// A local PostgreSQL instead of the managed one [env: TURSO2NEON_LOCAL_URL]
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub local_url: Option<Secret<String>>,
+    /// Directory of the PostgreSQL programs [default: found on this machine, newest first]
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+    /// Leave the managed PostgreSQL running at the end
+    #[arg(long)]
+    pub keep_running: bool,
+}
+
+/// Where to push to.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct TargetArgs {
+    /// Connection string of the target [env: NEON_DATABASE_URL, then DATABASE_URL]
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub target: Option<Secret<String>>,
+    /// Schema on the target [default: public]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub schema: Option<String>,
+}
+
+/// How to load.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct JobsArgs {
+    /// Connections that load at once [default: by the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+/// `--fresh`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct FreshArgs {
+    /// Forget the earlier result and do the work again
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// `dump`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct DumpArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
+}
+
+/// `plan`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
+    /// Show the evidence behind one table or column
+    #[arg(long, value_name = "TABLE[.COLUMN]", conflicts_with = "format", value_parser = NonEmptyStringValueParser::new())]
+    pub explain: Option<String>,
+    /// Form of the answer [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<PlanFormatWord>,
+}
+
+/// `convert`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
+    /// Create the schema without rows
+    #[arg(long, conflicts_with = "data_only")]
+    pub schema_only: bool,
+    /// Load rows into tables that are there
+    #[arg(long)]
+    pub data_only: bool,
+}
+
+/// `push`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct PushArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How the tables get to the target [default: auto]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<ModeWord>,
+    #[command(flatten)]
+    pub local: LocalArgs,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
+    /// Check everything and say what would be done; write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `run`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub method: MethodArgs,
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// How the tables get to the target [default: auto]
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<ModeWord>,
+    /// How deep to verify at the end [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<LevelWord>,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
+}
+
+/// `verify`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct VerifyArgs {
+    /// What to compare with the dump [default: both once something was pushed, else local]
+    #[arg(long, value_name = "SIDE")]
+    pub against: Option<AgainstWord>,
+    /// How deep to look [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<LevelWord>,
+    /// Only these tables, by their names in the source
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub local: LocalArgs,
+}
+
+/// `report`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct ReportArgs {
+    /// Which of the three to print; all are written to DIR [default: md]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ReportFormatWord>,
+}
+
+/// `doctor`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub local: LocalDoctorArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// Which local PostgreSQL to check.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct LocalDoctorArgs {
+    /// A local PostgreSQL instead of the managed one [env: TURSO2NEON_LOCAL_URL]
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub local_url: Option<Secret<String>>,
+    /// Directory of the PostgreSQL programs [default: found on this machine, newest first]
+    #[arg(long, value_name = "DIR")]
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// `clean`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct CleanArgs {
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ColorWord {
+    Auto,
+    Always,
+    Never,
+}
+
+/// `--method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum MethodWord {
+    Auto,
+    Sql,
+}
+
+/// `--mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ModeWord {
+    Auto,
+    Create,
+}
+
+/// `--vector`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum VectorWord {
+    Auto,
+    On,
+    Off,
+}
+
+/// `--format` of `plan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum PlanFormatWord {
+    Text,
+    Json,
+    Md,
+    Sql,
+}
+
+/// `--format` of `report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ReportFormatWord {
+    Html,
+    Md,
+    Json,
+}
+
+/// `--against`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum AgainstWord {
+    Local,
+    Target,
+    Both,
+}
+
+/// `--level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum LevelWord {
+    Counts,
+    Digest,
+    Full,
+}

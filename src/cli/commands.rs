@@ -1,0 +1,277 @@
+//! One function per command: requests, the pipeline, the answer.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    Front,
+    args::{
+        CleanArgs, Command, ConvertArgs, DecisionArgs, DoctorArgs, DumpArgs, FreshArgs, LocalArgs, MethodArgs,
+        PlanArgs, PlanFormatWord, PushArgs, ReportArgs, ReportFormatWord, RunArgs, VerifyArgs,
+    },
+    documents,
+};
+use crate::{
+    context::{Context, Stop},
+    error::{Error, Kind, Result, ResultExt},
+    event::Sink,
+    model::{Stage, overrides::Overrides},
+    pipeline::{self, Decisions, RunRequest, Vector, interruptible},
+    postgres::managed::LocalServer,
+    stages::{
+        clean,
+        convert::ConvertRequest,
+        doctor::{self, DoctorRequest},
+        plan,
+        push::PushRequest,
+        report::{Report, verdict::VerifyRecord},
+        status,
+        verify::VerifyRequest,
+    },
+    ui::{Answer, Ui, answers},
+    workdir::{Workdir, lock::Lock},
+};
+
+impl Front {
+    /// Carries the command out; an error isn't said yet.
+    pub(super) async fn carry_out(&self) -> Result<u8> {
+        match &self.command {
+            Command::Dump(typed) => self.dump(typed).await,
+            Command::Plan(typed) => self.plan(typed).await,
+            Command::Convert(typed) => self.convert(typed).await,
+            Command::Push(typed) => self.push(typed).await,
+            Command::Run(typed) => self.all(typed).await,
+            Command::Verify(typed) => self.verify(typed).await,
+            Command::Status => self.status().await,
+            Command::Report(typed) => self.report(typed),
+            Command::Doctor(typed) => self.doctor(typed).await,
+            Command::Clean(typed) => self.clean(typed).await,
+            Command::Completions { shell } => Ok(self.document("completions", documents::completions(*shell)?)),
+            Command::Man => Ok(self.document("man", documents::manual()?)),
+        }
+    }
+
+    /// The working directory, locked, with the log open. `create` makes the directory if it isn't there.
+    fn enter(&self, command: &str, create: bool) -> Result<(Context, Lock)> {
+        let root = &self.globals.dir;
+        let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
+        let lock = Lock::take(&workdir)?;
+        self.ui.log_to(&workdir.log(), command)?;
+        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() }, lock))
+    }
+
+    async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
+        let request = self.layers.dump(typed)?;
+        let (ctx, _lock) = self.enter("dump", true)?;
+        let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
+        Ok(self.ui.answer(&answers::dumped(&dumped)))
+    }
+
+    async fn plan(&self, typed: &PlanArgs) -> Result<u8> {
+        let decisions = self.layers.decisions(&typed.decisions, &LocalArgs::default())?;
+        let format = self.layers.plan_format(typed.format)?;
+        let place = typed.explain.clone().or_else(|| self.layers.file.explain.clone());
+        if self.globals.json && format.is_some_and(|format| format != PlanFormatWord::Json) {
+            return Err(json_is_json());
+        }
+        let (ctx, _lock) = self.enter("plan", false)?;
+        let fresh = self.layers.fresh(&typed.fresh);
+        let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, fresh))).await?;
+        if let Some(place) = place {
+            let text = plan::explain(&planned.plan, &place).in_stage(Stage::Plan)?;
+            return Ok(self.ui.answer(&answers::explained(&place, text)));
+        }
+        let verdict = plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan).err();
+        let path = match format {
+            None | Some(PlanFormatWord::Text) => return Ok(self.ui.answer(&answers::planned(&planned, verdict))),
+            Some(PlanFormatWord::Json) => ctx.workdir.plan_json(),
+            Some(PlanFormatWord::Md) => ctx.workdir.assessment(),
+            Some(PlanFormatWord::Sql) => ctx.workdir.schema_sql(),
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
+        let json = serde_json::to_value(&planned.plan).unwrap_or(Value::Null);
+        Ok(self.ui.answer(&answers::plan_document(text, json, verdict)))
+    }
+
+    async fn convert(&self, typed: &ConvertArgs) -> Result<u8> {
+        let decisions = self.layers.decisions(&typed.decisions, &typed.local)?;
+        let (schema_only, data_only) = self.layers.parts(typed.schema_only, typed.data_only)?;
+        let request = ConvertRequest {
+            schema_only,
+            data_only,
+            local: decisions.local.clone(),
+            jobs: self.layers.jobs(&typed.jobs),
+            fresh: self.layers.fresh(&typed.fresh),
+            overrides: Overrides::default(),
+        };
+        let (ctx, _lock) = self.enter("convert", false)?;
+        let work = Box::pin(pipeline::convert(&ctx, &decisions, &request));
+        let converted = interruptible(&ctx, work).await.inspect_err(|error| self.show_findings(&ctx, error))?;
+        Ok(self.ui.answer(&answers::converted(&converted)))
+    }
+
+    /// What blocks is shown whole, wherever the plan was made.
+    fn show_findings(&self, ctx: &Context, error: &Error) {
+        let blocked = matches!(error.kind(), Kind::PlanBlocked | Kind::DataRefused);
+        if let Some(plan) = ctx.workdir.load_plan().ok().filter(|_| blocked) {
+            self.ui.show(&answers::plan_text(&plan));
+        }
+    }
+
+    async fn push(&self, typed: &PushArgs) -> Result<u8> {
+        let request = PushRequest {
+            dry_run: typed.dry_run || self.layers.file.dry_run,
+            ..self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?
+        };
+        let (ctx, _lock) = self.enter("push", false)?;
+        let pushed = interruptible(&ctx, Box::pin(pipeline::push(&ctx, &request))).await?;
+        Ok(self.ui.answer(&answers::pushed(&pushed)))
+    }
+
+    async fn verify(&self, typed: &VerifyArgs) -> Result<u8> {
+        let workdir = Workdir::open(&self.globals.dir)?;
+        let request = VerifyRequest {
+            against: self.layers.against(typed, workdir.push_checkpoint().exists())?,
+            level: self.layers.level(typed.level),
+            tables: if typed.tables.is_empty() { self.layers.file.tables.clone() } else { typed.tables.clone() },
+            target: self.layers.target(&typed.target)?,
+            schema: self.layers.schema(&typed.target),
+            local: self.layers.local(&typed.local)?,
+        };
+        let (ctx, _lock) = self.enter("verify", false)?;
+        let record: VerifyRecord = interruptible(&ctx, Box::pin(pipeline::verify(&ctx, &request))).await?;
+        Ok(self.ui.answer(&answers::verified(&record)))
+    }
+
+    async fn all(&self, typed: &RunArgs) -> Result<u8> {
+        let layers = &self.layers;
+        let decisions = layers.decisions(&typed.decisions, &typed.local)?;
+        let request = RunRequest {
+            dump: layers.dump_of(&typed.source, &typed.method, &typed.fresh)?,
+            convert: ConvertRequest {
+                local: decisions.local.clone(),
+                jobs: layers.jobs(&typed.jobs),
+                fresh: layers.fresh(&typed.fresh),
+                ..ConvertRequest::default()
+            },
+            push: layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?,
+            level: layers.level(typed.level),
+            decisions,
+        };
+        let (ctx, _lock) = self.enter("run", true)?;
+        let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
+        // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
+        let report = Report::build(&ctx.workdir).and_then(|report| report.store(&ctx.workdir).map(|()| report));
+        match ran {
+            Ok(ran) => {
+                self.ui.summarise(&report?.markdown());
+                Ok(self.ui.answer(&answers::ran(&ran, &ctx.workdir.report("html"))))
+            }
+            Err(error) => {
+                self.show_findings(&ctx, &error);
+                let report = report.map(|report| report.markdown()).unwrap_or_default();
+                self.ui.summarise(&format!("**turso2neon run failed:** {error}\n\n{}\n\n{report}", error.hint()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn status(&self) -> Result<u8> {
+        if !self.globals.dir.exists() {
+            return Ok(self.ui.answer(&answers::status(&status::nothing())));
+        }
+        let workdir = Workdir::open(&self.globals.dir)?;
+        let decisions = self.layers.decisions(&DecisionArgs::default(), &LocalArgs::default())?;
+        let overrides = possible(decisions).await;
+        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides))))
+    }
+
+    fn report(&self, typed: &ReportArgs) -> Result<u8> {
+        let format = self.layers.report_format(typed.format)?;
+        if self.globals.json && format.is_some_and(|format| format != ReportFormatWord::Json) {
+            return Err(json_is_json());
+        }
+        let workdir = Workdir::open(&self.globals.dir)?;
+        let report = Report::build(&workdir)?;
+        report.store(&workdir)?;
+        let text = match format.unwrap_or(ReportFormatWord::Md) {
+            ReportFormatWord::Html => report.html(),
+            ReportFormatWord::Md => report.markdown(),
+            ReportFormatWord::Json => report.json()?,
+        };
+        self.ui.summarise(&report.markdown());
+        let json = serde_json::to_value(&report).unwrap_or(Value::Null);
+        Ok(self.ui.answer(&Answer::new("report", text, json).raw()))
+    }
+
+    async fn doctor(&self, typed: &DoctorArgs) -> Result<u8> {
+        let layers = &self.layers;
+        let source = match layers.source(&typed.source)? {
+            Some(_) => Some(layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default())?),
+            None => None,
+        };
+        let local = LocalArgs {
+            local_url: typed.local.local_url.clone(),
+            pg_bin: typed.local.pg_bin.clone(),
+            keep_running: false,
+        };
+        let request = DoctorRequest {
+            source,
+            local: layers.local(&local)?,
+            target: layers.target(&typed.target)?,
+            schema: layers.schema(&typed.target),
+        };
+        let out: Arc<dyn Sink> = Arc::<Ui>::clone(&self.ui);
+        let examination = doctor::examine(&self.globals.dir, &out, &request).await?;
+        Ok(self.ui.answer(&answers::doctor(&examination)))
+    }
+
+    async fn clean(&self, typed: &CleanArgs) -> Result<u8> {
+        let workdir = Workdir::open(&self.globals.dir)?;
+        let _lock = Lock::take(&workdir)?;
+        let inventory = clean::inventory(&workdir)?;
+        let asked = !typed.yes && !self.layers.file.yes;
+        if asked && !inventory.ours.is_empty() {
+            let root = workdir.root().display();
+            let question = format!("Remove {} artifacts from {root}?", inventory.ours.len());
+            if !self.ui.can_ask() {
+                return Err(Error::new(
+                    Kind::Usage,
+                    format!("nobody can be asked whether to remove artifacts from {root}"),
+                )
+                .with_hint("say so with --yes"));
+            }
+            if !self.ui.confirm(&question) {
+                let json = serde_json::json!({ "removed": [], "kept": [], "freed_bytes": 0 });
+                return Ok(self.ui.answer(&Answer::new("clean", "Nothing was removed".to_owned(), json)));
+            }
+        }
+        LocalServer::discard(&workdir).await?;
+        Ok(self.ui.answer(&answers::cleaned(&clean::clean(&workdir, &inventory)?)))
+    }
+
+    fn document(&self, command: &'static str, text: String) -> u8 {
+        let json = Value::String(text.clone());
+        self.ui.answer(&Answer::new(command, text, json).raw())
+    }
+}
+
+/// The decisions in every form that the present configuration can take: where only a server could tell whether it
+/// offers pgvector, both.
+async fn possible(decisions: Decisions) -> Vec<Overrides> {
+    let asks_a_server = decisions.vector == Vector::Auto && decisions.local.url.is_some();
+    let known = if asks_a_server { None } else { decisions.decided().await.ok() };
+    match known {
+        Some(overrides) => vec![overrides],
+        None => {
+            [false, true].map(|vector_extension| Overrides { vector_extension, ..decisions.overrides.clone() }).to_vec()
+        }
+    }
+}
+
+fn json_is_json() -> Error {
+    Error::new(Kind::Usage, "--json and this --format exclude each other")
+        .with_hint("leave one of them out; --format json goes with --json")
+}

@@ -1,0 +1,481 @@
+//! `turso2neon.toml`: every flag's key of the same name, and what a command line can't hold.
+//!
+//! The file may hold connection strings, so no message repeats a value or a line of it: only keys, positions and
+//! the words that would be right.
+
+use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf};
+
+use clap::ValueEnum;
+use toml::{Table, Value};
+
+use super::args::{
+    AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        FindingCode, PgType,
+        overrides::{ColumnOverride, Identifiers},
+    },
+    secret::Secret,
+};
+
+/// The file that is read when `--config` isn't given.
+pub const DEFAULT_FILE: &str = "turso2neon.toml";
+
+/// Keys at the top of the file, in the order of the documentation.
+pub const KEYS: [&str; 35] = [
+    "dir",
+    "json",
+    "quiet",
+    "verbose",
+    "no-progress",
+    "color",
+    "source",
+    "auth-token-file",
+    "method",
+    "ca-file",
+    "namespace",
+    "explain",
+    "format",
+    "include",
+    "exclude",
+    "vector",
+    "local-url",
+    "pg-bin",
+    "keep-running",
+    "jobs",
+    "schema-only",
+    "data-only",
+    "target",
+    "mode",
+    "schema",
+    "dry-run",
+    "against",
+    "level",
+    "tables",
+    "fresh",
+    "yes",
+    "identifiers",
+    "types",
+    "columns",
+    "accept",
+];
+
+/// Keys of the contract that this version lacks.
+const LATER_KEYS: [&str; 6] =
+    ["neon-project", "neon-branch", "neon-create-branch", "schema-from", "sample", "no-keep-previous"];
+
+/// What the file says; what it doesn't say is `None`, `false` or empty.
+#[derive(Debug, Default)]
+#[allow(missing_docs, clippy::struct_excessive_bools, reason = "each field is the key of its name, a flag in `args`")]
+pub struct ConfigFile {
+    pub dir: Option<PathBuf>,
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: u8,
+    pub no_progress: bool,
+    pub color: Option<ColorWord>,
+    pub source: Option<Secret<String>>,
+    pub auth_token_file: Option<PathBuf>,
+    pub method: Option<MethodWord>,
+    pub ca_file: Option<PathBuf>,
+    pub namespace: Option<String>,
+    pub explain: Option<String>,
+    pub format: Option<String>,
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    pub vector: Option<VectorWord>,
+    pub local_url: Option<Secret<String>>,
+    pub pg_bin: Option<PathBuf>,
+    pub keep_running: bool,
+    pub jobs: Option<u16>,
+    pub schema_only: bool,
+    pub data_only: bool,
+    pub target: Option<Secret<String>>,
+    pub mode: Option<ModeWord>,
+    pub schema: Option<String>,
+    pub dry_run: bool,
+    pub against: Option<AgainstWord>,
+    pub level: Option<LevelWord>,
+    pub tables: Vec<String>,
+    pub fresh: bool,
+    pub yes: bool,
+    pub identifiers: Identifiers,
+    pub types: BTreeMap<String, String>,
+    pub columns: BTreeMap<String, ColumnOverride>,
+    pub accept: BTreeMap<String, Vec<String>>,
+}
+
+impl ConfigFile {
+    /// Reads the named file, or [`DEFAULT_FILE`] if it is there.
+    ///
+    /// # Errors
+    /// `Config`: no such file, not TOML, an unknown key (with the nearest one), a value of the wrong kind.
+    pub fn load(named: Option<&Path>) -> Result<Self> {
+        let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &path.display().to_string()),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
+            Err(cause) => Err(Error::io(Kind::Config, "reading", path, &cause)
+                .with_hint("name a readable TOML file with --config, or leave the flag out")),
+        }
+    }
+
+    /// Reads the text of a file called `file`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, file: &str) -> Result<Self> {
+        let table: Table = text.parse().map_err(|failure: toml::de::Error| {
+            let place = failure.span().map(|span| position(text, span.start)).unwrap_or_default();
+            Error::new(Kind::Config, format!("{file}{place} is not valid TOML"))
+                .with_hint("strings are quoted, tables are in [brackets]; see the README's example")
+        })?;
+        let mut config = Self::default();
+        for (key, value) in &table {
+            let entry = Entry { file, key, value };
+            config.take_global(&entry)?;
+        }
+        Ok(config)
+    }
+
+    fn take_global(&mut self, entry: &Entry<'_>) -> Result<()> {
+        match entry.key {
+            "dir" => self.dir = Some(entry.path()?),
+            "json" => self.json = entry.flag()?,
+            "quiet" => self.quiet = entry.flag()?,
+            "verbose" => self.verbose = entry.number("from 0 to 2", 0, 2)?,
+            "no-progress" => self.no_progress = entry.flag()?,
+            "color" => self.color = Some(entry.word()?),
+            "explain" => self.explain = Some(entry.text()?),
+            "format" => self.format = Some(entry.format()?),
+            "yes" => self.yes = entry.flag()?,
+            "fresh" => self.fresh = entry.flag()?,
+            "identifiers" => self.identifiers = entry.identifiers()?,
+            "types" => self.types = entry.types()?,
+            "columns" => self.columns = entry.columns()?,
+            "accept" => self.accept = entry.accept()?,
+            _ => return self.take_stage(entry),
+        }
+        Ok(())
+    }
+
+    fn take_stage(&mut self, entry: &Entry<'_>) -> Result<()> {
+        match entry.key {
+            "source" => self.source = Some(entry.secret()?),
+            "auth-token-file" => self.auth_token_file = Some(entry.path()?),
+            "method" => self.method = Some(entry.word()?),
+            "ca-file" => self.ca_file = Some(entry.path()?),
+            "namespace" => self.namespace = Some(entry.text()?),
+            "include" => self.include = entry.texts()?,
+            "exclude" => self.exclude = entry.texts()?,
+            "vector" => self.vector = Some(entry.word()?),
+            "local-url" => self.local_url = Some(entry.secret()?),
+            "pg-bin" => self.pg_bin = Some(entry.path()?),
+            "keep-running" => self.keep_running = entry.flag()?,
+            "jobs" => self.jobs = Some(entry.number("from 1 to 256", 1, 256)?),
+            "schema-only" => self.schema_only = entry.flag()?,
+            "data-only" => self.data_only = entry.flag()?,
+            "target" => self.target = Some(entry.secret()?),
+            "mode" => self.mode = Some(entry.word()?),
+            "schema" => self.schema = Some(entry.text()?),
+            "dry-run" => self.dry_run = entry.flag()?,
+            "against" => self.against = Some(entry.word()?),
+            "level" => self.level = Some(entry.word()?),
+            "tables" => self.tables = entry.texts()?,
+            later if LATER_KEYS.contains(&later) => {
+                return Err(entry.error("is not in this version").with_hint("remove the key"));
+            }
+            unknown => return Err(entry.unknown(unknown, &KEYS)),
+        }
+        Ok(())
+    }
+}
+
+/// One key with its value, and where it stands, for messages.
+struct Entry<'a> {
+    file: &'a str,
+    key: &'a str,
+    value: &'a Value,
+}
+
+impl Entry<'_> {
+    fn error(&self, what: &str) -> Error {
+        Error::new(Kind::Config, format!("{}: `{}` {what}", self.file, self.key))
+    }
+
+    fn unknown(&self, key: &str, known: &[&str]) -> Error {
+        let hint = match nearest(key, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the keys are {}", known.join(", ")),
+        };
+        Error::new(Kind::Config, format!("{}: unknown key `{}`", self.file, shorten(key))).with_hint(hint)
+    }
+
+    fn text(&self) -> Result<String> {
+        match self.value.as_str().map(str::trim) {
+            Some("") => Err(self.error("is empty")),
+            Some(text) => Ok(text.to_owned()),
+            None => Err(self.error("must be a string")),
+        }
+    }
+
+    fn secret(&self) -> Result<Secret<String>> {
+        self.text().map(Secret::new)
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        self.text().map(PathBuf::from)
+    }
+
+    fn flag(&self) -> Result<bool> {
+        self.value.as_bool().ok_or_else(|| self.error("must be true or false"))
+    }
+
+    fn number<T: TryFrom<i64>>(&self, range: &str, least: i64, most: i64) -> Result<T> {
+        self.value
+            .as_integer()
+            .filter(|number| (least..=most).contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| self.error(&format!("must be a whole number {range}")))
+    }
+
+    fn texts(&self) -> Result<Vec<String>> {
+        let wrong = || self.error("must be a list of strings");
+        let items = self.value.as_array().ok_or_else(wrong)?;
+        items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+    }
+
+    fn word<T: ValueEnum>(&self) -> Result<T> {
+        let found = self.value.as_str().and_then(|text| T::from_str(text, false).ok());
+        found.ok_or_else(|| self.error(&format!("must be one of {}", words::<T>().join(", "))))
+    }
+
+    /// A word that `plan` or `report` knows; which of the two is asked is known later.
+    fn format(&self) -> Result<String> {
+        let mut known = words::<PlanFormatWord>();
+        known.extend(words::<ReportFormatWord>());
+        known.sort();
+        known.dedup();
+        let found = self.value.as_str().filter(|text| known.iter().any(|word| word == text));
+        found.map(str::to_owned).ok_or_else(|| self.error(&format!("must be one of {}", known.join(", "))))
+    }
+
+    fn identifiers(&self) -> Result<Identifiers> {
+        match self.value.as_str() {
+            Some("preserve") => Ok(Identifiers::Preserve),
+            Some("lower") => Ok(Identifiers::Lower),
+            Some("snake") => Ok(Identifiers::Snake),
+            Some(_) | None => Err(self.error("must be one of preserve, lower, snake")),
+        }
+    }
+
+    fn table(&self) -> Result<&Table> {
+        self.value.as_table().ok_or_else(|| self.error(&format!("must be a table, as in [{}]", self.key)))
+    }
+
+    fn inside<'a>(&'a self, key: &'a str, value: &'a Value) -> Entry<'a> {
+        Entry { file: self.file, key, value }
+    }
+
+    fn types(&self) -> Result<BTreeMap<String, String>> {
+        let pairs = self.table()?.iter().map(|(declared, value)| {
+            let place = format!("types.{}", shorten(declared));
+            Ok((squeeze(declared), self.inside(&place, value).pg_type()?))
+        });
+        pairs.collect()
+    }
+
+    fn pg_type(&self) -> Result<String> {
+        let text = self.text()?;
+        match text.parse::<PgType>() {
+            Ok(_) => Ok(text),
+            Err(sentence) => Err(self.error(&format!("is no PostgreSQL type that can be loaded: {sentence}"))),
+        }
+    }
+
+    fn columns(&self) -> Result<BTreeMap<String, ColumnOverride>> {
+        let mut columns = BTreeMap::new();
+        for (place, value) in self.table()? {
+            if !place.contains('.') {
+                return Err(self
+                    .error(&format!("has the key `{}`, which is no place", shorten(place)))
+                    .with_hint("write the place in quotes, as in [columns.\"users.created_at\"]"));
+            }
+            let head = format!("columns.\"{}\"", shorten(place));
+            columns.insert(place.clone(), self.inside(&head, value).column()?);
+        }
+        Ok(columns)
+    }
+
+    fn column(&self) -> Result<ColumnOverride> {
+        let mut column = ColumnOverride::default();
+        for (key, value) in self.table()? {
+            let place = format!("{}.{}", self.key, shorten(key));
+            let inner = self.inside(&place, value);
+            match key.as_str() {
+                "type" => column.pg_type = Some(inner.pg_type()?),
+                "name" => column.name = Some(inner.text()?),
+                "from" => match inner.text()?.as_str() {
+                    unit @ ("unix_s" | "unix_ms" | "unix_us") => column.from = Some(unit.to_owned()),
+                    _ => return Err(inner.error("must be one of unix_s, unix_ms, unix_us")),
+                },
+                unknown => {
+                    let error = inner.unknown(&place, &[]);
+                    let near = nearest(unknown, &["type", "from", "name"]);
+                    let hint = near.map_or_else(
+                        || "the keys of a column are type, from, name".to_owned(),
+                        |near| format!("did you mean `{near}`?"),
+                    );
+                    return Err(error.with_hint(hint));
+                }
+            }
+        }
+        Ok(column)
+    }
+
+    fn accept(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut accepted = BTreeMap::new();
+        for (code, value) in self.table()? {
+            if code != "all" && FindingCode::from_word(code).is_none() {
+                return Err(self.unknown(code, &code_words()));
+            }
+            let place = format!("accept.{code}");
+            let inner = self.inside(&place, value);
+            let places = match value {
+                Value::Boolean(true) => vec!["*".to_owned()],
+                _ => inner.texts().map_err(|_| {
+                    inner.error("must be a list of places, such as [\"comments\", \"users.email\"], or [\"*\"]")
+                })?,
+            };
+            accepted.insert(code.clone(), places);
+        }
+        Ok(accepted)
+    }
+}
+
+/// The words of all finding codes.
+#[must_use]
+pub fn code_words() -> Vec<&'static str> {
+    FindingCode::ALL.iter().map(|code| code.word()).collect()
+}
+
+/// The known word that differs least from this one, if it is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase().replace('_', "-");
+    let ranked = known.iter().map(|candidate| (distance(&word, candidate), *candidate)).min()?;
+    (ranked.0 <= 2.max(word.chars().count() / 4)).then_some(ranked.1)
+}
+
+/// Levenshtein's distance in characters.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (above, letter) in left.chars().enumerate() {
+        let mut diagonal = above;
+        let mut before = above + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&right) {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            *cell = changed.min(diagonal + 1).min(before + 1);
+            before = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = above + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn words<T: ValueEnum>() -> Vec<String> {
+    T::value_variants()
+        .iter()
+        .filter_map(ValueEnum::to_possible_value)
+        .map(|value| value.get_name().to_owned())
+        .collect()
+}
+
+/// A key as it may stand in a message: a key can be a value in the wrong place.
+fn shorten(key: &str) -> String {
+    let plain: String = key.chars().take(60).map(|letter| if letter.is_control() { '?' } else { letter }).collect();
+    if plain.contains("://") { "(looks like a URL)".to_owned() } else { plain }
+}
+
+/// A declared type as the plan compares it: lower case, single blanks.
+fn squeeze(declared: &str) -> String {
+    declared.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    format!(", line {line}, column {column},")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Error {
+        ConfigFile::parse(text, "t.toml").unwrap_err()
+    }
+
+    #[test]
+    fn the_contract_example_is_read() {
+        let config = ConfigFile::parse(
+            "identifiers = \"snake\"\njobs = 4\n[types]\n\"Money  CENTS\" = \"bigint\"\n\
+             [columns.\"users.created_at\"]\ntype = \"timestamptz\"\nfrom = \"unix_ms\"\n\
+             [accept]\n\"orphan-rows\" = [\"comments\"]\n",
+            "t.toml",
+        )
+        .unwrap();
+        assert_eq!(config.identifiers, Identifiers::Snake);
+        assert_eq!(config.jobs, Some(4));
+        assert_eq!(config.types.get("money cents").map(String::as_str), Some("bigint"));
+        assert_eq!(config.columns["users.created_at"].from.as_deref(), Some("unix_ms"));
+        assert_eq!(config.accept["orphan-rows"], ["comments"]);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        assert_eq!(refused("taget = 'x'").hint(), "did you mean `target`?");
+        assert_eq!(refused("auth_token_file = 'x'").hint(), "did you mean `auth-token-file`?");
+        assert_eq!(refused("[columns.'a.b']\ntyp = 'text'").hint(), "did you mean `type`?");
+        assert_eq!(refused("[accept]\norphan-row = ['x']").hint(), "did you mean `orphan-rows`?");
+        assert!(refused("zzzzzz = 1").hint().starts_with("the keys are dir, "));
+        assert!(refused("sample = 1").message().contains("not in this version"));
+    }
+
+    #[test]
+    fn values_are_checked_and_never_repeated() {
+        for text in [
+            "jobs = 'hunter2'",
+            "jobs = 0",
+            "mode = 'hunter2'",
+            "target = 5",
+            "target = 'hunter2' x",
+            "target = \"hunter2",
+            "include = 'hunter2'",
+            "json = 'hunter2'",
+            "format = 'hunter2'",
+            "identifiers = 'hunter2'",
+            "[accept]\norphan-rows = 'hunter2'",
+            "\"postgres://u:hunter2@h/d\" = 1",
+            "[columns.'a.b']\nfrom = 'hunter2'",
+        ] {
+            let error = refused(text);
+            assert_eq!(error.kind(), Kind::Config, "{text}");
+            assert!(!format!("{error} {}", error.hint()).contains("hunter2"), "{text}: {error} {}", error.hint());
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_levenshtein() {
+        for (left, right, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("jobs", "jbos", 2)] {
+            assert_eq!(distance(left, right), expected, "{left} {right}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Tables themselves, views, triggers, and what is skipped.
+
+use super::{Seat, Work};
+use crate::model::{
+    Finding, FindingCode, Severity,
+    conversion_plan::Outcome,
+    source_schema::{SourceTable, TableKind},
+};
+
+/// A table that is carried.
+pub(super) fn table(work: &mut Work<'_>, seat: &Seat<'_>) {
+    let source = seat.source;
+    let name = source.name.as_str();
+    if let TableKind::Virtual { module } = &source.kind {
+        let reason = format!("a plain table with the rows of the {module} table");
+        work.object(seat.position, "table", name, name, Outcome::Translated, &reason);
+        let message = format!("it is carried as {reason}, without the module's functions");
+        let finding = Finding::new(FindingCode::VirtualTableAsPlain, Severity::Warning, message);
+        work.find(finding.at_table(name).with_sql(&source.sql));
+    } else {
+        work.object(seat.position, "table", name, name, Outcome::Carried, "");
+    }
+    for clause in &source.unmatched_clauses {
+        let message = format!("not carried: {clause}");
+        work.find(Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message).at_table(name));
+    }
+    // An unqualified name that starts so is looked for in the catalog first.
+    if seat.plan.name.starts_with("pg_") {
+        let message =
+            "names that start with pg_ may be hidden by PostgreSQL's own tables: queries must name the schema";
+        work.find(Finding::new(FindingCode::Advice, Severity::Info, message).at_table(name));
+    }
+}
+
+/// A table that the configuration leaves out, with its indexes.
+pub(super) fn left_out(work: &mut Work<'_>, position: usize, source: &SourceTable) {
+    const REASON: &str = "the configuration leaves it out";
+    let name = source.name.as_str();
+    work.object(position, "table", name, name, Outcome::NotCarried, REASON);
+    for index in &source.indexes {
+        work.object(position, "index", &index.name, name, Outcome::NotCarried, REASON);
+    }
+    work.find(Finding::new(FindingCode::TableSkipped, Severity::Info, REASON).at_table(name));
+}
+
+/// Views, triggers and what the catalogue skipped.
+pub(super) fn rest(work: &mut Work<'_>) {
+    let schema = work.schema;
+    for view in &schema.views {
+        let reason = "views are not translated; the SQL is kept for doing it by hand";
+        work.object(usize::MAX, "view", &view.name, &view.name, Outcome::NotCarried, reason);
+        let finding = Finding::new(FindingCode::ViewNotCarried, Severity::Warning, reason);
+        work.find(finding.at_table(&view.name).with_sql(&view.sql));
+    }
+    for trigger in &schema.triggers {
+        let reason = "triggers are not translated; the SQL is kept for doing it by hand";
+        work.object(usize::MAX, "trigger", &trigger.name, &trigger.table, Outcome::NotCarried, reason);
+        let finding = Finding::new(FindingCode::TriggerNotCarried, Severity::Warning, reason);
+        work.find(finding.at_table(&trigger.table).at_column(&trigger.name).with_sql(&trigger.sql));
+    }
+    for object in &schema.skipped {
+        work.object(usize::MAX, &object.kind, &object.name, &object.name, Outcome::NotCarried, &object.reason);
+        let finding = if object.loses_rows {
+            let message = format!("its rows are not carried: {}", object.reason);
+            Finding::new(FindingCode::TableNotReadable, Severity::NeedsDecision, message).with_sql(&object.sql)
+        } else if object.kind == "table" {
+            Finding::new(FindingCode::TableSkipped, Severity::Info, format!("skipped: {}", object.reason))
+        } else {
+            continue;
+        };
+        work.find(finding.at_table(&object.name));
+    }
+    if work.schema.tables.iter().any(|table| table.rowid_alias.is_some()) {
+        let message = "an INSERT of NULL into an identity column is refused by PostgreSQL, where SQLite took it for \
+                       `number this row`; leave the column out instead";
+        work.find(Finding::new(FindingCode::Advice, Severity::Info, message));
+    }
+}

@@ -1,0 +1,256 @@
+//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`Choice`] out (conversion rule book,
+//! section 1).
+//!
+//! Decisions: a type is chosen only if every value maps to it exactly; widening beats changing a value and is loud;
+//! where the PostgreSQL value no longer shows the storage class, the class goes to the ledger. Nothing here reads a
+//! value: the profile is the evidence.
+
+pub mod family;
+
+pub mod fit;
+
+mod ladder;
+
+mod why;
+
+pub mod unify;
+
+use crate::model::{
+    Conversion, Finding, FindingCode, PgType, Severity,
+    cell::StorageClass,
+    column_profile::ColumnProfile,
+    conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
+    source_schema::SourceColumn,
+};
+
+/// What a column is to its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// None of the others.
+    Plain,
+    /// Part of an index that isn't unique.
+    Indexed,
+    /// Part of a primary key, a unique index or a foreign key, on either side.
+    Key,
+    /// The rowid itself.
+    RowidAlias,
+}
+
+/// A column to choose a type for.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The source table's name.
+    pub table: &'a str,
+    /// What is declared.
+    pub column: &'a SourceColumn,
+    /// What the values are.
+    pub profile: &'a ColumnProfile,
+    /// What it is to its table.
+    pub role: Role,
+    /// How rows are addressed.
+    pub address: &'a RowAddress,
+    /// Whether the server offers pgvector.
+    pub vector_extension: bool,
+}
+
+/// A decision about a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The type.
+    pub pg_type: PgType,
+    /// How cells become values.
+    pub conversion: Conversion,
+    /// The class that a value stands for when the ledger doesn't say otherwise.
+    pub main_class: StorageClass,
+    /// Whether cells of other classes go to the ledger.
+    pub ledger: bool,
+    /// The rule, as a sentence.
+    pub rule: String,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// Chooses by the ladder.
+#[must_use]
+pub fn choose(subject: &Subject<'_>) -> Choice {
+    if subject.role == Role::RowidAlias {
+        return subject.choice(
+            PgType::BigInt,
+            Conversion::Integer,
+            "the rowid itself: 64 bits, numbered by PostgreSQL",
+        );
+    }
+    let family = family::of(&subject.column.declared, subject.column.affinity);
+    if subject.profile.values() == 0 {
+        ladder::empty(subject, family)
+    } else {
+        ladder::natural(subject, family).unwrap_or_else(|| ladder::general(subject, family))
+    }
+}
+
+impl Subject<'_> {
+    /// A choice with class and ledger worked out.
+    pub(crate) fn choice(&self, pg_type: PgType, conversion: Conversion, rule: impl Into<String>) -> Choice {
+        let lost = class_is_lost(conversion, self.profile, self.column.affinity.has_no_numbers());
+        let ledger = lost && *self.address != RowAddress::Ordinal;
+        let main_class = main_class(conversion, self.profile);
+        let mut choice = Choice { pg_type, conversion, main_class, ledger, rule: rule.into(), findings: Vec::new() };
+        if lost {
+            choice.findings.push(self.class_merged(&choice));
+        }
+        choice
+    }
+
+    fn class_merged(&self, choice: &Choice) -> Finding {
+        let others = self.profile.values() - self.profile.count(choice.main_class);
+        let merged = format!(
+            "{} of another storage class than {} in a column of type {}",
+            counted(others.max(self.profile.reals_negative_zero), "value"),
+            choice.main_class,
+            choice.pg_type
+        );
+        if choice.ledger {
+            let message = format!("{merged}; class and raw bytes of each are kept in the table {LEDGER_TABLE}");
+            self.finding(FindingCode::ClassMerged, Severity::Warning, message).counting(others)
+        } else {
+            let message = format!("{merged}; the rows have no key under which their class could be kept");
+            self.finding(FindingCode::ClassMerged, Severity::NeedsDecision, message)
+                .counting(others)
+                .choice(format!("--accept class-merged@{}.{}", self.table, self.column.name))
+        }
+    }
+
+    /// A finding at this column.
+    pub(crate) fn finding(&self, code: FindingCode, severity: Severity, message: impl Into<String>) -> Finding {
+        Finding::new(code, severity, message).at_table(self.table).at_column(&self.column.name)
+    }
+
+    /// `rowid 7`, or `row 7` where rows are only counted.
+    pub(crate) fn place_of(&self, at: i64) -> String {
+        match self.address {
+            RowAddress::Rowid(_) => format!("rowid {at}"),
+            RowAddress::PrimaryKey | RowAddress::Ordinal => format!("row {at}"),
+        }
+    }
+
+    /// `297 integer, 7 text (first at rowid 12)`, the rarest class last.
+    pub(crate) fn class_counts(&self) -> String {
+        let mut classes = self.profile.classes();
+        classes.sort_by_key(|class| std::cmp::Reverse(self.profile.count(*class)));
+        let last = classes.len().saturating_sub(1);
+        let words = classes.iter().enumerate().map(|(position, class)| {
+            let first = self.profile.first(*class).filter(|_| position == last && last > 0);
+            let first = first.map(|at| format!(" (first at {})", self.place_of(at))).unwrap_or_default();
+            format!("{} {class}{first}", self.profile.count(*class))
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// A line for the configuration that gives this column another type.
+    pub(crate) fn typed(&self, inside: &str) -> String {
+        column_setting(self.table, &self.column.name, inside)
+    }
+}
+
+/// `columns."t.c" = { type = "bytea" }`: a line of the configuration file, above its first section.
+#[must_use]
+pub fn column_setting(table: &str, column: &str, inside: &str) -> String {
+    let place = format!("{table}.{column}").replace('\\', "\\\\").replace('"', "\\\"");
+    let place = place.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    format!("columns.\"{place}\" = {{ {inside} }}")
+}
+
+/// `1 value`, `2 values`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// `1 value is`, `2 values are`.
+pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
+}
+
+/// Whether the PostgreSQL value no longer tells the storage class of the cell that it came from (or a REAL's minus
+/// sign of zero).
+///
+/// `numbers_are_odd` is true where the affinity leaves no numbers, so that texts were not compared with numbers.
+#[must_use]
+pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_are_odd: bool) -> bool {
+    let numbers = profile.integers + profile.reals;
+    let alike = numbers_are_odd || profile.texts_like_numbers > 0;
+    // An INTEGER has no fraction, so a whole REAL beside it could be either.
+    let whole_reals = profile.integers > 0 && profile.reals_integral > 0;
+    match conversion {
+        Conversion::Double => whole_reals,
+        Conversion::Numeric => whole_reals || profile.reals_negative_zero > 0,
+        Conversion::Text { .. } => {
+            let blobs_and_others = profile.blobs > 0 && numbers + profile.texts > 0;
+            blobs_and_others || (numbers > 0 && profile.texts > 0 && alike)
+        }
+        Conversion::Bytea => profile.classes().len() > 1,
+        Conversion::Json => whole_reals || (numbers > 0 && profile.texts > 0 && alike),
+        Conversion::Integer
+        | Conversion::IntegerBoolean
+        | Conversion::WordBoolean
+        | Conversion::Date
+        | Conversion::Time
+        | Conversion::Timestamp
+        | Conversion::TimestampTz
+        | Conversion::Epoch { .. }
+        | Conversion::UuidText
+        | Conversion::UuidBlob
+        | Conversion::Vector { .. } => false,
+    }
+}
+
+/// The most frequent class, or for an empty column the class that the conversion reads.
+fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
+    let most = profile.classes().into_iter().rev().max_by_key(|class| profile.count(*class));
+    most.unwrap_or(match conversion {
+        Conversion::Integer | Conversion::IntegerBoolean | Conversion::Epoch { .. } => StorageClass::Integer,
+        Conversion::Double | Conversion::Numeric => StorageClass::Real,
+        Conversion::WordBoolean
+        | Conversion::Text { .. }
+        | Conversion::Date
+        | Conversion::Time
+        | Conversion::Timestamp
+        | Conversion::TimestampTz
+        | Conversion::UuidText
+        | Conversion::Json => StorageClass::Text,
+        Conversion::Bytea | Conversion::UuidBlob | Conversion::Vector { .. } => StorageClass::Blob,
+    })
+}
+
+/// The same column with another type, if the profile alone proves that every value fits. Used where a foreign key
+/// makes columns agree.
+#[must_use]
+pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<Choice> {
+    let profile = subject.profile;
+    if profile.values() == 0 {
+        return Some(subject.choice(pg_type.clone(), fit::candidates(pg_type, None).first().copied()?, rule));
+    }
+    let numbers_only = profile.texts == 0 && profile.blobs == 0;
+    match pg_type {
+        PgType::BigInt if numbers_only && profile.reals == 0 => {
+            Some(subject.choice(PgType::BigInt, Conversion::Integer, rule))
+        }
+        PgType::Numeric(None) if numbers_only => Some(subject.choice(PgType::Numeric(None), Conversion::Numeric, rule)),
+        PgType::Text if profile.texts_not_storable() == 0 => {
+            Some(subject.choice(PgType::Text, text_conversion(subject.role), rule))
+        }
+        _ => None,
+    }
+}
+
+/// How a text column writes blobs. In a key two blobs must not become equal to a text by being decoded.
+pub(crate) const fn text_conversion(role: Role) -> Conversion {
+    let blobs = match role {
+        Role::Key | Role::RowidAlias => BlobText::Hex,
+        Role::Plain | Role::Indexed => BlobText::Utf8OrHex,
+    };
+    Conversion::Text { blobs }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The source's schema as it is stored: facts from pragmas, text through the parser for what they lack.
+//!
+//! Invariant: every row of `sqlite_schema` ends up in the [`SourceSchema`] exactly once, as a table, an index of a
+//! table, a view, a trigger or a skipped object. A broken object never fails the read.
+
+mod listing;
+
+mod declared;
+
+mod modules;
+
+mod pragmas;
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, types::ValueRef};
+
+use super::cause;
+use crate::{
+    error::Result,
+    model::source_schema::{SkippedObject, SourceColumn, SourceObject, SourceSchema, SourceTable, TableKind},
+    rules::affinity,
+};
+use declared::DeclaredTable;
+use listing::{Entry, Listing, Role};
+
+/// Reads the whole schema. A broken object never fails the read; it is skipped with its reason.
+///
+/// # Errors
+/// `SourceInvalid` if the file can't be read.
+pub fn read(connection: &Connection) -> Result<SourceSchema> {
+    let encoding = connection
+        .query_row("PRAGMA encoding", [], |row| row.get(0))
+        .map_err(|failure| cause::describe("reading the encoding", &failure))?;
+    let listing = Listing::read(connection)?;
+    let mut schema = SourceSchema { encoding, ..SourceSchema::default() };
+    for entry in listing.entries() {
+        match listing.role(connection, entry) {
+            Role::Table { kind, strict } => match table(connection, &listing, entry, kind, strict) {
+                Ok(table) => schema.tables.push(table),
+                Err(failure) => {
+                    let reason = cause::describe("reading its columns", &failure).message().to_owned();
+                    schema.skipped.push(entry.skipped(reason, true));
+                }
+            },
+            Role::View => schema.views.push(entry.object()),
+            Role::Trigger => schema.triggers.push(entry.object()),
+            // Indexes come with their tables; what is left over is looked for below.
+            Role::Index => {}
+            Role::Skipped { reason, loses_rows } => schema.skipped.push(entry.skipped(reason, loses_rows)),
+        }
+    }
+    skip_stray_indexes(&mut schema, &listing);
+    schema.sequences = sequences(connection, &schema);
+    schema.needed_writable_schema = schema.tables.iter().any(|table| table.random_rowid);
+    Ok(schema)
+}
+
+impl Entry {
+    fn skipped(&self, reason: impl Into<String>, loses_rows: bool) -> SkippedObject {
+        SkippedObject {
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            reason: reason.into(),
+            loses_rows,
+            sql: self.sql.clone().unwrap_or_default(),
+        }
+    }
+
+    fn object(&self) -> SourceObject {
+        SourceObject { name: self.name.clone(), table: self.table.clone(), sql: self.sql.clone().unwrap_or_default() }
+    }
+}
+
+fn table(
+    connection: &Connection,
+    listing: &Listing,
+    entry: &Entry,
+    kind: TableKind,
+    strict: bool,
+) -> rusqlite::Result<SourceTable> {
+    let sql = entry.sql.clone().unwrap_or_default();
+    let (text, random_rowid) = declared::without_random_rowid(&sql);
+    let is_virtual = matches!(kind, TableKind::Virtual { .. });
+    let (declared, unread) = match DeclaredTable::parse(&text) {
+        _ if is_virtual => (DeclaredTable::default(), None),
+        Ok(declared) => (declared, None),
+        Err(reason) => (DeclaredTable::default(), Some(reason)),
+    };
+    let found = pragmas::columns(connection, &entry.name)?;
+    let mut primary_key: Vec<_> = found.iter().filter(|column| column.key_position > 0).collect();
+    primary_key.sort_by_key(|column| column.key_position);
+    let primary_key: Vec<String> = primary_key.iter().map(|column| column.name.clone()).collect();
+    let columns: Vec<SourceColumn> = found.iter().map(|column| source_column(column, &declared, strict)).collect();
+    let mut indexes = if is_virtual { Vec::new() } else { pragmas::indexes(connection, &entry.name, listing)? };
+    declared.name_constraints(&mut indexes);
+    let mut foreign_keys = if is_virtual { Vec::new() } else { pragmas::foreign_keys(connection, &entry.name)? };
+    declared.complete_foreign_keys(&mut foreign_keys);
+    let mut unmatched_clauses = declared.clauses.clone();
+    unmatched_clauses.extend(
+        unread.map(|reason| format!("everything but columns, keys and indexes ({reason}; the pragmas give no more)")),
+    );
+    let mut table = SourceTable {
+        name: entry.name.clone(),
+        kind,
+        strict,
+        random_rowid,
+        sql,
+        rowid_name: None,
+        columns,
+        primary_key,
+        primary_key_name: declared.primary_key_name.clone(),
+        rowid_alias: None,
+        autoincrement: declared.autoincrement,
+        indexes,
+        foreign_keys,
+        checks: declared.checks,
+        unmatched_clauses,
+    };
+    table.rowid_name = rowid_name(&table);
+    table.rowid_alias = rowid_alias(&table);
+    Ok(table)
+}
+
+fn source_column(column: &pragmas::Column, declared: &DeclaredTable, strict: bool) -> SourceColumn {
+    let text = declared.column(&column.name);
+    let generated = column.generated.map(|stored| crate::model::source_schema::GeneratedColumn {
+        stored,
+        expression: text.and_then(|text| text.generated.clone()).unwrap_or_default(),
+    });
+    SourceColumn {
+        name: column.name.clone(),
+        affinity: affinity::of(&column.declared, strict),
+        declared: column.declared.clone(),
+        not_null: column.not_null,
+        default_sql: column.default_sql.clone(),
+        generated,
+        collation: text.and_then(|text| text.collation.clone()).filter(|name| name != "BINARY"),
+        hidden: column.hidden,
+    }
+}
+
+fn rowid_name(table: &SourceTable) -> Option<String> {
+    let free = |name: &&str| !table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    match table.kind {
+        TableKind::Rowid => ["rowid", "_rowid_", "oid"].into_iter().find(free).map(str::to_owned),
+        TableKind::WithoutRowid | TableKind::Virtual { .. } => None,
+    }
+}
+
+/// The single primary key column declared exactly `INTEGER`, unless the key has an index of its own, as
+/// `INTEGER PRIMARY KEY DESC` has (SQLite "CREATE TABLE", section 5).
+fn rowid_alias(table: &SourceTable) -> Option<String> {
+    let [name] = table.primary_key.as_slice() else { return None };
+    let column = table.columns.iter().find(|column| column.name == *name)?;
+    let indexed =
+        table.indexes.iter().any(|index| index.origin == crate::model::source_schema::IndexOrigin::PrimaryKey);
+    let alias = table.kind == TableKind::Rowid && column.declared.eq_ignore_ascii_case("INTEGER") && !indexed;
+    alias.then(|| name.clone())
+}
+
+fn skip_stray_indexes(schema: &mut SourceSchema, listing: &Listing) {
+    for entry in listing.entries().iter().filter(|entry| entry.kind == "index") {
+        let held = schema.tables.iter().flat_map(|table| &table.indexes).any(|index| index.name == entry.name);
+        if !held {
+            let table_skipped = schema
+                .skipped
+                .iter()
+                .any(|object| object.kind == "table" && object.name.eq_ignore_ascii_case(&entry.table));
+            let reason = if table_skipped { "its table is skipped" } else { "SQLite can't read its declaration" };
+            schema.skipped.push(entry.skipped(reason, false));
+        }
+    }
+}
+
+/// Counters under the catalogue's spelling of the table. Other values than integers are no counters.
+fn sequences(connection: &Connection, schema: &SourceSchema) -> BTreeMap<String, i64> {
+    let mut counters = BTreeMap::new();
+    // Without an AUTOINCREMENT table there is no sqlite_sequence, and a damaged one holds no counters.
+    let Ok(mut statement) = connection.prepare("SELECT s.name, s.seq FROM sqlite_sequence AS s") else {
+        return counters;
+    };
+    let Ok(mut rows) = statement.query([]) else { return counters };
+    while let Ok(Some(row)) = rows.next() {
+        let (Ok(name), Ok(ValueRef::Integer(counter))) = (row.get::<_, String>(0), row.get_ref(1)) else { continue };
+        if let Some(table) = schema.tables.iter().find(|table| table.name.eq_ignore_ascii_case(&name)) {
+            let known = counters.entry(table.name.clone()).or_insert(counter);
+            *known = counter.max(*known);
+        }
+    }
+    counters
+}
+
+#[cfg(test)]
+mod tests;

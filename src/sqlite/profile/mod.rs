@@ -1,0 +1,125 @@
+//! What every value of every column is: one streaming pass per table, on all cores.
+//!
+//! Decisions: a table with a rowid begins as one range of rowids, and a worker that runs out of work is given half of
+//! what another has left. Where a range is cut changes nothing in the result, because tallies add up. Each worker has
+//! its own connection without mutex. TEXT is looked at as the raw bytes that SQLite gives (in a UTF-16 database that is
+//! its UTF-8 form).
+
+mod tally;
+
+mod merged;
+
+mod workers;
+
+pub use merged::{KeyScan, merged_keys};
+pub use tally::Misfits;
+pub use workers::survey;
+
+use crate::{
+    model::{Conversion, PgType, column_profile::ColumnProfile},
+    rules::shape::Wanted,
+};
+
+/// A type and a conversion that the configuration asks for, to be tested on every cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The type.
+    pub pg_type: PgType,
+    /// How cells become values.
+    pub conversion: Conversion,
+}
+
+/// What to look for in one column.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnScan {
+    /// Shapes and counts besides what is always counted.
+    pub wanted: Wanted,
+    /// Types to test.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A table to survey.
+#[derive(Debug, Clone)]
+pub struct TableScan {
+    /// Its name.
+    pub table: String,
+    /// Reads every row: the rowid first where there is one, then the columns.
+    pub query: String,
+    /// How it is divided; none without rowid.
+    pub ranges: Option<Ranges>,
+    /// The columns in the queries' order.
+    pub columns: Vec<ColumnScan>,
+}
+
+/// How a table with a rowid is divided.
+#[derive(Debug, Clone)]
+pub struct Ranges {
+    /// As [`TableScan::query`], from the rowid `?1` on in the order of rowids. It has no end, because comparing each
+    /// rowid in SQLite costs more than leaving off.
+    pub query: String,
+    /// Reads the least and the greatest rowid, NULL for an empty table.
+    pub bounds: String,
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, Default)]
+pub struct TableSurvey {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of all values; numbers count as 8.
+    pub bytes: u64,
+    /// Bytes and place of the row with the most bytes.
+    pub heaviest: Option<(u64, i64)>,
+    /// Bytes that PostgreSQL needs at least in the page for the widest row after moving out what can be moved, and its
+    /// place. Looked at only where a table has so many columns that it could matter.
+    pub widest: Option<(u64, i64)>,
+    /// The columns in the scan's order.
+    pub columns: Vec<ColumnSurvey>,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnSurvey {
+    /// Counts and ranges.
+    pub profile: ColumnProfile,
+    /// For each candidate the cells that it doesn't take.
+    pub misfits: Vec<Misfits>,
+}
+
+/// What a survey tells while it works. An error that the listener returns stops it.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// A table begins.
+    Started {
+        /// Which.
+        table: &'a str,
+    },
+    /// Rows were read.
+    Read {
+        /// Of which table.
+        table: &'a str,
+        /// Since the last time.
+        rows: u64,
+        /// Since the last time.
+        bytes: u64,
+    },
+    /// A table is complete.
+    Finished {
+        /// Which.
+        table: &'a str,
+        /// All its rows.
+        rows: u64,
+        /// Since it began.
+        elapsed_ms: u64,
+    },
+}
+
+/// The profile of these cells, for tests of what is decided from profiles.
+#[cfg(test)]
+pub(crate) fn of_cells(wanted: Wanted, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
+    let mut tally = tally::ColumnTally::new(wanted, &[]);
+    for (at, cell) in (1..).zip(cells) {
+        tally.add(at, *cell);
+    }
+    tally.finish().0
+}

@@ -1,0 +1,355 @@
+//! One push from the first look to the cutover, begun anew when a connection is lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result, Retry},
+    model::{
+        PushCheckpoint, Stage,
+        checkpoint::{LoadState, PushedTable},
+    },
+    postgres::{PgEndpoint, Session, managed::LocalServer, patience},
+};
+
+use super::{
+    PushRequest, Pushed,
+    build::{Lot, build},
+    chunk::{self, Chunk, LocalSize},
+    compare::{self, Wanted},
+    crew::Crew,
+    cutover::Cutover,
+    diary::{Diary, Entry},
+    load::Load,
+    manifest::Manifest,
+    preflight::Situation,
+    record::Record,
+    staging::{self, Purpose, Staging},
+    target::{Target, previous_schema},
+};
+
+/// How often a push begins anew without having come any further.
+const TRIES: u32 = 6;
+/// Connections that load at once, unless the user says otherwise.
+const WORKERS: usize = 4;
+
+/// What stays the same over all tries.
+struct Journey<'a> {
+    ctx: &'a Context,
+    request: &'a PushRequest,
+    endpoint: &'a PgEndpoint,
+    manifest: &'a Manifest,
+    target: Target<'a>,
+    diary: Diary,
+    /// The run that this process loads; its number shows whether a cutover whose answer was lost has happened.
+    run: Mutex<Option<i64>>,
+}
+
+/// Pushes, or says that nothing is to be done.
+///
+/// # Errors
+/// As [`super::push`].
+pub(super) async fn travel(
+    ctx: &Context,
+    request: &PushRequest,
+    endpoint: &PgEndpoint,
+    manifest: &Manifest,
+) -> Result<Pushed> {
+    let target = Target::new(ctx, endpoint, &request.schema);
+    let journey = Journey { ctx, request, endpoint, manifest, target, diary: Diary::new(), run: Mutex::new(None) };
+    let mut local = None;
+    let arrived = journey.all_tries(&mut local).await;
+    // A managed server must be stopped whatever happened; the first error is the one to tell.
+    let closed = match local {
+        Some(server) => server.close().await,
+        None => Ok(()),
+    };
+    arrived.and_then(|pushed| closed.map(|()| pushed))
+}
+
+impl Journey<'_> {
+    async fn all_tries(&self, local: &mut Option<LocalServer>) -> Result<Pushed> {
+        let mut attempt = 1;
+        loop {
+            let sent = self.diary.sent_bytes();
+            let error = match Box::pin(self.one_try(local)).await {
+                Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
+                other => return other,
+            };
+            if self.diary.sent_bytes() > sent {
+                attempt = 1;
+            }
+            attempt += 1;
+            patience::wait(self.ctx, Stage::Push, &error, attempt).await?;
+        }
+    }
+
+    async fn one_try(&self, local: &mut Option<LocalServer>) -> Result<Pushed> {
+        let control = self.target.control().await?;
+        if !self.request.dry_run {
+            self.target.lock(&control).await?;
+        }
+        let mut situation = Situation::look(&control, self.manifest, &self.request.schema).await?;
+        if let Some(checkpoint) = self.is_over(&situation)? {
+            return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
+        }
+        if let Some(pushed) = self.nothing_to_do(&control, &situation).await? {
+            return Ok(pushed);
+        }
+        let server = match local {
+            Some(server) => server,
+            None => local
+                .insert(LocalServer::open_loaded(self.ctx, &self.request.local, &self.manifest.convert.local).await?),
+        };
+        let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
+        let sizes = chunk::local_sizes(&reader, self.manifest).await?;
+        situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
+        self.check_mode(&situation)?;
+        situation.require_clear()?;
+        if self.request.dry_run {
+            return Ok(self.preview(&situation, &sizes));
+        }
+        let staging = self.load(&control, &situation, server, &sizes).await?;
+        let chunks = chunk::cut(&sizes);
+        let digests = self.build_and_compare(&control, &situation, &staging, &reader, &sizes).await?;
+        let counts = chunk_counts(&chunks, self.manifest.cargo.len());
+        self.cut_over(&control, &situation, &staging, digests, counts).await
+    }
+
+    /// If the answer to the cutover's commit was lost: whether it happened.
+    fn is_over(&self, situation: &Situation) -> Result<Option<PushCheckpoint>> {
+        let run = *self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = &situation.record.live;
+        let over = run.is_some_and(|run| !live.is_empty() && live.iter().all(|table| table.run_id == run));
+        if over { self.write_done(&situation.record).map(Some) } else { Ok(None) }
+    }
+
+    /// The answer if the target holds exactly this already: the record says so and the digests agree.
+    async fn nothing_to_do(&self, control: &Session, situation: &Situation) -> Result<Option<Pushed>> {
+        if self.request.fresh || !situation.holds(self.manifest) {
+            return Ok(None);
+        }
+        let wanted: Vec<Wanted<'_>> = self
+            .manifest
+            .cargo
+            .iter()
+            .filter_map(|cargo| {
+                let live = situation.record.live.iter().find(|live| live.name == cargo.table.name)?;
+                Some(Wanted { table: &cargo.table, digest: live.digest.clone() })
+            })
+            .collect();
+        let crew = Crew::open(&self.target, &situation.path, self.workers(wanted.len())).await?;
+        let steps = Some(wanted.len() as u64);
+        let work = compare::differing(&crew, &self.request.schema, &wanted);
+        let differing = self.diary.phase(self.ctx, "digests", steps, work).await?;
+        if !differing.is_empty() {
+            self.ctx.out.warn(format!(
+                "the target no longer holds what was pushed; it is pushed again because of: {}",
+                differing.join(", ")
+            ));
+            return Ok(None);
+        }
+        if self.request.dry_run {
+            let line = "nothing to do: the target holds these tables already".to_owned();
+            return Ok(Some(Pushed { checkpoint: None, unchanged: true, dry_run: vec![line] }));
+        }
+        for run in &situation.record.unfinished {
+            staging::drop_run(control, run).await?;
+        }
+        let checkpoint = match self.ctx.workdir.load_push() {
+            Ok(known) if self.is_of_this_push(&known) => known,
+            Ok(_) | Err(_) => self.write_done(&situation.record)?,
+        };
+        Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: true, dry_run: Vec::new() }))
+    }
+
+    fn is_of_this_push(&self, known: &PushCheckpoint) -> bool {
+        known.state == LoadState::Done
+            && known.run_key == self.manifest.run_key
+            && known.plan_sha256 == self.manifest.plan_sha256
+            && known.target == self.endpoint.address()
+            && known.schema == self.request.schema
+    }
+
+    fn check_mode(&self, situation: &Situation) -> Result<()> {
+        if self.request.mode == "create" && !situation.record.live.is_empty() {
+            return Err(Error::new(
+                Kind::TargetOccupied,
+                "the target holds tables of an earlier push, and --mode is create",
+            )
+            .with_hint("use --mode auto, which replaces them"));
+        }
+        Ok(())
+    }
+
+    fn workers(&self, work: usize) -> usize {
+        let wished = if self.request.jobs == 0 { WORKERS } else { self.request.jobs };
+        wished.min(work).max(1)
+    }
+
+    fn preview(&self, situation: &Situation, sizes: &[LocalSize]) -> Pushed {
+        let bytes: u64 = sizes.iter().map(|size| size.bytes).sum();
+        let live = &situation.record.live;
+        let mut lines = vec![format!(
+            "{} tables with {} rows (about {} MB) would be pushed into schema {} of {}",
+            self.manifest.cargo.len(),
+            self.manifest.rows(),
+            (bytes >> 20) + 1,
+            self.request.schema,
+            self.endpoint.address()
+        )];
+        if situation.creates_schema {
+            lines.push(format!("schema {} would be created", self.request.schema));
+        }
+        lines.extend(situation.creates_extensions.iter().map(|sql| format!("would run: {sql}")));
+        if !live.is_empty() {
+            let names: Vec<&str> = live.iter().map(|table| table.name.as_str()).collect();
+            lines.push(format!("these tables of the last push would be replaced: {}", names.join(", ")));
+            lines.push(format!("they would be kept in schema {}", previous_schema(&self.request.schema)));
+        }
+        let previous: Vec<&str> = situation.record.previous.iter().map(|table| table.name.as_str()).collect();
+        if !previous.is_empty() {
+            lines.push(format!("the tables kept there by the last push would be dropped: {}", previous.join(", ")));
+        }
+        Pushed { checkpoint: None, unchanged: false, dry_run: lines }
+    }
+
+    /// Opens the staging schema and sends every chunk that it lacks.
+    async fn load(
+        &self,
+        control: &Session,
+        situation: &Situation,
+        server: &LocalServer,
+        sizes: &[LocalSize],
+    ) -> Result<Staging> {
+        let layout = chunk::layout(self.manifest, sizes);
+        let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let purpose = Purpose {
+            manifest: self.manifest,
+            schema: &self.request.schema,
+            layout: &layout,
+            mode: mode(&situation.record),
+            fresh: self.request.fresh && !known,
+        };
+        let staging = Staging::open(control, situation, &purpose).await?;
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging.run_id);
+        let committed: u64 = staging.committed.iter().map(|(.., bytes)| bytes).sum();
+        self.diary.continue_from(self.ctx, self.manifest, self.endpoint.address(), committed);
+        if !staging.committed.is_empty() {
+            self.ctx.out.info(format!("continuing after {} committed chunks", staging.committed.len()));
+        }
+        self.write(&situation.record, LoadState::Loading, BTreeMap::new())?;
+        let chunks = chunk::cut(sizes);
+        let workers = self.workers(chunks.len());
+        let load = Load {
+            target: &self.target,
+            local: server.endpoint(),
+            manifest: self.manifest,
+            staging: &staging,
+            path: &situation.path,
+            diary: &self.diary,
+        };
+        self.diary.phase(self.ctx, "load", Some(chunks.len() as u64), load.run(&chunks, workers)).await?;
+        Ok(staging)
+    }
+
+    async fn build_and_compare<'a>(
+        &'a self,
+        control: &Session,
+        situation: &Situation,
+        staging: &Staging,
+        reader: &Session,
+        sizes: &[LocalSize],
+    ) -> Result<Vec<Wanted<'a>>> {
+        let workers = self.workers(self.manifest.cargo.len());
+        let crew = Crew::open(&self.target, &situation.path, workers).await?;
+        let wanted = compare::wanted(reader, self.manifest).await?;
+        let lot = Lot { schema: &staging.schema, sizes, wanted: &wanted };
+        let differing = build(self.ctx, &crew, &self.diary, self.manifest, &lot).await?;
+        if differing.is_empty() {
+            return Ok(wanted);
+        }
+        staging.give_up(control).await?;
+        Err(compare::explain(reader, self.manifest, &differing).await?)
+    }
+
+    async fn cut_over(
+        &self,
+        control: &Session,
+        situation: &Situation,
+        staging: &Staging,
+        digests: Vec<Wanted<'_>>,
+        chunks: Vec<u32>,
+    ) -> Result<Pushed> {
+        let tables = self.manifest.cargo.iter().zip(&digests).zip(&chunks);
+        let tables = tables.map(|((cargo, wanted), chunks)| {
+            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+            let pushed = PushedTable { rows, server_digest: wanted.digest.clone(), chunks: *chunks };
+            (cargo.table.source.clone(), pushed)
+        });
+        let tables: BTreeMap<String, PushedTable> = tables.collect();
+        let cutover =
+            Cutover { target: &self.target, control, manifest: self.manifest, situation, staging, digests, chunks };
+        self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
+        let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
+        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
+    }
+
+    /// The checkpoint of a push that is under way or just done, made from the record as it was before.
+    fn write(
+        &self,
+        before: &Record,
+        state: LoadState,
+        tables: BTreeMap<String, PushedTable>,
+    ) -> Result<PushCheckpoint> {
+        let replaced: Vec<String> = before.live.iter().map(|table| table.name.clone()).collect();
+        self.write_entry(replaced, mode(before), state, tables)
+    }
+
+    /// The checkpoint of a push that is done, made from the record as it is now.
+    fn write_done(&self, now: &Record) -> Result<PushCheckpoint> {
+        let replaced: Vec<String> = now.previous.iter().map(|table| table.name.clone()).collect();
+        let pushed = |table: &super::record::Ours| {
+            let entry = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: table.chunks };
+            (table.source.clone(), entry)
+        };
+        let mode = if replaced.is_empty() { "create" } else { "swap" };
+        self.write_entry(replaced, mode, LoadState::Done, now.live.iter().map(pushed).collect())
+    }
+
+    fn write_entry(
+        &self,
+        replaced: Vec<String>,
+        mode: &str,
+        state: LoadState,
+        tables: BTreeMap<String, PushedTable>,
+    ) -> Result<PushCheckpoint> {
+        let entry = Entry {
+            target: self.endpoint.address().to_owned(),
+            schema: self.request.schema.clone(),
+            mode: mode.to_owned(),
+            previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
+            replaced,
+            tables,
+        };
+        self.diary.write(self.ctx, self.manifest, entry, state)
+    }
+}
+
+fn mode(before: &Record) -> &'static str {
+    if before.live.is_empty() { "create" } else { "swap" }
+}
+
+fn chunk_counts(chunks: &[Chunk], tables: usize) -> Vec<u32> {
+    let mut counts = vec![0_u32; tables];
+    let seen: BTreeSet<(usize, i32)> = chunks.iter().map(|chunk| (chunk.cargo, chunk.number)).collect();
+    for (cargo, _) in seen {
+        if let Some(count) = counts.get_mut(cargo) {
+            *count += 1;
+        }
+    }
+    counts
+}

@@ -1,0 +1,239 @@
+//! What is to be pushed, as the artifacts of the earlier stages say: the chain of digests is checked here.
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::{
+        ColumnPlan, Conversion, DumpCheckpoint, LoadCheckpoint, PgType, Plan, TablePlan,
+        cell::StorageClass,
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
+        column_profile::ColumnProfile,
+        conversion_plan::{LEDGER_TABLE, Origin, RowAddress},
+    },
+    rules::ddl,
+    workdir::{sealed, sha256_of, sha256_of_bytes},
+};
+
+/// Everything that a push takes from the artifacts.
+pub(super) struct Manifest {
+    /// The plan.
+    pub plan: Plan,
+    /// SHA-256 of `plan.json`.
+    pub plan_sha256: String,
+    /// What `convert` left.
+    pub convert: LoadCheckpoint,
+    /// Every table, the ledger included, in the plan's order.
+    pub cargo: Vec<Cargo>,
+    /// What is pushed, as one digest: structure and content of every table, and the target's schema.
+    pub run_key: String,
+}
+
+/// One table to be pushed.
+pub(super) struct Cargo {
+    /// Its plan.
+    pub table: TablePlan,
+    /// Digest of its structure.
+    pub fingerprint: String,
+    /// What `convert` loaded of it; none for a ledger that its checkpoint doesn't list.
+    pub loaded: Option<TableRecord>,
+}
+
+impl Cargo {
+    fn new(table: TablePlan, loaded: Option<TableRecord>) -> Self {
+        let fingerprint = fingerprint(&table);
+        Self { table, fingerprint, loaded }
+    }
+}
+
+impl Manifest {
+    /// Loads and checks the artifacts.
+    ///
+    /// # Errors
+    /// `Artifact*`.
+    pub(super) fn load(ctx: &Context, schema: &str) -> Result<Self> {
+        let convert = ctx.workdir.load_convert()?;
+        let plan = ctx.workdir.load_plan()?;
+        let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
+        check_chain(ctx, &convert, &plan, &plan_sha256)?;
+        let cargo = cargo(&plan, &convert)?;
+        let run_key = run_key(&cargo, &plan, schema);
+        Ok(Self { plan, plan_sha256, convert, cargo, run_key })
+    }
+
+    /// The run key's first digits, for names.
+    pub(super) fn short_key(&self) -> &str {
+        self.run_key.get(..12).unwrap_or(&self.run_key)
+    }
+
+    /// Rows in all, the ledger left out where its number isn't known.
+    pub(super) fn rows(&self) -> u64 {
+        self.cargo.iter().filter_map(|cargo| cargo.loaded.as_ref()).map(|loaded| loaded.rows).sum()
+    }
+}
+
+fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256: &str) -> Result<()> {
+    let stale = |text: &str| {
+        Err(Error::new(Kind::ArtifactStale, text).with_hint("run `turso2neon convert`, then `turso2neon push` again"))
+    };
+    if convert.state != LoadState::Done {
+        return Err(Error::new(Kind::ArtifactMissing, "convert was begun but is not complete")
+            .with_hint("run `turso2neon convert`: it continues where it stopped"));
+    }
+    if convert.plan_sha256 != plan_sha256 {
+        return stale("the local PostgreSQL was loaded with another plan than plan/plan.json");
+    }
+    if convert.dump_sha256 != plan.dump_sha256 {
+        return stale("the local PostgreSQL was loaded from another dump than the plan was made from");
+    }
+    // A dump that was removed to save space is no reason to refuse what was made from it.
+    let dump: DumpCheckpoint = match sealed::load(&ctx.workdir.dump_checkpoint(), CHECKPOINT_FORMAT, "dump") {
+        Ok(dump) => dump,
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if [&dump.sha256, &dump.content_sha256].contains(&&convert.dump_sha256) {
+        Ok(())
+    } else {
+        stale("the dump is newer than what the local PostgreSQL holds")
+    }
+}
+
+fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
+    let mut cargo = Vec::new();
+    for table in &plan.tables {
+        let loaded = convert.tables.get(&table.source).cloned().ok_or_else(|| {
+            Error::new(Kind::ArtifactDamaged, "the checkpoint of convert doesn't have this table of the plan")
+                .at_table(&table.source)
+                .with_hint("run `turso2neon convert --fresh`")
+        })?;
+        cargo.push(Cargo::new(table.clone(), Some(loaded)));
+    }
+    if plan.has_ledger() {
+        cargo.push(Cargo::new(ledger(), convert.tables.get(LEDGER_TABLE).cloned()));
+    }
+    Ok(cargo)
+}
+
+/// The ledger as if the plan had it among its tables.
+fn ledger() -> TablePlan {
+    let column = |name: &str, pg_type: PgType| ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: String::new(),
+        conversion: if pg_type == PgType::Bytea {
+            Conversion::Bytea
+        } else {
+            Conversion::Text { blobs: crate::model::conversion_plan::BlobText::Hex }
+        },
+        pg_type,
+        main_class: StorageClass::Text,
+        ledger: false,
+        not_null: true,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: ColumnProfile::default(),
+    };
+    TablePlan {
+        source: LEDGER_TABLE.to_owned(),
+        name: LEDGER_TABLE.to_owned(),
+        rows: 0,
+        bytes: 0,
+        address: RowAddress::Ordinal,
+        columns: vec![
+            column("table_name", PgType::Text),
+            column("column_name", PgType::Text),
+            column("row_key", PgType::Text),
+            column("storage_class", PgType::Text),
+            column("raw", PgType::Bytea),
+        ],
+        primary_key: None,
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        identity: None,
+    }
+}
+
+/// Digest of everything that makes up a table except its rows.
+fn fingerprint(table: &TablePlan) -> String {
+    let statements = [
+        vec![ddl::create_table("", table)],
+        ddl::keys("", table),
+        ddl::indexes("", table),
+        ddl::checks("", table),
+        ddl::foreign_keys("", table),
+        ddl::validations("", table),
+        ddl::defaults("", table),
+        ddl::sequence("", table).into_iter().collect(),
+    ];
+    let text: Vec<String> = statements.into_iter().flatten().map(|statement| statement.sql).collect();
+    sha256_of_bytes(text.join(";\n").as_bytes())
+}
+
+fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
+    let mut text = format!("schema {schema}\nextensions {}\n", plan.extensions.join(" "));
+    for item in cargo {
+        // A ledger without a digest of its own is a function of the dump.
+        let content = item.loaded.as_ref().map_or(&plan.dump_sha256, |loaded| &loaded.server_digest);
+        text.push_str(&format!("{} {} {content}\n", item.table.name, item.fingerprint));
+    }
+    sha256_of_bytes(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_is_the_one_that_the_plan_creates() {
+        let mut plan = Plan {
+            format: 1,
+            tool: String::new(),
+            dump_sha256: String::new(),
+            overrides_sha256: String::new(),
+            schema: "s".to_owned(),
+            extensions: Vec::new(),
+            tables: vec![ledger()],
+            objects: Vec::new(),
+            findings: Vec::new(),
+        };
+        plan.tables[0].columns[0].ledger = true;
+        assert_eq!(ddl::create_ledger("s", &plan), Some(ddl::create_table("s", &ledger()).sql));
+    }
+
+    #[test]
+    fn the_run_key_follows_structure_content_and_schema() {
+        let plan = |dump: &str| Plan {
+            format: 1,
+            tool: String::new(),
+            dump_sha256: dump.to_owned(),
+            overrides_sha256: String::new(),
+            schema: "s".to_owned(),
+            extensions: Vec::new(),
+            tables: Vec::new(),
+            objects: Vec::new(),
+            findings: Vec::new(),
+        };
+        let record = |digest: &str| TableRecord {
+            rows: 1,
+            sent_digest: String::new(),
+            read_digest: String::new(),
+            server_digest: digest.to_owned(),
+        };
+        let with = |digest: &str| vec![Cargo::new(ledger(), Some(record(digest)))];
+        let mut wider = ledger();
+        wider.columns[0].not_null = false;
+        let keys = [
+            run_key(&with("1:1"), &plan("a"), "public"),
+            run_key(&with("1:2"), &plan("a"), "public"),
+            run_key(&with("1:1"), &plan("a"), "other"),
+            run_key(&[Cargo::new(wider, Some(record("1:1")))], &plan("a"), "public"),
+        ];
+        assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
+        // A dump with another digest but the same tables is the same push.
+        assert_eq!(keys[0], run_key(&with("1:1"), &plan("b"), "public"));
+    }
+}

@@ -1,0 +1,341 @@
+//! Everything that can keep a push from succeeding, said at once before the first write.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        conversion_plan::LEDGER_TABLE,
+        name::{quote_ident, quote_literal},
+    },
+    postgres::Session,
+};
+
+use super::{
+    dependents,
+    manifest::Manifest,
+    record::{self, Record},
+    target::previous_schema,
+};
+
+/// The oldest server that has what the digests need.
+const OLDEST: u32 = 140_000;
+/// How many names one complaint lists.
+const NAMED: usize = 20;
+
+/// One reason against the push.
+struct Problem {
+    kind: Kind,
+    text: String,
+}
+
+/// The target as it is before the push.
+pub(super) struct Situation {
+    /// What this tool knows of it.
+    pub record: Record,
+    /// Reasons against a push, found so far.
+    problems: Vec<Problem>,
+    /// Whether the target schema has to be created.
+    pub creates_schema: bool,
+    /// Extensions that have to be created, and where.
+    pub creates_extensions: Vec<String>,
+    /// Schemas in which the types of extensions are or will be.
+    pub path: Vec<String>,
+    /// Size of the database in bytes.
+    pub database_bytes: u64,
+    /// The project's limit in bytes, if it has one.
+    pub limit_bytes: Option<u64>,
+}
+
+impl Situation {
+    /// Looks, without writing.
+    ///
+    /// # Errors
+    /// `Target*`; reasons against the push are collected, not raised, except a server that is too old to ask.
+    pub(super) async fn look(control: &Session, manifest: &Manifest, schema: &str) -> Result<Self> {
+        if control.version() < OLDEST {
+            let text = format!("the target is PostgreSQL {}; 14 or newer is needed", control.version() / 10_000);
+            return Err(Error::new(Kind::TargetRejected, text).with_hint("push into a project with a newer PostgreSQL"));
+        }
+        let facts = Facts::read(control, schema).await?;
+        let mut situation = Self {
+            record: Record::read(control, schema, &previous_schema(schema)).await?,
+            problems: Vec::new(),
+            creates_schema: !facts.schema_exists,
+            creates_extensions: Vec::new(),
+            path: Vec::new(),
+            database_bytes: facts.database_bytes,
+            limit_bytes: facts.limit.as_deref().and_then(megabytes),
+        };
+        situation.check_server(&facts, schema);
+        situation.check_extensions(control, manifest, &facts, schema).await?;
+        situation.check_names(control, manifest, schema).await?;
+        situation.check_owned(control, schema).await?;
+        Ok(situation)
+    }
+
+    /// Raises everything that speaks against the push as one error.
+    ///
+    /// # Errors
+    /// `TargetOccupied` if tables are in the way, else the first problem's kind.
+    pub(super) fn require_clear(&self) -> Result<()> {
+        let Some(first) = self.problems.first() else { return Ok(()) };
+        let occupied = self.problems.iter().any(|problem| problem.kind == Kind::TargetOccupied);
+        let kind = if occupied { Kind::TargetOccupied } else { first.kind };
+        let texts: Vec<&str> = self.problems.iter().map(|problem| problem.text.as_str()).collect();
+        let error = Error::new(kind, texts.join("; "));
+        Err(match kind {
+            Kind::TargetOccupied => error
+                .with_hint("nothing was changed; move these away, or push into another --schema or an empty database"),
+            _ => error,
+        })
+    }
+
+    /// Adds the complaint that the data won't fit. `local_bytes` is what the tables take on the local PostgreSQL,
+    /// with indexes.
+    pub(super) fn check_room(&mut self, local_bytes: u64) {
+        let Some(limit) = self.limit_bytes else { return };
+        let needed = self.database_bytes.saturating_add(local_bytes);
+        if needed > limit {
+            self.complain(
+                Kind::TargetFull,
+                format!(
+                    "the project may hold {} MB; the database has {} MB and the push adds about {} MB before it can \
+                     remove anything",
+                    limit >> 20,
+                    self.database_bytes >> 20,
+                    (local_bytes >> 20) + 1
+                ),
+            );
+        }
+    }
+
+    fn complain(&mut self, kind: Kind, text: impl Into<String>) {
+        self.problems.push(Problem { kind, text: text.into() });
+    }
+
+    fn complain_of(&mut self, kind: Kind, text: &str, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let mut list = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        if names.len() > NAMED {
+            list.push_str(&format!(" and {} more", names.len() - NAMED));
+        }
+        self.complain(kind, format!("{text}: {list}"));
+    }
+
+    fn check_server(&mut self, facts: &Facts, schema: &str) {
+        if facts.encoding != "UTF8" {
+            self.complain(Kind::TargetRejected, format!("the database's encoding is {}, not UTF8", facts.encoding));
+        }
+        if facts.read_only {
+            self.complain(Kind::TargetRejected, "the target takes no writes (a replica, or read-only by setting)");
+        }
+        // Staging and record are schemas of their own.
+        if !facts.may_create_schemas {
+            self.complain(
+                Kind::TargetDenied,
+                "the role may not create schemas in this database (CREATE on the database)",
+            );
+        }
+        if facts.schema_exists && !facts.may_create_in_schema {
+            self.complain(Kind::TargetDenied, format!("the role may not create tables in schema {schema}"));
+        }
+    }
+
+    async fn check_extensions(
+        &mut self,
+        control: &Session,
+        manifest: &Manifest,
+        facts: &Facts,
+        schema: &str,
+    ) -> Result<()> {
+        if manifest.plan.extensions.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT a.name::text, n.nspname::text FROM pg_available_extensions a \
+                   LEFT JOIN pg_extension e ON e.extname = a.name LEFT JOIN pg_namespace n ON n.oid = e.extnamespace \
+                   WHERE a.name = ANY($1)";
+        let rows = control.rows("looking for extensions", sql, &[&manifest.plan.extensions]).await?;
+        let mut found = std::collections::BTreeMap::new();
+        for row in &rows {
+            let unreadable = |failure| record::unreadable(control, &failure);
+            found.insert(
+                row.try_get::<_, String>(0).map_err(unreadable)?,
+                row.try_get::<_, Option<String>>(1).map_err(unreadable)?,
+            );
+        }
+        let home = if facts.may_create_in_public { "public" } else { schema };
+        for extension in &manifest.plan.extensions {
+            match found.get(extension) {
+                Some(Some(home)) => self.path.push(home.clone()),
+                Some(None) => {
+                    self.path.push(home.to_owned());
+                    self.creates_extensions.push(format!(
+                        "CREATE EXTENSION IF NOT EXISTS {} SCHEMA {}",
+                        quote_ident(extension),
+                        quote_ident(home)
+                    ));
+                }
+                None => self.complain(Kind::TargetRejected, format!("extension {extension} is not available")),
+            }
+        }
+        self.path.sort_unstable();
+        self.path.dedup();
+        Ok(())
+    }
+
+    /// Names that the tables, their indexes, keys and sequences will need, and that something else has.
+    async fn check_names(&mut self, control: &Session, manifest: &Manifest, schema: &str) -> Result<()> {
+        let sql = "SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' \
+             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' \
+             WHEN 'f' THEN 'foreign table' ELSE 'type' END || ' ' || c.relname \
+           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2) \
+             AND c.oid <> ALL($4) AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.oid AND x.indrelid = ANY($4)) \
+             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
+               AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
+           UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 ORDER BY 1";
+        let tables: Vec<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+        let names = all_names(manifest);
+        let live = self.record.live_oids();
+        let doing = "looking for names that are taken";
+        let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
+        let text = format!("schema {schema} holds something of the same name that this tool did not put there");
+        self.complain_of(Kind::TargetOccupied, &text, &taken);
+        let home = previous_schema(schema);
+        let previous = self.record.previous_oids();
+        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        let taken = names_of(control, doing, sql, &[&home, &replaced, &replaced, &previous]).await?;
+        let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
+        self.complain_of(Kind::TargetOccupied, &text, &taken);
+        Ok(())
+    }
+
+    /// What hangs on the tables that will be replaced and would be lost or left behind.
+    async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
+        let live = self.record.live_oids();
+        let hanging = dependents::of(control, &live).await?;
+        let text = "the tables to be replaced are used by objects that this version can't carry over";
+        self.complain_of(Kind::TargetOccupied, text, &hanging);
+        let previous = self.record.previous_oids();
+        let hanging = dependents::of(control, &previous).await?;
+        let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
+        self.complain_of(Kind::TargetOccupied, &text, &hanging);
+        let part = |table: &record::Ours| {
+            let name = table.name.clone();
+            table.added.iter().map(move |part| format!("{part} on {name}")).collect::<Vec<_>>()
+        };
+        let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
+        let text = "these were added to the tables since the last push and can't be carried over by this version";
+        self.complain_of(Kind::TargetOccupied, text, &added);
+        let foreign = |table: &record::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
+        let foreign: Vec<String> = self.record.live.iter().filter_map(foreign).collect();
+        self.complain_of(Kind::TargetOccupied, "tables of the last push belong to another role now", &foreign);
+        Ok(())
+    }
+
+    /// Whether the target holds exactly this already, as far as the record says.
+    pub(super) fn holds(&self, manifest: &Manifest) -> bool {
+        let wanted: std::collections::BTreeSet<&str> =
+            manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+        let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        wanted == live && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+    }
+}
+
+/// Every relation name that the push will need in the target schema.
+fn all_names(manifest: &Manifest) -> Vec<&str> {
+    let mut names = Vec::new();
+    for table in manifest.cargo.iter().map(|cargo| &cargo.table) {
+        names.push(table.name.as_str());
+        names.extend(table.primary_key.iter().chain(&table.uniques).map(|key| key.name.as_str()));
+        names.extend(table.indexes.iter().map(|index| index.name.as_str()));
+        names.extend(table.identity.iter().map(|identity| identity.sequence.as_str()));
+    }
+    if manifest.plan.has_ledger() {
+        names.push(LEDGER_TABLE);
+    }
+    names
+}
+
+/// What the server says of itself and of the role.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for once")]
+struct Facts {
+    encoding: String,
+    read_only: bool,
+    may_create_schemas: bool,
+    schema_exists: bool,
+    may_create_in_schema: bool,
+    may_create_in_public: bool,
+    database_bytes: u64,
+    limit: Option<String>,
+}
+
+impl Facts {
+    async fn read(control: &Session, schema: &str) -> Result<Self> {
+        let namespace = quote_literal(schema);
+        let sql = format!(
+            "SELECT current_setting('server_encoding'), current_setting('transaction_read_only') = 'on' OR \
+               pg_is_in_recovery(), has_database_privilege(current_database(), 'CREATE'), \
+               EXISTS (SELECT FROM pg_namespace WHERE nspname = {namespace}), \
+               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = {namespace}), false), \
+               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false), \
+               pg_database_size(current_database()), current_setting('neon.max_cluster_size', true)"
+        );
+        let rows = control.rows("asking for the target's facts", &sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| Error::new(Kind::Bug, "the target gave no facts"))?;
+        let read = || {
+            Ok(Self {
+                encoding: row.try_get(0)?,
+                read_only: row.try_get(1)?,
+                may_create_schemas: row.try_get(2)?,
+                schema_exists: row.try_get(3)?,
+                may_create_in_schema: row.try_get(4)?,
+                may_create_in_public: row.try_get(5)?,
+                database_bytes: u64::try_from(row.try_get::<_, i64>(6)?).unwrap_or(0),
+                limit: row.try_get(7)?,
+            })
+        };
+        read().map_err(|failure| record::unreadable(control, &failure))
+    }
+}
+
+/// One text column as a list.
+pub(super) async fn names_of(
+    control: &Session,
+    doing: &str,
+    sql: &str,
+    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+) -> Result<Vec<String>> {
+    let rows = control.rows(doing, sql, parameters).await?;
+    rows.iter().map(|row| row.try_get(0).map_err(|failure| record::unreadable(control, &failure))).collect()
+}
+
+/// A setting such as `512MB`, `1GB` or `512` (megabytes) in bytes; none for `-1` and what isn't one.
+fn megabytes(setting: &str) -> Option<u64> {
+    let digits = setting.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = setting.trim().strip_prefix(digits)?;
+    let number: u64 = digits.trim().parse().ok()?;
+    let bits = match unit {
+        "" | "MB" => 20,
+        "kB" => 10,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return None,
+    };
+    number.checked_shl(bits).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_postgresql_writes_them() {
+        assert_eq!(megabytes("512MB"), Some(512 << 20));
+        assert_eq!(megabytes("1GB"), Some(1 << 30));
+        assert_eq!(megabytes("512"), Some(512 << 20));
+        assert_eq!(megabytes("-1"), None);
+        assert_eq!(megabytes(""), None);
+    }
+}

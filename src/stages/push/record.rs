@@ -1,0 +1,240 @@
+//! What this tool knows on the target itself: which tables it pushed, which chunks are committed, which runs there
+//! were. Kept in a schema of its own, so that another machine's DIR can go on with the same target.
+//!
+//! Invariant: a table is ours by its OID, never by its name. A chunk's row commits with the chunk's data.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::name::quote_literal,
+    postgres::Session,
+};
+
+/// The schema of the record.
+pub(super) const SCHEMA: &str = "turso2neon";
+
+/// The comment that marks the record's schema. The number rises with its format.
+const MARK: &str = "turso2neon record, format ";
+const FORMAT: u32 = 1;
+
+/// One lock for whoever creates the record, because `IF NOT EXISTS` alone loses races.
+const CREATE: &str = "
+BEGIN;
+SELECT pg_advisory_xact_lock(8391472001);
+CREATE SCHEMA IF NOT EXISTS turso2neon;
+CREATE TABLE IF NOT EXISTS turso2neon.runs (
+  run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  run_key text NOT NULL,
+  target_schema text NOT NULL,
+  staging_schema text NOT NULL,
+  layout text NOT NULL,
+  mode text NOT NULL,
+  tool text NOT NULL,
+  state text NOT NULL CHECK (state IN ('loading', 'done', 'given up')),
+  started_at timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz,
+  row_count bigint
+);
+CREATE TABLE IF NOT EXISTS turso2neon.chunks (
+  run_id bigint NOT NULL,
+  table_name text NOT NULL,
+  chunk integer NOT NULL,
+  row_count bigint,
+  byte_count bigint,
+  PRIMARY KEY (run_id, table_name, chunk)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.tables (
+  target_schema text NOT NULL,
+  state text NOT NULL CHECK (state IN ('staged', 'live', 'previous')),
+  name text NOT NULL,
+  source text NOT NULL,
+  oid oid NOT NULL,
+  run_id bigint NOT NULL,
+  run_key text NOT NULL,
+  fingerprint text NOT NULL,
+  row_count bigint NOT NULL,
+  digest text NOT NULL,
+  chunk_count integer NOT NULL,
+  parts text[] NOT NULL,
+  PRIMARY KEY (target_schema, state, name)
+);
+";
+
+/// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
+/// that what was added afterwards shows. For a table `c` of `pg_class`.
+pub(super) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
+  SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 'n'
+  UNION ALL SELECT 'column ' || a.attname FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL SELECT 'trigger ' || g.tgname FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+  UNION ALL SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
+  UNION ALL SELECT 'policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
+  UNION ALL SELECT 'row security' WHERE c.relrowsecurity
+  UNION ALL SELECT 'statistics ' || s.stxname FROM pg_statistic_ext s WHERE s.stxrelid = c.oid
+  UNION ALL SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
+    WHERE m.prrelid = c.oid
+  UNION ALL SELECT 'option ' || o FROM unnest(c.reloptions) o
+) AS found(part))";
+
+/// A table of ours.
+#[derive(Debug, Clone)]
+pub(super) struct Ours {
+    /// Its name.
+    pub name: String,
+    /// SQLite's name.
+    pub source: String,
+    /// Its OID.
+    pub oid: u32,
+    /// Which run pushed it.
+    pub run_id: i64,
+    /// What that run pushed.
+    pub run_key: String,
+    /// Rows pushed.
+    pub rows: u64,
+    /// The server-side digest when it was pushed.
+    pub digest: String,
+    /// Chunks it was sent in.
+    pub chunks: u32,
+    /// What has been added to it since.
+    pub added: Vec<String>,
+    /// It belongs to another role now.
+    pub foreign_owner: Option<String>,
+}
+
+/// A run that didn't come to its end.
+#[derive(Debug, Clone)]
+pub(super) struct Unfinished {
+    /// Its number.
+    pub run_id: i64,
+    /// What it was to push.
+    pub run_key: String,
+    /// How it cut the tables into chunks.
+    pub layout: String,
+    /// Where it loads.
+    pub staging: String,
+    /// Whether it may be continued: it was interrupted, not given up.
+    pub usable: bool,
+}
+
+/// What the target knows of pushes into one schema.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Record {
+    /// Tables that readers see.
+    pub live: Vec<Ours>,
+    /// Tables that the last push replaced.
+    pub previous: Vec<Ours>,
+    /// Runs that didn't come to their end.
+    pub unfinished: Vec<Unfinished>,
+}
+
+impl Record {
+    /// Reads it; an absent record is an empty one. Tables that are gone, renamed or moved since are left out.
+    ///
+    /// # Errors
+    /// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer`, `Target*`.
+    pub(super) async fn read(control: &Session, schema: &str, previous_schema: &str) -> Result<Self> {
+        if !is_there(control).await? {
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            live: tables(control, schema, "live", schema).await?,
+            previous: tables(control, schema, "previous", previous_schema).await?,
+            unfinished: unfinished(control, schema).await?,
+        })
+    }
+
+    /// OIDs of the live tables.
+    pub(super) fn live_oids(&self) -> Vec<u32> {
+        self.live.iter().map(|table| table.oid).collect()
+    }
+
+    /// OIDs of the tables that are kept.
+    pub(super) fn previous_oids(&self) -> Vec<u32> {
+        self.previous.iter().map(|table| table.oid).collect()
+    }
+}
+
+/// Whether the record exists, in this version's format.
+async fn is_there(control: &Session) -> Result<bool> {
+    let sql = "SELECT coalesce(obj_description(n.oid, 'pg_namespace'), ''), \
+               EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1";
+    let rows = control.rows("looking for the record of earlier pushes", sql, &[&SCHEMA]).await?;
+    let Some((comment, used)) =
+        rows.first().and_then(|row| Some((row.try_get::<_, String>(0).ok()?, row.try_get::<_, bool>(1).ok()?)))
+    else {
+        return Ok(false);
+    };
+    match comment.strip_prefix(MARK).and_then(|number| number.parse::<u32>().ok()) {
+        Some(format) if format > FORMAT => Err(Error::new(
+            Kind::ArtifactNewer,
+            format!("schema {SCHEMA} on the target has format {format}; this version reads up to {FORMAT}"),
+        )
+        .with_hint("use the newer turso2neon that pushed there")),
+        Some(_) => Ok(true),
+        None if used => Err(Error::new(
+            Kind::TargetOccupied,
+            format!("schema {SCHEMA} on the target holds something that is not this tool's record"),
+        )
+        .with_hint("rename that schema: this tool keeps its record under that name")),
+        None => Ok(false),
+    }
+}
+
+/// Creates the record where it isn't yet.
+pub(super) async fn create(control: &Session) -> Result<()> {
+    let comment = format!("COMMENT ON SCHEMA turso2neon IS {}; COMMIT", quote_literal(&format!("{MARK}{FORMAT}")));
+    let created = control.batch("creating the record of pushes", &format!("{CREATE}{comment}")).await;
+    if created.is_err() && !control.is_lost() {
+        control.batch("leaving a failed transaction", "ROLLBACK").await?;
+    }
+    created
+}
+
+async fn tables(control: &Session, schema: &str, state: &str, home: &str) -> Result<Vec<Ours>> {
+    let sql = format!(
+        "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
+           ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
+           CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) \
+             THEN pg_get_userbyid(c.relowner)::text END \
+         FROM turso2neon.tables t JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
+         JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $3 \
+         WHERE t.target_schema = $1 AND t.state = $2 ORDER BY t.name COLLATE \"C\""
+    );
+    let rows = control.rows("reading the record of earlier pushes", &sql, &[&schema, &state, &home]).await?;
+    rows.iter().map(|row| table(row).map_err(|failure| unreadable(control, &failure))).collect()
+}
+
+fn table(row: &tokio_postgres::Row) -> std::result::Result<Ours, tokio_postgres::Error> {
+    Ok(Ours {
+        name: row.try_get(0)?,
+        source: row.try_get(1)?,
+        oid: row.try_get(2)?,
+        run_id: row.try_get(3)?,
+        run_key: row.try_get(4)?,
+        rows: u64::try_from(row.try_get::<_, i64>(5)?).unwrap_or(0),
+        digest: row.try_get(6)?,
+        chunks: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
+        added: row.try_get(8)?,
+        foreign_owner: row.try_get(9)?,
+    })
+}
+
+async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> {
+    let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading' FROM turso2neon.runs \
+               WHERE target_schema = $1 AND state <> 'done' ORDER BY run_id";
+    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Unfinished {
+            run_id: row.try_get(0)?,
+            run_key: row.try_get(1)?,
+            layout: row.try_get(2)?,
+            staging: row.try_get(3)?,
+            usable: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+}
+
+pub(super) fn unreadable(control: &Session, failure: &tokio_postgres::Error) -> Error {
+    control.error("reading the target's catalog", failure)
+}

@@ -1,0 +1,159 @@
+//! The schema in which a push loads before the cutover: made, continued, thrown away.
+//!
+//! Invariant: only schemas that the record names and that bear our prefix are touched, and never with CASCADE: what
+//! somebody else put into one stops us.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::name::{qualified, quote_ident, quote_literal},
+    postgres::Session,
+    rules::ddl,
+};
+
+use super::{
+    manifest::Manifest,
+    preflight::{Situation, names_of},
+    record::{self, Unfinished},
+    target::search_path,
+};
+
+/// What staging schemas' names begin with.
+pub(super) const PREFIX: &str = "_turso2neon_stage_";
+
+/// A staging schema that is ready to be loaded into.
+pub(super) struct Staging {
+    /// The run's number.
+    pub run_id: i64,
+    /// The schema.
+    pub schema: String,
+    /// Chunks that are committed: table, number, rows, bytes.
+    pub committed: Vec<(String, i32, u64, u64)>,
+}
+
+/// What a staging schema is for.
+pub(super) struct Purpose<'a> {
+    /// What is pushed.
+    pub manifest: &'a Manifest,
+    /// The target schema.
+    pub schema: &'a str,
+    /// How the tables are cut into chunks; another layout's chunks can't be continued.
+    pub layout: &'a str,
+    /// `create` or `swap`.
+    pub mode: &'a str,
+    /// Begin anew even if a run could be continued.
+    pub fresh: bool,
+}
+
+impl Staging {
+    /// Continues the run that was interrupted, or begins a new one; throws away the remains of all others.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn open(control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<Self> {
+        record::create(control).await?;
+        let fits = |run: &&Unfinished| {
+            run.usable && run.run_key == purpose.manifest.run_key && run.layout == purpose.layout && !purpose.fresh
+        };
+        let unfinished = &situation.record.unfinished;
+        let continued = unfinished.iter().rev().find(fits);
+        for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
+            drop_run(control, run).await?;
+        }
+        let staging = match continued {
+            Some(run) => Self { run_id: run.run_id, schema: run.staging.clone(), committed: Vec::new() },
+            None => begin(control, purpose).await?,
+        };
+        staging.create_missing(control, situation, purpose).await?;
+        let committed = committed(control, staging.run_id).await?;
+        Ok(Self { committed, ..staging })
+    }
+
+    /// Creates the schema and the tables that aren't there yet.
+    async fn create_missing(&self, control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<()> {
+        let doing = "creating the staging schema";
+        let comment = format!("turso2neon staging of run {}", self.run_id);
+        let mut sql = vec![
+            format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&self.schema)),
+            ddl::comment_on_schema(&self.schema, &comment),
+        ];
+        if situation.creates_schema {
+            sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(purpose.schema)));
+        }
+        sql.extend(situation.creates_extensions.iter().cloned());
+        control.batch(doing, &sql.join("; ")).await?;
+        let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
+        let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
+        let mut sql = vec![search_path(&situation.path)];
+        sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
+        sql.push(search_path(&[]));
+        control.batch("creating the tables", &sql.join(";\n")).await
+    }
+
+    /// Marks the run so that it is never continued.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn give_up(&self, control: &Session) -> Result<()> {
+        let sql = format!("UPDATE turso2neon.runs SET state = 'given up' WHERE run_id = {}", self.run_id);
+        control.batch("giving up the staging schema", &sql).await
+    }
+}
+
+async fn begin(control: &Session, purpose: &Purpose<'_>) -> Result<Staging> {
+    let schema = format!("{PREFIX}{}", purpose.manifest.short_key());
+    let taken = relations(control, &schema).await?;
+    if !taken.is_empty() {
+        let text = format!("schema {schema} holds {} and is not known to this tool's record", taken.join(", "));
+        return Err(Error::new(Kind::TargetOccupied, text).with_hint("drop or rename that schema"));
+    }
+    let sql = format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, {}, {}, {}, {}, 'loading') RETURNING run_id",
+        quote_literal(&purpose.manifest.run_key),
+        quote_literal(purpose.schema),
+        quote_literal(&schema),
+        quote_literal(purpose.layout),
+        quote_literal(purpose.mode),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    );
+    let rows = control.rows("recording the run", &sql, &[]).await?;
+    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
+    let run_id = run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))?;
+    Ok(Staging { run_id, schema, committed: Vec::new() })
+}
+
+/// Drops a run's staging tables, its schema if nothing is left in it, and its record.
+pub(super) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> {
+    let mut sql = Vec::new();
+    if run.staging.starts_with(PREFIX) {
+        let tables = relations(control, &run.staging).await?;
+        let names: Vec<String> = tables.iter().map(|name| qualified(&run.staging, name)).collect();
+        if !names.is_empty() {
+            sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+        }
+        sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
+    }
+    sql.push(format!("DELETE FROM turso2neon.chunks WHERE run_id = {}", run.run_id));
+    sql.push(format!("DELETE FROM turso2neon.runs WHERE run_id = {}", run.run_id));
+    control.batch("dropping the staging schema of a former run", &sql.join("; ")).await
+}
+
+/// Tables of a schema, by name.
+async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
+    names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {
+    let sql = "SELECT table_name, chunk, coalesce(row_count, 0), coalesce(byte_count, 0) \
+               FROM turso2neon.chunks WHERE run_id = $1";
+    let rows = control.rows("reading which chunks are committed", sql, &[&run_id]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        Ok((row.try_get(0)?, row.try_get(1)?, number(row.try_get(2)?), number(row.try_get(3)?)))
+    };
+    rows.iter().map(|row| read(row).map_err(|failure| record::unreadable(control, &failure))).collect()
+}

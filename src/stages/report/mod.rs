@@ -1,0 +1,431 @@
+//! The migration report: from the artifacts alone, for people (Markdown, HTML) and programs (JSON).
+//!
+//! `report.json` is a public contract: fields are only ever added. Nothing in it is a row value or a secret; SQL of
+//! objects that are not carried is in it, to be finished by hand.
+
+pub mod verdict;
+
+mod markdown;
+
+mod html;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use self::verdict::VerifyRecord;
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        ColumnPlan, Conversion, DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
+        cell::StorageClass,
+        checkpoint::{LoadState, LocalServerRecord},
+        conversion_plan::{ObjectPlan, Origin, Outcome},
+    },
+    workdir::{Workdir, atomic, now_s, sha256_of},
+};
+
+/// The version of `report.json` that is written.
+pub const REPORT_FORMAT: u32 = 1;
+
+/// The report's one-word answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that was moved was verified equal, and all stages are done.
+    Equal,
+    /// Verification found differences.
+    Different,
+    /// Something isn't done or isn't verified yet.
+    Incomplete,
+}
+
+/// The whole report.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// [`REPORT_FORMAT`].
+    pub format: u32,
+    /// Version of the tool.
+    pub tool: String,
+    /// Seconds since 1970.
+    pub made_s: u64,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why, as a sentence.
+    pub because: String,
+    /// The dump.
+    pub source: SourcePart,
+    /// Per table, in the source's order.
+    pub tables: Vec<TablePart>,
+    /// Columns that are not the same value in the same type.
+    pub decisions: Vec<DecisionPart>,
+    /// Objects that are translated or not carried.
+    pub objects: Vec<ObjectPlan>,
+    /// Objects that are simply carried, per kind.
+    pub carried: BTreeMap<String, u64>,
+    /// What the plan noticed, with SQL to finish by hand.
+    pub findings: Vec<Finding>,
+    /// The local PostgreSQL, as words.
+    pub local: Option<String>,
+    /// The target.
+    pub target: Option<TargetPart>,
+    /// The last verification of this dump and plan.
+    pub verification: Option<VerifyRecord>,
+    /// Time per stage and phase.
+    pub timings: Vec<TimingPart>,
+}
+
+/// Where the rows came from.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourcePart {
+    /// Without secrets.
+    pub source: String,
+    /// How it was read.
+    pub method: String,
+    /// What proves that the copy is one snapshot and complete.
+    pub proof: Vec<String>,
+    /// Seconds since 1970.
+    pub finished_s: u64,
+    /// Size of the dump.
+    pub size_bytes: u64,
+    /// SHA-256 of the dump.
+    pub sha256: String,
+    /// Tables in it.
+    pub tables: u64,
+    /// Rows in it.
+    pub rows: u64,
+}
+
+/// One table on its way.
+#[derive(Debug, Clone, Serialize)]
+pub struct TablePart {
+    /// SQLite's name.
+    pub source: String,
+    /// PostgreSQL's name; none for a table that is not in the plan.
+    pub name: Option<String>,
+    /// Rows in the dump.
+    pub rows: u64,
+    /// Estimated bytes of all values.
+    pub bytes: Option<u64>,
+    /// Rows in the local PostgreSQL.
+    pub local_rows: Option<u64>,
+    /// Digest of the rows that PostgreSQL gave back, equal to that of the rows sent.
+    pub local_digest: Option<String>,
+    /// Rows on the target.
+    pub target_rows: Option<u64>,
+    /// Server-side digest on the target, equal to the local one.
+    pub target_digest: Option<String>,
+    /// The verification's word on the local hop.
+    pub local_equal: Option<bool>,
+    /// The verification's word on the target.
+    pub target_equal: Option<bool>,
+}
+
+/// One column whose values change their type or form.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionPart {
+    /// SQLite's table.
+    pub table: String,
+    /// SQLite's column.
+    pub column: String,
+    /// The declared type.
+    pub declared: String,
+    /// PostgreSQL's type.
+    #[serde(rename = "type")]
+    pub pg_type: String,
+    /// The rule, as a sentence.
+    pub rule: String,
+    /// Whether the configuration decided.
+    pub configured: bool,
+    /// Whether storage classes are kept in the ledger table.
+    pub ledger: bool,
+}
+
+/// Where the rows went.
+#[derive(Debug, Clone, Serialize)]
+pub struct TargetPart {
+    /// `host:port/database`.
+    pub target: String,
+    /// The schema.
+    pub schema: String,
+    /// How.
+    pub mode: String,
+    /// Whether it holds what the local tables hold.
+    pub current: bool,
+    /// Seconds since 1970; 0 while loading.
+    pub finished_s: u64,
+    /// Bytes of row data sent.
+    pub sent_bytes: u64,
+}
+
+/// Time spent.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimingPart {
+    /// The stage.
+    pub stage: &'static str,
+    /// Its part; empty for the whole stage.
+    pub phase: String,
+    /// Time in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+impl Report {
+    /// Puts the report together.
+    ///
+    /// # Errors
+    /// `ArtifactMissing` without a dump; `ArtifactDamaged` and `ArtifactNewer` of any artifact that is there.
+    pub fn build(workdir: &Workdir) -> Result<Self> {
+        let dump = workdir.load_dump()?;
+        let plan = there(workdir.load_plan())?.filter(|plan| plan.dump_sha256 == dump.sha256);
+        let plan_sha256 = if plan.is_some() { sha256_of(&workdir.plan_json())? } else { String::new() };
+        let convert = there(workdir.load_convert())?
+            .filter(|load| load.dump_sha256 == dump.sha256 && load.plan_sha256 == plan_sha256);
+        let push = there(workdir.load_push())?.filter(|push| push.plan_sha256 == plan_sha256);
+        let verification = there(VerifyRecord::load(workdir))?
+            .filter(|record| record.dump_sha256 == dump.sha256 && record.plan_sha256 == plan_sha256);
+        let target = push.as_ref().map(|push| target_part(push, convert.as_ref()));
+        let (verdict, because) = judge(plan.as_ref(), convert.as_ref(), target.as_ref(), verification.as_ref());
+        Ok(Self {
+            format: REPORT_FORMAT,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            made_s: now_s(),
+            verdict,
+            because,
+            tables: table_parts(&dump, plan.as_ref(), convert.as_ref(), push.as_ref(), verification.as_ref()),
+            decisions: plan.as_ref().map(decision_parts).unwrap_or_default(),
+            objects: plan.as_ref().map(changed_objects).unwrap_or_default(),
+            carried: plan.as_ref().map(carried_objects).unwrap_or_default(),
+            findings: plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default(),
+            local: convert.as_ref().map(|load| local_words(&load.local)),
+            timings: timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
+            source: source_part(&dump),
+            target,
+            verification,
+        })
+    }
+
+    /// `report.json`.
+    ///
+    /// # Errors
+    /// `Bug` if it can't be written as JSON.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string_pretty(self)
+            .map(|text| text + "\n")
+            .map_err(|_| Error::new(Kind::Bug, "the report can't be written as JSON"))
+    }
+
+    /// `report.md`.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        markdown::render(self)
+    }
+
+    /// `report.html`: one file without scripts and without anything from elsewhere.
+    #[must_use]
+    pub fn html(&self) -> String {
+        html::render(self)
+    }
+
+    /// Writes all three into the working directory.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub fn store(&self, workdir: &Workdir) -> Result<()> {
+        atomic::write(&workdir.report("json"), self.json()?.as_bytes())?;
+        atomic::write(&workdir.report("md"), self.markdown().as_bytes())?;
+        atomic::write(&workdir.report("html"), self.html().as_bytes())
+    }
+}
+
+/// An artifact that may not be there yet.
+fn there<T>(loaded: Result<T>) -> Result<Option<T>> {
+    match loaded {
+        Ok(artifact) => Ok(Some(artifact)),
+        Err(error) if error.kind() == Kind::ArtifactMissing => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn judge(
+    plan: Option<&Plan>,
+    convert: Option<&LoadCheckpoint>,
+    target: Option<&TargetPart>,
+    verification: Option<&VerifyRecord>,
+) -> (Verdict, String) {
+    let incomplete = |why: &str| (Verdict::Incomplete, why.to_owned());
+    let Some(plan) = plan else { return incomplete("the dump has no current plan yet") };
+    let blocking = plan.blocking().count();
+    if blocking > 0 {
+        return (Verdict::Incomplete, format!("{blocking} findings of the plan need a decision"));
+    }
+    let Some(load) = convert.filter(|load| load.state == LoadState::Done) else {
+        return incomplete("the local PostgreSQL doesn't hold this plan yet");
+    };
+    let Some(record) = verification.filter(|record| record.finished_s >= load.finished_s) else {
+        return incomplete("what was loaded is not verified yet");
+    };
+    if !record.equal() {
+        return (Verdict::Different, format!("verification found {} differences", record.verified.difference_count));
+    }
+    if !record.asked.is_empty() {
+        return incomplete("only some tables were verified");
+    }
+    match target {
+        None => incomplete("nothing was pushed yet; the local PostgreSQL is verified equal"),
+        Some(target) if !target.current => incomplete("the target doesn't hold this conversion yet"),
+        Some(target) if record.target.is_none() || record.finished_s < target.finished_s => {
+            incomplete("the target is not verified yet")
+        }
+        Some(_) => (
+            Verdict::Equal,
+            format!("source, local PostgreSQL and target were compared at level {} and are equal", record.level_word()),
+        ),
+    }
+}
+
+fn source_part(dump: &DumpCheckpoint) -> SourcePart {
+    SourcePart {
+        source: dump.source.clone(),
+        method: dump.method.clone(),
+        proof: dump.proof.clone(),
+        finished_s: dump.finished_s,
+        size_bytes: dump.size_bytes,
+        sha256: dump.sha256.clone(),
+        tables: u64::try_from(dump.rows.len()).unwrap_or(u64::MAX),
+        rows: dump.rows.values().sum(),
+    }
+}
+
+fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> TargetPart {
+    TargetPart {
+        target: push.target.clone(),
+        schema: push.schema.clone(),
+        mode: push.mode.clone(),
+        current: push.state == LoadState::Done && convert.is_some_and(|load| same_content(load, push)),
+        finished_s: push.finished_s,
+        sent_bytes: push.sent_bytes,
+    }
+}
+
+/// Whether the target got exactly what the local tables hold.
+#[must_use]
+pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
+    load.tables.len() == push.tables.len()
+        && load.tables.iter().all(|(name, table)| {
+            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
+        })
+}
+
+fn table_parts(
+    dump: &DumpCheckpoint,
+    plan: Option<&Plan>,
+    convert: Option<&LoadCheckpoint>,
+    push: Option<&PushCheckpoint>,
+    verification: Option<&VerifyRecord>,
+) -> Vec<TablePart> {
+    let planned: Vec<&TablePlan> = plan.map(|plan| plan.tables.iter().collect()).unwrap_or_default();
+    let names = planned.iter().map(|table| &table.source);
+    let others = dump.rows.keys().filter(|name| planned.iter().all(|table| table.source != **name));
+    let all: Vec<&String> = names.chain(others).collect();
+    let part = |source: &String| {
+        let table = planned.iter().find(|table| table.source == *source);
+        let local = convert.and_then(|load| load.tables.get(source));
+        let target = push.and_then(|push| push.tables.get(source));
+        let verdict = |side: &str| {
+            let mut tables = verification?.verified.tables.iter();
+            tables.find(|table| table.side == side && table.table == *source).map(|table| table.equal)
+        };
+        TablePart {
+            source: source.clone(),
+            name: table.map(|table| table.name.clone()).or_else(|| plan.is_none().then(|| source.clone())),
+            rows: table.map_or_else(|| dump.rows.get(source).copied().unwrap_or(0), |table| table.rows),
+            bytes: table.map(|table| table.bytes),
+            local_rows: local.map(|record| record.rows),
+            local_digest: local.map(|record| record.read_digest.clone()),
+            target_rows: target.map(|pushed| pushed.rows),
+            target_digest: target.map(|pushed| pushed.server_digest.clone()),
+            local_equal: verdict("local"),
+            target_equal: verdict("target"),
+        }
+    };
+    all.into_iter().map(part).collect()
+}
+
+fn decision_parts(plan: &Plan) -> Vec<DecisionPart> {
+    let columns = plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+    let changed = columns.filter(|(_, column)| !same_value_same_type(column));
+    changed
+        .map(|(table, column)| DecisionPart {
+            table: table.source.clone(),
+            column: column.source.clone(),
+            declared: column.declared.clone(),
+            pg_type: column.pg_type.to_string(),
+            rule: column.rule.clone(),
+            configured: column.origin == Origin::Override,
+            ledger: column.ledger,
+        })
+        .collect()
+}
+
+/// Whether every value keeps its kind: integers stay integers, text stays text, and so on.
+#[must_use]
+pub fn same_value_same_type(column: &ColumnPlan) -> bool {
+    let own_class = match column.conversion {
+        Conversion::Integer => StorageClass::Integer,
+        Conversion::Double => StorageClass::Real,
+        Conversion::Text { .. } => StorageClass::Text,
+        Conversion::Bytea => StorageClass::Blob,
+        _ => return false,
+    };
+    let only_own = column.evidence.classes().iter().all(|class| *class == own_class);
+    only_own && !column.ledger && column.origin == Origin::Rule
+}
+
+fn changed_objects(plan: &Plan) -> Vec<ObjectPlan> {
+    plan.objects.iter().filter(|object| object.outcome != Outcome::Carried).cloned().collect()
+}
+
+fn carried_objects(plan: &Plan) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for object in plan.objects.iter().filter(|object| object.outcome == Outcome::Carried) {
+        *counts.entry(object.kind.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn local_words(local: &LocalServerRecord) -> String {
+    match local {
+        LocalServerRecord::Managed { version, .. } => format!("PostgreSQL {version}, managed by this tool"),
+        LocalServerRecord::External { address, version } => format!("PostgreSQL {version} at {address}"),
+    }
+}
+
+fn timing_parts(
+    dump: &DumpCheckpoint,
+    convert: Option<&LoadCheckpoint>,
+    push: Option<&PushCheckpoint>,
+    verification: Option<&VerifyRecord>,
+) -> Vec<TimingPart> {
+    let whole = |stage: &'static str, started: u64, finished: u64| TimingPart {
+        stage,
+        phase: String::new(),
+        elapsed_ms: finished.saturating_sub(started) * 1000,
+    };
+    let phases = |stage: &'static str, phases: &BTreeMap<String, u64>| {
+        let parts = phases.iter();
+        parts.map(|(phase, ms)| TimingPart { stage, phase: phase.clone(), elapsed_ms: *ms }).collect::<Vec<_>>()
+    };
+    let mut parts = vec![whole("dump", dump.started_s, dump.finished_s)];
+    if let Some(load) = convert {
+        parts.push(whole("convert", load.started_s, load.finished_s));
+        parts.extend(phases("convert", &load.phases_ms));
+    }
+    if let Some(push) = push {
+        parts.push(whole("push", push.started_s, push.finished_s));
+        parts.extend(phases("push", &push.phases_ms));
+    }
+    if let Some(record) = verification {
+        parts.push(TimingPart { stage: "verify", phase: String::new(), elapsed_ms: record.elapsed_ms });
+    }
+    parts
+}

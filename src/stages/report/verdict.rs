@@ -1,0 +1,96 @@
+//! `verify.json`: what the last verification found, and of what.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    model::checkpoint::CHECKPOINT_FORMAT,
+    stages::verify::{Against, Level, Verified, VerifyRequest},
+    workdir::{Workdir, now_s, sealed, sha256_of},
+};
+
+/// The answer of a verification, with the digests of what it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRecord {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// Version of the tool.
+    pub tool: String,
+    /// Which hops were checked.
+    pub against: Against,
+    /// The source tables that were asked for; empty means all.
+    pub asked: Vec<String>,
+    /// SHA-256 of the dump.
+    pub dump_sha256: String,
+    /// SHA-256 of `plan.json`.
+    pub plan_sha256: String,
+    /// `host:port/database` of the target, if it was checked.
+    pub target: Option<String>,
+    /// The answer.
+    pub verified: Verified,
+    /// Seconds since 1970.
+    pub finished_s: u64,
+    /// Time it took.
+    pub elapsed_ms: u64,
+}
+
+impl VerifyRecord {
+    /// The record of a verification that has just ended.
+    ///
+    /// # Errors
+    /// Those of reading the artifacts that it was about.
+    pub fn new(workdir: &Workdir, request: &VerifyRequest, verified: Verified, elapsed_ms: u64) -> Result<Self> {
+        let target = match request.against {
+            Against::Local => None,
+            Against::Target | Against::Both => workdir.load_push().ok().map(|push| push.target),
+        };
+        Ok(Self {
+            format: CHECKPOINT_FORMAT,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            against: request.against,
+            asked: request.tables.clone(),
+            dump_sha256: workdir.load_dump()?.sha256,
+            plan_sha256: sha256_of(&workdir.plan_json())?,
+            target,
+            verified,
+            finished_s: now_s(),
+            elapsed_ms,
+        })
+    }
+
+    /// Whether everything that was looked at is equal.
+    #[must_use]
+    pub fn equal(&self) -> bool {
+        self.verified.difference_count == 0 && self.verified.tables.iter().all(|table| table.equal)
+    }
+
+    /// How deep it looked, as the flag's word.
+    #[must_use]
+    pub const fn level_word(&self) -> &'static str {
+        match self.verified.level {
+            Level::Counts => "counts",
+            Level::Digest => "digest",
+            Level::Full => "full",
+        }
+    }
+
+    /// Keeps it in `DIR/verify.json`.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub fn store(&self, workdir: &Workdir) -> Result<()> {
+        sealed::store(&workdir.verify_json(), self).map(drop)
+    }
+
+    /// The last one.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
+    pub fn load(workdir: &Workdir) -> Result<Self> {
+        sealed::load(&workdir.verify_json(), CHECKPOINT_FORMAT, "verify").map_err(|error| match error.kind() {
+            // `verify` has no --fresh: it never trusts an earlier answer.
+            crate::error::Kind::ArtifactDamaged => error.with_hint("run `turso2neon verify` again"),
+            _ => error,
+        })
+    }
+}

@@ -1,0 +1,347 @@
+//! What each checkpoint holds, whether it still follows from the ones before it, and what would run next.
+//!
+//! Reads artifacts alone: no network, no server, no lock.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::report::{same_content, verdict::VerifyRecord};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, Stage,
+        checkpoint::{LoadState, LocalServerRecord},
+        overrides::Overrides,
+    },
+    workdir::{Workdir, sha256_of},
+};
+
+/// How a checkpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The stage has not run.
+    Missing,
+    /// It follows from what is there now.
+    Current,
+    /// It was made from something else than what is there now.
+    Stale,
+    /// The stage was interrupted; it continues where it stopped.
+    Unfinished,
+    /// The plan waits for decisions.
+    Blocked,
+    /// The verification found differences.
+    Different,
+    /// It can't be used: damaged, unreadable, or of a newer version.
+    Unusable,
+}
+
+impl State {
+    /// The word in texts and JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Current => "current",
+            Self::Stale => "stale",
+            Self::Unfinished => "unfinished",
+            Self::Blocked => "blocked",
+            Self::Different => "different",
+            Self::Unusable => "unusable",
+        }
+    }
+}
+
+/// One checkpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckpointStatus {
+    /// Whose it is.
+    pub stage: Stage,
+    /// How it stands.
+    pub state: State,
+    /// Why, unless it is current.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// What it holds, as one line.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub holds: String,
+    /// Tables in it.
+    pub tables: Option<u64>,
+    /// Rows in it.
+    pub rows: Option<u64>,
+    /// Seconds since 1970; none while unfinished.
+    pub finished_s: Option<u64>,
+}
+
+/// The whole answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// In flow order.
+    pub checkpoints: Vec<CheckpointStatus>,
+    /// The first stage that has work to do; none if all is done.
+    pub next: Option<Stage>,
+    /// The command for it, and what else to do.
+    pub advice: String,
+}
+
+/// Everything that could be loaded.
+struct Chain<'a> {
+    workdir: &'a Workdir,
+    dump: Result<DumpCheckpoint>,
+    plan: Result<(Plan, String)>,
+    convert: Result<LoadCheckpoint>,
+    push: Result<PushCheckpoint>,
+    verified: Result<VerifyRecord>,
+}
+
+/// Looks at every checkpoint. `overrides` are the present decisions in every form that they may take (with and
+/// without pgvector, where only a server could tell); none means that the configuration is not looked at.
+#[must_use]
+pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
+    let plan = workdir.load_plan().and_then(|plan| Ok((plan, sha256_of(&workdir.plan_json())?)));
+    let chain = Chain {
+        workdir,
+        dump: workdir.load_dump(),
+        plan,
+        convert: workdir.load_convert(),
+        push: workdir.load_push(),
+        verified: VerifyRecord::load(workdir),
+    };
+    let checkpoints =
+        vec![chain.of_dump(), chain.of_plan(overrides), chain.of_convert(), chain.of_push(), chain.of_verify()];
+    let checkpoints = chained(checkpoints);
+    let first = checkpoints.iter().find(|checkpoint| checkpoint.state != State::Current);
+    let next = first.map(|checkpoint| checkpoint.stage);
+    Status { advice: advice(first), next, checkpoints }
+}
+
+/// What was made from something that isn't current isn't current either. A target that was never filled keeps nothing
+/// from being verified.
+fn chained(mut checkpoints: Vec<CheckpointStatus>) -> Vec<CheckpointStatus> {
+    let mut broken: Option<Stage> = None;
+    for checkpoint in &mut checkpoints {
+        if let Some(stage) = broken.filter(|_| checkpoint.state == State::Current) {
+            checkpoint.state = State::Stale;
+            checkpoint.why = format!("{stage} comes first");
+        }
+        let unpushed = checkpoint.stage == Stage::Push && checkpoint.state == State::Missing;
+        if checkpoint.state != State::Current && !unpushed {
+            broken.get_or_insert(checkpoint.stage);
+        }
+    }
+    checkpoints
+}
+
+/// The status of a directory that isn't there.
+#[must_use]
+pub fn nothing() -> Status {
+    let stages = [Stage::Dump, Stage::Plan, Stage::Convert, Stage::Push, Stage::Verify];
+    let checkpoints: Vec<CheckpointStatus> = stages.into_iter().map(missing).collect();
+    Status { advice: advice(checkpoints.first()), next: Some(Stage::Dump), checkpoints }
+}
+
+fn advice(first: Option<&CheckpointStatus>) -> String {
+    match first {
+        None => "everything is done; `turso2neon run` looks for changes of the source".to_owned(),
+        Some(checkpoint) => match checkpoint.state {
+            State::Blocked => {
+                "decide the findings that `turso2neon plan` lists, then `turso2neon convert` or `turso2neon run`"
+                    .to_owned()
+            }
+            State::Different => {
+                "`turso2neon verify` shows the differences; `turso2neon push --fresh` loads again".to_owned()
+            }
+            State::Unusable if checkpoint.stage != Stage::Verify => {
+                format!("`turso2neon {} --fresh` makes it again", checkpoint.stage)
+            }
+            _ => format!("`turso2neon {}`, or `turso2neon run` for all", checkpoint.stage),
+        },
+    }
+}
+
+impl Chain<'_> {
+    fn of_dump(&self) -> CheckpointStatus {
+        match &self.dump {
+            Err(error) => unusable(Stage::Dump, error, &self.workdir.dump_checkpoint()),
+            Ok(dump) => CheckpointStatus {
+                stage: Stage::Dump,
+                state: State::Current,
+                why: String::new(),
+                holds: format!("{} by method {}", dump.source, dump.method),
+                tables: u64::try_from(dump.rows.len()).ok(),
+                rows: Some(dump.rows.values().sum()),
+                finished_s: Some(dump.finished_s),
+            },
+        }
+    }
+
+    fn of_plan(&self, overrides: &[Overrides]) -> CheckpointStatus {
+        let (plan, _) = match &self.plan {
+            Err(error) => return unusable(Stage::Plan, error, &self.workdir.plan_json()),
+            Ok(plan) => plan,
+        };
+        let blocking = plan.blocking().count();
+        let configured = overrides.is_empty() || overrides.iter().any(|one| made_with(plan, one));
+        let (state, why) = match &self.dump {
+            Ok(dump) if dump.sha256 != plan.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
+            Ok(_) if !configured => {
+                (State::Stale, "made with another configuration or other --accept flags".to_owned())
+            }
+            Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => (State::Stale, format!("made by version {}", plan.tool)),
+            Ok(_) if blocking > 0 => (State::Blocked, format!("{blocking} findings need a decision")),
+            Ok(_) => (State::Current, String::new()),
+            Err(_) => (State::Stale, "its dump can't be used".to_owned()),
+        };
+        CheckpointStatus {
+            stage: Stage::Plan,
+            state,
+            why,
+            holds: format!("{} findings", plan.findings.len()),
+            tables: u64::try_from(plan.tables.len()).ok(),
+            rows: Some(plan.tables.iter().map(|table| table.rows).sum()),
+            finished_s: None,
+        }
+    }
+
+    fn of_convert(&self) -> CheckpointStatus {
+        let load = match &self.convert {
+            Err(error) => return unusable(Stage::Convert, error, &self.workdir.convert_checkpoint()),
+            Ok(load) => load,
+        };
+        let (state, why) = match (&self.dump, &self.plan) {
+            (Ok(dump), _) if dump.sha256 != load.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
+            (_, Ok((_, plan_sha256))) if *plan_sha256 != load.plan_sha256 => {
+                (State::Stale, "made from another plan".to_owned())
+            }
+            (Ok(_), Ok(_)) => of_load(load.state),
+            (Err(_), _) | (_, Err(_)) => (State::Stale, "its dump or plan can't be used".to_owned()),
+        };
+        CheckpointStatus {
+            stage: Stage::Convert,
+            state,
+            why,
+            holds: match &load.local {
+                LocalServerRecord::Managed { version, .. } => format!("managed PostgreSQL {version}"),
+                LocalServerRecord::External { address, version } => format!("PostgreSQL {version} at {address}"),
+            },
+            tables: u64::try_from(load.tables.len()).ok(),
+            rows: Some(load.tables.values().map(|table| table.rows).sum()),
+            finished_s: finished(load.finished_s),
+        }
+    }
+
+    fn of_push(&self) -> CheckpointStatus {
+        let push = match &self.push {
+            Err(error) => return unusable(Stage::Push, error, &self.workdir.push_checkpoint()),
+            Ok(push) => push,
+        };
+        let (state, why) = match (&self.plan, &self.convert) {
+            (Ok((_, plan_sha256)), _) if *plan_sha256 != push.plan_sha256 => {
+                (State::Stale, "made from another plan".to_owned())
+            }
+            (_, Ok(load)) if push.state == LoadState::Done && !same_content(load, push) => {
+                (State::Stale, "the local tables hold something else".to_owned())
+            }
+            (Ok(_), Ok(_)) => of_load(push.state),
+            (Err(_), _) | (_, Err(_)) => (State::Stale, "what it was made from can't be used".to_owned()),
+        };
+        CheckpointStatus {
+            stage: Stage::Push,
+            state,
+            why,
+            holds: format!("{}, schema {}, mode {}", push.target, push.schema, push.mode),
+            tables: u64::try_from(push.tables.len()).ok(),
+            rows: Some(push.tables.values().map(|table| table.rows).sum()),
+            finished_s: finished(push.finished_s),
+        }
+    }
+
+    fn of_verify(&self) -> CheckpointStatus {
+        let record = match &self.verified {
+            Err(error) => return unusable(Stage::Verify, error, &self.workdir.verify_json()),
+            Ok(record) => record,
+        };
+        let made_from = self.dump.as_ref().is_ok_and(|dump| dump.sha256 == record.dump_sha256)
+            && self.plan.as_ref().is_ok_and(|(_, sha256)| *sha256 == record.plan_sha256);
+        let loaded_s = self.convert.as_ref().map_or(0, |load| load.finished_s);
+        let pushed_s = self.push.as_ref().map_or(0, |push| push.finished_s);
+        let (state, why) = if !made_from {
+            (State::Stale, "made of another dump or plan".to_owned())
+        } else if record.finished_s < loaded_s.max(pushed_s) {
+            (State::Stale, "something was loaded since".to_owned())
+        } else if !record.equal() {
+            (State::Different, format!("{} differences", record.verified.difference_count))
+        } else if pushed_s > 0 && record.target.is_none() {
+            (State::Stale, "the target was not looked at".to_owned())
+        } else if !record.asked.is_empty() {
+            (State::Stale, "only some tables were looked at".to_owned())
+        } else {
+            (State::Current, String::new())
+        };
+        CheckpointStatus {
+            stage: Stage::Verify,
+            state,
+            why,
+            holds: format!("level {}, {}", record.level_word(), if record.equal() { "equal" } else { "different" }),
+            tables: None,
+            rows: None,
+            finished_s: finished(record.finished_s),
+        }
+    }
+}
+
+/// Whether the plan was made with these decisions, apart from findings that were accepted on the command line: those are
+/// in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
+fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
+    let with = |typed: Vec<(String, String)>| {
+        let mut all = overrides.clone();
+        for (code, place) in typed {
+            all.accept.entry(code).or_default().push(place);
+        }
+        for places in all.accept.values_mut() {
+            places.sort();
+            places.dedup();
+        }
+        all.sha256() == plan.overrides_sha256
+    };
+    let accepted: Vec<&Finding> = plan.findings.iter().filter(|finding| finding.accepted).collect();
+    let each = |place: fn(&Finding) -> String| {
+        accepted.iter().map(|finding| (finding.code.word().to_owned(), place(finding))).collect::<Vec<_>>()
+    };
+    with(Vec::new())
+        || with(vec![("all".to_owned(), "*".to_owned())])
+        || with(each(|_| "*".to_owned()))
+        || with(each(Finding::place))
+        || with(each(|finding| finding.table.clone().unwrap_or_default()))
+}
+
+fn of_load(state: LoadState) -> (State, String) {
+    match state {
+        LoadState::Done => (State::Current, String::new()),
+        LoadState::Loading => (State::Unfinished, "interrupted; it continues where it stopped".to_owned()),
+    }
+}
+
+fn finished(seconds: u64) -> Option<u64> {
+    (seconds > 0).then_some(seconds)
+}
+
+fn unusable(stage: Stage, error: &Error, path: &Path) -> CheckpointStatus {
+    if error.kind() == Kind::ArtifactMissing && !path.exists() {
+        return missing(stage);
+    }
+    CheckpointStatus { state: State::Unusable, why: error.message().to_owned(), ..missing(stage) }
+}
+
+fn missing(stage: Stage) -> CheckpointStatus {
+    CheckpointStatus {
+        stage,
+        state: State::Missing,
+        why: String::new(),
+        holds: String::new(),
+        tables: None,
+        rows: None,
+        finished_s: None,
+    }
+}

@@ -1,0 +1,318 @@
+//! What a server's catalog says of the tables of one schema, in words that don't depend on the schema's name.
+//!
+//! Names come out without their schema because the session looks for them in the catalog, in that schema and in
+//! those of extensions, in this order (PostgreSQL manual, 5.10.3).
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Row;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::name::{qualified, quote_ident},
+    postgres::Session,
+};
+
+/// One table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// `r` for an ordinary table.
+    pub(super) kind: String,
+    /// `p` for a table that survives a crash.
+    pub(super) persistence: String,
+    /// Columns in their order.
+    pub(super) columns: Vec<Column>,
+    /// Constraints by name.
+    pub(super) constraints: BTreeMap<String, Constraint>,
+    /// Indexes that belong to no constraint, by name.
+    pub(super) indexes: BTreeMap<String, Index>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Its name.
+    pub(super) name: String,
+    /// `format_type`.
+    pub(super) type_name: String,
+    /// NOT NULL.
+    pub(super) not_null: bool,
+    /// `d` or `a` for an identity column, else empty.
+    pub(super) identity: String,
+    /// `s` for a stored generated column, else empty.
+    pub(super) generated: String,
+    /// The default or the generating expression.
+    pub(super) expression: Option<String>,
+    /// Whether its collation is not its type's.
+    pub(super) collated: bool,
+    /// The sequence behind an identity column.
+    pub(super) sequence: Option<Sequence>,
+}
+
+/// The sequence behind an identity column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sequence {
+    /// Its name.
+    pub(super) name: String,
+    /// INCREMENT.
+    pub(super) increment: i64,
+    /// CYCLE.
+    pub(super) cycles: bool,
+    /// What the next insert gets.
+    pub(super) next: i64,
+}
+
+/// One constraint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Constraint {
+    /// `p`, `u`, `f`, `c`, `x`, as in `pg_constraint.contype`.
+    pub(super) kind: String,
+    /// Whether all rows are known to satisfy it.
+    pub(super) validated: bool,
+    /// DEFERRABLE.
+    pub(super) deferrable: bool,
+    /// INITIALLY DEFERRED.
+    pub(super) deferred: bool,
+    /// Columns in key order; empty for a check.
+    pub(super) columns: Vec<String>,
+    /// The parent table, if it is in the same schema.
+    pub(super) parent: Option<String>,
+    /// Parent columns in key order.
+    pub(super) parent_columns: Vec<String>,
+    /// `confupdtype`, `confdeltype`, `confmatchtype`.
+    pub(super) actions: String,
+    /// The condition of a check.
+    pub(super) expression: Option<String>,
+}
+
+/// One index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Index {
+    /// UNIQUE.
+    pub(super) unique: bool,
+    /// Whether queries may use it.
+    pub(super) valid: bool,
+    /// The access method.
+    pub(super) method: String,
+    /// Key parts in order.
+    pub(super) keys: Vec<IndexKey>,
+    /// Columns that are only stored.
+    pub(super) included: i64,
+    /// The predicate of a partial index.
+    pub(super) predicate: Option<String>,
+}
+
+/// One key part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IndexKey {
+    /// The column or expression.
+    pub(super) expression: String,
+    /// DESC.
+    pub(super) descending: bool,
+    /// NULLS FIRST.
+    pub(super) nulls_first: bool,
+    /// The operator class, unless it is the default one.
+    pub(super) class: Option<String>,
+    /// The collation.
+    pub(super) collation: Option<String>,
+    /// Whether the collation is not that of the column.
+    pub(super) collated: bool,
+}
+
+const TABLES: &str = "SELECT c.relname::text, c.relkind::text, c.relpersistence::text
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r','p','v','m','f')";
+
+const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       a.attnotnull, a.attidentity::text, a.attgenerated::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       a.attcollation <> t.typcollation, s.seqname, s.seqincrement, s.seqcycle
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  LEFT JOIN (SELECT p.refobjid, p.refobjsubid, q.relname::text AS seqname, q.relnamespace AS seqspace,
+                    e.seqincrement, e.seqcycle
+               FROM pg_catalog.pg_depend p
+               JOIN pg_catalog.pg_class q ON q.oid = p.objid AND q.relkind = 'S'
+               JOIN pg_catalog.pg_sequence e ON e.seqrelid = q.oid
+              WHERE p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype = 'i') s
+         ON s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.seqspace = c.relnamespace
+ WHERE n.nspname = $1 AND c.relname = ANY($2) AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY c.relname, a.attnum";
+
+const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::text, k.convalidated, k.condeferrable,
+       k.condeferred,
+       ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS u(num, place)
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num ORDER BY u.place),
+       CASE WHEN p.relnamespace = c.relnamespace THEN p.relname::text END,
+       ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS u(num, place)
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.place),
+       k.confupdtype::text || k.confdeltype::text || k.confmatchtype::text,
+       pg_catalog.pg_get_expr(k.conbin, k.conrelid)
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
+ WHERE n.nspname = $1 AND c.relname = ANY($2) AND k.contype IN ('p','u','f','c','x')";
+
+const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x.indisvalid AND x.indisready,
+       m.amname::text, (x.indnatts - x.indnkeyatts)::int4, pg_catalog.pg_get_expr(x.indpred, x.indrelid),
+       ARRAY(SELECT pg_catalog.pg_get_indexdef(x.indexrelid, u.place::int4, false)
+               FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place) ORDER BY u.place),
+       ARRAY(SELECT u.bits & 1 <> 0 FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place)
+              ORDER BY u.place),
+       ARRAY(SELECT u.bits & 2 <> 0 FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place)
+              ORDER BY u.place),
+       ARRAY(SELECT CASE WHEN NOT o.opcdefault THEN o.opcname::text END
+               FROM pg_catalog.unnest(x.indclass::oid[]) WITH ORDINALITY AS u(class, place)
+               JOIN pg_catalog.pg_opclass o ON o.oid = u.class ORDER BY u.place),
+       ARRAY(SELECT l.collname::text FROM pg_catalog.unnest(x.indcollation::oid[]) WITH ORDINALITY AS u(coll, place)
+               LEFT JOIN pg_catalog.pg_collation l ON l.oid = u.coll ORDER BY u.place),
+       ARRAY(SELECT a.attcollation IS NOT NULL AND a.attcollation <> u.coll
+               FROM unnest(x.indcollation::oid[], x.indkey::int2[]) WITH ORDINALITY AS u(coll, num, place)
+               LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.num AND u.num > 0
+              WHERE u.place <= x.indnkeyatts ORDER BY u.place)
+  FROM pg_catalog.pg_index x
+  JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+  JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
+  JOIN pg_catalog.pg_am m ON m.oid = i.relam
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relname = ANY($2)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                    WHERE k.conindid = x.indexrelid AND k.contype IN ('p','u','x') AND k.conrelid = x.indrelid)";
+
+/// Sequences that are read by one statement.
+const SEQUENCES_AT_ONCE: usize = 100;
+
+/// Makes names of this schema and of extensions come out without their schema.
+///
+/// # Errors
+/// By role.
+pub(super) async fn look_into(session: &Session, schema: &str) -> Result<()> {
+    let sql = "SELECT DISTINCT n.nspname::text FROM pg_catalog.pg_extension e \
+               JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
+    let mut path = vec![quote_ident("pg_catalog"), quote_ident(schema)];
+    for row in session.rows("reading the catalog", sql, &[]).await? {
+        path.push(quote_ident(&get::<String>(&row, 0)?));
+    }
+    session.batch("preparing to read the catalog", &format!("SET search_path = {}", path.join(", "))).await
+}
+
+/// The server's major version.
+///
+/// # Errors
+/// By role.
+pub(super) async fn major_version(session: &Session) -> Result<i32> {
+    let sql = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
+    let rows = session.rows("reading the version", sql, &[]).await?;
+    rows.first().map_or(Ok(0), |row| get(row, 0))
+}
+
+/// The tables of these names, as far as they are there.
+///
+/// # Errors
+/// By role.
+pub(super) async fn read(session: &Session, schema: &str, names: &[String]) -> Result<BTreeMap<String, Table>> {
+    let rows = async |sql: &str| session.rows("reading the catalog", sql, &[&schema, &names]).await;
+    let mut tables = BTreeMap::new();
+    for row in rows(TABLES).await? {
+        let table = Table { kind: get(&row, 1)?, persistence: get(&row, 2)?, ..Table::default() };
+        tables.insert(get::<String>(&row, 0)?, table);
+    }
+    for row in rows(COLUMNS).await? {
+        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
+            table.columns.push(column(&row)?);
+        }
+    }
+    for row in rows(CONSTRAINTS).await? {
+        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
+            table.constraints.insert(get(&row, 1)?, constraint(&row)?);
+        }
+    }
+    for row in rows(INDEXES).await? {
+        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
+            table.indexes.insert(get(&row, 1)?, index(&row)?);
+        }
+    }
+    read_sequences(session, schema, &mut tables).await?;
+    Ok(tables)
+}
+
+fn column(row: &Row) -> Result<Column> {
+    let sequence = match get::<Option<String>>(row, 8)? {
+        Some(name) => Some(Sequence { name, increment: get(row, 9)?, cycles: get(row, 10)?, next: 0 }),
+        None => None,
+    };
+    Ok(Column {
+        name: get(row, 1)?,
+        type_name: get(row, 2)?,
+        not_null: get(row, 3)?,
+        identity: get(row, 4)?,
+        generated: get(row, 5)?,
+        expression: get(row, 6)?,
+        collated: get(row, 7)?,
+        sequence,
+    })
+}
+
+fn constraint(row: &Row) -> Result<Constraint> {
+    Ok(Constraint {
+        kind: get(row, 2)?,
+        validated: get(row, 3)?,
+        deferrable: get(row, 4)?,
+        deferred: get(row, 5)?,
+        columns: get(row, 6)?,
+        parent: get(row, 7)?,
+        parent_columns: get(row, 8)?,
+        actions: get(row, 9)?,
+        expression: get(row, 10)?,
+    })
+}
+
+fn index(row: &Row) -> Result<Index> {
+    let expressions = get::<Vec<String>>(row, 7)?.into_iter();
+    let orders = get::<Vec<bool>>(row, 8)?.into_iter().zip(get::<Vec<bool>>(row, 9)?);
+    let classes = get::<Vec<Option<String>>>(row, 10)?.into_iter();
+    let collations = get::<Vec<Option<String>>>(row, 11)?.into_iter().zip(get::<Vec<bool>>(row, 12)?);
+    let parts = expressions.zip(orders).zip(classes).zip(collations);
+    let key = |(((expression, (descending, nulls_first)), class), (collation, collated))| IndexKey {
+        expression,
+        descending,
+        nulls_first,
+        class,
+        collation,
+        collated,
+    };
+    Ok(Index {
+        unique: get(row, 2)?,
+        valid: get(row, 3)?,
+        method: get(row, 4)?,
+        included: i64::from(get::<i32>(row, 5)?),
+        predicate: get(row, 6)?,
+        keys: parts.map(key).collect(),
+    })
+}
+
+async fn read_sequences(session: &Session, schema: &str, tables: &mut BTreeMap<String, Table>) -> Result<()> {
+    let columns = tables.values_mut().flat_map(|table| table.columns.iter_mut());
+    let mut sequences: Vec<&mut Sequence> = columns.filter_map(|column| column.sequence.as_mut()).collect();
+    for group in sequences.chunks_mut(SEQUENCES_AT_ONCE) {
+        let one = |(at, sequence): (usize, &&mut Sequence)| {
+            format!("SELECT {at}::int4 AS at, last_value, is_called FROM {}", qualified(schema, &sequence.name))
+        };
+        let all: Vec<String> = group.iter().enumerate().map(one).collect();
+        let sql = format!("{} ORDER BY at", all.join(" UNION ALL "));
+        let rows = session.rows("reading sequences", &sql, &[]).await?;
+        for (sequence, row) in group.iter_mut().zip(&rows) {
+            let last: i64 = get(row, 1)?;
+            sequence.next = if get(row, 2)? { last.saturating_add(sequence.increment) } else { last };
+        }
+    }
+    Ok(())
+}
+
+fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(|_| Error::new(Kind::Bug, "the catalog's answer is not as expected"))
+}

@@ -1,0 +1,95 @@
+//! Reading the dump: every row of a table, as the image of what PostgreSQL must hold.
+
+use std::path::Path;
+
+use rusqlite::{Connection, types::ValueRef};
+
+use super::{expected::Reading, image::RowImage, suspects::RowName, watch::Meter};
+use crate::{
+    error::{Error, Kind, Result, ResultExt},
+    model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, name::quote_ident},
+    sqlite::{cause, open},
+};
+
+/// How a table of the dump is read.
+#[derive(Debug, Clone)]
+pub(super) struct DumpScan {
+    sql: String,
+    has_rowid: bool,
+    readings: Vec<Reading>,
+}
+
+impl DumpScan {
+    /// These columns of a table; generated ones are read as SQLite computes them.
+    pub(super) fn new(table: &TablePlan, columns: &[&ColumnPlan]) -> Self {
+        let rowid = table.address.rowid_name().map(|name| format!("t.{name}"));
+        let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.source)));
+        let list: Vec<String> = rowid.into_iter().chain(names).collect();
+        Self {
+            sql: format!("SELECT {} FROM {}", list.join(", "), from(table)),
+            has_rowid: table.address.rowid_name().is_some(),
+            readings: columns.iter().map(|column| Reading::of(column)).collect(),
+        }
+    }
+
+    /// Hands over each row; returns how many there are. The name is made only when it is asked for.
+    pub(super) fn run(
+        &self,
+        dump: &Connection,
+        meter: &mut Meter<'_>,
+        mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+    ) -> Result<u64> {
+        let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
+        let mut statement = dump.prepare(&self.sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        let mut image = RowImage::default();
+        while let Some(row) = rows.next().map_err(failed)? {
+            image.clear();
+            for (index, reading) in self.readings.iter().enumerate() {
+                let value = row.get_ref(index + usize::from(self.has_rowid)).map_err(failed)?;
+                reading.append(&mut image, cell(value));
+            }
+            meter.row(image.len())?;
+            let ordinal = meter.rows;
+            let name = || match row.get_ref(0) {
+                Ok(ValueRef::Integer(rowid)) if self.has_rowid => RowName::Rowid(rowid),
+                _ => RowName::Ordinal(ordinal),
+            };
+            each(&mut image, &name);
+        }
+        meter.report()?;
+        Ok(meter.rows)
+    }
+}
+
+/// The value as the words of the model.
+pub(super) fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
+    match value {
+        ValueRef::Null => SqliteCell::Null,
+        ValueRef::Integer(integer) => SqliteCell::Integer(integer),
+        ValueRef::Real(real) => SqliteCell::Real(real),
+        ValueRef::Text(bytes) => SqliteCell::Text(bytes),
+        ValueRef::Blob(bytes) => SqliteCell::Blob(bytes),
+    }
+}
+
+/// The table under the alias `t`, from its own storage: an index of a module may not hold every row.
+pub(super) fn from(table: &TablePlan) -> String {
+    let hint = if table.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };
+    format!("{} AS t{hint}", quote_ident(&table.source))
+}
+
+/// Opens the dump for one thread.
+pub(super) fn open_dump(path: &Path) -> Result<Connection> {
+    open::read_only(path)
+}
+
+/// Rows of a table, counted.
+pub(super) fn count(dump: &Connection, table: &TablePlan) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM {}", from(table));
+    let count: i64 = dump
+        .query_row(&sql, [], |row| row.get(0))
+        .map_err(|failure| cause::describe("counting rows of the dump", &failure))
+        .at_table(&table.source)?;
+    u64::try_from(count).map_err(|_| Error::new(Kind::Bug, "a count is negative"))
+}

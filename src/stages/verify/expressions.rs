@@ -1,0 +1,78 @@
+//! Whether two SQL expressions mean the same, by the server's own reading of both: it parses them, folds constants
+//! and prints them again. `EXPLAIN` does this without running or writing anything.
+
+use serde_json::Value;
+
+use crate::{error::Result, model::name::qualified, postgres::Session};
+
+/// Two expressions over one table's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// The plan's.
+    pub(super) planned: String,
+    /// The catalog's.
+    pub(super) found: String,
+    /// The type that both are brought to; none for what they are.
+    pub(super) as_type: Option<String>,
+}
+
+impl Pair {
+    fn list(&self) -> String {
+        let one = |text: &str| match &self.as_type {
+            Some(name) => format!("CAST(({text}) AS {name})"),
+            None => format!("({text})"),
+        };
+        format!("{}, {}", one(&self.planned), one(&self.found))
+    }
+}
+
+/// For each pair whether it means the same. What the server can't read is not the same.
+///
+/// # Errors
+/// Of the connection only.
+pub(super) async fn same(session: &Session, schema: &str, table: &str, pairs: &[Pair]) -> Result<Vec<bool>> {
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Vec<String> = pairs.iter().map(Pair::list).collect();
+    if let Some(same) = explain(session, schema, table, &all.join(", "), pairs.len()).await {
+        return Ok(same);
+    }
+    let mut same = Vec::new();
+    for pair in pairs {
+        let one = explain(session, schema, table, &pair.list(), 1).await;
+        same.push(one.and_then(|one| one.first().copied()).unwrap_or(false));
+    }
+    // Tells an expression that can't be read from a connection that is gone.
+    session.batch("comparing expressions", "SELECT").await?;
+    Ok(same)
+}
+
+async fn explain(session: &Session, schema: &str, table: &str, list: &str, count: usize) -> Option<Vec<bool>> {
+    let from = qualified(schema, table);
+    let sql = format!("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT {list} FROM {from}");
+    let rows = session.rows("comparing expressions", &sql, &[]).await.ok()?;
+    let plan: Value = rows.first()?.try_get(0).ok().and_then(|Json(text)| serde_json::from_str(&text).ok())?;
+    let output = plan.get(0)?.get("Plan")?.get("Output")?.as_array()?;
+    if output.len() != count * 2 {
+        return None;
+    }
+    let (pairs, _) = output.as_chunks::<2>();
+    Some(pairs.iter().map(|[planned, found]| planned == found).collect())
+}
+
+/// `EXPLAIN`'s answer of type `json`, as text.
+struct Json(String);
+
+impl<'a> tokio_postgres::types::FromSql<'a> for Json {
+    fn from_sql(
+        _: &tokio_postgres::types::Type,
+        raw: &'a [u8],
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(String::from_utf8_lossy(raw).into_owned()))
+    }
+
+    fn accepts(of: &tokio_postgres::types::Type) -> bool {
+        *of == tokio_postgres::types::Type::JSON || *of == tokio_postgres::types::Type::TEXT
+    }
+}

@@ -1,0 +1,203 @@
+//! Level `full`: every value of a table, the dump against each server, in bounded memory.
+//!
+//! First pass: both sides stream their rows into [`Sums`]. Only where they differ, a second pass over the same
+//! snapshot collects the rows of the buckets that differ and names what is wrong.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::task::JoinHandle;
+
+use super::{
+    Difference,
+    dump_scan::DumpScan,
+    image::Key,
+    run::{NAMED_MAX, SideAnswer, Worker},
+    server_scan::{ServerScan, begin_snapshot, end_snapshot, side_word},
+    sums::{Sums, bucket_count},
+    suspects::{Blame, Choice, Strangers, Suspects, blame},
+    watch::{Meter, Progress, Watch},
+};
+use crate::{
+    error::{Error, Kind, Result, ResultExt},
+    event::Sink,
+    model::{
+        ColumnPlan, TablePlan,
+        name::{qualified, quote_ident, quote_list},
+    },
+    postgres::{Role, Session},
+};
+
+/// What the scans of one table share.
+struct Comparison {
+    dump: DumpScan,
+    key: Key,
+    buckets: usize,
+    watch: Watch,
+    progress: Progress,
+}
+
+/// Compares these columns of a table on every side of `roles`, each with its schema.
+pub(super) async fn table(
+    worker: &mut Worker,
+    out: &Arc<dyn Sink>,
+    table: &TablePlan,
+    columns: &[&ColumnPlan],
+    sides: &[(Role, String)],
+) -> Result<Vec<SideAnswer>> {
+    let comparison = Arc::new(Comparison {
+        dump: DumpScan::new(table, columns),
+        key: key(table, columns),
+        buckets: bucket_count(table.rows),
+        watch: worker.watch.clone(),
+        progress: Progress::new(out, &table.source, sides.len() + 1),
+    });
+    let mut readers = Vec::new();
+    for (number, (role, schema)) in sides.iter().enumerate() {
+        let session = worker.session(*role).await?;
+        begin_snapshot(&session).await?;
+        let scan = server_scan(schema, table, columns, false);
+        readers.push(tokio::spawn(sum_server(Arc::clone(&comparison), session, scan, number + 1)));
+    }
+    let dump = worker.dump()?;
+    let (dump, expected) = joined(sum_dump(Arc::clone(&comparison), dump)).await.at_table(&table.source)?;
+    worker.keep_dump(dump);
+    let mut answers = Vec::new();
+    for ((role, schema), reader) in sides.iter().zip(readers) {
+        let actual = joined(reader).await.at_table(&table.source)?;
+        let differing = expected.differing(&actual);
+        let mut answer = SideAnswer::equal(*role, actual.rows());
+        if !differing.is_empty() {
+            let choice = Choice::of(&differing, comparison.buckets, columns.len());
+            let scan = server_scan(schema, table, columns, true);
+            let (blames, overflow) = second_pass(worker, &comparison, scan, &choice, *role).await?;
+            answer.differences = name_all(*role, table, columns, blames);
+            let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
+            finish(&mut answer, *role, &table.source, unseen);
+        }
+        end_snapshot(&*worker.session(*role).await?).await?;
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+/// Adds what could not be named, and counts.
+pub(super) fn finish(answer: &mut SideAnswer, role: Role, table: &str, unseen: u64) {
+    let nameless = |what: String| Difference {
+        side: side_word(role).to_owned(),
+        table: table.to_owned(),
+        column: None,
+        key: None,
+        what,
+    };
+    if unseen > 0 {
+        answer.differences.push(nameless(format!("at least {unseen} more rows differ")));
+    } else if answer.differences.is_empty() {
+        answer.differences.push(nameless("rows differ".to_owned()));
+    }
+    answer.count = u64::try_from(answer.differences.len()).unwrap_or(u64::MAX).saturating_add(unseen.saturating_sub(1));
+    let last = if unseen > 0 { answer.differences.pop() } else { None };
+    answer.differences.truncate(NAMED_MAX);
+    answer.differences.extend(last);
+}
+
+/// Waits for a part of the work.
+pub(super) async fn joined<T>(part: JoinHandle<Result<T>>) -> Result<T> {
+    part.await.map_err(|_| Error::new(Kind::Bug, "a part of the comparison ended unexpectedly"))?
+}
+
+fn sum_dump(comparison: Arc<Comparison>, dump: Connection) -> JoinHandle<Result<(Connection, Sums)>> {
+    tokio::task::spawn_blocking(move || {
+        let mut sums = Sums::new(comparison.buckets);
+        let mut meter = Meter::new(&comparison.watch, Some((&comparison.progress, 0)));
+        comparison.dump.run(&dump, &mut meter, |image, _| sums.add(image.hash(&comparison.key)))?;
+        Ok((dump, sums))
+    })
+}
+
+async fn sum_server(
+    comparison: Arc<Comparison>,
+    session: Arc<Session>,
+    scan: ServerScan,
+    number: usize,
+) -> Result<Sums> {
+    let mut sums = Sums::new(comparison.buckets);
+    let mut meter = Meter::new(&comparison.watch, Some((&comparison.progress, number)));
+    scan.run(&session, &mut meter, |image, _| sums.add(image.hash(&comparison.key))).await?;
+    Ok(sums)
+}
+
+/// Names what differs in the chosen buckets; also says whether there was no room for some rows.
+async fn second_pass(
+    worker: &mut Worker,
+    comparison: &Arc<Comparison>,
+    scan: ServerScan,
+    choice: &Choice,
+    role: Role,
+) -> Result<(Vec<Blame>, bool)> {
+    let dump = worker.dump()?;
+    let (shared, chosen) = (Arc::clone(comparison), choice.clone());
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut suspects = Suspects::default();
+        let mut meter = Meter::new(&shared.watch, None);
+        shared.dump.run(&dump, &mut meter, |image, name| suspects.add(&chosen, image, &shared.key, name))?;
+        Ok((dump, suspects))
+    });
+    let mut actual = Suspects::default();
+    let mut meter = Meter::new(&comparison.watch, None);
+    let session = worker.session(role).await?;
+    let keep = |image: &mut _, row: &super::server_scan::SentRow<'_>| {
+        actual.add(choice, image, &comparison.key, || row.ctid());
+    };
+    scan.run(&session, &mut meter, keep).await?;
+    let (dump, expected) = joined(reader).await?;
+    worker.keep_dump(dump);
+    Ok((blame(&expected, &actual, Strangers::MayMatch), expected.overflow || actual.overflow))
+}
+
+fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<Blame>) -> Vec<Difference> {
+    let copies = |copies: u64| if copies == 1 { String::new() } else { format!(" ({copies} equal rows)") };
+    let name = |blame: Blame| {
+        let (column, name, what) = match blame {
+            Blame::Missing { name, copies: number } => (None, name, format!("row missing{}", copies(number))),
+            Blame::Added { name, copies: number } => (None, name, format!("row added{}", copies(number))),
+            Blame::Changed { name, field, what } => (field.and_then(|field| columns.get(field)), name, what.to_owned()),
+        };
+        Difference {
+            side: side_word(role).to_owned(),
+            table: table.source.clone(),
+            column: column.map(|column| column.source.clone()),
+            key: Some(name.to_string()),
+            what,
+        }
+    };
+    blames.into_iter().map(name).collect()
+}
+
+/// The fields that tell rows apart: of the primary key, else of the first UNIQUE constraint without NULL, among
+/// `columns`; else all.
+fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> Key {
+    let is_full = |name: &String| table.column(name).is_some_and(|column| column.not_null);
+    let unique = table.uniques.iter().filter(|key| key.columns.iter().all(is_full));
+    for key in table.primary_key.iter().chain(unique) {
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        if let Some(fields) = key.columns.iter().map(place).collect::<Option<Vec<usize>>>() {
+            return Key::Fields(fields);
+        }
+    }
+    Key::Row
+}
+
+fn server_scan(schema: &str, table: &TablePlan, columns: &[&ColumnPlan], with_ctid: bool) -> ServerScan {
+    let from = qualified(schema, &table.name);
+    // Generated columns can't be named in a plain COPY (PostgreSQL manual, COPY); where it serves it is the faster.
+    let sql = if !with_ctid && columns.iter().all(|column| column.generated.is_none()) {
+        let list = quote_list(columns.iter().map(|column| column.name.as_str()));
+        format!("COPY {from} ({list}) TO STDOUT (FORMAT binary)")
+    } else {
+        let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
+        let list = with_ctid.then(|| "t.ctid".to_owned()).into_iter().chain(names).collect::<Vec<_>>().join(", ");
+        format!("COPY (SELECT {list} FROM {from} AS t) TO STDOUT (FORMAT binary)")
+    };
+    ServerScan { sql, types: columns.iter().map(|column| column.pg_type.clone()).collect(), with_ctid }
+}

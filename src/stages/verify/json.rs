@@ -1,0 +1,368 @@
+//! A hash of a JSON document's meaning: numbers by exact decimal value, strings by their characters, members in any
+//! order. Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::digits::Digits;
+
+/// What a document means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meaning {
+    /// Equal for documents that `jsonb` can't tell apart.
+    pub(super) hash: u128,
+    /// Whether it says something that `jsonb` forgets: a member twice in one object, or a negative zero.
+    pub(super) loses: bool,
+}
+
+/// A container that is being read.
+enum Open {
+    Array(u128),
+    /// Members by the hash of their name, and the name whose value comes next.
+    Object(BTreeMap<u128, u128>, u128),
+}
+
+/// What may come next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    /// A value, or the end of an array that is empty.
+    ValueOrEnd,
+    Name,
+    /// A member's name, or the end of an object that is empty.
+    NameOrEnd,
+    /// A comma, or the end of the container.
+    More,
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    open: Vec<Open>,
+    loses: bool,
+}
+
+/// The meaning of a document; none if it isn't JSON.
+pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
+    std::str::from_utf8(document).ok()?;
+    let mut reader = Reader { rest: document, open: Vec::new(), loses: false };
+    let mut expect = Expect::Value;
+    loop {
+        reader.skip_blanks();
+        let value = match expect {
+            Expect::Value | Expect::ValueOrEnd => reader.value_start(expect == Expect::ValueOrEnd)?,
+            Expect::Name | Expect::NameOrEnd => reader.name(expect == Expect::NameOrEnd)?,
+            Expect::More => reader.more()?,
+        };
+        match value {
+            Step::Next(next) => expect = next,
+            Step::Value(hash) => match reader.keep(hash) {
+                None => expect = Expect::More,
+                Some(hash) => {
+                    reader.skip_blanks();
+                    return reader.rest.is_empty().then_some(Meaning { hash, loses: reader.loses });
+                }
+            },
+        }
+    }
+}
+
+/// What reading one thing led to.
+enum Step {
+    /// Something else must come.
+    Next(Expect),
+    /// A whole value was read.
+    Value(u128),
+}
+
+impl Reader<'_> {
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
+    /// Gives a finished value to its container, or back if it is the document.
+    fn keep(&mut self, hash: u128) -> Option<u128> {
+        match self.open.last_mut() {
+            None => return Some(hash),
+            Some(Open::Array(before)) => *before = combine(b'[', &[*before, hash]),
+            Some(Open::Object(members, name)) => self.loses |= members.insert(*name, hash).is_some(),
+        }
+        None
+    }
+
+    fn close(&mut self) -> Option<Step> {
+        Some(Step::Value(match self.open.pop()? {
+            Open::Array(hash) => combine(b']', &[hash]),
+            Open::Object(members, _) => {
+                let all: Vec<u128> = members.into_iter().flat_map(|(name, value)| [name, value]).collect();
+                combine(b'}', &all)
+            }
+        }))
+    }
+
+    fn value_start(&mut self, may_end: bool) -> Option<Step> {
+        let (first, rest) = self.rest.split_first()?;
+        match first {
+            b'[' => {
+                self.rest = rest;
+                self.open.push(Open::Array(0));
+                Some(Step::Next(Expect::ValueOrEnd))
+            }
+            b'{' => {
+                self.rest = rest;
+                self.open.push(Open::Object(BTreeMap::new(), 0));
+                Some(Step::Next(Expect::NameOrEnd))
+            }
+            b']' if may_end => {
+                self.rest = rest;
+                self.close()
+            }
+            b'"' => self.string().map(Step::Value),
+            b'-' | b'0'..=b'9' => self.number().map(Step::Value),
+            _ => self.word().map(Step::Value),
+        }
+    }
+
+    fn name(&mut self, may_end: bool) -> Option<Step> {
+        match self.rest {
+            [b'}', rest @ ..] if may_end => {
+                self.rest = rest;
+                self.close()
+            }
+            [b'"', ..] => {
+                let read = self.string()?;
+                self.skip_blanks();
+                self.rest = self.rest.strip_prefix(b":")?;
+                if let Some(Open::Object(_, name)) = self.open.last_mut() {
+                    *name = read;
+                }
+                Some(Step::Next(Expect::Value))
+            }
+            _ => None,
+        }
+    }
+
+    fn more(&mut self) -> Option<Step> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        match (first, self.open.last()?) {
+            (b',', Open::Array(_)) => Some(Step::Next(Expect::Value)),
+            (b',', Open::Object(..)) => Some(Step::Next(Expect::Name)),
+            (b']', Open::Array(_)) | (b'}', Open::Object(..)) => self.close(),
+            _ => None,
+        }
+    }
+
+    fn word(&mut self) -> Option<u128> {
+        let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| self.rest.starts_with(word))?;
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(xxh3_128(word))
+    }
+
+    fn number(&mut self) -> Option<u128> {
+        let all = self.rest;
+        self.rest = self.rest.strip_prefix(b"-").unwrap_or(self.rest);
+        if self.rest.first() == Some(&b'0') {
+            self.rest = self.rest.get(1..)?;
+        } else {
+            self.digits()?;
+        }
+        if let Some(rest) = self.rest.strip_prefix(b".") {
+            self.rest = rest;
+            self.digits()?;
+        }
+        if let [b'e' | b'E', rest @ ..] = self.rest {
+            self.rest = rest.strip_prefix(b"+").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
+            self.digits()?;
+        }
+        let number = Digits::of_number(all.get(..all.len() - self.rest.len())?)?;
+        self.loses |= number.is_zero() && number.negative;
+        let mut bytes = vec![b'n', u8::from(number.negative && !number.is_zero())];
+        bytes.extend_from_slice(&number.point.to_be_bytes());
+        bytes.extend_from_slice(&number.significant);
+        Some(xxh3_128(&bytes))
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.rest = self.rest.get(count..)?;
+        (count > 0).then_some(())
+    }
+
+    fn string(&mut self) -> Option<u128> {
+        self.rest = self.rest.strip_prefix(b"\"")?;
+        let mut text = vec![b'"'];
+        loop {
+            let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+            text.extend_from_slice(self.rest.get(..plain)?);
+            self.rest = self.rest.get(plain..)?;
+            match self.rest {
+                [b'"', rest @ ..] => {
+                    self.rest = rest;
+                    return Some(xxh3_128(&text));
+                }
+                [b'\\', rest @ ..] => {
+                    self.rest = rest;
+                    let character = self.escaped()?;
+                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    fn escaped(&mut self) -> Option<char> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(match first {
+            b'"' | b'\\' | b'/' => char::from(*first),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = self.unit()?;
+                if !(0xd800..0xdc00).contains(&unit) {
+                    return char::from_u32(unit);
+                }
+                self.rest = self.rest.strip_prefix(b"\\u")?;
+                let low = self.unit()?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                return char::from_u32(0x1_0000 + (unit - 0xd800) * 0x400 + low);
+            }
+            _ => return None,
+        })
+    }
+
+    fn unit(&mut self) -> Option<u32> {
+        let (written, rest) = self.rest.split_at_checked(4)?;
+        self.rest = rest;
+        written.iter().try_fold(0, |unit, byte| Some(unit * 16 + char::from(*byte).to_digit(16)?))
+    }
+}
+
+fn combine(mark: u8, hashes: &[u128]) -> u128 {
+    let mut bytes = vec![mark];
+    for hash in hashes {
+        bytes.extend_from_slice(&hash.to_be_bytes());
+    }
+    xxh3_128(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(text: &str) -> u128 {
+        meaning(text.as_bytes()).unwrap().hash
+    }
+
+    #[test]
+    fn spellings_of_one_document_are_one() {
+        for (one, other) in [
+            (r#"{"a":1,"b":[true,null]}"#, " { \"b\" : [ true , null ] ,\n\"a\":1.0e0 } "),
+            (r#""\u00e9\ud83d\ude00\/""#, "\"é😀/\""),
+            ("1.10", "11e-1"),
+            ("[]", "[ ]"),
+            ("{}", "{ }"),
+            ("-0", "0"),
+            (r#"{"a":1,"a":2}"#, r#"{"a":2}"#),
+        ] {
+            assert_eq!(hash(one), hash(other), "{one}");
+        }
+    }
+
+    #[test]
+    fn documents_that_differ_are_different() {
+        let all = [
+            "null",
+            "true",
+            "false",
+            "0",
+            "1",
+            "-1",
+            "10",
+            "\"\"",
+            "\"1\"",
+            "\"null\"",
+            "[]",
+            "{}",
+            "[[]]",
+            "[null]",
+            "[1,2]",
+            "[2,1]",
+            "[[1],2]",
+            "[[1,2]]",
+            r#"{"a":1}"#,
+            r#"{"a":2}"#,
+            r#"{"b":1}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"[{"a":1}]"#,
+            r#"["a",1]"#,
+            "0.1",
+            "1e400",
+            "1e401",
+        ];
+        for (index, one) in all.iter().enumerate() {
+            for other in &all[index + 1..] {
+                assert_ne!(hash(one), hash(other), "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_has_no_meaning() {
+        for text in [
+            "",
+            " ",
+            "nul",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "- 1",
+            "[1,]",
+            "[,1]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "[1",
+            "]",
+            "[1}",
+            "\"a",
+            "\"\t\"",
+            r#""\x""#,
+            r#""\ud800""#,
+            r#""\ud800\u0041""#,
+            "1 2",
+            "'a'",
+            "NaN",
+            "Infinity",
+            "// 1",
+            "nulll",
+        ] {
+            assert_eq!(meaning(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(meaning(b"\"\xff\""), None);
+    }
+
+    #[test]
+    fn what_jsonb_forgets_is_noticed() {
+        for text in [r#"{"a":1,"a":1}"#, "[-0]", "-0.0e5", r#"[{"x":{"a":1,"\u0061":2}}]"#] {
+            assert!(meaning(text.as_bytes()).unwrap().loses, "{text}");
+        }
+        for text in [r#"[{"a":1},{"a":1}]"#, "0.0", r#"{"a":{"a":1}}"#] {
+            assert!(!meaning(text.as_bytes()).unwrap().loses, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert!(meaning(deep.as_bytes()).is_some());
+    }
+}

@@ -1,0 +1,329 @@
+//! The schema of one side against the plan, and of the target against the local PostgreSQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Difference,
+    catalog::{self, Column, Constraint, Table},
+    expressions::{self, Pair},
+    index_keys,
+    server_scan::side_word,
+};
+use crate::{
+    error::Result,
+    model::{
+        ColumnPlan, PgType, TablePlan,
+        conversion_plan::{ForeignKeyPlan, KeyPlan},
+    },
+    postgres::{Role, Session},
+};
+
+/// What was found out about one table's schema on one side.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SchemaAnswer {
+    /// Whether the table is there.
+    pub(super) present: bool,
+    /// PostgreSQL names of columns that are missing or of another type: their values can't be compared.
+    pub(super) unusable: BTreeSet<String>,
+    /// What differs from the plan.
+    pub(super) differences: Vec<Difference>,
+}
+
+/// One server's catalog as far as the plan's tables are in it.
+pub(super) struct SideCatalog {
+    /// By PostgreSQL name.
+    pub(super) tables: BTreeMap<String, Table>,
+    /// The server's major version.
+    pub(super) version: i32,
+}
+
+impl SideCatalog {
+    /// Reads the catalog of a server.
+    ///
+    /// # Errors
+    /// By role.
+    pub(super) async fn read(session: &Session, schema: &str, tables: &[TablePlan]) -> Result<Self> {
+        catalog::look_into(session, schema).await?;
+        let names: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
+        Ok(Self {
+            tables: catalog::read(session, schema, &names).await?,
+            version: catalog::major_version(session).await?,
+        })
+    }
+}
+
+/// Collects what differs in one table.
+pub(super) struct Notes<'a> {
+    side: &'static str,
+    table: &'a TablePlan,
+    found: Vec<Difference>,
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(role: Role, table: &'a TablePlan) -> Self {
+        Self { side: side_word(role), table, found: Vec::new() }
+    }
+
+    /// Something about the table.
+    pub(super) fn table(&mut self, what: impl Into<String>) {
+        self.add(None, what.into());
+    }
+
+    /// Something about a column.
+    pub(super) fn column(&mut self, column: &ColumnPlan, what: impl Into<String>) {
+        self.add(Some(column.source.clone()), what.into());
+    }
+
+    fn add(&mut self, column: Option<String>, what: String) {
+        let (side, table) = (self.side.to_owned(), self.table.source.clone());
+        self.found.push(Difference { side, table, column, key: None, what });
+    }
+}
+
+/// Compares one table with the plan.
+///
+/// # Errors
+/// By role.
+pub(super) async fn against_plan(
+    session: &Session,
+    schema: &str,
+    table: &TablePlan,
+    found: Option<&Table>,
+) -> Result<SchemaAnswer> {
+    let mut notes = Notes::new(session.role(), table);
+    let Some(found) = found else {
+        notes.table("table missing");
+        return Ok(SchemaAnswer { differences: notes.found, ..SchemaAnswer::default() });
+    };
+    if found.kind != "r" && found.kind != "p" {
+        notes.table("it is not a table");
+    }
+    if found.persistence != "p" {
+        notes.table("the table is not kept after a crash (it is unlogged or temporary)");
+    }
+    let mut pairs = Vec::new();
+    let unusable = columns(&mut notes, table, found, &mut pairs);
+    constraints(&mut notes, table, found, &mut pairs);
+    index_keys::compare(&mut notes, table, found, &mut pairs);
+    sequence(&mut notes, table, found);
+    let asked: Vec<Pair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
+    let same = expressions::same(session, schema, &table.name, &asked).await?;
+    for ((column, what, _), same) in pairs.into_iter().zip(same) {
+        if !same {
+            notes.add(column, what);
+        }
+    }
+    Ok(SchemaAnswer { present: true, unusable, differences: notes.found })
+}
+
+/// Column, words and pair of something that only the server can compare.
+pub(super) type Doubt = (Option<String>, String, Pair);
+
+fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) -> BTreeSet<String> {
+    let mut unusable = BTreeSet::new();
+    for planned in &table.columns {
+        let Some(there) = found.columns.iter().find(|column| column.name == planned.name) else {
+            notes.column(planned, "column missing");
+            unusable.insert(planned.name.clone());
+            continue;
+        };
+        let expected = type_name(&planned.pg_type);
+        if there.type_name != expected {
+            notes.column(planned, format!("type is {}, expected {expected}", there.type_name));
+            unusable.insert(planned.name.clone());
+        }
+        column(notes, table, planned, there, pairs);
+    }
+    for there in &found.columns {
+        if table.column(&there.name).is_none() {
+            notes.table(format!("column {} added", there.name));
+        }
+    }
+    let known = |name: &&str| table.column(name).is_some() && found.columns.iter().any(|column| column.name == **name);
+    let planned = table.columns.iter().map(|column| column.name.as_str()).filter(known);
+    if !planned.eq(found.columns.iter().map(|column| column.name.as_str()).filter(known)) {
+        notes.table("columns are in another order");
+    }
+    unusable
+}
+
+fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there: &Column, pairs: &mut Vec<Doubt>) {
+    let is_identity = table.identity.as_ref().is_some_and(|identity| identity.column == planned.name);
+    let in_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&planned.name));
+    match (planned.not_null || is_identity || in_key, there.not_null) {
+        (true, false) => notes.column(planned, "NOT NULL is missing"),
+        (false, true) => notes.column(planned, "NOT NULL is added"),
+        _ => {}
+    }
+    match (is_identity, there.identity.as_str()) {
+        (true, "d") | (false, "") => {}
+        (true, "") => notes.column(planned, "it is not an identity column"),
+        (true, _) => notes.column(planned, "identity is ALWAYS, expected BY DEFAULT"),
+        (false, _) => notes.column(planned, "it is an identity column"),
+    }
+    if there.collated {
+        notes.column(planned, "its collation is not the default one");
+    }
+    let (word, expected) = match &planned.generated {
+        Some(expression) => ("generating expression", Some(expression)),
+        None => ("default", planned.default.as_ref()),
+    };
+    if planned.generated.is_some() != (there.generated == "s") {
+        notes.column(planned, if planned.generated.is_some() { "it is not generated" } else { "it is generated" });
+        return;
+    }
+    match (expected, &there.expression) {
+        (Some(planned_text), Some(found)) => {
+            let as_type = Some(planned.pg_type.to_string());
+            let pair = Pair { planned: planned_text.clone(), found: found.clone(), as_type };
+            pairs.push((Some(planned.source.clone()), format!("{word} differs"), pair));
+        }
+        (Some(_), None) => notes.column(planned, format!("{word} is missing")),
+        (None, Some(_)) => notes.column(planned, format!("{word} is added")),
+        (None, None) => {}
+    }
+}
+
+fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) {
+    let mut known = BTreeSet::new();
+    let keys = table.primary_key.iter().map(|key| ("p", "primary key", key));
+    for (kind, words, planned) in keys.chain(table.uniques.iter().map(|key| ("u", "UNIQUE constraint", key))) {
+        known.insert(planned.name.as_str());
+        match found.constraints.get(&planned.name).filter(|there| there.kind == kind) {
+            None => notes.table(format!("{words} {} is missing", planned.name)),
+            Some(there) if is_key(planned, there) => {}
+            Some(_) => notes.table(format!("{words} {} differs", planned.name)),
+        }
+    }
+    for planned in &table.foreign_keys {
+        known.insert(planned.name.as_str());
+        match found.constraints.get(&planned.name).filter(|there| there.kind == "f") {
+            None => notes.table(format!("foreign key {} is missing", planned.name)),
+            Some(there) if is_foreign_key(planned, there) => {
+                validity(notes, "foreign key", &planned.name, planned.not_valid, there);
+            }
+            Some(_) => notes.table(format!("foreign key {} differs", planned.name)),
+        }
+    }
+    for planned in &table.checks {
+        known.insert(planned.name.as_str());
+        match found.constraints.get(&planned.name).filter(|there| there.kind == "c") {
+            None => notes.table(format!("check {} is missing", planned.name)),
+            Some(there) => {
+                validity(notes, "check", &planned.name, planned.not_valid, there);
+                let found = there.expression.clone().unwrap_or_default();
+                let pair = Pair { planned: planned.expression.clone(), found, as_type: None };
+                pairs.push((None, format!("check {} differs", planned.name), pair));
+            }
+        }
+    }
+    for name in found.constraints.keys().filter(|name| !known.contains(name.as_str())) {
+        notes.table(format!("constraint {name} added"));
+    }
+}
+
+fn is_key(planned: &KeyPlan, there: &Constraint) -> bool {
+    planned.columns == there.columns && !there.deferrable
+}
+
+fn is_foreign_key(planned: &ForeignKeyPlan, there: &Constraint) -> bool {
+    let letter = |action: &str| match action {
+        "RESTRICT" => 'r',
+        "CASCADE" => 'c',
+        "SET NULL" => 'n',
+        "SET DEFAULT" => 'd',
+        _ => 'a',
+    };
+    let actions: String = [letter(&planned.on_update), letter(&planned.on_delete), 's'].into_iter().collect();
+    planned.columns == there.columns
+        && there.parent.as_ref() == Some(&planned.parent)
+        && planned.parent_columns == there.parent_columns
+        && actions == there.actions
+        && (planned.deferred, planned.deferred) == (there.deferrable, there.deferred)
+}
+
+fn validity(notes: &mut Notes<'_>, kind: &str, name: &str, not_valid: bool, there: &Constraint) {
+    match (not_valid, there.validated) {
+        (true, true) | (false, false) => {
+            let is = if there.validated { "validated" } else { "not validated" };
+            notes.table(format!("{kind} {name} is {is}, unlike planned"));
+        }
+        (true, false) | (false, true) => {}
+    }
+}
+
+/// The next number is compared without being told: it follows from keys, which are values of rows.
+fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
+    let Some(identity) = &table.identity else { return };
+    let Some(planned) = table.column(&identity.column) else { return };
+    let Some(there) = found.columns.iter().find(|column| column.name == identity.column) else { return };
+    let Some(sequence) = &there.sequence else {
+        if there.identity == "d" {
+            notes.column(planned, "the sequence behind it can't be found");
+        }
+        return;
+    };
+    if sequence.name != identity.sequence {
+        notes.column(planned, format!("its sequence is {}, expected {}", sequence.name, identity.sequence));
+    }
+    if sequence.increment != 1 || sequence.cycles {
+        notes.column(planned, "its sequence doesn't count up by 1");
+    }
+    // Without a number that is left, the sequence stands at its end; numbers below 1 are out of its range.
+    let expected = identity.next.unwrap_or(i64::MAX).max(1);
+    let (less, more) = (expected.saturating_sub(sequence.next), sequence.next.saturating_sub(expected));
+    if less > 0 {
+        notes.column(planned, format!("the next number of its sequence is {less} less than planned"));
+    } else if more > 0 {
+        notes.column(planned, format!("the next number of its sequence is {more} more than planned"));
+    }
+}
+
+/// What the catalog's `format_type` says for a planned type.
+pub(super) fn type_name(pg_type: &PgType) -> String {
+    match pg_type {
+        PgType::Varchar(n) => format!("character varying({n})"),
+        PgType::Time => "time without time zone".to_owned(),
+        PgType::Timestamp => "timestamp without time zone".to_owned(),
+        PgType::TimestampTz => "timestamp with time zone".to_owned(),
+        PgType::SmallInt
+        | PgType::Integer
+        | PgType::BigInt
+        | PgType::Boolean
+        | PgType::Double
+        | PgType::Numeric(_)
+        | PgType::Text
+        | PgType::Bytea
+        | PgType::Date
+        | PgType::Uuid
+        | PgType::Json
+        | PgType::Jsonb
+        | PgType::Vector(_)
+        | PgType::HalfVec(_)
+        | PgType::RealArray
+        | PgType::DoubleArray
+        | PgType::Bit(_) => pg_type.to_string(),
+    }
+}
+
+/// Texts of the catalog that must be equal on both servers, for a table in which both agree with the plan.
+pub(super) fn against_local(table: &TablePlan, local: &Table, target: &Table) -> Vec<Difference> {
+    let mut notes = Notes::new(Role::Target, table);
+    for (one, two) in local.columns.iter().zip(&target.columns) {
+        let planned = table.column(&one.name).filter(|_| one.expression != two.expression);
+        if let Some(planned) = planned {
+            notes.column(planned, "its default or generating expression is not the local one");
+        }
+    }
+    for (name, one) in &local.constraints {
+        if target.constraints.get(name).is_some_and(|two| two != one) {
+            notes.table(format!("constraint {name} is not the local one"));
+        }
+    }
+    for (name, one) in &local.indexes {
+        if target.indexes.get(name).is_some_and(|two| two != one) {
+            notes.table(format!("index {name} is not the local one"));
+        }
+    }
+    notes.found
+}

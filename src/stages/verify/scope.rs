@@ -1,0 +1,139 @@
+//! What is verified: the artifacts, proved to belong together, and the tables that were asked for.
+
+use super::{Against, Level, VerifyRequest};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan, checkpoint::LoadState},
+    workdir::{Workdir, sha256_of},
+};
+
+/// The artifacts of the stages before.
+#[derive(Debug)]
+pub(super) struct Scope {
+    /// The dump.
+    pub(super) dump: DumpCheckpoint,
+    /// The plan.
+    pub(super) plan: Plan,
+    /// The load, where the local PostgreSQL takes part.
+    pub(super) convert: Option<LoadCheckpoint>,
+    /// The push, where the target takes part and this tool recorded one.
+    pub(super) push: Option<PushCheckpoint>,
+    /// The tables asked for, in the plan's order.
+    pub(super) tables: Vec<TablePlan>,
+}
+
+/// Whether the local PostgreSQL is needed.
+pub(super) fn needs_local(request: &VerifyRequest) -> bool {
+    request.against != Against::Target || request.level == Level::Digest
+}
+
+/// Whether the target is needed.
+pub(super) fn needs_target(request: &VerifyRequest) -> bool {
+    request.against != Against::Local
+}
+
+impl Scope {
+    /// Loads the artifacts and refuses what doesn't belong together.
+    ///
+    /// # Errors
+    /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`, `ArtifactStale`; `Usage` for a table that isn't planned.
+    pub(super) fn load(workdir: &Workdir, request: &VerifyRequest) -> Result<Self> {
+        let dump = workdir.load_dump()?;
+        let plan = workdir.load_plan()?;
+        if plan.dump_sha256 != dump.sha256 {
+            return Err(stale("the plan was made from another dump", "plan"));
+        }
+        let plan_sha256 = sha256_of(&workdir.plan_json())?;
+        let convert = if needs_local(request) { Some(workdir.load_convert()?) } else { None };
+        if let Some(convert) = &convert {
+            if convert.dump_sha256 != dump.sha256 || convert.plan_sha256 != plan_sha256 {
+                return Err(stale("the local PostgreSQL was filled from another dump or plan", "convert"));
+            }
+            if convert.state != LoadState::Done {
+                return Err(stale("the local PostgreSQL was not filled to the end", "convert"));
+            }
+        }
+        let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
+        let tables = select(&plan, &request.tables)?;
+        Ok(Self { dump, plan, convert, push, tables })
+    }
+}
+
+/// Checks that the dump is bit for bit the file that its checkpoint describes.
+///
+/// # Errors
+/// `ArtifactDamaged`, `ArtifactIo`.
+pub(super) fn prove_dump(workdir: &Workdir, sha256: &str) -> Result<()> {
+    if sha256_of(&workdir.source_db())? == sha256 {
+        return Ok(());
+    }
+    Err(Error::new(Kind::ArtifactDamaged, "dump/source.db is not the file that its checkpoint describes")
+        .with_hint("run `turso2neon dump --fresh`"))
+}
+
+/// The push, if there was one. A target that this tool didn't fill can be compared, too.
+fn load_push(workdir: &Workdir, plan_sha256: &str) -> Result<Option<PushCheckpoint>> {
+    let push = match workdir.load_push() {
+        Ok(push) => push,
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if push.plan_sha256 != plan_sha256 {
+        return Err(stale("the target was filled from another plan", "push"));
+    }
+    if push.state != LoadState::Done {
+        return Err(stale("the target was not filled to the end", "push"));
+    }
+    Ok(Some(push))
+}
+
+fn stale(what: &str, stage: &str) -> Error {
+    Error::new(Kind::ArtifactStale, what).with_hint(format!("run `turso2neon {stage}`"))
+}
+
+/// The tables of these names (in SQLite, ASCII case doesn't matter); all without names.
+fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
+    for name in names {
+        if !plan.tables.iter().any(|table| table.source.eq_ignore_ascii_case(name)) {
+            let near = plan.tables.iter().min_by_key(|table| distance(&table.source, name));
+            let hint = near.map(|near| format!("did you mean `{}`?", near.source));
+            let error = Error::new(Kind::Usage, format!("the plan has no table `{name}`"));
+            return Err(match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
+        }
+    }
+    let asked =
+        |table: &&TablePlan| names.is_empty() || names.iter().any(|name| table.source.eq_ignore_ascii_case(name));
+    Ok(plan.tables.iter().filter(asked).cloned().collect())
+}
+
+/// Characters to change, add or drop to get from one name to the other, case aside.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, left) in one.to_lowercase().chars().enumerate() {
+        let mut next = vec![index + 1];
+        for (right, pair) in other.iter().zip(row.windows(2)) {
+            let [diagonal, above] = *pair else { continue };
+            let beside = next.last().copied().unwrap_or(0);
+            next.push((diagonal + usize::from(left != *right)).min(above + 1).min(beside + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_changes() {
+        assert_eq!(distance("orders", "order"), 1);
+        assert_eq!(distance("Users", "users"), 0);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

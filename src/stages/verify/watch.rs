@@ -1,0 +1,126 @@
+//! Whether to go on, and how far the work is.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    context::{Context, Stop},
+    error::{Error, Kind, Result},
+    event::{Event, Sink},
+    model::Stage,
+};
+
+/// Rows between two looks at the wish to stop, and between two reports.
+pub(super) const BATCH_ROWS: u64 = 8192;
+
+/// The user's wish to stop, or the failure of a sibling.
+#[derive(Clone)]
+pub(super) struct Watch {
+    stop: Stop,
+    failed: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Of a run.
+    pub(super) fn new(ctx: &Context) -> Self {
+        Self { stop: ctx.stop.clone(), failed: Arc::default() }
+    }
+
+    /// Makes every scan end soon.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Called between batches.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(Error::new(Kind::Interrupted, "stopped because another part failed"));
+        }
+        self.stop.check()
+    }
+}
+
+/// Makes the scans of a failed or dropped verification end.
+pub(super) struct FailOnDrop(pub(super) Watch);
+
+impl Drop for FailOnDrop {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
+}
+
+/// One table's progress: what all scans have passed is compared.
+pub(super) struct Progress {
+    out: Arc<dyn Sink>,
+    table: String,
+    state: Mutex<Passed>,
+}
+
+#[derive(Default)]
+struct Passed {
+    scans: Vec<(u64, u64)>,
+    told: (u64, u64),
+}
+
+impl Progress {
+    /// Of a table that so many scans read at once.
+    pub(super) fn new(out: &Arc<dyn Sink>, table: &str, scans: usize) -> Self {
+        let state = Mutex::new(Passed { scans: vec![(0, 0); scans], told: (0, 0) });
+        Self { out: Arc::clone(out), table: table.to_owned(), state }
+    }
+
+    /// A scan has passed so many more rows and bytes.
+    pub(super) fn advance(&self, scan: usize, rows: u64, bytes: u64) {
+        let told = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(passed) = state.scans.get_mut(scan) {
+                *passed = (passed.0 + rows, passed.1 + bytes);
+            }
+            let slowest = state.scans.iter().min().copied().unwrap_or_default();
+            let told = (slowest.0.saturating_sub(state.told.0), slowest.1.saturating_sub(state.told.1));
+            if told.0 > 0 {
+                state.told = (state.told.0 + told.0, state.told.1 + told.1);
+            }
+            told
+        };
+        if told.0 > 0 {
+            let table = self.table.clone();
+            self.out.emit(&Event::Committed { stage: Stage::Verify, table, rows: told.0, bytes: told.1 });
+        }
+    }
+}
+
+/// One scan's counter; reports every [`BATCH_ROWS`] rows.
+pub(super) struct Meter<'a> {
+    watch: &'a Watch,
+    progress: Option<(&'a Progress, usize)>,
+    /// Rows seen.
+    pub(super) rows: u64,
+    bytes: u64,
+    reported: (u64, u64),
+}
+
+impl<'a> Meter<'a> {
+    /// Of a scan that reports as number `progress.1`, or doesn't report.
+    pub(super) fn new(watch: &'a Watch, progress: Option<(&'a Progress, usize)>) -> Self {
+        Self { watch, progress, rows: 0, bytes: 0, reported: (0, 0) }
+    }
+
+    /// Counts a row of so many bytes.
+    pub(super) fn row(&mut self, bytes: usize) -> Result<()> {
+        self.rows += 1;
+        self.bytes += u64::try_from(bytes).unwrap_or(0);
+        if self.rows.is_multiple_of(BATCH_ROWS) { self.report() } else { Ok(()) }
+    }
+
+    /// Reports what isn't reported yet.
+    pub(super) fn report(&mut self) -> Result<()> {
+        if let Some((progress, scan)) = self.progress {
+            progress.advance(scan, self.rows - self.reported.0, self.bytes - self.reported.1);
+        }
+        self.reported = (self.rows, self.bytes);
+        self.watch.check()
+    }
+}

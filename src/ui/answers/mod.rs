@@ -1,0 +1,22 @@
+//! What the commands found out, as text for people and JSON for programs.
+
+mod checks;
+
+mod moved;
+
+mod planned;
+
+mod verified;
+
+pub use checks::{cleaned, doctor, status};
+pub use moved::{converted, dumped, pushed};
+pub use planned::{explained, plan_document, plan_text, planned};
+pub use verified::{ran, verified};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Any document as JSON; the types that come here always have a JSON form.
+fn json<T: Serialize>(document: &T) -> Value {
+    serde_json::to_value(document).unwrap_or(Value::Null)
+}

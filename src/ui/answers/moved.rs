@@ -1,0 +1,111 @@
+//! Answers of the stages that move rows.
+
+use serde_json::json;
+
+use super::json as value_of;
+use crate::{
+    model::{
+        LoadCheckpoint,
+        checkpoint::LocalServerRecord,
+        instant::rfc3339_s,
+        units::{bytes, count, counted},
+    },
+    stages::{convert::Converted, dump::Dumped, push::Pushed},
+    ui::{
+        Answer,
+        table::{Align, TextTable},
+        voice::harmless,
+    },
+};
+
+/// `dump`.
+#[must_use]
+pub fn dumped(dumped: &Dumped) -> Answer {
+    let dump = &dumped.checkpoint;
+    let mut text = format!(
+        "{}{}, {}, {} from {}\n",
+        if dumped.unchanged { "Nothing changed: " } else { "" },
+        counted(size(dump.rows.len()), "table", "tables"),
+        counted(dump.rows.values().sum(), "row", "rows"),
+        bytes(dump.size_bytes),
+        harmless(&dump.source),
+    );
+    text.push_str(&format!("method {}: {}\n", dump.method, harmless(&dump.method_reason)));
+    for proof in &dump.proof {
+        text.push_str(&format!("proof: {}\n", harmless(proof)));
+    }
+    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right)]);
+    for (name, rows) in &dump.rows {
+        table.row([name.clone(), count(*rows)]);
+    }
+    if !table.is_empty() {
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    Answer::new("dump", text, json!({ "unchanged": dumped.unchanged, "checkpoint": value_of(dump) }))
+}
+
+/// `convert`.
+#[must_use]
+pub fn converted(converted: &Converted) -> Answer {
+    let load = &converted.checkpoint;
+    let mut text = format!(
+        "{}{}, {} in {}\n",
+        if converted.unchanged { "Nothing to do: " } else { "" },
+        counted(size(load.tables.len()), "table", "tables"),
+        counted(load.tables.values().map(|table| table.rows).sum(), "row", "rows"),
+        local_words(load),
+    );
+    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("SENT = READ BACK", Align::Left)]);
+    for (name, record) in &load.tables {
+        let equal = if record.sent_digest == record.read_digest { "equal" } else { "different" };
+        table.row([name.clone(), count(record.rows), equal.to_owned()]);
+    }
+    if !table.is_empty() {
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    Answer::new("convert", text, json!({ "unchanged": converted.unchanged, "checkpoint": value_of(load) }))
+}
+
+fn local_words(load: &LoadCheckpoint) -> String {
+    match &load.local {
+        LocalServerRecord::Managed { version, .. } => format!("the managed PostgreSQL {version}"),
+        LocalServerRecord::External { address, version } => format!("PostgreSQL {version} at {address}"),
+    }
+}
+
+/// `push`.
+#[must_use]
+pub fn pushed(pushed: &Pushed) -> Answer {
+    let Some(push) = &pushed.checkpoint else {
+        let mut text = "Would be done:\n".to_owned();
+        for line in &pushed.dry_run {
+            text.push_str(&format!("  {}\n", harmless(line)));
+        }
+        return Answer::new("push", text, json!({ "dry-run": pushed.dry_run }));
+    };
+    let mut text = format!(
+        "{}{}, {} at {}, schema {}, mode {}, {} sent\n",
+        if pushed.unchanged { "Nothing to do: " } else { "" },
+        counted(size(push.tables.len()), "table", "tables"),
+        counted(push.tables.values().map(|table| table.rows).sum(), "row", "rows"),
+        harmless(&push.target),
+        harmless(&push.schema),
+        push.mode,
+        bytes(push.sent_bytes),
+    );
+    if pushed.unchanged {
+        text.push_str(&format!("pushed at {}\n", rfc3339_s(push.finished_s)));
+    }
+    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("DIGEST", Align::Left)]);
+    for (name, record) in &push.tables {
+        table.row([name.clone(), count(record.rows), record.server_digest.clone()]);
+    }
+    if !table.is_empty() {
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    Answer::new("push", text, json!({ "unchanged": pushed.unchanged, "checkpoint": value_of(push) }))
+}
+
+fn size(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,139 @@
+//! Real databases of other projects, each the whole way to the local PostgreSQL and back by verification.
+//!
+//! They aren't part of the repository: `TURSO2NEON_CORPUS` names their folder. Where there is none, this says so.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use crate::support::{Run, Target, Tool, Workspace};
+
+/// One line of the table.
+struct Outcome {
+    database: String,
+    tables: usize,
+    rows: u64,
+    verdict: String,
+    findings: String,
+    wrong: Option<String>,
+}
+
+fn folder() -> PathBuf {
+    match std::env::var_os("TURSO2NEON_CORPUS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+    }
+}
+
+#[test]
+fn every_database_of_the_corpus_arrives_whole_or_is_refused_with_a_reason() {
+    let Ok(entries) = std::fs::read_dir(folder()) else {
+        tell("there is no corpus here (TURSO2NEON_CORPUS names its folder); nothing was tried\n");
+        return;
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| {
+        path.extension().is_some_and(|extension| ["db", "sqlite", "sqlite3"].iter().any(|e| extension == *e))
+    });
+    files.sort();
+    assert!(!files.is_empty(), "there is no database in {}", folder().display());
+    let target = Target::start();
+    let queue = Mutex::new(files.into_iter().rev().collect::<Vec<_>>());
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(file) = { queue.lock().unwrap().pop() } {
+                    let outcome = try_one(&file, &target);
+                    outcomes.lock().unwrap().push(outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap();
+    outcomes.sort_by(|one, other| one.database.cmp(&other.database));
+    tell(&table(&outcomes));
+    let wrong: Vec<&str> = outcomes.iter().filter_map(|outcome| outcome.wrong.as_deref()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Says something even if the test passes.
+fn tell(text: &str) {
+    std::io::stderr().write_all(text.as_bytes()).ok();
+}
+
+fn try_one(file: &Path, target: &Target) -> Outcome {
+    let database = file.file_name().unwrap().to_string_lossy().into_owned();
+    let name = format!("corpus_{}", database.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_lowercase());
+    target.query(&format!("CREATE DATABASE {name}"));
+    let workspace = Workspace::new();
+    let mut outcome =
+        Outcome { database, tables: 0, rows: 0, verdict: "equal".to_owned(), findings: String::new(), wrong: None };
+    let local = target.admin_url_of(&name);
+    let call = |command: &str| workspace.tool(command).arg("--json").env("TURSO2NEON_LOCAL_URL", &local);
+    let steps: [(&str, Tool); 4] = [
+        ("dump", call("dump").arg("--source").arg(file)),
+        ("plan", call("plan").args(["--accept", "all"])),
+        ("convert", call("convert").args(["--accept", "all"])),
+        ("verify", call("verify").args(["--against", "local", "--level", "full"])),
+    ];
+    for (step, tool) in steps {
+        let run = tool.run();
+        if step == "dump" && workspace.dir().join("dump/checkpoint.json").is_file() {
+            let checkpoint = workspace.read_json("dump/checkpoint.json");
+            let rows = checkpoint["rows"].as_object().unwrap();
+            outcome.tables = rows.len();
+            outcome.rows = rows.values().filter_map(serde_json::Value::as_u64).sum();
+        }
+        if step == "plan" && workspace.dir().join("plan/plan.json").is_file() {
+            outcome.findings = findings(&workspace.read_json("plan/plan.json"));
+        }
+        if run.code() != Some(0) {
+            judge(&mut outcome, step, &run);
+            break;
+        }
+    }
+    if outcome.tables == 0 && outcome.wrong.is_none() {
+        outcome.wrong = Some(format!("{}: no table was counted", outcome.database));
+    }
+    drop(workspace);
+    target.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
+    outcome
+}
+
+/// A refusal that names its reason is an answer; everything else is wrong.
+fn judge(outcome: &mut Outcome, step: &str, run: &Run) {
+    let last = run.stdout.lines().last().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let message = last.as_ref().and_then(|last| last["message"].as_str()).unwrap_or("no message").to_owned();
+    let code = run.code().map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+    outcome.verdict = format!("{step} exit {code}: {message}");
+    let refused = matches!((step, run.code()), ("plan" | "convert", Some(5)));
+    if !refused {
+        outcome.wrong = Some(format!("{}: {}\n{}", outcome.database, outcome.verdict, run.stderr));
+    }
+}
+
+/// How often each code was found.
+fn findings(plan: &serde_json::Value) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in plan["findings"].as_array().into_iter().flatten() {
+        *counts.entry(finding["code"].as_str().unwrap_or("?")).or_default() += 1;
+    }
+    let words: Vec<String> = counts.iter().map(|(code, count)| format!("{code} {count}")).collect();
+    words.join(", ")
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let mut text = format!("\n{:<28} {:>6} {:>9}  verified, findings\n", "database", "tables", "rows");
+    for outcome in outcomes {
+        text += &format!("{:<28} {:>6} {:>9}  {}\n", outcome.database, outcome.tables, outcome.rows, outcome.verdict);
+        if !outcome.findings.is_empty() {
+            text += &format!("{:<46} {}\n", "", outcome.findings);
+        }
+    }
+    let equal = outcomes.iter().filter(|outcome| outcome.verdict == "equal").count();
+    text + &format!("{equal} of {} verified equal\n\n", outcomes.len())
+}

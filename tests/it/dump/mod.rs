@@ -1,0 +1,119 @@
+//! `dump`: from a real libSQL server, from a server that misbehaves, and from files.
+
+mod faults;
+
+mod files;
+
+mod server;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use turso2neon::{
+    context::{Context, Stop},
+    error::{Error, Result},
+    event::{Event, Sink},
+    secret::Secret,
+    stages::dump::{DumpRequest, Dumped, dump},
+    workdir::Workdir,
+};
+
+use crate::support::process::block_on;
+
+/// A working directory, and everything the stage said.
+struct Desk {
+    directory: tempfile::TempDir,
+    events: Arc<Recorder>,
+    stop: Stop,
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Vec<Event>>);
+
+impl Sink for Recorder {
+    fn emit(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), events: Arc::default(), stop: Stop::default() }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.directory.path().join("migration")
+    }
+
+    fn source_db(&self) -> PathBuf {
+        self.dir().join("dump/source.db")
+    }
+
+    fn dump(&self, request: &DumpRequest) -> Result<Dumped> {
+        let workdir = Workdir::create(&self.dir())?;
+        let ctx = Context { workdir, out: self.events.clone(), stop: self.stop.clone() };
+        block_on(async { dump(&ctx, request).await })
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.events.0.lock().unwrap().clone()
+    }
+
+    /// What has been said and stored, to look for what must not be there.
+    fn everything_but_rows(&self) -> String {
+        let mut all = format!("{:?}", self.events());
+        let checkpoint = self.dir().join("dump/checkpoint.json");
+        all.push_str(&std::fs::read_to_string(checkpoint).unwrap_or_default());
+        all
+    }
+
+    /// The names in the dump's directory.
+    fn listing(&self) -> Vec<String> {
+        listing(&self.dir().join("dump"))
+    }
+
+    /// One value of the dump, as SQLite shows it.
+    fn value(&self, sql: &str) -> String {
+        let connection = rusqlite::Connection::open(self.source_db()).unwrap();
+        connection
+            .query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0))
+            .map(|value| match value {
+                rusqlite::types::Value::Null => "NULL".to_owned(),
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                rusqlite::types::Value::Real(number) => format!("{number:?}"),
+                rusqlite::types::Value::Text(text) => text,
+                rusqlite::types::Value::Blob(bytes) => format!("{bytes:?}"),
+            })
+            .unwrap_or_else(|failure| panic!("{sql}: {failure}"))
+    }
+}
+
+fn listing(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn request(source: impl Into<String>) -> DumpRequest {
+    DumpRequest {
+        source: Secret::new(source.into()),
+        token: None,
+        method: "auto".to_owned(),
+        ca_file: None,
+        namespace: None,
+        fresh: false,
+    }
+}
+
+fn request_with(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {
+    DumpRequest { token: Some(Secret::new(token.into())), ..request(source) }
+}
+
+fn code(error: &Error) -> &'static str {
+    error.kind().code()
+}

@@ -1,0 +1,11 @@
+//! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
+
+mod connection;
+
+mod depot;
+
+mod faults;
+
+mod proxy;
+
+mod replacement;

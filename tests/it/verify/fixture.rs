@@ -1,0 +1,315 @@
+//! A dump, a plan written by hand, and two PostgreSQL databases filled by plain INSERT: nothing of the loader.
+
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+use turso2neon::{
+    context::{Context, Stop},
+    event::Silent,
+    model::{
+        ColumnPlan, Conversion, DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
+        cell::StorageClass,
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
+        column_profile::ColumnProfile,
+        conversion_plan::{Origin, PLAN_FORMAT, RowAddress},
+        name::quote_ident,
+    },
+    postgres::{PgEndpoint, Role, Session, digest, managed::LocalChoice},
+    rules::ddl,
+    secret::Secret,
+    stages::verify::{self, Against, Difference, Level, Servers, Verified, VerifyRequest},
+    workdir::{Workdir, modified_ns, sealed, sha256_of},
+};
+
+use crate::support::{Target, fixture::sqlite, process::block_on};
+
+/// The schema on the local side, unlike the target's.
+pub(super) const LOCAL_SCHEMA: &str = "loaded";
+
+/// The schema on the target.
+pub(super) const TARGET_SCHEMA: &str = "public";
+
+/// A column with what the tests need of a plan.
+pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
+    ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: String::new(),
+        pg_type: pg_type.parse().unwrap(),
+        conversion,
+        main_class: StorageClass::Text,
+        ledger: false,
+        not_null: false,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: ColumnProfile::default(),
+    }
+}
+
+/// A rowid table without keys.
+pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
+    TablePlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        rows: 0,
+        bytes: 0,
+        address: RowAddress::Rowid("rowid".to_owned()),
+        columns,
+        primary_key: None,
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        identity: None,
+    }
+}
+
+/// A dump and a plan written by hand.
+pub(super) struct Prepared {
+    pub(super) ctx: Context,
+    pub(super) dump: DumpCheckpoint,
+    pub(super) plan: Plan,
+    _directory: tempfile::TempDir,
+}
+
+impl Prepared {
+    /// A SQLite file that a function makes, and these tables as the plan for it.
+    pub(super) fn new(source: impl FnOnce(&Path), tables: Vec<TablePlan>) -> Self {
+        let directory = tempfile::Builder::new().prefix("t2n-").tempdir().unwrap();
+        // The managed PostgreSQL may run under another account.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let workdir = Workdir::create(&directory.path().join("migration")).unwrap();
+        for name in ["dump", "plan", "convert", "push"] {
+            workdir.subdir(name).unwrap();
+        }
+        source(&workdir.source_db());
+        let dump = store_dump(&workdir, &tables);
+        let plan = store_plan(&workdir, &dump, tables);
+        let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
+        Self { ctx, dump, plan, _directory: directory }
+    }
+}
+
+/// A migration that is done, on two databases.
+pub(super) struct Hops {
+    pub(super) ctx: Context,
+    pub(super) plan: Plan,
+    pub(super) local: Target,
+    pub(super) target: Target,
+    _prepared: Prepared,
+}
+
+impl Hops {
+    /// `source` makes the SQLite file; `inserts` fills both databases, `{s}` standing for the schema.
+    pub(super) fn new(source: &str, tables: Vec<TablePlan>, inserts: &str) -> Self {
+        Self::of(Prepared::new(|path| sqlite(path, source), tables), inserts)
+    }
+
+    /// As [`Self::new`], with dump and plan that are there.
+    pub(super) fn of(prepared: Prepared, inserts: &str) -> Self {
+        let (ctx, plan) = (prepared.ctx.clone(), prepared.plan.clone());
+        let hops = Self { ctx, plan, local: Target::start(), target: Target::start(), _prepared: prepared };
+        hops.fill(&hops.local, LOCAL_SCHEMA, inserts);
+        hops.fill(&hops.target, TARGET_SCHEMA, inserts);
+        hops.store_checkpoints();
+        hops
+    }
+
+    fn fill(&self, database: &Target, schema: &str, inserts: &str) {
+        let each = |make: fn(&str, &TablePlan) -> Vec<ddl::Statement>| {
+            self.plan.tables.iter().flat_map(move |table| make(schema, table)).map(|statement| statement.sql)
+        };
+        let tables = self.plan.tables.iter().map(|table| ddl::create_table(schema, table).sql);
+        let keys = [ddl::keys, ddl::indexes, ddl::checks, ddl::foreign_keys, ddl::validations, ddl::defaults];
+        let sequences = self.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table));
+        let all: Vec<String> = [format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))]
+            .into_iter()
+            .chain(tables)
+            .chain(ddl::create_ledger(schema, &self.plan))
+            .chain([inserts.replace("{s}", schema)])
+            .chain(keys.into_iter().flat_map(each))
+            .chain(sequences.map(|statement| statement.sql))
+            .collect();
+        database.query(&format!("SET timezone = 'UTC'; {}", all.join(";\n")));
+    }
+
+    fn store_checkpoints(&self) {
+        let dump_sha256 = self.plan.dump_sha256.clone();
+        let plan_sha256 = sha256_of(&self.ctx.workdir.plan_json()).unwrap();
+        let digests = |endpoint: PgEndpoint, schema: &str| -> BTreeMap<String, String> {
+            block_on(async {
+                let session = Session::connect(&endpoint).await.unwrap();
+                let mut digests = BTreeMap::new();
+                for table in &self.plan.tables {
+                    let digest = digest::of_table(&session, schema, table).await.unwrap();
+                    digests.insert(table.source.clone(), digest);
+                }
+                digests
+            })
+        };
+        let record = |(table, server_digest): (String, String)| {
+            let (sent_digest, read_digest) = (String::new(), String::new());
+            (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest })
+        };
+        let pushed =
+            |(table, server_digest): (String, String)| (table, PushedTable { rows: 0, server_digest, chunks: 1 });
+        let servers = self.servers();
+        let convert = LoadCheckpoint {
+            format: CHECKPOINT_FORMAT,
+            tool: String::new(),
+            dump_sha256,
+            plan_sha256: plan_sha256.clone(),
+            local: LocalServerRecord::External { address: String::new(), version: String::new() },
+            state: LoadState::Done,
+            tables: digests(servers.local.unwrap(), LOCAL_SCHEMA).into_iter().map(record).collect(),
+            phases_ms: BTreeMap::new(),
+            started_s: 0,
+            finished_s: 0,
+        };
+        sealed::store(&self.ctx.workdir.convert_checkpoint(), &convert).unwrap();
+        let push = PushCheckpoint {
+            format: CHECKPOINT_FORMAT,
+            tool: String::new(),
+            run_key: String::new(),
+            plan_sha256,
+            target: String::new(),
+            schema: TARGET_SCHEMA.to_owned(),
+            mode: "create".to_owned(),
+            replaced: Vec::new(),
+            previous_schema: None,
+            state: LoadState::Done,
+            tables: digests(servers.target.unwrap(), TARGET_SCHEMA).into_iter().map(pushed).collect(),
+            sent_bytes: 0,
+            phases_ms: BTreeMap::new(),
+            started_s: 0,
+            finished_s: 0,
+        };
+        sealed::store(&self.ctx.workdir.push_checkpoint(), &push).unwrap();
+    }
+
+    /// Both databases over the private socket.
+    pub(super) fn servers(&self) -> Servers {
+        let endpoint = |database: &Target, role| {
+            PgEndpoint::socket(&database.socket_directory(), database.port(), "postgres", database.database(), role)
+        };
+        Servers { local: Some(endpoint(&self.local, Role::Local)), target: Some(endpoint(&self.target, Role::Target)) }
+    }
+
+    /// A request for all tables.
+    pub(super) fn request(&self, against: Against, level: Level) -> VerifyRequest {
+        VerifyRequest {
+            against,
+            level,
+            tables: Vec::new(),
+            target: Some(Secret::new(self.target.url())),
+            schema: TARGET_SCHEMA.to_owned(),
+            local: LocalChoice { url: Some(Secret::new(self.local.admin_url())), ..LocalChoice::default() },
+        }
+    }
+
+    /// Verifies on the two databases.
+    pub(super) fn verify(&self, against: Against, level: Level) -> Verified {
+        self.try_verify(&self.request(against, level)).unwrap()
+    }
+
+    /// As [`Self::verify`], for any request.
+    pub(super) fn try_verify(&self, request: &VerifyRequest) -> turso2neon::error::Result<Verified> {
+        let servers = self.servers();
+        on_two_threads(Box::pin(verify::compare(&self.ctx, request, &servers)))
+    }
+
+    /// Verifies both hops, and gives the differences as lines.
+    pub(super) fn lines(&self, level: Level) -> Vec<String> {
+        lines(&self.verify(Against::Both, level))
+    }
+
+    /// Runs SQL on one side, `{s}` standing for its schema.
+    pub(super) fn change(&self, side: &str, sql: &str) {
+        let (database, schema) =
+            if side == "local" { (&self.local, LOCAL_SCHEMA) } else { (&self.target, TARGET_SCHEMA) };
+        database.query(&format!("SET timezone = 'UTC'; {}", sql.replace("{s}", schema)));
+    }
+
+    /// Asserts that every level finds both hops equal.
+    pub(super) fn assert_equal(&self) {
+        for level in [Level::Counts, Level::Digest, Level::Full] {
+            let verified = self.verify(Against::Both, level);
+            assert_eq!(lines(&verified), Vec::<String>::new(), "{level:?}");
+            assert_eq!(verified.difference_count, 0);
+            assert!(verified.tables.iter().all(|verdict| verdict.equal));
+        }
+    }
+}
+
+/// `side table.column [key]: what`, one line each.
+pub(super) fn lines(verified: &Verified) -> Vec<String> {
+    let line = |difference: &Difference| {
+        let column = difference.column.as_ref().map(|name| format!(".{name}")).unwrap_or_default();
+        let key = difference.key.as_ref().map(|key| format!(" [{key}]")).unwrap_or_default();
+        format!("{} {}{column}{key}: {}", difference.side, difference.table, difference.what)
+    };
+    verified.differences.iter().map(line).collect()
+}
+
+/// Waits for a future on a runtime with two threads, as the tool has.
+pub(super) fn on_two_threads<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join().unwrap())
+}
+
+fn store_dump(workdir: &Workdir, tables: &[TablePlan]) -> DumpCheckpoint {
+    let path = workdir.source_db();
+    let facts = std::fs::metadata(&path).unwrap();
+    let rows = tables.iter().map(|table| (table.source.clone(), count(&path, &table.source)));
+    let dump = DumpCheckpoint {
+        format: CHECKPOINT_FORMAT,
+        tool: String::new(),
+        engine: String::new(),
+        source: String::new(),
+        method: "file".to_owned(),
+        method_reason: String::new(),
+        proof: Vec::new(),
+        consistency_mark: None,
+        encoding: "UTF-8".to_owned(),
+        user_version: 0,
+        application_id: 0,
+        size_bytes: facts.len(),
+        sha256: sha256_of(&path).unwrap(),
+        content_sha256: String::new(),
+        modified_ns: modified_ns(&facts),
+        rows: rows.collect(),
+        received_bytes: 0,
+        started_s: 0,
+        finished_s: 0,
+    };
+    sealed::store(&workdir.dump_checkpoint(), &dump).unwrap();
+    dump
+}
+
+fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePlan>) -> Plan {
+    for table in &mut tables {
+        table.rows = dump.rows[&table.source];
+    }
+    let plan = Plan {
+        format: PLAN_FORMAT,
+        tool: String::new(),
+        dump_sha256: dump.sha256.clone(),
+        overrides_sha256: String::new(),
+        schema: LOCAL_SCHEMA.to_owned(),
+        extensions: Vec::new(),
+        tables,
+        objects: Vec::new(),
+        findings: Vec::new(),
+    };
+    sealed::store(&workdir.plan_json(), &plan).unwrap();
+    plan
+}
+
+fn count(path: &Path, table: &str) -> u64 {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = format!("SELECT count(*) FROM {}", quote_ident(table));
+    let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+    u64::try_from(count).unwrap()
+}
