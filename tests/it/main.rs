@@ -26,6 +26,8 @@ mod cli;
 
 mod report;
 
+mod objects;
+
 mod pipeline;
 
 mod push;
@@ -39,3 +41,5 @@ mod secrecy;
 mod corpus;
 
 mod dump;
+
+mod plan;

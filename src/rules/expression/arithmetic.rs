@@ -142,24 +142,24 @@ fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operan
     }
     let real = |operand: &Operand| matches!(operand.kind, Kind::Real(_));
     let surely_real = real(left) || real(right);
-    let span = match operator {
-        Operator::Add | Operator::Subtract => Span { whole: one.whole.max(other.whole) + 1, ..one.with(other) },
-        Operator::Multiply => {
-            Span { whole: one.whole + other.whole, fraction: one.fraction + other.fraction, infinite: false }
-        }
-        Operator::Divide if surely_real => {
-            Span { whole: one.whole + other.fraction, fraction: one.fraction + other.whole, infinite: false }
-        }
+    let (whole, fraction) = match operator {
+        Operator::Add | Operator::Subtract => (one.whole.max(other.whole) + 1, one.fraction.max(other.fraction)),
+        Operator::Multiply => (one.whole + other.whole, one.fraction + other.fraction),
+        Operator::Divide if surely_real => (one.whole + other.fraction, one.fraction + other.whole),
         Operator::Divide => return Err(refuse("a division may be one of integers or not, row by row")),
         _ => return Err(refuse("SQLite cuts the fraction off before this operator")),
     };
-    if span.whole > DIGITS_MAX || span.fraction > DIGITS_MAX {
+    if whole > DIGITS_MAX || fraction > DIGITS_MAX {
         return Err(refuse("the result may leave the range of floating point numbers"));
     }
     // Two cells that happen to be INTEGER are calculated with in 64 bits: the same only within 2^53.
-    if !surely_real && !span.fits_double() {
-        return Err(refuse("integers beyond 2^53 may come out, which SQLite calculates exactly"));
-    }
+    let integers = result_range(operator, one.integers, other.integers).filter(|range| range.fits_double());
+    let integers = match integers {
+        Some(range) => range,
+        None if surely_real => Range::point(0),
+        None => return Err(refuse("integers beyond 2^53 may come out, which SQLite calculates exactly")),
+    };
+    let span = Span { whole, fraction, infinite: false, integers };
     let (one, mut other) = (left.double()?, right.double()?);
     if operator == Operator::Divide && !matches!(right.constant, Some(Value::Real(number)) if number != 0.0) {
         other = format!("nullif({other}, 0)");
@@ -260,7 +260,7 @@ fn to_real(operand: &Operand) -> Result<Operand, Untranslatable> {
         (Kind::Real(_), _) => Ok(operand.clone()),
         (_, Some(value @ Value::Integer(_))) => Ok(Operand::constant(stored(value.clone(), Affinity::Real))),
         (Kind::Bool | Kind::Int(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
-            let span = operand.span().unwrap_or(Span { whole: 19, fraction: 0, infinite: false });
+            let span = operand.span().unwrap_or(Span::of_range(Range::all()));
             // The cast of a 64-bit integer rounds to the nearest double on both sides.
             let sql = match operand.kind {
                 Kind::Int(_) => format!("{}::double precision", operand.arg()),

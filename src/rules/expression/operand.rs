@@ -12,6 +12,9 @@ use crate::{
     rules::decimal,
 };
 
+/// More digits than any double has: they were not counted.
+pub(super) const DIGITS_UNKNOWN: u16 = 400;
+
 /// The static type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
@@ -29,6 +32,8 @@ pub(super) enum Kind {
     Numeric(Span),
     /// TEXT; `text` or `varchar`.
     Text,
+    /// TEXT that doesn't look like a number, or INTEGER as its decimal digits; `text`.
+    Written,
     /// BLOB; `bytea`.
     Blob,
     /// TEXT `YYYY-MM-DD`; `date`.
@@ -75,25 +80,25 @@ impl Range {
     }
 }
 
-/// How large and how fine the numbers are: digits before and after the point, and whether infinities occur.
+/// How large and how fine the numbers are: at most so many digits before and after the point, whether infinities
+/// occur, and which integers are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub whole: u16,
     pub fraction: u16,
     pub infinite: bool,
+    pub integers: Range,
 }
 
 impl Span {
     pub(super) fn of_range(range: Range) -> Self {
-        Self { whole: range.digits(), fraction: 0, infinite: false }
+        Self { whole: range.digits(), fraction: 0, infinite: false, integers: range }
     }
 
     pub(super) fn of_real(value: f64) -> Self {
-        decimal::Decimal::from_real(value).map_or(Self { whole: 400, fraction: 400, infinite: true }, |found| Self {
-            whole: found.whole_digits(),
-            fraction: found.scale(),
-            infinite: false,
-        })
+        let found = decimal::Decimal::from_real(value);
+        let digits = found.map_or((DIGITS_UNKNOWN, DIGITS_UNKNOWN), |found| (found.whole_digits(), found.scale()));
+        Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: Range::point(0) }
     }
 
     pub(super) fn with(self, other: Self) -> Self {
@@ -101,12 +106,8 @@ impl Span {
             whole: self.whole.max(other.whole),
             fraction: self.fraction.max(other.fraction),
             infinite: self.infinite || other.infinite,
+            integers: self.integers.with(other.integers),
         }
-    }
-
-    /// Whether integers among the numbers are exact in a double.
-    pub(super) const fn fits_double(self) -> bool {
-        self.whole <= 15
     }
 }
 
@@ -165,7 +166,7 @@ impl Operand {
             Kind::Text | Kind::Date | Kind::ClassOf(_) => Some("text"),
             Kind::Blob => Some("blob"),
             Kind::Null => Some("null"),
-            Kind::Double(_) | Kind::Numeric(_) | Kind::Json | Kind::Opaque(_) => None,
+            Kind::Double(_) | Kind::Numeric(_) | Kind::Written | Kind::Json | Kind::Opaque(_) => None,
         };
         Self {
             sql,
@@ -287,7 +288,7 @@ impl Operand {
     pub(super) fn double(&self) -> Result<String, Untranslatable> {
         match self.kind {
             Kind::Real(_) | Kind::Double(_) => Ok(self.arg()),
-            Kind::Numeric(span) if span.fits_double() => Ok(format!("{}::double precision", self.arg())),
+            Kind::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
             Kind::Int(range) if range.fits_double() => match &self.constant {
                 Some(Value::Integer(number)) => Ok(format!("'{number}'::double precision")),
                 _ => Ok(format!("{}::double precision", self.arg())),
@@ -301,7 +302,7 @@ impl Operand {
     /// Text, as SQLite writes the value.
     pub(super) fn text(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
-            (Kind::Text, _) => Ok(self.arg()),
+            (Kind::Text | Kind::Written, _) => Ok(self.arg()),
             (Kind::Null, _) => Ok("NULL::text".to_owned()),
             (Kind::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
             (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
@@ -324,7 +325,7 @@ impl Operand {
             (Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
                 Ok(format!("({} <> 0)", self.arg()))
             }
-            (Kind::Text | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
+            (Kind::Text | Kind::Written | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
             _ => Err(self.refusal("is used as a condition")),
         }
     }
@@ -337,6 +338,7 @@ impl Operand {
             Kind::Int(_) => "an integer",
             Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => "a number",
             Kind::Text => "a text",
+            Kind::Written => "a column of texts and integers",
             Kind::Blob => "a blob",
             Kind::Date => "a date",
             Kind::Epoch(_) => "a time that was a number",

@@ -46,11 +46,13 @@ pub(super) async fn build(
     let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
     diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
     // Validation and statistics lock each other out on the same table, comparison nobody: so it stands between them.
-    let mut jobs: Vec<Job> = tables(manifest)
-        .filter_map(|table| job("validating constraints", table, ddl::validations(schema, table)))
-        .collect();
-    jobs.extend(lot.wanted.iter().map(|wanted| digest_job(schema, wanted)));
-    jobs.extend(tables(manifest).map(|table| Job {
+    let large_first = largest_first(manifest, lot.sizes);
+    let tables = || large_first.iter().map(|(_, table)| *table);
+    let mut jobs: Vec<Job> =
+        tables().filter_map(|table| job("validating constraints", table, ddl::validations(schema, table))).collect();
+    let wanted = tables().filter_map(|table| lot.wanted.iter().find(|wanted| wanted.table.name == table.name));
+    jobs.extend(wanted.map(|wanted| digest_job(schema, wanted)));
+    jobs.extend(tables().map(|table| Job {
         doing: "gathering statistics",
         table: table.source.clone(),
         task: Task::Run(format!("ANALYZE {}", qualified(schema, &table.name))),
@@ -70,6 +72,13 @@ pub(super) struct Lot<'a> {
 
 fn tables(manifest: &Manifest) -> impl Iterator<Item = &TablePlan> {
     manifest.cargo.iter().map(|cargo| &cargo.table)
+}
+
+/// Tables with their bytes; the largest takes longest, so it is begun first.
+fn largest_first<'a>(manifest: &'a Manifest, sizes: &[LocalSize]) -> Vec<(u64, &'a TablePlan)> {
+    let mut order: Vec<_> = tables(manifest).zip(sizes).map(|(table, size)| (size.bytes, table)).collect();
+    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    order
 }
 
 /// Constraints and indexes that exist in the staging schema.
@@ -109,14 +118,11 @@ impl Built {
     }
 }
 
-/// Keys and indexes, those of the largest tables first, because they take longest. A large table has its indexes built
+/// Keys and indexes. A large table has its indexes built
 /// side by side, and the constraints take them over afterwards.
 fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Built) -> Vec<Job> {
-    let mut order: Vec<(u64, &TablePlan)> =
-        tables(manifest).zip(sizes).map(|(table, size)| (size.bytes, table)).collect();
-    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     let mut jobs = Vec::new();
-    for (bytes, table) in order {
+    for (bytes, table) in largest_first(manifest, sizes) {
         let lacking = |statement: &Statement| built.lacks(table, statement);
         let doing = "building keys and indexes";
         if bytes <= SMALL_BYTES {

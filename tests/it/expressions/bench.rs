@@ -47,22 +47,23 @@ const COLUMNS: &[(&str, &str, &str, Conversion)] = &[
     ("doc", "JSON", "jsonb", Conversion::Json),
     ("at", "DATETIME", "timestamp", Conversion::Timestamp),
     ("Odd \"Name", "INT", "bigint", Conversion::Integer),
+    ("code", "INTEGER_OR_TEXT", "text", TEXT),
 ];
 
 const TEXT: Conversion = Conversion::Text { blobs: BlobText::Hex };
 
 /// Rows as SQLite literals, in the order of [`COLUMNS`].
 const ROWS: &[&str] = &[
-    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
-    "0, 0, 0, 0.0, 0, 0, '', '', '', '', '', x'', '1970-01-01', 0, '{}', '1970-01-01 00:00:00', 0",
-    "1, 1, 1, 1.0, 1, 1, 'abc', 'ABC', 'abc', 'abc', 'abc', x'616263', '2024-02-29', 1700000000123, '[1]', '2024-02-29T03:04:05', 1",
-    "-1, 2, 0, -1.5, -1.5, -1.5, 'ABC', 'abc', 'abc  ', 'ABC', 'ABC', x'00ff', '9999-12-31', -1, '\"a\"', '9999-12-31 23:59:59', 2",
-    "7, -8, 1, 2.5, 2.5, 0.1, 'É', 'É', 'É ', 'é', 'É', x'c3a9', '0001-01-01', 1, '1', '0001-01-01', -3",
-    "-7, 3, 1, 0.1, 3, 12.34, 'é', 'é', ' x', 'É', 'é', x'00', '2023-12-31', 951782400000, 'null', '2023-12-31', 5",
-    "100000, 2147483647, 0, 1e10, 1e10, 99999999.99, 'a%b', 'A%B', 'a_b', 'a\\b', 'a\\b', x'ffffff', '2000-01-01', 4102444800000, '{\"a\":1}', '2000-01-01 00:00', 7",
-    "5, -2147483648, 1, -0.000001, 0.5, 5, '12', '12', '12', '12', 'x12', x'31', '1999-12-31', 86400000, '[]', '1999-12-31', 9",
-    "-100000, 10, 0, 123456.789, 7, -3, ' x ', ' X ', ' x ', ' x ', 'zz', x'2078', '1582-10-15', -62135596800000, '2', '1582-10-15', 11",
-    "9007199254740993, 5, 1, 9007199254740992.0, 12, 0.3, '日本', 'ЖЖ', 'z', '日本', 'ЖЖ', x'e697a5', '2024-03-01', 1700000000124, '[2]', '2024-03-01', 12",
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+    "0, 0, 0, 0.0, 0, 0, '', '', '', '', '', x'', '1970-01-01', 0, '{}', '1970-01-01 00:00:00', 0, 0",
+    "1, 1, 1, 1.0, 1, 1, 'abc', 'ABC', 'abc', 'abc', 'abc', x'616263', '2024-02-29', 1700000000123, '[1]', '2024-02-29T03:04:05', 1, 'abc'",
+    "-1, 2, 0, -1.5, -1.5, -1.5, 'ABC', 'abc', 'abc  ', 'ABC', 'ABC', x'00ff', '9999-12-31', -1, '\"a\"', '9999-12-31 23:59:59', 2, -1",
+    "7, -8, 1, 2.5, 2.5, 0.1, 'É', 'É', 'É ', 'é', 'É', x'c3a9', '0001-01-01', 1, '1', '0001-01-01', -3, 'É'",
+    "-7, 3, 1, 0.1, 3, 12.34, 'é', 'é', ' x', 'É', 'é', x'00', '2023-12-31', 951782400000, 'null', '2023-12-31', 5, '12x'",
+    "100000, 2147483647, 0, 1e10, 1e10, 99999999.99, 'a%b', 'A%B', 'a_b', 'a\\b', 'a\\b', x'ffffff', '2000-01-01', 4102444800000, '{\"a\":1}', '2000-01-01 00:00', 7, 100000",
+    "5, -2147483648, 1, -0.000001, 0.5, 5, '12', '12', '12', '12', 'x12', x'31', '1999-12-31', 86400000, '[]', '1999-12-31', 9, 'ABC'",
+    "-100000, 10, 0, 123456.789, 7, -3, ' x ', ' X ', ' x ', ' x ', 'zz', x'2078', '1582-10-15', -62135596800000, '2', '1582-10-15', 11, ' x '",
+    "9007199254740993, 5, 1, 9007199254740992.0, 12, 0.3, '日本', 'ЖЖ', 'z', '日本', 'ЖЖ', x'e697a5', '2024-03-01', 1700000000124, '[2]', '2024-03-01', 12, 9007199254740993",
 ];
 
 /// Both sides.
@@ -234,12 +235,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pg_value(column: &ColumnPlan, value: &Value) -> String {
+/// A value as PostgreSQL reads it.
+pub(crate) fn pg_value(column: &ColumnPlan, value: &Value) -> String {
     match (column.conversion, value) {
         (_, Value::Null) => "NULL".to_owned(),
         (Conversion::IntegerBoolean, Value::Integer(number)) => (*number == 1).to_string(),
         (Conversion::Epoch { .. }, Value::Integer(number)) => format!("to_timestamp({number} / 1000.0)"),
         (Conversion::Json, Value::Integer(number)) => format!("'{number}'"),
+        (Conversion::Text { .. }, Value::Integer(number)) => format!("'{number}'"),
         (_, Value::Integer(number)) => number.to_string(),
         (Conversion::Numeric, Value::Real(number)) => number.to_string(),
         (_, Value::Real(number)) => format!("'{number:?}'"),
@@ -249,6 +252,25 @@ fn pg_value(column: &ColumnPlan, value: &Value) -> String {
 }
 
 fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, values: &[Value]) -> ColumnPlan {
+    ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: declared.to_owned(),
+        pg_type: pg_type.parse::<PgType>().unwrap(),
+        conversion,
+        main_class: StorageClass::Text,
+        ledger: false,
+        not_null: false,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: evidence(values),
+    }
+}
+
+/// What a profile says of these values, as far as translations look at it.
+pub(crate) fn evidence(values: &[Value]) -> ColumnProfile {
     let mut evidence = ColumnProfile::default();
     for value in values {
         let decimal = match value {
@@ -264,6 +286,7 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
             }
             Value::Real(number) => {
                 evidence.reals += 1;
+                evidence.reals_infinite += u64::from(number.is_infinite());
                 Decimal::from_real(*number)
             }
             Value::Text(text) => {
@@ -271,8 +294,9 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
                 evidence.text_longest.1 = evidence.text_longest.1.max(text.len() as u64);
                 None
             }
-            Value::Blob(_) => {
+            Value::Blob(bytes) => {
                 evidence.blobs += 1;
+                evidence.blob_longest = evidence.blob_longest.max(bytes.len() as u64);
                 None
             }
         };
@@ -281,21 +305,7 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
             evidence.decimal_digits = (whole.max(decimal.whole_digits()), fraction.max(decimal.scale()));
         }
     }
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: declared.to_owned(),
-        pg_type: pg_type.parse::<PgType>().unwrap(),
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence,
-    }
+    evidence
 }
 
 fn empty_plan() -> TablePlan {
