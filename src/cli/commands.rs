@@ -18,7 +18,9 @@ use crate::{
     event::Sink,
     model::{Stage, overrides::Overrides},
     pipeline::{self, Decisions, RunRequest, Vector, interruptible},
-    postgres::managed::LocalServer,
+    postgres::{PgEndpoint, Role, managed::LocalServer},
+    secret::Secret,
+    source::endpoint::Source,
     stages::{
         clean,
         convert::ConvertRequest,
@@ -63,6 +65,7 @@ impl Front {
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
         let request = self.layers.dump(typed)?;
+        makes_sense(Some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::dumped(&dumped)))
@@ -106,6 +109,7 @@ impl Front {
             fresh: self.layers.fresh(&typed.fresh),
             overrides: Overrides::default(),
         };
+        makes_sense(None, request.local.url.as_ref(), None)?;
         let (ctx, _lock) = self.enter("convert", false)?;
         let work = Box::pin(pipeline::convert(&ctx, &decisions, &request));
         let converted = interruptible(&ctx, work).await.inspect_err(|error| self.show_findings(&ctx, error))?;
@@ -125,21 +129,27 @@ impl Front {
             dry_run: typed.dry_run || self.layers.file.dry_run,
             ..self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?
         };
+        makes_sense(None, request.local.url.as_ref(), Some(&request.target))?;
         let (ctx, _lock) = self.enter("push", false)?;
         let pushed = interruptible(&ctx, Box::pin(pipeline::push(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::pushed(&pushed)))
     }
 
     async fn verify(&self, typed: &VerifyArgs) -> Result<u8> {
-        let workdir = Workdir::open(&self.globals.dir)?;
+        let pushed = Workdir::open(&self.globals.dir).ok().filter(|workdir| workdir.push_checkpoint().exists());
         let request = VerifyRequest {
-            against: self.layers.against(typed, workdir.push_checkpoint().exists())?,
+            against: self.layers.against(typed, pushed.is_some())?,
             level: self.layers.level(typed.level),
             tables: if typed.tables.is_empty() { self.layers.file.tables.clone() } else { typed.tables.clone() },
             target: self.layers.target(&typed.target)?,
-            schema: self.layers.schema(&typed.target),
+            schema: match pushed.and_then(|workdir| workdir.load_push().ok()) {
+                // Where it was pushed to, unless another schema is named.
+                Some(push) if !self.layers.names_schema(&typed.target) => push.schema,
+                Some(_) | None => self.layers.schema(&typed.target),
+            },
             local: self.layers.local(&typed.local)?,
         };
+        makes_sense(None, request.local.url.as_ref(), request.target.as_ref())?;
         let (ctx, _lock) = self.enter("verify", false)?;
         let record: VerifyRecord = interruptible(&ctx, Box::pin(pipeline::verify(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::verified(&record)))
@@ -160,6 +170,7 @@ impl Front {
             level: layers.level(typed.level),
             decisions,
         };
+        makes_sense(Some(&request.dump.source), request.convert.local.url.as_ref(), Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
@@ -254,6 +265,24 @@ impl Front {
         let json = Value::String(text.clone());
         self.ui.answer(&Answer::new(command, text, json).raw())
     }
+}
+
+/// URLs are read before anything is touched, so that a mistyped one is a matter of usage wherever it would be used.
+fn makes_sense(
+    source: Option<&Secret<String>>,
+    local: Option<&Secret<String>>,
+    target: Option<&Secret<String>>,
+) -> Result<()> {
+    if let Some(source) = source {
+        Source::parse(source)?;
+    }
+    if let Some(local) = local {
+        PgEndpoint::parse(local, Role::Local)?;
+    }
+    if let Some(target) = target {
+        PgEndpoint::parse(target, Role::Target)?;
+    }
+    Ok(())
 }
 
 /// The decisions in every form that the present configuration can take: where only a server could tell whether it
