@@ -22,6 +22,10 @@ mod harness;
 
 mod verify;
 
+mod cli;
+
+mod report;
+
 mod objects;
 
 mod pipeline;
@@ -37,3 +41,5 @@ mod secrecy;
 mod corpus;
 
 mod dump;
+
+mod plan;

@@ -212,7 +212,8 @@ fn plan_and_convert_fail_and_succeed(stage: &mut Stage) {
     canaries.fails(|| workspace.tool("plan"), &[1, 5]);
     canaries.fails(|| workspace.tool("convert"), &[1, 5]);
     for format in ["json", "md", "sql", "text"] {
-        canaries.fails(|| workspace.tool("plan").args(["--format", format]), &[0, 1, 5]);
+        let run = workspace.tool("plan").args(["--format", format, "-v", "-v"]).run();
+        canaries.check(&run);
     }
     canaries.succeeds(|| workspace.tool("plan").args(["--explain", "moan"]));
     for column in ["id", "whole", "day", "short", "doc", "raw", "parent", "price", "yes"] {
@@ -237,6 +238,9 @@ fn plan_and_convert_fail_and_succeed(stage: &mut Stage) {
             canaries.check(&run);
         }
     }
+    canaries.fails(|| workspace.tool("convert").args(accept), &[5]);
+    let decision = "[columns.\"moan.raw\"]\ntype = \"bytea\"\n";
+    std::fs::write(workspace.path().join("turso2neon.toml"), decision).unwrap();
     canaries.succeeds(|| workspace.tool("convert").args(accept));
     canaries.succeeds(|| workspace.tool("convert").args(accept).arg("--fresh"));
     canaries.check_files(&workspace.dir());
@@ -263,10 +267,6 @@ fn push_and_verify_fail_and_succeed(stage: &mut Stage) {
     for (wrong, exit) in &failures {
         canaries.fails(|| call("push", wrong), exit);
     }
-    // Typed where it doesn't belong.
-    let stray = call("push", &url).args(["-v", "-v"]).arg(format!("--target={}", failures[5].0)).run().expect_exit(2);
-    canaries.runs += 1;
-    assert!(!stray.stderr.contains(ENCODED) && !stray.stderr.contains(PASSWORD), "{}", stray.stderr);
     canaries.succeeds(|| call("push", &url).arg("--dry-run"));
     canaries.succeeds(|| call("push", &url));
     canaries.succeeds(|| call("verify", &url));
@@ -285,9 +285,11 @@ fn push_and_verify_fail_and_succeed(stage: &mut Stage) {
 fn a_secret_typed_in_the_wrong_place_is_not_repeated() {
     let workspace = Workspace::new();
     let url = format!("postgresql://owner:{ENCODED}@localhost/shop");
+    let broken = format!("postgresql://owner:{ENCODED}@localhost:many/shop");
     for args in [
         vec!["push", &url],
         vec!["push", "--mode", &url],
+        vec!["push", "--target", &broken],
         vec!["dump", "--method", TOKEN],
         vec!["dump", "--auth-token", TOKEN],
         vec![&url],
