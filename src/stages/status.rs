@@ -185,7 +185,9 @@ impl Chain<'_> {
         let configured = overrides.is_empty() || overrides.iter().any(|one| made_with(plan, one));
         let (state, why) = match &self.dump {
             Ok(dump) if dump.sha256 != plan.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
-            Ok(_) if !configured => (State::Stale, "made with another configuration or other --accept flags".to_owned()),
+            Ok(_) if !configured => {
+                (State::Stale, "made with another configuration or other --accept flags".to_owned())
+            }
             Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => (State::Stale, format!("made by version {}", plan.tool)),
             Ok(_) if blocking > 0 => (State::Blocked, format!("{blocking} findings need a decision")),
             Ok(_) => (State::Current, String::new()),
