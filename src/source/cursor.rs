@@ -153,11 +153,12 @@ impl Lines {
         rest.get(..length)
     }
 
-    /// Frees the lines handed out so far, if all of them were: a single line may be very large.
+    /// Frees the lines handed out so far, if all of them were: a single line may be very large. More comes only when
+    /// the next line is asked for.
     pub fn release(&mut self) {
         if self.position >= self.current.len() {
             self.current = Vec::new();
-            self.permit = None;
+            self.position = 0;
         }
     }
 

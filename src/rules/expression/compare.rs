@@ -180,6 +180,11 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
         (Kind::Date, Kind::Text) => Ok(Pair::Sides(left.arg(), date_literal(&right)?)),
         (Kind::Text, Kind::Date) => Ok(Pair::Sides(date_literal(&left)?, right.arg())),
         (Kind::Text, Kind::Text) => texts(scope, comparison, &left, &right),
+        (Kind::Written, _) => written(comparison, &left, &right),
+        (_, Kind::Written) => written(comparison, &right, &left).map(|pair| match pair {
+            Pair::Sides(one, other) => Pair::Sides(other, one),
+            answer @ Pair::Answer(_) => answer,
+        }),
         (one, other) => by_class(comparison, &left, class_rank(one), &right, class_rank(other)),
     }
 }
@@ -208,7 +213,7 @@ const fn class_rank(kind: Kind) -> Option<u8> {
         Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) | Kind::Epoch(_) => Some(0),
         Kind::Text | Kind::Date => Some(1),
         Kind::Blob => Some(2),
-        Kind::Null | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
+        Kind::Null | Kind::Written | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
     }
 }
 
@@ -349,6 +354,19 @@ fn texts(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Oper
     let (left, right) = (fold(left, collation)?, fold(right, collation)?);
     // COLLATE binds tighter than any comparison.
     Ok(Pair::Sides(left, right))
+}
+
+/// Texts and integers, both written as text, for equality with a constant. The constant has been read as a number
+/// already if it looks like one.
+fn written(comparison: Comparison, side: &Operand, constant: &Operand) -> Result<Pair, Untranslatable> {
+    let plain = side.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
+    match &constant.constant {
+        _ if comparison.orders() || !plain => Err(side.refusal("is compared by order or under a collation")),
+        // Without the column's affinity `'5'` is not the integer that is written so.
+        Some(Value::Text(text)) if numeric_text(text).is_none() => Ok(Pair::Sides(side.arg(), quote_literal(text))),
+        Some(Value::Integer(number)) => Ok(Pair::Sides(side.arg(), quote_literal(&number.to_string()))),
+        _ => Err(side.refusal("is compared")),
+    }
 }
 
 /// The collation of a comparison: an explicit one, left first; else a column's, left first.

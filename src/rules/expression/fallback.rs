@@ -255,11 +255,20 @@ fn moment_default(operand: &Operand, moment: &Moment, column: &ColumnPlan) -> Re
         (Conversion::Timestamp, PgType::Timestamp, Some(stamp)) if stamp.offset_minutes.is_none() => {
             Ok(if stamp.time.is_some() { at.clone() } else { format!("date_trunc('day', {at})") })
         }
-        (Conversion::TimestampTz, PgType::TimestampTz, Some(stamp)) => Ok(match stamp.time {
-            Some(_) if moment.present => "now()".to_owned(),
-            Some(_) => format!("({at} AT TIME ZONE 'UTC')"),
-            None => format!("(date_trunc('day', {at}) AT TIME ZONE 'UTC')"),
-        }),
+        // Without values there is no telling whether the column's times have zones; its own are UTC.
+        (Conversion::Timestamp, PgType::Timestamp, Some(stamp))
+            if stamp.offset_minutes == Some(0) && column.evidence.values() == 0 =>
+        {
+            Ok(at.clone())
+        }
+        // Where the other values are numbers it is the same moment all the same.
+        (Conversion::TimestampTz | Conversion::Epoch { .. }, PgType::TimestampTz, Some(stamp)) => {
+            Ok(match stamp.time {
+                Some(_) if moment.present => "now()".to_owned(),
+                Some(_) => format!("({at} AT TIME ZONE 'UTC')"),
+                None => format!("(date_trunc('day', {at}) AT TIME ZONE 'UTC')"),
+            })
+        }
         _ => Err(unfit(column)),
     }
 }

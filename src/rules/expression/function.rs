@@ -78,7 +78,7 @@ fn nullif(scope: &Scope<'_>, value: &Operand, other: &Operand) -> Result<Operand
     if value.is_null() {
         return Ok(Operand::constant(Value::Null));
     }
-    if matches!(value.kind, Kind::Opaque(_) | Kind::Json) {
+    if matches!(value.kind, Kind::Opaque(_) | Kind::Json | Kind::Written) {
         return Err(value.refusal("is given to nullif()"));
     }
     // The arguments of a function are compared without affinity; the collation is that of a column on the left.
@@ -132,7 +132,7 @@ fn length(value: &Operand) -> Result<Operand, Untranslatable> {
     match value.kind {
         Kind::Null => Ok(Operand::constant(Value::Null)),
         Kind::Blob => Ok(count(format!("octet_length({})", value.sql()))),
-        Kind::Text | Kind::Int(_) => Ok(count(format!("length({})", value.text()?))),
+        Kind::Text | Kind::Written | Kind::Int(_) => Ok(count(format!("length({})", value.text()?))),
         _ => Err(value.refusal("is given to length()")),
     }
 }
@@ -140,7 +140,7 @@ fn length(value: &Operand) -> Result<Operand, Untranslatable> {
 /// Under "C" only A to Z are folded, as SQLite does without ICU.
 fn fold_case(name: &str, value: &Operand) -> Result<Operand, Untranslatable> {
     match value.kind {
-        Kind::Text => Ok(Operand::atom(format!("{name}({} COLLATE \"C\")", value.arg()), Kind::Text)),
+        Kind::Text | Kind::Written => Ok(Operand::atom(format!("{name}({} COLLATE \"C\")", value.arg()), Kind::Text)),
         _ => Err(value.refusal(&format!("is given to {name}()"))),
     }
 }
@@ -154,7 +154,7 @@ fn substring(value: &Operand, start: &Operand, length: Option<&Operand>) -> Resu
     let (start, length) = (known(start)?, length.map(known).transpose()?);
     // Of a blob: SQLite gives NULL for an empty one.
     let sql = match value.kind {
-        Kind::Text | Kind::Int(_) => value.text()?,
+        Kind::Text | Kind::Written | Kind::Int(_) => value.text()?,
         _ => return Err(value.refusal("is given to substr()")),
     };
     let sql = match (start, length) {

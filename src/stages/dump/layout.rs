@@ -161,10 +161,17 @@ pub(super) fn read_schema(connection: &Connection) -> Result<Vec<SchemaRow>> {
 pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
     let failed = |failure: rusqlite::Error| cause::describe("loading the schema", &failure);
     let model = Connection::open_in_memory().map_err(failed)?;
-    for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.rooted) {
-        model.execute_batch(&root_sql(index, row.kind == "index")).map_err(failed)?;
-    }
-    install_rows(&model, rows).map_err(failed)?;
+    // The engine wants page numbers that exist, and looks no further before rows are read: any pages will do.
+    let page = |place: usize| i64::try_from(place + 2).unwrap_or(2);
+    let roots: Vec<i64> =
+        rows.iter().enumerate().map(|(place, row)| if row.rooted { page(place) } else { 0 }).collect();
+    model
+        .execute_batch(&format!(
+            "PRAGMA page_size=512; CREATE TABLE pages(p); INSERT INTO pages VALUES (zeroblob(512 * {}))",
+            rows.len() + 4
+        ))
+        .and_then(|()| install_rows(&model, rows, &roots))
+        .map_err(failed)?;
     // The reset loads the text anew; it also turns the pragma off, which tolerates what can't be parsed.
     model.execute_batch("PRAGMA writable_schema=RESET; PRAGMA writable_schema=ON").map_err(failed)?;
     shapes(&model, rows)
@@ -272,33 +279,10 @@ fn with_key(
     Ok(shape)
 }
 
-/// The name that a schema row's b-tree has until [`install_rows`].
-pub(super) fn root_name(index: usize) -> String {
-    format!("r{index}")
-}
-
-/// The statement that makes an empty b-tree: of the kind of an index, or of an ordinary table.
-pub(super) fn root_sql(index: usize, keyed: bool) -> String {
-    let name = root_name(index);
-    if keyed { format!("CREATE TABLE {name}(k PRIMARY KEY) WITHOUT ROWID") } else { format!("CREATE TABLE {name}(c0)") }
-}
-
-/// Replaces `sqlite_schema` by these rows, exactly, each with the b-tree that was made as [`root_name`].
+/// Replaces `sqlite_schema` by these rows, exactly, each with the page number of its b-tree.
 ///
 /// The engine loads the new text when the schema is reset or the file is opened again.
-pub(super) fn install_rows(connection: &Connection, rows: &[SchemaRow]) -> rusqlite::Result<()> {
-    let mut roots = vec![0_i64; rows.len()];
-    {
-        let mut statement = connection.prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0")?;
-        let mut found = statement.query([])?;
-        while let Some(row) = found.next()? {
-            let name: String = row.get(0)?;
-            let index: Option<usize> = name.strip_prefix('r').and_then(|digits| digits.parse().ok());
-            if let Some(root) = index.and_then(|index| roots.get_mut(index)) {
-                *root = row.get(1)?;
-            }
-        }
-    }
+pub(super) fn install_rows(connection: &Connection, rows: &[SchemaRow], roots: &[i64]) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA writable_schema=ON; DELETE FROM sqlite_schema")?;
     let mut insert = connection.prepare(
         "INSERT INTO sqlite_schema(rowid, type, name, tbl_name, rootpage, sql) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
