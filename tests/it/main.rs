@@ -41,3 +41,5 @@ mod secrecy;
 mod corpus;
 
 mod dump;
+
+mod plan;

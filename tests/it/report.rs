@@ -283,7 +283,7 @@ fn the_report_holds_everything_and_lets_no_name_out() {
     assert!(run.stdout.starts_with("# Migration report: equal\n"), "{}", run.stdout);
     for text in [
         "https://shop.example",
-        "no\\<t\\>\\|e as note",
+        "no\\<t>\\|e as note",
         "neon.example:5432/neondb",
         "one read transaction",
         "timestamptz",

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{conversion_plan::EpochUnit, name::quote_literal},
-    rules::datetime::DAY_MICROSECONDS,
+    rules::datetime::{DAY_MICROSECONDS, parse_stamp},
 };
 
 const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
@@ -31,6 +31,18 @@ impl Moment {
         !self.sample.is_empty() && self.sample.len() <= 14 && self.sample.bytes().all(|byte| byte.is_ascii_digit())
     }
 
+    /// The moment that a date function reads from the text: no finer than the text shows it.
+    fn read_again(&self) -> Option<Time> {
+        let stamp =
+            parse_stamp(self.sample.as_bytes()).filter(|stamp| stamp.offset_minutes.is_none_or(|zone| zone == 0))?;
+        let unit = match stamp.time {
+            None => "day",
+            Some(_) if self.sample.contains('.') => "milliseconds",
+            Some(_) => "second",
+        };
+        Some(Time { at: format!("date_trunc('{unit}', {})", self.at), present: false, fraction: false })
+    }
+
     /// The integers that such a text can be.
     pub(super) fn range(&self) -> Range {
         Range { least: 0, most: 10_i128.pow(u32::try_from(self.sample.len()).unwrap_or(14).min(14)) }
@@ -42,16 +54,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
     if !scope.is_default() {
         return Err(refuse(format!("{name}() reads any text as a date, for which PostgreSQL has no exact equivalent")));
     }
-    let mut words = Vec::new();
-    for argument in arguments {
-        match &argument.constant {
-            Some(Value::Text(text)) => words.push(text.as_str()),
-            _ => return Err(refuse(format!("{name}() has an argument that is no constant text"))),
-        }
-    }
-    match (name, words.as_slice()) {
+    match (name, arguments) {
         ("strftime", []) => Err(refuse("strftime() has no format")),
-        ("strftime", [format, rest @ ..]) => formatted(format, &read(rest)?),
+        ("strftime", [format, rest @ ..]) => formatted(word(format)?, &read(rest)?),
         (_, rest) => {
             let time = read(rest)?;
             let fraction = if time.fraction { ".%f" } else { "" };
@@ -96,10 +101,21 @@ impl Time {
     }
 }
 
-fn read(words: &[&str]) -> Result<Time, Untranslatable> {
+fn word(argument: &Operand) -> Result<&str, Untranslatable> {
+    match &argument.constant {
+        Some(Value::Text(text)) => Ok(text),
+        _ => Err(refuse("a date function has an argument that is no constant text")),
+    }
+}
+
+fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
     let mut time = Time { at: NOW_UTC.to_owned(), present: true, fraction: false };
-    for (index, word) in words.iter().enumerate() {
-        let word = word.trim().to_ascii_lowercase();
+    for (index, argument) in arguments.iter().enumerate() {
+        if let (0, Some(moment)) = (index, &argument.moment) {
+            time = moment.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
+            continue;
+        }
+        let word = word(argument)?.trim().to_ascii_lowercase();
         match word.as_str() {
             "now" if index == 0 => {}
             "subsec" | "subsecond" => time.fraction = true,
@@ -227,7 +243,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::datetime::parse_stamp;
 
     #[test]
     fn formats_become_templates() {

@@ -3,7 +3,7 @@
 
 use super::{
     Untranslatable,
-    literal::{Value, real_as_text},
+    literal::{Value, hexadecimal, real_as_text},
     moment::Moment,
     refuse,
 };
@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Numeric(Span),
     /// TEXT; `text` or `varchar`.
     Text,
+    /// TEXT that doesn't look like a number, or INTEGER as its decimal digits; `text`.
+    Written,
     /// BLOB; `bytea`.
     Blob,
     /// TEXT `YYYY-MM-DD`; `date`.
@@ -164,7 +166,7 @@ impl Operand {
             Kind::Text | Kind::Date | Kind::ClassOf(_) => Some("text"),
             Kind::Blob => Some("blob"),
             Kind::Null => Some("null"),
-            Kind::Double(_) | Kind::Numeric(_) | Kind::Json | Kind::Opaque(_) => None,
+            Kind::Double(_) | Kind::Numeric(_) | Kind::Written | Kind::Json | Kind::Opaque(_) => None,
         };
         Self {
             sql,
@@ -300,7 +302,7 @@ impl Operand {
     /// Text, as SQLite writes the value.
     pub(super) fn text(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
-            (Kind::Text, _) => Ok(self.arg()),
+            (Kind::Text | Kind::Written, _) => Ok(self.arg()),
             (Kind::Null, _) => Ok("NULL::text".to_owned()),
             (Kind::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
             (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
@@ -323,7 +325,7 @@ impl Operand {
             (Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
                 Ok(format!("({} <> 0)", self.arg()))
             }
-            (Kind::Text | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
+            (Kind::Text | Kind::Written | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
             _ => Err(self.refusal("is used as a condition")),
         }
     }
@@ -336,6 +338,7 @@ impl Operand {
             Kind::Int(_) => "an integer",
             Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => "a number",
             Kind::Text => "a text",
+            Kind::Written => "a column of texts and integers",
             Kind::Blob => "a blob",
             Kind::Date => "a date",
             Kind::Epoch(_) => "a time that was a number",
@@ -368,8 +371,7 @@ pub(super) fn decimal_literal(value: f64) -> String {
 
 /// Bytes.
 pub(super) fn blob_literal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("'\\x{digits}'::bytea")
+    format!("'\\x{}'::bytea", hexadecimal(bytes))
 }
 
 /// Several operands in one PostgreSQL type: the branches of CASE, the arguments of coalesce.

@@ -139,8 +139,12 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         Conversion::Numeric => Kind::Numeric(span_of(evidence)),
         Conversion::Text { .. } => {
             let clean = evidence.texts_with_nul == 0 && evidence.texts_not_utf8 == 0;
+            let numeric = matches!(affinity, Affinity::Integer | Affinity::Numeric);
             if only(evidence, &[StorageClass::Text]) && clean && !column.ledger {
                 Kind::Text
+            } else if only(evidence, &[StorageClass::Integer, StorageClass::Text]) && clean && numeric {
+                // Such a column keeps no text that looks like a number.
+                Kind::Written
             } else {
                 Kind::Opaque("a column whose values are not all the same text as in SQLite")
             }

@@ -60,7 +60,10 @@ pub fn candidates(pg_type: &PgType, from: Option<EpochUnit>) -> Vec<Conversion> 
 #[must_use]
 pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, json: &mut Checker) -> bool {
     match (conversion, cell) {
-        (_, SqliteCell::Null) => true,
+        (_, SqliteCell::Null)
+        | (Conversion::Double, SqliteCell::Real(_))
+        | (Conversion::Bytea, _)
+        | (Conversion::Json, SqliteCell::Integer(_)) => true,
         (Conversion::Integer, SqliteCell::Integer(value)) => match pg_type {
             PgType::SmallInt => i16::try_from(value).is_ok(),
             PgType::Integer => i32::try_from(value).is_ok(),
@@ -69,11 +72,9 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::IntegerBoolean, SqliteCell::Integer(value)) => value == 0 || value == 1,
         (Conversion::WordBoolean, SqliteCell::Text(text)) => shape::truth(text).is_some(),
         (Conversion::Double, SqliteCell::Integer(value)) => value.unsigned_abs() <= DOUBLE_EXACT_MOST,
-        (Conversion::Double, SqliteCell::Real(_)) => true,
         (Conversion::Numeric, SqliteCell::Integer(value)) => fits_numeric(pg_type, Some(Decimal::from_integer(value))),
         (Conversion::Numeric, SqliteCell::Real(value)) => fits_numeric(pg_type, Decimal::from_real(value)),
         (Conversion::Text { .. }, _) => fits_text(pg_type, cell),
-        (Conversion::Bytea, _) => true,
         (Conversion::Date, SqliteCell::Text(text)) => datetime::parse_date(text).is_some(),
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).is_some(),
         (Conversion::Timestamp, SqliteCell::Text(text)) => {
@@ -84,7 +85,6 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::UuidText, SqliteCell::Text(text)) => shape::uuid(text).is_some(),
         (Conversion::UuidBlob, SqliteCell::Blob(blob)) => blob.len() == 16,
         (Conversion::Json, SqliteCell::Text(text)) => fits_json(pg_type, text, json),
-        (Conversion::Json, SqliteCell::Integer(_)) => true,
         (Conversion::Json, SqliteCell::Real(value)) => value.is_finite(),
         (Conversion::Vector { encoding }, SqliteCell::Blob(blob)) => fits_vector(pg_type, encoding, blob),
         _ => false,
@@ -187,11 +187,10 @@ fn written(pg_type: &PgType, cell: SqliteCell<'_>) -> Vec<u8> {
         SqliteCell::Null => Vec::new(),
         SqliteCell::Integer(value) => value.to_string().into_bytes(),
         SqliteCell::Real(value) => decimal::real_text(value).into_bytes(),
-        SqliteCell::Text(bytes) => bytes.to_vec(),
         SqliteCell::Blob(bytes) if pg_type.is_text() => {
             bytes.iter().fold(String::from("\\x"), |text, byte| text + &format!("{byte:02x}")).into_bytes()
         }
-        SqliteCell::Blob(bytes) => bytes.to_vec(),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => bytes.to_vec(),
     }
 }
 

@@ -11,6 +11,8 @@ pub mod fit;
 
 mod ladder;
 
+mod why;
+
 pub mod unify;
 
 use crate::model::{
@@ -102,7 +104,7 @@ impl Subject<'_> {
     fn class_merged(&self, choice: &Choice) -> Finding {
         let others = self.profile.values() - self.profile.count(choice.main_class);
         let merged = format!(
-            "{} of another class than {} in {}",
+            "{} of another storage class than {} in a column of type {}",
             counted(others.max(self.profile.reals_negative_zero), "value"),
             choice.main_class,
             choice.pg_type
@@ -162,6 +164,11 @@ pub fn column_setting(table: &str, column: &str, inside: &str) -> String {
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// `1 value is`, `2 values are`.
+pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
 }
 
 /// Whether the PostgreSQL value no longer tells the storage class of the cell that it came from (or a REAL's minus

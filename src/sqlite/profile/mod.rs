@@ -113,3 +113,13 @@ pub enum Progress<'a> {
         elapsed_ms: u64,
     },
 }
+
+/// The profile of these cells, for tests of what is decided from profiles.
+#[cfg(test)]
+pub(crate) fn of_cells(wanted: Wanted, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
+    let mut tally = tally::ColumnTally::new(wanted, &[]);
+    for (at, cell) in (1..).zip(cells) {
+        tally.add(at, *cell);
+    }
+    tally.finish().0
+}

@@ -153,12 +153,13 @@ impl<'a> ColumnTally<'a> {
         profile.reals_integral += u64::from(is_whole(value));
         profile.reals_infinite += u64::from(value.is_infinite());
         profile.reals_negative_zero += u64::from(value.to_bits() == (-0.0_f64).to_bits());
-        if self.wanted.decimal_digits && !fits_digits(value, profile.decimal_digits) {
-            if let Some(decimal) = Decimal::from_real(value) {
-                let (whole, fraction) = &mut profile.decimal_digits;
-                *whole = decimal.whole_digits().max(*whole);
-                *fraction = decimal.scale().max(*fraction);
-            }
+        if self.wanted.decimal_digits
+            && !fits_digits(value, profile.decimal_digits)
+            && let Some(decimal) = Decimal::from_real(value)
+        {
+            let (whole, fraction) = &mut profile.decimal_digits;
+            *whole = decimal.whole_digits().max(*whole);
+            *fraction = decimal.scale().max(*fraction);
         }
     }
 

@@ -161,11 +161,13 @@ fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<Unique
         }
         let has_index = source.indexes.iter().any(|index| index.origin == IndexOrigin::PrimaryKey);
         let names: Vec<&str> = source.primary_key.iter().map(String::as_str).collect();
-        if !has_index && !names.is_empty() && source.rowid_alias.is_none() {
-            if let Some(columns) = positions(&names) {
-                let key = UniqueKey { draft: at, columns, index: None, is_primary: true, predicate: None, lost: false };
-                found.push(key);
-            }
+        if !has_index
+            && !names.is_empty()
+            && source.rowid_alias.is_none()
+            && let Some(columns) = positions(&names)
+        {
+            let key = UniqueKey { draft: at, columns, index: None, is_primary: true, predicate: None, lost: false };
+            found.push(key);
         }
     }
     found
@@ -178,13 +180,12 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
     let profile = &column.profile;
     match column.choice.conversion {
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
-        Conversion::UuidText | Conversion::Time | Conversion::TimestampTz => true,
+        Conversion::UuidText | Conversion::Time | Conversion::TimestampTz | Conversion::WordBoolean => true,
         Conversion::Timestamp => {
             profile.texts_respelled > 0
                 || profile.shape(word::DATE) > 0
                 || profile.shape(word::TIMESTAMP) < profile.texts
         }
-        Conversion::WordBoolean => true,
         Conversion::Text { .. } | Conversion::Bytea => profile.classes().len() > 1,
         Conversion::Numeric => profile.integers_beyond_double > 0 && profile.reals > 0,
         Conversion::Integer

@@ -76,10 +76,10 @@ pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
 
 fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
     let dump = ctx.workdir.load_dump()?;
-    if !request.fresh {
-        if let Some(planned) = current(ctx, &dump, &request.overrides)? {
-            return Ok(planned);
-        }
+    if !request.fresh
+        && let Some(planned) = current(ctx, &dump, &request.overrides)?
+    {
+        return Ok(planned);
     }
     let began = Instant::now();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Plan });

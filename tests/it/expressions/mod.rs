@@ -24,6 +24,8 @@ const OPERANDS: &[&str] = &[
     "at",
     "\"Odd \"\"Name\"",
     "id",
+    "code",
+    "+code",
     "0",
     "1",
     "-1",
@@ -153,7 +155,7 @@ fn every_calculation_is_right_or_refused() {
             expressions.push(format!("iif({left}, {right}, 3)"));
         }
         // The same value in PostgreSQL's spelling.
-        let respelled = ["doc", "at"].contains(left);
+        let respelled = ["doc", "at", "code", "+code"].contains(left);
         expressions.extend((!respelled).then(|| format!("+({left})")));
         for function in [
             "abs",
