@@ -165,11 +165,20 @@ fn what_makes_no_sense_is_exit_2() {
 }
 
 #[test]
-fn json_and_another_form_exclude_each_other() {
+fn documents_travel_inside_json_too() {
     let workspace = dumped();
-    for (command, format) in [("plan", "sql"), ("report", "html")] {
-        workspace.tool(command).args(["--json", "--format", format]).run().expect_exit(2);
+    for (command, format, begin) in
+        [("plan", "sql", "-- "), ("plan", "md", "# "), ("report", "html", "<!doctype html>"), ("report", "md", "# ")]
+    {
+        let plain = workspace.tool(command).args(["--format", format]).run().expect_exit(0);
+        let last = workspace.tool(command).args(["--json", "--format", format]).run().expect_exit(0).last_json();
+        let text = last["answer"]["text"].as_str().unwrap();
+        assert!(plain.stdout.starts_with(begin) && text.starts_with(begin), "{}", plain.stdout);
+        assert_eq!(last["answer"]["format"], format);
     }
+    let plan = workspace.tool("plan").args(["--format", "json"]).run().expect_exit(0);
+    assert_eq!(plain_json(&plan.stdout)["tables"][0]["rows"], 2);
+    assert_eq!(plan.stdout, workspace.read("plan/plan.json"));
     let last = workspace.tool("report").args(["--json", "--format", "json"]).run().expect_exit(0).last_json();
     assert_eq!(last["answer"]["source"]["rows"], 2, "{last}");
 }
@@ -305,6 +314,10 @@ fn every_json_line_has_its_fields_and_the_last_one_is_the_answer() {
             assert!(last.get(field).is_some(), "{field} is missing: {last}");
         }
     }
+}
+
+fn plain_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
 }
 
 /// `2026-01-31T23:59:59.250Z`.
