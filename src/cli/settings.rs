@@ -204,10 +204,12 @@ impl Layers {
         let mut accept = self.file.accept.clone();
         for text in &typed.accept {
             let (code, place) = accepted(text)?;
-            let places = accept.entry(code).or_default();
-            if !places.contains(&place) {
-                places.push(place);
-            }
+            accept.entry(code).or_default().push(place);
+        }
+        // The same decisions are the same plan, in whatever order they were typed.
+        for places in accept.values_mut() {
+            places.sort();
+            places.dedup();
         }
         let list =
             |flags: &Vec<String>, file: &Vec<String>| if flags.is_empty() { file.clone() } else { flags.clone() };

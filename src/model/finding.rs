@@ -28,6 +28,7 @@ pub enum FindingCode {
     Advice,
     TextNotStorable,
     ValueTooLong,
+    TypeDoesNotFit,
     VectorExtensionMissing,
     NullsInPrimaryKey,
     KeysMerged,
@@ -56,7 +57,7 @@ pub enum FindingCode {
 
 impl FindingCode {
     /// All codes, in the order of the report.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::TypeWidened,
         Self::ClassMerged,
         Self::SpellingNormalised,
@@ -64,6 +65,7 @@ impl FindingCode {
         Self::Advice,
         Self::TextNotStorable,
         Self::ValueTooLong,
+        Self::TypeDoesNotFit,
         Self::VectorExtensionMissing,
         Self::NullsInPrimaryKey,
         Self::KeysMerged,
@@ -101,6 +103,7 @@ impl FindingCode {
             Self::Advice => "advice",
             Self::TextNotStorable => "text-not-storable",
             Self::ValueTooLong => "value-too-long",
+            Self::TypeDoesNotFit => "type-does-not-fit",
             Self::VectorExtensionMissing => "vector-extension-missing",
             Self::NullsInPrimaryKey => "nulls-in-primary-key",
             Self::KeysMerged => "keys-merged",

@@ -16,9 +16,17 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
 
 mod verify;
+
+mod cli;
+
+mod report;
+
+mod objects;
 
 mod pipeline;
 
@@ -33,3 +41,5 @@ mod secrecy;
 mod corpus;
 
 mod dump;
+
+mod plan;

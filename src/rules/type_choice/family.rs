@@ -166,8 +166,21 @@ fn is_whole_number_name(words: &str) -> bool {
         let stem = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
         matches!(
             stem,
-            "int" | "integer" | "tinyint" | "smallint" | "mediumint" | "bigint" | "hugeint" | "uint" | "usmallint"
-                | "utinyint" | "ubigint" | "uinteger" | "longint" | "shortint" | "byteint"
+            "int"
+                | "integer"
+                | "tinyint"
+                | "smallint"
+                | "mediumint"
+                | "bigint"
+                | "hugeint"
+                | "uint"
+                | "usmallint"
+                | "utinyint"
+                | "ubigint"
+                | "uinteger"
+                | "longint"
+                | "shortint"
+                | "byteint"
         )
     })
 }

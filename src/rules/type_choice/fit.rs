@@ -60,7 +60,10 @@ pub fn candidates(pg_type: &PgType, from: Option<EpochUnit>) -> Vec<Conversion> 
 #[must_use]
 pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, json: &mut Checker) -> bool {
     match (conversion, cell) {
-        (_, SqliteCell::Null) => true,
+        (_, SqliteCell::Null)
+        | (Conversion::Double, SqliteCell::Real(_))
+        | (Conversion::Bytea, _)
+        | (Conversion::Json, SqliteCell::Integer(_)) => true,
         (Conversion::Integer, SqliteCell::Integer(value)) => match pg_type {
             PgType::SmallInt => i16::try_from(value).is_ok(),
             PgType::Integer => i32::try_from(value).is_ok(),
@@ -69,11 +72,9 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::IntegerBoolean, SqliteCell::Integer(value)) => value == 0 || value == 1,
         (Conversion::WordBoolean, SqliteCell::Text(text)) => shape::truth(text).is_some(),
         (Conversion::Double, SqliteCell::Integer(value)) => value.unsigned_abs() <= DOUBLE_EXACT_MOST,
-        (Conversion::Double, SqliteCell::Real(_)) => true,
         (Conversion::Numeric, SqliteCell::Integer(value)) => fits_numeric(pg_type, Some(Decimal::from_integer(value))),
         (Conversion::Numeric, SqliteCell::Real(value)) => fits_numeric(pg_type, Decimal::from_real(value)),
         (Conversion::Text { .. }, _) => fits_text(pg_type, cell),
-        (Conversion::Bytea, _) => true,
         (Conversion::Date, SqliteCell::Text(text)) => datetime::parse_date(text).is_some(),
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).is_some(),
         (Conversion::Timestamp, SqliteCell::Text(text)) => {
@@ -84,7 +85,6 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::UuidText, SqliteCell::Text(text)) => shape::uuid(text).is_some(),
         (Conversion::UuidBlob, SqliteCell::Blob(blob)) => blob.len() == 16,
         (Conversion::Json, SqliteCell::Text(text)) => fits_json(pg_type, text, json),
-        (Conversion::Json, SqliteCell::Integer(_)) => true,
         (Conversion::Json, SqliteCell::Real(value)) => value.is_finite(),
         (Conversion::Vector { encoding }, SqliteCell::Blob(blob)) => fits_vector(pg_type, encoding, blob),
         _ => false,
@@ -124,8 +124,7 @@ const TIMESTAMP_LEAST: i64 = -210_866_803_200_000_000;
 
 fn fits_epoch(pg_type: &PgType, unit: EpochUnit, value: i64) -> bool {
     let Some(microseconds) = value.checked_mul(unit.microseconds()) else { return false };
-    microseconds >= TIMESTAMP_LEAST
-        && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
+    microseconds >= TIMESTAMP_LEAST && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
 }
 
 fn fits_json(pg_type: &PgType, text: &[u8], json: &mut Checker) -> bool {
@@ -151,6 +150,47 @@ fn fits_vector(pg_type: &PgType, encoding: VectorEncoding, blob: &[u8]) -> bool 
             };
             u32::try_from(blob.len() / width).is_ok_and(|length| vector::fits(encoding, length, blob))
         }
+    }
+}
+
+/// Bytes that are equal for two cells exactly if their PostgreSQL values are equal. Cells that the conversion doesn't
+/// take keep their own bytes.
+#[must_use]
+pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> Vec<u8> {
+    let number = |value: i64| value.to_be_bytes().to_vec();
+    let known = match (conversion, cell) {
+        (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
+        (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
+            datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))
+        }
+        (Conversion::TimestampTz, SqliteCell::Text(text)) => {
+            datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
+        }
+        (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
+        (Conversion::WordBoolean, SqliteCell::Text(text)) => {
+            text.first().map(|letter| vec![letter.to_ascii_lowercase()])
+        }
+        (Conversion::Numeric, SqliteCell::Integer(value)) => Some(decimal_form(&Decimal::from_integer(value))),
+        (Conversion::Numeric, SqliteCell::Real(value)) => Decimal::from_real(value).map(|value| decimal_form(&value)),
+        _ => None,
+    };
+    known.unwrap_or_else(|| written(pg_type, cell))
+}
+
+fn decimal_form(value: &Decimal) -> Vec<u8> {
+    format!("{}{}e{}", if value.negative { "-" } else { "" }, value.mantissa, value.exponent).into_bytes()
+}
+
+/// The bytes that a text or bytea column gets.
+fn written(pg_type: &PgType, cell: SqliteCell<'_>) -> Vec<u8> {
+    match cell {
+        SqliteCell::Null => Vec::new(),
+        SqliteCell::Integer(value) => value.to_string().into_bytes(),
+        SqliteCell::Real(value) => decimal::real_text(value).into_bytes(),
+        SqliteCell::Blob(bytes) if pg_type.is_text() => {
+            bytes.iter().fold(String::from("\\x"), |text, byte| text + &format!("{byte:02x}")).into_bytes()
+        }
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => bytes.to_vec(),
     }
 }
 

@@ -4,11 +4,12 @@ use super::{
     Choice, Role, Subject, counted,
     family::Family,
     fit::{epoch_unit, vector_types},
-    text_conversion,
+    is_or_are, text_conversion,
+    why::{not_storable, widened},
 };
 use crate::{
     model::{
-        Conversion, Finding, FindingCode, PgType, Severity,
+        Conversion, FindingCode, PgType, Severity,
         cell::StorageClass,
         conversion_plan::{EpochUnit, VectorEncoding},
         source_schema::Affinity,
@@ -22,7 +23,9 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
     let only = |class: StorageClass| profile.count(class) == profile.values();
     let numbers = profile.integers + profile.reals == profile.values();
     match family {
-        Family::Int if only(StorageClass::Integer) => Some(with_advice(subject, whole(subject, "all values are integers"))),
+        Family::Int if only(StorageClass::Integer) => {
+            Some(with_advice(subject, whole(subject, "all values are integers")))
+        }
         Family::Bool => boolean(subject),
         Family::Float if numbers && profile.integers_beyond_double == 0 => {
             Some(subject.choice(PgType::Double, Conversion::Double, "all values are doubles, bit for bit"))
@@ -46,21 +49,28 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
         Family::Vector(encoding, length) => vector(subject, encoding, length),
         Family::QuantisedVector => quantised(subject),
         Family::Any => Some(general(subject, family)),
-        Family::Int | Family::Float | Family::Decimal(_) | Family::Text(_) | Family::Blob | Family::Time | Family::Json => {
-            None
-        }
+        Family::Int
+        | Family::Float
+        | Family::Decimal(_)
+        | Family::Text(_)
+        | Family::Blob
+        | Family::Time
+        | Family::Json => None,
     }
 }
 
 /// The type by the values alone.
 pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
     let profile = subject.profile;
-    let mostly_blobs = profile.blobs * 2 > profile.values();
+    let is_vector = matches!(family, Family::Vector(..) | Family::QuantisedVector);
+    let mostly_blobs = profile.blobs * 2 > profile.values() || (is_vector && profile.blobs > 0);
     let bytes_are_fine = matches!(family, Family::Any | Family::Blob) || mostly_blobs;
     let mut choice = match (profile.integers + profile.reals, profile.texts, profile.blobs) {
-        _ if profile.texts_not_storable() > 0 && bytes_are_fine => {
-            subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
-        }
+        _ if profile.texts_not_storable() > 0 && bytes_are_fine => subject.choice(
+            PgType::Bytea,
+            Conversion::Bytea,
+            "texts among the values that PostgreSQL can't hold as text",
+        ),
         (_, 0, 0) if profile.reals == 0 => whole(subject, "all values are integers"),
         (_, 0, 0) if profile.integers_beyond_double == 0 => {
             subject.choice(PgType::Double, Conversion::Double, "all values are numbers that a double holds exactly")
@@ -166,15 +176,19 @@ const fn unit_words(unit: EpochUnit) -> (&'static str, &'static str) {
 
 fn boolean(subject: &Subject<'_>) -> Option<Choice> {
     let profile = subject.profile;
-    if profile.integers == profile.values() && profile.integer_range.is_some_and(|(least, most)| least >= 0 && most <= 1) {
+    if profile.integers == profile.values()
+        && profile.integer_range.is_some_and(|(least, most)| least >= 0 && most <= 1)
+    {
         return Some(subject.choice(PgType::Boolean, Conversion::IntegerBoolean, "all values are 0 or 1"));
     }
     let homogeneous = [word::LETTER, word::TRUTH].into_iter().find(|shape| profile.shape(shape) == profile.texts);
     let shape = homogeneous.filter(|_| profile.texts == profile.values())?;
-    let mut choice = subject.choice(PgType::Boolean, Conversion::WordBoolean, format!("all values are the texts {shape}"));
+    let mut choice =
+        subject.choice(PgType::Boolean, Conversion::WordBoolean, format!("all values are the texts {shape}"));
     let message = format!("{} {shape} become boolean", counted(profile.texts, "text"));
     choice.findings.push(
-        subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+        subject
+            .finding(FindingCode::SpellingNormalised, Severity::Info, message)
             .counting(profile.texts)
             .choice(subject.typed("type = \"text\"")),
     );
@@ -185,13 +199,18 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
     let profile = subject.profile;
     let (whole_digits, fraction_digits) = profile.decimal_digits;
     let Some((precision, scale)) = declared else {
-        return subject.choice(PgType::Numeric(None), Conversion::Numeric, "all values are numbers; no precision is declared");
+        return subject.choice(
+            PgType::Numeric(None),
+            Conversion::Numeric,
+            "all values are numbers; no precision is declared",
+        );
     };
     if profile.reals_infinite == 0 && whole_digits <= precision - scale && fraction_digits <= scale {
         let rule = format!("all values fit the declared ({precision},{scale}) without rounding");
         return subject.choice(PgType::Numeric(declared), Conversion::Numeric, rule);
     }
-    let mut choice = subject.choice(PgType::Numeric(None), Conversion::Numeric, "values that the declared precision would round");
+    let mut choice =
+        subject.choice(PgType::Numeric(None), Conversion::Numeric, "values that the declared precision would round");
     let found = if profile.reals_infinite > 0 {
         format!("{} infinite", counted(profile.reals_infinite, "value"))
     } else {
@@ -230,12 +249,9 @@ fn text(subject: &Subject<'_>, length: Option<u32>) -> Choice {
     choice
 }
 
-fn is_or_are(count: u64, noun: &str) -> String {
-    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
-}
-
 fn blob_and_others(subject: &Subject<'_>) -> Choice {
-    let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "blobs and values of other classes, all as bytes");
+    let mut choice =
+        subject.choice(PgType::Bytea, Conversion::Bytea, "blobs and values of other classes, all as bytes");
     choice.findings.push(widened(subject, Family::Blob, &choice.pg_type));
     choice
 }
@@ -246,7 +262,11 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
         return Some(epoch(subject));
     }
     if profile.reals == profile.values() {
-        let mut choice = subject.choice(PgType::Double, Conversion::Double, "all values are reals, whose unit nothing in the file tells");
+        let mut choice = subject.choice(
+            PgType::Double,
+            Conversion::Double,
+            "all values are reals, whose unit nothing in the file tells",
+        );
         choice.findings.push(widened(subject, Family::Timestamp { zoned: false }, &PgType::Double));
         return Some(choice);
     }
@@ -255,14 +275,19 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
     }
     let (dates, naive, zoned) = (profile.shape(word::DATE), profile.shape(word::TIMESTAMP), profile.shape(word::ZONED));
     if dates + naive == profile.texts {
-        let choice = subject.choice(PgType::Timestamp, Conversion::Timestamp, "all values are exact timestamps without zone");
+        let choice =
+            subject.choice(PgType::Timestamp, Conversion::Timestamp, "all values are exact timestamps without zone");
         return Some(respelled(subject, choice, dates + profile.texts_respelled));
     }
     let [offset] = profile.offsets[..] else { return None };
     if zoned != profile.texts {
         return None;
     }
-    let choice = subject.choice(PgType::TimestampTz, Conversion::TimestampTz, "all values are exact timestamps with one and the same offset");
+    let choice = subject.choice(
+        PgType::TimestampTz,
+        Conversion::TimestampTz,
+        "all values are exact timestamps with one and the same offset",
+    );
     let mut choice = respelled(subject, choice, zoned);
     if offset != 0 {
         let sign = if offset < 0 { '-' } else { '+' };
@@ -272,7 +297,8 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
             offset.abs() % 60
         );
         choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            subject
+                .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                 .counting(zoned)
                 .choice(subject.typed("type = \"text\"")),
         );
@@ -294,7 +320,8 @@ fn epoch(subject: &Subject<'_>) -> Choice {
     );
     let message = format!("integers are read as {text} since 1970-01-01 UTC, because all lie in that unit's window");
     choice.findings.push(
-        subject.finding(FindingCode::EpochAssumed, Severity::Info, message)
+        subject
+            .finding(FindingCode::EpochAssumed, Severity::Info, message)
             .counting(subject.profile.integers)
             .choice(subject.typed("type = \"bigint\"")),
     );
@@ -306,7 +333,8 @@ fn respelled(subject: &Subject<'_>, mut choice: Choice, count: u64) -> Choice {
     if count > 0 {
         let message = format!("{} by PostgreSQL in another spelling of the same value", printed(count));
         choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            subject
+                .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                 .counting(count)
                 .choice(subject.typed("type = \"text\"")),
         );
@@ -335,9 +363,12 @@ fn uuid(subject: &Subject<'_>) -> Option<Choice> {
         return Some(subject.choice(PgType::Uuid, Conversion::UuidBlob, rule));
     }
     all(swapped).then(|| {
-        let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
+        let mut choice =
+            subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
         let message = "the values look like UUIDs in .NET's mixed byte order; as `uuid` they would be other UUIDs";
-        choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice
+            .findings
+            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
         choice
     })
 }
@@ -353,7 +384,8 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
         if profile.texts > 0 {
             let message = "jsonb keeps neither spacing nor the order of keys; the values are the same";
             choice.findings.push(
-                subject.finding(FindingCode::SpellingNormalised, Severity::Info, message)
+                subject
+                    .finding(FindingCode::SpellingNormalised, Severity::Info, message)
                     .counting(profile.texts)
                     .choice(subject.typed("type = \"json\"")),
             );
@@ -362,14 +394,15 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
     }
     // `json` has no order, so that no index can be made on it.
     (subject.role == Role::Plain).then(|| {
-        let mut choice = subject.choice(PgType::Json, Conversion::Json, "all values are JSON, some of which jsonb would change");
+        let mut choice =
+            subject.choice(PgType::Json, Conversion::Json, "all values are JSON, some of which jsonb would change");
         let message = format!(
             "{} duplicate keys, escapes or numbers that jsonb would change or refuse: json keeps them",
             if unsafe_for_jsonb == 1 { "1 text has".to_owned() } else { format!("{unsafe_for_jsonb} texts have") }
         );
-        choice.findings.push(
-            subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb),
-        );
+        choice
+            .findings
+            .push(subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb));
         choice
     })
 }
@@ -393,7 +426,8 @@ fn note_missing_extension(subject: &Subject<'_>, family: Family, choice: &mut Ch
     let Family::Vector(encoding, length) = family else { return };
     let with_extension = vector_types(encoding, length, true);
     if with_extension.needs_pgvector() && !subject.vector_extension {
-        let message = format!("without the extension pgvector the column is {} instead of {with_extension}", choice.pg_type);
+        let message =
+            format!("without the extension pgvector the column is {} instead of {with_extension}", choice.pg_type);
         choice.findings.push(subject.finding(FindingCode::VectorExtensionMissing, Severity::Info, message));
     }
 }
@@ -404,95 +438,15 @@ fn quantised(subject: &Subject<'_>) -> Option<Choice> {
         return natural(subject, Family::Float);
     }
     (profile.blobs == profile.values()).then(|| {
-        let mut choice = subject.choice(PgType::Bytea, Conversion::Bytea, "8-bit quantised vectors, for which PostgreSQL has no type");
+        let mut choice = subject.choice(
+            PgType::Bytea,
+            Conversion::Bytea,
+            "8-bit quantised vectors, for which PostgreSQL has no type",
+        );
         let message = "8-bit quantised vectors stay bytes; PostgreSQL has no type for them";
-        choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice
+            .findings
+            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
         choice
     })
-}
-
-/// Loud: the column doesn't get the type that its declaration wishes for.
-fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -> Finding {
-    let declared = if subject.column.declared.is_empty() { "no type".to_owned() } else { format!("`{}`", subject.column.declared) };
-    let message = format!("declared {declared}, loaded as {pg_type}: {}", why_not_natural(subject, family));
-    let odd = odd_ones(subject, family);
-    let finding = subject.finding(FindingCode::TypeWidened, Severity::Warning, message).choice(format!(
-        "correct the values in the source and dump again, or keep {pg_type}"
-    ));
-    if odd > 0 { finding.counting(odd) } else { finding }
-}
-
-fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
-    let profile = subject.profile;
-    if profile.texts_not_storable() > 0 {
-        return format!("PostgreSQL can't hold {} as text", unstorable_texts(subject));
-    }
-    if profile.classes().len() > 1 {
-        return format!("the values are {}", subject.class_counts());
-    }
-    let first = profile.first_off_shape.map(|at| format!(" (first at {})", subject.place_of(at))).unwrap_or_default();
-    match (family, profile.classes().first()) {
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Text)) => {
-            if profile.first_off_shape.is_some() {
-                format!("{} no exact date or timestamp{first}", is_or_are(odd_ones(subject, family), "text"))
-            } else {
-                "the texts mix zones, offsets, or values with and without zone".to_owned()
-            }
-        }
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
-            "the integers don't all lie in the window of one unit of time".to_owned()
-        }
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Real)) => {
-            "the values are reals, such as Julian days or seconds, and nothing in the file tells which".to_owned()
-        }
-        (Family::Json, Some(StorageClass::Text)) if profile.first_off_shape.is_none() => {
-            "the column is part of a key or an index".to_owned()
-        }
-        (Family::Time | Family::Uuid | Family::Json | Family::Bool, Some(StorageClass::Text)) => {
-            format!("not every text has the form of its type{first}")
-        }
-        (Family::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
-        (Family::Json, Some(StorageClass::Blob)) => "the values are blobs, such as SQLite's JSONB".to_owned(),
-        (Family::Vector(..), Some(StorageClass::Blob)) => {
-            format!("not every blob is a vector of the declared length with finite numbers{first}")
-        }
-        _ => format!("the values are {}", subject.class_counts()),
-    }
-}
-
-/// How many values keep the column from its natural type, where that can be told.
-fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
-    let profile = subject.profile;
-    let classes = profile.classes();
-    if classes.len() > 1 {
-        return classes.iter().map(|class| profile.count(*class)).min().unwrap_or(0);
-    }
-    match family {
-        Family::Date | Family::Timestamp { .. } if profile.texts > 0 => {
-            profile.texts - profile.shape(word::DATE) - profile.shape(word::TIMESTAMP) - profile.shape(word::ZONED)
-        }
-        Family::Time if profile.texts > 0 => profile.texts - profile.shape(word::TIME),
-        Family::Uuid if profile.texts > 0 => profile.texts - profile.shape(word::UUID),
-        _ => 0,
-    }
-}
-
-/// A text that no PostgreSQL text can hold: the plan stops here, and not in the middle of a load.
-fn not_storable(subject: &Subject<'_>) -> Finding {
-    let profile = subject.profile;
-    let message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
-    subject
-        .finding(FindingCode::TextNotStorable, Severity::Refused, message)
-        .counting(profile.texts_not_storable())
-        .choice(subject.typed("type = \"bytea\""))
-        .choice("correct the texts in the source and dump again")
-}
-
-fn unstorable_texts(subject: &Subject<'_>) -> String {
-    let profile = subject.profile;
-    let faults = [(profile.texts_with_nul, "with a NUL character"), (profile.texts_not_utf8, "of invalid UTF-8")];
-    let faults = faults.iter().filter(|(count, _)| *count > 0);
-    let faults = faults.map(|(count, words)| format!("{} {words}", counted(*count, "text"))).collect::<Vec<_>>();
-    let first = profile.first_not_storable.map(|at| subject.place_of(at)).unwrap_or_default();
-    format!("{} (first at {first})", faults.join(" and "))
 }

@@ -11,16 +11,16 @@ pub mod fit;
 
 mod ladder;
 
+mod why;
+
 pub mod unify;
 
-use crate::{
-    model::{
-        Conversion, Finding, FindingCode, PgType, Severity,
-        cell::StorageClass,
-        column_profile::ColumnProfile,
-        conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
-        source_schema::SourceColumn,
-    },
+use crate::model::{
+    Conversion, Finding, FindingCode, PgType, Severity,
+    cell::StorageClass,
+    column_profile::ColumnProfile,
+    conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
+    source_schema::SourceColumn,
 };
 
 /// What a column is to its table.
@@ -74,7 +74,11 @@ pub struct Choice {
 #[must_use]
 pub fn choose(subject: &Subject<'_>) -> Choice {
     if subject.role == Role::RowidAlias {
-        return subject.choice(PgType::BigInt, Conversion::Integer, "the rowid itself: 64 bits, numbered by PostgreSQL");
+        return subject.choice(
+            PgType::BigInt,
+            Conversion::Integer,
+            "the rowid itself: 64 bits, numbered by PostgreSQL",
+        );
     }
     let family = family::of(&subject.column.declared, subject.column.affinity);
     if subject.profile.values() == 0 {
@@ -100,7 +104,7 @@ impl Subject<'_> {
     fn class_merged(&self, choice: &Choice) -> Finding {
         let others = self.profile.values() - self.profile.count(choice.main_class);
         let merged = format!(
-            "{} of another class than {} in {}",
+            "{} of another storage class than {} in a column of type {}",
             counted(others.max(self.profile.reals_negative_zero), "value"),
             choice.main_class,
             choice.pg_type
@@ -160,6 +164,11 @@ pub fn column_setting(table: &str, column: &str, inside: &str) -> String {
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// `1 value is`, `2 values are`.
+pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
 }
 
 /// Whether the PostgreSQL value no longer tells the storage class of the cell that it came from (or a REAL's minus

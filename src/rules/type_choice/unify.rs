@@ -71,7 +71,10 @@ pub fn common_type(members: &[Member]) -> Option<PgType> {
         return fixed.all(|other| agree(chosen, other)).then(|| chosen.clone());
     }
     let with_values = |is_parent: bool| {
-        members.iter().filter(move |member| member.has_values && member.is_parent == is_parent).map(|member| &member.pg_type)
+        members
+            .iter()
+            .filter(move |member| member.has_values && member.is_parent == is_parent)
+            .map(|member| &member.pg_type)
     };
     let parents: Vec<&PgType> = with_values(true).collect();
     let (mut leading, following): (Vec<&PgType>, Vec<&PgType>) = if parents.is_empty() {

@@ -7,8 +7,11 @@
 
 mod tally;
 
+mod merged;
+
 mod workers;
 
+pub use merged::{KeyScan, merged_keys};
 pub use tally::Misfits;
 pub use workers::survey;
 
@@ -109,4 +112,14 @@ pub enum Progress<'a> {
         /// Since it began.
         elapsed_ms: u64,
     },
+}
+
+/// The profile of these cells, for tests of what is decided from profiles.
+#[cfg(test)]
+pub(crate) fn of_cells(wanted: Wanted, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
+    let mut tally = tally::ColumnTally::new(wanted, &[]);
+    for (at, cell) in (1..).zip(cells) {
+        tally.add(at, *cell);
+    }
+    tally.finish().0
 }

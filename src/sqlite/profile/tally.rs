@@ -153,12 +153,13 @@ impl<'a> ColumnTally<'a> {
         profile.reals_integral += u64::from(is_whole(value));
         profile.reals_infinite += u64::from(value.is_infinite());
         profile.reals_negative_zero += u64::from(value.to_bits() == (-0.0_f64).to_bits());
-        if self.wanted.decimal_digits && !fits_digits(value, profile.decimal_digits) {
-            if let Some(decimal) = Decimal::from_real(value) {
-                let (whole, fraction) = &mut profile.decimal_digits;
-                *whole = decimal.whole_digits().max(*whole);
-                *fraction = decimal.scale().max(*fraction);
-            }
+        if self.wanted.decimal_digits
+            && !fits_digits(value, profile.decimal_digits)
+            && let Some(decimal) = Decimal::from_real(value)
+        {
+            let (whole, fraction) = &mut profile.decimal_digits;
+            *whole = decimal.whole_digits().max(*whole);
+            *fraction = decimal.scale().max(*fraction);
         }
     }
 
@@ -216,10 +217,12 @@ impl<'a> ColumnTally<'a> {
                 None => self.add_stamp(text),
             },
             TextShape::Uuid => shape::uuid(text).inspect(|_| shapes.uuid += 1),
-            TextShape::Truth => shape::truth(text).map(|found| match found {
-                Truth::Letter => shapes.letter += 1,
-                Truth::Word => shapes.truth += 1,
-            }).map(|()| true),
+            TextShape::Truth => shape::truth(text)
+                .map(|found| match found {
+                    Truth::Letter => shapes.letter += 1,
+                    Truth::Word => shapes.truth += 1,
+                })
+                .map(|()| true),
             // One text that isn't JSON settles the column's type; the others needn't be read.
             TextShape::Json if shapes.not_json => return,
             TextShape::Json => match self.checker.check(text) {

@@ -315,7 +315,7 @@ fn greater(one: Option<(u64, i64)>, other: Option<(u64, i64)>) -> Option<(u64, i
     one.into_iter().chain(other).max_by_key(|(size, place)| (*size, std::cmp::Reverse(*place)))
 }
 
-fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
+pub(super) fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
     match value {
         ValueRef::Null => SqliteCell::Null,
         ValueRef::Integer(value) => SqliteCell::Integer(value),

@@ -137,6 +137,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let mut clock = Clock::start();
     let server = LocalServer::open_for_load(ctx, &request.local).await?;
     clock.book("server");
+    ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
     let work = Work { ctx: ctx.clone(), plan: planned.plan, source: ctx.workdir.source_db(), scope, key };

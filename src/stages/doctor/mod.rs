@@ -102,8 +102,21 @@ impl Check {
     }
 
     fn fail(side: Side, name: &'static str, error: &Error) -> Self {
-        let (found, todo) = (error.to_string(), error.hint().to_owned());
+        let (found, todo) = (error.to_string(), advice(error));
         Self { side, name, grade: Grade::Fail, found, todo, kind: Some(error.kind()) }
+    }
+}
+
+/// The error's hint, unless it would send the reader here again.
+fn advice(error: &Error) -> String {
+    match error.kind() {
+        Kind::SourceUnreachable => "check the URL, and the network between this machine and the source".to_owned(),
+        Kind::SourceRefused => "check that the URL is that of a libSQL server".to_owned(),
+        Kind::TargetUnreachable => {
+            "check host and port of the connection string; a suspended compute may need a minute".to_owned()
+        }
+        Kind::TargetRejected if error.hint() == Kind::TargetRejected.hint() => "check the role's rights".to_owned(),
+        _ => error.hint().to_owned(),
     }
 }
 

@@ -1,10 +1,44 @@
 //! Dump to decisions: `plan/plan.json`, `plan/schema.sql`, `plan/assessment.md`.
+//!
+//! The plan is a pure function of the dump and the configuration: no clock, no number of cores and no order of work is
+//! in it, so that the same input gives the same bytes. It reads the dump once for all values, and again only for keys
+//! whose values might become equal.
+
+mod agreement;
+
+mod assemble;
+
+mod assessment;
+
+mod decisions;
+
+mod draft;
+
+mod explain;
+
+mod verdict;
+
+use std::time::Instant;
 
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
-    model::{Plan, overrides::Overrides},
+    error::{Error, Kind, Result, ResultExt},
+    event::Event,
+    model::{DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, overrides::Overrides},
+    rules::ddl,
+    sqlite::{
+        catalog, facts, open,
+        profile::{self, Progress},
+    },
+    workdir::{atomic, sealed, sha256_of},
 };
+use draft::Draft;
+
+pub use explain::explain;
+pub use verdict::refuse_if_blocked;
+
+/// The schema that the tables go to on the local PostgreSQL.
+const LOCAL_SCHEMA: &str = "public";
 
 /// What to plan with.
 #[derive(Debug, Clone, Default)]
@@ -29,26 +63,116 @@ pub struct Planned {
 /// Makes the plan, or loads the stored one if it was made from this dump, these overrides and this version.
 /// Returns it even if findings block loading; see [`refuse_if_blocked`].
 ///
-/// # Errors
-/// `ArtifactMissing` without a dump, `Config` for overrides that name what isn't there, `SourceInvalid` if the dump
-/// can't be read.
-pub async fn plan(_ctx: &Context, _request: &PlanRequest) -> Result<Planned> {
-    Err(Error::new(Kind::Bug, "not built"))
-}
-
-/// The verdict on a plan before anything is loaded: `DataRefused` (exit 5) if PostgreSQL can't hold a value as
-/// planned, `PlanBlocked` (exit 1) if a finding needs a decision.
+/// May be dropped and repeated: the stored plan is replaced as a whole or not at all.
 ///
 /// # Errors
-/// As said, with the number of findings and the first place.
-pub fn refuse_if_blocked(_plan: &Plan) -> Result<()> {
-    Err(Error::new(Kind::Bug, "not built"))
+/// `ArtifactMissing` without a dump, `ArtifactDamaged` and `ArtifactNewer` for a stored plan that can't be used (unless
+/// `fresh`), `Config` for overrides that name what isn't there, `SourceInvalid` if the dump can't be read.
+pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
+    let (ctx, request) = (ctx.clone(), request.clone());
+    let task = tokio::task::spawn_blocking(move || make_or_load(&ctx, &request));
+    task.await.map_err(|_| Error::new(Kind::Bug, "the planning thread panicked"))?.in_stage(Stage::Plan)
 }
 
-/// The evidence for one table or column as text for people.
-///
-/// # Errors
-/// `Usage` if there is no such table or column, with the nearest name.
-pub fn explain(_plan: &Plan, _place: &str) -> Result<String> {
-    Err(Error::new(Kind::Bug, "not built"))
+fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
+    let dump = ctx.workdir.load_dump()?;
+    if !request.fresh
+        && let Some(planned) = current(ctx, &dump, &request.overrides)?
+    {
+        return Ok(planned);
+    }
+    let began = Instant::now();
+    ctx.out.emit(&Event::StageStarted { stage: Stage::Plan });
+    let plan = make(ctx, &dump, &request.overrides)?;
+    ctx.stop.check()?;
+    ctx.workdir.subdir("plan")?;
+    atomic::write(&ctx.workdir.schema_sql(), ddl::schema_sql(&plan).as_bytes())?;
+    atomic::write(&ctx.workdir.assessment(), assessment::render(&plan).as_bytes())?;
+    // Last, because it is what makes the other two current.
+    let sha256 = sealed::store(&ctx.workdir.plan_json(), &plan)?;
+    for finding in &plan.findings {
+        ctx.out.emit(&Event::Found(finding.clone()));
+    }
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    ctx.out.emit(&Event::StageFinished { stage: Stage::Plan, elapsed_ms, summary: summary(&plan) });
+    Ok(Planned { plan, sha256, unchanged: false })
+}
+
+/// The stored plan with its files, if it is of this dump, these overrides and this version.
+fn current(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<Option<Planned>> {
+    let plan = match ctx.workdir.load_plan() {
+        Ok(plan) => plan,
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let is_current = plan.dump_sha256 == dump.sha256
+        && plan.overrides_sha256 == overrides.sha256()
+        && plan.tool == env!("CARGO_PKG_VERSION")
+        && ctx.workdir.schema_sql().is_file()
+        && ctx.workdir.assessment().is_file();
+    if !is_current {
+        return Ok(None);
+    }
+    let sha256 = sha256_of(&ctx.workdir.plan_json())?;
+    Ok(Some(Planned { plan, sha256, unchanged: true }))
+}
+
+fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<Plan> {
+    let path = ctx.workdir.source_db();
+    let connection = open::read_only(&path)?;
+    let schema = catalog::read(&connection)?;
+    let decisions = decisions::resolve(&schema, overrides)?;
+    let outlines = draft::outlines(&schema, &decisions);
+    let scans: Vec<_> = outlines.iter().map(draft::Outline::scan).collect();
+    let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
+    let mut drafts: Vec<Draft<'_>> = outlines
+        .into_iter()
+        .zip(surveys)
+        .map(|(outline, survey)| Draft::new(outline, survey, overrides.vector_extension))
+        .collect();
+    ctx.stop.check()?;
+    let lost = agreement::reach(&connection, &schema, &mut drafts)?;
+    ctx.stop.check()?;
+    let facts = facts::read(&connection, &assemble::counted_schema(&schema, &decisions))?;
+    let mut all = assemble::assemble(&schema, &facts, overrides, drafts, lost)?;
+    verdict::accept(&mut all.findings, &overrides.accept);
+    let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
+    Ok(Plan {
+        format: PLAN_FORMAT,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        dump_sha256: dump.sha256.clone(),
+        overrides_sha256: overrides.sha256(),
+        schema: LOCAL_SCHEMA.to_owned(),
+        extensions: if needs_vector { vec!["vector".to_owned()] } else { Vec::new() },
+        tables: all.tables,
+        objects: all.objects,
+        findings: all.findings,
+    })
+}
+
+fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: Progress<'_>) -> Result<()> {
+    ctx.stop.check()?;
+    let stage = Stage::Plan;
+    ctx.out.emit(&match progress {
+        Progress::Started { table } => {
+            Event::TableStarted { stage, table: table.to_owned(), rows_total: dump.rows.get(table).copied() }
+        }
+        // Nothing is written: rows are done when they are read.
+        Progress::Read { table, rows, bytes } => Event::Committed { stage, table: table.to_owned(), rows, bytes },
+        Progress::Finished { table, rows, elapsed_ms } => {
+            Event::TableFinished { stage, table: table.to_owned(), rows, elapsed_ms }
+        }
+    });
+    Ok(())
+}
+
+fn summary(plan: &Plan) -> String {
+    let rows: u64 = plan.tables.iter().map(|table| table.rows).sum();
+    let blocking = plan.blocking().count();
+    let decisions = match blocking {
+        0 => "nothing to decide".to_owned(),
+        1 => "1 finding needs a decision".to_owned(),
+        _ => format!("{blocking} findings need a decision"),
+    };
+    format!("{} tables, {rows} rows profiled, {} findings, {decisions}", plan.tables.len(), plan.findings.len())
 }

@@ -101,7 +101,7 @@ pub struct SourcePart {
 pub struct TablePart {
     /// SQLite's name.
     pub source: String,
-    /// PostgreSQL's name; none for a table that is not planned.
+    /// PostgreSQL's name; none for a table that is not in the plan.
     pub name: Option<String>,
     /// Rows in the dump.
     pub rows: u64,
@@ -337,7 +337,7 @@ fn table_parts(
         };
         TablePart {
             source: source.clone(),
-            name: table.map(|table| table.name.clone()),
+            name: table.map(|table| table.name.clone()).or_else(|| plan.is_none().then(|| source.clone())),
             rows: table.map_or_else(|| dump.rows.get(source).copied().unwrap_or(0), |table| table.rows),
             bytes: table.map(|table| table.bytes),
             local_rows: local.map(|record| record.rows),

@@ -20,15 +20,20 @@ impl Digits {
         Self::trimmed(value < 0, value.unsigned_abs().to_string().into_bytes(), 0)
     }
 
-    /// The shortest that read back as the same double; none of infinities and NaN.
+    /// The shortest that read back as the same double, of two the nearer, of two as near the even; none of infinities
+    /// and NaN.
+    ///
+    /// The standard library's shortest form doesn't say which of two equally near it takes, its form of a given length
+    /// does: rounded from the exact value, half to even.
     pub(super) fn of_real(value: f64) -> Option<Self> {
         if !value.is_finite() {
             return None;
         }
-        let mut text = String::with_capacity(32);
-        // Writing to a String cannot fail.
-        write!(text, "{value:e}").ok();
-        Self::of_number(text.as_bytes())
+        let shortest = format!("{value:e}");
+        let fraction = shortest.split_once('.').map_or(0, |(_, rest)| rest.find('e').unwrap_or(0));
+        let nearest = format!("{value:.fraction$e}");
+        let reads_back = nearest.parse::<f64>().is_ok_and(|read| read.to_bits() == value.to_bits());
+        Self::of_number(if reads_back { nearest.as_bytes() } else { shortest.as_bytes() })
     }
 
     /// Of `[-]digits[.digits][e[+-]digits]`; none if the exponent is beyond any use.
@@ -136,6 +141,19 @@ pub(super) fn real_text(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_shortest_forms_the_even_one_is_taken() {
+        for (value, digits) in [
+            (592_592_587_259_259.25, "5925925872592592"),
+            (592_592_587_259_259.75, "5925925872592598"),
+            (5e-324, "5"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (f64::MAX, "17976931348623157"),
+        ] {
+            assert_eq!(Digits::of_real(value).unwrap().significant, digits.as_bytes());
+        }
+    }
 
     #[test]
     fn spellings_of_one_number_are_one() {

@@ -1,0 +1,97 @@
+//! Why a column doesn't get the type that its declaration wishes for, in words.
+
+use super::{Subject, counted, family::Family, is_or_are};
+use crate::{
+    model::{Finding, FindingCode, PgType, Severity, cell::StorageClass},
+    rules::shape::word,
+};
+
+/// Loud: the column doesn't get the type that its declaration wishes for.
+pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -> Finding {
+    let declared = if subject.column.declared.is_empty() {
+        "no type".to_owned()
+    } else {
+        format!("`{}`", subject.column.declared)
+    };
+    let message = format!("declared {declared}, loaded as {pg_type}: {}", why_not_natural(subject, family));
+    let odd = odd_ones(subject, family);
+    let finding = subject
+        .finding(FindingCode::TypeWidened, Severity::Warning, message)
+        .choice(format!("correct the values in the source and dump again, or keep {pg_type}"));
+    if odd > 0 { finding.counting(odd) } else { finding }
+}
+
+fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
+    let profile = subject.profile;
+    if profile.texts_not_storable() > 0 {
+        return format!("PostgreSQL can't hold {} as text", unstorable_texts(subject));
+    }
+    if profile.classes().len() > 1 {
+        return format!("the values are {}", subject.class_counts());
+    }
+    let first = profile.first_off_shape.map(|at| format!(" (first at {})", subject.place_of(at))).unwrap_or_default();
+    match (family, profile.classes().first()) {
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Text)) => {
+            if profile.first_off_shape.is_some() {
+                format!("{} no exact date or timestamp{first}", is_or_are(odd_ones(subject, family), "text"))
+            } else {
+                "the texts mix zones, offsets, or values with and without zone".to_owned()
+            }
+        }
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
+            "the integers don't all lie in the window of one unit of time".to_owned()
+        }
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Real)) => {
+            "the values are reals, such as Julian days or seconds, and nothing in the file tells which".to_owned()
+        }
+        (Family::Json, Some(StorageClass::Text)) if profile.first_off_shape.is_none() => {
+            "the column is part of a key or an index".to_owned()
+        }
+        (Family::Time | Family::Uuid | Family::Json | Family::Bool, Some(StorageClass::Text)) => {
+            format!("not every text has the form of its type{first}")
+        }
+        (Family::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
+        (Family::Json, Some(StorageClass::Blob)) => "the values are blobs, such as SQLite's JSONB".to_owned(),
+        (Family::Vector(..), Some(StorageClass::Blob)) => {
+            format!("not every blob is a vector of the declared length with finite numbers{first}")
+        }
+        _ => format!("the values are {}", subject.class_counts()),
+    }
+}
+
+/// How many values keep the column from its natural type, where that can be told.
+fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
+    let profile = subject.profile;
+    let classes = profile.classes();
+    if classes.len() > 1 {
+        return classes.iter().map(|class| profile.count(*class)).min().unwrap_or(0);
+    }
+    match family {
+        Family::Date | Family::Timestamp { .. } if profile.texts > 0 => {
+            profile.texts - profile.shape(word::DATE) - profile.shape(word::TIMESTAMP) - profile.shape(word::ZONED)
+        }
+        Family::Time if profile.texts > 0 => profile.texts - profile.shape(word::TIME),
+        Family::Uuid if profile.texts > 0 => profile.texts - profile.shape(word::UUID),
+        _ => 0,
+    }
+}
+
+/// A text that no PostgreSQL text can hold: the plan stops here, and not in the middle of a load.
+pub(super) fn not_storable(subject: &Subject<'_>) -> Finding {
+    let profile = subject.profile;
+    let message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+    subject
+        .finding(FindingCode::TextNotStorable, Severity::Refused, message)
+        .counting(profile.texts_not_storable())
+        .choice(subject.typed("type = \"bytea\""))
+        .choice("correct the texts in the source and dump again")
+}
+
+fn unstorable_texts(subject: &Subject<'_>) -> String {
+    let profile = subject.profile;
+    let faults = [(profile.texts_with_nul, "with a NUL character"), (profile.texts_not_utf8, "of invalid UTF-8")];
+    let faults = faults.iter().filter(|(count, _)| *count > 0);
+    let faults = faults.map(|(count, words)| format!("{} {words}", counted(*count, "text"))).collect::<Vec<_>>();
+    let first = profile.first_not_storable.map(|at| subject.place_of(at)).unwrap_or_default();
+    format!("{} (first at {first})", faults.join(" and "))
+}

@@ -1,0 +1,195 @@
+//! Drafts to a [`Plan`]: names, table plans, what the other rules carry, findings in one order.
+
+use std::collections::BTreeSet;
+
+use super::{
+    agreement::LostKey,
+    decisions::Decisions,
+    draft::{ColumnOutline, Draft, DraftColumn},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        ColumnPlan, Finding, FindingCode, Severity, TablePlan,
+        conversion_plan::{ObjectPlan, Origin},
+        overrides::{Identifiers, Overrides},
+        source_schema::SourceSchema,
+    },
+    rules::{
+        keys::{self, ConstraintFacts},
+        naming::{self, Name, Namespace},
+    },
+};
+
+/// Longest name in bytes (PostgreSQL 4.1.1).
+const NAME_BYTES_MOST: usize = 63;
+
+/// Columns that every PostgreSQL table has (PostgreSQL 5.5).
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+/// Tables, objects and findings of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    pub(super) tables: Vec<TablePlan>,
+    pub(super) objects: Vec<ObjectPlan>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The schema as far as its facts are needed: what is left out has no constraints to count.
+pub(super) fn counted_schema(schema: &SourceSchema, decisions: &Decisions) -> SourceSchema {
+    let mut counted = schema.clone();
+    for (table, selected) in counted.tables.iter_mut().zip(&decisions.selected) {
+        if !selected {
+            table.checks.clear();
+            table.foreign_keys.clear();
+        }
+    }
+    counted
+}
+
+/// Puts everything together.
+///
+/// # Errors
+/// `Config` for a column name of the configuration that can't be used.
+pub(super) fn assemble(
+    schema: &SourceSchema,
+    facts: &ConstraintFacts,
+    overrides: &Overrides,
+    drafts: Vec<Draft<'_>>,
+    lost: Vec<LostKey>,
+) -> Result<Assembled> {
+    let mut namespace = Namespace::new(overrides.identifiers);
+    let mut all = Assembled::default();
+    for draft in drafts {
+        let name = namespace.relation(&draft.outline.source.name);
+        all.findings.extend(renamed(&draft.outline.source.name, None, &name));
+        let table = table_plan(draft, name.name, overrides.identifiers, &mut all.findings)?;
+        all.tables.push(table);
+    }
+    for view in &schema.views {
+        namespace.relation(&view.name);
+    }
+    let mut carried_schema = schema.clone();
+    for key in lost {
+        forget(&mut carried_schema, &key);
+        all.objects.push(key.object);
+        all.findings.push(key.finding);
+    }
+    let carried = keys::carry(&carried_schema, facts, &mut namespace, &mut all.tables);
+    all.objects.extend(carried.objects);
+    all.findings.extend(carried.findings);
+    all.objects.sort_by_cached_key(|object| position(schema, &object.table));
+    all.findings.sort_by_cached_key(|finding| {
+        (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
+    });
+    all.findings.dedup();
+    Ok(all)
+}
+
+/// Objects stand in the order of their tables, views and the rest after them.
+fn position(schema: &SourceSchema, table: &str) -> usize {
+    schema.tables.iter().position(|found| found.name == table).unwrap_or(usize::MAX)
+}
+
+/// Takes a key out of the schema that is carried.
+fn forget(schema: &mut SourceSchema, key: &LostKey) {
+    let Some(table) = schema.tables.iter_mut().find(|table| table.name == key.table) else { return };
+    if key.object.kind == "primary key" {
+        table.primary_key.clear();
+    }
+    table.indexes.retain(|index| key.index.as_ref() != Some(&index.name));
+}
+
+fn renamed(table: &str, column: Option<&str>, name: &Name) -> Option<Finding> {
+    let reason = name.changed?;
+    let message = format!("it is called {} in PostgreSQL: {reason}", name.name);
+    let finding = Finding::new(FindingCode::NameChanged, Severity::Info, message).at_table(table);
+    Some(match column {
+        Some(column) => finding.at_column(column),
+        None => finding,
+    })
+}
+
+fn table_plan(
+    draft: Draft<'_>,
+    name: String,
+    identifiers: Identifiers,
+    findings: &mut Vec<Finding>,
+) -> Result<TablePlan> {
+    let source = draft.outline.source;
+    let wanted: Vec<&str> = draft.outline.columns.iter().map(|column| column.source.name.as_str()).collect();
+    let names = naming::columns(&wanted, identifiers);
+    findings.extend(draft.findings);
+    let mut columns = Vec::with_capacity(draft.columns.len());
+    for ((outline, column), name) in draft.outline.columns.iter().zip(draft.columns).zip(names) {
+        let chosen = outline.decision.and_then(|decision| decision.name.clone());
+        if chosen.is_none() {
+            findings.extend(renamed(&source.name, Some(&outline.source.name), &name));
+        }
+        columns.push(column_plan(outline, column, chosen.unwrap_or(name.name), findings));
+    }
+    check_names(&source.name, &draft.outline.columns, &columns)?;
+    Ok(TablePlan {
+        source: source.name.clone(),
+        name,
+        rows: draft.rows,
+        bytes: draft.bytes,
+        address: draft.outline.address,
+        columns,
+        primary_key: None,
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        identity: None,
+    })
+}
+
+fn column_plan(
+    outline: &ColumnOutline<'_>,
+    column: DraftColumn,
+    name: String,
+    findings: &mut Vec<Finding>,
+) -> ColumnPlan {
+    let choice = column.choice;
+    findings.extend(choice.findings);
+    let is_decided = outline.decision.is_some_and(|decision| decision.pg_type.is_some());
+    ColumnPlan {
+        source: outline.source.name.clone(),
+        name,
+        declared: outline.source.declared.clone(),
+        pg_type: choice.pg_type,
+        conversion: choice.conversion,
+        main_class: choice.main_class,
+        ledger: choice.ledger,
+        not_null: false,
+        default: None,
+        generated: None,
+        rule: choice.rule,
+        origin: if is_decided { Origin::Override } else { Origin::Rule },
+        evidence: column.profile,
+    }
+}
+
+/// Names of the configuration must be possible and free.
+fn check_names(table: &str, outlines: &[ColumnOutline<'_>], columns: &[ColumnPlan]) -> Result<()> {
+    let mut taken = BTreeSet::new();
+    for (outline, column) in outlines.iter().zip(columns) {
+        let is_new = taken.insert(column.name.as_str());
+        if outline.decision.is_none_or(|decision| decision.name.is_none()) && is_new {
+            continue;
+        }
+        let wrong = if !is_new {
+            "another column of the table has this name"
+        } else if column.name.is_empty() || column.name.len() > NAME_BYTES_MOST || column.name.contains('\0') {
+            "names have 1 to 63 bytes"
+        } else if SYSTEM_COLUMNS.contains(&column.name.as_str()) {
+            "PostgreSQL keeps this name for itself"
+        } else {
+            continue;
+        };
+        let what = format!("columns.\"{table}.{}\": name: {wrong}", column.source);
+        return Err(Error::new(Kind::Config, what));
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! `plan/assessment.md`: the plan for people. Same plan, same bytes.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use crate::model::{
+    ColumnPlan, Finding, FindingCode, Plan, Severity, TablePlan,
+    conversion_plan::{LEDGER_TABLE, Outcome},
+};
+
+/// The word for a severity in text for people.
+pub(super) const fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::NeedsDecision => "needs a decision",
+        Severity::Refused => "refused",
+    }
+}
+
+/// Writes the whole document.
+pub(super) fn render(plan: &Plan) -> String {
+    let mut text = String::from("# Assessment\n\n");
+    verdict(&mut text, plan);
+    objects(&mut text, plan);
+    findings(&mut text, plan);
+    tables(&mut text, plan);
+    changed_columns(&mut text, plan);
+    original_sql(&mut text, plan);
+    text
+}
+
+macro_rules! put {
+    ($text:expr, $($words:tt)*) => {
+        // Writing to a String cannot fail.
+        writeln!($text, $($words)*).ok()
+    };
+}
+
+fn verdict(text: &mut String, plan: &Plan) {
+    let rows: u64 = plan.tables.iter().map(|table| table.rows).sum();
+    let columns: usize = plan.tables.iter().map(|table| table.columns.len()).sum();
+    put!(text, "{} tables, {columns} columns, {rows} rows. Made by turso2neon {}.\n", plan.tables.len(), plan.tool);
+    let of = |severity: Severity| plan.blocking().filter(move |finding| finding.severity == severity).count();
+    match (of(Severity::Refused), of(Severity::NeedsDecision)) {
+        (0, 0) => put!(text, "**Nothing keeps these tables from being loaded.**\n"),
+        (0, open) => put!(text, "**Loading waits for {open} decisions.**\n"),
+        (refused, 0) => put!(text, "**PostgreSQL can't hold {refused} things as planned.**\n"),
+        (refused, open) => {
+            put!(text, "**PostgreSQL can't hold {refused} things as planned, and {open} decisions are open.**\n")
+        }
+    };
+    if plan.has_ledger() {
+        put!(text, "The table `{LEDGER_TABLE}` keeps the storage class and the raw bytes of cells whose class their");
+        put!(text, "PostgreSQL value doesn't show.\n");
+    }
+    if !plan.extensions.is_empty() {
+        put!(text, "Extensions needed: {}.\n", plan.extensions.join(", "));
+    }
+}
+
+fn objects(text: &mut String, plan: &Plan) {
+    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for object in &plan.objects {
+        let [carried, translated, left] = kinds.entry(&object.kind).or_default();
+        match object.outcome {
+            Outcome::Carried => *carried += 1,
+            Outcome::Translated => *translated += 1,
+            Outcome::NotCarried => *left += 1,
+        }
+    }
+    put!(text, "## Objects\n");
+    put!(text, "| kind | in all | carried | in another form | not carried |\n|---|---:|---:|---:|---:|");
+    for (kind, [carried, translated, left]) in &kinds {
+        put!(text, "| {kind} | {} | {carried} | {translated} | {left} |", carried + translated + left);
+    }
+    put!(text, "");
+    let other: Vec<_> = plan.objects.iter().filter(|object| object.outcome != Outcome::Carried).collect();
+    for object in &other {
+        let outcome = if object.outcome == Outcome::NotCarried { "not carried" } else { "in another form" };
+        let of = if object.table == object.source { String::new() } else { format!(" of {}", object.table) };
+        put!(text, "- {} {}{of}: {outcome}: {}", object.kind, object.source, object.reason);
+    }
+    if !other.is_empty() {
+        put!(text, "");
+    }
+}
+
+fn findings(text: &mut String, plan: &Plan) {
+    put!(text, "## Findings\n");
+    if plan.findings.is_empty() {
+        put!(text, "None.\n");
+    }
+    for (severity, title) in [
+        (Severity::Refused, "PostgreSQL can't hold this as planned"),
+        (Severity::NeedsDecision, "Needs a decision"),
+        (Severity::Warning, "Warnings"),
+        (Severity::Info, "For information"),
+    ] {
+        let of: Vec<&Finding> = plan.findings.iter().filter(|finding| finding.severity == severity).collect();
+        if of.is_empty() {
+            continue;
+        }
+        put!(text, "### {title} ({})\n", of.len());
+        for finding in of {
+            one_finding(text, finding);
+        }
+        put!(text, "");
+    }
+}
+
+fn one_finding(text: &mut String, finding: &Finding) {
+    let place = match finding.place() {
+        place if place.is_empty() => String::new(),
+        place => format!(" at {place}"),
+    };
+    let accepted = if finding.accepted { " (accepted)" } else { "" };
+    put!(text, "- `{}`{place}{accepted}: {}", finding.code.word(), finding.message);
+    for choice in &finding.choices {
+        put!(text, "  - choice: `{choice}`");
+    }
+}
+
+fn tables(text: &mut String, plan: &Plan) {
+    put!(text, "## Tables\n\n| table | PostgreSQL name | rows | bytes | columns |\n|---|---|---:|---:|---:|");
+    for table in &plan.tables {
+        let (source, name) = (cell(&table.source), cell(&table.name));
+        put!(text, "| {source} | {name} | {} | {} | {} |", table.rows, table.bytes, table.columns.len());
+    }
+    put!(text, "");
+}
+
+/// A name in a Markdown table.
+fn cell(name: &str) -> String {
+    name.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// One line for each column whose values are not simply the same value in the declared type.
+fn changed_columns(text: &mut String, plan: &Plan) {
+    put!(text, "## Columns that are not the same value in the same type\n");
+    let mut any = false;
+    for table in &plan.tables {
+        for column in &table.columns {
+            let of: Vec<&Finding> = plan.findings.iter().filter(|finding| is_about(finding, table, column)).collect();
+            if of.is_empty() {
+                continue;
+            }
+            any = true;
+            let declared = if column.declared.is_empty() { "(no type)" } else { &column.declared };
+            let messages: Vec<&str> = of.iter().map(|finding| finding.message.as_str()).collect();
+            let choices: Vec<String> =
+                of.iter().flat_map(|finding| &finding.choices).map(|choice| format!("`{choice}`")).collect();
+            let options =
+                if choices.is_empty() { String::new() } else { format!("; option: {}", choices.join(" or ")) };
+            let place = format!("{}.{}", table.source, column.source);
+            put!(
+                text,
+                "- {place}: {declared} -> {}: {}; {}{options}",
+                column.pg_type,
+                messages.join("; "),
+                counts(column)
+            );
+        }
+    }
+    put!(text, "{}", if any { "" } else { "None.\n" });
+}
+
+fn is_about(finding: &Finding, table: &TablePlan, column: &ColumnPlan) -> bool {
+    let about_values = matches!(
+        finding.code,
+        FindingCode::TypeWidened
+            | FindingCode::ClassMerged
+            | FindingCode::SpellingNormalised
+            | FindingCode::EpochAssumed
+            | FindingCode::TextNotStorable
+            | FindingCode::ValueTooLong
+            | FindingCode::TypeDoesNotFit
+            | FindingCode::VectorExtensionMissing
+    );
+    about_values
+        && finding.table.as_deref() == Some(table.source.as_str())
+        && finding.column.as_deref() == Some(column.source.as_str())
+}
+
+fn counts(column: &ColumnPlan) -> String {
+    let profile = &column.evidence;
+    let classes = profile.classes();
+    let mut words: Vec<String> = classes.iter().map(|class| format!("{} {class}", profile.count(*class))).collect();
+    if profile.nulls > 0 {
+        words.push(format!("{} null", profile.nulls));
+    }
+    if words.is_empty() { "no values".to_owned() } else { words.join(", ") }
+}
+
+fn original_sql(text: &mut String, plan: &Plan) {
+    let with_sql: Vec<(&Finding, &str)> =
+        plan.findings.iter().filter_map(|finding| Some((finding, finding.sql.as_deref()?))).collect();
+    if with_sql.is_empty() {
+        return;
+    }
+    put!(text, "## Original SQL of what is not carried as it is\n");
+    for (finding, sql) in with_sql {
+        put!(text, "`{}` at {}:\n", finding.code.word(), finding.place());
+        // A fence longer than any in the SQL keeps it whole.
+        let longest = sql.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
+        let fence = "`".repeat(longest.max(2) + 1);
+        put!(text, "{fence}sql\n{sql}\n{fence}\n");
+    }
+}

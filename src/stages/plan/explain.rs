@@ -1,0 +1,164 @@
+//! The evidence behind a decision, for people. Shows counts, ranges and places, never values other than integer ranges.
+
+use std::fmt::Write as _;
+
+use super::decisions::nearest;
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        ColumnPlan, Finding, Plan, TablePlan,
+        cell::StorageClass,
+        column_profile::ColumnProfile,
+        conversion_plan::{LEDGER_TABLE, Origin, RowAddress},
+    },
+};
+
+/// The evidence for one table or column as text for people.
+///
+/// # Errors
+/// `Usage` if there is no such table or column, with the nearest name.
+pub fn explain(plan: &Plan, place: &str) -> Result<String> {
+    let named = |wanted: &str| plan.tables.iter().find(|table| table.source.eq_ignore_ascii_case(wanted));
+    if let Some(table) = named(place) {
+        return Ok(explain_table(plan, table));
+    }
+    for table in &plan.tables {
+        let column = table
+            .columns
+            .iter()
+            .find(|column| format!("{}.{}", table.source, column.source).eq_ignore_ascii_case(place));
+        if let Some(column) = column {
+            return Ok(explain_column(plan, table, column));
+        }
+    }
+    let tables = plan.tables.iter().map(|table| table.source.clone());
+    let columns = plan
+        .tables
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |column| format!("{}.{}", table.source, column.source)));
+    let error = Error::new(Kind::Usage, format!("the plan has no table or column {place}"));
+    let near = if place.contains('.') { nearest(place, columns) } else { nearest(place, tables) };
+    Err(match near {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None => error,
+    })
+}
+
+fn explain_table(plan: &Plan, table: &TablePlan) -> String {
+    let mut text = String::new();
+    line(&mut text, &format!("{}: {} rows, about {} bytes", table.source, table.rows, table.bytes));
+    if table.name != table.source {
+        line(&mut text, &format!("  PostgreSQL name: {}", table.name));
+    }
+    let width = table.columns.iter().map(|column| column.source.chars().count()).max().unwrap_or(0);
+    for column in &table.columns {
+        let declared = declared(column);
+        line(&mut text, &format!("  {:width$}  {declared} -> {}: {}", column.source, column.pg_type, column.rule));
+    }
+    let keys = table.primary_key.iter().map(|key| format!("primary key ({})", key.columns.join(", ")));
+    let uniques = table.uniques.iter().map(|key| format!("unique ({})", key.columns.join(", ")));
+    let indexes = table.indexes.iter().map(|index| format!("index {} ({})", index.name, index.keys.join(", ")));
+    let references =
+        table.foreign_keys.iter().map(|key| format!("foreign key ({}) to {}", key.columns.join(", "), key.parent));
+    for words in keys.chain(uniques).chain(indexes).chain(references) {
+        line(&mut text, &format!("  {words}"));
+    }
+    let of_table = |finding: &&Finding| finding.table.as_deref() == Some(table.source.as_str());
+    findings(&mut text, plan.findings.iter().filter(of_table));
+    text
+}
+
+fn explain_column(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> String {
+    let mut text = String::new();
+    line(&mut text, &format!("{}.{}: {} -> {}", table.source, column.source, declared(column), column.pg_type));
+    let by = match column.origin {
+        Origin::Rule => "rule",
+        Origin::Override => "configuration",
+    };
+    line(&mut text, &format!("  decided by the {by}: {}", column.rule));
+    if column.name != column.source {
+        line(&mut text, &format!("  PostgreSQL name: {}", column.name));
+    }
+    evidence(&mut text, &table.address, table.rows, &column.evidence);
+    if column.ledger {
+        line(&mut text, &format!("  cells of another class than {} are kept in {LEDGER_TABLE}", column.main_class));
+    }
+    let of_column = |finding: &&Finding| {
+        finding.table.as_deref() == Some(table.source.as_str())
+            && finding.column.as_deref() == Some(column.source.as_str())
+    };
+    findings(&mut text, plan.findings.iter().filter(of_column));
+    text
+}
+
+fn declared(column: &ColumnPlan) -> &str {
+    if column.declared.is_empty() { "(no type)" } else { &column.declared }
+}
+
+fn evidence(text: &mut String, address: &RowAddress, rows: u64, profile: &ColumnProfile) {
+    let word = if address.rowid_name().is_some() { "rowid" } else { "row" };
+    line(text, &format!("  {rows} rows:"));
+    let classes =
+        [StorageClass::Null, StorageClass::Integer, StorageClass::Real, StorageClass::Text, StorageClass::Blob];
+    for class in classes.into_iter().filter(|class| profile.count(*class) > 0) {
+        let first = profile.first(class).map(|at| format!(", first at {word} {at}")).unwrap_or_default();
+        line(text, &format!("    {:<8} {}{first}{}", class.word(), profile.count(class), range(class, profile)));
+    }
+    for (shape, count) in &profile.shapes {
+        line(text, &format!("    shape {shape}: {count}"));
+    }
+    if let Some(at) = profile.first_off_shape {
+        line(text, &format!("    first value of another shape: {word} {at}"));
+    }
+    if !profile.offsets.is_empty() {
+        let offsets: Vec<String> = profile.offsets.iter().map(i32::to_string).collect();
+        line(text, &format!("    offsets in minutes: {}", offsets.join(", ")));
+    }
+    for (count, what) in [
+        (profile.integers_beyond_double, "integers beyond 2^53"),
+        (profile.reals_infinite, "infinite reals"),
+        (profile.texts_empty, "empty texts"),
+        (profile.texts_with_nul, "texts with a NUL character"),
+        (profile.texts_not_utf8, "texts of invalid UTF-8"),
+        (profile.texts_like_numbers, "texts that look like numbers"),
+        (profile.texts_over_declared, "texts longer than declared"),
+        (profile.texts_respelled, "texts that PostgreSQL prints in another spelling"),
+    ] {
+        if count > 0 {
+            line(text, &format!("    {what}: {count}"));
+        }
+    }
+    if let Some(at) = profile.first_not_storable {
+        line(text, &format!("    first text that PostgreSQL can't hold: {word} {at}"));
+    }
+}
+
+fn range(class: StorageClass, profile: &ColumnProfile) -> String {
+    match class {
+        StorageClass::Integer => {
+            profile.integer_range.map(|(least, most)| format!(", from {least} to {most}")).unwrap_or_default()
+        }
+        StorageClass::Real => format!(", {} of them whole", profile.reals_integral),
+        StorageClass::Text => {
+            format!(", up to {} characters, {} bytes", profile.text_longest.0, profile.text_longest.1)
+        }
+        StorageClass::Blob => format!(", up to {} bytes", profile.blob_longest),
+        StorageClass::Null => String::new(),
+    }
+}
+
+fn findings<'a>(text: &mut String, findings: impl Iterator<Item = &'a Finding>) {
+    for finding in findings {
+        let accepted = if finding.accepted { ", accepted" } else { "" };
+        let severity = super::assessment::severity_word(finding.severity);
+        line(text, &format!("  {} ({severity}{accepted}): {}", finding.code.word(), finding.message));
+        for choice in &finding.choices {
+            line(text, &format!("    choice: {choice}"));
+        }
+    }
+}
+
+fn line(text: &mut String, words: &str) {
+    // Writing to a String cannot fail.
+    writeln!(text, "{words}").ok();
+}

@@ -1,0 +1,121 @@
+//! Which findings are accepted, and what those that are not mean for loading.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{Finding, Plan, Severity, Stage},
+};
+
+/// The code that accepts every finding that needs a decision.
+const ALL: &str = "all";
+
+/// Marks accepted findings. What PostgreSQL can't hold can't be accepted.
+pub(super) fn accept(findings: &mut [Finding], accepted: &BTreeMap<String, Vec<String>>) {
+    let covers = |code: &str, finding: &Finding| {
+        let places = accepted.get(code)?;
+        places.iter().any(|place| is_at(finding, place)).then_some(())
+    };
+    for finding in findings.iter_mut().filter(|finding| finding.severity < Severity::Refused) {
+        let by_code = covers(finding.code.word(), finding).is_some();
+        let by_all = finding.severity == Severity::NeedsDecision && covers(ALL, finding).is_some();
+        finding.accepted = by_code || by_all;
+    }
+}
+
+/// Whether a place of the configuration names the finding's place: all, its table, or its table and column.
+fn is_at(finding: &Finding, place: &str) -> bool {
+    place == "*"
+        || finding.table.as_deref().is_some_and(|table| table.eq_ignore_ascii_case(place))
+        || finding.place().eq_ignore_ascii_case(place)
+}
+
+/// The verdict on a plan before anything is loaded: `DataRefused` (exit 5) if PostgreSQL can't hold a value as
+/// planned, `PlanBlocked` (exit 1) if a finding needs a decision.
+///
+/// # Errors
+/// As said, with the number of findings and the first place.
+pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
+    let of = |severity: Severity| plan.blocking().filter(move |finding| finding.severity == severity);
+    let (kind, severity) = if of(Severity::Refused).next().is_some() {
+        (Kind::DataRefused, Severity::Refused)
+    } else {
+        (Kind::PlanBlocked, Severity::NeedsDecision)
+    };
+    let Some(first) = of(severity).next() else { return Ok(()) };
+    let others = of(severity).count() - 1;
+    let more = match others {
+        0 => String::new(),
+        1 => "; 1 more finding like it".to_owned(),
+        _ => format!("; {others} more findings like it"),
+    };
+    let mut error = Error::new(kind, format!("{}{more}", first.message)).in_stage(Stage::Plan);
+    if let Some(table) = &first.table {
+        error = error.at_table(table);
+    }
+    if let Some(column) = &first.column {
+        error = error.at_column(column);
+    }
+    Err(match first.choices.first() {
+        Some(choice) if kind == Kind::DataRefused => error.with_hint(format!("{choice}; {}", kind.hint())),
+        Some(choice) => error.with_hint(format!("{choice}; plan/assessment.md lists all findings and choices")),
+        None => error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FindingCode, conversion_plan::PLAN_FORMAT};
+
+    fn finding(severity: Severity, table: &str, column: &str) -> Finding {
+        Finding::new(FindingCode::KeysMerged, severity, "words").at_table(table).at_column(column)
+    }
+
+    fn accepted(code: &str, place: &str, severity: Severity) -> bool {
+        let mut findings = [finding(severity, "Users", "name")];
+        accept(&mut findings, &BTreeMap::from([(code.to_owned(), vec![place.to_owned()])]));
+        findings[0].accepted
+    }
+
+    #[test]
+    fn acceptance_is_by_code_and_place() {
+        for (code, place, expected) in [
+            ("keys-merged", "*", true),
+            ("keys-merged", "users", true),
+            ("keys-merged", "users.NAME", true),
+            ("keys-merged", "users.id", false),
+            ("keys-merged", "name", false),
+            ("orphan-rows", "*", false),
+            ("all", "*", true),
+        ] {
+            assert_eq!(accepted(code, place, Severity::NeedsDecision), expected, "{code}@{place}");
+            assert!(!accepted(code, place, Severity::Refused), "{code}@{place}");
+        }
+        assert!(!accepted("all", "*", Severity::Warning));
+    }
+
+    #[test]
+    fn what_can_not_be_held_comes_before_what_needs_a_decision() {
+        let mut plan = Plan {
+            format: PLAN_FORMAT,
+            tool: String::new(),
+            dump_sha256: String::new(),
+            overrides_sha256: String::new(),
+            schema: "public".to_owned(),
+            extensions: Vec::new(),
+            tables: Vec::new(),
+            objects: Vec::new(),
+            findings: vec![finding(Severity::Warning, "a", "b")],
+        };
+        assert!(refuse_if_blocked(&plan).is_ok());
+        plan.findings.push(finding(Severity::NeedsDecision, "t", "c"));
+        plan.findings.push(finding(Severity::NeedsDecision, "t", "d"));
+        let error = refuse_if_blocked(&plan).unwrap_err();
+        assert_eq!((error.kind(), error.table(), error.column()), (Kind::PlanBlocked, Some("t"), Some("c")));
+        assert!(error.message().ends_with("1 more finding like it"), "{error}");
+        plan.findings.push(finding(Severity::Refused, "x", "y"));
+        let error = refuse_if_blocked(&plan).unwrap_err();
+        assert_eq!((error.kind(), error.table()), (Kind::DataRefused, Some("x")));
+    }
+}
