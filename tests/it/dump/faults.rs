@@ -347,7 +347,7 @@ fn what_is_no_libsql_server_is_refused() {
             let other = page.clone();
             scope.spawn(move || assert_eq!(code(&spoiled(server, always(status, kind, page))), expected, "{status}"));
             scope.spawn(move || {
-                assert_eq!(code(&spoiled(server, in_cursor(status, kind, other))), expected, "{status}")
+                assert_eq!(code(&spoiled(server, in_cursor(status, kind, other))), expected, "{status}");
             });
         }
     });
