@@ -360,7 +360,7 @@ fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
     );
     let desk = Desk::of_script(&script);
     let read = |name: &str| std::fs::read(desk.workspace.dir().join("plan").join(name)).unwrap();
-    let files = || ["plan.json", "schema.sql", "assessment.md"].map(|name| read(name));
+    let files = || ["plan.json", "schema.sql", "assessment.md"].map(&read);
     let first = desk.try_plan(&Overrides::default()).unwrap();
     let before = files();
     assert!(!first.unchanged);
