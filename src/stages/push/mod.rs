@@ -96,6 +96,9 @@ async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     check(request)?;
     let Parsed { endpoint, notes } = PgEndpoint::parse(&request.target, Role::Target)?;
     let manifest = manifest::Manifest::load(ctx, &request.schema)?;
+    if !request.fresh {
+        refuse_damaged_checkpoint(ctx)?;
+    }
     ctx.out.emit(&Event::StageStarted { stage: Stage::Push });
     for note in notes {
         ctx.out.info(note);
@@ -106,6 +109,16 @@ async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     let summary = summary(&pushed, &manifest, endpoint.address());
     ctx.out.emit(&Event::StageFinished { stage: Stage::Push, elapsed_ms, summary });
     Ok(pushed)
+}
+
+/// The target's record is the authority on what was pushed, but a checkpoint that can't be read must not be replaced
+/// in silence: somebody changed it, or a newer version wrote it.
+fn refuse_damaged_checkpoint(ctx: &Context) -> Result<()> {
+    match ctx.workdir.load_push() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == Kind::ArtifactMissing => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> String {
