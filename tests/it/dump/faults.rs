@@ -128,12 +128,12 @@ fn serve(mut stream: impl Read + Write, url: &str, script: &Script, counts: &[At
         }
         let line = line.trim_end();
         if path.is_empty() {
-            path = line.split(' ').nth(1).unwrap().to_owned();
+            line.split(' ').nth(1).unwrap().clone_into(&mut path);
         } else if line.is_empty() {
             break;
         } else if let Some((name, value)) = line.split_once(':') {
             match name.to_ascii_lowercase().as_str() {
-                "authorization" => token = value.trim().to_owned(),
+                "authorization" => value.trim().clone_into(&mut token),
                 "content-length" => length = value.trim().parse().unwrap(),
                 "accept-encoding" => assert_eq!(value.trim(), "gzip", "servers choke on brotli"),
                 _ => {}

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use rusqlite::types::Value;
 use turso2neon::{
     context::{Context, Stop},
     error::{Error, Result},
@@ -77,16 +78,14 @@ impl Desk {
     /// One value of the dump, as SQLite shows it.
     fn value(&self, sql: &str) -> String {
         let connection = rusqlite::Connection::open(self.source_db()).unwrap();
-        connection
-            .query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0))
-            .map(|value| match value {
-                rusqlite::types::Value::Null => "NULL".to_owned(),
-                rusqlite::types::Value::Integer(number) => number.to_string(),
-                rusqlite::types::Value::Real(number) => format!("{number:?}"),
-                rusqlite::types::Value::Text(text) => text,
-                rusqlite::types::Value::Blob(bytes) => format!("{bytes:?}"),
-            })
-            .unwrap_or_else(|failure| panic!("{sql}: {failure}"))
+        match connection.query_row(sql, [], |row| row.get::<_, Value>(0)) {
+            Ok(Value::Null) => "NULL".to_owned(),
+            Ok(Value::Integer(number)) => number.to_string(),
+            Ok(Value::Real(number)) => format!("{number:?}"),
+            Ok(Value::Text(text)) => text,
+            Ok(Value::Blob(bytes)) => format!("{bytes:?}"),
+            Err(failure) => panic!("{sql}: {failure}"),
+        }
     }
 }
 

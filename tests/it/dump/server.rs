@@ -159,15 +159,7 @@ fn a_dump_is_one_moment_while_others_write() {
     );
     let done = AtomicBool::new(false);
     let (transfers, sums) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut transfers = 0;
-            while !done.load(Ordering::SeqCst) {
-                server
-                    .execute("BEGIN; UPDATE debit SET cents = cents - 7; UPDATE credit SET cents = cents + 7; COMMIT;");
-                transfers += 1;
-            }
-            transfers
-        });
+        let writer = scope.spawn(|| block_on(transfer(&server, &done)));
         let sums: Vec<(String, String)> = (0..3)
             .map(|_| {
                 let desk = Desk::new();
@@ -182,6 +174,23 @@ fn a_dump_is_one_moment_while_others_write() {
     assert!(transfers > 10, "only {transfers} transfers happened meanwhile");
     assert!(sums.iter().all(|(sum, _)| sum == "1000000"), "{sums:?}");
     assert!(sums[0].1 != sums[2].1, "nothing was written between the dumps: {sums:?}");
+}
+
+/// Moves money with libSQL's own client, request by request, until all is done; gives the number of transfers.
+async fn transfer(server: &Sqld, done: &AtomicBool) -> u32 {
+    let connector = hyper::client::HttpConnector::new();
+    let database =
+        libsql::Builder::new_remote(server.url(), server.token()).connector(connector).build().await.unwrap();
+    let connection = database.connect().unwrap();
+    let mut transfers = 0;
+    while !done.load(Ordering::SeqCst) {
+        let transaction = connection.transaction().await.unwrap();
+        transaction.execute("UPDATE debit SET cents = cents - 7", ()).await.unwrap();
+        transaction.execute("UPDATE credit SET cents = cents + 7", ()).await.unwrap();
+        transaction.commit().await.unwrap();
+        transfers += 1;
+    }
+    transfers
 }
 
 #[test]
