@@ -66,10 +66,8 @@ impl Running {
         let account = Account::for_dir(workdir.root())?;
         let place = Place::prepare(workdir, account.as_ref())?;
         let log = workdir.root().join("convert/postgres.log");
-        if let Some(account) = &account {
-            if place.pgdata.exists() {
-                account.give_all(&place.pgdata)?;
-            }
+        if let Some(account) = account.as_ref().filter(|_| place.pgdata.exists()) {
+            account.give_all(&place.pgdata)?;
         }
         let of_directory = major_of(&place.pgdata).and_then(|major| Programs::of_major(pg_bin, major).ok());
         let condition = match &of_directory {
@@ -274,7 +272,8 @@ fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Resu
         if made {
             break;
         }
-        last = String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        last = said.lines().next_back().map(ToOwned::to_owned).unwrap_or_default();
     }
     if !made {
         return Err(Error::new(Kind::LocalUnreachable, format!("making the data directory failed: {last}"))

@@ -17,10 +17,10 @@ use super::{account::Account, place::SOCKET_NAME, programs::Programs, settings::
 use crate::error::{Error, Kind, Result};
 
 /// How long a start may take: recovery after a crash included.
-const START_PATIENCE: Duration = Duration::from_mins(2);
+const START_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a clean stop may take: it writes what is in memory.
-const STOP_PATIENCE: Duration = Duration::from_mins(3);
+const STOP_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long the backends of a killed postmaster may take to notice.
 const ORPHANS_PATIENCE: Duration = Duration::from_secs(20);
