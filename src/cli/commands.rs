@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Front,
@@ -18,7 +18,9 @@ use crate::{
     event::Sink,
     model::{Stage, overrides::Overrides},
     pipeline::{self, Decisions, RunRequest, Vector, interruptible},
-    postgres::managed::LocalServer,
+    postgres::{PgEndpoint, Role, managed::LocalServer},
+    secret::Secret,
+    source::endpoint::Source,
     stages::{
         clean,
         convert::ConvertRequest,
@@ -63,6 +65,7 @@ impl Front {
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
         let request = self.layers.dump(typed)?;
+        makes_sense(Some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::dumped(&dumped)))
@@ -72,9 +75,6 @@ impl Front {
         let decisions = self.layers.decisions(&typed.decisions, &LocalArgs::default())?;
         let format = self.layers.plan_format(typed.format)?;
         let place = typed.explain.clone().or_else(|| self.layers.file.explain.clone());
-        if self.globals.json && format.is_some_and(|format| format != PlanFormatWord::Json) {
-            return Err(json_is_json());
-        }
         let (ctx, _lock) = self.enter("plan", false)?;
         let fresh = self.layers.fresh(&typed.fresh);
         let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, fresh))).await?;
@@ -83,15 +83,18 @@ impl Front {
             return Ok(self.ui.answer(&answers::explained(&place, text)));
         }
         let verdict = plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan).err();
-        let path = match format {
+        let (path, word) = match format {
             None | Some(PlanFormatWord::Text) => return Ok(self.ui.answer(&answers::planned(&planned, verdict))),
-            Some(PlanFormatWord::Json) => ctx.workdir.plan_json(),
-            Some(PlanFormatWord::Md) => ctx.workdir.assessment(),
-            Some(PlanFormatWord::Sql) => ctx.workdir.schema_sql(),
+            Some(PlanFormatWord::Json) => (ctx.workdir.plan_json(), "json"),
+            Some(PlanFormatWord::Md) => (ctx.workdir.assessment(), "md"),
+            Some(PlanFormatWord::Sql) => (ctx.workdir.schema_sql(), "sql"),
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
-        let json = serde_json::to_value(&planned.plan).unwrap_or(Value::Null);
+        let json = match word {
+            "json" => serde_json::to_value(&planned.plan).unwrap_or(Value::Null),
+            _ => json!({ "format": word, "text": text }),
+        };
         Ok(self.ui.answer(&answers::plan_document(text, json, verdict)))
     }
 
@@ -106,6 +109,7 @@ impl Front {
             fresh: self.layers.fresh(&typed.fresh),
             overrides: Overrides::default(),
         };
+        makes_sense(None, request.local.url.as_ref(), None)?;
         let (ctx, _lock) = self.enter("convert", false)?;
         let work = Box::pin(pipeline::convert(&ctx, &decisions, &request));
         let converted = interruptible(&ctx, work).await.inspect_err(|error| self.show_findings(&ctx, error))?;
@@ -125,21 +129,27 @@ impl Front {
             dry_run: typed.dry_run || self.layers.file.dry_run,
             ..self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?
         };
+        makes_sense(None, request.local.url.as_ref(), Some(&request.target))?;
         let (ctx, _lock) = self.enter("push", false)?;
         let pushed = interruptible(&ctx, Box::pin(pipeline::push(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::pushed(&pushed)))
     }
 
     async fn verify(&self, typed: &VerifyArgs) -> Result<u8> {
-        let workdir = Workdir::open(&self.globals.dir)?;
+        let pushed = Workdir::open(&self.globals.dir).ok().filter(|workdir| workdir.push_checkpoint().exists());
         let request = VerifyRequest {
-            against: self.layers.against(typed, workdir.push_checkpoint().exists())?,
+            against: self.layers.against(typed, pushed.is_some())?,
             level: self.layers.level(typed.level),
             tables: if typed.tables.is_empty() { self.layers.file.tables.clone() } else { typed.tables.clone() },
             target: self.layers.target(&typed.target)?,
-            schema: self.layers.schema(&typed.target),
+            schema: match pushed.and_then(|workdir| workdir.load_push().ok()) {
+                // Where it was pushed to, unless another schema is named.
+                Some(push) if !self.layers.names_schema(&typed.target) => push.schema,
+                Some(_) | None => self.layers.schema(&typed.target),
+            },
             local: self.layers.local(&typed.local)?,
         };
+        makes_sense(None, request.local.url.as_ref(), request.target.as_ref())?;
         let (ctx, _lock) = self.enter("verify", false)?;
         let record: VerifyRecord = interruptible(&ctx, Box::pin(pipeline::verify(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::verified(&record)))
@@ -160,6 +170,7 @@ impl Front {
             level: layers.level(typed.level),
             decisions,
         };
+        makes_sense(Some(&request.dump.source), request.convert.local.url.as_ref(), Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
@@ -190,19 +201,17 @@ impl Front {
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
         let format = self.layers.report_format(typed.format)?;
-        if self.globals.json && format.is_some_and(|format| format != ReportFormatWord::Json) {
-            return Err(json_is_json());
-        }
         let workdir = Workdir::open(&self.globals.dir)?;
         let report = Report::build(&workdir)?;
         report.store(&workdir)?;
-        let text = match format.unwrap_or(ReportFormatWord::Md) {
-            ReportFormatWord::Html => report.html(),
-            ReportFormatWord::Md => report.markdown(),
-            ReportFormatWord::Json => report.json()?,
+        let whole = || serde_json::to_value(&report).unwrap_or(Value::Null);
+        let (text, json) = match format {
+            None => (report.markdown(), whole()),
+            Some(ReportFormatWord::Json) => (report.json()?, whole()),
+            Some(ReportFormatWord::Md) => document("md", report.markdown()),
+            Some(ReportFormatWord::Html) => document("html", report.html()),
         };
         self.ui.summarise(&report.markdown());
-        let json = serde_json::to_value(&report).unwrap_or(Value::Null);
         Ok(self.ui.answer(&Answer::new("report", text, json).raw()))
     }
 
@@ -244,7 +253,7 @@ impl Front {
                 .with_hint("say so with --yes"));
             }
             if !self.ui.confirm(&question) {
-                let json = serde_json::json!({ "removed": [], "kept": [], "freed_bytes": 0 });
+                let json = json!({ "removed": [], "kept": [], "freed_bytes": 0 });
                 return Ok(self.ui.answer(&Answer::new("clean", "Nothing was removed".to_owned(), json)));
             }
         }
@@ -256,6 +265,24 @@ impl Front {
         let json = Value::String(text.clone());
         self.ui.answer(&Answer::new(command, text, json).raw())
     }
+}
+
+/// URLs are read before anything is touched, so that a mistyped one is a matter of usage wherever it would be used.
+fn makes_sense(
+    source: Option<&Secret<String>>,
+    local: Option<&Secret<String>>,
+    target: Option<&Secret<String>>,
+) -> Result<()> {
+    if let Some(source) = source {
+        Source::parse(source)?;
+    }
+    if let Some(local) = local {
+        PgEndpoint::parse(local, Role::Local)?;
+    }
+    if let Some(target) = target {
+        PgEndpoint::parse(target, Role::Target)?;
+    }
+    Ok(())
 }
 
 /// The decisions in every form that the present configuration can take: where only a server could tell whether it
@@ -271,7 +298,8 @@ async fn possible(decisions: Decisions) -> Vec<Overrides> {
     }
 }
 
-fn json_is_json() -> Error {
-    Error::new(Kind::Usage, "--json and this --format exclude each other")
-        .with_hint("leave one of them out; --format json goes with --json")
+/// A document as it is, and the same inside JSON.
+fn document(format: &str, text: String) -> (String, Value) {
+    let json = json!({ "format": format, "text": text });
+    (text, json)
 }

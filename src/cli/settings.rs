@@ -288,6 +288,12 @@ impl Layers {
         named.unwrap_or_else(|| DEFAULT_SCHEMA.to_owned())
     }
 
+    /// Whether flag or file name the schema on the target.
+    #[must_use]
+    pub fn names_schema(&self, typed: &TargetArgs) -> bool {
+        typed.schema.is_some() || self.file.schema.is_some()
+    }
+
     /// The request of `push`.
     ///
     /// # Errors

@@ -110,7 +110,10 @@ mod tests {
         assert_eq!(Decimal::from_real(12.5).map(|found| (found.whole_digits(), found.scale())), Some((2, 1)));
         assert_eq!(Decimal::from_real(0.05).map(|found| (found.whole_digits(), found.scale())), Some((0, 2)));
         assert_eq!(Decimal::from_real(f64::INFINITY), None);
-        assert_eq!(Decimal::from_real(592_592_587_259_259.25).map(|found| found.mantissa), Some(5_925_925_872_592_592));
+        assert_eq!(
+            Decimal::from_real(2_370_370_349_037_037.0 / 4.0).map(|found| found.mantissa),
+            Some(5_925_925_872_592_592)
+        );
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Server {
                 failed(Kind::SourceRefused, format!("{address} has no such database or isn't a libSQL server (404)"))
                     .with_hint("check the host name, the --namespace, and that the token is for this database"),
             ),
-            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another host")),
+            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another address")),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::passing(
                 failed(Kind::SourceUnreachable, format!("{address} is too busy (status {})", status.as_u16())),
                 retry_after(response),

@@ -19,7 +19,7 @@ use turso2neon::{
     secret::Secret,
 };
 
-use crate::support::{Tool, Workspace, bin, process::free_port};
+use crate::support::{Journey, Target, Tool, Workspace, bin, process::free_port, target};
 
 const SMALL: &str =
     "CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT); INSERT INTO note VALUES (1, 'a'), (2, 'b')";
@@ -165,11 +165,20 @@ fn what_makes_no_sense_is_exit_2() {
 }
 
 #[test]
-fn json_and_another_form_exclude_each_other() {
+fn documents_travel_inside_json_too() {
     let workspace = dumped();
-    for (command, format) in [("plan", "sql"), ("report", "html")] {
-        workspace.tool(command).args(["--json", "--format", format]).run().expect_exit(2);
+    for (command, format, begin) in
+        [("plan", "sql", "-- "), ("plan", "md", "# "), ("report", "html", "<!doctype html>"), ("report", "md", "# ")]
+    {
+        let plain = workspace.tool(command).args(["--format", format]).run().expect_exit(0);
+        let last = workspace.tool(command).args(["--json", "--format", format]).run().expect_exit(0).last_json();
+        let text = last["answer"]["text"].as_str().unwrap();
+        assert!(plain.stdout.starts_with(begin) && text.starts_with(begin), "{}", plain.stdout);
+        assert_eq!(last["answer"]["format"], format);
     }
+    let plan = workspace.tool("plan").args(["--format", "json"]).run().expect_exit(0);
+    assert_eq!(plain_json(&plan.stdout)["tables"][0]["rows"], 2);
+    assert_eq!(plan.stdout, workspace.read("plan/plan.json"));
     let last = workspace.tool("report").args(["--json", "--format", "json"]).run().expect_exit(0).last_json();
     assert_eq!(last["answer"]["source"]["rows"], 2, "{last}");
 }
@@ -305,6 +314,10 @@ fn every_json_line_has_its_fields_and_the_last_one_is_the_answer() {
             assert!(last.get(field).is_some(), "{field} is missing: {last}");
         }
     }
+}
+
+fn plain_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
 }
 
 /// `2026-01-31T23:59:59.250Z`.
@@ -461,4 +474,48 @@ fn the_shell_and_the_manual_know_the_commands() {
     for command in tree().keys() {
         assert!(manual.stdout.contains(&format!("COMMAND {}", command.to_uppercase())), "{command}");
     }
+}
+
+#[test]
+fn verify_looks_where_it_was_pushed() {
+    let journey = Journey::from(SMALL);
+    journey.call(&["dump", "convert"]);
+    journey.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
+    let run = journey.tool("verify").run().expect_exit(0);
+    assert!(run.stdout.contains("Equal at level full"), "{}", run.stdout);
+    journey.target.query("UPDATE moved.note SET words = 'z' WHERE id = 2");
+    let run = journey.tool("verify").run().expect_exit(1);
+    for word in ["Different", "note", "words", "target"] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
+    assert!(run.stderr.contains("error: verify: 1 difference in 1 table"), "{}", run.stderr);
+    let last = journey.tool("verify").arg("--json").run().expect_exit(1).last_json();
+    assert_eq!((last["type"].as_str(), last["code"].as_str()), (Some("result"), Some("different")), "{last}");
+    let status = journey.tool("status").run().expect_exit(0);
+    assert!(status.stdout.contains("different"), "{}", status.stdout);
+}
+
+#[test]
+fn a_run_looks_ahead_and_tells_github() {
+    let workspace = Workspace::new();
+    let target = Target::start();
+    workspace.sqlite("small.db", SMALL);
+    let summary = workspace.path().join("summary.md");
+    let run = |url: String| {
+        let tool = workspace.tool("run").args(["--source", "small.db", "--no-progress"]).env("NEON_DATABASE_URL", url);
+        tool.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", &summary).run()
+    };
+    run(target.url().replace(target::PASSWORD, "wrong-password"))
+        .expect_exit(7)
+        .expect_text("::error title=turso2neon push");
+    assert!(!workspace.dir().join("dump").exists(), "hours were spent before the password was tried");
+    assert!(fs::read_to_string(&summary).unwrap().contains("turso2neon run failed"));
+    fs::remove_file(&summary).unwrap();
+    let done = run(target.url()).expect_exit(0);
+    for word in ["dump ", "plan ", "convert ", "push ", "equal, every hop, level full", "report.html"] {
+        assert!(done.stdout.contains(word), "{word}: {}", done.stdout);
+    }
+    assert!(fs::read_to_string(&summary).unwrap().starts_with("# Migration report: equal"));
+    let again = run(target.url()).expect_exit(0);
+    assert_eq!(again.stdout.matches("unchanged: ").count(), 4, "{}", again.stdout);
 }

@@ -95,6 +95,9 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
             judge(&mut outcome, step, &run);
             break;
         }
+        if step == "verify" {
+            outcome.wrong = unverified(&workspace, &run).map(|what| format!("{}: {what}", outcome.database));
+        }
     }
     if outcome.tables == 0 && outcome.wrong.is_none() {
         outcome.wrong = Some(format!("{}: no table was counted", outcome.database));
@@ -102,6 +105,20 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
     drop(workspace);
     target.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
     outcome
+}
+
+/// A table that was dumped, but neither verified row by row nor named as skipped.
+fn unverified(workspace: &Workspace, run: &Run) -> Option<String> {
+    let last = run.last_json();
+    let verdicts = last["answer"]["record"]["verified"]["tables"].as_array().unwrap();
+    let plan = workspace.read_json("plan/plan.json");
+    let findings = plan["findings"].as_array().unwrap();
+    let dump = workspace.read_json("dump/checkpoint.json");
+    dump["rows"].as_object().unwrap().iter().find_map(|(table, rows)| {
+        let skipped = findings.iter().any(|finding| finding["code"] == "table-skipped" && finding["table"] == **table);
+        let verified = verdicts.iter().any(|verdict| verdict["table"] == **table && verdict["rows"] == *rows);
+        (!skipped && !verified).then(|| format!("{table} with {rows} rows was neither verified nor named as skipped"))
+    })
 }
 
 /// A refusal that names its reason is an answer; everything else is wrong.

@@ -89,7 +89,7 @@ fn result_range(operator: Operator, one: Range, other: Range) -> Option<Range> {
     match operator {
         Operator::Add => corners(|left, right| left + right),
         Operator::Subtract => corners(|left, right| left - right),
-        Operator::Multiply => corners(|left, right| left.saturating_mul(right)),
+        Operator::Multiply => corners(i128::saturating_mul),
         Operator::Divide => {
             let most = one.least.abs().max(one.most.abs());
             Some(Range { least: if one.least >= 0 && other.least >= 0 { 0 } else { -most }, most })

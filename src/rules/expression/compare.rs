@@ -135,17 +135,17 @@ fn exhausts(value: &Operand, items: &[Operand]) -> bool {
 }
 
 /// `operand IS NULL` and its opposite.
-pub(super) fn null_test(operand: &Operand, test: &str) -> Result<Operand, Untranslatable> {
+pub(super) fn null_test(operand: &Operand, test: &str) -> Operand {
     match operand.kind {
         // The name of a class is never NULL.
-        Kind::ClassOf(_) => Ok(Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool)),
-        _ => Ok(Operand::compound(format!("{} {test}", operand.arg()), Kind::Bool)),
+        Kind::ClassOf(_) => Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool),
+        _ => Operand::compound(format!("{} {test}", operand.arg()), Kind::Bool),
     }
 }
 
 fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Operand) -> Result<Pair, Untranslatable> {
     if left.is_null() || right.is_null() {
-        return null_side(comparison, left, right).map(Pair::Answer);
+        return Ok(Pair::Answer(null_side(comparison, left, right)));
     }
     let affinity = comparison_affinity(left, right);
     let (left, right) = (converted(left, affinity)?, converted(right, affinity)?);
@@ -217,12 +217,12 @@ const fn class_rank(kind: Kind) -> Option<u8> {
     }
 }
 
-fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Result<Operand, Untranslatable> {
+fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Operand {
     let other = if left.is_null() { right } else { left };
     match comparison {
         Comparison::Is => null_test(other, "IS NULL"),
         Comparison::IsNot => null_test(other, "IS NOT NULL"),
-        _ => Ok(Operand::atom("NULL::boolean", Kind::Bool)),
+        _ => Operand::atom("NULL::boolean", Kind::Bool),
     }
 }
 
@@ -270,7 +270,7 @@ fn class_name(comparison: Comparison, of: &Operand, class: &str, other: &Operand
 fn truth(comparison: Comparison, flag: &Operand, other: &Operand) -> Option<Operand> {
     let set = match other.constant {
         Some(Value::Integer(number @ (0 | 1))) => number == 1,
-        Some(Value::Real(number)) if number == 0.0 || number == 1.0 => number != 0.0,
+        Some(Value::Real(number)) if [0.0_f64.to_bits(), 1.0_f64.to_bits()].contains(&number.to_bits()) => number > 0.0,
         _ => return None,
     };
     let word = if set { "TRUE" } else { "FALSE" };

@@ -12,16 +12,16 @@ use super::{
 use crate::model::source_schema::Affinity;
 
 /// `name(arguments)`.
-pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Result<Operand, Untranslatable> {
+pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
     let name = name.to_ascii_lowercase();
     if arguments.iter().any(|argument| argument.uncollated().is_err()) {
         return Err(refuse("COLLATE inside an expression has no exact equivalent"));
     }
-    match (name.as_str(), arguments.as_slice()) {
-        ("coalesce", [_, _, ..]) | ("ifnull", [_, _]) => coalesce(&arguments),
+    match (name.as_str(), arguments) {
+        ("coalesce", [_, _, ..]) | ("ifnull", [_, _]) => coalesce(arguments),
         ("nullif", [value, other]) => nullif(scope, value, other),
         ("iif" | "if", [condition, then, rest @ ..]) if rest.len() <= 1 => choose(condition, then, rest.first()),
-        ("min" | "max", [_, _, ..]) => extreme(&name, &arguments),
+        ("min" | "max", [_, _, ..]) => extreme(&name, arguments),
         ("abs", [value]) => absolute(value),
         ("typeof", [value]) => class_of(value),
         ("length", [value]) => length(value),
@@ -33,7 +33,7 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Re
         ("trim" | "ltrim" | "rtrim", [value, set]) => trim(&name, value, Some(set)),
         // A value that is no text comes back as it is where nothing is looked for.
         ("replace", [value, from, to]) if matches!(value.kind, Kind::Text | Kind::Null) => {
-            texts(&format!("replace({}, {}, {})", value.text()?, from.text()?, to.text()?), &[value, from, to])
+            Ok(texts(&format!("replace({}, {}, {})", value.text()?, from.text()?, to.text()?), &[value, from, to]))
         }
         ("instr", [value, part]) if both(value, part, Kind::Text) => {
             Ok(count(format!("strpos({}, {})", value.text()?, part.text()?)))
@@ -45,9 +45,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Re
         ("like", [pattern, value, escape]) => pattern::like(value, false, pattern, Some(escape)),
         ("glob", [pattern, value]) => pattern::glob(value, false, pattern),
         ("date" | "time" | "datetime" | "strftime" | "unixepoch" | "julianday", _) => {
-            moment::call(scope, &name, &arguments)
+            moment::call(scope, &name, arguments)
         }
-        ("random" | "randomblob", _) if scope.is_default() => random::call(&name, &arguments),
+        ("random" | "randomblob", _) if scope.is_default() => random::call(&name, arguments),
         _ => Err(refuse(format!("the function {name} with these arguments has no exact equivalent"))),
     }
 }
@@ -62,11 +62,11 @@ fn both(one: &Operand, other: &Operand, kind: Kind) -> bool {
 }
 
 /// A function of texts: NULL where an argument is the literal NULL.
-fn texts(sql: &str, arguments: &[&Operand]) -> Result<Operand, Untranslatable> {
+fn texts(sql: &str, arguments: &[&Operand]) -> Operand {
     if arguments.iter().any(|argument| argument.is_null()) {
-        return Ok(Operand::constant(Value::Null));
+        return Operand::constant(Value::Null);
     }
-    Ok(Operand::atom(sql, Kind::Text))
+    Operand::atom(sql, Kind::Text)
 }
 
 fn coalesce(arguments: &[Operand]) -> Result<Operand, Untranslatable> {
@@ -174,7 +174,7 @@ fn trim(name: &str, value: &Operand, set: Option<&Operand>) -> Result<Operand, U
         Some(set) if set.kind == Kind::Text => format!("{function}({}, {})", value.text()?, set.text()?),
         Some(set) => return Err(set.refusal(&format!("is given to {name}()"))),
     };
-    texts(&sql, &[value])
+    Ok(texts(&sql, &[value]))
 }
 
 /// `hex(NULL)` is the empty text.

@@ -3,7 +3,7 @@
 
 use super::{
     Untranslatable,
-    literal::{Value, real_as_text},
+    literal::{Value, hexadecimal, real_as_text},
     moment::Moment,
     refuse,
 };
@@ -371,8 +371,7 @@ pub(super) fn decimal_literal(value: f64) -> String {
 
 /// Bytes.
 pub(super) fn blob_literal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("'\\x{digits}'::bytea")
+    format!("'\\x{}'::bytea", hexadecimal(bytes))
 }
 
 /// Several operands in one PostgreSQL type: the branches of CASE, the arguments of coalesce.

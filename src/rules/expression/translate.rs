@@ -65,7 +65,7 @@ impl Walk<'_> {
             }
             Expr::FunctionCall { name, distinctness: None, args, order_by: None, filter_over: None } => {
                 let arguments = args.unwrap_or_default().iter().map(|argument| inner.operand(argument));
-                function::call(self.scope, &unquote(name.0).0, arguments.collect::<Result<_, _>>()?)
+                function::call(self.scope, &unquote(name.0).0, &arguments.collect::<Result<Vec<_>, _>>()?)
             }
             Expr::FunctionCall { .. } => Err(refuse("an aggregate or window function is used")),
             Expr::FunctionCallStar { filter_over, .. } => Err(star(filter_over.as_ref())),
@@ -204,7 +204,7 @@ impl Walk<'_> {
     }
 
     fn null_test(self, operand: &Expr<'_>, test: &str) -> Result<Operand, Untranslatable> {
-        compare::null_test(&self.operand(operand)?, test)
+        Ok(compare::null_test(&self.operand(operand)?, test))
     }
 
     fn case(

@@ -141,32 +141,52 @@ pub fn stamp(text: &[u8]) -> Option<(StampKind, bool)> {
     }
 }
 
-/// The spelling of most timestamps, recognised without reading more of a date than it takes to know that it exists.
-/// `None` says nothing.
+/// The spelling of most timestamps, `YYYY-MM-DD[ T]HH:MM:SS[Z]`, eight bytes at a time. `None` says nothing.
 #[inline]
 fn usual_stamp(text: &[u8]) -> Option<(StampKind, bool)> {
     let (head, rest) = text.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, between, h1, h2, b':', n1, n2, b':', s1, s2] = *head else {
-        return None;
-    };
-    let digit = |byte: u8| byte.wrapping_sub(b'0');
-    let most = |one: u8, other: u8| digit(one).max(digit(other));
-    let greatest = most(y1, y2).max(most(y3, y4)).max(most(m1, m2)).max(most(d1, d2));
-    let greatest = greatest.max(most(h1, h2)).max(most(n1, n2)).max(most(s1, s2));
-    if greatest > 9 || !matches!(between, b' ' | b'T') {
+    let [y1, y2, y3, y4, s1, m1, m2, s2, d1, d2, between, clock @ ..] = *head;
+    let date = YEAR_MONTH.read([y1, y2, y3, y4, s1, m1, m2, s2])?;
+    let clock = CLOCK.read(clock)?;
+    let (d1, d2) = (d1.wrapping_sub(b'0'), d2.wrapping_sub(b'0'));
+    if d1 > 2 || d2 > 9 || !matches!(between, b' ' | b'T') {
         return None;
     }
-    let pair = |one: u8, other: u8| digit(one) * 10 + digit(other);
-    let exists = (pair(y1, y2) > 0 || pair(y3, y4) > 0)
-        && (1..=12).contains(&pair(m1, m2))
-        && (1..=28).contains(&pair(d1, d2))
-        && pair(h1, h2) <= 23
-        && pair(n1, n2) <= 59
-        && pair(s1, s2) <= 59;
+    let pair = |word: u64, at: u32| (word >> (8 * at) & 0xff) * 10 + (word >> (8 * at + 8) & 0xff);
+    let exists = date & 0xffff_ffff != 0
+        && (1..=12).contains(&pair(date, 5))
+        && (1..=28).contains(&(d1 * 10 + d2))
+        && pair(clock, 0) <= 23
+        && pair(clock, 3) <= 59
+        && pair(clock, 6) <= 59;
     match rest {
         [] if exists => Some((StampKind::Naive, between == b' ')),
         [b'Z'] if exists => Some((StampKind::Zoned(0), false)),
         _ => None,
+    }
+}
+
+/// Eight bytes of digits with other characters between them.
+struct Digits {
+    /// Those characters, each in its byte.
+    marks: u64,
+    /// 0xff in each byte that holds one.
+    places: u64,
+}
+
+/// `YYYY-MM-`.
+const YEAR_MONTH: Digits = Digits { marks: 0x2d00_002d_0000_0000, places: 0xff00_00ff_0000_0000 };
+/// `HH:MM:SS`.
+const CLOCK: Digits = Digits { marks: 0x0000_3a00_003a_0000, places: 0x0000_ff00_00ff_0000 };
+
+impl Digits {
+    /// The digits' values, each in its byte.
+    #[inline]
+    const fn read(&self, text: [u8; 8]) -> Option<u64> {
+        // A mark leaves 0 and a digit its value; anything else is carried beyond 0x7f.
+        let values = u64::from_le_bytes(text) ^ (self.marks | ((ONES * 0x30) & !self.places));
+        let limits = ((ONES * 0x76) & !self.places) | ((ONES * 0x7f) & self.places);
+        if (values.wrapping_add(limits) | values) & HIGH == 0 { Some(values) } else { None }
     }
 }
 
@@ -189,22 +209,18 @@ fn clock_as_printed(clock: &[u8]) -> bool {
 #[must_use]
 pub fn uuid(text: &[u8]) -> Option<bool> {
     let text = <&[u8; 36]>::try_from(text).ok()?;
-    let [a1, a2, a3, a4, a5, a6, a7, a8, b'-', b1, b2, b3, b4, b'-', c1, c2, c3, c4, b'-', d1, d2, d3, d4, b'-', ..] =
-        *text
-    else {
+    if [text[8], text[13], text[18], text[23]] != *b"----" {
         return None;
-    };
-    let [.., e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11, e12] = *text;
+    }
     let mut upper = 0;
     for digits in [
-        [a1, a2, a3, a4, a5, a6, a7, a8],
-        [b1, b2, b3, b4, c1, c2, c3, c4],
-        [d1, d2, d3, d4, e1, e2, e3, e4],
-        [e5, e6, e7, e8, e9, e10, e11, e12],
+        [text[0], text[1], text[2], text[3], text[4], text[5], text[6], text[7]],
+        [text[9], text[10], text[11], text[12], text[14], text[15], text[16], text[17]],
+        [text[19], text[20], text[21], text[22], text[24], text[25], text[26], text[27]],
+        [text[28], text[29], text[30], text[31], text[32], text[33], text[34], text[35]],
     ] {
         let word = u64::from_le_bytes(digits);
-        let low = word | (ONES * 0x20);
-        let letters = within(low, b'a', b'f');
+        let letters = within(word | (ONES * 0x20), b'a', b'f');
         if word & HIGH != 0 || within(word, b'0', b'9') | letters != HIGH {
             return None;
         }
@@ -322,6 +338,41 @@ mod tests {
         assert_eq!(clock(b"03:04:05"), Some(true));
         assert_eq!(clock(b"03:04:05.10"), Some(false));
         assert_eq!(clock(b"24:00:00"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_cut_for_timestamps_says_what_the_recogniser_says(
+            text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z?",
+            at in 0_usize..20,
+            byte in proptest::num::u8::ANY,
+        ) {
+            let mut changed = text.clone().into_bytes();
+            if let Some(place) = changed.get_mut(at) {
+                *place = byte;
+            }
+            for text in [text.as_bytes(), &changed] {
+                if let Some((kind, printed)) = usual_stamp(text) {
+                    let slow = datetime::parse_stamp(text);
+                    let expected = slow.map(|stamp| stamp.offset_minutes.map_or(StampKind::Naive, StampKind::Zoned));
+                    proptest::prop_assert_eq!(Some(kind), expected);
+                    proptest::prop_assert_eq!(printed, kind == StampKind::Naive && text[10] == b' ');
+                }
+            }
+        }
+
+        #[test]
+        fn a_uuid_has_no_other_byte(
+            text in "[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-fA-F]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            at in 0_usize..36,
+            byte in proptest::num::u8::ANY,
+        ) {
+            proptest::prop_assert_eq!(uuid(text.as_bytes()), Some(!text.bytes().any(|byte| byte.is_ascii_uppercase())));
+            let mut changed = text.into_bytes();
+            changed[at] = byte;
+            let fits = if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+            proptest::prop_assert_eq!(uuid(&changed).is_some(), fits);
+        }
     }
 
     #[test]

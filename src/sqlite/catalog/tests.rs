@@ -92,7 +92,7 @@ fn text_and_pragmas_complete_each_other() {
     );
     let [both, part] = table.indexes.as_slice() else { panic!("two indexes") };
     assert_eq!((both.constraint_name.as_deref(), both.origin), (Some("both"), IndexOrigin::Unique));
-    assert_eq!(part.predicate.as_deref(), Some("x NOTNULL"));
+    assert_eq!(part.predicate.as_deref(), Some("x IS NOT NULL"));
     let key = &part.columns[0];
     assert_eq!(key.key, IndexKey::Expression("lower (name)".to_owned()));
     assert_eq!((key.descending, key.collation.as_deref()), (true, Some("NOCASE")));

@@ -197,15 +197,18 @@ impl<'a> ColumnTally<'a> {
             profile.texts_with_nul += 1;
             profile.first_not_storable.get_or_insert(at);
         }
-        if self.wanted.number_texts {
-            profile.texts_like_numbers += u64::from(shape::like_number(text));
-        }
-        if let Some(shape) = self.wanted.text {
-            self.add_text_shape(at, text, shape);
+        let is_shaped = match self.wanted.text {
+            Some(shape) => self.add_text_shape(at, text, shape),
+            None => false,
+        };
+        // A date or a UUID is no number; a JSON document can be one.
+        if self.wanted.number_texts && !is_shaped {
+            self.profile.texts_like_numbers += u64::from(shape::like_number(text));
         }
     }
 
-    fn add_text_shape(&mut self, at: i64, text: &[u8], wanted: TextShape) {
+    /// Counts a text's shape; whether it has one that no number has.
+    fn add_text_shape(&mut self, at: i64, text: &[u8], wanted: TextShape) -> bool {
         let shapes = &mut self.shapes;
         let printed = match wanted {
             TextShape::Stamp => self.add_stamp(text),
@@ -217,34 +220,37 @@ impl<'a> ColumnTally<'a> {
                 None => self.add_stamp(text),
             },
             TextShape::Uuid => shape::uuid(text).inspect(|_| shapes.uuid += 1),
-            TextShape::Truth => shape::truth(text)
-                .map(|found| match found {
+            TextShape::Truth => shape::truth(text).map(|found| {
+                match found {
                     Truth::Letter => shapes.letter += 1,
                     Truth::Word => shapes.truth += 1,
-                })
-                .map(|()| true),
-            // One text that isn't JSON settles the column's type; the others needn't be read.
-            TextShape::Json if shapes.not_json => return,
-            TextShape::Json => match self.checker.check(text) {
-                Some(Keeps::Jsonb) => {
-                    shapes.jsonb += 1;
-                    Some(true)
                 }
-                Some(Keeps::Json) => {
-                    shapes.json += 1;
-                    Some(true)
-                }
-                None => {
-                    shapes.not_json = true;
-                    None
-                }
-            },
+                true
+            }),
+            TextShape::Json => self.add_json(text).map(|()| true),
         };
         match printed {
-            Some(true) => {}
-            Some(false) => self.profile.texts_respelled += 1,
+            Some(printed) => self.profile.texts_respelled += u64::from(!printed),
             None => self.off_shape(at),
         }
+        printed.is_some() && wanted != TextShape::Json
+    }
+
+    /// One text that isn't JSON settles the column's type; the others needn't be read then.
+    fn add_json(&mut self, text: &[u8]) -> Option<()> {
+        let shapes = &mut self.shapes;
+        if shapes.not_json {
+            return None;
+        }
+        match self.checker.check(text) {
+            Some(Keeps::Jsonb) => shapes.jsonb += 1,
+            Some(Keeps::Json) => shapes.json += 1,
+            None => {
+                shapes.not_json = true;
+                return None;
+            }
+        }
+        Some(())
     }
 
     fn add_stamp(&mut self, text: &[u8]) -> Option<bool> {

@@ -66,7 +66,7 @@ pub struct ConvertRequest {
     pub overrides: Overrides,
     /// Which local PostgreSQL.
     pub local: LocalChoice,
-    /// Connections that load at once; 0 means one per core.
+    /// Connections that load at once, at most 32; 0 means one per core.
     pub jobs: usize,
     /// Create the schema without rows.
     pub schema_only: bool,
@@ -134,7 +134,8 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         Some(_) => Some(LocalServer::open_for_load(ctx, &request.local).await?),
         None => None,
     };
-    if let Some(done) = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema)
+    let done = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema);
+    if let Some(done) = done
         && is_there(ctx, named.as_ref(), done, &key).await?
     {
         return Ok(Converted { checkpoint: done.clone(), unchanged: true });

@@ -274,7 +274,7 @@ fn cell(text: &str) -> String {
 /// A sentence of ours: as [`cell`], but what stands between backticks is code.
 fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return cell(text);
     }
     let quoted = parts.iter().enumerate().map(|(index, part)| match index % 2 {

@@ -48,7 +48,8 @@ impl Digits {
         let dot = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
         let (whole, fraction) = number.split_at_checked(dot)?;
         let fraction = fraction.strip_prefix(b".").unwrap_or_default();
-        let mut digits = whole.to_vec();
+        let mut digits = Vec::with_capacity(whole.len() + fraction.len());
+        digits.extend_from_slice(whole);
         digits.extend_from_slice(fraction);
         let shift = power.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         Some(Self::trimmed(negative, digits, shift))
@@ -83,7 +84,8 @@ impl Digits {
         // The first group holds 1 to 4 digits: the number of digits before the point, to a multiple of four.
         let weight = if self.is_zero() { 0 } else { (self.point - 1).div_euclid(4) };
         let first = usize::try_from(self.point - weight * 4).ok()?;
-        let mut bytes = vec![u8::from(self.negative && !self.is_zero())];
+        let mut bytes = Vec::with_capacity(8 + self.significant.len());
+        bytes.push(u8::from(self.negative && !self.is_zero()));
         bytes.extend_from_slice(&i16::try_from(weight).ok()?.to_be_bytes());
         let (head, tail) = self.significant.split_at_checked(first).unwrap_or((&self.significant, &[]));
         let missing = first - head.len();
@@ -143,8 +145,8 @@ mod tests {
     #[test]
     fn of_two_shortest_forms_the_even_one_is_taken() {
         for (value, digits) in [
-            (592_592_587_259_259.25, "5925925872592592"),
-            (592_592_587_259_259.75, "5925925872592598"),
+            (2_370_370_349_037_037.0 / 4.0, "5925925872592592"),
+            (2_370_370_349_037_039.0 / 4.0, "5925925872592598"),
             (5e-324, "5"),
             (9_007_199_254_740_993.0, "9007199254740992"),
             (f64::MAX, "17976931348623157"),

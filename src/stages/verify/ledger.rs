@@ -12,7 +12,7 @@ use super::{
     full::{finish, joined},
     image::{Key, RowImage},
     run::{SideAnswer, Worker},
-    server_scan::{SentRow, ServerScan, begin_snapshot, end_snapshot, side_word},
+    server_scan::{SentRow, ServerScan, side_word},
     sums::{Sums, bucket_count},
     suspects::{Blame, Choice, RowName, Strangers, Suspects, blame},
     watch::Meter,
@@ -89,7 +89,6 @@ pub(super) async fn compare(
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
-        begin_snapshot(&session).await?;
         let mut sums = Sums::new(buckets);
         let watch = worker.watch.clone();
         let mut meter = Meter::new(&watch, None);
@@ -104,7 +103,6 @@ pub(super) async fn compare(
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
             finish(&mut answer, *role, LEDGER_TABLE, unseen);
         }
-        end_snapshot(&session).await?;
         answers.push(answer);
     }
     Ok(answers)

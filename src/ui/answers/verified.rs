@@ -1,6 +1,9 @@
 //! Answers of `verify` and `run`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde_json::json;
 
@@ -36,10 +39,12 @@ pub fn verified(record: &VerifyRecord) -> Answer {
 /// The verdict of a verification that found differences.
 fn refusal(record: &VerifyRecord) -> Option<Error> {
     let number = record.verified.difference_count;
-    let unequal = record.verified.tables.iter().filter(|table| !table.equal).count();
+    let unequal = record.verified.tables.iter().filter(|table| !table.equal).map(|table| &table.table);
+    let unequal: BTreeSet<&String> = unequal.collect();
     (!record.equal()).then(|| {
         let differences = counted(number, "difference", "differences");
-        let error = Error::new(Kind::Different, format!("{differences} in {unequal} tables")).in_stage(Stage::Verify);
+        let tables = counted(u64::try_from(unequal.len()).unwrap_or(u64::MAX), "table", "tables");
+        let error = Error::new(Kind::Different, format!("{differences} in {tables}")).in_stage(Stage::Verify);
         match record.level_word() {
             "full" => error.with_hint(
                 "the table above names places; `turso2neon push --fresh` (or `convert --fresh`) loads again",

@@ -129,7 +129,7 @@ fn values(connection: &Connection, source: &SourceTable) -> Vec<Vec<Value>> {
     while let Some(row) = rows.next().unwrap() {
         let cell = |index| match row.get_ref(index).unwrap() {
             ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-            other => Value::try_from(other).unwrap(),
+            other => Value::from(other),
         };
         found.push((0..columns.len()).map(cell).collect());
     }

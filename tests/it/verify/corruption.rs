@@ -25,7 +25,7 @@ pub(super) fn shop_tables() -> Vec<TablePlan> {
         primary_key: key("items_pkey"),
         uniques: vec![KeyPlan { name: "items_code_key".to_owned(), columns: vec!["code".to_owned()] }],
         indexes: vec![
-            index("items_name", &[r#""name" DESC NULLS LAST"#], false, None),
+            index("items_name", &[r#""name" text_ops DESC NULLS LAST"#], false, None),
             index("items_open", &[r#""price""#, r#"lower("name" COLLATE "C") NULLS FIRST"#], true, Some(r#""open""#)),
         ],
         checks: vec![check("items_price", r#""price" >= 0"#, false), check("items_odd", r#""code" <> ''"#, true)],

@@ -349,7 +349,7 @@ fn mutate(hops: &Hops, dice: &mut Dice, side: &str) {
         }
         _ => {
             let cell = format!("{side} chance.c{at} [rowid {id}]: value differs");
-            change_cell(hops, dice, side, id, at).then_some(cell).unwrap_or_default()
+            if change_cell(hops, dice, side, id, at) { cell } else { String::new() }
         }
     };
     let found = hops.lines(Level::Full);
