@@ -62,14 +62,21 @@ pub fn int4(out: &mut Vec<u8>, value: i32) {
 
 /// `bigint`, and `time`, `timestamp`, `timestamptz` as microseconds.
 pub fn int8(out: &mut Vec<u8>, value: i64) {
-    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-    out.extend_from_slice(&[0, 0, 0, 8, a, b, c, d, e, f, g, h]);
+    eight(out, value.to_be_bytes());
 }
 
 /// `double precision`, bit for bit.
 pub fn float8(out: &mut Vec<u8>, value: f64) {
-    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-    out.extend_from_slice(&[0, 0, 0, 8, a, b, c, d, e, f, g, h]);
+    eight(out, value.to_be_bytes());
+}
+
+/// Length and bytes in one append: these fields are most of what a load writes.
+fn eight(out: &mut Vec<u8>, bytes: [u8; 8]) {
+    let mut field = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    if let Some(place) = field.last_chunk_mut() {
+        *place = bytes;
+    }
+    out.extend_from_slice(&field);
 }
 
 /// `text`, `varchar`, `json`, `bytea`, `uuid`: the bytes themselves.

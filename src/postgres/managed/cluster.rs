@@ -272,7 +272,8 @@ fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Resu
         if made {
             break;
         }
-        last = String::from_utf8_lossy(&output.stderr).lines().next_back().unwrap_or_default().to_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        last = said.lines().next_back().map(ToOwned::to_owned).unwrap_or_default();
     }
     if !made {
         return Err(Error::new(Kind::LocalUnreachable, format!("making the data directory failed: {last}"))

@@ -120,13 +120,12 @@ impl CellForm {
             (Self::Numeric(limits), SqliteCell::Real(value)) => numeric_of_real(out, value, *limits)?,
             (Self::Text { blobs, characters_max }, cell) => write_text(out, cell, *blobs, *characters_max)?,
             (Self::Bytea, SqliteCell::Blob(bytes) | SqliteCell::Text(bytes)) => field::bytes(out, bytes)?,
-            (Self::Bytea, cell) => number_text(out, cell)?,
             (Self::UuidBlob, SqliteCell::Blob(bytes)) if bytes.len() == 16 => field::bytes(out, bytes)?,
             (Self::UuidText, SqliteCell::Text(text)) => field::bytes(out, &uuid(text).ok_or(OFF_PLAN)?)?,
             (Self::Json, SqliteCell::Text(text)) => field::bytes(out, storable(text)?)?,
             (Self::Jsonb, SqliteCell::Text(text)) => field::jsonb(out, storable(text)?)?,
             (Self::Json | Self::Jsonb, SqliteCell::Real(value)) if !value.is_finite() => return Err(OFF_PLAN),
-            (Self::Json, cell) => number_text(out, cell)?,
+            (Self::Bytea | Self::Json, cell) => number_text(out, cell)?,
             (Self::Jsonb, cell) => {
                 let at = field::begin(out);
                 out.push(1);

@@ -43,12 +43,12 @@ impl<'a> RowEncoder<'a> {
     /// # Errors
     /// `Bug` for a column whose conversion can't give its type.
     pub(super) fn new(table: &'a TablePlan) -> Result<Self> {
-        let form = |column: &'a ColumnPlan| match CellForm::of(column) {
-            Some(form) => Ok((column, form)),
-            None => {
+        let form = |column: &'a ColumnPlan| {
+            let form = CellForm::of(column).ok_or_else(|| {
                 let what = format!("the plan's conversion can't give {}", column.pg_type);
-                Err(Error::new(Kind::Bug, what).at_table(&table.source).at_column(&column.source))
-            }
+                Error::new(Kind::Bug, what).at_table(&table.source).at_column(&column.source)
+            })?;
+            Ok((column, form))
         };
         let columns: Vec<_> = table.loaded_columns().map(form).collect::<Result<_>>()?;
         let fields = i16::try_from(columns.len())

@@ -67,8 +67,7 @@ pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
     let session = crew.first()?;
     let schema = &work.plan.schema;
     if work.scope != Scope::Data {
-        let statements: Vec<Statement> =
-            work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
+        let statements: Vec<_> = work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
         return in_order(work, session, "sequences", grouped(&statements)).await;
     }
     // Somebody else's table has a sequence of another name.

@@ -127,14 +127,14 @@ impl Loader {
     }
 
     async fn rows(&mut self, table: &TablePlan, bytes: Bytes) -> Result<()> {
-        let copying = match &mut self.copying {
-            Some(copying) => copying,
-            None => {
-                let sql = copy_sql(&self.work.plan.schema, &table.name, &table.copy_columns());
-                self.copying.insert(open(&self.session, &sql).await?)
-            }
-        };
-        send(&self.session, copying, bytes).await
+        if self.copying.is_none() {
+            let sql = copy_sql(&self.work.plan.schema, &table.name, &table.copy_columns());
+            self.copying = Some(open(&self.session, &sql).await?);
+        }
+        match &mut self.copying {
+            Some(copying) => send(&self.session, copying, bytes).await,
+            None => Err(bug("rows without a COPY")),
+        }
     }
 
     /// Interrupts the table's COPY for rows of the ledger: a connection does one COPY at a time.

@@ -52,6 +52,13 @@ use crate::{
     workdir::{now_s, sealed, sha256_of_bytes},
 };
 
+/// PostgreSQL's code for a full disk, as messages show it, and what to do then.
+const DISK_FULL: &str = "[SQLSTATE 53100]";
+const DISK_FULL_HINT: &str = "free some space on the disk of the directory given by --dir, then run the same command";
+
+/// Connections that a server of usual settings can spare.
+const JOBS_MAX: usize = 32;
+
 /// What to convert and where to.
 #[derive(Debug, Clone, Default)]
 pub struct ConvertRequest {
@@ -59,7 +66,7 @@ pub struct ConvertRequest {
     pub overrides: Overrides,
     /// Which local PostgreSQL.
     pub local: LocalChoice,
-    /// Connections that load at once; 0 means one per core.
+    /// Connections that load at once, at most 32; 0 means one per core.
     pub jobs: usize,
     /// Create the schema without rows.
     pub schema_only: bool,
@@ -123,20 +130,27 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let scope = request.scope()?;
     let former = former(ctx, request, dump, &planned)?;
     let key = load_key(dump, &planned);
+    let mut named = match &request.local.url {
+        Some(_) => Some(LocalServer::open_for_load(ctx, &request.local).await?),
+        None => None,
+    };
     let done = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema);
     if let Some(done) = done
-        && is_there(ctx, request, done, &key).await?
+        && is_there(ctx, named.as_ref(), done, &key).await?
     {
         return Ok(Converted { checkpoint: done.clone(), unchanged: true });
     }
     let continues = former.is_some_and(|former| former.state == LoadState::Loading);
-    if request.local.url.is_none() && scope != Scope::Data && !continues {
-        LocalServer::discard(&ctx.workdir).await?;
-    }
     ctx.out.emit(&Event::StageStarted { stage: Stage::Convert });
     tell_expected(ctx, &planned.plan);
     let mut clock = Clock::start();
-    let server = LocalServer::open_for_load(ctx, &request.local).await?;
+    if named.is_none() {
+        if scope != Scope::Data && !continues {
+            LocalServer::discard(&ctx.workdir).await?;
+        }
+        named = Some(LocalServer::open_for_load(ctx, &request.local).await?);
+    }
+    let server = named.ok_or_else(|| Error::new(Kind::Bug, "no server to load into"))?;
     clock.book("server");
     ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
@@ -148,7 +162,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         Err(error) => {
             // The first error is the one to tell; a server that doesn't stop is found by the next command.
             server.close().await.ok();
-            return Err(error);
+            return Err(if error.message().contains(DISK_FULL) { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
     server.close_durable().await?;
@@ -191,22 +205,20 @@ fn former(
     Ok(same.then_some(former))
 }
 
-/// Whether a finished load is still where its checkpoint says.
-async fn is_there(ctx: &Context, request: &ConvertRequest, done: &LoadCheckpoint, key: &str) -> Result<bool> {
-    if request.local.url.is_none() {
-        return Ok(LocalServer::is_there(&ctx.workdir, &done.local));
-    }
-    let server = LocalServer::open_for_load(ctx, &request.local).await?;
+/// Whether a finished load is still where its checkpoint says; `named` is the server that the user named, if so.
+async fn is_there(ctx: &Context, named: Option<&LocalServer>, done: &LoadCheckpoint, key: &str) -> Result<bool> {
+    let Some(server) = named else { return Ok(LocalServer::is_there(&ctx.workdir, &done.local)) };
     let session = Session::connect(server.endpoint()).await?;
     let recorded = marker::recorded(&session).await?;
     let finished = recorded.is_some_and(|load| load.key == key && load.finished && load.scope != Scope::Schema);
-    let same_address = match (&done.local, server.record()) {
-        (LocalServerRecord::External { address: one, .. }, LocalServerRecord::External { address: two, .. }) => {
-            one == two
-        }
-        _ => false,
-    };
-    Ok(finished && same_address)
+    Ok(finished && address(server.record()) == address(&done.local))
+}
+
+fn address(record: &LocalServerRecord) -> Option<&str> {
+    match record {
+        LocalServerRecord::External { address, .. } => Some(address),
+        LocalServerRecord::Managed { .. } => None,
+    }
 }
 
 /// What identifies a load: the same key means the same rows in the same chunks.
@@ -252,7 +264,7 @@ async fn load_into(
 ) -> Result<BTreeMap<String, TableRecord>> {
     let jobs = match request.jobs {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
-        jobs => jobs,
+        jobs => jobs.min(JOBS_MAX),
     };
     let crew = Crew::connect(server.endpoint(), jobs).await?;
     let session = crew.first()?;

@@ -93,7 +93,7 @@ impl VectorForm {
             VectorEncoding::F1Bit => return Err(OFF_SHAPE),
         };
         let bytes = match blob.split_last() {
-            Some((last, bytes)) if *last == mark && bytes.len() % width == 0 => bytes,
+            Some((last, bytes)) if *last == mark && bytes.len().is_multiple_of(width) => bytes,
             _ if self.encoding == VectorEncoding::F32 && blob.len().is_multiple_of(width) => blob,
             _ => return Err(OFF_SHAPE),
         };
