@@ -77,18 +77,17 @@ pub fn refused(role: Role, address: &str, cause: &tokio_postgres::Error) -> Erro
 
 fn refused_by_server(role: Role, doing: &str, server: &DbError) -> Error {
     let state = server.code().code();
+    // PgBouncer's words, possibly passed on by Neon's proxy under another SQLSTATE.
+    if server.message().contains("unsupported startup parameter") {
+        let text = format!("{doing}: a connection pooler answered that doesn't take the session's settings");
+        return Error::new(rejected(role), text).with_hint("use the direct host instead of the pooled one");
+    }
     match state {
         "XX000" => refused_by_proxy(role, doing, server.message()),
         "3D000" | "28000" | "28P01" | "42501" => {
             Error::new(denied(role), format!("{doing}: {} [SQLSTATE {state}]", server.message()))
         }
         "53300" | "57P03" => lost(role, &format!("{doing}: {} [SQLSTATE {state}]", server.message())),
-        // PgBouncer's words for what it can't pass on.
-        "08P01" if server.message().contains("unsupported startup parameter") => Error::new(
-            rejected(role),
-            format!("{doing}: a connection pooler answered that doesn't take the session's settings"),
-        )
-        .with_hint("use the direct host instead of the pooled one"),
         _ => describe_server(role, doing, server).with_retry(if is_transient_state(state) {
             Retry::Patiently
         } else {

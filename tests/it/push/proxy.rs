@@ -46,7 +46,7 @@ impl Wire {
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 std::thread::spawn(move || forward(from, to, None));
                 let shared = Arc::clone(&inner);
-                std::thread::spawn(move || forward(server, client, Some(shared)));
+                std::thread::spawn(move || forward(server, client, Some(&shared)));
             }
         });
         Self { port, shared }
@@ -70,13 +70,13 @@ impl Wire {
     }
 }
 
-fn forward(mut from: TcpStream, mut to: TcpStream, shared: Option<Arc<Shared>>) {
+fn forward(mut from: TcpStream, mut to: TcpStream, shared: Option<&Shared>) {
     let mut buffer = [0; 16 << 10];
     while let Ok(count) = from.read(&mut buffer) {
         if count == 0 {
             break;
         }
-        while shared.as_ref().is_some_and(|shared| shared.mute.load(Ordering::SeqCst)) {
+        while shared.is_some_and(|shared| shared.mute.load(Ordering::SeqCst)) {
             std::thread::sleep(Duration::from_millis(5));
         }
         if to.write_all(&buffer[..count]).is_err() {
