@@ -76,6 +76,38 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in the order of the exit codes.
+    pub const ALL: [Self; 28] = [
+        Self::Usage,
+        Self::Config,
+        Self::PlanBlocked,
+        Self::Different,
+        Self::SourceUnreachable,
+        Self::SourceDenied,
+        Self::SourceRefused,
+        Self::SourceTruncated,
+        Self::SourceChanged,
+        Self::SourceInvalid,
+        Self::ArtifactMissing,
+        Self::ArtifactDamaged,
+        Self::ArtifactStale,
+        Self::ArtifactNewer,
+        Self::ArtifactIo,
+        Self::DataRefused,
+        Self::LocalMissing,
+        Self::LocalUnreachable,
+        Self::LocalRejected,
+        Self::TargetUnreachable,
+        Self::TargetDenied,
+        Self::TargetTls,
+        Self::TargetRejected,
+        Self::TargetFull,
+        Self::TargetOccupied,
+        Self::Locked,
+        Self::Interrupted,
+        Self::Bug,
+    ];
+
     /// The stable code for scripts, as in `--json` errors.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -352,5 +384,18 @@ fn describe_io(cause: &io::Error) -> String {
     match cause.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code).to_string(),
         None => cause.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kinds_are_in_the_list_once() {
+        let codes: std::collections::BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), Kind::ALL.len());
+        // The last one declared; a kind added after it must be added to the list too.
+        assert_eq!(Kind::Bug as usize + 1, Kind::ALL.len());
     }
 }

@@ -16,7 +16,11 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{Stage, overrides::Overrides},
-    postgres::{managed::LocalChoice, pgvector},
+    postgres::{
+        PgEndpoint, Role, Session,
+        managed::{LocalChoice, installation::Installation},
+        pgvector,
+    },
     stages::{
         convert::{self, ConvertRequest, Converted},
         dump::{self, DumpRequest, Dumped},
@@ -156,6 +160,7 @@ pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<VerifyReco
 /// # Errors
 /// Those of the stages; `PlanBlocked` or `DataRefused` if the plan's findings stop it.
 pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
+    Box::pin(look_ahead(ctx, request)).await?;
     let mut stages_ms = BTreeMap::new();
     let mut started = Instant::now();
     let mut lap = |stage: Stage| {
@@ -164,7 +169,6 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     };
     let dumped = Box::pin(dump(ctx, &request.dump)).await?;
     lap(Stage::Dump);
-    skipped(ctx, Stage::Dump, dumped.unchanged, "the source holds what was dumped before");
     let planned = Box::pin(plan(ctx, &request.decisions, request.dump.fresh)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
     lap(Stage::Plan);
@@ -174,10 +178,21 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     skipped(ctx, Stage::Convert, converted.unchanged, "the local PostgreSQL holds this dump and plan");
     let pushed = Box::pin(push(ctx, &request.push)).await?;
     lap(Stage::Push);
-    skipped(ctx, Stage::Push, pushed.unchanged, "the target holds these tables already");
     let verified = Box::pin(verify(ctx, &request.verification())).await?;
     lap(Stage::Verify);
     Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
+}
+
+/// What would stop a later stage is found before hours are spent on the first: no PostgreSQL on this machine, a target
+/// that doesn't let us in.
+async fn look_ahead(ctx: &Context, request: &RunRequest) -> Result<()> {
+    if request.convert.local.url.is_none() {
+        Installation::find(&request.convert.local).in_stage(Stage::Convert)?;
+    }
+    let target = PgEndpoint::parse(&request.push.target, Role::Target).in_stage(Stage::Push)?.endpoint;
+    Session::connect_patiently(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
+    ctx.out.detail(format!("the target {} answers", target.address()));
+    Ok(())
 }
 
 impl RunRequest {
@@ -193,6 +208,7 @@ impl RunRequest {
     }
 }
 
+/// Stages that return at once say nothing themselves.
 fn skipped(ctx: &Context, stage: Stage, unchanged: bool, why: &str) {
     if unchanged {
         ctx.out.info(format!("{stage}: nothing to do: {why}"));

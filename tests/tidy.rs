@@ -34,10 +34,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("rules", &["model", "error"]),
     // Doors: one per outside system, none knows another.
     ("source", &["model", "error", "event", "secret", "context"]),
-    ("sqlite", &["model", "error", "event"]),
+    // Reading values asks the rules what they look like; these are pure, so this still goes down.
+    ("sqlite", &["model", "error", "event", "rules"]),
     ("workdir", &["model", "error", "event"]),
     ("context", &["model", "error", "event", "workdir"]),
-    ("postgres", &["model", "error", "event", "secret", "context", "workdir"]),
+    ("postgres", &["model", "error", "event", "secret", "context", "workdir", "rules"]),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),
@@ -45,6 +46,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/push", &["WORDS", "rules", "postgres", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
     ("stages/verify", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
+    // What is told about the stages, from their artifacts.
+    ("stages/report", &["WORDS", "stages/verify"]),
+    ("stages/status", &["WORDS", "stages/report"]),
+    ("stages/doctor", &["WORDS", "source", "sqlite", "postgres", "stages/dump"]),
+    ("stages/clean", &["WORDS"]),
     // The way and the front.
     ("pipeline", &["WORDS", "sqlite", "source", "postgres", "stages"]),
     ("ui", &["WORDS", "stages", "pipeline"]),
@@ -55,7 +61,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
 const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir"];
 
 /// Where a secret is turned back into text, and how often in each file.
-const EXPOSED: &[(&str, usize)] = &[("src/postgres/endpoint/mod.rs", 1)];
+const EXPOSED: &[(&str, usize)] = &[
+    ("src/cli/settings.rs", 1),
+    ("src/postgres/endpoint/mod.rs", 1),
+    ("src/source/endpoint.rs", 1),
+    ("src/source/http.rs", 2),
+    ("src/source/token.rs", 2),
+];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] =
@@ -110,6 +122,7 @@ fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
     files_below(&root().join("src"), &mut paths);
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    paths.retain(|path| !path.ends_with("tests.rs"));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
         let code = without_tests(&without_words(&text));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Front,
@@ -18,6 +18,7 @@ use crate::{
     event::Sink,
     model::{Stage, overrides::Overrides},
     pipeline::{self, Decisions, RunRequest, Vector, interruptible},
+    postgres::managed::LocalServer,
     stages::{
         clean,
         convert::ConvertRequest,
@@ -45,7 +46,7 @@ impl Front {
             Command::Status => self.status().await,
             Command::Report(typed) => self.report(typed),
             Command::Doctor(typed) => self.doctor(typed).await,
-            Command::Clean(typed) => self.clean(typed),
+            Command::Clean(typed) => self.clean(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", documents::completions(*shell)?)),
             Command::Man => Ok(self.document("man", documents::manual()?)),
         }
@@ -71,9 +72,6 @@ impl Front {
         let decisions = self.layers.decisions(&typed.decisions, &LocalArgs::default())?;
         let format = self.layers.plan_format(typed.format)?;
         let place = typed.explain.clone().or_else(|| self.layers.file.explain.clone());
-        if self.globals.json && format.is_some_and(|format| format != PlanFormatWord::Json) {
-            return Err(json_is_json());
-        }
         let (ctx, _lock) = self.enter("plan", false)?;
         let fresh = self.layers.fresh(&typed.fresh);
         let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, fresh))).await?;
@@ -82,15 +80,18 @@ impl Front {
             return Ok(self.ui.answer(&answers::explained(&place, text)));
         }
         let verdict = plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan).err();
-        let path = match format {
+        let (path, word) = match format {
             None | Some(PlanFormatWord::Text) => return Ok(self.ui.answer(&answers::planned(&planned, verdict))),
-            Some(PlanFormatWord::Json) => ctx.workdir.plan_json(),
-            Some(PlanFormatWord::Md) => ctx.workdir.assessment(),
-            Some(PlanFormatWord::Sql) => ctx.workdir.schema_sql(),
+            Some(PlanFormatWord::Json) => (ctx.workdir.plan_json(), "json"),
+            Some(PlanFormatWord::Md) => (ctx.workdir.assessment(), "md"),
+            Some(PlanFormatWord::Sql) => (ctx.workdir.schema_sql(), "sql"),
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
-        let json = serde_json::to_value(&planned.plan).unwrap_or(Value::Null);
+        let json = match word {
+            "json" => serde_json::to_value(&planned.plan).unwrap_or(Value::Null),
+            _ => json!({ "format": word, "text": text }),
+        };
         Ok(self.ui.answer(&answers::plan_document(text, json, verdict)))
     }
 
@@ -178,6 +179,9 @@ impl Front {
     }
 
     async fn status(&self) -> Result<u8> {
+        if !self.globals.dir.exists() {
+            return Ok(self.ui.answer(&answers::status(&status::nothing())));
+        }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&DecisionArgs::default(), &LocalArgs::default())?;
         let overrides = possible(decisions).await;
@@ -186,19 +190,17 @@ impl Front {
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
         let format = self.layers.report_format(typed.format)?;
-        if self.globals.json && format.is_some_and(|format| format != ReportFormatWord::Json) {
-            return Err(json_is_json());
-        }
         let workdir = Workdir::open(&self.globals.dir)?;
         let report = Report::build(&workdir)?;
         report.store(&workdir)?;
-        let text = match format.unwrap_or(ReportFormatWord::Md) {
-            ReportFormatWord::Html => report.html(),
-            ReportFormatWord::Md => report.markdown(),
-            ReportFormatWord::Json => report.json()?,
+        let whole = || serde_json::to_value(&report).unwrap_or(Value::Null);
+        let (text, json) = match format {
+            None => (report.markdown(), whole()),
+            Some(ReportFormatWord::Json) => (report.json()?, whole()),
+            Some(ReportFormatWord::Md) => document("md", report.markdown()),
+            Some(ReportFormatWord::Html) => document("html", report.html()),
         };
         self.ui.summarise(&report.markdown());
-        let json = serde_json::to_value(&report).unwrap_or(Value::Null);
         Ok(self.ui.answer(&Answer::new("report", text, json).raw()))
     }
 
@@ -224,7 +226,7 @@ impl Front {
         Ok(self.ui.answer(&answers::doctor(&examination)))
     }
 
-    fn clean(&self, typed: &CleanArgs) -> Result<u8> {
+    async fn clean(&self, typed: &CleanArgs) -> Result<u8> {
         let workdir = Workdir::open(&self.globals.dir)?;
         let _lock = Lock::take(&workdir)?;
         let inventory = clean::inventory(&workdir)?;
@@ -240,10 +242,11 @@ impl Front {
                 .with_hint("say so with --yes"));
             }
             if !self.ui.confirm(&question) {
-                let json = serde_json::json!({ "removed": [], "kept": [], "freed_bytes": 0 });
+                let json = json!({ "removed": [], "kept": [], "freed_bytes": 0 });
                 return Ok(self.ui.answer(&Answer::new("clean", "Nothing was removed".to_owned(), json)));
             }
         }
+        LocalServer::discard(&workdir).await?;
         Ok(self.ui.answer(&answers::cleaned(&clean::clean(&workdir, &inventory)?)))
     }
 
@@ -266,7 +269,8 @@ async fn possible(decisions: Decisions) -> Vec<Overrides> {
     }
 }
 
-fn json_is_json() -> Error {
-    Error::new(Kind::Usage, "--json and this --format exclude each other")
-        .with_hint("leave one of them out; --format json goes with --json")
+/// A document as it is, and the same inside JSON.
+fn document(format: &str, text: String) -> (String, Value) {
+    let json = json!({ "format": format, "text": text });
+    (text, json)
 }

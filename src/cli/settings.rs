@@ -41,25 +41,19 @@ const DEFAULT_SCHEMA: &str = "public";
 /// A token is a few hundred bytes; a file much larger is the wrong file.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
-/// Every variable that is ever looked at.
-const VARIABLES: [&str; 12] = [
-    "TURSO_DATABASE_URL",
-    "TURSO_AUTH_TOKEN",
-    "NEON_DATABASE_URL",
-    "DATABASE_URL",
-    "TURSO2NEON_DIR",
-    "TURSO2NEON_LOCAL_URL",
-    "NO_COLOR",
-    "CI",
-    "TERM",
-    "GITHUB_ACTIONS",
-    "GITHUB_STEP_SUMMARY",
-    "PATH",
-];
+/// Variables that may hold a secret.
+const SECRETS: [&str; 5] =
+    ["TURSO_DATABASE_URL", "TURSO_AUTH_TOKEN", "NEON_DATABASE_URL", "DATABASE_URL", "TURSO2NEON_LOCAL_URL"];
 
-/// The environment as it was at the start. Holds secrets, so it can't be printed.
-#[derive(Default)]
-pub struct Environment(BTreeMap<&'static str, Secret<String>>);
+/// The other variables that are looked at.
+const PLAIN: [&str; 6] = ["TURSO2NEON_DIR", "NO_COLOR", "CI", "TERM", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"];
+
+/// The environment as it was at the start, as far as this tool looks at it.
+#[derive(Debug, Default)]
+pub struct Environment {
+    secrets: BTreeMap<&'static str, Secret<String>>,
+    plain: BTreeMap<&'static str, String>,
+}
 
 impl Environment {
     /// Reads the variables that this tool knows.
@@ -67,37 +61,47 @@ impl Environment {
     /// # Errors
     /// `Usage` if one of them isn't valid UTF-8.
     pub fn read() -> Result<Self> {
-        let mut found = BTreeMap::new();
-        for name in VARIABLES {
-            let Some(value) = std::env::var_os(name) else { continue };
-            let text = value.into_string().map_err(|_| {
-                Error::new(Kind::Usage, format!("the environment variable {name} is not valid UTF-8"))
-                    .with_hint(format!("set {name} again, or unset it"))
-            })?;
-            if !text.trim().is_empty() {
-                found.insert(name, Secret::new(text.trim().to_owned()));
+        let mut environment = Self::default();
+        for name in SECRETS {
+            if let Some(text) = variable(name)? {
+                environment.secrets.insert(name, Secret::new(text));
             }
         }
-        Ok(Self(found))
+        for name in PLAIN {
+            if let Some(text) = variable(name)? {
+                environment.plain.insert(name, text);
+            }
+        }
+        Ok(environment)
     }
 
     /// The value of a variable that is set and not empty.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<Secret<String>> {
-        self.0.get(name).cloned()
+        self.secrets.get(name).cloned()
     }
 
     /// The value of a variable that holds no secret.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.expose().as_str())
+        self.plain.get(name).map(String::as_str)
     }
 
     /// Whether a variable is set to something.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.plain.contains_key(name)
     }
+}
+
+/// A variable's text without blanks at its ends; none if it is unset or empty.
+fn variable(name: &str) -> Result<Option<String>> {
+    let Some(value) = std::env::var_os(name) else { return Ok(None) };
+    let text = value.into_string().map_err(|_| {
+        Error::new(Kind::Usage, format!("the environment variable {name} is not valid UTF-8"))
+            .with_hint(format!("set {name} again, or unset it"))
+    })?;
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 /// The two layers below the flags.
@@ -200,10 +204,12 @@ impl Layers {
         let mut accept = self.file.accept.clone();
         for text in &typed.accept {
             let (code, place) = accepted(text)?;
-            let places = accept.entry(code).or_default();
-            if !places.contains(&place) {
-                places.push(place);
-            }
+            accept.entry(code).or_default().push(place);
+        }
+        // The same decisions are the same plan, in whatever order they were typed.
+        for places in accept.values_mut() {
+            places.sort();
+            places.dedup();
         }
         let list =
             |flags: &Vec<String>, file: &Vec<String>| if flags.is_empty() { file.clone() } else { flags.clone() };
@@ -434,8 +440,15 @@ mod tests {
     use super::*;
 
     fn layers(variables: &[(&'static str, &str)], file: &str) -> Layers {
-        let environment = variables.iter().map(|(name, value)| (*name, Secret::new((*value).to_owned()))).collect();
-        Layers { environment: Environment(environment), file: ConfigFile::parse(file, "t.toml").unwrap() }
+        let mut environment = Environment::default();
+        for (name, value) in variables {
+            if SECRETS.contains(name) {
+                environment.secrets.insert(name, Secret::new((*value).to_owned()));
+            } else {
+                environment.plain.insert(name, (*value).to_owned());
+            }
+        }
+        Layers { environment, file: ConfigFile::parse(file, "t.toml").unwrap() }
     }
 
     #[test]

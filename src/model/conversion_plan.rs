@@ -193,8 +193,9 @@ pub struct ColumnPlan {
     /// Whether non-NULL cells of another class than `main_class` are written to [`LEDGER_TABLE`]. A ledger row holds
     /// the PostgreSQL table and column name, the row's key, the class's word, and the raw value: TEXT and BLOB as their
     /// bytes, INTEGER as 8 bytes big-endian, REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where
-    /// the source has one, else a JSON array of the primary key's cells, each as text the way `Conversion::Text` with
-    /// `BlobText::Hex` writes it.
+    /// the source has one, else a JSON array of the planned primary key's cells, each as text the way
+    /// `Conversion::Text` with `BlobText::Hex` writes it, else the row's position from 1. A `-0.0` in a column of
+    /// `Conversion::Numeric` is written too, whatever `main_class` is.
     #[serde(default)]
     pub ledger: bool,
     /// NOT NULL.

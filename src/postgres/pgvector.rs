@@ -1,29 +1,32 @@
-//! Whether the local PostgreSQL can hold pgvector's types. Read-only, and without starting a server.
+//! Whether the local PostgreSQL can hold pgvector's types. Starts no server and writes nothing.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+use super::{
+    PgEndpoint, Role, Session,
+    managed::{LocalChoice, installation::Installation},
+};
+use crate::{
+    error::{Kind, Result},
+    secret::Secret,
 };
 
-use super::managed::LocalChoice;
-use crate::error::Result;
-
-/// Whether the local PostgreSQL of this choice offers the extension `vector`.
+/// Whether the local PostgreSQL of this choice offers the extension `vector`. A machine without PostgreSQL doesn't:
+/// that it lacks one is for `convert` to say.
 ///
 /// # Errors
-/// `Local*` if the server named by `--local-url` can't be asked.
-#[expect(clippy::unused_async, reason = "asks the server named by --local-url")]
+/// `Usage` and `Local*` if the server named by `--local-url` can't be asked.
 pub async fn offered(choice: &LocalChoice) -> Result<bool> {
-    if choice.url.is_some() {
-        return Ok(false);
+    if let Some(url) = &choice.url {
+        return offered_by(url).await;
     }
-    Ok(control_file(choice.pg_bin.as_deref()).is_some_and(|path| path.is_file()))
+    match Installation::find(choice) {
+        Ok(found) => Ok(found.pgvector),
+        Err(error) if error.kind() == Kind::LocalMissing => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// Where the extension's control file is if it is installed.
-fn control_file(bin: Option<&Path>) -> Option<PathBuf> {
-    let program = bin.map_or_else(|| PathBuf::from("pg_config"), |bin| bin.join("pg_config"));
-    let output = Command::new(program).arg("--sharedir").stdin(Stdio::null()).output().ok()?;
-    let directory = String::from_utf8(output.stdout).ok()?;
-    Some(Path::new(directory.trim()).join("extension/vector.control"))
+async fn offered_by(url: &Secret<String>) -> Result<bool> {
+    let session = Session::connect(&PgEndpoint::parse(url, Role::Local)?.endpoint).await?;
+    let sql = "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'";
+    Ok(!session.rows("looking for pgvector", sql, &[]).await?.is_empty())
 }

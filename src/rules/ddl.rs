@@ -91,6 +91,23 @@ fn key_statement(schema: &str, table: &TablePlan, key: &KeyPlan, kind: &'static 
     Statement::new(kind, table, &key.name, sql)
 }
 
+/// The same keys in two steps each: the unique index, which can be built beside other indexes of the same table, and
+/// the constraint that takes the index over in no time.
+#[must_use]
+pub fn keys_by_index(schema: &str, table: &TablePlan) -> Vec<[Statement; 2]> {
+    let primary = table.primary_key.iter().map(|key| key_by_index(schema, table, key, "primary key", "PRIMARY KEY"));
+    let unique = table.uniques.iter().map(|key| key_by_index(schema, table, key, "unique", "UNIQUE"));
+    primary.chain(unique).collect()
+}
+
+fn key_by_index(schema: &str, table: &TablePlan, key: &KeyPlan, kind: &'static str, words: &str) -> [Statement; 2] {
+    let (whole, name) = (qualified(schema, &table.name), quote_ident(&key.name));
+    let columns = quote_list(key.columns.iter().map(String::as_str));
+    let index = format!("CREATE UNIQUE INDEX {name} ON {whole} ({columns})");
+    let constraint = format!("ALTER TABLE {whole} ADD CONSTRAINT {name} {words} USING INDEX {name}");
+    [Statement::new("index", table, &key.name, index), Statement::new(kind, table, &key.name, constraint)]
+}
+
 /// The other indexes of a table.
 #[must_use]
 pub fn indexes(schema: &str, table: &TablePlan) -> Vec<Statement> {

@@ -18,7 +18,8 @@ impl Decimal {
         Self::normalised(value < 0, value.unsigned_abs(), 0)
     }
 
-    /// The shortest decimal that reads back as the same double; `None` for infinities and NaN. `-0.0` becomes 0.
+    /// The shortest decimal that reads back as the same double, of two the nearer, of two as near the even;
+    /// `None` for infinities and NaN. `-0.0` becomes 0.
     #[must_use]
     pub fn from_real(value: f64) -> Option<Self> {
         if !value.is_finite() {
@@ -38,7 +39,7 @@ impl Decimal {
         if mantissa == 0 {
             return Self { negative: false, mantissa: 0, exponent: 0 };
         }
-        while mantissa % 10 == 0 {
+        while mantissa.is_multiple_of(10) {
             mantissa /= 10;
             exponent += 1;
         }
@@ -109,6 +110,10 @@ mod tests {
         assert_eq!(Decimal::from_real(12.5).map(|found| (found.whole_digits(), found.scale())), Some((2, 1)));
         assert_eq!(Decimal::from_real(0.05).map(|found| (found.whole_digits(), found.scale())), Some((0, 2)));
         assert_eq!(Decimal::from_real(f64::INFINITY), None);
+        assert_eq!(
+            Decimal::from_real(2_370_370_349_037_037.0 / 4.0).map(|found| found.mantissa),
+            Some(5_925_925_872_592_592)
+        );
     }
 
     #[test]

@@ -108,8 +108,8 @@ fn formed(wanted: &str, identifiers: Identifiers) -> Name {
     }
     if name.len() > NAME_MAX {
         let digest = Sha256::digest(wanted.as_bytes());
-        let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        name = format!("{}_{digits}", prefix(&name, KEPT));
+        let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+        name = format!("{}_{number:08x}", prefix(&name, KEPT));
         changed = Some("PostgreSQL's names have at most 63 bytes");
     }
     Name { name, changed }

@@ -121,14 +121,13 @@ impl Pump {
         if ready.is_empty() {
             return !self.sender.is_closed();
         }
-        let permit = match alone.take() {
-            Some(permit) => permit,
-            None => {
-                let share = kib(ready.len()).clamp(1, ON_THE_WAY_KIB);
-                match self.budget.clone().acquire_many_owned(share).await {
-                    Ok(permit) => permit,
-                    Err(_) => return false,
-                }
+        let permit = if let Some(permit) = alone.take() {
+            permit
+        } else {
+            let share = kib(ready.len()).clamp(1, ON_THE_WAY_KIB);
+            match self.budget.clone().acquire_many_owned(share).await {
+                Ok(permit) => permit,
+                Err(_) => return false,
             }
         };
         self.sender.send(Batch { bytes: std::mem::take(ready), permit }).await.is_ok()
@@ -154,11 +153,12 @@ impl Lines {
         rest.get(..length)
     }
 
-    /// Frees the lines handed out so far, if all of them were: a single line may be very large.
+    /// Frees the lines handed out so far, if all of them were: a single line may be very large. More comes only when
+    /// the next line is asked for.
     pub fn release(&mut self) {
         if self.position >= self.current.len() {
             self.current = Vec::new();
-            self.permit = None;
+            self.position = 0;
         }
     }
 

@@ -259,13 +259,11 @@ fn percent_decoded(text: &str) -> Result<Vec<u8>> {
         }
         let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
         let value = digit(rest.next()).zip(digit(rest.next())).map(|(high, low)| high * 16 + low);
-        match value.and_then(|value| u8::try_from(value).ok()) {
-            Some(value) => decoded.push(value),
-            None => {
-                let position = text.len() - rest.len();
-                return Err(wrong(&format!("the source URL has a broken %-sequence before position {position}")));
-            }
-        }
+        let Some(value) = value.and_then(|value| u8::try_from(value).ok()) else {
+            let position = text.len() - rest.len();
+            return Err(wrong(&format!("the source URL has a broken %-sequence before position {position}")));
+        };
+        decoded.push(value);
     }
     Ok(decoded)
 }

@@ -87,6 +87,15 @@ impl Cell {
         }
     }
 
+    /// Bytes of text or blob.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(bytes) | Self::Blob(bytes) => bytes.len(),
+            Self::Null | Self::Integer(_) | Self::Real(_) => 0,
+        }
+    }
+
     /// The text, if it is text and valid UTF-8.
     #[must_use]
     pub fn into_string(self) -> Option<String> {

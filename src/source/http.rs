@@ -148,8 +148,9 @@ impl Server {
                 Err(failure) => self.unreachable(&failure),
             };
             let pause = match failure.retry {
-                Some(pause) if attempt < TRIES => pause.unwrap_or_else(|| backoff(attempt)).min(PAUSE_MAX),
-                Some(_) | None => return Err(failure.error),
+                Retry::Soon if attempt < TRIES => backoff(attempt),
+                Retry::After(pause) if attempt < TRIES => pause.min(PAUSE_MAX),
+                Retry::Never | Retry::Soon | Retry::After(_) => return Err(failure.error),
             };
             attempt += 1;
             self.pause(failure.error.message(), attempt, pause).await?;
@@ -190,7 +191,7 @@ impl Server {
                 failed(Kind::SourceRefused, format!("{address} has no such database or isn't a libSQL server (404)"))
                     .with_hint("check the host name, the --namespace, and that the token is for this database"),
             ),
-            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another host")),
+            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another address")),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::passing(
                 failed(Kind::SourceUnreachable, format!("{address} is too busy (status {})", status.as_u16())),
                 retry_after(response),
@@ -264,17 +265,25 @@ pub fn statement_refused(doing: &str, code: &str) -> Error {
 
 struct Failure {
     error: Error,
-    /// Whether another try makes sense, and after which pause if the server says so.
-    retry: Option<Option<Duration>>,
+    retry: Retry,
+}
+
+/// Whether another try makes sense.
+#[derive(Clone, Copy)]
+enum Retry {
+    Never,
+    Soon,
+    /// The server says when.
+    After(Duration),
 }
 
 impl Failure {
     fn last(error: Error) -> Self {
-        Self { error, retry: None }
+        Self { error, retry: Retry::Never }
     }
 
     fn passing(error: Error, pause: Option<Duration>) -> Self {
-        Self { error, retry: Some(pause) }
+        Self { error, retry: pause.map_or(Retry::Soon, Retry::After) }
     }
 }
 
@@ -303,13 +312,13 @@ fn headers(settings: &ServerSettings<'_>) -> Result<HeaderMap> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>> {
+    const END: &str = "-----END CERTIFICATE-----";
     let pem = std::fs::read_to_string(path)
         .map_err(|cause| Error::io(Kind::Usage, "reading the CA file", path, &cause).with_hint("see --ca-file"))?;
     let unusable = || {
         Error::new(Kind::Usage, format!("the CA file {} holds no certificate in PEM form", path.display()))
             .with_hint("a PEM certificate begins with -----BEGIN CERTIFICATE-----")
     };
-    const END: &str = "-----END CERTIFICATE-----";
     let blocks: Vec<&str> = pem.split_inclusive(END).filter(|block| block.ends_with(END)).collect();
     if blocks.is_empty() {
         return Err(unusable());

@@ -16,13 +16,15 @@ use crate::{
 /// # Errors
 /// `Usage` if two different ones are given, or one holds a character that can't be sent.
 pub fn one_of(first: Option<&Secret<String>>, second: Option<&Secret<String>>) -> Result<Option<Secret<String>>> {
-    let clean = |token: &&Secret<String>| !token.expose().trim().is_empty();
-    let token = match (first.filter(clean), second.filter(clean)) {
-        (Some(first), Some(second)) if first.expose().trim() != second.expose().trim() => {
+    let text = |token: Option<&'_ Secret<String>>| {
+        token.map(|token| token.expose().trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let token = match (text(first), text(second)) {
+        (Some(first), Some(second)) if first != second => {
             return Err(Error::new(Kind::Usage, "two different tokens are given for the source")
                 .with_hint("keep the one in the URL or the one in TURSO_AUTH_TOKEN, not both"));
         }
-        (Some(token), _) | (None, Some(token)) => token.expose().trim().to_owned(),
+        (Some(token), _) | (None, Some(token)) => token,
         (None, None) => return Ok(None),
     };
     match token.chars().position(|character| !character.is_ascii_graphic()) {

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::verdict::VerifyRecord;
+use super::report::{same_content, verdict::VerifyRecord};
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, Stage,
+        DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, Stage,
         checkpoint::{LoadState, LocalServerRecord},
         overrides::Overrides,
     },
@@ -110,9 +110,35 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
     };
     let checkpoints =
         vec![chain.of_dump(), chain.of_plan(overrides), chain.of_convert(), chain.of_push(), chain.of_verify()];
+    let checkpoints = chained(checkpoints);
     let first = checkpoints.iter().find(|checkpoint| checkpoint.state != State::Current);
     let next = first.map(|checkpoint| checkpoint.stage);
     Status { advice: advice(first), next, checkpoints }
+}
+
+/// What was made from something that isn't current isn't current either. A target that was never filled keeps nothing
+/// from being verified.
+fn chained(mut checkpoints: Vec<CheckpointStatus>) -> Vec<CheckpointStatus> {
+    let mut broken: Option<Stage> = None;
+    for checkpoint in &mut checkpoints {
+        if let Some(stage) = broken.filter(|_| checkpoint.state == State::Current) {
+            checkpoint.state = State::Stale;
+            checkpoint.why = format!("{stage} comes first");
+        }
+        let unpushed = checkpoint.stage == Stage::Push && checkpoint.state == State::Missing;
+        if checkpoint.state != State::Current && !unpushed {
+            broken.get_or_insert(checkpoint.stage);
+        }
+    }
+    checkpoints
+}
+
+/// The status of a directory that isn't there.
+#[must_use]
+pub fn nothing() -> Status {
+    let stages = [Stage::Dump, Stage::Plan, Stage::Convert, Stage::Push, Stage::Verify];
+    let checkpoints: Vec<CheckpointStatus> = stages.into_iter().map(missing).collect();
+    Status { advice: advice(checkpoints.first()), next: Some(Stage::Dump), checkpoints }
 }
 
 fn advice(first: Option<&CheckpointStatus>) -> String {
@@ -156,10 +182,12 @@ impl Chain<'_> {
             Ok(plan) => plan,
         };
         let blocking = plan.blocking().count();
-        let configured = overrides.is_empty() || overrides.iter().any(|one| one.sha256() == plan.overrides_sha256);
+        let configured = overrides.is_empty() || overrides.iter().any(|one| made_with(plan, one));
         let (state, why) = match &self.dump {
             Ok(dump) if dump.sha256 != plan.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
-            Ok(_) if !configured => (State::Stale, "made with another configuration".to_owned()),
+            Ok(_) if !configured => {
+                (State::Stale, "made with another configuration or other --accept flags".to_owned())
+            }
             Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => (State::Stale, format!("made by version {}", plan.tool)),
             Ok(_) if blocking > 0 => (State::Blocked, format!("{blocking} findings need a decision")),
             Ok(_) => (State::Current, String::new()),
@@ -263,13 +291,29 @@ impl Chain<'_> {
     }
 }
 
-/// Whether the target got exactly what the local tables hold.
-#[must_use]
-pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
-    load.tables.len() == push.tables.len()
-        && load.tables.iter().all(|(name, table)| {
-            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
-        })
+/// Whether the plan was made with these decisions, apart from findings that were accepted on the command line: those are
+/// in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
+fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
+    let with = |typed: Vec<(String, String)>| {
+        let mut all = overrides.clone();
+        for (code, place) in typed {
+            all.accept.entry(code).or_default().push(place);
+        }
+        for places in all.accept.values_mut() {
+            places.sort();
+            places.dedup();
+        }
+        all.sha256() == plan.overrides_sha256
+    };
+    let accepted: Vec<&Finding> = plan.findings.iter().filter(|finding| finding.accepted).collect();
+    let each = |place: fn(&Finding) -> String| {
+        accepted.iter().map(|finding| (finding.code.word().to_owned(), place(finding))).collect::<Vec<_>>()
+    };
+    with(Vec::new())
+        || with(vec![("all".to_owned(), "*".to_owned())])
+        || with(each(|_| "*".to_owned()))
+        || with(each(Finding::place))
+        || with(each(|finding| finding.table.clone().unwrap_or_default()))
 }
 
 fn of_load(state: LoadState) -> (State, String) {
@@ -284,11 +328,17 @@ fn finished(seconds: u64) -> Option<u64> {
 }
 
 fn unusable(stage: Stage, error: &Error, path: &Path) -> CheckpointStatus {
-    let missing = error.kind() == Kind::ArtifactMissing && !path.exists();
+    if error.kind() == Kind::ArtifactMissing && !path.exists() {
+        return missing(stage);
+    }
+    CheckpointStatus { state: State::Unusable, why: error.message().to_owned(), ..missing(stage) }
+}
+
+fn missing(stage: Stage) -> CheckpointStatus {
     CheckpointStatus {
         stage,
-        state: if missing { State::Missing } else { State::Unusable },
-        why: if missing { String::new() } else { error.message().to_owned() },
+        state: State::Missing,
+        why: String::new(),
         holds: String::new(),
         tables: None,
         rows: None,

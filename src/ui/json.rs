@@ -5,16 +5,22 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Answer;
+use super::{Answer, progress::TableProgress};
 use crate::{error::Error, event::Event, model::instant::rfc3339_ms};
 
 /// The version of the lines' contract.
 pub const LINE_VERSION: u32 = 1;
 
-/// The line for an event at a moment in milliseconds since 1970.
-pub(super) fn event_line(event: &Event, now_ms: u64) -> String {
+/// The line for an event at a moment in milliseconds since 1970. `done` says how far the event's table is.
+pub(super) fn event_line(event: &Event, done: Option<TableProgress>, now_ms: u64) -> String {
     match serde_json::to_value(event) {
-        Ok(Value::Object(fields)) => stamped(fields, now_ms),
+        Ok(Value::Object(mut fields)) => {
+            if let Some(done) = done {
+                fields.insert("rows_done".to_owned(), Value::from(done.rows));
+                fields.insert("rows_total".to_owned(), Value::from(done.rows_total));
+            }
+            stamped(fields, now_ms)
+        }
         Ok(_) | Err(_) => stamped(fields(json!({ "type": "note", "level": "detail", "text": "(not shown)" })), now_ms),
     }
 }
@@ -89,7 +95,7 @@ mod tests {
             Event::Committed { stage: Stage::Push, table: "t".to_owned(), rows: 1, bytes: 2 },
         ];
         for event in events {
-            let line: Value = serde_json::from_str(&event_line(&event, 0)).unwrap();
+            let line: Value = serde_json::from_str(&event_line(&event, None, 0)).unwrap();
             assert_eq!(line["v"], 1);
             assert!(line["type"].is_string(), "{line}");
             assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");

@@ -28,7 +28,8 @@ mod log;
 use std::{
     io::{self, BufRead, IsTerminal},
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -38,6 +39,7 @@ use self::{
     lines::Lines,
     log::Log,
     paint::Paint,
+    progress::{Progress, TableProgress},
     tty::Tty,
     voice::Voice,
     wording::{Bars, Talk},
@@ -125,6 +127,7 @@ pub struct Ui {
     json: bool,
     err_paint: Paint,
     log: OnceLock<Log>,
+    progress: Mutex<Progress>,
     github: Option<GitHub>,
 }
 
@@ -148,7 +151,16 @@ impl Ui {
         } else {
             Screen::Lines(Lines::open(Arc::clone(&err), talk, err_paint))
         };
-        Self { out, err, screen, json: manner.json, err_paint, log: OnceLock::new(), github: manner.github }
+        Self {
+            out,
+            err,
+            screen,
+            json: manner.json,
+            err_paint,
+            log: OnceLock::new(),
+            progress: Mutex::new(Progress::new(Instant::now())),
+            github: manner.github,
+        }
     }
 
     /// Starts logging the command to a file, from now on.
@@ -263,6 +275,16 @@ impl Ui {
         }
     }
 
+    /// How far the table of a commit is.
+    fn table_progress(&self, event: &Event) -> Option<TableProgress> {
+        let mut progress = self.progress.lock().ok()?;
+        progress.apply(event, Instant::now());
+        match event {
+            Event::Committed { table, .. } => progress.running.get(table).copied(),
+            _ => None,
+        }
+    }
+
     fn to_log(&self, line: &str) {
         if let Some(log) = self.log.get() {
             log.add(line);
@@ -285,7 +307,7 @@ impl Sink for Ui {
         if !self.json && self.log.get().is_none() {
             return;
         }
-        let line = json::event_line(event, now_ms());
+        let line = json::event_line(event, self.table_progress(event), now_ms());
         self.to_log(&line);
         if self.json {
             self.out.say(&line);

@@ -158,11 +158,12 @@ impl Progress {
         format!("{}{total} tables done, {} running", self.tables_done, self.running.len())
     }
 
-    /// Rows/s, bytes/s and time left.
+    /// Rows/s, bytes/s and time left, as far as they are known.
     pub(super) fn speed(&self, now: Instant) -> String {
         let (rows, bytes) = self.rate(now);
+        let bytes = if self.bytes > 0 { format!(", {}/s", units::bytes(bytes)) } else { String::new() };
         let left = self.time_left(now).map(|left| format!(", {} left", units::duration(left))).unwrap_or_default();
-        format!("{} rows/s, {}/s{left}", units::count(rows), units::bytes(bytes))
+        format!("{} rows/s{bytes}{left}", units::count(rows))
     }
 }
 

@@ -48,6 +48,7 @@ fn told(event: &Event, bars: Bars) -> Option<(Talk, String)> {
         Event::Note { level, text } => Some((at_level(*level), text.clone())),
         Event::StageStarted { stage } => Some((steps, format!("{stage}: started"))),
         Event::Expected { .. } | Event::Stepped { .. } => None,
+        Event::PhaseStarted { steps: Some(0), .. } => None,
         Event::PhaseStarted { stage, phase, steps: number } => {
             let number = number.map(|number| format!(" ({})", count(number))).unwrap_or_default();
             Some((steps, format!("{stage}: {phase}{number}")))

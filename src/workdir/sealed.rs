@@ -121,7 +121,7 @@ mod tests {
         let (_directory, path) = stored();
         assert_eq!(load::<Note>(&path, 0, "dump").unwrap_err().kind(), Kind::ArtifactNewer);
         let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, &text[..text.len() / 2]).unwrap();
+        fs::write(&path, text.split_at(text.len() / 2).0).unwrap();
         assert_eq!(load::<Note>(&path, 1, "dump").unwrap_err().kind(), Kind::ArtifactDamaged);
         assert_eq!(load::<Note>(Path::new("/nowhere"), 1, "dump").unwrap_err().kind(), Kind::ArtifactMissing);
     }

@@ -82,7 +82,7 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
     ];
     for (step, tool) in steps {
         let run = tool.run();
-        if step == "dump" && run.code() == Some(0) {
+        if step == "dump" && workspace.dir().join("dump/checkpoint.json").is_file() {
             let checkpoint = workspace.read_json("dump/checkpoint.json");
             let rows = checkpoint["rows"].as_object().unwrap();
             outcome.tables = rows.len();
@@ -95,10 +95,30 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
             judge(&mut outcome, step, &run);
             break;
         }
+        if step == "verify" {
+            outcome.wrong = unverified(&workspace, &run).map(|what| format!("{}: {what}", outcome.database));
+        }
+    }
+    if outcome.tables == 0 && outcome.wrong.is_none() {
+        outcome.wrong = Some(format!("{}: no table was counted", outcome.database));
     }
     drop(workspace);
     target.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
     outcome
+}
+
+/// A table that was dumped, but neither verified row by row nor named as skipped.
+fn unverified(workspace: &Workspace, run: &Run) -> Option<String> {
+    let last = run.last_json();
+    let verdicts = last["answer"]["record"]["verified"]["tables"].as_array().unwrap();
+    let plan = workspace.read_json("plan/plan.json");
+    let findings = plan["findings"].as_array().unwrap();
+    let dump = workspace.read_json("dump/checkpoint.json");
+    dump["rows"].as_object().unwrap().iter().find_map(|(table, rows)| {
+        let skipped = findings.iter().any(|finding| finding["code"] == "table-skipped" && finding["table"] == **table);
+        let verified = verdicts.iter().any(|verdict| verdict["table"] == **table && verdict["rows"] == *rows);
+        (!skipped && !verified).then(|| format!("{table} with {rows} rows was neither verified nor named as skipped"))
+    })
 }
 
 /// A refusal that names its reason is an answer; everything else is wrong.

@@ -6,6 +6,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    clippy::format_collect,
+    clippy::map_unwrap_or,
+    clippy::needless_pass_by_value,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
@@ -16,9 +21,17 @@ mod support;
 
 mod convert;
 
+mod expressions;
+
 mod harness;
 
 mod verify;
+
+mod cli;
+
+mod report;
+
+mod objects;
 
 mod pipeline;
 

@@ -207,6 +207,7 @@ fn damaged_and_newer_documents_are_noticed() {
         ("dump/checkpoint.json", "convert"),
         ("plan/plan.json", "convert"),
         ("plan/plan.json", "push"),
+        ("convert/checkpoint.json", "convert"),
         ("convert/checkpoint.json", "push"),
         ("push/checkpoint.json", "push"),
         ("push/checkpoint.json", "verify"),
@@ -240,7 +241,7 @@ fn stale_artifacts_are_noticed() {
     journey.call(&["dump"]);
     // The local PostgreSQL still holds the old rows: pushing or proving them would be a lie.
     refused(|| journey.tool("push"), 4).expect_text("convert");
-    refused(|| journey.tool("verify"), 4).expect_text("convert");
+    refused(|| journey.tool("verify"), 4);
     let status = journey.tool("status").run().expect_exit(0);
     assert!(status.stdout.contains("stale"), "{}", status.stdout);
     assert_eq!(journey.target.value("SELECT count(*) FROM note"), "2");
@@ -251,13 +252,31 @@ fn stale_artifacts_are_noticed() {
 #[test]
 fn findings_that_need_a_decision_stop_the_load() {
     let workspace = Workspace::new();
-    let orphans = "PRAGMA foreign_keys = OFF; CREATE TABLE parent (id INTEGER PRIMARY KEY); CREATE TABLE child (id INTEGER \
-                   PRIMARY KEY, parent_id INTEGER REFERENCES parent(id)); INSERT INTO child VALUES (1, 77)";
-    let source = workspace.sqlite("orphans.db", orphans);
+    let rule = "CREATE TABLE other (a); CREATE TABLE note (words TEXT CHECK (printf('%5s', words) <> 'x')); INSERT INTO note VALUES ('a')";
+    let source = workspace.sqlite("rule.db", rule);
     workspace.tool("dump").arg("--source").arg(&source).run().expect_exit(0);
-    workspace.tool("plan").run().expect_exit(1).expect_text("orphan-rows");
+    workspace.tool("plan").run().expect_exit(1).expect_text("check-not-carried");
     refused(|| workspace.tool("convert"), 1);
-    workspace.tool("convert").args(["--accept", "orphan-rows@child"]).run().expect_exit(0);
+    assert!(!workspace.dir().join("convert/checkpoint.json").exists(), "something was loaded");
+    workspace.tool("convert").args(["--accept", "check-not-carried@other"]).run().expect_exit(1);
+    workspace.tool("convert").args(["--accept", "check-not-carried@note"]).run().expect_exit(0);
+    workspace.tool("verify").args(["--against", "local", "--level", "full"]).run().expect_exit(0);
+}
+
+#[test]
+fn a_value_that_postgresql_cannot_hold_is_named_before_anything_is_loaded() {
+    let workspace = Workspace::new();
+    let source =
+        workspace.sqlite("nul.db", "CREATE TABLE note (words TEXT); INSERT INTO note VALUES ('a'), ('a' || char(0))");
+    workspace.tool("dump").arg("--source").arg(&source).run().expect_exit(0);
+    for command in ["plan", "convert"] {
+        let run = workspace.tool(command).args(["--accept", "all"]).run().expect_exit(5);
+        run.expect_text("note.words").expect_text("rowid 2").expect_text("text");
+    }
+    assert!(!workspace.dir().join("convert/checkpoint.json").exists(), "something was loaded");
+    let decision = "[columns.\"note.words\"]\ntype = \"bytea\"\n";
+    std::fs::write(workspace.path().join("turso2neon.toml"), decision).unwrap();
+    workspace.tool("convert").run().expect_exit(0);
     workspace.tool("verify").args(["--against", "local", "--level", "full"]).run().expect_exit(0);
 }
 

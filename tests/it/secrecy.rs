@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -13,11 +13,28 @@ use std::{
 
 use crate::support::{Run, Sqld, Target, Tool, Workspace, process::free_port};
 
-const TOKEN: &str = "canary-token-7f3a91c4";
+static TOKEN: Canary = Canary(LazyLock::new(|| format!("canary-token-7f3a91c4-{}", std::process::id())));
 /// Needs percent encoding in a URL, so that both forms are looked for.
-const PASSWORD: &str = "canary/password/5be0";
-const ENCODED: &str = "canary%2Fpassword%2F5be0";
-const ROW: &str = "canary-row-value-c81d";
+static PASSWORD: Canary = Canary(LazyLock::new(|| format!("canary/password/5be0/{}", std::process::id())));
+static ENCODED: Canary = Canary(LazyLock::new(|| PASSWORD.replace('/', "%2F")));
+static ROW: Canary = Canary(LazyLock::new(|| format!("canary-row-value-c81d-{}", std::process::id())));
+
+/// A word that this test process alone uses: the process list shows other people's tests too.
+struct Canary(LazyLock<String>);
+
+impl std::fmt::Display for Canary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl std::ops::Deref for Canary {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// Watches the process list and collects what must not be seen.
 struct Watch {
@@ -141,7 +158,7 @@ impl Stage {
         ));
         let token = source.sign(&serde_json::json!({"a": "ro", "exp": 4_000_000_000_u64}));
         let signature = token.rsplit('.').next().unwrap().to_owned();
-        let secrets = [TOKEN, PASSWORD, ENCODED, ROW, &signature].map(str::to_owned).to_vec();
+        let secrets = [&*TOKEN, &*PASSWORD, &*ENCODED, &*ROW, &signature].map(str::to_owned).to_vec();
         Self { source, target, workspace, token, canaries: Canaries { secrets, runs: 0 } }
     }
 
@@ -182,11 +199,11 @@ fn dump_fails_and_succeeds(stage: &mut Stage) {
     let dump = |source: &str, token: &str| {
         workspace.tool("dump").env("TURSO_DATABASE_URL", source).env("TURSO_AUTH_TOKEN", token)
     };
-    canaries.fails(|| dump(&url, TOKEN), &[3]);
+    canaries.fails(|| dump(&url, &TOKEN), &[3]);
     canaries.fails(|| dump(&format!("{url}?authToken={TOKEN}"), ""), &[2, 3]);
     canaries.fails(|| dump(&format!("{url}/?authToken={TOKEN}&tls=maybe"), ""), &[2, 3]);
     canaries.fails(|| dump(&format!("http://127.0.0.1:{}?authToken={TOKEN}", free_port()), ""), &[3]);
-    canaries.fails(|| dump(&format!("http://user:{ENCODED}@127.0.0.1:{}", free_port()), TOKEN), &[2, 3]);
+    canaries.fails(|| dump(&format!("http://user:{ENCODED}@127.0.0.1:{}", free_port()), &TOKEN), &[2, 3]);
     canaries.fails(|| dump(&format!("gopher://x?authToken={TOKEN}"), ""), &[2, 3]);
     canaries.fails(|| dump(&format!("libsql://[{TOKEN}"), ""), &[2, 3]);
     // A token with a line break can't be sent.
@@ -197,7 +214,7 @@ fn dump_fails_and_succeeds(stage: &mut Stage) {
     canaries.fails(|| from_file().arg(&file), &[3]);
     canaries.fails(|| from_file().arg("-").stdin(format!("{TOKEN}\n")), &[3]);
     canaries.fails(
-        || workspace.tool("doctor").env("TURSO_DATABASE_URL", &url).env("TURSO_AUTH_TOKEN", TOKEN),
+        || workspace.tool("doctor").env("TURSO_DATABASE_URL", &url).env("TURSO_AUTH_TOKEN", &*TOKEN),
         &[1, 2, 3, 7],
     );
     let token = stage.token.clone();
@@ -212,7 +229,8 @@ fn plan_and_convert_fail_and_succeed(stage: &mut Stage) {
     canaries.fails(|| workspace.tool("plan"), &[1, 5]);
     canaries.fails(|| workspace.tool("convert"), &[1, 5]);
     for format in ["json", "md", "sql", "text"] {
-        canaries.fails(|| workspace.tool("plan").args(["--format", format]), &[0, 1, 5]);
+        let run = workspace.tool("plan").args(["--format", format, "-v", "-v"]).run();
+        canaries.check(&run);
     }
     canaries.succeeds(|| workspace.tool("plan").args(["--explain", "moan"]));
     for column in ["id", "whole", "day", "short", "doc", "raw", "parent", "price", "yes"] {
@@ -237,6 +255,9 @@ fn plan_and_convert_fail_and_succeed(stage: &mut Stage) {
             canaries.check(&run);
         }
     }
+    canaries.fails(|| workspace.tool("convert").args(accept), &[5]);
+    let decision = "[columns.\"moan.raw\"]\ntype = \"bytea\"\n";
+    std::fs::write(workspace.path().join("turso2neon.toml"), decision).unwrap();
     canaries.succeeds(|| workspace.tool("convert").args(accept));
     canaries.succeeds(|| workspace.tool("convert").args(accept).arg("--fresh"));
     canaries.check_files(&workspace.dir());
@@ -263,10 +284,6 @@ fn push_and_verify_fail_and_succeed(stage: &mut Stage) {
     for (wrong, exit) in &failures {
         canaries.fails(|| call("push", wrong), exit);
     }
-    // Typed where it doesn't belong.
-    let stray = call("push", &url).args(["-v", "-v"]).arg(format!("--target={}", failures[5].0)).run().expect_exit(2);
-    canaries.runs += 1;
-    assert!(!stray.stderr.contains(ENCODED) && !stray.stderr.contains(PASSWORD), "{}", stray.stderr);
     canaries.succeeds(|| call("push", &url).arg("--dry-run"));
     canaries.succeeds(|| call("push", &url));
     canaries.succeeds(|| call("verify", &url));
@@ -284,23 +301,29 @@ fn push_and_verify_fail_and_succeed(stage: &mut Stage) {
 #[test]
 fn a_secret_typed_in_the_wrong_place_is_not_repeated() {
     let workspace = Workspace::new();
-    let url = format!("postgresql://owner:{ENCODED}@localhost/shop");
+    // Words of their own: what is typed is in the process list, which the other test watches.
+    let (token, password) = ("stray-token-90ab", "stray%2Fpassword%2F77c1");
+    let url = format!("postgresql://owner:{password}@localhost/shop");
+    let broken = format!("postgresql://owner:{password}@localhost:many/shop");
     for args in [
         vec!["push", &url],
         vec!["push", "--mode", &url],
-        vec!["dump", "--method", TOKEN],
-        vec!["dump", "--auth-token", TOKEN],
-        vec![&url],
-        vec!["--color", &url, "run"],
+        vec!["push", "--target", &broken],
         vec!["push", "--jobs", &url],
+        vec!["dump", "--method", token],
+        vec!["dump", "--auth-token", token],
         vec!["verify", "--level", &url],
+        vec!["--color", &url, "run"],
+        vec![&url],
     ] {
-        let run = Tool::new(&args).current_dir(workspace.path()).run().expect_exit(2);
-        for secret in [TOKEN, PASSWORD, ENCODED] {
-            assert!(!run.stderr.contains(secret) && !run.stdout.contains(secret), "{args:?}: {}", run.stderr);
+        let run = Tool::new(&args).current_dir(workspace.path()).run();
+        assert!(matches!(run.code(), Some(2 | 4)), "{run:?}");
+        let said = run.stdout.clone() + &run.stderr;
+        for secret in [token, password, &password.replace("%2F", "/")] {
+            assert!(!said.contains(secret), "{args:?}: {said}");
         }
     }
-    let help =
-        Tool::new(["run", "--help"]).env("TURSO_AUTH_TOKEN", TOKEN).env("NEON_DATABASE_URL", &url).run().expect_exit(0);
-    assert!(!help.stdout.contains(TOKEN) && !help.stdout.contains(ENCODED), "{}", help.stdout);
+    let help = Tool::new(["run", "--help"]).env("TURSO_AUTH_TOKEN", token).env("NEON_DATABASE_URL", &url);
+    let help = help.run().expect_exit(0);
+    assert!(!help.stdout.contains(token) && !help.stdout.contains(password), "{}", help.stdout);
 }

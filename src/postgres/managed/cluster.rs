@@ -66,10 +66,8 @@ impl Running {
         let account = Account::for_dir(workdir.root())?;
         let place = Place::prepare(workdir, account.as_ref())?;
         let log = workdir.root().join("convert/postgres.log");
-        if let Some(account) = &account {
-            if place.pgdata.exists() {
-                account.give_all(&place.pgdata)?;
-            }
+        if let Some(account) = account.as_ref().filter(|_| place.pgdata.exists()) {
+            account.give_all(&place.pgdata)?;
         }
         let of_directory = major_of(&place.pgdata).and_then(|major| Programs::of_major(pg_bin, major).ok());
         let condition = match &of_directory {
@@ -155,16 +153,7 @@ impl Running {
         let pgdata = self.place.pgdata.clone();
         self.stop()?;
         settings::write(&pgdata, Purpose::Read, &self.place.socket_dir(self.account.as_ref())?)?;
-        let mut command = self.programs.command("initdb", self.account.as_ref());
-        let output = command
-            .arg("--sync-only")
-            .arg("-D")
-            .arg(&pgdata)
-            .output()
-            .map_err(|cause| Error::io(Kind::LocalUnreachable, "syncing", &pgdata, &cause))?;
-        if !output.status.success() {
-            return Err(Error::new(Kind::LocalUnreachable, "bringing the data directory to disk failed"));
-        }
+        self.sync()?;
         settings::remove_if_there(&pgdata.join(LOADING))
             .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &pgdata, &cause))?;
         atomic::sync_dir(&pgdata)?;
@@ -184,10 +173,36 @@ impl Running {
         self.stop()
     }
 
+    /// Brings all files to disk: the whole file system at once where that can be asked for, because a fsync of each of
+    /// some thousand small files takes many times as long.
+    #[cfg(target_os = "linux")]
+    fn sync(&self) -> Result<()> {
+        let pgdata = &self.place.pgdata;
+        fs::File::open(pgdata)
+            .and_then(|directory| rustix::fs::syncfs(&directory).map_err(io::Error::from))
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "bringing to disk", pgdata, &cause))
+    }
+
+    /// Brings all files to disk.
+    #[cfg(not(target_os = "linux"))]
+    fn sync(&self) -> Result<()> {
+        let pgdata = &self.place.pgdata;
+        let mut command = self.programs.command("initdb", self.account.as_ref());
+        let output = command.arg("--sync-only").arg("-D").arg(pgdata).output();
+        let status = output.map(|output| output.status);
+        let status = status.map_err(|cause| Error::io(Kind::LocalUnreachable, "bringing to disk", pgdata, &cause))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::LocalUnreachable, format!("bringing {} to disk failed", pgdata.display())))
+        }
+    }
+
     fn start(&mut self, purpose: Purpose) -> Result<()> {
         let socket_dir = self.place.socket_dir(self.account.as_ref())?;
         settings::write(&self.place.pgdata, purpose, &socket_dir)?;
-        let started = Postmaster::start(&self.programs, &self.place.pgdata, self.account.as_ref(), &self.log)?;
+        let (pgdata, account) = (&self.place.pgdata, self.account.as_ref());
+        let started = Postmaster::start(&self.programs, pgdata, &socket_dir, account, &self.log)?;
         self.postmaster = Some(started);
         Ok(())
     }

@@ -9,6 +9,8 @@ mod account;
 
 mod cluster;
 
+pub mod installation;
+
 mod place;
 
 mod postmaster;

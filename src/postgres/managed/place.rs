@@ -39,7 +39,7 @@ const OURS: [&str; 11] = [
 const SOCKET_PATH_MAX: usize = 103;
 
 /// The socket's name, which PostgreSQL makes from the port.
-const SOCKET_NAME: &str = ".s.PGSQL.5432";
+pub(super) const SOCKET_NAME: &str = ".s.PGSQL.5432";
 
 /// Where the cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,14 +13,14 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::{account::Account, programs::Programs};
+use super::{account::Account, place::SOCKET_NAME, programs::Programs, settings::remove_if_there};
 use crate::error::{Error, Kind, Result};
 
 /// How long a start may take: recovery after a crash included.
-const START_PATIENCE: Duration = Duration::from_mins(2);
+const START_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a clean stop may take: it writes what is in memory.
-const STOP_PATIENCE: Duration = Duration::from_mins(3);
+const STOP_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long the backends of a killed postmaster may take to notice.
 const ORPHANS_PATIENCE: Duration = Duration::from_secs(20);
@@ -46,14 +46,21 @@ impl Postmaster {
         ours.then(|| Self { pgdata: pgdata.to_path_buf(), pid: file.pid, socket_dir: file.socket_dir, child: None })
     }
 
-    /// Starts the server and waits until it takes connections.
+    /// Starts the server, with the settings that are in its directory, and waits until it takes connections. Nobody
+    /// else uses its socket's directory.
     ///
     /// # Errors
     /// `LocalUnreachable`.
-    pub(super) fn start(programs: &Programs, pgdata: &Path, account: Option<&Account>, log: &Path) -> Result<Self> {
+    pub(super) fn start(
+        programs: &Programs,
+        pgdata: &Path,
+        socket_dir: &Path,
+        account: Option<&Account>,
+        log: &Path,
+    ) -> Result<Self> {
         let began = Instant::now();
         loop {
-            match Self::try_start(programs, pgdata, account, log)? {
+            match Self::try_start(programs, pgdata, socket_dir, account, log)? {
                 Started::Ready(postmaster) => return Ok(postmaster),
                 // Backends of a postmaster that was killed hold its shared memory until they notice.
                 Started::OrphansLeft if began.elapsed() < ORPHANS_PATIENCE => {
@@ -66,11 +73,14 @@ impl Postmaster {
         }
     }
 
-    fn try_start(programs: &Programs, pgdata: &Path, account: Option<&Account>, log: &Path) -> Result<Started> {
-        // A file left by a crash may name a process that is another program's by now, which the server would obey.
-        super::settings::remove_if_there(&pgdata.join("postmaster.pid")).map_err(|cause| {
-            Error::io(Kind::LocalUnreachable, "removing the stale postmaster.pid in", pgdata, &cause)
-        })?;
+    fn try_start(
+        programs: &Programs,
+        pgdata: &Path,
+        socket_dir: &Path,
+        account: Option<&Account>,
+        log: &Path,
+    ) -> Result<Started> {
+        remove_stale(pgdata, socket_dir)?;
         let (output, log_from) = open_log(log)?;
         let errors = output.try_clone().map_err(|cause| Error::io(Kind::LocalUnreachable, "opening", log, &cause))?;
         let mut command = programs.command("postgres", account);
@@ -134,6 +144,17 @@ impl Postmaster {
     }
 }
 
+/// What a crashed server left names a process that is gone, or another program's by now, or a zombie that nobody waits
+/// for; a new server would believe that it still runs.
+fn remove_stale(pgdata: &Path, socket_dir: &Path) -> Result<()> {
+    let lock = format!("{SOCKET_NAME}.lock");
+    for path in [pgdata.join("postmaster.pid"), socket_dir.join(SOCKET_NAME), socket_dir.join(lock)] {
+        remove_if_there(&path)
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "removing the stale", &path, &cause))?;
+    }
+    Ok(())
+}
+
 enum Started {
     Ready(Postmaster),
     OrphansLeft,
@@ -167,7 +188,7 @@ fn is_postmaster_of(pid: Pid, pgdata: &Path, socket_dir: &Path) -> bool {
             (Err(_), _) | (_, Err(_)) => false,
         };
     }
-    UnixStream::connect(socket_dir.join(".s.PGSQL.5432")).is_ok()
+    UnixStream::connect(socket_dir.join(SOCKET_NAME)).is_ok()
 }
 
 fn open_log(path: &Path) -> Result<(fs::File, usize)> {

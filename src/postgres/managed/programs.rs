@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 const OLDEST: u32 = 14;
 
 /// Directories in which each entry is a version with its `bin` inside: Debian, RHEL, Homebrew on both kinds of Mac,
-/// Postgres.app, EnterpriseDB's installer.
+/// Postgres.app, `EnterpriseDB`'s installer.
 const VERSIONED: [(&str, &str, &str); 8] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),

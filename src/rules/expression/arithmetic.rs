@@ -64,9 +64,9 @@ fn integers(
     }
     let (mut one, mut other) = (left.integer()?, right.integer()?);
     // Shorter integers would overflow where 64 bits don't.
-    if left.narrow && right.narrow && left.constant.is_none() {
+    if left.is_narrow() && right.is_narrow() && left.constant.is_none() {
         one = format!("{one}::bigint");
-    } else if left.narrow && right.narrow {
+    } else if left.is_narrow() && right.is_narrow() {
         other = format!("{other}::bigint");
     }
     let divides = matches!(operator, Operator::Divide | Operator::Modulus);
@@ -89,7 +89,7 @@ fn result_range(operator: Operator, one: Range, other: Range) -> Option<Range> {
     match operator {
         Operator::Add => corners(|left, right| left + right),
         Operator::Subtract => corners(|left, right| left - right),
-        Operator::Multiply => corners(|left, right| left.saturating_mul(right)),
+        Operator::Multiply => corners(i128::saturating_mul),
         Operator::Divide => {
             let most = one.least.abs().max(one.most.abs());
             Some(Range { least: if one.least >= 0 && other.least >= 0 { 0 } else { -most }, most })
@@ -142,24 +142,24 @@ fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operan
     }
     let real = |operand: &Operand| matches!(operand.kind, Kind::Real(_));
     let surely_real = real(left) || real(right);
-    let span = match operator {
-        Operator::Add | Operator::Subtract => Span { whole: one.whole.max(other.whole) + 1, ..one.with(other) },
-        Operator::Multiply => {
-            Span { whole: one.whole + other.whole, fraction: one.fraction + other.fraction, infinite: false }
-        }
-        Operator::Divide if surely_real => {
-            Span { whole: one.whole + other.fraction, fraction: one.fraction + other.whole, infinite: false }
-        }
+    let (whole, fraction) = match operator {
+        Operator::Add | Operator::Subtract => (one.whole.max(other.whole) + 1, one.fraction.max(other.fraction)),
+        Operator::Multiply => (one.whole + other.whole, one.fraction + other.fraction),
+        Operator::Divide if surely_real => (one.whole + other.fraction, one.fraction + other.whole),
         Operator::Divide => return Err(refuse("a division may be one of integers or not, row by row")),
         _ => return Err(refuse("SQLite cuts the fraction off before this operator")),
     };
-    if span.whole > DIGITS_MAX || span.fraction > DIGITS_MAX {
+    if whole > DIGITS_MAX || fraction > DIGITS_MAX {
         return Err(refuse("the result may leave the range of floating point numbers"));
     }
     // Two cells that happen to be INTEGER are calculated with in 64 bits: the same only within 2^53.
-    if !surely_real && !span.fits_double() {
-        return Err(refuse("integers beyond 2^53 may come out, which SQLite calculates exactly"));
-    }
+    let integers = result_range(operator, one.integers, other.integers).filter(|range| range.fits_double());
+    let integers = match integers {
+        Some(range) => range,
+        None if surely_real => Range::point(0),
+        None => return Err(refuse("integers beyond 2^53 may come out, which SQLite calculates exactly")),
+    };
+    let span = Span { whole, fraction, infinite: false, integers };
     let (one, mut other) = (left.double()?, right.double()?);
     if operator == Operator::Divide && !matches!(right.constant, Some(Value::Real(number)) if number != 0.0) {
         other = format!("nullif({other}, 0)");
@@ -177,7 +177,7 @@ pub(super) fn negate(operand: &Operand) -> Result<Operand, Untranslatable> {
         (_, Kind::Null) => Ok(Operand::constant(Value::Null)),
         (_, Kind::Int(range)) if range.least > i64::MIN.into() => {
             let range = Range { least: -range.most, most: -range.least };
-            Ok(Operand { narrow: operand.narrow, ..Operand::compound(format!("-{}", operand.arg()), Kind::Int(range)) })
+            Ok(Operand::compound(format!("-{}", operand.wide()), Kind::Int(range)))
         }
         (_, Kind::Bool) => {
             Ok(Operand::compound(format!("-({})", operand.integer()?), Kind::Int(Range { least: -1, most: 0 })))
@@ -260,7 +260,7 @@ fn to_real(operand: &Operand) -> Result<Operand, Untranslatable> {
         (Kind::Real(_), _) => Ok(operand.clone()),
         (_, Some(value @ Value::Integer(_))) => Ok(Operand::constant(stored(value.clone(), Affinity::Real))),
         (Kind::Bool | Kind::Int(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
-            let span = operand.span().unwrap_or(Span { whole: 19, fraction: 0, infinite: false });
+            let span = operand.span().unwrap_or(Span::of_range(Range::all()));
             // The cast of a 64-bit integer rounds to the nearest double on both sides.
             let sql = match operand.kind {
                 Kind::Int(_) => format!("{}::double precision", operand.arg()),

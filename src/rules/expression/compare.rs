@@ -135,17 +135,17 @@ fn exhausts(value: &Operand, items: &[Operand]) -> bool {
 }
 
 /// `operand IS NULL` and its opposite.
-pub(super) fn null_test(operand: &Operand, test: &str) -> Result<Operand, Untranslatable> {
+pub(super) fn null_test(operand: &Operand, test: &str) -> Operand {
     match operand.kind {
         // The name of a class is never NULL.
-        Kind::ClassOf(_) => Ok(Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool)),
-        _ => Ok(Operand::compound(format!("{} {test}", operand.arg()), Kind::Bool)),
+        Kind::ClassOf(_) => Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool),
+        _ => Operand::compound(format!("{} {test}", operand.arg()), Kind::Bool),
     }
 }
 
 fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Operand) -> Result<Pair, Untranslatable> {
     if left.is_null() || right.is_null() {
-        return null_side(comparison, left, right).map(Pair::Answer);
+        return Ok(Pair::Answer(null_side(comparison, left, right)));
     }
     let affinity = comparison_affinity(left, right);
     let (left, right) = (converted(left, affinity)?, converted(right, affinity)?);
@@ -180,6 +180,11 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
         (Kind::Date, Kind::Text) => Ok(Pair::Sides(left.arg(), date_literal(&right)?)),
         (Kind::Text, Kind::Date) => Ok(Pair::Sides(date_literal(&left)?, right.arg())),
         (Kind::Text, Kind::Text) => texts(scope, comparison, &left, &right),
+        (Kind::Written, _) => written(comparison, &left, &right),
+        (_, Kind::Written) => written(comparison, &right, &left).map(|pair| match pair {
+            Pair::Sides(one, other) => Pair::Sides(other, one),
+            answer @ Pair::Answer(_) => answer,
+        }),
         (one, other) => by_class(comparison, &left, class_rank(one), &right, class_rank(other)),
     }
 }
@@ -206,18 +211,18 @@ fn by_class(
 const fn class_rank(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) | Kind::Epoch(_) => Some(0),
-        Kind::Text | Kind::Date | Kind::Json => Some(1),
+        Kind::Text | Kind::Date => Some(1),
         Kind::Blob => Some(2),
-        Kind::Null | Kind::ClassOf(_) | Kind::Opaque(_) => None,
+        Kind::Null | Kind::Written | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
     }
 }
 
-fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Result<Operand, Untranslatable> {
+fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Operand {
     let other = if left.is_null() { right } else { left };
     match comparison {
         Comparison::Is => null_test(other, "IS NULL"),
         Comparison::IsNot => null_test(other, "IS NOT NULL"),
-        _ => Ok(Operand::atom("NULL::boolean", Kind::Bool)),
+        _ => Operand::atom("NULL::boolean", Kind::Bool),
     }
 }
 
@@ -265,7 +270,7 @@ fn class_name(comparison: Comparison, of: &Operand, class: &str, other: &Operand
 fn truth(comparison: Comparison, flag: &Operand, other: &Operand) -> Option<Operand> {
     let set = match other.constant {
         Some(Value::Integer(number @ (0 | 1))) => number == 1,
-        Some(Value::Real(number)) if number == 0.0 || number == 1.0 => number != 0.0,
+        Some(Value::Real(number)) if [0.0_f64.to_bits(), 1.0_f64.to_bits()].contains(&number.to_bits()) => number > 0.0,
         _ => return None,
     };
     let word = if set { "TRUE" } else { "FALSE" };
@@ -349,6 +354,19 @@ fn texts(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Oper
     let (left, right) = (fold(left, collation)?, fold(right, collation)?);
     // COLLATE binds tighter than any comparison.
     Ok(Pair::Sides(left, right))
+}
+
+/// Texts and integers, both written as text, for equality with a constant. The constant has been read as a number
+/// already if it looks like one.
+fn written(comparison: Comparison, side: &Operand, constant: &Operand) -> Result<Pair, Untranslatable> {
+    let plain = side.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
+    match &constant.constant {
+        _ if comparison.orders() || !plain => Err(side.refusal("is compared by order or under a collation")),
+        // Without the column's affinity `'5'` is not the integer that is written so.
+        Some(Value::Text(text)) if numeric_text(text).is_none() => Ok(Pair::Sides(side.arg(), quote_literal(text))),
+        Some(Value::Integer(number)) => Ok(Pair::Sides(side.arg(), quote_literal(&number.to_string()))),
+        _ => Err(side.refusal("is compared")),
+    }
 }
 
 /// The collation of a comparison: an explicit one, left first; else a column's, left first.

@@ -4,7 +4,7 @@ use sqlite3_parser::ast::Expr;
 
 use super::{
     Untranslatable,
-    literal::{Value, stored},
+    literal::{Value, hexadecimal, stored},
     moment::{Moment, epoch_text},
     operand::{Kind, Operand, blob_literal, real_literal},
     random::{RandomText, random_text},
@@ -92,10 +92,7 @@ fn literal(value: Value, column: &ColumnPlan) -> Result<Option<String>, Untransl
             epoch(number, unit, &column.pg_type).ok_or_else(wrong)?
         }
         (Conversion::UuidText, Value::Text(text)) if canonical_uuid(&text) => typed(&text, &PgType::Uuid),
-        (Conversion::UuidBlob, Value::Blob(bytes)) if bytes.len() == 16 => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            typed(&digits, &PgType::Uuid)
-        }
+        (Conversion::UuidBlob, Value::Blob(bytes)) if bytes.len() == 16 => typed(&hexadecimal(&bytes), &PgType::Uuid),
         (Conversion::Json, Value::Text(text)) if storable_json(&text) => typed(&text, &column.pg_type),
         (Conversion::Json, Value::Integer(number)) => typed(&number.to_string(), &column.pg_type),
         _ => return Err(wrong()),
@@ -214,9 +211,10 @@ fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Resul
             _ => Err(unfit(column)),
         },
         (Kind::Int(range), _) => match (column.conversion, &column.pg_type) {
-            (Conversion::Integer, PgType::BigInt) => Ok(operand.sql().to_owned()),
+            (Conversion::Integer, PgType::BigInt) | (Conversion::Numeric, PgType::Numeric(None)) => {
+                Ok(operand.sql().to_owned())
+            }
             (Conversion::Double, _) => operand.double(),
-            (Conversion::Numeric, PgType::Numeric(None)) => Ok(operand.sql().to_owned()),
             (Conversion::Text { .. }, PgType::Text) => operand.text(),
             (Conversion::Epoch { unit }, PgType::TimestampTz) if range.least >= 0 => {
                 let divisor = 1_000_000 / unit.microseconds();
@@ -255,11 +253,20 @@ fn moment_default(operand: &Operand, moment: &Moment, column: &ColumnPlan) -> Re
         (Conversion::Timestamp, PgType::Timestamp, Some(stamp)) if stamp.offset_minutes.is_none() => {
             Ok(if stamp.time.is_some() { at.clone() } else { format!("date_trunc('day', {at})") })
         }
-        (Conversion::TimestampTz, PgType::TimestampTz, Some(stamp)) => Ok(match stamp.time {
-            Some(_) if moment.present => "now()".to_owned(),
-            Some(_) => format!("({at} AT TIME ZONE 'UTC')"),
-            None => format!("(date_trunc('day', {at}) AT TIME ZONE 'UTC')"),
-        }),
+        // Without values there is no telling whether the column's times have zones; its own are UTC.
+        (Conversion::Timestamp, PgType::Timestamp, Some(stamp))
+            if stamp.offset_minutes == Some(0) && column.evidence.values() == 0 =>
+        {
+            Ok(at.clone())
+        }
+        // Where the other values are numbers it is the same moment all the same.
+        (Conversion::TimestampTz | Conversion::Epoch { .. }, PgType::TimestampTz, Some(stamp)) => {
+            Ok(match stamp.time {
+                Some(_) if moment.present => "now()".to_owned(),
+                Some(_) => format!("({at} AT TIME ZONE 'UTC')"),
+                None => format!("(date_trunc('day', {at}) AT TIME ZONE 'UTC')"),
+            })
+        }
         _ => Err(unfit(column)),
     }
 }

@@ -5,23 +5,23 @@ use super::{
     compare::Comparison,
     literal::Value,
     moment,
-    operand::{Kind, Operand, Range, Span, unify},
+    operand::{Kind, Operand, Range, unify},
     pattern, random, refuse,
     scope::Scope,
 };
 use crate::model::source_schema::Affinity;
 
 /// `name(arguments)`.
-pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Result<Operand, Untranslatable> {
+pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
     let name = name.to_ascii_lowercase();
     if arguments.iter().any(|argument| argument.uncollated().is_err()) {
         return Err(refuse("COLLATE inside an expression has no exact equivalent"));
     }
-    match (name.as_str(), arguments.as_slice()) {
-        ("coalesce", [_, _, ..]) | ("ifnull", [_, _]) => coalesce(&arguments),
+    match (name.as_str(), arguments) {
+        ("coalesce", [_, _, ..]) | ("ifnull", [_, _]) => coalesce(arguments),
         ("nullif", [value, other]) => nullif(scope, value, other),
         ("iif" | "if", [condition, then, rest @ ..]) if rest.len() <= 1 => choose(condition, then, rest.first()),
-        ("min" | "max", [_, _, ..]) => extreme(&name, &arguments),
+        ("min" | "max", [_, _, ..]) => extreme(&name, arguments),
         ("abs", [value]) => absolute(value),
         ("typeof", [value]) => class_of(value),
         ("length", [value]) => length(value),
@@ -31,8 +31,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Re
         ("substr" | "substring", [value, start, length]) => substring(value, start, Some(length)),
         ("trim" | "ltrim" | "rtrim", [value]) => trim(&name, value, None),
         ("trim" | "ltrim" | "rtrim", [value, set]) => trim(&name, value, Some(set)),
-        ("replace", [value, from, to]) => {
-            texts(&format!("replace({}, {}, {})", value.text()?, from.text()?, to.text()?), &[value, from, to])
+        // A value that is no text comes back as it is where nothing is looked for.
+        ("replace", [value, from, to]) if matches!(value.kind, Kind::Text | Kind::Null) => {
+            Ok(texts(&format!("replace({}, {}, {})", value.text()?, from.text()?, to.text()?), &[value, from, to]))
         }
         ("instr", [value, part]) if both(value, part, Kind::Text) => {
             Ok(count(format!("strpos({}, {})", value.text()?, part.text()?)))
@@ -44,9 +45,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: Vec<Operand>) -> Re
         ("like", [pattern, value, escape]) => pattern::like(value, false, pattern, Some(escape)),
         ("glob", [pattern, value]) => pattern::glob(value, false, pattern),
         ("date" | "time" | "datetime" | "strftime" | "unixepoch" | "julianday", _) => {
-            moment::call(scope, &name, &arguments)
+            moment::call(scope, &name, arguments)
         }
-        ("random" | "randomblob", _) if scope.is_default() => random::call(&name, &arguments),
+        ("random" | "randomblob", _) if scope.is_default() => random::call(&name, arguments),
         _ => Err(refuse(format!("the function {name} with these arguments has no exact equivalent"))),
     }
 }
@@ -61,11 +62,11 @@ fn both(one: &Operand, other: &Operand, kind: Kind) -> bool {
 }
 
 /// A function of texts: NULL where an argument is the literal NULL.
-fn texts(sql: &str, arguments: &[&Operand]) -> Result<Operand, Untranslatable> {
+fn texts(sql: &str, arguments: &[&Operand]) -> Operand {
     if arguments.iter().any(|argument| argument.is_null()) {
-        return Ok(Operand::constant(Value::Null));
+        return Operand::constant(Value::Null);
     }
-    Ok(Operand::atom(sql, Kind::Text))
+    Operand::atom(sql, Kind::Text)
 }
 
 fn coalesce(arguments: &[Operand]) -> Result<Operand, Untranslatable> {
@@ -76,6 +77,9 @@ fn coalesce(arguments: &[Operand]) -> Result<Operand, Untranslatable> {
 fn nullif(scope: &Scope<'_>, value: &Operand, other: &Operand) -> Result<Operand, Untranslatable> {
     if value.is_null() {
         return Ok(Operand::constant(Value::Null));
+    }
+    if matches!(value.kind, Kind::Opaque(_) | Kind::Json | Kind::Written) {
+        return Err(value.refusal("is given to nullif()"));
     }
     // The arguments of a function are compared without affinity; the collation is that of a column on the left.
     let equal = compare::compare(scope, Comparison::Equals, &value.clone().plain(), &other.clone().plain())?;
@@ -103,14 +107,15 @@ fn extreme(name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable>
 }
 
 fn absolute(value: &Operand) -> Result<Operand, Untranslatable> {
-    let sql = format!("abs({})", value.sql());
     match value.kind {
         Kind::Null => Ok(Operand::constant(Value::Null)),
         Kind::Int(range) if range.least > i64::MIN.into() => {
             let range = Range { least: 0, most: range.least.abs().max(range.most.abs()) };
-            Ok(Operand { narrow: value.narrow, ..Operand::atom(sql, Kind::Int(range)) })
+            Ok(Operand::atom(format!("abs({})", value.wide()), Kind::Int(range)))
         }
-        kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => Ok(Operand::atom(sql, kind)),
+        kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => {
+            Ok(Operand::atom(format!("abs({})", value.sql()), kind))
+        }
         _ => Err(value.refusal("is given to abs()")),
     }
 }
@@ -127,7 +132,7 @@ fn length(value: &Operand) -> Result<Operand, Untranslatable> {
     match value.kind {
         Kind::Null => Ok(Operand::constant(Value::Null)),
         Kind::Blob => Ok(count(format!("octet_length({})", value.sql()))),
-        Kind::Text | Kind::Int(_) => Ok(count(format!("length({})", value.text()?))),
+        Kind::Text | Kind::Written | Kind::Int(_) => Ok(count(format!("length({})", value.text()?))),
         _ => Err(value.refusal("is given to length()")),
     }
 }
@@ -135,7 +140,7 @@ fn length(value: &Operand) -> Result<Operand, Untranslatable> {
 /// Under "C" only A to Z are folded, as SQLite does without ICU.
 fn fold_case(name: &str, value: &Operand) -> Result<Operand, Untranslatable> {
     match value.kind {
-        Kind::Text => Ok(Operand::atom(format!("{name}({} COLLATE \"C\")", value.arg()), Kind::Text)),
+        Kind::Text | Kind::Written => Ok(Operand::atom(format!("{name}({} COLLATE \"C\")", value.arg()), Kind::Text)),
         _ => Err(value.refusal(&format!("is given to {name}()"))),
     }
 }
@@ -147,19 +152,19 @@ fn substring(value: &Operand, start: &Operand, length: Option<&Operand>) -> Resu
         _ => Err(refuse(INEXACT)),
     };
     let (start, length) = (known(start)?, length.map(known).transpose()?);
-    let (kind, sql) = match value.kind {
-        Kind::Text | Kind::Int(_) => (Kind::Text, value.text()?),
-        Kind::Blob => (Kind::Blob, value.arg()),
+    // Of a blob: SQLite gives NULL for an empty one.
+    let sql = match value.kind {
+        Kind::Text | Kind::Written | Kind::Int(_) => value.text()?,
         _ => return Err(value.refusal("is given to substr()")),
     };
     let sql = match (start, length) {
         (1.., None) => format!("substr({sql}, {start})"),
         (1.., Some(length @ 0..)) => format!("substr({sql}, {start}, {length})"),
         // From the end; a text that is shorter is taken whole on both sides.
-        (..=-1, None) if kind == Kind::Text => format!("right({sql}, {})", start.unsigned_abs()),
+        (..=-1, None) => format!("right({sql}, {})", start.unsigned_abs()),
         _ => return Err(refuse(INEXACT)),
     };
-    Ok(Operand::atom(sql, kind))
+    Ok(Operand::atom(sql, Kind::Text))
 }
 
 fn trim(name: &str, value: &Operand, set: Option<&Operand>) -> Result<Operand, Untranslatable> {
@@ -169,7 +174,7 @@ fn trim(name: &str, value: &Operand, set: Option<&Operand>) -> Result<Operand, U
         Some(set) if set.kind == Kind::Text => format!("{function}({}, {})", value.text()?, set.text()?),
         Some(set) => return Err(set.refusal(&format!("is given to {name}()"))),
     };
-    texts(&sql, &[value])
+    Ok(texts(&sql, &[value]))
 }
 
 /// `hex(NULL)` is the empty text.
@@ -196,6 +201,3 @@ fn json_valid(value: &Operand) -> Result<Operand, Untranslatable> {
 pub(super) fn to_integer(value: Operand) -> Result<Operand, Untranslatable> {
     arithmetic::cast(value, "INTEGER").map(|found| Operand { affinity: Some(Affinity::Integer), ..found })
 }
-
-/// A number of the present moment, far from all limits.
-pub(super) const NOW: Span = Span { whole: 14, fraction: 10, infinite: false };

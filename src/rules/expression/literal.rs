@@ -46,6 +46,12 @@ pub(super) fn blob(digits: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// Two lower-case digits for each byte.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// The number that text stands for under NUMERIC affinity: an optional sign, digits, point, exponent, with white space
 /// around. `None` for text that SQLite keeps as text.
 pub(super) fn numeric_text(text: &str) -> Option<Value> {
@@ -64,10 +70,11 @@ pub(super) fn numeric_text(text: &str) -> Option<Value> {
     if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) || !exponent_fine {
         return None;
     }
-    if exponent.is_none() && !mantissa.contains('.') {
-        if let Ok(value) = trimmed.parse() {
-            return Some(Value::Integer(value));
-        }
+    if exponent.is_none()
+        && !mantissa.contains('.')
+        && let Ok(value) = trimmed.parse()
+    {
+        return Some(Value::Integer(value));
     }
     trimmed.parse().ok().map(Value::Real)
 }
@@ -76,7 +83,7 @@ pub(super) fn numeric_text(text: &str) -> Option<Value> {
 pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
     match (affinity, value) {
         (Affinity::Text, Value::Integer(value)) => Value::Text(value.to_string()),
-        (Affinity::Text, Value::Real(value)) => Value::Text(decimal::real_text(value)),
+        (Affinity::Text, Value::Real(value)) => Value::Text(real_as_text(value)),
         (Affinity::Integer | Affinity::Numeric, Value::Text(text)) => match numeric_text(&text) {
             Some(number) => integral(number),
             None => Value::Text(text),
@@ -89,6 +96,12 @@ pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
         (Affinity::Real, value @ Value::Integer(_)) => real(value),
         (_, value) => value,
     }
+}
+
+/// The text that SQLite makes of a REAL: at most 15 significant digits.
+pub(super) fn real_as_text(value: f64) -> String {
+    let rounded = format!("{value:.14e}").parse().unwrap_or(value);
+    decimal::real_text(if value.is_finite() { rounded } else { value })
 }
 
 /// A REAL without fraction, strictly within 64 bits, becomes an INTEGER.

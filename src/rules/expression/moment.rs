@@ -2,15 +2,14 @@
 
 use super::{
     Untranslatable,
-    function::NOW,
     literal::Value,
-    operand::{Kind, Operand, Range},
+    operand::{Kind, Operand, Range, Span},
     refuse,
     scope::Scope,
 };
 use crate::{
     model::{conversion_plan::EpochUnit, name::quote_literal},
-    rules::datetime::DAY_MICROSECONDS,
+    rules::datetime::{DAY_MICROSECONDS, parse_stamp},
 };
 
 const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
@@ -32,6 +31,18 @@ impl Moment {
         !self.sample.is_empty() && self.sample.len() <= 14 && self.sample.bytes().all(|byte| byte.is_ascii_digit())
     }
 
+    /// The moment that a date function reads from the text: no finer than the text shows it.
+    fn read_again(&self) -> Option<Time> {
+        let stamp =
+            parse_stamp(self.sample.as_bytes()).filter(|stamp| stamp.offset_minutes.is_none_or(|zone| zone == 0))?;
+        let unit = match stamp.time {
+            None => "day",
+            Some(_) if self.sample.contains('.') => "milliseconds",
+            Some(_) => "second",
+        };
+        Some(Time { at: format!("date_trunc('{unit}', {})", self.at), present: false, fraction: false })
+    }
+
     /// The integers that such a text can be.
     pub(super) fn range(&self) -> Range {
         Range { least: 0, most: 10_i128.pow(u32::try_from(self.sample.len()).unwrap_or(14).min(14)) }
@@ -43,16 +54,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
     if !scope.is_default() {
         return Err(refuse(format!("{name}() reads any text as a date, for which PostgreSQL has no exact equivalent")));
     }
-    let mut words = Vec::new();
-    for argument in arguments {
-        match &argument.constant {
-            Some(Value::Text(text)) => words.push(text.as_str()),
-            _ => return Err(refuse(format!("{name}() has an argument that is no constant text"))),
-        }
-    }
-    match (name, words.as_slice()) {
+    match (name, arguments) {
         ("strftime", []) => Err(refuse("strftime() has no format")),
-        ("strftime", [format, rest @ ..]) => formatted(format, &read(rest)?),
+        ("strftime", [format, rest @ ..]) => formatted(word(format)?, &read(rest)?),
         (_, rest) => {
             let time = read(rest)?;
             let fraction = if time.fraction { ".%f" } else { "" };
@@ -62,12 +66,12 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
                 "datetime" => formatted(&format!("%Y-%m-%d %H:%M:%S{fraction}"), &time),
                 "unixepoch" if time.fraction => Ok(Operand::compound(
                     format!("floor({} * 1000)::double precision / 1000", time.epoch()),
-                    Kind::Real(NOW),
+                    real_kind(11),
                 )),
                 "unixepoch" => Ok(Operand::atom(format!("floor({})::bigint", time.epoch()), epoch_kind())),
                 _ => Ok(Operand::compound(
                     format!("{}::double precision / 86400 + 2440587.5::double precision", time.epoch()),
-                    Kind::Real(NOW),
+                    real_kind(7),
                 )),
             }
         }
@@ -76,6 +80,11 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
 
 fn epoch_kind() -> Kind {
     Kind::Int(Range { least: 0, most: 100_000_000_000 })
+}
+
+/// A REAL of so many digits before the point.
+fn real_kind(whole: u16) -> Kind {
+    Kind::Real(Span { whole, fraction: 10, infinite: false, integers: Range::point(0) })
 }
 
 /// The present moment with its modifiers applied.
@@ -92,10 +101,21 @@ impl Time {
     }
 }
 
-fn read(words: &[&str]) -> Result<Time, Untranslatable> {
+fn word(argument: &Operand) -> Result<&str, Untranslatable> {
+    match &argument.constant {
+        Some(Value::Text(text)) => Ok(text),
+        _ => Err(refuse("a date function has an argument that is no constant text")),
+    }
+}
+
+fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
     let mut time = Time { at: NOW_UTC.to_owned(), present: true, fraction: false };
-    for (index, word) in words.iter().enumerate() {
-        let word = word.trim().to_ascii_lowercase();
+    for (index, argument) in arguments.iter().enumerate() {
+        if let (0, Some(moment)) = (index, &argument.moment) {
+            time = moment.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
+            continue;
+        }
+        let word = word(argument)?.trim().to_ascii_lowercase();
         match word.as_str() {
             "now" if index == 0 => {}
             "subsec" | "subsecond" => time.fraction = true,
@@ -223,7 +243,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::datetime::parse_stamp;
 
     #[test]
     fn formats_become_templates() {

@@ -1,11 +1,19 @@
 //! A translated expression with its static type: which storage classes SQLite's value can have, and which PostgreSQL
 //! type stands for them.
 
-use super::{Untranslatable, literal::Value, moment::Moment, refuse};
+use super::{
+    Untranslatable,
+    literal::{Value, hexadecimal, real_as_text},
+    moment::Moment,
+    refuse,
+};
 use crate::{
     model::{conversion_plan::EpochUnit, name::quote_literal, source_schema::Affinity},
     rules::decimal,
 };
+
+/// More digits than any double has: they were not counted.
+pub(super) const DIGITS_UNKNOWN: u16 = 400;
 
 /// The static type.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,13 +32,15 @@ pub(super) enum Kind {
     Numeric(Span),
     /// TEXT; `text` or `varchar`.
     Text,
+    /// TEXT that doesn't look like a number, or INTEGER as its decimal digits; `text`.
+    Written,
     /// BLOB; `bytea`.
     Blob,
     /// TEXT `YYYY-MM-DD`; `date`.
     Date,
     /// INTEGER since 1970; `timestamptz`.
     Epoch(EpochUnit),
-    /// TEXT that is JSON; `json` or `jsonb`.
+    /// TEXT or a number that is JSON; `json` or `jsonb`.
     Json,
     /// `typeof(x)` of an x that has this class wherever it isn't NULL; the SQL is that of x.
     ClassOf(&'static str),
@@ -70,25 +80,25 @@ impl Range {
     }
 }
 
-/// How large and how fine the numbers are: digits before and after the point, and whether infinities occur.
+/// How large and how fine the numbers are: at most so many digits before and after the point, whether infinities
+/// occur, and which integers are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub whole: u16,
     pub fraction: u16,
     pub infinite: bool,
+    pub integers: Range,
 }
 
 impl Span {
     pub(super) fn of_range(range: Range) -> Self {
-        Self { whole: range.digits(), fraction: 0, infinite: false }
+        Self { whole: range.digits(), fraction: 0, infinite: false, integers: range }
     }
 
     pub(super) fn of_real(value: f64) -> Self {
-        decimal::Decimal::from_real(value).map_or(Self { whole: 400, fraction: 400, infinite: true }, |found| Self {
-            whole: found.whole_digits(),
-            fraction: found.scale(),
-            infinite: false,
-        })
+        let found = decimal::Decimal::from_real(value);
+        let digits = found.map_or((DIGITS_UNKNOWN, DIGITS_UNKNOWN), |found| (found.whole_digits(), found.scale()));
+        Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: Range::point(0) }
     }
 
     pub(super) fn with(self, other: Self) -> Self {
@@ -96,12 +106,8 @@ impl Span {
             whole: self.whole.max(other.whole),
             fraction: self.fraction.max(other.fraction),
             infinite: self.infinite || other.infinite,
+            integers: self.integers.with(other.integers),
         }
-    }
-
-    /// Whether integers among the numbers are exact in a double.
-    pub(super) const fn fits_double(self) -> bool {
-        self.whole <= 15
     }
 }
 
@@ -157,10 +163,10 @@ impl Operand {
         let class = match kind {
             Kind::Bool | Kind::Int(_) | Kind::Epoch(_) => Some("integer"),
             Kind::Real(_) => Some("real"),
-            Kind::Text | Kind::Date | Kind::Json | Kind::ClassOf(_) => Some("text"),
+            Kind::Text | Kind::Date | Kind::ClassOf(_) => Some("text"),
             Kind::Blob => Some("blob"),
             Kind::Null => Some("null"),
-            Kind::Double(_) | Kind::Numeric(_) | Kind::Opaque(_) => None,
+            Kind::Double(_) | Kind::Numeric(_) | Kind::Written | Kind::Json | Kind::Opaque(_) => None,
         };
         Self {
             sql,
@@ -217,9 +223,16 @@ impl Operand {
         if self.atomic { self.sql.clone() } else { format!("({})", self.sql) }
     }
 
-    /// The same without the privileges of a column: `+x`, arguments of IN's right side.
+    /// The same without the affinity of a column: `+x`.
     pub(super) fn plain(mut self) -> Self {
         self.affinity = None;
+        self
+    }
+
+    /// An item of IN's list: neither its affinity nor its collation counts.
+    pub(super) fn listed(mut self) -> Self {
+        self.affinity = None;
+        self.collation = None;
         self
     }
 
@@ -244,6 +257,16 @@ impl Operand {
         }
     }
 
+    /// Whether `integer` gives less than 64 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.narrow || self.kind == Kind::Bool
+    }
+
+    /// The same in 64 bits: the least of a shorter integer has no counterpart in it.
+    pub(super) fn wide(&self) -> String {
+        if self.narrow { format!("{}::bigint", self.arg()) } else { self.arg() }
+    }
+
     /// The integers it can be.
     pub(super) fn range(&self) -> Option<Range> {
         match self.kind {
@@ -265,7 +288,7 @@ impl Operand {
     pub(super) fn double(&self) -> Result<String, Untranslatable> {
         match self.kind {
             Kind::Real(_) | Kind::Double(_) => Ok(self.arg()),
-            Kind::Numeric(span) if span.fits_double() => Ok(format!("{}::double precision", self.arg())),
+            Kind::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
             Kind::Int(range) if range.fits_double() => match &self.constant {
                 Some(Value::Integer(number)) => Ok(format!("'{number}'::double precision")),
                 _ => Ok(format!("{}::double precision", self.arg())),
@@ -279,10 +302,10 @@ impl Operand {
     /// Text, as SQLite writes the value.
     pub(super) fn text(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
-            (Kind::Text, _) => Ok(self.arg()),
+            (Kind::Text | Kind::Written, _) => Ok(self.arg()),
             (Kind::Null, _) => Ok("NULL::text".to_owned()),
             (Kind::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
-            (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&decimal::real_text(*number))),
+            (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
             (Kind::Int(_), _) => Ok(format!("{}::text", self.arg())),
             (Kind::Bool, _) => Ok(format!("{}::integer::text", self.arg())),
             (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
@@ -302,7 +325,7 @@ impl Operand {
             (Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
                 Ok(format!("({} <> 0)", self.arg()))
             }
-            (Kind::Text | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
+            (Kind::Text | Kind::Written | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
             _ => Err(self.refusal("is used as a condition")),
         }
     }
@@ -315,6 +338,7 @@ impl Operand {
             Kind::Int(_) => "an integer",
             Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => "a number",
             Kind::Text => "a text",
+            Kind::Written => "a column of texts and integers",
             Kind::Blob => "a blob",
             Kind::Date => "a date",
             Kind::Epoch(_) => "a time that was a number",
@@ -347,8 +371,7 @@ pub(super) fn decimal_literal(value: f64) -> String {
 
 /// Bytes.
 pub(super) fn blob_literal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("'\\x{digits}'::bytea")
+    format!("'\\x{}'::bytea", hexadecimal(bytes))
 }
 
 /// Several operands in one PostgreSQL type: the branches of CASE, the arguments of coalesce.
@@ -365,7 +388,7 @@ pub(super) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), U
         let one = |operand: &Operand| if operand.is_null() { Ok("NULL".to_owned()) } else { make(operand) };
         operands.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    let narrow = every(|operand| operand.narrow);
+    let narrow = every(Operand::is_narrow);
     if every(is_boolean) && values.iter().any(|operand| operand.kind == Kind::Bool) {
         return Ok((each(&Operand::condition)?, Kind::Bool, false));
     }

@@ -18,10 +18,10 @@ use sqlite3_parser::{
 use super::{Untranslatable, refuse};
 
 /// Deepest nesting of parentheses, CASE and prefix operators. SQLite's own parser stops at 100 parentheses by default
-/// (YYSTACKDEPTH).
+/// (`YYSTACKDEPTH`).
 const NESTING_MAX: usize = 200;
 
-/// Most tokens of one expression. SQLite's own limit is a depth of 1,000 operators (SQLITE_MAX_EXPR_DEPTH).
+/// Most tokens of one expression. SQLite's own limit is a depth of 1,000 operators (`SQLITE_MAX_EXPR_DEPTH`).
 const EXPRESSION_TOKENS_MAX: usize = 20_000;
 
 /// One token: its type, and where it starts and ends in bytes.

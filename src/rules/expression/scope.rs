@@ -2,7 +2,7 @@
 
 use super::{
     Untranslatable,
-    operand::{Collation, Kind, Operand, Range, Span},
+    operand::{Collation, DIGITS_UNKNOWN, Kind, Operand, Range, Span},
     parse::Quoting,
     refuse,
 };
@@ -107,7 +107,7 @@ fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Opera
     let collation = declared.and_then(|found| found.collation.as_deref()).map_or(Collation::Binary, Collation::named);
     operand.collation = Some((collation, false));
     operand.narrow = column.pg_type != PgType::BigInt;
-    if matches!(kind, Kind::Opaque(_)) && only(&column.evidence, &[column.main_class]) && !column.ledger {
+    if matches!(kind, Kind::Opaque(_) | Kind::Json) && only(&column.evidence, &[column.main_class]) && !column.ledger {
         operand.class = match column.main_class {
             StorageClass::Integer => Some("integer"),
             StorageClass::Text => Some("text"),
@@ -128,10 +128,7 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
     const SPELLED: &str = "a value that PostgreSQL compares by meaning and SQLite by its spelling";
     let evidence = &column.evidence;
     match column.conversion {
-        Conversion::Integer => Kind::Int(match evidence.integer_range {
-            Some((least, most)) => Range { least: least.into(), most: most.into() },
-            None => Range::point(0),
-        }),
+        Conversion::Integer => Kind::Int(range_of(evidence)),
         Conversion::IntegerBoolean => Kind::Bool,
         Conversion::Double if affinity == Affinity::Real => Kind::Real(span_of(evidence)),
         Conversion::Double => Kind::Double(span_of(evidence)),
@@ -142,8 +139,12 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         Conversion::Numeric => Kind::Numeric(span_of(evidence)),
         Conversion::Text { .. } => {
             let clean = evidence.texts_with_nul == 0 && evidence.texts_not_utf8 == 0;
+            let numeric = matches!(affinity, Affinity::Integer | Affinity::Numeric);
             if only(evidence, &[StorageClass::Text]) && clean && !column.ledger {
                 Kind::Text
+            } else if only(evidence, &[StorageClass::Integer, StorageClass::Text]) && clean && numeric {
+                // Such a column keeps no text that looks like a number.
+                Kind::Written
             } else {
                 Kind::Opaque("a column whose values are not all the same text as in SQLite")
             }
@@ -166,8 +167,17 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
 }
 
 fn span_of(evidence: &ColumnProfile) -> Span {
-    let (whole, fraction) = evidence.decimal_digits;
-    let integers =
-        evidence.integer_range.map_or(0, |(least, most)| Range { least: least.into(), most: most.into() }.digits());
-    Span { whole: whole.max(integers), fraction, infinite: evidence.reals_infinite > 0 }
+    let integers = range_of(evidence);
+    let (whole, fraction) = match evidence.decimal_digits {
+        (0, 0) if evidence.reals > 0 => (DIGITS_UNKNOWN, DIGITS_UNKNOWN),
+        counted => counted,
+    };
+    Span { whole: whole.max(integers.digits()), fraction, infinite: evidence.reals_infinite > 0, integers }
+}
+
+fn range_of(evidence: &ColumnProfile) -> Range {
+    match evidence.integer_range {
+        Some((least, most)) => Range { least: least.into(), most: most.into() },
+        None => Range::point(0),
+    }
 }

@@ -65,7 +65,7 @@ impl Walk<'_> {
             }
             Expr::FunctionCall { name, distinctness: None, args, order_by: None, filter_over: None } => {
                 let arguments = args.unwrap_or_default().iter().map(|argument| inner.operand(argument));
-                function::call(self.scope, &unquote(name.0).0, arguments.collect::<Result<_, _>>()?)
+                function::call(self.scope, &unquote(name.0).0, &arguments.collect::<Result<Vec<_>, _>>()?)
             }
             Expr::FunctionCall { .. } => Err(refuse("an aggregate or window function is used")),
             Expr::FunctionCallStar { filter_over, .. } => Err(star(filter_over.as_ref())),
@@ -199,12 +199,12 @@ impl Walk<'_> {
 
     fn in_list(self, value: &Expr<'_>, not: bool, list: &[Expr<'_>]) -> Result<Operand, Untranslatable> {
         let value = self.operand(value)?;
-        let items = list.iter().map(|item| Ok(self.operand(item)?.plain())).collect::<Result<Vec<_>, _>>()?;
+        let items = list.iter().map(|item| Ok(self.operand(item)?.listed())).collect::<Result<Vec<_>, _>>()?;
         compare::one_of(self.scope, &value, not, &items)
     }
 
     fn null_test(self, operand: &Expr<'_>, test: &str) -> Result<Operand, Untranslatable> {
-        compare::null_test(&self.operand(operand)?, test)
+        Ok(compare::null_test(&self.operand(operand)?, test))
     }
 
     fn case(

@@ -37,7 +37,6 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             }
         }
     }
-    not_null(work, seat);
 }
 
 fn add(work: &mut Work<'_>, seat: &mut Seat<'_>, check: &SourceCheck, expression: String, violations: Option<u64>) {
@@ -69,7 +68,7 @@ fn add(work: &mut Work<'_>, seat: &mut Seat<'_>, check: &SourceCheck, expression
 }
 
 /// NOT NULL; a check that is NOT VALID where rows are NULL all the same.
-fn not_null(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn not_null(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     let source = seat.source;
     for column in source.columns.iter().filter(|column| column.not_null) {
         let Some(planned) = seat.column_mut(&column.name) else { continue };

@@ -73,6 +73,8 @@ pub fn carry(
         };
         let mut seat = Seat { position, source, plan };
         others::table(&mut work, &seat);
+        // First, as the order of an index depends on it.
+        checks::not_null(&mut work, &mut seat);
         unique::primary_key(&mut work, &mut seat);
         unique::constraints(&mut work, &mut seat);
         indexes::created(&mut work, &mut seat);
@@ -223,6 +225,3 @@ impl<'a> Work<'a> {
 fn label(index: &SourceIndex) -> &str {
     index.constraint_name.as_deref().unwrap_or(&index.name)
 }
-
-#[cfg(test)]
-mod tests;

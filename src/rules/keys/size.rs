@@ -6,7 +6,7 @@ use crate::model::{ColumnPlan, PgType};
 /// Bytes of all keys together up to which every entry fits.
 pub(super) const KEY_BYTES_MAX: u64 = 2600;
 
-/// Columns of an index (PostgreSQL INDEX_MAX_KEYS).
+/// Columns of an index (PostgreSQL `INDEX_MAX_KEYS`).
 pub(super) const KEY_COLUMNS_MAX: usize = 32;
 
 /// The most bytes that a value of the column takes.

@@ -31,3 +31,46 @@ pub(super) fn key(call: &Call, column: &ColumnPlan) -> Result<String, &'static s
     };
     Ok(format!("{} {prefix}_{metric}_ops", quote_ident(&column.name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Conversion, cell::StorageClass, conversion_plan::Origin},
+        rules::expression,
+    };
+
+    fn embedding(pg_type: PgType) -> ColumnPlan {
+        ColumnPlan {
+            source: "e".to_owned(),
+            name: "e".to_owned(),
+            declared: String::new(),
+            pg_type,
+            conversion: Conversion::Bytea,
+            main_class: StorageClass::Blob,
+            ledger: false,
+            not_null: false,
+            default: None,
+            generated: None,
+            rule: String::new(),
+            origin: Origin::Rule,
+            evidence: crate::model::column_profile::ColumnProfile::default(),
+        }
+    }
+
+    #[test]
+    fn the_metric_chooses_the_operators() {
+        for (sql, pg_type, expected) in [
+            ("libsql_vector_idx(e)", PgType::Vector(3), Some("\"e\" vector_cosine_ops")),
+            ("libsql_vector_idx(e, 'type=diskann', 'metric=l2')", PgType::Vector(2000), Some("\"e\" vector_l2_ops")),
+            ("libsql_vector_idx(e, 'metric=cosine')", PgType::HalfVec(4000), Some("\"e\" halfvec_cosine_ops")),
+            ("libsql_vector_idx(e, 'metric=other')", PgType::Vector(3), None),
+            ("libsql_vector_idx(e)", PgType::Vector(2001), None),
+            ("libsql_vector_idx(e)", PgType::Bytea, None),
+        ] {
+            let call = expression::call(sql).unwrap();
+            assert!(is_vector_index(&call) && column(&call) == Some("e"));
+            assert_eq!(key(&call, &embedding(pg_type)).ok().as_deref(), expected, "{sql}");
+        }
+    }
+}

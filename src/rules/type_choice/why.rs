@@ -17,7 +17,7 @@ pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -
     let odd = odd_ones(subject, family);
     let finding = subject
         .finding(FindingCode::TypeWidened, Severity::Warning, message)
-        .choice("correct the values in the source and dump again");
+        .choice(format!("correct the values in the source and dump again, or keep {pg_type}"));
     if odd > 0 { finding.counting(odd) } else { finding }
 }
 

@@ -1,3 +1,5 @@
+//! Schemas of every kind, made by the engine itself.
+
 use rusqlite::Connection;
 
 use super::*;

@@ -67,8 +67,9 @@ pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
     let session = crew.first()?;
     let schema = &work.plan.schema;
     if work.scope != Scope::Data {
-        let statements = work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
-        return in_order(work, session, "sequences", grouped(statements)).await;
+        let statements: Vec<Statement> =
+            work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
+        return in_order(work, session, "sequences", grouped(&statements)).await;
     }
     // Somebody else's table has a sequence of another name.
     let mut sql = String::new();
@@ -142,7 +143,7 @@ fn add(batches: &mut VecDeque<Batch>, statements: Vec<Statement>, bytes: u64) {
     }
 }
 
-fn grouped(statements: Vec<Statement>) -> VecDeque<Batch> {
+fn grouped(statements: &[Statement]) -> VecDeque<Batch> {
     let groups = statements.chunks(BATCH_STATEMENTS);
     groups.map(|group| Batch { statements: group.to_vec(), weight_bytes: 0 }).collect()
 }

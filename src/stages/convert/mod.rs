@@ -123,10 +123,11 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let scope = request.scope()?;
     let former = former(ctx, request, dump, &planned)?;
     let key = load_key(dump, &planned);
-    if let Some(done) = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema) {
-        if is_there(ctx, request, done, &key).await? {
-            return Ok(Converted { checkpoint: done.clone(), unchanged: true });
-        }
+    let done = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema);
+    if let Some(done) = done
+        && is_there(ctx, request, done, &key).await?
+    {
+        return Ok(Converted { checkpoint: done.clone(), unchanged: true });
     }
     let continues = former.is_some_and(|former| former.state == LoadState::Loading);
     if request.local.url.is_none() && scope != Scope::Data && !continues {
@@ -137,6 +138,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let mut clock = Clock::start();
     let server = LocalServer::open_for_load(ctx, &request.local).await?;
     clock.book("server");
+    ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
     let work = Work { ctx: ctx.clone(), plan: planned.plan, source: ctx.workdir.source_db(), scope, key };

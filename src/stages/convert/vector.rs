@@ -94,7 +94,7 @@ impl VectorForm {
         };
         let bytes = match blob.split_last() {
             Some((last, bytes)) if *last == mark && bytes.len() % width == 0 => bytes,
-            _ if self.encoding == VectorEncoding::F32 && blob.len() % width == 0 => blob,
+            _ if self.encoding == VectorEncoding::F32 && blob.len().is_multiple_of(width) => blob,
             _ => return Err(OFF_SHAPE),
         };
         Ok(Elements { encoding: self.encoding, bytes, width })

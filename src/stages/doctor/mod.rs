@@ -1,20 +1,26 @@
 //! Checks of both ends and of this machine, before anything is moved. Changes nothing anywhere.
 
+mod local;
+
 mod place;
+
+mod source;
+
+mod target;
 
 use std::{path::Path, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
+    context::{Context, Stop},
     error::{Error, Kind, Result},
     event::Sink,
     postgres::managed::LocalChoice,
     secret::Secret,
     stages::dump::DumpRequest,
+    workdir::Workdir,
 };
-
-pub use place::examine_place;
 
 /// What a check is about; decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,8 +102,21 @@ impl Check {
     }
 
     fn fail(side: Side, name: &'static str, error: &Error) -> Self {
-        let (found, todo) = (error.to_string(), error.hint().to_owned());
+        let (found, todo) = (error.to_string(), advice(error));
         Self { side, name, grade: Grade::Fail, found, todo, kind: Some(error.kind()) }
+    }
+}
+
+/// The error's hint, unless it would send the reader here again.
+fn advice(error: &Error) -> String {
+    match error.kind() {
+        Kind::SourceUnreachable => "check the URL, and the network between this machine and the source".to_owned(),
+        Kind::SourceRefused => "check that the URL is that of a libSQL server".to_owned(),
+        Kind::TargetUnreachable => {
+            "check host and port of the connection string; a suspended compute may need a minute".to_owned()
+        }
+        Kind::TargetRejected if error.hint() == Kind::TargetRejected.hint() => "check the role's rights".to_owned(),
+        _ => error.hint().to_owned(),
     }
 }
 
@@ -120,13 +139,21 @@ impl Examination {
     }
 }
 
-/// Makes all checks, one side after the other.
+/// Makes all checks, one side after the other: the directory given by `root`, the source, the local PostgreSQL, the
+/// target.
 ///
 /// # Errors
-/// None yet of its own: what a check finds is an answer.
-pub async fn examine(root: &Path, _out: &Arc<dyn Sink>, _request: &DoctorRequest) -> Result<Examination> {
-    tokio::task::yield_now().await;
-    Ok(Examination { checks: examine_place(root, None) })
+/// None of its own: what a check finds is an answer, and a side that is not given is one too.
+pub async fn examine(root: &Path, out: &Arc<dyn Sink>, request: &DoctorRequest) -> Result<Examination> {
+    // The doors want a directory to be in; nothing is made there.
+    let workdir = Workdir::open(&place::nearest_existing(root))?;
+    let ctx = Context { workdir, out: Arc::clone(out), stop: Stop::default() };
+    let (source, source_bytes) = Box::pin(source::examine(&ctx, request.source.as_ref())).await;
+    let mut checks = place::examine(root, source_bytes);
+    checks.extend(source);
+    checks.extend(Box::pin(local::examine(&request.local)).await);
+    checks.extend(Box::pin(target::examine(request.target.as_ref(), &request.schema)).await);
+    Ok(Examination { checks })
 }
 
 /// What to check; a side that isn't given is named as not checked.

@@ -18,8 +18,7 @@ const SIZE_FACTOR: u64 = 4;
 
 /// Checks the directory given by `--dir`, or the place where it would be made. `source_bytes` is the size of the
 /// source, where it is known.
-#[must_use]
-pub fn examine_place(root: &Path, source_bytes: Option<u64>) -> Vec<Check> {
+pub(super) fn examine(root: &Path, source_bytes: Option<u64>) -> Vec<Check> {
     let nearest = nearest_existing(root);
     let exists = if nearest == root { "exists" } else { "will be made" };
     let writable = match access(&nearest, Access::WRITE_OK | Access::EXEC_OK) {
@@ -74,7 +73,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_judged_by_the_one_above() {
         let directory = tempfile::tempdir().unwrap();
-        let checks = examine_place(&directory.path().join("a/b"), None);
+        let checks = examine(&directory.path().join("a/b"), None);
         assert_eq!(checks.first().map(|check| check.grade), Some(Grade::Ok));
         assert!(!directory.path().join("a").exists());
     }
@@ -84,14 +83,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         std::fs::write(&path, "").unwrap();
-        let checks = examine_place(&path, None);
+        let checks = examine(&path, None);
         assert_eq!(checks.first().map(|check| check.grade), Some(Grade::Fail));
     }
 
     #[test]
     fn a_source_larger_than_the_disk_is_warned_of() {
         let directory = tempfile::tempdir().unwrap();
-        let checks = examine_place(directory.path(), Some(u64::MAX / 8));
+        let checks = examine(directory.path(), Some(u64::MAX / 8));
         assert_eq!(checks.last().map(|check| check.grade), Some(Grade::Warn));
     }
 }

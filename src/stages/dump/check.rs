@@ -43,13 +43,13 @@ pub(super) fn quick_check(path: &Path, stop: &Stop, told: &dyn Fn()) -> Result<C
                 None if complaints.is_empty() => checked.sound += 1,
                 None => checked.with_broken_rules.push(table.name.clone()),
             },
-            Err(failure) => match failure.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::Unknown) => checked.unchecked.push(table.name.clone()),
-                Some(_) | None => {
-                    stop.check()?;
-                    return Err(cause::describe("checking the file", &failure)).at_table(&table.name);
-                }
-            },
+            Err(failure) if failure.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) => {
+                checked.unchecked.push(table.name.clone());
+            }
+            Err(failure) => {
+                stop.check()?;
+                return Err(cause::describe("checking the file", &failure)).at_table(&table.name);
+            }
         }
         told();
     }

@@ -237,7 +237,7 @@ fn digest(header: &Header, schema: &[SchemaRow], tables: &[TableContent]) -> Str
     }
     for table in tables {
         all.value(SqliteCell::Text(table.name.as_bytes()));
-        all.value(SqliteCell::Text(&table.rows.to_le_bytes()));
+        all.value(SqliteCell::Blob(&table.rows.to_le_bytes()));
         all.value(SqliteCell::Blob(&table.sha256));
         all.end_row();
     }

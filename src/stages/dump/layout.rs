@@ -105,12 +105,30 @@ impl TableShape {
 
     /// The statement that reads all rows in storage order, the rowid first. `form` makes a column's expression.
     ///
-    /// `NOT INDEXED` keeps the engine from reading an index instead of the table. Columns are qualified, for SQLite
-    /// takes an unknown name in double quotes for a text.
+    /// `NOT INDEXED` keeps the engine from reading an index instead of the table, but says nothing to it WITHOUT
+    /// ROWID; the order, which is the storage's own, does. Columns are qualified, for SQLite takes an unknown name in
+    /// double quotes for a text.
     pub(super) fn select(&self, form: impl Fn(&str) -> String) -> String {
         let columns = self.values().map(|(_, column)| form(&format!("t.{}", quote_ident(&column.name))));
         let all: Vec<String> = self.rowid.iter().map(|rowid| format!("t.{rowid}")).chain(columns).collect();
-        format!("SELECT {} FROM {} AS t NOT INDEXED", all.join(", "), quote_ident(&self.name))
+        let order = match self.order() {
+            Some(order) => format!(" ORDER BY {order}"),
+            None => String::new(),
+        };
+        format!("SELECT {} FROM {} AS t NOT INDEXED{order}", all.join(", "), quote_ident(&self.name))
+    }
+
+    /// The storage order; none where no name of the rowid is left to order by.
+    fn order(&self) -> Option<String> {
+        if self.key.is_empty() {
+            return self.rowid.as_ref().map(|rowid| format!("t.{rowid}"));
+        }
+        let part = |key: &KeyColumn| {
+            let direction = if key.descending { " DESC" } else { "" };
+            let name = self.columns.get(key.column).map(|column| quote_ident(&column.name))?;
+            Some(format!("t.{name} COLLATE {}{direction}", quote_ident(&key.collation)))
+        };
+        self.key.iter().map(part).collect::<Option<Vec<_>>>().map(|parts| parts.join(", "))
     }
 
     /// The statement that counts the rows.
@@ -143,10 +161,17 @@ pub(super) fn read_schema(connection: &Connection) -> Result<Vec<SchemaRow>> {
 pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
     let failed = |failure: rusqlite::Error| cause::describe("loading the schema", &failure);
     let model = Connection::open_in_memory().map_err(failed)?;
-    for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.rooted) {
-        model.execute_batch(&root_sql(index, row.kind == "index")).map_err(failed)?;
-    }
-    install_rows(&model, rows).map_err(failed)?;
+    // The engine wants page numbers that exist, and looks no further before rows are read: any pages will do.
+    let page = |place: usize| i64::try_from(place + 2).unwrap_or(2);
+    let roots: Vec<i64> =
+        rows.iter().enumerate().map(|(place, row)| if row.rooted { page(place) } else { 0 }).collect();
+    model
+        .execute_batch(&format!(
+            "PRAGMA page_size=512; CREATE TABLE pages(p); INSERT INTO pages VALUES (zeroblob(512 * {}))",
+            rows.len() + 4
+        ))
+        .and_then(|()| install_rows(&model, rows, &roots))
+        .map_err(failed)?;
     // The reset loads the text anew; it also turns the pragma off, which tolerates what can't be parsed.
     model.execute_batch("PRAGMA writable_schema=RESET; PRAGMA writable_schema=ON").map_err(failed)?;
     shapes(&model, rows)
@@ -168,7 +193,7 @@ pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<
             .query_map([&row.name], |column| {
                 Ok(Declared {
                     name: column.get(0)?,
-                    declared: column.get(1)?,
+                    class: column.get(1)?,
                     in_key: column.get::<_, i64>(2)? > 0,
                     is_virtual: column.get::<_, i64>(3)? == 2,
                 })
@@ -193,7 +218,7 @@ pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<
 
 struct Declared {
     name: String,
-    declared: String,
+    class: String,
     in_key: bool,
     is_virtual: bool,
 }
@@ -212,7 +237,7 @@ fn shape_of(
             && key_index.is_none()
             && lone_key
             && column.in_key
-            && column.declared.eq_ignore_ascii_case("INTEGER")
+            && column.class.eq_ignore_ascii_case("INTEGER")
     };
     let columns: Vec<StoredColumn> = declared
         .iter()
@@ -254,33 +279,10 @@ fn with_key(
     Ok(shape)
 }
 
-/// The name that a schema row's b-tree has until [`install_rows`].
-pub(super) fn root_name(index: usize) -> String {
-    format!("r{index}")
-}
-
-/// The statement that makes an empty b-tree: of the kind of an index, or of an ordinary table.
-pub(super) fn root_sql(index: usize, keyed: bool) -> String {
-    let name = root_name(index);
-    if keyed { format!("CREATE TABLE {name}(k PRIMARY KEY) WITHOUT ROWID") } else { format!("CREATE TABLE {name}(c0)") }
-}
-
-/// Replaces `sqlite_schema` by these rows, exactly, each with the b-tree that was made as [`root_name`].
+/// Replaces `sqlite_schema` by these rows, exactly, each with the page number of its b-tree.
 ///
 /// The engine loads the new text when the schema is reset or the file is opened again.
-pub(super) fn install_rows(connection: &Connection, rows: &[SchemaRow]) -> rusqlite::Result<()> {
-    let mut roots = vec![0_i64; rows.len()];
-    {
-        let mut statement = connection.prepare("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0")?;
-        let mut found = statement.query([])?;
-        while let Some(row) = found.next()? {
-            let name: String = row.get(0)?;
-            let index: Option<usize> = name.strip_prefix('r').and_then(|digits| digits.parse().ok());
-            if let Some(root) = index.and_then(|index| roots.get_mut(index)) {
-                *root = row.get(1)?;
-            }
-        }
-    }
+pub(super) fn install_rows(connection: &Connection, rows: &[SchemaRow], roots: &[i64]) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA writable_schema=ON; DELETE FROM sqlite_schema")?;
     let mut insert = connection.prepare(
         "INSERT INTO sqlite_schema(rowid, type, name, tbl_name, rootpage, sql) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -344,7 +346,8 @@ mod tests {
         assert_eq!(shape.rowid, None);
         assert_eq!(
             shape.select(str::to_owned),
-            "SELECT t.\"a\", t.\"s\", t.\"b\", t.\"c\" FROM \"w\" AS t NOT INDEXED"
+            "SELECT t.\"a\", t.\"s\", t.\"b\", t.\"c\" FROM \"w\" AS t NOT INDEXED \
+             ORDER BY t.\"c\" COLLATE \"BINARY\" DESC, t.\"a\" COLLATE \"NOCASE\""
         );
     }
 

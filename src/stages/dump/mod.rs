@@ -210,12 +210,11 @@ fn finish(ctx: &Context, mut copy: Copy, part: &Path, fresh: bool, started_s: u6
     let previous = if fresh { None } else { ctx.workdir.load_dump().ok() };
     let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
     let target = ctx.workdir.source_db();
-    let sha256 = match &unchanged {
-        Some(previous) => previous.sha256.clone(),
-        None => {
-            sync(part)?;
-            sha256_of(part)?
-        }
+    let sha256 = if let Some(previous) = &unchanged {
+        previous.sha256.clone()
+    } else {
+        sync(part)?;
+        sha256_of(part)?
     };
     ctx.stop.check()?;
     match unchanged {

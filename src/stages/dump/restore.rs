@@ -30,12 +30,17 @@ use crate::{
 /// Page cache and sorter memory in KiB.
 const CACHE_KIB: u32 = 16 * 1024;
 
+/// Bytes of a row after which its memory is given back at once.
+const LARGE_ROW_BYTES: usize = 1 << 20;
+
 /// Instructions of the engine between two looks at the user's wish to stop.
 const INSTRUCTIONS_PER_LOOK: i32 = 100_000;
 
 /// A file that is being built. Unreadable until [`Restore::finish`] has returned.
 pub(super) struct Restore {
     connection: Connection,
+    /// The first page of each schema row's b-tree; 0 for those that have none.
+    roots: Vec<i64>,
     is_utf8: bool,
     stop: Stop,
 }
@@ -59,19 +64,21 @@ impl Restore {
         // Both only count before the first page is written.
         connection
             .execute_batch(&format!(
-                "PRAGMA encoding='{}'; PRAGMA page_size={page_bytes}; PRAGMA auto_vacuum=NONE; BEGIN",
+                "PRAGMA encoding='{}'; PRAGMA page_size={page_bytes}; PRAGMA auto_vacuum=NONE;
+                 PRAGMA writable_schema=ON; BEGIN",
                 header.encoding.replace('\'', "")
             ))
             .map_err(failed)?;
+        let mut roots = vec![0; schema.len()];
         let mut next_shape = shapes.iter().peekable();
-        for (index, row) in schema.iter().enumerate().filter(|(_, row)| row.rooted) {
+        for ((index, row), root) in schema.iter().enumerate().zip(&mut roots).filter(|((_, row), _)| row.rooted) {
             let sql = match next_shape.next_if(|shape| shape.index == index) {
                 Some(shape) => plain_table(shape),
-                None => layout::root_sql(index, true),
+                None => empty_index(index),
             };
-            connection.execute_batch(&sql).map_err(failed).at_table(&row.name)?;
+            *root = make(&connection, &sql, index).map_err(failed).at_table(&row.name)?;
         }
-        Ok(Self { connection, is_utf8: header.is_utf8(), stop: stop.clone() })
+        Ok(Self { connection, roots, is_utf8: header.is_utf8(), stop: stop.clone() })
     }
 
     /// A statement that takes a table's rows.
@@ -93,13 +100,16 @@ impl Restore {
         let parameters: Vec<String> = (1..=columns.len()).map(parameter).collect();
         let sql = format!(
             "INSERT INTO {}({}) VALUES ({})",
-            layout::root_name(shape.index),
+            plain_name(shape.index),
             columns.join(", "),
             parameters.join(", ")
         );
-        let statement =
-            self.connection.prepare(&sql).map_err(|failure| describe("preparing the rows", &self.stop, &failure))?;
-        Ok(Rows { statement, width: columns.len(), is_utf8: self.is_utf8, stop: &self.stop })
+        let statement = self.prepare(&sql)?;
+        Ok(Rows { restore: self, sql, statement, width: columns.len() })
+    }
+
+    fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
+        self.connection.prepare(sql).map_err(|failure| describe("preparing the rows", &self.stop, &failure))
     }
 
     /// Gives the file its schema and fills the indexes. `told` is called after each index.
@@ -108,7 +118,7 @@ impl Restore {
     /// `ArtifactIo`; `SourceInvalid` if the source's rows break a unique index of the source; `Interrupted`.
     pub(super) fn finish(self, path: &Path, header: &Header, schema: &[SchemaRow], told: &dyn Fn()) -> Result<()> {
         let failed = |failure: rusqlite::Error| describe("writing the schema", &self.stop, &failure);
-        layout::install_rows(&self.connection, schema).map_err(failed)?;
+        layout::install_rows(&self.connection, schema, &self.roots).map_err(failed)?;
         self.connection
             .execute_batch(&format!(
                 "PRAGMA user_version={}; PRAGMA application_id={}; COMMIT",
@@ -130,10 +140,10 @@ impl Restore {
 
 /// Takes one table's rows.
 pub(super) struct Rows<'a> {
+    restore: &'a Restore,
+    sql: String,
     statement: Statement<'a>,
     width: usize,
-    is_utf8: bool,
-    stop: &'a Stop,
 }
 
 impl Rows<'_> {
@@ -148,12 +158,18 @@ impl Rows<'_> {
         }
         self.bind(row)
             .and_then(|()| self.statement.raw_execute().map(|_| ()))
-            .map_err(|failure| describe("storing a row", self.stop, &failure))
+            .map_err(|failure| describe("storing a row", &self.restore.stop, &failure))?;
+        let bytes: usize = row.iter().map(Cell::bytes).sum();
+        if bytes >= LARGE_ROW_BYTES {
+            // A statement keeps its parameters and its last record until the next row.
+            self.statement = self.restore.prepare(&self.sql)?;
+        }
+        Ok(())
     }
 
     fn bind(&mut self, row: &[Cell]) -> rusqlite::Result<()> {
         for (index, cell) in row.iter().enumerate() {
-            if self.is_utf8 {
+            if self.restore.is_utf8 {
                 self.statement.raw_bind_parameter(index + 1, Bound(cell))?;
                 continue;
             }
@@ -246,6 +262,29 @@ pub(super) fn describe(doing: &str, stop: &Stop, failure: &rusqlite::Error) -> E
     }
 }
 
+/// Makes a table and gives its first page.
+///
+/// Its row is taken out of `sqlite_schema` at once: the engine still knows the table, and needn't search an ever
+/// longer schema for the next one.
+fn make(connection: &Connection, sql: &str, index: usize) -> rusqlite::Result<i64> {
+    connection.execute_batch(sql)?;
+    let root = connection
+        .prepare_cached("SELECT rootpage FROM sqlite_schema WHERE name = ?1")?
+        .query_row([plain_name(index)], |row| row.get(0))?;
+    connection.prepare_cached("DELETE FROM sqlite_schema")?.execute([])?;
+    Ok(root)
+}
+
+/// The name of a table until the schema is written.
+fn plain_name(index: usize) -> String {
+    format!("r{index}")
+}
+
+/// A table of an index's storage.
+fn empty_index(index: usize) -> String {
+    format!("CREATE TABLE {}(k PRIMARY KEY) WITHOUT ROWID", plain_name(index))
+}
+
 fn column_name(place: usize) -> String {
     format!("c{place}")
 }
@@ -254,7 +293,7 @@ fn column_name(place: usize) -> String {
 fn plain_table(shape: &TableShape) -> String {
     let mut parts: Vec<String> = (0..shape.columns.len()).map(column_name).collect();
     if shape.key.is_empty() {
-        return format!("CREATE TABLE {}({})", layout::root_name(shape.index), parts.join(", "));
+        return format!("CREATE TABLE {}({})", plain_name(shape.index), parts.join(", "));
     }
     let key: Vec<String> = shape
         .key
@@ -265,7 +304,7 @@ fn plain_table(shape: &TableShape) -> String {
         })
         .collect();
     parts.push(format!("PRIMARY KEY({})", key.join(", ")));
-    format!("CREATE TABLE {}({}) WITHOUT ROWID", layout::root_name(shape.index), parts.join(", "))
+    format!("CREATE TABLE {}({}) WITHOUT ROWID", plain_name(shape.index), parts.join(", "))
 }
 
 /// Fills an index from its table.

@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
             Owned::Begin(begun) if usize::try_from(begun).is_ok_and(|begun| begun == step) => Ok(()),
             // A guarded statement was skipped.
             Owned::Begin(_) | Owned::Terminator(_) => Err(Halt::Again(Setback::TransactionLost)),
-            Owned::End | Owned::Row(_) => Err(self.out_of_order()),
+            Owned::End | Owned::Row(_) => Err(out_of_order()),
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
             match self.next()? {
                 Owned::Row(row) => take(row)?,
                 Owned::End => return Ok(()),
-                Owned::Begin(_) | Owned::Terminator(_) => return Err(self.out_of_order()),
+                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
             }
         }
     }
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
     fn terminator(&mut self) -> Outcome<Option<u64>> {
         match self.next()? {
             Owned::Terminator(index) => Ok(index),
-            Owned::Begin(_) | Owned::Row(_) | Owned::End => Err(self.out_of_order()),
+            Owned::Begin(_) | Owned::Row(_) | Owned::End => Err(out_of_order()),
         }
     }
 
@@ -298,13 +298,15 @@ impl<'a> Reader<'a> {
             let mut row = match self.next()? {
                 Owned::Row(row) => row,
                 Owned::End => break,
-                Owned::Begin(_) | Owned::Terminator(_) => return Err(self.out_of_order()),
+                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
             };
             for cell in row.iter_mut().skip(safe_from) {
                 let taken = std::mem::replace(cell, Cell::Null);
                 *cell = hrana::from_safe(taken).map_err(|fault| self.faulty(fault))?;
             }
-            row.iter().for_each(|cell| digest.value(cell.as_cell()));
+            for cell in &row {
+                digest.value(cell.as_cell());
+            }
             digest.end_row();
             store.push(&row).map_err(|error| error.at_table(&shape.name))?;
             if digest.rows().is_multiple_of(ROWS_PER_LOOK) {
@@ -342,10 +344,10 @@ impl<'a> Reader<'a> {
             Some(_) | None => Halt::Failed(http::statement_refused("reading the snapshot", code)),
         }
     }
+}
 
-    fn out_of_order(&self) -> Halt {
-        Halt::Failed(Error::new(Kind::SourceRefused, "the entries of the answer are out of order"))
-    }
+fn out_of_order() -> Halt {
+    Halt::Failed(Error::new(Kind::SourceRefused, "the entries of the answer are out of order"))
 }
 
 /// An entry that no longer borrows its line.

@@ -13,7 +13,8 @@ use crate::{
 
 use super::{
     chunk::LocalSize,
-    crew::{Crew, Job},
+    compare::{Wanted, digest_job},
+    crew::{Crew, Job, Task},
     diary::Diary,
     manifest::Manifest,
     record::unreadable,
@@ -24,7 +25,8 @@ const SMALL_BYTES: u64 = 8 << 20;
 /// How many quick statements go to the server at once.
 const AT_ONCE: usize = 100;
 
-/// Builds everything in the staging schema.
+/// Builds everything in the staging schema, and compares every table with what it should hold. Gives the source names
+/// of those that differ.
 ///
 /// # Errors
 /// `Target*`, `Interrupted`.
@@ -33,31 +35,50 @@ pub(super) async fn build(
     crew: &Crew<'_>,
     diary: &Diary,
     manifest: &Manifest,
-    schema: &str,
-    sizes: &[LocalSize],
-) -> Result<()> {
-    let Some(session) = crew.any() else { return Ok(()) };
+    lot: &Lot<'_>,
+) -> Result<Vec<String>> {
+    let Some(session) = crew.any() else { return Ok(Vec::new()) };
+    let schema = lot.schema;
     let built = Built::read(session, schema).await?;
-    let jobs = index_jobs(manifest, schema, sizes, &built);
+    let jobs = index_jobs(manifest, schema, lot.sizes, &built);
     diary.phase(ctx, "indexes", Some(jobs.len() as u64), crew.run("indexes", jobs)).await?;
-    let quick = quick_statements(manifest, schema, &built);
+    // The keys of small tables are there by now.
+    let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
     diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
-    let jobs: Vec<Job> = tables(manifest)
-        .filter_map(|table| job("validating constraints", table, ddl::validations(schema, table)))
-        .collect();
-    diary.phase(ctx, "validate", Some(jobs.len() as u64), crew.run("validate", jobs)).await?;
-    let jobs: Vec<Job> = tables(manifest)
-        .map(|table| Job {
-            doing: "gathering statistics",
-            table: table.source.clone(),
-            sql: format!("ANALYZE {}", qualified(schema, &table.name)),
-        })
-        .collect();
-    diary.phase(ctx, "analyze", Some(jobs.len() as u64), crew.run("analyze", jobs)).await
+    // Validation and statistics lock each other out on the same table, comparison nobody: so it stands between them.
+    let large_first = largest_first(manifest, lot.sizes);
+    let tables = || large_first.iter().map(|(_, table)| *table);
+    let mut jobs: Vec<Job> =
+        tables().filter_map(|table| job("validating constraints", table, ddl::validations(schema, table))).collect();
+    let wanted = tables().filter_map(|table| lot.wanted.iter().find(|wanted| wanted.table.name == table.name));
+    jobs.extend(wanted.map(|wanted| digest_job(schema, wanted)));
+    jobs.extend(tables().map(|table| Job {
+        doing: "gathering statistics",
+        table: table.source.clone(),
+        task: Task::Run(format!("ANALYZE {}", qualified(schema, &table.name))),
+    }));
+    diary.phase(ctx, "checks", Some(jobs.len() as u64), crew.run("checks", jobs)).await
+}
+
+/// The staged tables as the build needs to know them.
+pub(super) struct Lot<'a> {
+    /// The staging schema.
+    pub schema: &'a str,
+    /// Sizes of the tables, in the manifest's order.
+    pub sizes: &'a [LocalSize],
+    /// What each of them should hold.
+    pub wanted: &'a [Wanted<'a>],
 }
 
 fn tables(manifest: &Manifest) -> impl Iterator<Item = &TablePlan> {
     manifest.cargo.iter().map(|cargo| &cargo.table)
+}
+
+/// Tables with their bytes; the largest takes longest, so it is begun first.
+fn largest_first<'a>(manifest: &'a Manifest, sizes: &[LocalSize]) -> Vec<(u64, &'a TablePlan)> {
+    let mut order: Vec<_> = tables(manifest).zip(sizes).map(|(table, size)| (size.bytes, table)).collect();
+    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    order
 }
 
 /// Constraints and indexes that exist in the staging schema.
@@ -97,20 +118,20 @@ impl Built {
     }
 }
 
-/// Keys and indexes, those of the largest tables first, because they take longest.
+/// Keys and indexes. A large table has its indexes built
+/// side by side, and the constraints take them over afterwards.
 fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Built) -> Vec<Job> {
-    let mut order: Vec<(u64, &TablePlan)> =
-        tables(manifest).zip(sizes).map(|(table, size)| (size.bytes, table)).collect();
-    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     let mut jobs = Vec::new();
-    for (bytes, table) in order {
-        let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
-        let missing: Vec<Statement> = statements.filter(|statement| built.lacks(table, statement)).collect();
+    for (bytes, table) in largest_first(manifest, sizes) {
+        let lacking = |statement: &Statement| built.lacks(table, statement);
+        let doing = "building keys and indexes";
         if bytes <= SMALL_BYTES {
-            jobs.extend(job("building keys and indexes", table, missing));
+            let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
+            jobs.extend(job(doing, table, statements.filter(lacking).collect()));
         } else {
-            let alone = |statement| job("building keys and indexes", table, vec![statement]);
-            jobs.extend(missing.into_iter().filter_map(alone));
+            let keys = ddl::keys_by_index(schema, table).into_iter().map(|[index, _]| index);
+            let missing = keys.chain(ddl::indexes(schema, table)).filter(lacking);
+            jobs.extend(missing.filter_map(|statement| job(doing, table, vec![statement])));
         }
     }
     jobs
@@ -118,7 +139,7 @@ fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Bu
 
 fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>) -> Option<Job> {
     let sql: Vec<String> = statements.into_iter().map(|statement| statement.sql).collect();
-    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), sql: sql.join(";\n") })
+    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), task: Task::Run(sql.join(";\n")) })
 }
 
 /// What takes no time, because nothing is checked against rows. One session does it, because a foreign key locks two
@@ -126,15 +147,19 @@ fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>) -> Op
 fn quick_statements(manifest: &Manifest, schema: &str, built: &Built) -> Vec<String> {
     let of = |table: &TablePlan| {
         let statements = [
+            ddl::keys_by_index(schema, table).into_iter().map(|[_, constraint]| constraint).collect(),
             ddl::checks(schema, table),
             ddl::foreign_keys(schema, table),
             ddl::defaults(schema, table),
             ddl::sequence(schema, table).into_iter().collect(),
         ];
         let missing = statements.into_iter().flatten().filter(|statement| built.lacks(table, statement));
-        missing.map(|statement| statement.sql).collect::<Vec<_>>()
+        missing.collect::<Vec<_>>()
     };
-    tables(manifest).flat_map(of).collect()
+    // Foreign keys come after the keys of every table.
+    let (foreign, own): (Vec<Statement>, Vec<Statement>) =
+        tables(manifest).flat_map(of).partition(|statement| statement.kind == "foreign key");
+    own.into_iter().chain(foreign).map(|statement| statement.sql).collect()
 }
 
 async fn run_quick(session: &Session, statements: &[String]) -> Result<()> {

@@ -1,14 +1,15 @@
 //! Whether tables on the target hold what `convert` loaded: server-side digests, the same SQL on both servers.
 
-use futures_util::future::BoxFuture;
-
 use crate::{
-    error::{Error, Kind, Result, ResultExt},
+    error::{Error, Kind, Result},
     model::TablePlan,
     postgres::{Session, digest},
 };
 
-use super::{crew::Crew, manifest::Manifest};
+use super::{
+    crew::{Crew, Job, Task},
+    manifest::Manifest,
+};
 
 /// A table and the digest that it must have.
 #[derive(Clone)]
@@ -40,22 +41,19 @@ pub(super) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Resul
 ///
 /// # Errors
 /// `Target*`, `Interrupted`.
-pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: Vec<Wanted<'_>>) -> Result<Vec<String>> {
-    let items = wanted.into_iter().map(|wanted| (schema.to_owned(), wanted)).collect();
-    let mut names: Vec<String> = crew.each("digests", items, compare).await?.into_iter().flatten().collect();
+pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: &[Wanted<'_>]) -> Result<Vec<String>> {
+    let jobs = wanted.iter().map(|wanted| digest_job(schema, wanted)).collect();
+    let mut names = crew.run("digests", jobs).await?;
     names.sort_unstable();
     Ok(names)
 }
 
-/// The table's source name if its digest in this schema isn't the wanted one.
-fn compare<'x>(
-    session: &'x Session,
-    (schema, wanted): &'x (String, Wanted<'_>),
-) -> BoxFuture<'x, Result<Option<String>>> {
-    Box::pin(async move {
-        let found = digest::of_table(session, schema, wanted.table).await.at_table(&wanted.table.source)?;
-        Ok((found != wanted.digest).then(|| wanted.table.source.clone()))
-    })
+/// The comparison of one table.
+pub(super) fn digest_job(schema: &str, wanted: &Wanted<'_>) -> Job {
+    let table = wanted.table;
+    let sql = digest::query(schema, &table.name, &table.columns);
+    let task = Task::Compare { sql, wanted: wanted.digest.clone() };
+    Job { doing: "computing a digest", table: table.source.clone(), task }
 }
 
 /// The error for staged tables that differ: says whether the local PostgreSQL still holds what was loaded.

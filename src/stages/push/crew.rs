@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use futures_util::future::{BoxFuture, join_all, try_join_all};
+use futures_util::future::{join_all, try_join_all};
 
 use crate::{
     context::Context,
@@ -20,14 +20,41 @@ use crate::{
 
 use super::target::Target;
 
-/// A piece of work: statements that run one after the other in one transaction.
+/// A piece of work on one table.
 pub(super) struct Job {
     /// What it does, for messages.
     pub doing: &'static str,
     /// The source table.
     pub table: String,
-    /// The statements, separated by semicolons.
-    pub sql: String,
+    /// The work.
+    pub task: Task,
+}
+
+/// What is to be done.
+pub(super) enum Task {
+    /// Statements, separated by semicolons, that run one after the other in one transaction.
+    Run(String),
+    /// A query for one text, and the text that it should give.
+    Compare {
+        /// The query.
+        sql: String,
+        /// What it should give.
+        wanted: String,
+    },
+}
+
+impl Job {
+    /// Does it. Gives the table's name if a comparison shows a difference.
+    async fn work(&self, session: &Session) -> Result<Option<String>> {
+        match &self.task {
+            Task::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
+            Task::Compare { sql, wanted } => {
+                let rows = session.rows(self.doing, sql, &[]).await?;
+                let found: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+                Ok((found.as_ref() != Some(wanted)).then(|| self.table.clone()))
+            }
+        }
+    }
 }
 
 /// Sessions of one target.
@@ -55,37 +82,21 @@ impl<'a> Crew<'a> {
         self.sessions.first()
     }
 
-    /// Runs all jobs, in any order.
+    /// Does all jobs; they are begun in this order. Gives the tables for which a comparison shows a difference.
     ///
     /// # Errors
     /// Of the first job that fails; jobs that are under way are finished before it is told.
-    pub(super) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<()> {
-        fn run<'x>(session: &'x Session, job: &'x Job) -> BoxFuture<'x, Result<()>> {
-            Box::pin(async move { session.batch(job.doing, &job.sql).await.at_table(&job.table) })
-        }
-        self.each(phase, jobs, run).await.map(drop)
-    }
-
-    /// Does the work for every item, in any order; the answers come in any order too.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub(super) async fn each<T, R>(
-        &self,
-        phase: &'static str,
-        items: Vec<T>,
-        work: impl for<'x> Fn(&'x Session, &'x T) -> BoxFuture<'x, Result<R>>,
-    ) -> Result<Vec<R>> {
-        let queue = Mutex::new(VecDeque::from(items));
+    pub(super) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<Vec<String>> {
+        let queue = Mutex::new(VecDeque::from(jobs));
         let failed = AtomicBool::new(false);
         let hands = self.sessions.iter().map(|session| async {
-            let mut answers = Vec::new();
+            let mut differing = Vec::new();
             while !failed.load(Ordering::SeqCst) {
                 self.ctx.stop.check()?;
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(item) = next else { break };
-                match work(session, &item).await {
-                    Ok(answer) => answers.push(answer),
+                let Some(job) = next else { break };
+                match job.work(session).await.at_table(&job.table) {
+                    Ok(found) => differing.extend(found),
                     Err(error) => {
                         failed.store(true, Ordering::SeqCst);
                         return Err(error);
@@ -93,17 +104,17 @@ impl<'a> Crew<'a> {
                 }
                 self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
             }
-            Ok(answers)
+            Ok(differing)
         });
-        let mut answers = Vec::new();
+        let mut differing = Vec::new();
         let mut errors: Vec<Error> = Vec::new();
         for outcome in join_all(hands).await {
             match outcome {
-                Ok(some) => answers.extend(some),
+                Ok(some) => differing.extend(some),
                 Err(error) => errors.push(error),
             }
         }
         errors.sort_by_key(|error| error.retry() != Retry::Never);
-        errors.into_iter().next().map_or(Ok(answers), Err)
+        errors.into_iter().next().map_or(Ok(differing), Err)
     }
 }

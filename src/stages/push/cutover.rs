@@ -124,22 +124,29 @@ impl Cutover<'_> {
         let schema = quote_literal(self.target.schema);
         let staging = quote_literal(&self.staging.schema);
         let run_id = self.staging.run_id;
-        let mut sql =
-            vec![format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'")];
-        for ((cargo, wanted), chunks) in self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks) {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-            sql.push(format!(
-                "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, {}, c.oid, {run_id}, {}, {}, {rows}, \
-                 {}, {chunks}, {PARTS} FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = {staging} AND c.relname = {}",
-                quote_literal(&cargo.table.source),
-                quote_literal(&self.manifest.run_key),
-                quote_literal(&cargo.fingerprint),
-                quote_literal(&wanted.digest),
-                quote_literal(&cargo.table.name)
-            ));
-        }
-        self.control.batch("recording the staged tables", &sql.join("; ")).await
+        let tables = self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks);
+        let values: Vec<String> = tables
+            .map(|((cargo, wanted), chunks)| {
+                let rows = wanted.digest.split(':').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+                format!(
+                    "({}, {}, {}, {rows}, {}, {chunks})",
+                    quote_literal(&cargo.table.name),
+                    quote_literal(&cargo.table.source),
+                    quote_literal(&cargo.fingerprint),
+                    quote_literal(&wanted.digest)
+                )
+            })
+            .collect();
+        let forget = format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'");
+        let insert = format!(
+            "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, v.source, c.oid, {run_id}, {}, \
+             v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS} \
+             FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks) \
+             JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {staging}",
+            quote_literal(&self.manifest.run_key),
+            values.join(", ")
+        );
+        self.control.batch("recording the staged tables", &format!("{forget}; {insert}")).await
     }
 
     /// The record's part of the cutover.
@@ -205,24 +212,33 @@ impl Cutover<'_> {
         }
     }
 
-    /// The beginning of the transaction: its settings, and the locks in an order of chance.
+    /// The beginning of the transaction: its settings, and the locks.
+    ///
+    /// First those that no reader or writer notices, which may be waited for: a server process that vacuums one of the
+    /// tables by itself gives way after a second. Then the ones that count, in an order of chance.
     fn locks(&self) -> String {
-        // The commit that makes everything before it durable too.
-        let mut sql = String::from("BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '100ms'");
-        let mut tables: Vec<String> = self
-            .situation
-            .record
-            .live
-            .iter()
-            .map(|table| format!("ONLY {}", qualified(self.target.schema, &table.name)))
-            .collect();
-        tables.sort_by_cached_key(|_| patience::random_below(u64::MAX));
-        if let Some((first, others)) = tables.split_first() {
-            sql.push_str(&format!("; LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE"));
+        let live = self.situation.record.live.iter();
+        let mut live: Vec<String> =
+            live.map(|table| format!("ONLY {}", qualified(self.target.schema, &table.name))).collect();
+        let staged = self.manifest.cargo.iter();
+        let staged: Vec<String> =
+            staged.map(|cargo| format!("ONLY {}", qualified(&self.staging.schema, &cargo.table.name))).collect();
+        // The commit is the one that makes everything before it durable too.
+        let mut sql = vec!["BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'".to_owned()];
+        if !staged.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", staged.join(", ")));
+        }
+        if !live.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", live.join(", ")));
+        }
+        sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
+        live.sort_by_cached_key(|_| patience::random_below(u64::MAX));
+        if let Some((first, others)) = live.split_first() {
+            sql.push(format!("LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE"));
             if !others.is_empty() {
-                sql.push_str(&format!("; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT", others.join(", ")));
+                sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT", others.join(", ")));
             }
         }
-        sql
+        sql.join("; ")
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     PushRequest, Pushed,
-    build::build,
+    build::{Lot, build},
     chunk::{self, Chunk, LocalSize},
     compare::{self, Wanted},
     crew::Crew,
@@ -143,7 +143,7 @@ impl Journey<'_> {
             .collect();
         let crew = Crew::open(&self.target, &situation.path, self.workers(wanted.len())).await?;
         let steps = Some(wanted.len() as u64);
-        let work = compare::differing(&crew, &self.request.schema, wanted);
+        let work = compare::differing(&crew, &self.request.schema, &wanted);
         let differing = self.diary.phase(self.ctx, "digests", steps, work).await?;
         if !differing.is_empty() {
             self.ctx.out.warn(format!(
@@ -266,11 +266,9 @@ impl Journey<'_> {
     ) -> Result<Vec<Wanted<'a>>> {
         let workers = self.workers(self.manifest.cargo.len());
         let crew = Crew::open(&self.target, &situation.path, workers).await?;
-        build(self.ctx, &crew, &self.diary, self.manifest, &staging.schema, sizes).await?;
         let wanted = compare::wanted(reader, self.manifest).await?;
-        let work = compare::differing(&crew, &staging.schema, wanted.clone());
-        let steps = Some(wanted.len() as u64);
-        let differing = self.diary.phase(self.ctx, "digests", steps, work).await?;
+        let lot = Lot { schema: &staging.schema, sizes, wanted: &wanted };
+        let differing = build(self.ctx, &crew, &self.diary, self.manifest, &lot).await?;
         if differing.is_empty() {
             return Ok(wanted);
         }

@@ -131,8 +131,9 @@ fn findings(report: &Report) -> String {
 
 fn one_finding(finding: &Finding) -> String {
     let accepted = if finding.accepted { " (accepted)" } else { "" };
+    let number = finding.count.map(|number| format!(" (count {})", count(number))).unwrap_or_default();
     let mut html = format!(
-        "<li><strong>{}</strong> {}{accepted}: {}",
+        "<li><strong>{}</strong> {}{number}{accepted}: {}",
         finding.code.word(),
         escape(&finding.place()),
         escape(&finding.message)

@@ -125,7 +125,7 @@ pub(super) fn names(table: &TablePart) -> String {
     match &table.name {
         Some(name) if *name != table.source => format!("{} as {name}", table.source),
         Some(_) => table.source.clone(),
-        None => format!("{} (not planned)", table.source),
+        None => format!("{} (left out)", table.source),
     }
 }
 
@@ -149,7 +149,8 @@ fn one_finding(finding: &Finding) -> String {
     let place = finding.place();
     let at = if place.is_empty() { String::new() } else { format!(" {}", cell(&place)) };
     let accepted = if finding.accepted { " (accepted)" } else { "" };
-    let mut text = format!("- **{}**{at}{accepted}: {}\n", finding.code.word(), cell(&finding.message));
+    let number = finding.count.map(|number| format!(" (count {})", count(number))).unwrap_or_default();
+    let mut text = format!("- **{}**{at}{number}{accepted}: {}\n", finding.code.word(), prose(&finding.message));
     for choice in finding.choices.iter().filter(|_| finding.blocks()) {
         text.push_str(&format!("  - choice: `{}`\n", choice.replace('`', "'").replace('\n', " ")));
     }
@@ -180,7 +181,7 @@ fn decisions(report: &Report) -> String {
             cell(&format!("{}.{}", decision.table, decision.column)),
             cell(&decision.declared),
             cell(&decision.pg_type),
-            cell(&decision.rule),
+            prose(&decision.rule),
             if decision.ledger { "; storage classes are kept in `_sqlite_offtype`" } else { "" },
         ));
     }
@@ -204,7 +205,7 @@ fn objects(report: &Report) -> String {
             cell(&object.source),
             cell(&object.table),
             outcome(object.outcome),
-            cell(&object.reason)
+            prose(&object.reason)
         ));
     }
     text
@@ -248,20 +249,40 @@ fn timings(report: &Report) -> String {
     text
 }
 
-/// Text that can't leave its table cell or become markup.
+/// Text that can't leave its table cell or become markup. An underscore inside a word stays as it is: it is no markup
+/// there (GitHub Flavored Markdown, 6.4), and names are full of them.
 fn cell(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        let inside = before.is_alphanumeric() && letters.peek().is_some_and(|next| next.is_alphanumeric());
         match letter {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' => {
+            '_' if inside => safe.push(letter),
+            '|' | '\\' | '`' | '*' | '_' | '~' | '[' | '<' => {
                 safe.push('\\');
                 safe.push(letter);
             }
             letter if letter.is_control() => safe.push(' '),
             letter => safe.push(letter),
         }
+        before = letter;
     }
     safe
+}
+
+/// A sentence of ours: as [`cell`], but what stands between backticks is code.
+fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return cell(text);
+    }
+    let quoted = parts.iter().enumerate().map(|(index, part)| match index % 2 {
+        0 => cell(part),
+        // Backslashes escape nothing in code, but the bar of a table.
+        _ => format!("`{}`", part.replace(char::is_control, " ").replace('|', "\\|")),
+    });
+    quoted.collect()
 }
 
 #[cfg(test)]
@@ -270,7 +291,9 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_cell() {
-        assert_eq!(cell("a|b\nc<script>_"), "a\\|b c\\<script\\>\\_");
+        assert_eq!(cell("a|b\nc<script>_ x_y"), "a\\|b c\\<script>\\_ x_y");
+        assert_eq!(prose("texts `A|B_` <i>"), "texts `A\\|B_` \\<i>");
+        assert_eq!(prose("one ` <i>"), "one \\` \\<i>");
     }
 
     #[test]

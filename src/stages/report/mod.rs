@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use self::verdict::VerifyRecord;
-use super::status::same_content;
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -102,7 +101,7 @@ pub struct SourcePart {
 pub struct TablePart {
     /// SQLite's name.
     pub source: String,
-    /// PostgreSQL's name; none for a table that is not planned.
+    /// PostgreSQL's name; none for a table that is not in the plan.
     pub name: Option<String>,
     /// Rows in the dump.
     pub rows: u64,
@@ -308,6 +307,15 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
     }
 }
 
+/// Whether the target got exactly what the local tables hold.
+#[must_use]
+pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
+    load.tables.len() == push.tables.len()
+        && load.tables.iter().all(|(name, table)| {
+            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
+        })
+}
+
 fn table_parts(
     dump: &DumpCheckpoint,
     plan: Option<&Plan>,
@@ -329,7 +337,7 @@ fn table_parts(
         };
         TablePart {
             source: source.clone(),
-            name: table.map(|table| table.name.clone()),
+            name: table.map(|table| table.name.clone()).or_else(|| plan.is_none().then(|| source.clone())),
             rows: table.map_or_else(|| dump.rows.get(source).copied().unwrap_or(0), |table| table.rows),
             bytes: table.map(|table| table.bytes),
             local_rows: local.map(|record| record.rows),

@@ -201,13 +201,13 @@ fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
 /// `numeric_send`: how many groups, weight, sign, display scale, groups of four digits.
 fn numeric(image: &mut RowImage, sent: &[u8]) -> Option<()> {
     let (words, []) = sent.as_chunks::<2>() else { return None };
-    let mut words = words.iter().map(|word| u16::from_be_bytes(*word));
-    let (count, weight, sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let groups: Vec<u16> = words.collect();
-    if groups.len() != usize::from(count) || groups.iter().any(|group| *group > 9999) {
+    let (&[count, weight, sign, scale], groups) = words.split_first_chunk::<4>()?;
+    let scale = u16::from_be_bytes(scale);
+    let group = |bytes: &[u8; 2]| u16::from_be_bytes(*bytes);
+    if groups.len() != usize::from(group(&count)) || groups.iter().any(|bytes| group(bytes) > 9999) {
         return None;
     }
-    let negative = match sign {
+    let negative = match group(&sign) {
         0x0000 => false,
         0x4000 => true,
         0xd000 => {
@@ -220,19 +220,15 @@ fn numeric(image: &mut RowImage, sent: &[u8]) -> Option<()> {
         }
         _ => return None,
     };
-    let leading = groups.iter().take_while(|group| **group == 0).count();
-    let end = groups.iter().rposition(|group| *group != 0).map_or(leading, |last| last + 1);
+    let leading = groups.iter().take_while(|group| **group == [0, 0]).count();
+    let end = groups.iter().rposition(|group| *group != [0, 0]).map_or(leading, |last| last + 1);
     let kept = groups.get(leading..end)?;
-    let weight = if kept.is_empty() {
-        0
-    } else {
-        i16::from_be_bytes(weight.to_be_bytes()).checked_sub(i16::try_from(leading).ok()?)?
-    };
-    let mut bytes = vec![u8::from(negative && !kept.is_empty())];
+    let weight =
+        if kept.is_empty() { 0 } else { i16::from_be_bytes(weight).checked_sub(i16::try_from(leading).ok()?)? };
+    let mut bytes = Vec::with_capacity(3 + kept.len() * 2);
+    bytes.push(u8::from(negative && !kept.is_empty()));
     bytes.extend_from_slice(&weight.to_be_bytes());
-    for group in kept {
-        bytes.extend_from_slice(&group.to_be_bytes());
-    }
+    bytes.extend_from_slice(kept.as_flattened());
     image.number(scale, &bytes);
     Some(())
 }

@@ -111,8 +111,8 @@ pub(super) struct IndexKey {
     pub(super) descending: bool,
     /// NULLS FIRST.
     pub(super) nulls_first: bool,
-    /// The operator class, unless it is the default one.
-    pub(super) class: Option<String>,
+    /// The operator class; an asterisk before the name says that it is the default one.
+    pub(super) class: String,
     /// The collation.
     pub(super) collation: Option<String>,
     /// Whether the collation is not that of the column.
@@ -165,7 +165,7 @@ const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x
               ORDER BY u.place),
        ARRAY(SELECT u.bits & 2 <> 0 FROM pg_catalog.unnest(x.indoption::int2[]) WITH ORDINALITY AS u(bits, place)
               ORDER BY u.place),
-       ARRAY(SELECT CASE WHEN NOT o.opcdefault THEN o.opcname::text END
+       ARRAY(SELECT CASE WHEN o.opcdefault THEN '*' ELSE '' END || o.opcname::text
                FROM pg_catalog.unnest(x.indclass::oid[]) WITH ORDINALITY AS u(class, place)
                JOIN pg_catalog.pg_opclass o ON o.oid = u.class ORDER BY u.place),
        ARRAY(SELECT l.collname::text FROM pg_catalog.unnest(x.indcollation::oid[]) WITH ORDINALITY AS u(coll, place)
@@ -274,7 +274,7 @@ fn constraint(row: &Row) -> Result<Constraint> {
 fn index(row: &Row) -> Result<Index> {
     let expressions = get::<Vec<String>>(row, 7)?.into_iter();
     let orders = get::<Vec<bool>>(row, 8)?.into_iter().zip(get::<Vec<bool>>(row, 9)?);
-    let classes = get::<Vec<Option<String>>>(row, 10)?.into_iter();
+    let classes = get::<Vec<String>>(row, 10)?.into_iter();
     let collations = get::<Vec<Option<String>>>(row, 11)?.into_iter().zip(get::<Vec<bool>>(row, 12)?);
     let parts = expressions.zip(orders).zip(classes).zip(collations);
     let key = |(((expression, (descending, nulls_first)), class), (collation, collated))| IndexKey {

@@ -20,12 +20,20 @@ impl Digits {
         Self::trimmed(value < 0, value.unsigned_abs().to_string().into_bytes(), 0)
     }
 
-    /// The shortest that read back as the same double; none of infinities and NaN.
+    /// The shortest that read back as the same double, of two the nearer, of two as near the even; none of infinities
+    /// and NaN.
+    ///
+    /// The standard library's shortest form doesn't say which of two equally near it takes, its form of a given length
+    /// does: rounded from the exact value, half to even.
     pub(super) fn of_real(value: f64) -> Option<Self> {
         if !value.is_finite() {
             return None;
         }
-        Self::of_number(format!("{value:e}").as_bytes())
+        let shortest = format!("{value:e}");
+        let fraction = shortest.split_once('.').map_or(0, |(_, rest)| rest.find('e').unwrap_or(0));
+        let nearest = format!("{value:.fraction$e}");
+        let reads_back = nearest.parse::<f64>().is_ok_and(|read| read.to_bits() == value.to_bits());
+        Self::of_number(if reads_back { nearest.as_bytes() } else { shortest.as_bytes() })
     }
 
     /// Of `[-]digits[.digits][e[+-]digits]`; none if the exponent is beyond any use.
@@ -40,7 +48,8 @@ impl Digits {
         let dot = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
         let (whole, fraction) = number.split_at_checked(dot)?;
         let fraction = fraction.strip_prefix(b".").unwrap_or_default();
-        let mut digits = whole.to_vec();
+        let mut digits = Vec::with_capacity(whole.len() + fraction.len());
+        digits.extend_from_slice(whole);
         digits.extend_from_slice(fraction);
         let shift = power.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         Some(Self::trimmed(negative, digits, shift))
@@ -75,7 +84,8 @@ impl Digits {
         // The first group holds 1 to 4 digits: the number of digits before the point, to a multiple of four.
         let weight = if self.is_zero() { 0 } else { (self.point - 1).div_euclid(4) };
         let first = usize::try_from(self.point - weight * 4).ok()?;
-        let mut bytes = vec![u8::from(self.negative && !self.is_zero())];
+        let mut bytes = Vec::with_capacity(8 + self.significant.len());
+        bytes.push(u8::from(self.negative && !self.is_zero()));
         bytes.extend_from_slice(&i16::try_from(weight).ok()?.to_be_bytes());
         let (head, tail) = self.significant.split_at_checked(first).unwrap_or((&self.significant, &[]));
         let missing = first - head.len();
@@ -131,6 +141,19 @@ pub(super) fn real_text(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_shortest_forms_the_even_one_is_taken() {
+        for (value, digits) in [
+            (2_370_370_349_037_037.0 / 4.0, "5925925872592592"),
+            (2_370_370_349_037_039.0 / 4.0, "5925925872592598"),
+            (5e-324, "5"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (f64::MAX, "17976931348623157"),
+        ] {
+            assert_eq!(Digits::of_real(value).unwrap().significant, digits.as_bytes());
+        }
+    }
 
     #[test]
     fn spellings_of_one_number_are_one() {

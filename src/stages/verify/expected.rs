@@ -244,13 +244,12 @@ fn number(image: &mut RowImage, cell: SqliteCell<'_>, read: impl Fn(&[u8]) -> Op
 
 fn uuid_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
     let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
-    let groups: Vec<&[u8]> = written.split(|byte| *byte == b'-').collect();
-    if !groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12]) {
+    if !written.split(|byte| *byte == b'-').map(<[u8]>::len).eq([8, 4, 4, 4, 12]) {
         return Err(Misfit::Form);
     }
     let mut value: u128 = 0;
-    for byte in groups.concat() {
-        let digit = char::from(byte).to_digit(16).ok_or(Misfit::Form)?;
+    for byte in written.iter().filter(|byte| **byte != b'-') {
+        let digit = char::from(*byte).to_digit(16).ok_or(Misfit::Form)?;
         value = value << 4 | u128::from(digit);
     }
     image.value(&value.to_be_bytes());

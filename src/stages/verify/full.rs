@@ -1,7 +1,8 @@
 //! Level `full`: every value of a table, the dump against each server, in bounded memory.
 //!
-//! First pass: both sides stream their rows into [`Sums`]. Only where they differ, a second pass over the same
-//! snapshot collects the rows of the buckets that differ and names what is wrong.
+//! First pass: both sides stream their rows into [`Sums`]. Only where they differ, a second pass collects the rows of
+//! the buckets that differ and names what is wrong; each pass sees one state of the table, whatever is written
+//! meanwhile.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::{
     dump_scan::DumpScan,
     image::Key,
     run::{NAMED_MAX, SideAnswer, Worker},
-    server_scan::{ServerScan, begin_snapshot, end_snapshot, side_word},
+    server_scan::{ServerScan, side_word},
     sums::{Sums, bucket_count},
     suspects::{Blame, Choice, Strangers, Suspects, blame},
     watch::{Meter, Progress, Watch},
@@ -55,7 +56,6 @@ pub(super) async fn table(
     let mut readers = Vec::new();
     for (number, (role, schema)) in sides.iter().enumerate() {
         let session = worker.session(*role).await?;
-        begin_snapshot(&session).await?;
         let scan = server_scan(schema, table, columns, false);
         readers.push(tokio::spawn(sum_server(Arc::clone(&comparison), session, scan, number + 1)));
     }
@@ -75,7 +75,6 @@ pub(super) async fn table(
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
             finish(&mut answer, *role, &table.source, unseen);
         }
-        end_snapshot(&*worker.session(*role).await?).await?;
         answers.push(answer);
     }
     Ok(answers)

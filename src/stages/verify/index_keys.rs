@@ -57,7 +57,11 @@ fn key_differs(planned: &PlannedKey, there: &IndexKey) -> Option<&'static str> {
     if (planned.descending, planned.nulls_first) != (there.descending, there.nulls_first) {
         return Some("the order of a column differs");
     }
-    if planned.class != there.class {
+    let same_class = match (&planned.class, there.class.strip_prefix('*')) {
+        (None, default) => default.is_some(),
+        (Some(name), default) => default.unwrap_or(&there.class) == name,
+    };
+    if !same_class {
         return Some("the operator class of a column differs");
     }
     let same_collation = match &planned.collation {

@@ -1,9 +1,7 @@
 //! A hash of a JSON document's meaning: numbers by exact decimal value, strings by their characters, members in any
 //! order. Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
 
-use std::collections::BTreeMap;
-
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::digits::Digits;
 
@@ -19,8 +17,8 @@ pub(super) struct Meaning {
 /// A container that is being read.
 enum Open {
     Array(u128),
-    /// Members by the hash of their name, and the name whose value comes next.
-    Object(BTreeMap<u128, u128>, u128),
+    /// Members as hashes of name and value, and the name whose value comes next.
+    Object(Vec<(u128, u128)>, u128),
 }
 
 /// What may come next.
@@ -75,7 +73,7 @@ enum Step {
     Value(u128),
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn skip_blanks(&mut self) {
         while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
             self.rest = rest;
@@ -86,20 +84,32 @@ impl Reader<'_> {
     fn keep(&mut self, hash: u128) -> Option<u128> {
         match self.open.last_mut() {
             None => return Some(hash),
-            Some(Open::Array(before)) => *before = combine(b'[', &[*before, hash]),
-            Some(Open::Object(members, name)) => self.loses |= members.insert(*name, hash).is_some(),
+            Some(Open::Array(before)) => *before = combine(Sort::Array, [*before, hash]),
+            Some(Open::Object(members, name)) => members.push((*name, hash)),
         }
         None
     }
 
     fn close(&mut self) -> Option<Step> {
         Some(Step::Value(match self.open.pop()? {
-            Open::Array(hash) => combine(b']', &[hash]),
-            Open::Object(members, _) => {
-                let all: Vec<u128> = members.into_iter().flat_map(|(name, value)| [name, value]).collect();
-                combine(b'}', &all)
-            }
+            Open::Array(hash) => combine(Sort::Array, [hash]),
+            Open::Object(members, _) => self.object(members),
         }))
+    }
+
+    /// In the order of their names; of members of one name the last counts.
+    fn object(&mut self, mut members: Vec<(u128, u128)>) -> u128 {
+        members.sort_by_key(|(name, _)| *name);
+        let mut hash = 0;
+        let mut members = members.into_iter().peekable();
+        while let Some((name, value)) = members.next() {
+            if members.peek().is_some_and(|(next, _)| *next == name) {
+                self.loses = true;
+            } else {
+                hash = combine(Sort::Object, [hash, name, value]);
+            }
+        }
+        combine(Sort::Object, [hash])
     }
 
     fn value_start(&mut self, may_end: bool) -> Option<Step> {
@@ -112,7 +122,7 @@ impl Reader<'_> {
             }
             b'{' => {
                 self.rest = rest;
-                self.open.push(Open::Object(BTreeMap::new(), 0));
+                self.open.push(Open::Object(Vec::new(), 0));
                 Some(Step::Next(Expect::NameOrEnd))
             }
             b']' if may_end => {
@@ -158,7 +168,7 @@ impl Reader<'_> {
     fn word(&mut self) -> Option<u128> {
         let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| self.rest.starts_with(word))?;
         self.rest = self.rest.strip_prefix(word)?;
-        Some(xxh3_128(word))
+        Some(xxh3_128_with_seed(word, Sort::Word.seed()))
     }
 
     fn number(&mut self) -> Option<u128> {
@@ -179,10 +189,10 @@ impl Reader<'_> {
         }
         let number = Digits::of_number(all.get(..all.len() - self.rest.len())?)?;
         self.loses |= number.is_zero() && number.negative;
-        let mut bytes = vec![b'n', u8::from(number.negative && !number.is_zero())];
-        bytes.extend_from_slice(&number.point.to_be_bytes());
-        bytes.extend_from_slice(&number.significant);
-        Some(xxh3_128(&bytes))
+        let negative = number.negative && !number.is_zero();
+        let digits = xxh3_128_with_seed(&number.significant, Sort::Number.seed());
+        let shift = u128::from(number.point.cast_unsigned()) << 1 | u128::from(negative);
+        Some(combine(Sort::Number, [digits, shift]))
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -193,24 +203,35 @@ impl Reader<'_> {
 
     fn string(&mut self) -> Option<u128> {
         self.rest = self.rest.strip_prefix(b"\"")?;
-        let mut text = vec![b'"'];
+        let plain = self.plain()?;
+        if let Some(rest) = self.rest.strip_prefix(b"\"") {
+            self.rest = rest;
+            return Some(xxh3_128_with_seed(plain, Sort::String.seed()));
+        }
+        let mut text = plain.to_vec();
         loop {
-            let plain = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
-            text.extend_from_slice(self.rest.get(..plain)?);
-            self.rest = self.rest.get(plain..)?;
             match self.rest {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
-                    return Some(xxh3_128(&text));
+                    return Some(xxh3_128_with_seed(&text, Sort::String.seed()));
                 }
                 [b'\\', rest @ ..] => {
                     self.rest = rest;
                     let character = self.escaped()?;
                     text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    text.extend_from_slice(self.plain()?);
                 }
                 _ => return None,
             }
         }
+    }
+
+    /// The characters up to an escape, a quote, or what no string may hold.
+    fn plain(&mut self) -> Option<&'a [u8]> {
+        let length = self.rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        let (plain, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(plain)
     }
 
     fn escaped(&mut self) -> Option<char> {
@@ -243,12 +264,31 @@ impl Reader<'_> {
     }
 }
 
-fn combine(mark: u8, hashes: &[u128]) -> u128 {
-    let mut bytes = vec![mark];
-    for hash in hashes {
-        bytes.extend_from_slice(&hash.to_be_bytes());
+/// What a hash stands for: equal bytes of different sorts have different hashes.
+#[derive(Clone, Copy)]
+enum Sort {
+    Word,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Sort {
+    const fn seed(self) -> u64 {
+        match self {
+            Self::Word => 1,
+            Self::Number => 2,
+            Self::String => 3,
+            Self::Array => 4,
+            Self::Object => 5,
+        }
     }
-    xxh3_128(&bytes)
+}
+
+fn combine<const N: usize>(sort: Sort, hashes: [u128; N]) -> u128 {
+    let bytes = hashes.map(u128::to_be_bytes);
+    xxh3_128_with_seed(bytes.as_flattened(), sort.seed())
 }
 
 #[cfg(test)]

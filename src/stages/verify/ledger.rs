@@ -12,7 +12,7 @@ use super::{
     full::{finish, joined},
     image::{Key, RowImage},
     run::{SideAnswer, Worker},
-    server_scan::{SentRow, ServerScan, begin_snapshot, end_snapshot, side_word},
+    server_scan::{SentRow, ServerScan, side_word},
     sums::{Sums, bucket_count},
     suspects::{Blame, Choice, RowName, Strangers, Suspects, blame},
     watch::Meter,
@@ -89,7 +89,6 @@ pub(super) async fn compare(
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
-        begin_snapshot(&session).await?;
         let mut sums = Sums::new(buckets);
         let watch = worker.watch.clone();
         let mut meter = Meter::new(&watch, None);
@@ -104,7 +103,6 @@ pub(super) async fn compare(
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
             finish(&mut answer, *role, LEDGER_TABLE, unseen);
         }
-        end_snapshot(&session).await?;
         answers.push(answer);
     }
     Ok(answers)
@@ -233,7 +231,7 @@ fn expected_of_column(
     let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
     let (keys, condition) = match table.address.rowid_name() {
         Some(rowid) => (vec![format!("t.{rowid}")], format!(" WHERE {}", off_class(column))),
-        None => (key_columns(dump, table)?, String::new()),
+        None => (key_columns(table), String::new()),
     };
     let value = format!("t.{}", quote_ident(&column.source));
     let list = keys.iter().map(String::as_str).chain([value.as_str()]).collect::<Vec<_>>().join(", ");
@@ -252,7 +250,11 @@ fn expected_of_column(
             key.push(key_text(cell(row.get_ref(index).map_err(failed)?)));
         }
         let rowid = table.address.rowid_name().and_then(|_| key.first()?.parse::<i64>().ok());
-        let key = if rowid.is_some() { key.concat() } else { serde_json::Value::from(key).to_string() };
+        let key = match rowid {
+            Some(rowid) => rowid.to_string(),
+            None if key.is_empty() => ordinal.to_string(),
+            None => serde_json::Value::from(key).to_string(),
+        };
         image.clear();
         for text in [&table.name, &column.name, &key, value.class().word()] {
             image.value(text.as_bytes());
@@ -288,13 +290,11 @@ fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     }
 }
 
-/// The primary key's columns of a table without rowid, in key order; none of a virtual table.
-fn key_columns(dump: &Connection, table: &TablePlan) -> Result<Vec<String>> {
-    let failed = |failure: rusqlite::Error| cause::describe("reading the dump's schema", &failure);
-    let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0 ORDER BY pk";
-    let mut statement = dump.prepare(sql).map_err(failed)?;
-    let names = statement.query_map([&table.source], |row| row.get::<_, String>(0)).map_err(failed)?;
-    names.map(|name| Ok(format!("t.{}", quote_ident(&name.map_err(failed)?)))).collect()
+/// The primary key's columns of a table without rowid, in key order; none if the plan has no key that addresses rows.
+fn key_columns(table: &TablePlan) -> Vec<String> {
+    let source = |name: &String| Some(format!("t.{}", quote_ident(&table.column(name)?.source)));
+    let key = table.primary_key.iter().flat_map(|key| &key.columns);
+    key.map(source).collect::<Option<_>>().unwrap_or_default()
 }
 
 fn key_text(cell: SqliteCell<'_>) -> String {

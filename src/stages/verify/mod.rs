@@ -49,6 +49,7 @@ mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -68,6 +69,9 @@ use crate::{
     },
     secret::Secret,
 };
+
+/// Tables whose expressions one session is asked about without waiting for its answers.
+const TABLES_ASKED_AT_ONCE: usize = 16;
 
 /// Which hop to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,9 +252,8 @@ async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, l
     if scope::needs_target(request) {
         let endpoint = needed(servers.target.as_ref())?;
         let (catalog, mut schemas) = side_schemas(endpoint, &request.schema, &tables).await?;
-        if scope.push.is_none() && schemas.values().all(|answer| !answer.present) && !tables.is_empty() {
-            let error = Error::new(Kind::ArtifactMissing, "the target has none of the tables, and nothing was pushed");
-            return Err(error.with_hint("run `turso2neon push` first, or name the schema with --schema"));
+        if !tables.is_empty() && schemas.values().all(|answer| !answer.present) {
+            nothing_there(request, scope)?;
         }
         if let Some((local, of_local)) = &local {
             like_local(&tables, (local, of_local), &catalog, &mut schemas);
@@ -258,6 +261,22 @@ async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, l
         sides.push(Side { endpoint: endpoint.clone(), schema: request.schema.clone(), schemas });
     }
     Ok(sides)
+}
+
+/// An error if that none of the tables is on the target has a plain reason.
+fn nothing_there(request: &VerifyRequest, scope: &Scope) -> Result<()> {
+    match &scope.push {
+        None => {
+            let error = Error::new(Kind::ArtifactMissing, "the target has none of the tables, and nothing was pushed");
+            Err(error.with_hint("run `turso2neon push` first, or name the schema with --schema"))
+        }
+        Some(push) if push.schema != request.schema => {
+            let what =
+                format!("schema {} has none of the tables; the last push went to {}", request.schema, push.schema);
+            Err(Error::new(Kind::Usage, what).with_hint(format!("give --schema {}", push.schema)))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn needed(endpoint: Option<&PgEndpoint>) -> Result<&PgEndpoint> {
@@ -271,12 +290,13 @@ async fn side_schemas(
 ) -> Result<(SideCatalog, BTreeMap<String, SchemaAnswer>)> {
     let session = Session::connect(endpoint).await?;
     let catalog = SideCatalog::read(&session, schema, tables).await?;
-    let mut answers = BTreeMap::new();
-    for table in tables {
+    let compare = async |table: &TablePlan| {
         let found = catalog.tables.get(&table.name);
         let answer = schema::against_plan(&session, schema, table, found).await.at_table(&table.source)?;
-        answers.insert(table.source.clone(), answer);
-    }
+        Ok::<_, Error>((table.source.clone(), answer))
+    };
+    // Many at once, because the target may be far away.
+    let answers = stream::iter(tables.iter().map(compare)).buffered(TABLES_ASKED_AT_ONCE).try_collect().await?;
     Ok((catalog, answers))
 }
 

@@ -24,8 +24,8 @@ use crate::{
 /// The most differences that are named.
 pub(super) const NAMED_MAX: usize = 1000;
 
-/// Tables that are compared at once, on machines with so many cores; each keeps two or three threads busy.
-const WORKERS_MAX: usize = 4;
+/// Tables that are compared at once: enough to hide the distance to the target, few enough for its connections.
+const WORKERS: usize = 4;
 
 /// One server that takes part.
 #[derive(Clone)]
@@ -140,8 +140,7 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     if !task.ledger_tables.is_empty() {
         jobs.insert(0, Job::Ledger);
     }
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = cores.clamp(2, WORKERS_MAX).min(jobs.len());
+    let workers = WORKERS.min(jobs.len());
     let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
     let mut running = JoinSet::new();
     for _ in 0..workers {

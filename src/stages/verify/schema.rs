@@ -95,8 +95,9 @@ pub(super) async fn against_plan(
         notes.table("table missing");
         return Ok(SchemaAnswer { differences: notes.found, ..SchemaAnswer::default() });
     };
-    if found.kind != "r" && found.kind != "p" {
-        notes.table("it is not a table");
+    if found.kind != "r" {
+        notes.table("it is not an ordinary table");
+        return Ok(SchemaAnswer { differences: notes.found, ..SchemaAnswer::default() });
     }
     if found.persistence != "p" {
         notes.table("the table is not kept after a crash (it is unlogged or temporary)");

@@ -89,22 +89,6 @@ impl ServerScan {
     }
 }
 
-/// Begins reading one state of the server, whatever is written meanwhile.
-///
-/// # Errors
-/// By role.
-pub(super) async fn begin_snapshot(session: &Session) -> Result<()> {
-    session.batch("beginning to read", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
-}
-
-/// Ends it.
-///
-/// # Errors
-/// By role.
-pub(super) async fn end_snapshot(session: &Session) -> Result<()> {
-    session.batch("ending to read", "COMMIT").await
-}
-
 /// The word for a role in differences.
 pub(super) const fn side_word(role: Role) -> &'static str {
     match role {

@@ -60,8 +60,12 @@ pub fn doctor(examination: &Examination) -> Answer {
         ]);
     }
     let mut text = table.render();
-    let todo: Vec<_> = examination.checks.iter().filter(|check| check.grade != Grade::Ok).collect();
-    for check in todo.iter().filter(|check| !check.todo.is_empty()) {
+    // What to do about the first failure is the hint below.
+    let first = examination.checks.iter().position(|check| check.grade == Grade::Fail);
+    for (index, check) in examination.checks.iter().enumerate() {
+        if check.todo.is_empty() || Some(index) == first {
+            continue;
+        }
         text.push_str(&format!("\n{} {}: {}\n", check.side.word(), check.name, harmless(&check.todo)));
     }
     let answer = Answer::new("doctor", text, value_of(examination));

@@ -129,7 +129,8 @@ fn one(finding: &Finding) -> String {
     let place = finding.place();
     let at = if place.is_empty() { String::new() } else { format!(" at {}", harmless(&place)) };
     let accepted = if finding.accepted { " (accepted)" } else { "" };
-    let mut text = format!("  {}{at}{accepted}: {}\n", finding.code.word(), harmless(&finding.message));
+    let number = finding.count.map(|number| format!(" (count {})", count(number))).unwrap_or_default();
+    let mut text = format!("  {}{at}{number}{accepted}: {}\n", finding.code.word(), harmless(&finding.message));
     if finding.blocks() {
         for choice in &finding.choices {
             text.push_str(&format!("    choice: {}\n", harmless(choice)));

@@ -8,7 +8,7 @@ use super::json as value_of;
 use crate::{
     error::{Error, Kind},
     model::{
-        Stage,
+        Finding, Severity, Stage,
         units::{bytes, count, counted, duration},
     },
     pipeline::Ran,
@@ -108,13 +108,10 @@ pub fn ran(ran: &Ran, report: &Path) -> Answer {
         table.row([stage.to_string(), time, result]);
     }
     let plan = &ran.planned.plan;
-    let findings = counted(u64::try_from(plan.findings.len()).unwrap_or(u64::MAX), "finding", "findings");
+    let findings = tally(&plan.findings);
     let shown = if ran.verified.equal() { String::new() } else { differences(&ran.verified) };
-    let text = format!(
-        "{}\n{findings} of the plan are in the report: {}\n{shown}",
-        table.render(),
-        harmless(&report.display().to_string())
-    );
+    let text =
+        format!("{}\nplan: {findings}\nreport: {}\n{shown}", table.render(), harmless(&report.display().to_string()));
     let json = json!({
         "dump": { "unchanged": ran.dumped.unchanged, "checkpoint": value_of(&ran.dumped.checkpoint) },
         "plan": { "unchanged": ran.planned.unchanged, "findings": value_of(&plan.findings) },
@@ -142,8 +139,6 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
         let moved = rows(push.tables.len(), push.tables.values().map(|table| table.rows).sum());
         format!("{}{moved} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
     });
-    let blocking = ran.planned.plan.findings.iter().filter(|finding| finding.accepted).count();
-    let accepted = if blocking > 0 { format!(", {blocking} findings accepted") } else { String::new() };
     let verdict = if ran.verified.equal() { "equal" } else { "different" };
     [
         (
@@ -156,7 +151,7 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
                 dump.source
             ),
         ),
-        (Stage::Plan, format!("{}{} columns decided{accepted}", mark(ran.planned.unchanged), columns(ran))),
+        (Stage::Plan, format!("{}{} columns decided", mark(ran.planned.unchanged), columns(ran))),
         (
             Stage::Convert,
             format!(
@@ -168,6 +163,27 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
         (Stage::Push, pushed.unwrap_or_default()),
         (Stage::Verify, format!("{verdict}, every hop, level {}", ran.verified.level_word())),
     ]
+}
+
+/// `13 warnings, 12 notes, 1 of them accepted`.
+fn tally(findings: &[Finding]) -> String {
+    let number = |severity: Severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let accepted = findings.iter().filter(|finding| finding.accepted).count();
+    let words = [
+        (number(Severity::Refused) + number(Severity::NeedsDecision), "decision", "decisions"),
+        (number(Severity::Warning), "warning", "warnings"),
+        (number(Severity::Info), "note", "notes"),
+    ];
+    let parts = words.into_iter().filter(|(number, ..)| *number > 0);
+    let mut parts: Vec<String> =
+        parts.map(|(number, one, many)| counted(u64::try_from(number).unwrap_or(u64::MAX), one, many)).collect();
+    if parts.is_empty() {
+        return "nothing to tell".to_owned();
+    }
+    if accepted > 0 {
+        parts.push(format!("{accepted} of them accepted"));
+    }
+    parts.join(", ")
 }
 
 fn columns(ran: &Ran) -> String {

@@ -3,6 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -10,10 +12,13 @@ use std::{
     thread::JoinHandle,
 };
 
-use turso2neon::{error::Error, event::Event};
+use turso2neon::{error::Error, event::Event, stages::dump::DumpRequest};
 
 use super::{Desk, code, request_with};
-use crate::support::{Sqld, process::block_on};
+use crate::support::{
+    Sqld,
+    process::{block_on, must_run},
+};
 
 /// What becomes of the answer to a request: its number among the requests to that path (from 0), and the body as the
 /// real server gave it.
@@ -24,8 +29,38 @@ enum Reply {
     Whole(u16, &'static str, Vec<u8>),
     /// A body that ends before its announced end.
     Cut(Vec<u8>),
+    /// The same request belongs elsewhere.
+    Moved(String),
     /// The connection closes without a word.
     Silence,
+}
+
+/// A certificate for 127.0.0.1 that is its own authority.
+struct Certificate {
+    directory: tempfile::TempDir,
+}
+
+impl Certificate {
+    fn make() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        must_run(
+            Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+                .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"])
+                .current_dir(directory.path()),
+        );
+        Self { directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("cert.pem")
+    }
+
+    fn acceptor(&self) -> native_tls::TlsAcceptor {
+        let read = |name: &str| std::fs::read(self.directory.path().join(name)).unwrap();
+        native_tls::TlsAcceptor::new(native_tls::Identity::from_pkcs8(&read("cert.pem"), &read("key.pem")).unwrap())
+            .unwrap()
+    }
 }
 
 struct Spoiler {
@@ -36,6 +71,14 @@ struct Spoiler {
 
 impl Spoiler {
     fn start(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static) -> Self {
+        Self::launch(server, None, script)
+    }
+
+    fn launch(
+        server: &Sqld,
+        tls: Option<native_tls::TlsAcceptor>,
+        script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = Arc::new(AtomicBool::new(false));
@@ -47,8 +90,16 @@ impl Spoiler {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (script, counts, url) = (script.clone(), counts.clone(), url.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), &url, &*script, &counts));
+                let (script, counts, url, tls) = (script.clone(), counts.clone(), url.clone(), tls.clone());
+                let stream = stream.unwrap();
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &url, &*script, &counts),
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream) {
+                            serve(stream, &url, &*script, &counts);
+                        }
+                    }
+                });
             }
         });
         Self { port, stop, thread: Some(thread) }
@@ -67,8 +118,8 @@ impl Drop for Spoiler {
     }
 }
 
-fn serve(mut stream: TcpStream, url: &str, script: &Script, counts: &[AtomicU32; 2]) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+fn serve(mut stream: impl Read + Write, url: &str, script: &Script, counts: &[AtomicU32; 2]) {
+    let mut reader = BufReader::new(&mut stream);
     let (mut path, mut token, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
@@ -99,6 +150,10 @@ fn serve(mut stream: TcpStream, url: &str, script: &Script, counts: &[AtomicU32;
     let bytes = match script(&path, count, answer) {
         Reply::Whole(status, kind, body) => [head(status, kind, body.len()).into_bytes(), body].concat(),
         Reply::Cut(body) => [head(200, "text/plain", body.len() + 1000).into_bytes(), body].concat(),
+        Reply::Moved(place) => {
+            let head = format!("HTTP/1.1 307 X\r\nlocation: {place}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            head.into_bytes()
+        }
         Reply::Silence => return,
     };
     stream.write_all(&bytes).ok();
@@ -292,7 +347,7 @@ fn what_is_no_libsql_server_is_refused() {
             let other = page.clone();
             scope.spawn(move || assert_eq!(code(&spoiled(server, always(status, kind, page))), expected, "{status}"));
             scope.spawn(move || {
-                assert_eq!(code(&spoiled(server, in_cursor(status, kind, other))), expected, "{status}")
+                assert_eq!(code(&spoiled(server, in_cursor(status, kind, other))), expected, "{status}");
             });
         }
     });
@@ -354,6 +409,48 @@ fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
     let desk = Desk::new();
     desk.dump(&request_with(spoiler.url(), server.token())).unwrap();
     assert_eq!(desk.value("SELECT group_concat(DISTINCT late) FROM t"), "x");
+}
+
+#[test]
+fn a_certificate_is_trusted_only_if_its_authority_is() {
+    let server = source();
+    let certificate = Certificate::make();
+    let spoiler = Spoiler::launch(&server, Some(certificate.acceptor()), |_, _, body| whole(body));
+    let port = spoiler.port;
+    let mut request = request_with(format!("wss://127.0.0.1:{port}"), server.token());
+    let error = Desk::new().dump(&request).unwrap_err();
+    assert_eq!(code(&error), "source-unreachable");
+    assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
+    request.ca_file = Some(certificate.file());
+    let dumped = Desk::new().dump(&request).unwrap();
+    assert_eq!(dumped.checkpoint.source, format!("https://127.0.0.1:{port}"));
+    let named = DumpRequest {
+        source: turso2neon::secret::Secret::new(format!("libsql://localhost:{port}")),
+        ..request.clone()
+    };
+    assert!(Desk::new().dump(&named).unwrap_err().message().contains("certificate"), "another name was taken");
+    for file in ["key.pem", "missing.pem"] {
+        request.ca_file = Some(certificate.directory.path().join(file));
+        assert_eq!(code(&Desk::new().dump(&request).unwrap_err()), "usage", "{file}");
+    }
+}
+
+#[test]
+fn a_redirection_is_followed_on_the_same_host_alone() {
+    let server = source();
+    let other = server.url();
+    let moved = |place: String| {
+        Spoiler::start(&server, move |path, count, body| match (path, count) {
+            ("/v3/pipeline", 0) => Reply::Moved(place.clone()),
+            _ => whole(body),
+        })
+    };
+    let spoiler = moved("/v3/pipeline".to_owned());
+    Desk::new().dump(&request_with(spoiler.url(), server.token())).unwrap();
+    let spoiler = moved(format!("{other}/v3/pipeline"));
+    let error = Desk::new().dump(&request_with(spoiler.url(), server.token())).unwrap_err();
+    assert_eq!(code(&error), "source-refused");
+    assert!(error.message().contains("redirects"), "{error}");
 }
 
 #[test]

@@ -93,9 +93,8 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
         ("SELECT id FROM vector_top_k('vectors_idx', '[1,2,3]', 1)", "1"),
         ("SELECT count(*) FROM uniques WHERE b = 1", "4"),
         ("SELECT x FROM \"\"", "no name"),
-        ("SELECT group_concat(b) FROM keyed NOT INDEXED", "2,1,1"),
         ("PRAGMA journal_mode", "delete"),
-        ("PRAGMA integrity_check", "NULL value in moved.a"),
+        ("PRAGMA integrity_check", "TEXT value in moved.a"),
     ] {
         assert_eq!(desk.value(sql), value, "{sql}");
     }

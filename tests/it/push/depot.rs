@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -212,7 +211,7 @@ pub(super) fn remote_url_at(target: &Target, port: u16) -> String {
         crate::support::target::OWNER,
         crate::support::target::PASSWORD,
         target.database(),
-        PathBuf::from(target.ca_file()).display()
+        target.ca_file().display()
     )
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio_postgres::NoTls;
-use turso2neon::{error::Kind, model::checkpoint::LoadState};
+use turso2neon::{
+    error::Kind,
+    model::{checkpoint::LoadState, conversion_plan::IndexPlan},
+};
 
 use super::depot::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
@@ -280,4 +283,62 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
         pushing.join().unwrap();
     });
     assert_eq!(target.value("SELECT min(version) FROM customers"), "2");
+}
+
+#[test]
+fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    depot.push(&remote_url(&target)).0.unwrap();
+    depot.refill(&shop_rows(2));
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
+    let runtime = runtime();
+    let (client, connection) = runtime.block_on(config.connect(NoTls)).unwrap();
+    runtime.spawn(connection);
+    // The lock of VACUUM.
+    runtime.block_on(client.batch_execute("BEGIN; LOCK TABLE customers IN SHARE UPDATE EXCLUSIVE MODE")).unwrap();
+    let url = remote_url(&target);
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| depot.push(&url).0.unwrap());
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while target.value(waiting) == "0" {
+            assert!(Instant::now() < deadline, "the cutover doesn't wait");
+        }
+        let asked = Instant::now();
+        target.execute_as_owner("UPDATE customers SET version = version WHERE id = 1");
+        assert!(asked.elapsed() < Duration::from_secs(2), "a writer waits: {:?}", asked.elapsed());
+        runtime.block_on(client.batch_execute("COMMIT")).unwrap();
+        pushing.join().unwrap();
+    });
+    assert_eq!(target.value("SELECT min(version) FROM customers"), "2");
+}
+
+#[test]
+fn extensions_are_created_where_operators_are_found_and_missing_ones_are_named() {
+    let target = Target::start();
+    let mut plan = shop_plan();
+    plan.extensions = vec!["pg_trgm".to_owned()];
+    plan.tables[0].indexes.push(IndexPlan {
+        name: "customers_email_trgm".to_owned(),
+        source: String::new(),
+        unique: false,
+        method: "gin".to_owned(),
+        keys: vec!["\"email\" gin_trgm_ops".to_owned()],
+        predicate: None,
+    });
+    let mut depot = Depot::new(plan, &shop_rows(1));
+    depot.push(&remote_url(&target)).0.unwrap();
+    depot.assert_equal(&target, "public");
+    assert_eq!(
+        target.value("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_trgm'"),
+        "public"
+    );
+    assert_eq!(target.value("SELECT to_regclass('public.customers_email_trgm') IS NOT NULL"), "t");
+    depot.plan.extensions.push("no_such_extension".to_owned());
+    depot.refill(&shop_rows(2));
+    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
+    assert!(error.message().contains("extension no_such_extension is not available"), "{error}");
 }

@@ -1,6 +1,9 @@
 //! Working directories and SQLite files for tests.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use super::{Tool, shop};
 
@@ -11,7 +14,10 @@ pub(crate) struct Workspace(tempfile::TempDir);
 impl Workspace {
     /// An empty one.
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("t2n-").tempdir().unwrap())
+        let directory = tempfile::Builder::new().prefix("t2n-").tempdir().unwrap();
+        // As most directories are: the account that runs PostgreSQL for root can get there.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self(directory)
     }
 
     /// The directory around DIR, for sources and other files.

@@ -14,13 +14,18 @@ use super::fixture::{Hops, column, lines, table};
 const TEXT: Conversion = Conversion::Text { blobs: BlobText::Hex };
 
 fn shop() -> Hops {
+    Hops::new(SOURCE, shop_tables(), INSERTS)
+}
+
+/// The plan of [`SOURCE`].
+pub(super) fn shop_tables() -> Vec<TablePlan> {
     let key = |name: &str| Some(KeyPlan { name: name.to_owned(), columns: vec!["id".to_owned()] });
     let id = || ColumnPlan { not_null: true, ..column("id", "bigint", Conversion::Integer) };
     let items = TablePlan {
         primary_key: key("items_pkey"),
         uniques: vec![KeyPlan { name: "items_code_key".to_owned(), columns: vec!["code".to_owned()] }],
         indexes: vec![
-            index("items_name", &[r#""name" DESC NULLS LAST"#], false, None),
+            index("items_name", &[r#""name" text_ops DESC NULLS LAST"#], false, None),
             index("items_open", &[r#""price""#, r#"lower("name" COLLATE "C") NULLS FIRST"#], true, Some(r#""open""#)),
         ],
         checks: vec![check("items_price", r#""price" >= 0"#, false), check("items_odd", r#""code" <> ''"#, true)],
@@ -66,10 +71,11 @@ fn shop() -> Hops {
             ],
         )
     };
-    Hops::new(SOURCE, vec![items, parts], INSERTS)
+    vec![items, parts]
 }
 
-const SOURCE: &str = r#"
+/// Two tables with everything that a schema may have.
+pub(super) const SOURCE: &str = r#"
     CREATE TABLE items (id INTEGER PRIMARY KEY, code, name, price, open, at, extra, photo, total, mixed);
     INSERT INTO items VALUES
         (1, 'a', 'apple', 0.3, 1, '2024-01-01T00:00:00Z', '{"n":1,"l":[1,2]}', x'0102', 1.5, 'text'),

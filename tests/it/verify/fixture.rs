@@ -1,6 +1,6 @@
 //! A dump, a plan written by hand, and two PostgreSQL databases filled by plain INSERT: nothing of the loader.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use turso2neon::{
     context::{Context, Stop},
@@ -65,24 +65,20 @@ pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     }
 }
 
-/// A migration that is done, on two databases.
-pub(super) struct Hops {
+/// A dump and a plan written by hand.
+pub(super) struct Prepared {
     pub(super) ctx: Context,
+    pub(super) dump: DumpCheckpoint,
     pub(super) plan: Plan,
-    pub(super) local: Target,
-    pub(super) target: Target,
     _directory: tempfile::TempDir,
 }
 
-impl Hops {
-    /// `source` makes the SQLite file; `inserts` fills both databases, `{s}` standing for the schema.
-    pub(super) fn new(source: &str, tables: Vec<TablePlan>, inserts: &str) -> Self {
-        Self::filled(|path| sqlite(path, source), tables, inserts)
-    }
-
-    /// As [`Self::new`], with a SQLite file that a function makes.
-    pub(super) fn filled(source: impl FnOnce(&Path), tables: Vec<TablePlan>, inserts: &str) -> Self {
+impl Prepared {
+    /// A SQLite file that a function makes, and these tables as the plan for it.
+    pub(super) fn new(source: impl FnOnce(&Path), tables: Vec<TablePlan>) -> Self {
         let directory = tempfile::Builder::new().prefix("t2n-").tempdir().unwrap();
+        // The managed PostgreSQL may run under another account.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let workdir = Workdir::create(&directory.path().join("migration")).unwrap();
         for name in ["dump", "plan", "convert", "push"] {
             workdir.subdir(name).unwrap();
@@ -91,7 +87,29 @@ impl Hops {
         let dump = store_dump(&workdir, &tables);
         let plan = store_plan(&workdir, &dump, tables);
         let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
-        let hops = Self { ctx, plan, local: Target::start(), target: Target::start(), _directory: directory };
+        Self { ctx, dump, plan, _directory: directory }
+    }
+}
+
+/// A migration that is done, on two databases.
+pub(super) struct Hops {
+    pub(super) ctx: Context,
+    pub(super) plan: Plan,
+    pub(super) local: Target,
+    pub(super) target: Target,
+    _prepared: Prepared,
+}
+
+impl Hops {
+    /// `source` makes the SQLite file; `inserts` fills both databases, `{s}` standing for the schema.
+    pub(super) fn new(source: &str, tables: Vec<TablePlan>, inserts: &str) -> Self {
+        Self::of(Prepared::new(|path| sqlite(path, source), tables), inserts)
+    }
+
+    /// As [`Self::new`], with dump and plan that are there.
+    pub(super) fn of(prepared: Prepared, inserts: &str) -> Self {
+        let (ctx, plan) = (prepared.ctx.clone(), prepared.plan.clone());
+        let hops = Self { ctx, plan, local: Target::start(), target: Target::start(), _prepared: prepared };
         hops.fill(&hops.local, LOCAL_SCHEMA, inserts);
         hops.fill(&hops.target, TARGET_SCHEMA, inserts);
         hops.store_checkpoints();

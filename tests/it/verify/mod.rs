@@ -9,3 +9,5 @@ mod corruption;
 mod refusals;
 
 mod random;
+
+mod loaded;

@@ -12,16 +12,27 @@ use turso2neon::{
     stages::verify::Level,
 };
 
-use super::fixture::{Hops, column, table};
+use super::fixture::{Hops, Prepared, column, table};
 
 const ROWS: usize = 150;
 
 const ROUNDS: usize = 12;
 
 /// splitmix64.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
+    /// Begins with the given seed or one that is told.
+    pub(super) fn seeded() -> Self {
+        let given = std::env::var("TURSO2NEON_TEST_SEED").ok();
+        let seed = given.map(|text| text.parse().expect("the seed is a number")).unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            u64::from(since.subsec_nanos())
+        });
+        println!("TURSO2NEON_TEST_SEED={seed}");
+        Self(seed)
+    }
+
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -295,28 +306,27 @@ fn generate(dice: &mut Dice) -> (TablePlan, Vec<Vec<Value>>, String) {
     (plan, rows, inserts.join(";\n"))
 }
 
-#[test]
-fn random_rows_are_equal_and_any_change_is_found() {
-    let seed = std::env::var("TURSO2NEON_TEST_SEED").ok().map(|text| text.parse().expect("the seed is a number"));
-    let seed = seed.unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(since.subsec_nanos())
-    });
-    println!("TURSO2NEON_TEST_SEED={seed}");
-    let mut dice = Dice(seed);
-    let (plan, rows, inserts) = generate(&mut dice);
+/// Random rows in a dump with its plan, and the INSERT for PostgreSQL.
+pub(super) fn prepared(dice: &mut Dice) -> (Prepared, String) {
+    let (plan, rows, inserts) = generate(dice);
     let names: Vec<String> = plan.columns.iter().map(|column| column.name.clone()).collect();
     let fill = |path: &std::path::Path| {
         let connection = rusqlite::Connection::open(path).unwrap();
         let definition = format!("CREATE TABLE chance (id INTEGER PRIMARY KEY, {})", names[1..].join(", "));
         connection.execute_batch(&definition).unwrap();
-        let holes = vec!["?"; names.len()].join(", ");
+        let sql = format!("INSERT INTO chance VALUES ({})", vec!["?"; names.len()].join(", "));
         for row in rows {
-            let sql = format!("INSERT INTO chance VALUES ({holes})");
             connection.execute(&sql, rusqlite::params_from_iter(row)).unwrap();
         }
     };
-    let hops = Hops::filled(fill, vec![plan], &inserts);
+    (Prepared::new(fill, vec![plan]), inserts)
+}
+
+#[test]
+fn random_rows_are_equal_and_any_change_is_found() {
+    let mut dice = Dice::seeded();
+    let (prepared, inserts) = prepared(&mut dice);
+    let hops = Hops::of(prepared, &inserts);
     hops.assert_equal();
     for round in 0..ROUNDS {
         let side = ["local", "target"][round % 2];
@@ -339,7 +349,7 @@ fn mutate(hops: &Hops, dice: &mut Dice, side: &str) {
         }
         _ => {
             let cell = format!("{side} chance.c{at} [rowid {id}]: value differs");
-            change_cell(hops, dice, side, id, at).then_some(cell).unwrap_or_default()
+            if change_cell(hops, dice, side, id, at) { cell } else { String::new() }
         }
     };
     let found = hops.lines(Level::Full);

@@ -78,6 +78,20 @@ fn a_target_that_nothing_was_pushed_to_is_no_difference() {
 }
 
 #[test]
+fn another_schema_than_that_of_the_push_is_a_mistake() {
+    let hops = two_tables();
+    let mut request = hops.request(Against::Target, Level::Full);
+    request.schema = "app".to_owned();
+    let refused = hops.try_verify(&request).unwrap_err();
+    assert_eq!((refused.kind(), refused.hint()), (Kind::Usage, "give --schema public"));
+    hops.change("target", "DROP TABLE {s}.orders, {s}.users");
+    assert_eq!(
+        lines(&hops.verify(Against::Target, Level::Full)),
+        ["target orders: table missing", "target users: table missing",]
+    );
+}
+
+#[test]
 fn a_dump_that_rotted_is_not_blamed_on_postgresql() {
     let hops = two_tables();
     let path = hops.ctx.workdir.source_db();

@@ -1,0 +1,56 @@
+//! What may be known of the PostgreSQL that `convert` would run, without running it.
+
+use std::path::{Path, PathBuf};
+
+use super::{LocalChoice, programs::Programs};
+use crate::error::Result;
+
+/// An installation on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Where its programs are.
+    pub bin: PathBuf,
+    /// Its version, such as `15.18`.
+    pub version: String,
+    /// Whether the extension `vector` (pgvector) is installed with it.
+    pub pgvector: bool,
+}
+
+impl Installation {
+    /// The one that a new managed cluster would get.
+    ///
+    /// # Errors
+    /// `LocalMissing`.
+    pub fn find(choice: &LocalChoice) -> Result<Self> {
+        let programs = Programs::newest(choice.pg_bin.as_deref())?;
+        let pgvector = share_dirs(&programs).iter().any(|share| share.join("extension/vector.control").is_file());
+        Ok(Self { bin: programs.bin, version: programs.version, pgvector })
+    }
+}
+
+/// Where the installation may keep its extensions: what it says itself, else where it is customary.
+fn share_dirs(programs: &Programs) -> Vec<PathBuf> {
+    let output = programs.command("pg_config", None).arg("--sharedir").output();
+    let said =
+        output.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+    match said {
+        Some(text) => vec![PathBuf::from(text.trim())],
+        None => vec![
+            programs.bin.join("../share/postgresql"),
+            programs.bin.join("../share"),
+            Path::new("/usr/share/postgresql").join(programs.major.to_string()),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_installation_is_described() {
+        let found = Installation::find(&LocalChoice::default()).unwrap();
+        assert!(found.bin.join("postgres").is_file());
+        assert!(found.version.starts_with(|digit: char| digit.is_ascii_digit()));
+    }
+}

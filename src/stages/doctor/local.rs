@@ -1,0 +1,74 @@
+//! The local PostgreSQL: is it there, is it new enough, may it be filled.
+
+use super::{Check, Side};
+use crate::{
+    error::{Error, Kind, Result},
+    postgres::{
+        PgEndpoint, Role, Session,
+        managed::{LocalChoice, installation::Installation},
+    },
+    secret::Secret,
+};
+
+/// The oldest version, as `server_version_num`.
+const OLDEST: u32 = 140_000;
+
+const FACTS: &str = "SELECT current_setting('server_version'), \
+     has_database_privilege(current_database(), 'CREATE'), \
+     EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')";
+
+/// Checks the local PostgreSQL.
+pub(super) async fn examine(choice: &LocalChoice) -> Vec<Check> {
+    match &choice.url {
+        Some(url) => match examine_server(url).await {
+            Ok(checks) => checks,
+            Err(error) => vec![Check::fail(Side::Local, "connection", &error)],
+        },
+        None => match Installation::find(choice) {
+            Ok(found) => vec![
+                Check::ok(
+                    Side::Local,
+                    "PostgreSQL",
+                    format!("{} in {}, to be managed by this tool", found.version, found.bin.display()),
+                ),
+                pgvector(found.pgvector),
+            ],
+            Err(error) => vec![Check::fail(Side::Local, "PostgreSQL", &error)],
+        },
+    }
+}
+
+async fn examine_server(url: &Secret<String>) -> Result<Vec<Check>> {
+    let parsed = PgEndpoint::parse(url, Role::Local)?;
+    let session = Session::connect(&parsed.endpoint).await?;
+    let rows = session.rows("asking for the version", FACTS, &[]).await?;
+    let facts = rows.first().and_then(|row| {
+        Some((row.try_get::<_, String>(0).ok()?, row.try_get::<_, bool>(1).ok()?, row.try_get::<_, bool>(2).ok()?))
+    });
+    let Some((version, may_create, vector)) = facts else {
+        return Err(Error::new(Kind::LocalRejected, "the server's version can't be read"));
+    };
+    let at = format!("PostgreSQL {version} at {}", parsed.endpoint.address());
+    let mut checks = vec![if session.version() < OLDEST {
+        let error = Error::new(Kind::LocalRejected, format!("{at} is too old"));
+        Check::fail(Side::Local, "PostgreSQL", &error.with_hint("use PostgreSQL 14 or newer"))
+    } else {
+        Check::ok(Side::Local, "PostgreSQL", at)
+    }];
+    if !may_create {
+        let error = Error::new(Kind::LocalRejected, "the role may not create schemas in this database");
+        let hint = "GRANT CREATE ON DATABASE to the role, or name another database with --local-url";
+        checks.push(Check::fail(Side::Local, "rights", &error.with_hint(hint)));
+    }
+    checks.push(pgvector(vector));
+    Ok(checks)
+}
+
+fn pgvector(there: bool) -> Check {
+    let found = if there {
+        "there: vectors become vector(n)"
+    } else {
+        "not there: vectors become real[]; install pgvector or set vector = \"on\" to change that"
+    };
+    Check::ok(Side::Local, "pgvector", found)
+}

@@ -1,0 +1,175 @@
+//! The target: does it answer over TLS, is it new enough, may the role do what a push does, is there room.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+
+use super::{Check, Side};
+use crate::{
+    error::{Error, Kind, Result, Retry},
+    model::units::{bytes, counted},
+    postgres::{PgEndpoint, Role, Session},
+    secret::Secret,
+};
+
+/// The oldest version, as `server_version_num`.
+const OLDEST: u32 = 140_000;
+
+/// A suspended compute wakes within this time.
+const WAKING: Duration = Duration::from_secs(5);
+
+const FACTS: &str = "SELECT current_setting('server_version'), \
+     (SELECT pg_encoding_to_char(encoding)::text FROM pg_database WHERE datname = current_database()), \
+     pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', \
+     has_database_privilege(current_database(), 'CREATE'), \
+     (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1), \
+     pg_database_size(current_database()), \
+     current_setting('neon.max_cluster_size', true), \
+     EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector'), \
+     (SELECT version::text FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), \
+     (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p'))";
+
+/// What the target says of itself.
+struct Facts {
+    version: String,
+    encoding: String,
+    read_only: bool,
+    may_create_schemas: bool,
+    may_create_in_schema: Option<bool>,
+    size_bytes: u64,
+    limit_bytes: Option<u64>,
+    pgvector: bool,
+    tls: Option<String>,
+    tables: u64,
+}
+
+/// Checks the target.
+pub(super) async fn examine(url: Option<&Secret<String>>, schema: &str) -> Vec<Check> {
+    let Some(url) = url else {
+        let todo = "set NEON_DATABASE_URL, or name a connection string with --target";
+        return vec![Check::warn(Side::Target, "given", "no, so it is not checked", todo)];
+    };
+    let parsed = match PgEndpoint::parse(url, Role::Target) {
+        Ok(parsed) => parsed,
+        Err(error) => return vec![Check::fail(Side::Target, "given", &error)],
+    };
+    let mut checks: Vec<Check> =
+        parsed.notes.iter().map(|note| Check::ok(Side::Target, "connection string", note)).collect();
+    match look(&parsed.endpoint, schema).await {
+        Ok((facts, number)) => checks.extend(judge(&facts, number, parsed.endpoint.address(), schema)),
+        Err(error) => checks.push(Check::fail(Side::Target, "connection", &error)),
+    }
+    checks
+}
+
+async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(Facts, u32)> {
+    let session = match Session::connect(endpoint).await {
+        Err(error) if error.retry() == Retry::Patiently => {
+            tokio::time::sleep(WAKING).await;
+            Session::connect(endpoint).await?
+        }
+        other => other?,
+    };
+    let rows = session.rows("asking what the target is", FACTS, &[&schema]).await?;
+    let facts = rows.first().and_then(read);
+    let facts = facts.ok_or_else(|| Error::new(Kind::TargetRejected, "the target's answer was not as expected"))?;
+    Ok((facts, session.version()))
+}
+
+fn read(row: &Row) -> Option<Facts> {
+    let limit: Option<String> = row.try_get(6).ok()?;
+    Some(Facts {
+        version: row.try_get(0).ok()?,
+        encoding: row.try_get(1).ok()?,
+        read_only: row.try_get(2).ok()?,
+        may_create_schemas: row.try_get(3).ok()?,
+        may_create_in_schema: row.try_get(4).ok()?,
+        size_bytes: u64::try_from(row.try_get::<_, i64>(5).ok()?).ok()?,
+        limit_bytes: limit.as_deref().and_then(megabytes),
+        pgvector: row.try_get(7).ok()?,
+        tls: row.try_get(8).ok()?,
+        tables: u64::try_from(row.try_get::<_, i64>(9).ok()?).ok()?,
+    })
+}
+
+/// `512MB`, or a bare number of megabytes; -1 is no limit.
+fn megabytes(text: &str) -> Option<u64> {
+    let (number, factor) = match text.strip_suffix("GB") {
+        Some(number) => (number, 1 << 30),
+        None => (text.strip_suffix("MB").unwrap_or(text), 1 << 20),
+    };
+    number.trim().parse::<u64>().ok().filter(|number| *number > 0).map(|number| number * factor)
+}
+
+fn judge(facts: &Facts, number: u32, address: &str, schema: &str) -> Vec<Check> {
+    let refused = |kind: Kind, text: String, hint: &str| Error::new(kind, text).with_hint(hint);
+    let mut checks = vec![if number < OLDEST {
+        let text = format!("PostgreSQL {} at {address} is too old", facts.version);
+        Check::fail(Side::Target, "version", &refused(Kind::TargetRejected, text, "use PostgreSQL 14 or newer"))
+    } else {
+        Check::ok(Side::Target, "version", format!("PostgreSQL {} at {address}", facts.version))
+    }];
+    checks.push(match &facts.tls {
+        Some(version) => {
+            Check::ok(Side::Target, "encryption", format!("{version}, certificate verified as the host asks"))
+        }
+        None => Check::ok(Side::Target, "encryption", "none: the connection doesn't leave this machine"),
+    });
+    if facts.encoding != "UTF8" {
+        let text = format!("the database's encoding is {}, not UTF8", facts.encoding);
+        checks.push(Check::fail(
+            Side::Target,
+            "encoding",
+            &refused(Kind::TargetRejected, text, "make a database with encoding UTF8"),
+        ));
+    }
+    if facts.read_only {
+        let text = "the target takes no writes (a replica, or read-only by setting)".to_owned();
+        checks.push(Check::fail(
+            Side::Target,
+            "writable",
+            &refused(Kind::TargetRejected, text, "connect to the primary"),
+        ));
+    }
+    checks.push(rights(facts, schema));
+    let limit = facts.limit_bytes.map(|limit| format!(" of {}", bytes(limit))).unwrap_or_default();
+    checks.push(Check::ok(Side::Target, "space", format!("the database takes {}{limit}", bytes(facts.size_bytes))));
+    checks.push(Check::ok(
+        Side::Target,
+        "content",
+        format!("{} in schema {schema}", counted(facts.tables, "table", "tables")),
+    ));
+    let pgvector = if facts.pgvector { "available" } else { "not available" };
+    checks.push(Check::ok(Side::Target, "pgvector", pgvector));
+    checks
+}
+
+fn rights(facts: &Facts, schema: &str) -> Check {
+    let denied = |text: String, hint: &str| {
+        Check::fail(Side::Target, "rights", &Error::new(Kind::TargetDenied, text).with_hint(hint))
+    };
+    if !facts.may_create_schemas {
+        let text = "the role may not create schemas in this database".to_owned();
+        return denied(text, "GRANT CREATE ON DATABASE to the role, or use the database's owner");
+    }
+    match facts.may_create_in_schema {
+        Some(false) => {
+            denied(format!("the role may not create tables in schema {schema}"), "GRANT CREATE ON SCHEMA to the role")
+        }
+        Some(true) => Check::ok(Side::Target, "rights", format!("may create schemas, and tables in {schema}")),
+        None => Check::ok(Side::Target, "rights", format!("may create schemas; {schema} will be made")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_read_with_and_without_its_unit() {
+        assert_eq!(megabytes("512MB"), Some(512 << 20));
+        assert_eq!(megabytes("2GB"), Some(2 << 30));
+        assert_eq!((megabytes("-1"), megabytes("")), (None, None));
+    }
+}

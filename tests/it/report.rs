@@ -1,0 +1,317 @@
+//! Status and report are read from the artifacts alone: what they say follows from the digests in them.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use turso2neon::{
+    model::{
+        DumpCheckpoint, Finding, FindingCode, LoadCheckpoint, Plan, PushCheckpoint, Severity,
+        checkpoint::{LoadState, LocalServerRecord, PushedTable, TableRecord},
+        conversion_plan::PLAN_FORMAT,
+        overrides::Overrides,
+    },
+    stages::{
+        report::{Report, Verdict, verdict::VerifyRecord},
+        status::{State, Status, status},
+        verify::{Against, Level, TableVerdict, Verified},
+    },
+    workdir::{Workdir, modified_ns, sealed, sha256_of},
+};
+
+use crate::support::{Tool, Workspace};
+
+const TABLE: &str = "no<t>|e";
+
+/// A finished migration of one table of three rows, as the stages would leave it.
+struct Finished {
+    workspace: Workspace,
+    workdir: Workdir,
+}
+
+impl Finished {
+    fn new() -> Self {
+        let workspace = Workspace::new();
+        let workdir = Workdir::create(&workspace.dir()).unwrap();
+        for stage in ["dump", "plan", "convert", "push"] {
+            workdir.subdir(stage).unwrap();
+        }
+        let finished = Self { workspace, workdir };
+        finished.dump("three rows");
+        finished.plan(Vec::new());
+        finished.load(LoadState::Done);
+        finished.push("3:77");
+        finished.verify(Against::Both, 0);
+        finished
+    }
+
+    fn dump(&self, content: &str) {
+        let path = self.workdir.source_db();
+        fs::write(&path, content).unwrap();
+        let facts = fs::metadata(&path).unwrap();
+        let checkpoint = DumpCheckpoint {
+            format: 1,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: "test".to_owned(),
+            source: "https://shop.example".to_owned(),
+            method: "sql".to_owned(),
+            method_reason: "works everywhere".to_owned(),
+            proof: vec!["one read transaction".to_owned()],
+            consistency_mark: None,
+            encoding: "UTF-8".to_owned(),
+            user_version: 0,
+            application_id: 0,
+            size_bytes: facts.len(),
+            sha256: sha256_of(&path).unwrap(),
+            content_sha256: String::new(),
+            modified_ns: modified_ns(&facts),
+            rows: [(TABLE.to_owned(), 3)].into(),
+            received_bytes: 30,
+            started_s: 100,
+            finished_s: 103,
+        };
+        sealed::store(&self.workdir.dump_checkpoint(), &checkpoint).unwrap();
+    }
+
+    fn plan(&self, findings: Vec<Finding>) {
+        let table = json!({
+            "source": TABLE, "name": "note", "rows": 3, "bytes": 30, "address": { "by": "rowid", "name": "rowid" },
+            "columns": [
+                { "source": "id", "name": "id", "declared": "INTEGER", "type": "bigint",
+                  "conversion": { "how": "integer" }, "main_class": "integer", "rule": "integers stay integers",
+                  "origin": "rule", "evidence": { "integers": 3 } },
+                { "source": "seen", "name": "seen", "declared": "DATETIME", "type": "timestamptz",
+                  "conversion": { "how": "epoch", "unit": "unix_ms" }, "main_class": "integer",
+                  "rule": "integers that are milliseconds since 1970", "origin": "override",
+                  "evidence": { "integers": 3 } }
+            ]
+        });
+        let object = |kind: &str, name: &str, outcome: &str, reason: &str| json!({ "kind": kind, "source": name, "table": TABLE, "outcome": outcome, "reason": reason });
+        let plan = Plan {
+            format: PLAN_FORMAT,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            dump_sha256: self.workdir.load_dump().unwrap().sha256,
+            overrides_sha256: Overrides::default().sha256(),
+            schema: "public".to_owned(),
+            extensions: Vec::new(),
+            tables: vec![serde_json::from_value(table).unwrap()],
+            objects: vec![
+                serde_json::from_value(object("table", TABLE, "carried", "")).unwrap(),
+                serde_json::from_value(object("view", "recent", "not-carried", "views are not translated")).unwrap(),
+            ],
+            findings,
+        };
+        sealed::store(&self.workdir.plan_json(), &plan).unwrap();
+    }
+
+    fn load(&self, state: LoadState) {
+        let record = TableRecord {
+            rows: 3,
+            sent_digest: "5eed".to_owned(),
+            read_digest: "5eed".to_owned(),
+            server_digest: "3:77".to_owned(),
+        };
+        let checkpoint = LoadCheckpoint {
+            format: 1,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            dump_sha256: self.workdir.load_dump().unwrap().sha256,
+            plan_sha256: sha256_of(&self.workdir.plan_json()).unwrap(),
+            local: LocalServerRecord::External { address: "here:5432/db".to_owned(), version: "15.1".to_owned() },
+            state,
+            tables: [(TABLE.to_owned(), record)].into(),
+            phases_ms: [("load".to_owned(), 1500)].into(),
+            started_s: 110,
+            finished_s: 112,
+        };
+        sealed::store(&self.workdir.convert_checkpoint(), &checkpoint).unwrap();
+    }
+
+    fn push(&self, digest: &str) {
+        let pushed = PushedTable { rows: 3, server_digest: digest.to_owned(), chunks: 1 };
+        let checkpoint = json!({
+            "format": 1, "tool": env!("CARGO_PKG_VERSION"), "run_key": "key",
+            "plan_sha256": sha256_of(&self.workdir.plan_json()).unwrap(), "target": "neon.example:5432/neondb",
+            "schema": "public", "mode": "create", "replaced": [], "previous_schema": null, "state": "done",
+            "tables": { TABLE: pushed }, "sent_bytes": 30, "phases_ms": {}, "started_s": 120, "finished_s": 121,
+        });
+        let checkpoint: PushCheckpoint = serde_json::from_value(checkpoint).unwrap();
+        sealed::store(&self.workdir.push_checkpoint(), &checkpoint).unwrap();
+    }
+
+    fn verify(&self, against: Against, difference_count: u64) {
+        let verdict = |side: &str| TableVerdict {
+            side: side.to_owned(),
+            table: TABLE.to_owned(),
+            rows: 3,
+            equal: difference_count == 0,
+        };
+        let tables = match against {
+            Against::Local => vec![verdict("local")],
+            Against::Target => vec![verdict("target")],
+            Against::Both => vec![verdict("local"), verdict("target")],
+        };
+        let record = VerifyRecord {
+            format: 1,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            against,
+            asked: Vec::new(),
+            dump_sha256: self.workdir.load_dump().unwrap().sha256,
+            plan_sha256: sha256_of(&self.workdir.plan_json()).unwrap(),
+            target: (against != Against::Local).then(|| "neon.example:5432/neondb".to_owned()),
+            verified: Verified { level: Level::Full, tables, differences: Vec::new(), difference_count },
+            finished_s: 130,
+            elapsed_ms: 700,
+        };
+        record.store(&self.workdir).unwrap();
+    }
+
+    fn status(&self) -> Status {
+        status(&self.workdir, &[Overrides::default()])
+    }
+
+    #[track_caller]
+    fn is(&self, expected: [State; 5]) {
+        let found: Vec<State> = self.status().checkpoints.iter().map(|checkpoint| checkpoint.state).collect();
+        assert_eq!(found, expected, "{:#?}", self.status());
+        let next = expected.iter().position(|state| *state != State::Current);
+        assert_eq!(self.status().next, next.map(|index| self.status().checkpoints[index].stage));
+    }
+
+    #[track_caller]
+    fn judged(&self, verdict: Verdict, because: &str) {
+        let report = Report::build(&self.workdir).unwrap();
+        assert_eq!(report.verdict, verdict, "{}", report.because);
+        assert!(report.because.contains(because), "{}", report.because);
+    }
+}
+
+use State::{Blocked, Current, Different, Missing, Stale, Unfinished, Unusable};
+
+#[test]
+fn a_finished_migration_is_current_and_equal() {
+    let done = Finished::new();
+    done.is([Current; 5]);
+    done.judged(Verdict::Equal, "level full");
+}
+
+#[test]
+fn a_new_dump_makes_everything_after_it_stale() {
+    let done = Finished::new();
+    done.dump("four rows!");
+    done.is([Current, Stale, Stale, Stale, Stale]);
+    done.judged(Verdict::Incomplete, "no current plan");
+}
+
+#[test]
+fn a_new_plan_makes_the_loads_stale() {
+    let done = Finished::new();
+    done.plan(vec![Finding::new(FindingCode::Advice, Severity::Info, "an index would help")]);
+    done.is([Current, Current, Stale, Stale, Stale]);
+    done.judged(Verdict::Incomplete, "doesn't hold this plan");
+}
+
+#[test]
+fn another_configuration_makes_the_plan_stale() {
+    let done = Finished::new();
+    let other = Overrides { vector_extension: true, ..Overrides::default() };
+    let state = |overrides: &[Overrides]| status(&done.workdir, overrides).checkpoints[1].state;
+    assert_eq!(state(std::slice::from_ref(&other)), Stale);
+    // Where only a server could tell, either is good.
+    assert_eq!(state(&[other, Overrides::default()]), Current);
+}
+
+#[test]
+fn a_plan_that_waits_says_so() {
+    let done = Finished::new();
+    let finding =
+        Finding::new(FindingCode::OrphanRows, Severity::NeedsDecision, "3 rows have no parent").at_table(TABLE);
+    done.plan(vec![finding]);
+    done.is([Current, Blocked, Stale, Stale, Stale]);
+    done.judged(Verdict::Incomplete, "need a decision");
+    let advice = done.status().advice;
+    assert!(advice.contains("turso2neon plan"), "{advice}");
+}
+
+#[test]
+fn an_interrupted_load_continues() {
+    let done = Finished::new();
+    done.load(LoadState::Loading);
+    assert_eq!(done.status().checkpoints[2].state, Unfinished);
+    done.judged(Verdict::Incomplete, "doesn't hold this plan yet");
+}
+
+#[test]
+fn other_content_on_the_target_is_not_called_pushed() {
+    let done = Finished::new();
+    done.push("3:78");
+    done.is([Current, Current, Current, Stale, Stale]);
+    done.judged(Verdict::Incomplete, "the target doesn't hold");
+}
+
+#[test]
+fn differences_and_half_a_verification_are_no_proof() {
+    let done = Finished::new();
+    done.verify(Against::Both, 2);
+    done.is([Current, Current, Current, Current, Different]);
+    done.judged(Verdict::Different, "2 differences");
+    done.verify(Against::Local, 0);
+    done.is([Current, Current, Current, Current, Stale]);
+    done.judged(Verdict::Incomplete, "the target is not verified yet");
+}
+
+#[test]
+fn damage_and_absence_are_told_apart() {
+    let done = Finished::new();
+    fs::write(done.workdir.push_checkpoint(), "{}").unwrap();
+    done.is([Current, Current, Current, Unusable, Stale]);
+    assert!(Report::build(&done.workdir).is_err());
+    fs::remove_file(done.workdir.push_checkpoint()).unwrap();
+    done.is([Current, Current, Current, Missing, Current]);
+    done.judged(Verdict::Incomplete, "nothing was pushed yet");
+}
+
+#[test]
+fn the_report_holds_everything_and_lets_no_name_out() {
+    let done = Finished::new();
+    let finding = Finding::new(FindingCode::ViewNotCarried, Severity::Warning, "a <view> isn't carried")
+        .at_table("recent")
+        .with_sql("CREATE VIEW recent AS SELECT '<script>' FROM x");
+    done.plan(vec![finding]);
+    done.load(LoadState::Done);
+    done.push("3:77");
+    done.verify(Against::Both, 0);
+    let run = done.workspace.tool("report").run().expect_exit(0);
+    assert!(run.stdout.starts_with("# Migration report: equal\n"), "{}", run.stdout);
+    for text in [
+        "https://shop.example",
+        "no\\<t>\\|e as note",
+        "neon.example:5432/neondb",
+        "one read transaction",
+        "timestamptz",
+        "milliseconds since 1970",
+        "views are not translated",
+        "SELECT '<script>' FROM x",
+        "3:77",
+        "level full: equal",
+        "convert: load | 1.5 s",
+    ] {
+        assert!(run.stdout.contains(text), "{text} is missing:\n{}", run.stdout);
+    }
+    assert!(!run.stdout.contains("| id |"), "a column that stays the same is listed");
+    let html = done.workspace.tool("report").args(["--format", "html"]).run().expect_exit(0).stdout;
+    assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && html.contains("no&lt;t&gt;|e"), "{html}");
+    assert!(!html.contains("src=") && !html.contains("href="), "something is fetched from elsewhere");
+    let report: Value = done.workspace.read_json("report.json");
+    assert_eq!((&report["verdict"], &report["tables"][0]["target_equal"]), (&json!("equal"), &json!(true)));
+    assert_eq!(report["decisions"].as_array().map(Vec::len), Some(1), "{}", report["decisions"]);
+    assert_eq!(done.workspace.read("report.html"), html);
+}
+
+#[test]
+fn status_in_json_is_what_status_says() {
+    let done = Finished::new();
+    let last = done.workspace.tool("status").args(["--json"]).run().expect_exit(0).last_json();
+    assert_eq!(last["answer"]["checkpoints"].as_array().map(Vec::len), Some(5), "{last}");
+    assert_eq!(last["answer"]["next"], Value::Null);
+    let nowhere = Tool::new(["status", "--json"]).run().expect_exit(0).last_json();
+    assert_eq!(nowhere["answer"]["next"], "dump");
+}
