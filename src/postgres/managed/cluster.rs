@@ -8,6 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -21,6 +22,9 @@ use crate::{
     error::{Error, Kind, Result},
     workdir::{Workdir, atomic},
 };
+
+/// The extension of clusters that `initdb` isn't done with.
+const UNFINISHED: &str = "new";
 
 const LOADING: &str = "turso2neon.loading";
 
@@ -239,7 +243,7 @@ pub(super) fn wipe(place: &Place) -> Result<()> {
         postmaster.stop()?;
     }
     place.remove_socket_dir();
-    remove_tree(&unfinished(place))?;
+    remove_unfinished(place);
     remove_tree(&place.pgdata)
 }
 
@@ -250,8 +254,22 @@ fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
+/// A name of its own for each try: an `initdb` that outlived its killed parent goes on writing under the name that it
+/// was given, and on failure removes it.
 fn unfinished(place: &Place) -> PathBuf {
-    place.pgdata.with_extension("new")
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    place.pgdata.with_extension(format!("{UNFINISHED}-{}-{nanos}", std::process::id()))
+}
+
+/// Removes what earlier tries left. What such an `initdb` still writes to stays for the next command.
+fn remove_unfinished(place: &Place) {
+    let prefix = place.pgdata.with_extension(UNFINISHED);
+    let siblings = place.pgdata.parent().and_then(|parent| fs::read_dir(parent).ok());
+    for path in siblings.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.to_string_lossy().starts_with(&*prefix.to_string_lossy()) {
+            fs::remove_dir_all(&path).ok();
+        }
+    }
 }
 
 /// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing
