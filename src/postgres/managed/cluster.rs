@@ -8,7 +8,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -257,8 +256,8 @@ fn remove_tree(path: &Path) -> Result<()> {
 /// A name of its own for each try: an `initdb` that outlived its killed parent goes on writing under the name that it
 /// was given, and on failure removes it.
 fn unfinished(place: &Place) -> PathBuf {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    place.pgdata.with_extension(format!("{UNFINISHED}-{}-{nanos}", std::process::id()))
+    let name = |number: u32| place.pgdata.with_extension(format!("{UNFINISHED}-{}-{number}", std::process::id()));
+    (0..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX))
 }
 
 /// Removes what earlier tries left. What such an `initdb` still writes to stays for the next command.
