@@ -24,6 +24,8 @@ mod proof;
 
 mod reader;
 
+mod rejects;
+
 mod vector;
 
 mod work;
@@ -287,6 +289,9 @@ async fn load_into(
     }
     let committed: Vec<Chunk> = committed.into_values().collect();
     load::load(work, &crew, layout, &committed).await?;
+    let of_rejects = Arc::clone(work);
+    let written = tokio::task::spawn_blocking(move || rejects::write(&of_rejects)).await;
+    written.map_err(|_| Error::new(Kind::Bug, "the thread that writes rejected rows panicked"))??;
     clock.book("data");
     finish::finish(work, &crew, clock).await?;
     finish::sequences(work, &crew).await?;

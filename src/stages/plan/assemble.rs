@@ -6,6 +6,7 @@ use super::{
     agreement::LostKey,
     decisions::Decisions,
     draft::{ColumnOutline, Draft, DraftColumn},
+    exceptions,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -78,6 +79,7 @@ pub(super) fn assemble(
     let carried = keys::carry(&carried_schema, facts, &mut namespace, &mut all.tables);
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
+    exceptions::restrain(&mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
     all.findings.sort_by_cached_key(|finding| {
         (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
@@ -142,6 +144,7 @@ fn table_plan(
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: draft.rejected,
     })
 }
 
@@ -153,7 +156,7 @@ fn column_plan(
 ) -> ColumnPlan {
     let choice = column.choice;
     findings.extend(choice.findings);
-    let is_decided = outline.decision.is_some_and(|decision| decision.pg_type.is_some());
+    let is_decided = outline.wish.is_some();
     ColumnPlan {
         source: outline.source.name.clone(),
         name,
@@ -162,6 +165,7 @@ fn column_plan(
         conversion: choice.conversion,
         main_class: choice.main_class,
         ledger: choice.ledger,
+        exceptions: choice.exceptions,
         not_null: false,
         default: None,
         generated: None,

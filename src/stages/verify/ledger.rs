@@ -23,7 +23,7 @@ use crate::{
         ColumnPlan, Conversion, PgType, TablePlan,
         cell::{SqliteCell, StorageClass},
         column_profile::ColumnProfile,
-        conversion_plan::{BlobText, LEDGER_TABLE, Origin, RowAddress},
+        conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, Origin, RowAddress},
         name::{qualified, quote_ident, quote_literal},
     },
     postgres::Role,
@@ -53,6 +53,7 @@ pub(super) fn plan() -> TablePlan {
         main_class: if pg_type == PgType::Bytea { StorageClass::Blob } else { StorageClass::Text },
         pg_type,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: true,
         default: None,
         generated: None,
@@ -73,6 +74,7 @@ pub(super) fn plan() -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
