@@ -549,7 +549,7 @@ mod tests {
             ("JSON", &[Text(b"{\"a\":1}"), Integer(5), Real(1.5)], "jsonb"),
             ("JSONB", &[Blob(b"\x4c")], "bytea !type-widened"),
             ("JSONB", &[Blob(b"\x0c"), Blob(b"\x1b\x00")], "jsonb"),
-            ("JSON", &[Blob(b"\x0c"), Blob(b"\x6c\x17a\x131\x17a\x132")], "json"),
+            ("JSON", &[Blob(b"\x0c"), Blob(b"\x8c\x17a\x131\x17a\x132")], "json"),
             ("JSONB", &[Blob(b"\x0c"), Text(b"{}")], "text +ledger !class-merged !type-widened"),
             ("BLOB", &[Blob(b"\x0c")], "bytea"),
             ("TEXT", &[Text(b"{}")], "text"),
