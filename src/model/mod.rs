@@ -12,6 +12,8 @@ pub mod pg_type;
 
 pub mod conversion_plan;
 
+pub mod withheld;
+
 pub mod finding;
 
 pub mod overrides;
@@ -27,3 +29,4 @@ pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};
 pub use name::Stage;
 pub use pg_type::PgType;
+pub use withheld::Withheld;
