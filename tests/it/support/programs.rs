@@ -18,7 +18,7 @@ pub(crate) enum Which {
     Newest,
     /// One of [`MAJORS`]. It has no `psql` and no `pg_dump`.
     Major(u32),
-    /// One with the extension `vector`.
+    /// One with the extension `vector`. It has no TLS: only the superuser's socket leads to it.
     Pgvector,
 }
 

@@ -192,7 +192,9 @@ impl Cluster {
         let account = Account::unprivileged();
         let programs = Programs::find(which, &account, directory.path());
         account.own(directory.path());
-        initialise(&programs, directory.path(), &account, settings);
+        // The one with pgvector is built without TLS.
+        let tls = if which == Which::Pgvector { "off" } else { "on" };
+        initialise(&programs, directory.path(), &account, &format!("ssl = {tls}\n{settings}"));
         let (server, port) = spawn_on_free_port(&programs, directory.path(), &account);
         let cluster = Self { _server: server, port, programs, directory };
         let roles = format!(
@@ -273,7 +275,7 @@ fn initialise(programs: &Programs, directory: &Path, account: &Account, settings
     must_run(&mut initdb);
     let configuration = format!(
         "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{0}'\nunix_socket_permissions = 0700\n\
-         ssl = on\nssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'\n\
+         ssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'\n\
          password_encryption = 'scram-sha-256'\nidle_in_transaction_session_timeout = 300000\n\
          fsync = off\n{settings}\n",
         directory.display()
