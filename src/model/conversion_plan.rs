@@ -405,7 +405,7 @@ pub struct IdentityPlan {
 /// What becomes of one object of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPlan {
-    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`.
+    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`, `generated column`.
     pub kind: String,
     /// SQLite's name.
     pub source: String,
