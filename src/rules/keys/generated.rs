@@ -17,7 +17,10 @@ const KIND: &str = "generated column";
 /// Fills the generating expressions.
 pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     for (column, expression) in in_order(seat.source) {
-        let Some(planned) = seat.column(&column.name) else { continue };
+        let Some(planned) = seat.column(&column.name) else {
+            left_out(work, seat, column, expression);
+            continue;
+        };
         let stored = column.generated.as_ref().is_some_and(|generated| generated.stored);
         let answer = match obstacle(seat.source, column) {
             Some(reason) => Err(reason.to_owned()),
@@ -51,6 +54,17 @@ fn plain(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn, expression
         "the generated column is carried as a plain column with its present values: {reason}; new rows need a trigger \
          or the application to fill it"
     );
+    let finding = Finding::new(FindingCode::GeneratedAsPlain, Severity::Warning, message);
+    let sql = format!("GENERATED ALWAYS AS ({expression})");
+    work.find(finding.at_table(table).at_column(&column.name).with_sql(sql));
+}
+
+/// A column whose values are nowhere: SQLite computes them when they are read, and can't here.
+fn left_out(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn, expression: &str) {
+    const REASON: &str = "SQLite can't compute its values here, and they are not stored";
+    let table = seat.source.name.as_str();
+    work.object(seat.position, KIND, &column.name, table, Outcome::NotCarried, REASON);
+    let message = format!("the generated column is left out: {REASON}");
     let finding = Finding::new(FindingCode::GeneratedAsPlain, Severity::Warning, message);
     let sql = format!("GENERATED ALWAYS AS ({expression})");
     work.find(finding.at_table(table).at_column(&column.name).with_sql(sql));
