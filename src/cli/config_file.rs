@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{ColumnOverride, Identifiers},
+        overrides::{ColumnOverride, FullText, Identifiers},
     },
     secret::Secret,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 36] = [
     "dir",
     "json",
     "quiet",
@@ -57,6 +57,7 @@ pub const KEYS: [&str; 35] = [
     "fresh",
     "yes",
     "identifiers",
+    "fts",
     "types",
     "columns",
     "accept",
@@ -102,6 +103,7 @@ pub struct ConfigFile {
     pub fresh: bool,
     pub yes: bool,
     pub identifiers: Identifiers,
+    pub fts: FullText,
     pub types: BTreeMap<String, String>,
     pub columns: BTreeMap<String, ColumnOverride>,
     pub accept: BTreeMap<String, Vec<String>>,
@@ -153,6 +155,7 @@ impl ConfigFile {
             "yes" => self.yes = entry.flag()?,
             "fresh" => self.fresh = entry.flag()?,
             "identifiers" => self.identifiers = entry.identifiers()?,
+            "fts" => self.fts = entry.full_text()?,
             "types" => self.types = entry.types()?,
             "columns" => self.columns = entry.columns()?,
             "accept" => self.accept = entry.accept()?,
@@ -268,6 +271,14 @@ impl Entry<'_> {
             Some("lower") => Ok(Identifiers::Lower),
             Some("snake") => Ok(Identifiers::Snake),
             Some(_) | None => Err(self.error("must be one of preserve, lower, snake")),
+        }
+    }
+
+    fn full_text(&self) -> Result<FullText> {
+        match self.value.as_str() {
+            Some("none") => Ok(FullText::None),
+            Some("tsvector") => Ok(FullText::Tsvector),
+            Some(_) | None => Err(self.error("must be one of none, tsvector")),
         }
     }
 

@@ -113,6 +113,17 @@ pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Pro
     }
 }
 
+/// An index that the source doesn't have, by the statement that makes it.
+pub(super) fn added(planned: &IndexPlan, sql: &str) -> Subject {
+    Subject {
+        kind: WithheldKind::Index,
+        object: planned.name.clone(),
+        source: planned.source.clone(),
+        sql: sql.to_owned(),
+        probes: Vec::new(),
+    }
+}
+
 /// Generated columns that PostgreSQL computes.
 pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
     let one = |column: &ColumnPlan| {
