@@ -73,12 +73,8 @@ pub(super) fn rest(work: &mut Work<'_>) {
         };
         work.find(finding.at_table(&object.name));
     }
-    let keyless: Vec<&str> = schema
-        .tables
-        .iter()
-        .filter(|table| table.primary_key.is_empty())
-        .map(|table| table.name.as_str())
-        .collect();
+    let keyless: Vec<&str> =
+        schema.tables.iter().filter(|table| table.primary_key.is_empty()).map(|table| table.name.as_str()).collect();
     if !keyless.is_empty() {
         let message = format!(
             "tables without primary key ({}): logical replication of their UPDATE and DELETE needs REPLICA IDENTITY \

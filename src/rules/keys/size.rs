@@ -77,7 +77,8 @@ const EXCLUSION: &str = "an exclusion constraint with a hash index guards it, be
                          takes (2704 bytes): INSERT ... ON CONFLICT and foreign keys can't name it";
 const DIGESTS: &str = "its long values are compared by their md5(), because they are longer than a B-tree takes (2704 \
                        bytes): ON CONFLICT must name the same expressions, and foreign keys can't refer to it";
-const HASHED: &str = "a hash index, as its values are longer than a B-tree takes (2704 bytes); it finds equal values only";
+const HASHED: &str =
+    "a hash index, as its values are longer than a B-tree takes (2704 bytes); it finds equal values only";
 const PREFIXES: &str = "its long values are indexed by their beginning, as they are longer than a B-tree takes (2704 \
                         bytes); queries use it where they compare the same left() or substr()";
 

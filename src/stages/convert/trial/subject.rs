@@ -145,11 +145,8 @@ pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject>
 /// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are.
 pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
     let scope = Scope::new(table, source, &schema.encoding);
-    let mut translated: Vec<_> = source
-        .checks
-        .iter()
-        .filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql)))
-        .collect();
+    let mut translated: Vec<_> =
+        source.checks.iter().filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql))).collect();
     let one = |planned: &CheckPlan| {
         let at = translated.iter().position(|(_, sql)| *sql == planned.expression)?;
         let (check, _) = translated.remove(at);
