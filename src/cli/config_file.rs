@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{BAD_TEXTS, ColumnOverride, DATES, Identifiers, OFF_TYPES, READINGS},
+        overrides::{BAD_TEXTS, ColumnOverride, DATES, FullText, Identifiers, OFF_TYPES, READINGS},
     },
     secret::Secret,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 36] = [
     "dir",
     "json",
     "quiet",
@@ -57,14 +57,14 @@ pub const KEYS: [&str; 35] = [
     "fresh",
     "yes",
     "identifiers",
+    "fts",
     "types",
     "columns",
     "accept",
 ];
 
 /// Keys of a column under `[columns]`.
-const COLUMN_KEYS: [&str; 8] =
-    ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
+const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
 const LATER_KEYS: [&str; 6] =
@@ -106,6 +106,7 @@ pub struct ConfigFile {
     pub fresh: bool,
     pub yes: bool,
     pub identifiers: Identifiers,
+    pub fts: FullText,
     pub types: BTreeMap<String, String>,
     pub columns: BTreeMap<String, ColumnOverride>,
     pub accept: BTreeMap<String, Vec<String>>,
@@ -157,6 +158,7 @@ impl ConfigFile {
             "yes" => self.yes = entry.flag()?,
             "fresh" => self.fresh = entry.flag()?,
             "identifiers" => self.identifiers = entry.identifiers()?,
+            "fts" => self.fts = entry.full_text()?,
             "types" => self.types = entry.types()?,
             "columns" => self.columns = entry.columns()?,
             "accept" => self.accept = entry.accept()?,
@@ -281,6 +283,14 @@ impl Entry<'_> {
             Some("lower") => Ok(Identifiers::Lower),
             Some("snake") => Ok(Identifiers::Snake),
             Some(_) | None => Err(self.error("must be one of preserve, lower, snake")),
+        }
+    }
+
+    fn full_text(&self) -> Result<FullText> {
+        match self.value.as_str() {
+            Some("none") => Ok(FullText::None),
+            Some("tsvector") => Ok(FullText::Tsvector),
+            Some(_) | None => Err(self.error("must be one of none, tsvector")),
         }
     }
 

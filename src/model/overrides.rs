@@ -18,12 +18,25 @@ pub enum Identifiers {
     Snake,
 }
 
+/// What becomes of SQLite's full-text indexes besides tables with their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FullText {
+    /// Nothing.
+    #[default]
+    None,
+    /// A GIN index on the texts.
+    Tsvector,
+}
+
 /// Everything that makes the plan differ from the rule book. Digested into the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
     /// How names are carried.
     pub identifiers: Identifiers,
+    /// What becomes of full-text indexes.
+    pub fts: FullText,
     /// Declared type (lower case, squeezed) to PostgreSQL type.
     pub types: BTreeMap<String, String>,
     /// `table.column` to its override.

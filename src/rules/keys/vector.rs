@@ -36,7 +36,11 @@ pub(super) fn key(call: &Call, column: &ColumnPlan) -> Result<String, &'static s
 mod tests {
     use super::*;
     use crate::{
-        model::{Conversion, cell::StorageClass, conversion_plan::{Exceptions, Origin}},
+        model::{
+            Conversion,
+            cell::StorageClass,
+            conversion_plan::{Exceptions, Origin},
+        },
         rules::expression,
     };
 

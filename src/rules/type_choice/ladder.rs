@@ -459,7 +459,8 @@ fn sqlite_jsonb(subject: &Subject<'_>) -> Option<Choice> {
     if !fits || (pg_type == PgType::Json && subject.role != Role::Plain) {
         return None;
     }
-    let rule = format!("all values are SQLite's binary JSON, read as the text that SQLite's json() makes, to {pg_type}");
+    let rule =
+        format!("all values are SQLite's binary JSON, read as the text that SQLite's json() makes, to {pg_type}");
     let mut choice = subject.choice(pg_type.clone(), Conversion::SqliteJsonb, rule);
     let message = format!(
         "{} of SQLite's binary JSON become {pg_type}: the documents are the same, the bytes are not kept",

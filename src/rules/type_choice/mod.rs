@@ -494,7 +494,10 @@ mod tests {
         };
         let severity = |choice: &Choice| choice.findings[0].severity;
         let replaced = by(BadText::Replace, Role::Plain, &rowid);
-        assert_eq!((outline(&replaced).as_str(), severity(&replaced)), ("text +ledger !text-not-storable", Severity::Warning));
+        assert_eq!(
+            (outline(&replaced).as_str(), severity(&replaced)),
+            ("text +ledger !text-not-storable", Severity::Warning)
+        );
         assert_eq!(outline(&by(BadText::Bytea, Role::Plain, &rowid)), "bytea !text-not-storable");
         assert_eq!(severity(&by(BadText::Fail, Role::Plain, &rowid)), Severity::Refused);
         assert_eq!(severity(&by(BadText::Replace, Role::Key, &rowid)), Severity::Refused);

@@ -130,8 +130,7 @@ fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
 /// Texts that no PostgreSQL text can hold, where the configuration says so or leaves no other way: the plan stops here,
 /// and not in the middle of a load.
 pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Finding {
-    let mut message =
-        format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+    let mut message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
     if let Some(reason) = reason {
         message.push_str(&format!(", and nothing may be replaced in them, because {reason}"));
     }
@@ -167,8 +166,7 @@ pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
         .finding(FindingCode::TextNotStorable, Severity::Warning, message)
         .counting(subject.profile.texts_not_storable());
     let may_replace = subject.role < super::Role::Key && *subject.address != RowAddress::Ordinal;
-    let finding =
-        if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
+    let finding = if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
     finding.choice("correct the texts in the source and dump again")
 }
 

@@ -13,7 +13,9 @@ use crate::{
     },
     rules::{
         decimal::Decimal,
-        shape::{self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, jsonb, vector, word},
+        shape::{
+            self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, jsonb, vector, word,
+        },
         type_choice::fit,
     },
 };

@@ -52,7 +52,11 @@ pub(super) enum CellForm {
     Double,
     Numeric(Option<(u16, u16)>),
     /// What PostgreSQL can't hold is replaced only where the ledger keeps it.
-    Text { blobs: BlobText, characters_max: Option<u32>, replaces: bool },
+    Text {
+        blobs: BlobText,
+        characters_max: Option<u32>,
+        replaces: bool,
+    },
     Bytea,
     Date,
     Time,

@@ -156,10 +156,7 @@ impl<'a> RowEncoder<'a> {
     }
 
     /// The cells of a row with their columns.
-    pub(super) fn cells<'r>(
-        &'r self,
-        row: &'r Row<'_>,
-    ) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
+    pub(super) fn cells<'r>(&'r self, row: &'r Row<'_>) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
         let columns = self.columns.iter().enumerate();
         columns.map(|(index, (column, _))| (*column, cell_at(row, self.before + index)))
     }
@@ -211,7 +208,7 @@ fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell
 }
 
 #[inline]
-fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
+pub(super) fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
     match row.get_ref(index) {
         Ok(ValueRef::Integer(value)) => SqliteCell::Integer(value),
         Ok(ValueRef::Real(value)) => SqliteCell::Real(value),

@@ -45,8 +45,9 @@ pub(super) fn write(work: &Work) -> Result<()> {
     let mut out = BufWriter::new(opened.map_err(|cause| failed(&cause))?);
     let connection = sqlite::open::read_only(&work.source)?;
     for table in tables {
-        let rows = table_rows(work, &connection, table, &mut |line| out.write_all(line).map_err(|cause| failed(&cause)))
-            .at_table(&table.source)?;
+        let rows =
+            table_rows(work, &connection, table, &mut |line| out.write_all(line).map_err(|cause| failed(&cause)))
+                .at_table(&table.source)?;
         if rows != table.rejected {
             let what = format!("{rows} rows are rejected, the plan counts {}", table.rejected);
             return Err(Error::new(Kind::ArtifactStale, what)

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::draft::{Draft, planned_column};
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     model::{
         Conversion, Finding, FindingCode, PgType, Severity,
         conversion_plan::{ObjectPlan, Outcome, RowAddress},
@@ -132,9 +132,7 @@ fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Me
 }
 
 fn is_fixed(draft: &Draft<'_>, column: usize) -> bool {
-    draft.outline.columns.get(column).is_some_and(|column| {
-        column.role == Role::RowidAlias || column.wish.is_some()
-    })
+    draft.outline.columns.get(column).is_some_and(|column| column.role == Role::RowidAlias || column.wish.is_some())
 }
 
 fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<UniqueKey<'a>> {
@@ -226,7 +224,11 @@ fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) ->
         predicate: key.predicate,
         is_virtual: draft.outline.address == RowAddress::Ordinal,
     };
-    merged_keys(connection, &scan)
+    match merged_keys(connection, &scan) {
+        // A predicate that only the application can compute is not carried, and neither is its index.
+        Err(error) if key.predicate.is_some() && error.kind() == Kind::SourceInvalid => Ok(0),
+        counted => counted,
+    }
 }
 
 /// Gives the risky columns of a key the type text; false if there is none that can step back.

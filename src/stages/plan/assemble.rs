@@ -13,7 +13,7 @@ use crate::{
     model::{
         ColumnPlan, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{ObjectPlan, Origin},
-        overrides::{Identifiers, Overrides},
+        overrides::{FullText, Identifiers, Overrides},
         source_schema::SourceSchema,
     },
     rules::{
@@ -77,6 +77,9 @@ pub(super) fn assemble(
         all.findings.push(key.finding);
     }
     let carried = keys::carry(&carried_schema, facts, &mut namespace, &mut all.tables);
+    if overrides.fts == FullText::Tsvector {
+        all.findings.extend(keys::add_search(schema, &mut namespace, &mut all.tables));
+    }
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
     exceptions::restrain(&mut all);

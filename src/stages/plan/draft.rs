@@ -83,8 +83,7 @@ pub(super) fn outlines<'a>(
 ) -> Vec<Outline<'a>> {
     let referenced = referenced_columns(schema);
     let planned = schema.tables.iter().enumerate().zip(&decisions.selected).filter(|(_, selected)| **selected);
-    let outline =
-        |(position, source)| outline(position, source, decisions, &referenced).with_wishes(vector_extension);
+    let outline = |(position, source)| outline(position, source, decisions, &referenced).with_wishes(vector_extension);
     planned.map(|(found, _)| outline(found)).collect()
 }
 

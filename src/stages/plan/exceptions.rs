@@ -62,7 +62,8 @@ pub(super) fn apply(
         None => choice.findings.push(does_not_fit(subject, &what, misfits.count)),
         Some(OffType::Null) => nulled(subject, outline, choice, misfits.count, &what),
         Some(OffType::Reject) => {
-            let message = format!("{what}: their rows are left out and written to {REJECTS}, as the configuration says");
+            let message =
+                format!("{what}: their rows are left out and written to {REJECTS}, as the configuration says");
             choice.findings.push(agreed(subject, message, misfits.count));
         }
     }
@@ -105,8 +106,9 @@ fn nulled(subject: &Subject<'_>, outline: &Outline<'_>, choice: &mut Choice, cou
         return;
     }
     choice.ledger = true;
-    let message =
-        format!("{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says");
+    let message = format!(
+        "{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says"
+    );
     choice.findings.push(agreed(subject, message, count));
 }
 
@@ -144,7 +146,8 @@ pub(super) fn restrain(all: &mut Assembled) {
 /// PostgreSQL would compute a generated column from the changed values.
 fn make_plain(table: &mut TablePlan, findings: &mut Vec<Finding>) {
     let altered = |column: &&ColumnPlan| {
-        let is_replaced = matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0;
+        let is_replaced =
+            matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0;
         is_nulled(column) || is_replaced
     };
     let names: Vec<String> = table.columns.iter().filter(altered).map(|column| column.name.to_lowercase()).collect();

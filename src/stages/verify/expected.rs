@@ -449,10 +449,8 @@ fn uuid_dotnet(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit>
     let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Misfit::Form)?.swap_bytes();
     let two = u16::try_from(field(80, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
     let three = u16::try_from(field(64, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
-    let value = u128::from(one) << 96
-        | u128::from(two) << 80
-        | u128::from(three) << 64
-        | field(0, u128::from(u64::MAX));
+    let value =
+        u128::from(one) << 96 | u128::from(two) << 80 | u128::from(three) << 64 | field(0, u128::from(u64::MAX));
     image.value(&value.to_be_bytes());
     Ok(())
 }
@@ -536,7 +534,11 @@ mod tests {
             b"\xed\xa0\x80\xf4\x90\x80\x80\xf0\x9f\x98",
             b"\xc0\xaf\xe0\x80\xf8\x88",
         ] {
-            assert_eq!(mended(bytes), String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into_bytes(), "{bytes:?}");
+            assert_eq!(
+                mended(bytes),
+                String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into_bytes(),
+                "{bytes:?}"
+            );
         }
     }
 
