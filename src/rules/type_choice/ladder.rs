@@ -253,7 +253,12 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
         format!("values have up to {whole_digits} digits before and {fraction_digits} after the point")
     };
     let message = format!("declared ({precision},{scale}), but {found}: numeric without precision keeps them");
-    choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message));
+    let mut finding = subject.finding(FindingCode::TypeWidened, Severity::Warning, message);
+    if profile.reals_infinite == 0 && whole_digits + fraction_digits <= 1000 {
+        let enough = format!("type = \"numeric({},{fraction_digits})\"", (whole_digits + fraction_digits).max(1));
+        finding = finding.choice(subject.typed(&enough));
+    }
+    choice.findings.push(finding);
     choice
 }
 

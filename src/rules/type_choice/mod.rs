@@ -271,7 +271,9 @@ pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<
         PgType::BigInt if numbers_only && profile.reals == 0 => {
             Some(subject.choice(PgType::BigInt, Conversion::Integer, rule))
         }
-        PgType::BigInt if profile.texts > 0 && profile.texts_whole == profile.texts && profile.reals + profile.blobs == 0 => {
+        PgType::BigInt
+            if profile.texts > 0 && profile.texts_whole == profile.texts && profile.reals + profile.blobs == 0 =>
+        {
             Some(subject.choice(PgType::BigInt, Conversion::IntegerText, rule))
         }
         PgType::Numeric(None) if numbers_only => Some(subject.choice(PgType::Numeric(None), Conversion::Numeric, rule)),

@@ -56,7 +56,7 @@ fn options(subject: &Subject<'_>, family: Family) -> Vec<&'static str> {
         options.push("empty_as_null = true");
     }
     let promises = !matches!(family, Family::Any | Family::Text(_) | Family::Blob);
-    if promises && profile.classes().len() > 1 && !numbers_only {
+    if promises && (profile.classes().len() > 1 || odd_ones(subject, family) > 0) && !numbers_only {
         options.push("off_type = \"reject\"");
         if !subject.column.not_null && subject.role < super::Role::Key {
             options.push("off_type = \"null\"");
@@ -81,6 +81,9 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
             } else {
                 "the texts mix zones, offsets, or values with and without zone".to_owned()
             }
+        }
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) if subject.core_data => {
+            "the table is one of Core Data, whose times count from 2001".to_owned()
         }
         (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
             "the integers don't all lie in the window of one unit of time".to_owned()

@@ -103,7 +103,8 @@ impl SecondLook<'_> {
         expressions: &[String],
         mut each: impl FnMut(i64, &Row<'_>, usize) -> rusqlite::Result<bool>,
     ) -> Result<()> {
-        let failed = |failure: rusqlite::Error| cause::describe("looking at values again", &failure).at_table(self.table);
+        let failed =
+            |failure: rusqlite::Error| cause::describe("looking at values again", &failure).at_table(self.table);
         let rowid = self.rowid.map(|name| format!("t.{name}"));
         let first = usize::from(rowid.is_some());
         let list: Vec<String> = rowid.into_iter().chain(expressions.iter().cloned()).collect();

@@ -309,9 +309,7 @@ fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
     let mut findings = Vec::new();
     if outline.columns.len() > COLUMNS_MOST {
         let message = format!("{} columns are more than PostgreSQL's {COLUMNS_MOST}", outline.columns.len());
-        findings.push(
-            finding(FindingCode::RowTooWide, Severity::Refused, message).choice(exclude()),
-        );
+        findings.push(finding(FindingCode::RowTooWide, Severity::Refused, message).choice(exclude()));
     }
     if let Some((bytes, at)) = survey.heaviest.filter(|(bytes, _)| *bytes > FIELD_BYTES_MOST) {
         let message = format!("{} has {bytes} bytes, more than PostgreSQL takes in one row (1 GB)", place(at));

@@ -102,10 +102,15 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
         losses.push(format!("storage classes other than {}, which {LEDGER_TABLE} keeps", column.main_class));
     }
     if matches!(column.conversion, Conversion::Text { .. }) && profile.texts_not_storable() > 0 {
-        losses.push(format!("NUL and invalid UTF-8 in {} texts, whose bytes {LEDGER_TABLE} keeps", profile.texts_not_storable()));
+        losses.push(format!(
+            "NUL and invalid UTF-8 in {} texts, whose bytes {LEDGER_TABLE} keeps",
+            profile.texts_not_storable()
+        ));
     }
     match column.exceptions.off_type {
-        Some(OffType::Reject) => losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned()),
+        Some(OffType::Reject) => {
+            losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned())
+        }
         Some(OffType::Null) => losses.push(format!("values that don't fit, which {LEDGER_TABLE} keeps")),
         None => {}
     }
