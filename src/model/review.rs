@@ -208,12 +208,8 @@ pub fn notices(plan: &Plan) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let keyless: Vec<&str> = plan
-        .tables
-        .iter()
-        .filter(|table| table.primary_key.is_none())
-        .map(|table| table.source.as_str())
-        .collect();
+    let keyless: Vec<&str> =
+        plan.tables.iter().filter(|table| table.primary_key.is_none()).map(|table| table.source.as_str()).collect();
     if !keyless.is_empty() {
         notices.push(format!(
             "tables without a primary key ({}): their rowids are not carried, and logical replication of UPDATE and \

@@ -31,8 +31,7 @@ impl Scope<'_> {
 /// The operand as the column stores it.
 fn stored(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
     let unfit = || operand.refusal(&format!("is stored in a column of type {}", column.pg_type));
-    let number =
-        matches!(operand.kind, Kind::Int(_) | Kind::Bool | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_));
+    let number = matches!(operand.kind, Kind::Int(_) | Kind::Bool | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_));
     match (column.conversion, operand.kind) {
         (_, Kind::Null) => Ok(format!("NULL::{}", column.pg_type)),
         (Conversion::IntegerBoolean, Kind::Bool) => Ok(operand.sql().to_owned()),
@@ -50,9 +49,9 @@ fn stored(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<
         // The shortest decimal that reads back as the same double; the cast alone keeps 15 digits.
         (Conversion::Numeric, Kind::Real(_) | Kind::Double(_)) => Ok(format!("{}::text::numeric", operand.arg())),
         (Conversion::Text { .. }, _) => operand.text(),
-        (Conversion::Bytea, Kind::Blob)
-        | (Conversion::Date, Kind::Date)
-        | (Conversion::Json, Kind::Json) => Ok(operand.sql().to_owned()),
+        (Conversion::Bytea, Kind::Blob) | (Conversion::Date, Kind::Date) | (Conversion::Json, Kind::Json) => {
+            Ok(operand.sql().to_owned())
+        }
         (Conversion::Json, Kind::Text) if matches!(column.pg_type, PgType::Json | PgType::Jsonb) => {
             Ok(format!("{}::{}", operand.arg(), column.pg_type))
         }

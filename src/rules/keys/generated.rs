@@ -38,7 +38,10 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
                 let (outcome, reason) = if stored {
                     (Outcome::Carried, "")
                 } else {
-                    (Outcome::Translated, "its values are stored, as PostgreSQL before 18 has no other generated columns")
+                    (
+                        Outcome::Translated,
+                        "its values are stored, as PostgreSQL before 18 has no other generated columns",
+                    )
                 };
                 work.object(seat.position, KIND, &column.name, table, outcome, reason);
             }
@@ -101,7 +104,7 @@ fn in_order(source: &SourceTable) -> Vec<(&SourceColumn, &str)> {
 
 fn mentions(sql: &str, name: &str) -> bool {
     let Some(tokens) = tokens(sql) else { return true };
-    tokens.iter().any(|(_, start, end)| {
-        sql.get(*start..*end).is_some_and(|token| unquote(token).0.eq_ignore_ascii_case(name))
-    })
+    tokens
+        .iter()
+        .any(|(_, start, end)| sql.get(*start..*end).is_some_and(|token| unquote(token).0.eq_ignore_ascii_case(name)))
 }

@@ -184,12 +184,7 @@ fn comparable(child: &PgType, parent: &PgType) -> bool {
 }
 
 /// NOT VALID, and how to make it valid.
-fn orphan_rows(
-    (table, name): (&str, &str),
-    key: &SourceForeignKey,
-    orphans: Option<u64>,
-    places: &str,
-) -> Finding {
+fn orphan_rows((table, name): (&str, &str), key: &SourceForeignKey, orphans: Option<u64>, places: &str) -> Finding {
     let what = match orphans {
         Some(_) => format!("rows have no parent in {}{places}", key.parent),
         None => format!("whether all rows have a parent in {} can't be found out in SQLite", key.parent),

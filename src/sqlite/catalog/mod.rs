@@ -153,12 +153,12 @@ fn hide_uncomputable(connection: &Connection, table: &str, columns: &mut [Source
         connection.query_row(&sql, [], |_| Ok(())).is_ok()
     };
     let computed = |column: &SourceColumn| column.generated.as_ref().is_some_and(|generated| !generated.stored);
-    let names: Vec<&str> = columns.iter().filter(|column| computed(column)).map(|column| column.name.as_str()).collect();
+    let names: Vec<&str> =
+        columns.iter().filter(|column| computed(column)).map(|column| column.name.as_str()).collect();
     if names.is_empty() || can_read(&names) {
         return;
     }
-    let lost: Vec<String> =
-        names.iter().filter(|name| !can_read(&[**name])).map(|name| (*name).to_owned()).collect();
+    let lost: Vec<String> = names.iter().filter(|name| !can_read(&[**name])).map(|name| (*name).to_owned()).collect();
     for column in columns.iter_mut().filter(|column| lost.contains(&column.name)) {
         column.hidden = true;
     }

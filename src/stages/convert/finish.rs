@@ -207,12 +207,7 @@ async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: 
 
 /// Runs a batch in one round trip, which the server makes one transaction. If it fails, its statements are run one by
 /// one, so that the error names the one that fails. Gives the refused ones that a load can do without.
-async fn run(
-    work: &Work,
-    session: &Session,
-    phase: &'static str,
-    batch: &Batch,
-) -> Result<Vec<(Statement, String)>> {
+async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch) -> Result<Vec<(Statement, String)>> {
     let sql: Vec<&str> = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
     let mut refused = Vec::new();
     match session.batch(phase, &sql.join(";\n")).await {

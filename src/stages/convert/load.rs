@@ -42,7 +42,13 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// `Local*`, `DataRefused`, `SourceInvalid`, `Interrupted`; committed chunks stay.
-pub(super) async fn load(work: &Arc<Work>, crew: &Crew, layout: Layout, committed: &[Chunk], again: bool) -> Result<()> {
+pub(super) async fn load(
+    work: &Arc<Work>,
+    crew: &Crew,
+    layout: Layout,
+    committed: &[Chunk],
+    again: bool,
+) -> Result<()> {
     let progress = Arc::new(Progress::new(work, &layout.chunks, if again { &[] } else { committed }));
     let hands = layout.jobs.len().min(crew.sessions().len());
     let queue: Arc<Queue> = Arc::new(Mutex::new(layout.jobs));

@@ -168,8 +168,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         let kept = LoadCheckpoint { withheld: withheld.to_vec(), ..begun.clone() };
         sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
     };
-    let mut steps =
-        Steps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
+    let mut steps = Steps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
     let loaded = Box::pin(steps.take(work)).await;
     let tables = match loaded {
         Ok(tables) => tables,

@@ -175,9 +175,8 @@ pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
     // The reset loads the text anew; it also turns the pragma off, which tolerates what can't be parsed.
     model.execute_batch("PRAGMA writable_schema=RESET; PRAGMA writable_schema=ON").map_err(failed)?;
     let found = shapes(&model, rows)?;
-    let is_missing = |(place, row): &(usize, &SchemaRow)| {
-        row.holds_rows() && !found.iter().any(|shape| shape.index == *place)
-    };
+    let is_missing =
+        |(place, row): &(usize, &SchemaRow)| row.holds_rows() && !found.iter().any(|shape| shape.index == *place);
     match rows.iter().enumerate().find(is_missing) {
         Some((_, row)) => Err(Error::new(Kind::SourceInvalid, "the table's definition can't be parsed")
             .at_table(&row.name)

@@ -102,10 +102,8 @@ fn findings(text: &mut String, plan: &Plan) {
 }
 
 /// Severities that keep a plan from being loaded.
-const STOPPING: [(Severity, &str); 2] = [
-    (Severity::Refused, "PostgreSQL can't hold this as planned"),
-    (Severity::NeedsDecision, "Needs a decision"),
-];
+const STOPPING: [(Severity, &str); 2] =
+    [(Severity::Refused, "PostgreSQL can't hold this as planned"), (Severity::NeedsDecision, "Needs a decision")];
 
 fn group<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'a Finding>) {
     let findings: Vec<&Finding> = findings.collect();

@@ -132,9 +132,9 @@ pub(super) fn groups(report: &Report) -> Vec<(&'static str, Vec<&Finding>)> {
     let stops = |finding: &Finding| SEVERITIES.iter().any(|(severity, _)| finding.severity == *severity);
     let of = |wanted: &dyn Fn(&Finding) -> bool| report.findings.iter().filter(|one| wanted(one)).collect::<Vec<_>>();
     let stopping = SEVERITIES.iter().map(|(severity, heading)| (*heading, of(&|one| one.severity == *severity)));
-    let others = Section::ALL.iter().map(|section| {
-        (section.heading(), of(&|one| !stops(one) && one.code.section() == *section))
-    });
+    let others = Section::ALL
+        .iter()
+        .map(|section| (section.heading(), of(&|one| !stops(one) && one.code.section() == *section)));
     stopping.chain(others).filter(|(_, findings)| !findings.is_empty()).collect()
 }
 

@@ -155,9 +155,7 @@ pub(super) async fn run(
     let ours: BTreeSet<String> = match work.scope {
         Scope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
         // Somebody else's tables keep the form that they have.
-        Scope::Data | Scope::Schema => {
-            marker::made(crew.first()?).await?.into_iter().map(|made| made.table).collect()
-        }
+        Scope::Data | Scope::Schema => marker::made(crew.first()?).await?.into_iter().map(|made| made.table).collect(),
     };
     let mut trials = Vec::new();
     for (index, table) in work.plan.tables.iter().enumerate() {
