@@ -173,6 +173,12 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::TimestampTz
         | Conversion::UuidText
         | Conversion::UuidBlob
+        | Conversion::AnyBoolean
+        | Conversion::RailsTime
+        | Conversion::UuidDotnet
+        | Conversion::Reckoned { .. }
+        | Conversion::AnyMoment { .. }
+        | Conversion::SqliteJsonb
         | Conversion::Vector { .. } => Kind::Opaque(SPELLED),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     agreement::LostKey,
     decisions::Decisions,
     draft::{ColumnOutline, Draft, DraftColumn},
+    exceptions,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -81,6 +82,7 @@ pub(super) fn assemble(
     }
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
+    exceptions::restrain(&mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
     all.findings.sort_by_cached_key(|finding| {
         (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
@@ -145,6 +147,7 @@ fn table_plan(
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: draft.rejected,
     })
 }
 
@@ -156,7 +159,7 @@ fn column_plan(
 ) -> ColumnPlan {
     let choice = column.choice;
     findings.extend(choice.findings);
-    let is_decided = outline.decision.is_some_and(|decision| decision.pg_type.is_some());
+    let is_decided = outline.wish.is_some();
     ColumnPlan {
         source: outline.source.name.clone(),
         name,
@@ -165,6 +168,7 @@ fn column_plan(
         conversion: choice.conversion,
         main_class: choice.main_class,
         ledger: choice.ledger,
+        exceptions: choice.exceptions,
         not_null: false,
         default: None,
         generated: None,
