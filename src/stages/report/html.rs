@@ -26,8 +26,9 @@ pub(super) fn render(report: &Report) -> String {
     body.push_str(&decisions(report));
     body.push_str(&objects(report));
     if !report.notices.is_empty() {
-        let lines: String = report.notices.iter().map(|notice| format!("<li>{}</li>\n", escape(notice))).collect();
-        body.push_str(&format!("<h2>What applications will notice</h2>\n<ul>\n{lines}</ul>\n"));
+        let lines: Vec<String> = report.notices.iter().map(|notice| format!("<li>{}</li>", escape(notice))).collect();
+        let lines = lines.join("\n");
+        body.push_str(&format!("<h2>What applications will notice</h2>\n<ul>\n{lines}\n</ul>\n"));
     }
     body.push_str(&timings(report));
     body.push_str(&format!(

@@ -153,8 +153,8 @@ fn notices(report: &Report) -> String {
     if report.notices.is_empty() {
         return String::new();
     }
-    let lines: String = report.notices.iter().map(|notice| format!("- {}\n", prose(notice))).collect();
-    format!("\n## What applications will notice\n\n{lines}")
+    let lines: Vec<String> = report.notices.iter().map(|notice| format!("- {}", prose(notice))).collect();
+    format!("\n## What applications will notice\n\n{}\n", lines.join("\n"))
 }
 
 fn one_finding(finding: &Finding) -> String {
