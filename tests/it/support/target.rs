@@ -124,6 +124,15 @@ impl Target {
         self.cluster.query(&self.database, sql)
     }
 
+    /// As [`Self::query`], but a refusal is an answer: its SQLSTATE and its message.
+    pub(crate) fn try_query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, (String, String)> {
+        let answer = block_on(try_query(self.cluster.directory.path(), self.cluster.port, &self.database, sql));
+        answer.map_err(|failure| match failure.as_db_error() {
+            Some(refusal) => (refusal.code().code().to_owned(), refusal.message().to_owned()),
+            None => panic!("PostgreSQL is gone: {failure:?}"),
+        })
+    }
+
     /// The first value of the first row, `(null)` for NULL.
     pub(crate) fn value(&self, sql: &str) -> String {
         let rows = self.query(sql);
