@@ -50,3 +50,5 @@ mod dump;
 mod plan;
 
 mod traps;
+
+mod property;

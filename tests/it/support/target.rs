@@ -40,7 +40,9 @@ impl Target {
 
     /// A fresh database on the server of this version that all tests of this process share.
     pub(crate) fn start_on(which: Which) -> Self {
-        static SHARED: Mutex<BTreeMap<Which, Arc<Mutex<Option<Arc<Cluster>>>>>> = Mutex::new(BTreeMap::new());
+        /// Starts on first use.
+        type Place = Arc<Mutex<Option<Arc<Cluster>>>>;
+        static SHARED: Mutex<BTreeMap<Which, Place>> = Mutex::new(BTreeMap::new());
         // Servers of several versions start side by side; of each version there is one.
         let place = Arc::clone(SHARED.lock().unwrap().entry(which).or_default());
         let mut shared = place.lock().unwrap();

@@ -94,8 +94,7 @@ fn judge_one(which: Which, traps: &[Trap], script: &str) -> Vec<String> {
 
 /// A file that went the whole way.
 pub(super) struct Arrived {
-    /// Where DIR is.
-    pub(super) workspace: Workspace,
+    _workspace: Workspace,
     /// The database it went to.
     pub(super) target: Target,
     plan: Value,
@@ -141,7 +140,7 @@ impl Arrived {
             constraints: pairs(&constraints).into_iter().collect(),
             indexes: pairs(&indexes).into_iter().collect(),
             plan: workspace.read_json("plan/plan.json"),
-            workspace,
+            _workspace: workspace,
             target,
         }
     }

@@ -1,4 +1,4 @@
-//! Databases as the tools that people leave Turso with make them: Prisma, Drizzle, Django, Rails, SQLAlchemy, .NET.
+//! Databases as the tools that people leave Turso with make them: Prisma, Drizzle, Django, Rails, `SQLAlchemy`, .NET.
 
 use super::bench::{Must, Trap, judge};
 
@@ -34,12 +34,12 @@ const HABITS: &[Trap] = &[
                 r#"INSERT INTO public."User"(email) VALUES ('n') RETURNING id, admin, abs(extract(epoch FROM "createdAt" - now())) < 2, balance"#,
                 "3|f|t|0",
             ),
-            Must::Holds(r#"SELECT applied_steps_count FROM public._prisma_migrations"#, "1"),
+            Must::Holds("SELECT applied_steps_count FROM public._prisma_migrations", "1"),
         ],
     },
     Trap {
         name: "T43 Prisma's milliseconds beside the default's text",
-        sql: r#"CREATE TABLE t43(id INTEGER PRIMARY KEY, at DATETIME DEFAULT CURRENT_TIMESTAMP); INSERT INTO t43 VALUES (1, 1700000000123), (2, '2024-01-01 00:00:00')"#,
+        sql: "CREATE TABLE t43(id INTEGER PRIMARY KEY, at DATETIME DEFAULT CURRENT_TIMESTAMP); INSERT INTO t43 VALUES (1, 1700000000123), (2, '2024-01-01 00:00:00')",
         must: &[
             Must::Type("t43.at", "text"),
             Must::Holds("SELECT at FROM public.t43 ORDER BY id", "1700000000123\n2024-01-01 00:00:00"),
@@ -136,10 +136,10 @@ const HABITS: &[Trap] = &[
     },
     Trap {
         name: "T39 Drizzle: integers that are times and booleans only to the application",
-        sql: r#"CREATE TABLE `drizzle_users` (`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL, `email` text NOT NULL, `created_at` integer DEFAULT (unixepoch()) NOT NULL, `seen_ms` integer, `active` integer DEFAULT true NOT NULL, `tags` text DEFAULT '[]', `role` text DEFAULT 'user' NOT NULL);
+        sql: "CREATE TABLE `drizzle_users` (`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL, `email` text NOT NULL, `created_at` integer DEFAULT (unixepoch()) NOT NULL, `seen_ms` integer, `active` integer DEFAULT true NOT NULL, `tags` text DEFAULT '[]', `role` text DEFAULT 'user' NOT NULL);
             CREATE UNIQUE INDEX `drizzle_users_email_unique` ON `drizzle_users` (`email`);
             CREATE TABLE `drizzle_posts` (`id` text PRIMARY KEY NOT NULL, `user_id` integer, FOREIGN KEY (`user_id`) REFERENCES `drizzle_users`(`id`) ON UPDATE no action ON DELETE cascade);
-            INSERT INTO drizzle_users VALUES (1, 'a', 1700000000, 1700000000123, 1, '[1]', 'user'), (2, 'b', 1700000001, NULL, 0, '[]', 'admin'); INSERT INTO drizzle_posts VALUES ('p', 1)"#,
+            INSERT INTO drizzle_users VALUES (1, 'a', 1700000000, 1700000000123, 1, '[1]', 'user'), (2, 'b', 1700000001, NULL, 0, '[]', 'admin'); INSERT INTO drizzle_posts VALUES ('p', 1)",
         must: &[
             Must::Type("drizzle_users.created_at", "bigint"),
             Must::Type("drizzle_users.active", "bigint"),

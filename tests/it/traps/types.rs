@@ -239,6 +239,7 @@ const KINDS: &[Trap] = &[
             Must::Type("t10.dbin", "bytea"),
             Must::Type("t10.t", "text"),
             Must::Finding("spelling-normalised", "t10.u"),
+            Must::NoFinding("type-widened", "t10.t"),
             Must::Holds(
                 "SELECT u, bin, net FROM public.t10 WHERE id = 1",
                 "6f1c9bd0-1111-4000-8000-00000000000a|6f1c9bd0-1111-4000-8000-000000000001|\\xd09b1c6f11110040b000000000000001",
