@@ -200,7 +200,7 @@ fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut S
             }
             connection.execute(&insert, rusqlite::params_from_iter(values.iter())).unwrap();
         }
-        if is_utf8 && std::env::var_os("TURSO2NEON_TEST_LATER").is_some() && dice.once_in(60) && !names.is_empty() {
+        if is_utf8 && dice.once_in(60) && !names.is_empty() {
             let sql = broken.replace("{c}", &quote_ident(&names[dice.below(names.len())]));
             let bytes: &[u8] =
                 dice.pick(&[&b"a\0b"[..], b"\0", b"\xff", b"ab\xc0\x80", b"\xed\xa0\x80z", b"\xf4\x90\x80\x80"]);
