@@ -280,8 +280,10 @@ fn from_text(column: &ColumnPlan, text: &str) -> (&'static str, Value) {
         }
         Conversion::UuidBlob => ("?", Value::Blob(unhex(&format!("\\x{}", text.replace('-', ""))))),
         Conversion::Bytea => of_class(column, &unhex(text), Value::Blob(unhex(text))),
-        Conversion::Text { .. } if column.main_class == StorageClass::Blob => ("?", Value::Blob(unhex(text))),
-        Conversion::Text { .. } => of_class(column, text.as_bytes(), Value::Text(text.to_owned())),
+        Conversion::Text { .. } => {
+            let blob = if text.starts_with("\\x") { unhex(text) } else { text.as_bytes().to_vec() };
+            of_class(column, text.as_bytes(), Value::Blob(blob))
+        }
         _ => text_value(text.as_bytes()),
     }
 }
