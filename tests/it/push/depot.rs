@@ -162,6 +162,7 @@ impl Depot {
             jobs: 0,
             schema: "public".to_owned(),
             dry_run: false,
+            keep_previous: true,
             fresh: false,
         }
     }
