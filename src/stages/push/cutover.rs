@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt;
+
 use crate::{
     error::Result,
     model::name::{qualified, quote_ident, quote_literal},
@@ -136,11 +138,11 @@ impl Cutover<'_> {
     }
 
     async fn take_over(&self, work: &str) -> Result<()> {
-        locks::insist(self.target, self.control, async || {
+        let attempt = || {
             let sql = format!("{}; {work}; COMMIT", self.begin());
-            self.control.batch("replacing the tables", &sql).await
-        })
-        .await
+            async move { self.control.batch("replacing the tables", &sql).await }.boxed()
+        };
+        locks::insist(self.target, self.control, attempt).await
     }
 
     fn begin(&self) -> String {

@@ -110,7 +110,7 @@ pub(super) async fn obstacle(
 
 /// Columns of a schema's tables: table, column, type.
 async fn columns(session: &Session, schema: &str) -> Result<BTreeSet<(String, String, String)>> {
-    let sql = "SELECT c.relname::text, a.attname::text, t.typname || ' ' || a.atttypmod || ' ' || a.attgenerated \
+    let sql = "SELECT c.relname::text, a.attname::text, t.typname || ' ' || a.atttypmod || ' ' || a.attgenerated::text \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
                JOIN pg_type t ON t.oid = a.atttypid \
                WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped";

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
@@ -66,10 +68,10 @@ pub(super) fn begin(ours: &[String], theirs: &[String], strength: Strength) -> S
 ///
 /// # Errors
 /// Those of the attempt; `TargetRejected` if the tables were in use for five minutes; `Interrupted`.
-pub(super) async fn insist<T>(
+pub(super) async fn insist<'a, T>(
     target: &Target<'_>,
     control: &Session,
-    attempt: impl AsyncFn() -> Result<T>,
+    attempt: impl Fn() -> BoxFuture<'a, Result<T>>,
 ) -> Result<T> {
     let begun = Instant::now();
     let mut told = begun;

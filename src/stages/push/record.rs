@@ -217,7 +217,7 @@ async fn tables(control: &Session, schema: &str, state: &str, home: &str) -> Res
     let sql = format!(
         "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
            ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
-           ARRAY(SELECT p FROM unnest(t.parts) p WHERE p <> ALL ({PARTS})), t.fingerprint, \
+           ARRAY(SELECT p FROM unnest(t.parts) p WHERE p <> ALL (({PARTS})::text[])), t.fingerprint, \
            CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) \
              THEN pg_get_userbyid(c.relowner)::text END \
          FROM turso2neon.tables t JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \

@@ -173,6 +173,13 @@ impl Depot {
         (run(&ctx, &self.request(url)), recorder)
     }
 
+    /// The same in another mode.
+    pub(super) fn push_in(&self, mode: &str, url: &str) -> (Result<Pushed, Error>, Arc<Recorder>) {
+        let (ctx, recorder) = self.context();
+        let request = PushRequest { mode: mode.to_owned(), ..self.request(url) };
+        (run(&ctx, &request), recorder)
+    }
+
     /// The digest of a table here and there; stops the test if they differ.
     pub(super) fn assert_equal(&self, target: &Target, schema: &str) {
         for table in &self.plan.tables {
@@ -217,7 +224,7 @@ pub(super) fn remote_url_at(target: &Target, port: u16) -> String {
     )
 }
 
-fn column(name: &str, pg_type: PgType) -> ColumnPlan {
+pub(super) fn column(name: &str, pg_type: PgType) -> ColumnPlan {
     ColumnPlan {
         source: name.to_owned(),
         name: name.to_owned(),
@@ -235,7 +242,7 @@ fn column(name: &str, pg_type: PgType) -> ColumnPlan {
     }
 }
 
-fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
+pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     TablePlan {
         source: name.to_uppercase(),
         name: name.to_owned(),
@@ -252,7 +259,7 @@ fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     }
 }
 
-fn plan(tables: Vec<TablePlan>) -> Plan {
+pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
     Plan {
         format: PLAN_FORMAT,
         tool: "test".to_owned(),

@@ -5,10 +5,12 @@
 //! on, in whatever circle the keys point. Triggers of the tables are silent meanwhile. The digests are compared before
 //! the commit, under a lock that lets readers read.
 
+use futures_util::FutureExt;
+
 use crate::{
     error::Result,
     model::name::{qualified, quote_literal},
-    postgres::digest,
+    postgres::{Session, digest},
 };
 
 use super::{
@@ -19,7 +21,6 @@ use super::{
     parking::{Facts, Rows},
     shape::Shape,
 };
-use crate::postgres::Session;
 
 /// One table that is changed.
 pub(in super::super) struct Item<'a> {
@@ -53,15 +54,16 @@ impl Work<'_> {
     /// `Target*`, `Interrupted`. `TargetRejected` without a wish for another try: a constraint stands in the way.
     pub(in super::super) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
         let changes = self.statements().join(";\n");
-        locks::insist(target, control, async || {
-            control.batch("taking the locks", &self.begin()).await?;
-            control.batch("changing the rows", &changes).await?;
-            let differing = self.differing(control).await?;
-            let end = if differing.is_empty() { "COMMIT" } else { "ROLLBACK" };
-            control.batch("committing the change", end).await?;
-            Ok(differing)
-        })
-        .await
+        locks::insist(target, control, || self.attempt(control, &changes).boxed()).await
+    }
+
+    async fn attempt(&self, control: &Session, changes: &str) -> Result<Vec<String>> {
+        control.batch("taking the locks", &self.begin()).await?;
+        control.batch("changing the rows", changes).await?;
+        let differing = self.differing(control).await?;
+        let end = if differing.is_empty() { "COMMIT" } else { "ROLLBACK" };
+        control.batch("committing the change", end).await?;
+        Ok(differing)
     }
 
     fn begin(&self) -> String {
