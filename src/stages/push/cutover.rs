@@ -19,12 +19,13 @@ use crate::{
 use super::{
     carry,
     compare::Wanted,
+    locks::{self, Strength},
     manifest::Manifest,
     preflight::Situation,
-    locks::{self, Strength},
-    record::{self, PARTS, unreadable},
-    staging::Staging,
+    record::{self, PARTS, Record, unreadable},
+    staging::{self, Staging},
     target::{Target, previous_schema},
+    undo,
 };
 
 /// Everything that a cutover needs.
@@ -43,6 +44,8 @@ pub(super) struct Cutover<'a> {
     pub digests: Vec<Wanted<'a>>,
     /// Chunks per table, in the manifest's order.
     pub chunks: Vec<u32>,
+    /// Keep the replaced tables.
+    pub keep_previous: bool,
 }
 
 impl Cutover<'_> {
@@ -52,13 +55,16 @@ impl Cutover<'_> {
     /// `Target*`, `Interrupted`.
     pub(super) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
-        record::drop_previous(self.control, self.target.schema, &self.situation.record).await?;
         let replaced: BTreeSet<String> = self.situation.record.live.iter().map(|table| table.name.clone()).collect();
         let staged = self.staged_oids().await?;
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
         let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
-        self.take_over(&self.work(&carried)).await
+        let kept = undo::read(self.control, schema).await?;
+        let mut work = self.work(&carried);
+        work.extend(undo::forget(schema, &kept));
+        self.take_over(&work.join(";\n")).await?;
+        self.clear_up().await
     }
 
     async fn staged_oids(&self) -> Result<Vec<u32>> {
@@ -69,26 +75,56 @@ impl Cutover<'_> {
     }
 
     /// Everything after the locks.
-    fn work(&self, carried: &[String]) -> String {
+    fn work(&self, carried: &[String]) -> Vec<String> {
         let schema = self.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
-        let live = &self.situation.record.live;
+        let Record { live, previous, .. } = &self.situation.record;
+        let move_to = |from: &str, name: &str, to: &str| {
+            format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+        };
+        if !previous.is_empty() {
+            let attic = self.attic();
+            sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
+            sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
+            sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
+        }
         if !live.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
             let comment = format!("turso2neon: what the last push into schema {schema} replaced");
             sql.push(ddl::comment_on_schema(&home, &comment));
         }
-        let move_to = |from: &str, name: &str, to: &str| {
-            format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
-        };
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
         let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());
         sql.extend(self.record());
         sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&self.staging.schema)));
-        sql.join(";\n")
+        sql
+    }
+
+    /// Where tables that a push before the last one replaced are dropped, once they have made room.
+    fn attic(&self) -> String {
+        format!("{}old_{}", staging::PREFIX, self.staging.run_id)
+    }
+
+    /// Drops what is no longer kept. The cutover stands, whatever comes of it: the next push tries again.
+    async fn clear_up(&self) -> Result<()> {
+        let schema = self.target.schema;
+        let dropping = async {
+            let record = Record::read(self.control, schema, &previous_schema(schema)).await?;
+            for run in &record.unfinished {
+                staging::drop_run(self.control, run).await?;
+            }
+            if self.keep_previous { Ok(()) } else { record::drop_previous(self.control, schema, &record).await }
+        };
+        if let Err(error) = dropping.await {
+            if self.control.is_lost() {
+                return Err(error);
+            }
+            self.target.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
+        }
+        Ok(())
     }
 
     /// Records the staged tables before the locks: what hangs on them takes a while to list.
@@ -149,8 +185,9 @@ impl Cutover<'_> {
         let live = self.situation.record.live.iter();
         let live: Vec<String> = live.map(|table| qualified(self.target.schema, &table.name)).collect();
         let staged = self.manifest.cargo.iter();
-        let staged: Vec<String> =
-            staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name)).collect();
-        locks::begin(&staged, &live, Strength::AgainstEverybody)
+        let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
+        let home = previous_schema(self.target.schema);
+        let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
+        locks::begin(&staged.chain(previous).collect::<Vec<_>>(), &live, Strength::AgainstEverybody)
     }
 }

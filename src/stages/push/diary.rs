@@ -57,7 +57,12 @@ pub(super) struct Entry {
 
 impl Diary {
     pub(super) fn new() -> Self {
-        Self { started_s: now_s(), sent_bytes: AtomicU64::new(0), received_bytes: AtomicU64::new(0), told: Mutex::default() }
+        Self {
+            started_s: now_s(),
+            sent_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

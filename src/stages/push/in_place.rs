@@ -25,8 +25,9 @@ use super::{
     preflight::Situation,
     pump::relay,
     record::{self, unreadable},
-    staging, undo,
+    staging,
     target::Target,
+    undo,
 };
 
 /// How often the rows are compared anew because somebody changed them in between.
@@ -146,7 +147,9 @@ impl<'a> InPlace<'a> {
             if reason.kind() == Kind::ArtifactStale {
                 return Err(reason);
             }
-            self.ctx.out.warn(format!("rows changed on the target meanwhile; comparing anew: {}", differing.join(", ")));
+            self.ctx
+                .out
+                .warn(format!("rows changed on the target meanwhile; comparing anew: {}", differing.join(", ")));
         }
         Err(Error::new(Kind::TargetRejected, "somebody changes the tables on the target while they are compared")
             .with_hint("stop what writes to these tables, or use --mode swap"))
@@ -300,7 +303,7 @@ impl<'a> InPlace<'a> {
         let touched = !items.is_empty() || !findings.restarts.is_empty();
         let (mut keep, mut after) = (Vec::new(), Vec::new());
         if touched && self.keep_previous {
-            let nexts = findings.restarts.iter().map(|restart| (restart.table.name.clone(), restart.now));
+            let nexts = findings.restarts.iter().map(|restart| (restart.table, restart.now));
             keep = undo::keep(schema, run_id, items, &nexts.collect::<Vec<_>>());
             after.extend(undo::drop_kept(schema, &kept));
         } else if touched {
@@ -322,7 +325,8 @@ impl<'a> InPlace<'a> {
 
     fn described(&self, findings: &Findings<'a>) -> Vec<record::Described<'a>> {
         let cargo = self.manifest.cargo.iter();
-        cargo.zip(&findings.wanted)
+        cargo
+            .zip(&findings.wanted)
             .map(|(cargo, wanted)| record::Described {
                 name: &cargo.table.name,
                 source: &cargo.table.source,
@@ -336,7 +340,9 @@ impl<'a> InPlace<'a> {
     async fn clear_up(&self, findings: &Findings<'a>) -> Result<()> {
         self.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
         let touched = !findings.tables.is_empty() || !findings.restarts.is_empty();
-        if touched && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.situation.record).await {
+        if touched
+            && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.situation.record).await
+        {
             if self.control.is_lost() {
                 return Err(error);
             }

@@ -24,9 +24,9 @@ use super::{
     cutover::Cutover,
     diary::{Diary, Entry},
     diff::Change,
+    in_place::{self, InPlace},
     load::Load,
     manifest::Manifest,
-    in_place::{self, InPlace},
     preflight::{Situation, Way},
     record::Record,
     staging::{self, Purpose, Staging},
@@ -202,11 +202,10 @@ impl Journey<'_> {
         }
         match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
             None => Ok(Way::InPlace),
-            Some(reason) if mode == "diff" => Err(Error::new(
-                Kind::Usage,
-                format!("--mode diff can't change these tables in place: {reason}"),
-            )
-            .with_hint("use --mode auto or swap, which replace the tables")),
+            Some(reason) if mode == "diff" => {
+                Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
+                    .with_hint("use --mode auto or swap, which replace the tables"))
+            }
             Some(reason) => {
                 self.ctx.out.info(format!("the tables are replaced, because {reason}"));
                 Ok(Way::Replacing)
@@ -366,8 +365,16 @@ impl Journey<'_> {
             (cargo.table.source.clone(), pushed)
         });
         let tables: BTreeMap<String, PushedTable> = tables.collect();
-        let cutover =
-            Cutover { target: &self.target, control, manifest: self.manifest, situation, staging, digests, chunks };
+        let cutover = Cutover {
+            target: &self.target,
+            control,
+            manifest: self.manifest,
+            situation,
+            staging,
+            digests,
+            chunks,
+            keep_previous: self.request.keep_previous,
+        };
         self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
         let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })

@@ -43,6 +43,8 @@ mod pump;
 
 mod record;
 
+pub mod rollback;
+
 mod staging;
 
 mod target;

@@ -71,6 +71,7 @@ CREATE TABLE IF NOT EXISTS turso2neon.undo (
   digest text NOT NULL,
   number integer,
   next bigint,
+  plan text,
   PRIMARY KEY (target_schema, name)
 );
 ";
@@ -263,6 +264,19 @@ pub(super) async fn begin_run(control: &Session, run_key: &str, schema: &str, mo
     run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))
 }
 
+/// The statement that enters a schema with tables which nobody needs any more: the next push drops them if this one
+/// doesn't.
+pub(super) fn given_up(schema: &str, run_key: &str, attic: &str) -> String {
+    format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, {}, '', 'attic', {}, 'given up')",
+        quote_literal(run_key),
+        quote_literal(schema),
+        quote_literal(attic),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    )
+}
+
 /// What the record says of a live table.
 pub(super) struct Described<'a> {
     /// Its name.
@@ -297,7 +311,9 @@ pub(super) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[Described
 pub(super) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
     let schema = quote_literal(schema);
     vec![
-        format!("UPDATE turso2neon.runs SET state = 'done', finished_at = now(), row_count = {rows} WHERE run_id = {run_id}"),
+        format!(
+            "UPDATE turso2neon.runs SET state = 'done', finished_at = now(), row_count = {rows} WHERE run_id = {run_id}"
+        ),
         format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id}"),
         format!(
             "DELETE FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} AND run_id NOT IN (\
@@ -330,8 +346,18 @@ pub(super) async fn drop_previous(control: &Session, schema: &str, record: &Reco
     dropped
 }
 
+/// Whether a run came to its end.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn is_done(control: &Session, run_id: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM turso2neon.runs WHERE run_id = $1 AND state = 'done'";
+    Ok(!control.rows("looking whether a change is committed", sql, &[&run_id]).await?.is_empty())
+}
+
 async fn last_mode(control: &Session, schema: &str) -> Result<Option<String>> {
-    let sql = "SELECT mode FROM turso2neon.runs WHERE target_schema = $1 AND state = 'done' ORDER BY run_id DESC LIMIT 1";
+    let sql =
+        "SELECT mode FROM turso2neon.runs WHERE target_schema = $1 AND state = 'done' ORDER BY run_id DESC LIMIT 1";
     let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
     rows.first().map(|row| row.try_get(0).map_err(|failure| unreadable(control, &failure))).transpose()
 }

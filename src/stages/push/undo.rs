@@ -5,7 +5,11 @@
 
 use crate::{
     error::Result,
-    model::name::{qualified, quote_ident, quote_literal},
+    model::{
+        TablePlan,
+        column_profile::ColumnProfile,
+        name::{qualified, quote_ident, quote_literal},
+    },
     postgres::{Session, digest},
     rules::ddl,
 };
@@ -35,6 +39,8 @@ pub(super) struct Undone {
     pub number: Option<i32>,
     /// The next number of its identity column, if that changed.
     pub next: Option<i64>,
+    /// Its plan, if anything of it changed.
+    pub plan: Option<TablePlan>,
 }
 
 /// Everything that the last push kept.
@@ -47,7 +53,7 @@ pub(super) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>>
     if there.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next FROM turso2neon.undo \
+    let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan FROM turso2neon.undo \
                WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
     let rows = control.rows(doing, sql, &[&schema]).await?;
     let read = |row: &tokio_postgres::Row| {
@@ -60,6 +66,7 @@ pub(super) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>>
             run_id: row.try_get(5)?,
             number: row.try_get(6)?,
             next: row.try_get(7)?,
+            plan: row.try_get::<_, Option<String>>(8)?.and_then(|text| serde_json::from_str(&text).ok()),
         })
     };
     rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
@@ -79,7 +86,7 @@ pub(super) fn rows(schema: &str, run_id: i64, number: i32) -> Rows {
 
 /// The statements that keep the rows which a change is about to touch. `nexts` are the next numbers of identity columns
 /// that will change, by table.
-pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(String, i64)]) -> Vec<String> {
+pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(&TablePlan, i64)]) -> Vec<String> {
     let home = home(schema);
     let comment = format!("turso2neon: rows that the last push into schema {schema} changed");
     let mut sql =
@@ -97,22 +104,36 @@ pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(Stri
         sql.push(format!("CREATE TABLE {} AS {old}", kept.updates));
         sql.push(format!("CREATE TABLE {} AS {}", kept.deletes, shape.list_of(&item.rows.inserts)));
         let digest = digest::query(schema, &table.name, &table.columns);
-        values.push(format!("({}, {number}, ({digest}), NULL::bigint)", quote_literal(&table.name)));
+        values.push(format!(
+            "({}, {number}, ({digest}), NULL::bigint, {})",
+            quote_literal(&table.name),
+            written(table)
+        ));
     }
-    values.extend(nexts.iter().map(|(name, next)| format!("({}, NULL, NULL, {next})", quote_literal(name))));
-    values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint)".to_owned());
+    let next = |(table, next): &(&TablePlan, i64)| {
+        format!("({}, NULL, NULL, {next}, {})", quote_literal(&table.name), written(table))
+    };
+    values.extend(nexts.iter().map(next));
+    values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint, NULL::text)".to_owned());
     let place = quote_literal(schema);
     sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {place}"));
     sql.push(format!(
-        "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next) \
+        "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next, plan) \
          SELECT t.target_schema, {run_id}, t.name, t.source, t.fingerprint, t.run_key, \
-           coalesce(max(v.digest), t.digest), max(v.number), max(v.next) \
-         FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next) ON v.name = t.name \
+           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan) \
+         FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next, plan) ON v.name = t.name \
          WHERE t.target_schema = {place} AND t.state = 'live' \
          GROUP BY t.target_schema, t.name, t.source, t.fingerprint, t.run_key, t.digest",
         values.join(", ")
     ));
     sql
+}
+
+/// A table's plan as a literal, without what the profile saw in its values.
+fn written(table: &TablePlan) -> String {
+    let mut table = table.clone();
+    table.columns.iter_mut().for_each(|column| column.evidence = ColumnProfile::default());
+    serde_json::to_string(&table).map_or_else(|_| "NULL".to_owned(), |text| quote_literal(&text))
 }
 
 /// The statements that drop what a former push kept.

@@ -120,8 +120,7 @@ fn circles() -> Plan {
     log.primary_key = None;
     let mut pairs =
         table("pairs", vec![column("id", PgType::Text), column("b", PgType::Numeric(None)), column("c", PgType::Text)]);
-    pairs.primary_key =
-        Some(KeyPlan { name: "pairs_pkey".to_owned(), columns: vec!["id".to_owned(), "b".to_owned()] });
+    pairs.primary_key = Some(KeyPlan { name: "pairs_pkey".to_owned(), columns: vec!["id".to_owned(), "b".to_owned()] });
     plan(vec![teams, staff, desks, log, pairs])
 }
 

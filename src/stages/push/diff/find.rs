@@ -74,8 +74,11 @@ impl Ends<'_> {
         let (theirs, ours) = (format!("pg_temp.t2n_theirs_{number}"), format!("pg_temp.t2n_ours_{number}"));
         let create = format!("CREATE TEMP TABLE t2n_theirs_{number} AS {}", shape.empty_listing(self.from));
         self.local.batch("preparing the comparison", &create).await?;
-        self.fetch(&shape.listing(self.to, &buckets, some.as_deref()), &format!("COPY {theirs} FROM STDIN (FORMAT binary)"))
-            .await?;
+        self.fetch(
+            &shape.listing(self.to, &buckets, some.as_deref()),
+            &format!("COPY {theirs} FROM STDIN (FORMAT binary)"),
+        )
+        .await?;
         let mut sql = vec![format!(
             "CREATE TEMP TABLE t2n_ours_{number} AS {}; ANALYZE {theirs}; ANALYZE {ours}",
             shape.listing(self.from, &buckets, some.as_deref())
@@ -126,8 +129,11 @@ impl Ends<'_> {
 
     async fn count(&self, shape: &Shape<'_>, number: usize) -> Result<Change> {
         let rows_of = |list: &String| {
-            if shape.has_key() { format!("(SELECT count(*) FROM {list})") }
-            else { format!("(SELECT coalesce(sum(n), 0)::bigint FROM {list})") }
+            if shape.has_key() {
+                format!("(SELECT count(*) FROM {list})")
+            } else {
+                format!("(SELECT coalesce(sum(n), 0)::bigint FROM {list})")
+            }
         };
         let sql = format!("SELECT {}", lists(number).iter().map(rows_of).collect::<Vec<_>>().join(", "));
         let rows = self.local.rows("counting the differences", &sql, &[]).await?;
@@ -168,9 +174,8 @@ fn compare(shape: &Shape<'_>, ours: &str, theirs: &str, number: usize) -> Vec<St
     let create = |word: &str, query: String| {
         format!("CREATE TEMP TABLE t2n_{word}_{number} AS {query}; ANALYZE pg_temp.t2n_{word}_{number}")
     };
-    let names = |alias: &str| {
-        shape.parts().into_iter().map(|part| format!("{alias}.{part}")).collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |alias: &str| shape.parts().into_iter().map(|part| format!("{alias}.{part}")).collect::<Vec<_>>().join(", ");
     let same = shape.same("o", "t");
     if shape.has_key() {
         let only = |one: (&str, &str), other: (&str, &str)| {

@@ -90,7 +90,8 @@ impl Facts {
     pub(super) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
         let alter = |words: &str, name: &str| format!("ALTER TABLE {table} {words} TRIGGER {}", quote_ident(name));
         let off = self.triggers.iter().map(|(name, _)| alter("DISABLE", name));
-        let on = self.triggers.iter().map(|(name, always)| alter(if *always { "ENABLE ALWAYS" } else { "ENABLE" }, name));
+        let on =
+            self.triggers.iter().map(|(name, always)| alter(if *always { "ENABLE ALWAYS" } else { "ENABLE" }, name));
         (off.collect(), on.collect())
     }
 
@@ -140,7 +141,10 @@ impl Facts {
                 moves.join(" OR ")
             ),
             format!("DELETE FROM ONLY {table} AS t USING {moved} AS m WHERE {}", shape.same_key("m")),
-            format!("INSERT INTO {inserts} ({columns}) SELECT {} FROM {updates} AS n JOIN {moved} AS m ON {same}", shape.columns("n.")),
+            format!(
+                "INSERT INTO {inserts} ({columns}) SELECT {} FROM {updates} AS n JOIN {moved} AS m ON {same}",
+                shape.columns("n.")
+            ),
             format!("DELETE FROM {updates} AS n USING {moved} AS m WHERE {same}"),
         ]
     }
