@@ -233,6 +233,7 @@ pub(super) fn column(name: &str, pg_type: PgType) -> ColumnPlan {
         conversion: Conversion::Text { blobs: BlobText::Hex },
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,
@@ -256,6 +257,7 @@ pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
