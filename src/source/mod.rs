@@ -3,3 +3,7 @@
 pub mod endpoint;
 
 pub mod http;
+
+pub mod grpc_web;
+
+pub mod page_file;
