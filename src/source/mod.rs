@@ -12,3 +12,7 @@ pub mod hrana;
 pub mod cursor;
 
 pub mod http;
+
+pub mod grpc_web;
+
+pub mod page_file;
