@@ -30,7 +30,7 @@ const LATER_FLAGS: [&str; 9] = [
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 6] = ["pages", "export", "replica", "diff", "swap", "replace"];
+const LATER_VALUES: [&str; 5] = ["pages", "export", "diff", "swap", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";

@@ -5,8 +5,8 @@
 
 use prost::Message;
 
-/// The largest single part that is accepted: a whole transaction can arrive as one message.
-const PART_BYTES_MAX: usize = 1 << 30;
+/// The largest single part that is accepted. A frame, which is the largest thing asked for, has 4 KiB and a little.
+const PART_BYTES_MAX: usize = 1 << 16;
 
 const TRAILERS: u8 = 0x80;
 const HEADER_BYTES: usize = 5;
@@ -19,7 +19,7 @@ pub struct HelloRequest {
     pub handshake_version: Option<u64>,
 }
 
-/// The answer to `Hello`.
+/// The answer to `Hello`, so far as it matters here.
 #[derive(Clone, PartialEq, Message)]
 pub struct HelloResponse {
     /// The log's identity: another one means that the server's log was reset.
@@ -113,12 +113,20 @@ impl Status {
         for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
             match name.trim().to_ascii_lowercase().as_str() {
                 "grpc-status" => status.code = value.trim().parse().unwrap_or(2),
-                "grpc-message" => value.trim().clone_into(&mut status.message),
+                "grpc-message" => status.message = plain_word(value.trim()),
                 _ => {}
             }
         }
         status
     }
+}
+
+/// The message if it is made of plain words: a server's own text is never kept, it may quote anything.
+fn plain_word(text: &str) -> String {
+    let plain = |text: &&str| {
+        text.len() <= 80 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'%'))
+    };
+    Some(text).filter(plain).unwrap_or_default().replace("%20", " ")
 }
 
 /// Why a body can't be read on.

@@ -16,3 +16,5 @@ pub mod http;
 pub mod grpc_web;
 
 pub mod page_file;
+
+pub mod replication;

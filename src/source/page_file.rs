@@ -21,6 +21,12 @@ const CHANGE_COUNTER_AT: usize = 24;
 const PAGE_COUNT_AT: usize = 28;
 const VALID_FOR_AT: usize = 92;
 
+/// The page at 1 GiB, where SQLite keeps its locks and stores nothing (SQLite "Database File Format", section 1.4).
+const LOCK_BYTE_PAGE: u64 = (1 << 30) / PAGE_BYTES as u64;
+
+/// Pages without a gap: the first, and the one after the last, counted from 0.
+pub type Run = (u64, u64);
+
 /// A file that is being filled.
 #[derive(Debug)]
 pub struct PageFile {
@@ -46,6 +52,47 @@ impl PageFile {
         Ok(Self { file, path: path.to_owned(), present: Vec::new() })
     }
 
+    /// Opens the file of an earlier try, in which these pages are present already.
+    ///
+    /// # Errors
+    /// `ArtifactIo`; `ArtifactDamaged` if the file is shorter than what it should hold.
+    pub fn reopen(path: &Path, present: &[Run]) -> Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        let length = file.metadata().map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))?.len();
+        let mut opened = Self { file, path: path.to_owned(), present: Vec::new() };
+        for (first, end) in present {
+            if end.saturating_mul(PAGE_BYTES as u64) > length {
+                let text = format!("{} is shorter than what was written", path.display());
+                return Err(Error::new(Kind::ArtifactDamaged, text));
+            }
+            for index in *first..*end {
+                opened.mark(index)?;
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Makes what was written durable, and says which pages that is.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub fn settle(&self) -> Result<Vec<Run>> {
+        self.file.sync_data().map_err(|cause| self.io("syncing", &cause))?;
+        let mut runs: Vec<Run> = Vec::new();
+        let words = self.present.len() as u64;
+        for index in (0..words * 64).filter(|index| self.has(*index)) {
+            match runs.last_mut().filter(|run| run.1 == index) {
+                Some(run) => run.1 += 1,
+                None => runs.push((index, index + 1)),
+            }
+        }
+        Ok(runs)
+    }
+
     /// Writes one page; `index` counts from 0. A page may come again and then replaces the earlier one.
     ///
     /// # Errors
@@ -59,6 +106,10 @@ impl PageFile {
         }
         let offset = index.saturating_mul(PAGE_BYTES as u64);
         self.file.write_all_at(page, offset).map_err(|cause| self.io("writing", &cause))?;
+        self.mark(index)
+    }
+
+    fn mark(&mut self, index: u64) -> Result<()> {
         let slot = usize::try_from(index / 64).map_err(|_| too_large())?;
         if slot >= self.present.len() {
             self.present.resize(slot + 1, 0);
@@ -72,7 +123,7 @@ impl PageFile {
     /// The first page below `pages` that never came.
     #[must_use]
     pub fn first_missing(&self, pages: u64) -> Option<u64> {
-        (0..pages).find(|index| !self.has(*index))
+        (0..pages).find(|index| *index != LOCK_BYTE_PAGE && !self.has(*index))
     }
 
     fn has(&self, index: u64) -> bool {
@@ -164,6 +215,29 @@ mod tests {
         file.finish(2).unwrap();
         let bytes = std::fs::read(path).unwrap();
         assert_eq!((bytes.len(), bytes[18], bytes[19], bytes[PAGE_BYTES]), (2 * PAGE_BYTES, 1, 1, 7));
+    }
+
+    #[test]
+    fn an_earlier_try_is_continued_and_a_short_file_is_not() {
+        let (_directory, path, mut file) = file();
+        for index in [0, 1, 2, 70, 5] {
+            file.write(index, &first_page(71)).unwrap();
+        }
+        let present = file.settle().unwrap();
+        assert_eq!(present, [(0, 3), (5, 6), (70, 71)]);
+        let again = PageFile::reopen(&path, &present).unwrap();
+        assert_eq!(again.first_missing(71), Some(3));
+        assert_eq!(again.settle().unwrap(), present);
+        let error = PageFile::reopen(&path, &[(0, 72)]).unwrap_err();
+        assert_eq!(error.kind(), Kind::ArtifactDamaged);
+    }
+
+    #[test]
+    fn the_page_of_the_locks_is_never_sent() {
+        let (_directory, path, mut file) = file();
+        file.write(LOCK_BYTE_PAGE + 1, &[0; PAGE_BYTES]).unwrap();
+        let file = PageFile::reopen(&path, &[(0, LOCK_BYTE_PAGE), (LOCK_BYTE_PAGE + 1, LOCK_BYTE_PAGE + 2)]).unwrap();
+        assert_eq!(file.first_missing(LOCK_BYTE_PAGE + 2), None);
     }
 
     #[test]
