@@ -124,7 +124,7 @@ impl Status {
 /// The message if it is made of plain words: a server's own text is never kept, it may quote anything.
 fn plain_word(text: &str) -> String {
     let plain = |text: &&str| {
-        text.len() <= 80 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'%'))
+        text.len() <= 160 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_ %:.".contains(&byte))
     };
     Some(text).filter(plain).unwrap_or_default().replace("%20", " ")
 }

@@ -9,6 +9,8 @@
 
 mod check;
 
+mod compare;
+
 mod content;
 
 mod layout;
@@ -91,6 +93,8 @@ struct Copy {
     received_bytes: u64,
     /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<remote::Snapshot>,
+    /// What the server says of itself at the copy's commit, where it was asked.
+    told: Option<compare::Told>,
 }
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
@@ -111,9 +115,11 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         (Ok(Made::Copied(copy)), previous) => {
             let (ctx, kept) = (ctx.clone(), part.clone());
             let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
-            if finished.is_err() {
+            match &finished {
+                Err(error) if error.kind() == Kind::Interrupted && replica::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
-                remove_part(&part).ok();
+                Err(_) => remove_part(&part)?,
+                Ok(_) => {}
             }
             finished?
         }
@@ -168,6 +174,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
             consistency_mark: None,
             received_bytes,
             snapshot: None,
+            told: None,
         })
     })
     .await
@@ -245,8 +252,12 @@ fn confirm(ctx: &Context, previous: DumpCheckpoint, received_bytes: u64, started
 /// Reads the finished file and compares it with what the server sent.
 fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let Some(snapshot) = &copy.snapshot else {
-        // A copied file tells of its tables here; a server's were told of as they came.
-        return content::read(part, &ctx.stop, &|step| tell(ctx, &step));
+        // What came as pages tells of its tables here; rows were told of as they came.
+        let content = content::read(part, &ctx.stop, &|step| tell(ctx, &step))?;
+        if let Some(told) = &copy.told {
+            copy.proof.push(told.check(&content)?);
+        }
+        return Ok(content);
     };
     let phase = "read-back";
     let steps = u64::try_from(snapshot.received.tables.len()).ok();

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{
-    Copy, DumpRequest, remote,
+    Copy, DumpRequest,
+    compare::{self, Told},
+    remote,
     replica::{self, Base, Position},
 };
 use crate::{
@@ -96,15 +98,37 @@ impl ServerReader<'_> {
         let base = position.map(|position| Base { position, file: self.ctx.workdir.source_db() });
         let greeting_bytes = log.received_bytes;
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
+        let mut proof = pulled.proof();
+        let told = self.told_of(&pulled.position).await;
+        if told.as_ref().is_err_and(|error| error.kind() != Kind::Interrupted) {
+            // The copy is complete and yet can't be read: nobody can go on from it.
+            replica::forget(self.part)?;
+        }
+        let told = told?;
+        if told.is_none() {
+            proof.push("not compared with the server's own counts, for it went on or didn't answer".to_owned());
+        }
         Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
             method: "replica",
             method_reason,
-            proof: pulled.proof(),
+            proof,
             consistency_mark: Some(pulled.position.mark()),
             received_bytes: pulled.counters.received_bytes + greeting_bytes,
             snapshot: None,
+            told,
         })))
+    }
+
+    /// What the server says of itself, if it still is where the copy is from.
+    async fn told_of(&self, position: &Position) -> Result<Option<Told>> {
+        let told = compare::ask(self.server, self.part).await?;
+        let still = match self.server.hello().await {
+            Ok(Greeting::Log(log)) => log.id == position.log_id && log.last == Some(position.frame),
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Ok(Greeting::NotOffered(_)) | Err(_) => false,
+        };
+        Ok(told.filter(|_| still))
     }
 
     async fn sql(&self, method_reason: String) -> Result<Made> {
@@ -118,6 +142,7 @@ impl ServerReader<'_> {
             consistency_mark: received.replication_index.map(|index| format!("replication_index {index}")),
             received_bytes: received.bytes,
             snapshot: Some(snapshot),
+            told: None,
         })))
     }
 }

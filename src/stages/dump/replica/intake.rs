@@ -24,7 +24,7 @@ pub(super) const PHASE: &str = "MiB of pages";
 pub(super) const STEP_FRAMES: u64 = (1 << 20) / PAGE_BYTES as u64;
 
 /// Frames between two records of how far it is, at least; later it is a fraction of all.
-const RECORD_FRAMES_MIN: u64 = 1024;
+const RECORD_FRAMES_MIN: u64 = 256;
 const RECORD_FRACTION: u64 = 16;
 
 const CUT: &str = "the connection was cut";
