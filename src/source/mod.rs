@@ -17,4 +17,8 @@ pub mod grpc_web;
 
 pub mod page_file;
 
+pub mod page_updates;
+
+pub mod pump;
+
 pub mod replication;

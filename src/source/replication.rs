@@ -9,22 +9,15 @@ use reqwest::{
     Response,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use tokio::sync::mpsc;
 
 use super::{
-    cursor::Ending,
     grpc_web::{self, Decoder, Frame, FrameMessage, HelloRequest, HelloResponse, LogOffset, Part, Status},
     hrana,
-    http::{self, Asked, Call, Server},
+    http::{Asked, Call, Server},
     page_file::PAGE_BYTES,
+    pump::{Pieces, Pump},
 };
-use crate::{
-    context::Stop,
-    error::{Error, Kind, Result},
-};
-
-/// Pieces of an answer that may be on the way to the reader; a piece has at most some hundred KiB.
-const PIECES_ON_THE_WAY: usize = 16;
+use crate::error::{Error, Kind, Result};
 
 /// Bytes of the answer to `Hello` that are read at most.
 const HELLO_BYTES_MAX: usize = 1 << 16;
@@ -85,18 +78,10 @@ pub enum Frames {
     Refused(Status),
 }
 
-/// The writing side: run it on the async side.
-pub struct Pump {
-    response: Response,
-    sender: mpsc::Sender<bytes::Bytes>,
-    stop: Stop,
-}
-
 /// The reading side, for a thread of its own.
 pub struct Reader {
-    pieces: mpsc::Receiver<bytes::Bytes>,
+    pieces: Pieces,
     decoder: Decoder,
-    received_bytes: u64,
 }
 
 /// What a stream of frames holds.
@@ -168,9 +153,8 @@ impl Server {
         if let Some(status) = header_status(&response).filter(|status| status.code != 0) {
             return Ok(Frames::Refused(status));
         }
-        let (sender, pieces) = mpsc::channel(PIECES_ON_THE_WAY);
-        let pump = Pump { response, sender, stop: self.stop().clone() };
-        Ok(Frames::Coming(pump, Reader { pieces, decoder: Decoder::default(), received_bytes: 0 }))
+        let (pump, pieces) = self.pump(response);
+        Ok(Frames::Coming(pump, Reader { pieces, decoder: Decoder::default() }))
     }
 
     fn grpc<'a>(&self, path: &'a str, body: Vec<u8>, session: Option<&HeaderValue>) -> Result<Call<'a>> {
@@ -241,32 +225,6 @@ fn header_status(response: &Response) -> Option<Status> {
     Some(Status::parse(&format!("grpc-status: {code}\ngrpc-message: {}", text("grpc-message").unwrap_or_default())))
 }
 
-impl Pump {
-    /// Moves the answer to the reader until it ends, or the reader is gone.
-    ///
-    /// # Errors
-    /// `Interrupted`.
-    pub async fn run(mut self) -> Result<Ending> {
-        loop {
-            let piece = tokio::select! {
-                () = self.stop.wished() => { self.stop.check()?; continue }
-                () = self.sender.closed() => return Ok(Ending::Unwanted),
-                piece = self.response.chunk() => piece,
-            };
-            match piece {
-                Ok(Some(piece)) => {
-                    if self.sender.send(piece).await.is_err() {
-                        return Ok(Ending::Unwanted);
-                    }
-                }
-                Ok(None) => return Ok(Ending::Closed),
-                Err(failure) if http::is_silence(&failure) => return Ok(Ending::Silent),
-                Err(_) => return Ok(Ending::Cut),
-            }
-        }
-    }
-}
-
 impl Reader {
     /// The next item; none if the answer broke off. Blocks: call it on a thread of its own.
     ///
@@ -282,11 +240,8 @@ impl Reader {
                     let frame = Frame::parse(message.data, PAGE_BYTES).ok_or_else(|| wrong("a frame isn't a page"))?;
                     return Ok(Some(Item::Frame(frame)));
                 }
-                None => match self.pieces.blocking_recv() {
-                    Some(piece) => {
-                        self.received_bytes += piece.len() as u64;
-                        self.decoder.push(&piece);
-                    }
+                None => match self.pieces.next_piece() {
+                    Some(piece) => self.decoder.push(&piece),
                     None => return Ok(None),
                 },
             }
@@ -296,7 +251,7 @@ impl Reader {
     /// Bytes taken so far.
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
-        self.received_bytes
+        self.pieces.received_bytes()
     }
 }
 

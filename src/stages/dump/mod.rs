@@ -27,6 +27,8 @@ mod server;
 
 mod snapshot;
 
+mod unfinished;
+
 use std::{
     fs::{self, File},
     io,
@@ -116,7 +118,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             let (ctx, kept) = (ctx.clone(), part.clone());
             let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
             match &finished {
-                Err(error) if error.kind() == Kind::Interrupted && replica::can_continue(&part) => {}
+                Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
                 Err(_) => remove_part(&part)?,
                 Ok(_) => {}
@@ -129,7 +131,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         }
         (Ok(Made::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
         (Err(error), _) => {
-            if !replica::can_continue(&part) {
+            if !unfinished::can_continue(&part) {
                 // What is left of it would only take space; the next dump removes it if this fails.
                 remove_part(&part).ok();
             }
@@ -207,7 +209,7 @@ fn finish(
         }
         None => {
             atomic::publish(part, &target)?;
-            replica::forget(part)?;
+            unfinished::forget(part)?;
         }
     }
     let facts = fs::metadata(&target).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
@@ -339,7 +341,7 @@ fn summary(dumped: &Dumped) -> String {
 
 /// Removes an unfinished file and what the engine may have put beside it.
 fn remove_part(part: &Path) -> Result<()> {
-    replica::forget(part)?;
+    unfinished::forget(part)?;
     for ending in ["", "-wal", "-shm", "-journal"] {
         let path = local_file::beside(part, ending);
         match fs::remove_file(&path) {

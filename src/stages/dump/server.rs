@@ -7,6 +7,7 @@ use super::{
     compare::{self, Told},
     remote,
     replica::{self, Base, Position},
+    unfinished,
 };
 use crate::{
     context::Context,
@@ -102,7 +103,7 @@ impl ServerReader<'_> {
         let told = self.told_of(&pulled.position).await;
         if told.as_ref().is_err_and(|error| error.kind() != Kind::Interrupted) {
             // The copy is complete and yet can't be read: nobody can go on from it.
-            replica::forget(self.part)?;
+            unfinished::forget(self.part)?;
         }
         let told = told?;
         if told.is_none() {
@@ -110,7 +111,7 @@ impl ServerReader<'_> {
         }
         Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
-            method: "replica",
+            method: replica::METHOD,
             method_reason,
             proof,
             consistency_mark: Some(pulled.position.mark()),

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::state::{Position, Unfinished};
+use super::{super::unfinished::Unfinished, METHOD, position::Position};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -290,7 +290,7 @@ impl Intake {
     pub(super) fn record(&mut self) -> Result<()> {
         let Some(position) = self.position() else { return Ok(()) };
         self.counters.recorded_at = self.counters.frames;
-        Unfinished::new(position, self.file.settle()?).store(&self.part)
+        Unfinished::new(METHOD, position, self.file.settle()?).store(&self.part)
     }
 
     /// Checks that the file is whole, and gives its size in pages.

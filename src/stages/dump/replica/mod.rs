@@ -1,4 +1,4 @@
-//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`intake`], [`state`]).
+//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`intake`], [`position`]).
 //!
 //! The log's last commit is pinned by a greeting; what is written meanwhile is left out. An interrupted copy goes on
 //! where it stopped, and a finished one is brought up to date by what came after it, but only on the very same log:
@@ -7,16 +7,13 @@
 
 mod intake;
 
-mod state;
+mod position;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use self::state::{Position, can_continue, forget};
-use self::{
-    intake::{Counters, Intake, Outcome},
-    state::Unfinished,
-};
-use super::on_thread;
+use self::intake::{Counters, Intake, Outcome};
+pub(super) use self::position::Position;
+use super::{on_thread, unfinished::Unfinished};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -29,6 +26,9 @@ use crate::{
         replication::{self, Flow, Frames, Greeting, Item, Log},
     },
 };
+
+/// The method's name.
+pub(super) const METHOD: &str = "replica";
 
 /// How often the reading is taken up again without a frame in between.
 const TRIES: u32 = 5;
@@ -103,14 +103,14 @@ pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, 
 
 fn begin(ctx: &Context, log_id: &str, target: u64, part: &Path, base: Option<Base>) -> Result<(Intake, Begun)> {
     let fits = |position: &Position| position.log_id == log_id && position.frame <= target;
-    let found = Unfinished::load(part);
+    let found = Unfinished::<Position>::load(part, METHOD);
     let base = base.filter(|base| fits(&base.position));
     let known = base.as_ref().map(|base| base.position.frame);
-    let usable = found.filter(|found| fits(&found.position) && Some(found.position.frame) >= known);
+    let usable = found.filter(|found| fits(&found.place) && Some(found.place.frame) >= known);
     let taken = match (usable, base) {
         (Some(unfinished), _) => {
-            let begun = Begun::Interrupted(unfinished.position.frame + 1);
-            Intake::resume(ctx, part, &unfinished.position, &unfinished.pages).map(|intake| (intake, begun)).ok()
+            let begun = Begun::Interrupted(unfinished.place.frame + 1);
+            Intake::resume(ctx, part, &unfinished.place, &unfinished.pages).map(|intake| (intake, begun)).ok()
         }
         (None, Some(base)) => Some(copy_base(ctx, part, &base)?),
         (None, None) => None,
