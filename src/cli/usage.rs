@@ -29,7 +29,7 @@ const LATER_FLAGS: [&str; 8] = [
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 4] = ["pages", "export", "replica", "replace"];
+const LATER_VALUES: [&str; 3] = ["pages", "export", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
