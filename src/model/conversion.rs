@@ -114,7 +114,8 @@ pub enum Conversion {
 pub enum BlobText {
     /// `\x` and lower-case hexadecimal digits.
     Hex,
-    /// The text itself if it is valid UTF-8 without NUL, else `\x` and hexadecimal digits.
+    /// The text itself if it is valid UTF-8 without NUL and doesn't begin with `\x`, else `\x` and hexadecimal digits.
+    /// So no two BLOBs become the same text.
     Utf8OrHex,
 }
 

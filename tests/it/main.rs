@@ -50,3 +50,7 @@ mod corpus;
 mod dump;
 
 mod plan;
+
+mod traps;
+
+mod property;

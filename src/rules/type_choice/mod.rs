@@ -200,7 +200,8 @@ pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
 #[must_use]
 pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_are_odd: bool) -> bool {
     let numbers = profile.integers + profile.reals;
-    let alike = numbers_are_odd || profile.texts_like_numbers > 0;
+    // `Inf` is no number to SQLite's affinity, so that both the text and the infinity may stand in the same column.
+    let alike = numbers_are_odd || profile.texts_like_numbers > 0 || profile.reals_infinite > 0;
     // An INTEGER has no fraction, so a whole REAL beside it could be either.
     let whole_reals = profile.integers > 0 && profile.reals_integral > 0;
     match conversion {

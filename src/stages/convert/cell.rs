@@ -298,7 +298,9 @@ fn write_text(
 pub(super) fn text(out: &mut Vec<u8>, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Refusal> {
     match cell {
         SqliteCell::Text(text) => out.extend_from_slice(storable(text)?),
-        SqliteCell::Blob(bytes) if blobs == BlobText::Utf8OrHex && storable(bytes).is_ok() => {
+        SqliteCell::Blob(bytes)
+            if blobs == BlobText::Utf8OrHex && storable(bytes).is_ok() && !bytes.starts_with(b"\\x") =>
+        {
             out.extend_from_slice(bytes);
         }
         SqliteCell::Blob(bytes) => {
@@ -426,6 +428,7 @@ mod tests {
         assert_eq!(value(&text, SqliteCell::Real(1e20)), b"1.0e+20");
         assert_eq!(value(&text, SqliteCell::Blob(b"ab")), b"ab");
         assert_eq!(value(&text, SqliteCell::Blob(b"\x00\xff")), b"\\x00ff");
+        assert_eq!(value(&text, SqliteCell::Blob(b"\\xff")), b"\\x5c786666");
         assert_eq!(value(&CellForm::Bytea, SqliteCell::Integer(12)), b"12");
         assert_eq!(value(&CellForm::Json, SqliteCell::Real(0.5)), b"0.5");
         assert_eq!(value(&CellForm::Jsonb, SqliteCell::Integer(5)), b"\x015");

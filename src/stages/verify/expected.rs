@@ -362,7 +362,9 @@ fn written(cell: SqliteCell<'_>, blobs: BlobText) -> Option<Cow<'_, [u8]>> {
         SqliteCell::Text(bytes) => Cow::Borrowed(bytes),
         SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
         SqliteCell::Real(value) => Cow::Owned(real_text(value).into_bytes()),
-        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) => Cow::Borrowed(blob),
+        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) && !blob.starts_with(b"\\x") => {
+            Cow::Borrowed(blob)
+        }
         SqliteCell::Blob(blob) => Cow::Owned(hexadecimal(blob).into_bytes()),
     })
 }
