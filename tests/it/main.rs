@@ -29,6 +29,8 @@ mod verify;
 
 mod cli;
 
+mod choices;
+
 mod report;
 
 mod objects;

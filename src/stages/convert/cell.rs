@@ -13,7 +13,7 @@ use crate::{
     rules::{
         datetime::{self, DAY_MICROSECONDS},
         decimal::{Decimal, real_text},
-        shape::{bool_word, jsonb, replaced, turned_guid},
+        shape::{bool_word, jsonb, replaced, turned_guid, whole_number},
         type_choice::fit::epoch_unit,
     },
     workdir::hex,
@@ -45,6 +45,7 @@ pub(super) enum CellForm {
     SmallInt,
     Integer,
     BigInt,
+    IntegerText,
     IntegerBoolean,
     WordBoolean,
     AnyBoolean,
@@ -88,6 +89,7 @@ impl CellForm {
             (Conversion::WordBoolean, PgType::Boolean) => Self::WordBoolean,
             (Conversion::Double, PgType::Double) => Self::Double,
             (Conversion::Numeric, PgType::Numeric(limits)) => Self::Numeric(*limits),
+            (Conversion::IntegerText, PgType::BigInt) => Self::IntegerText,
             (Conversion::AnyBoolean, PgType::Boolean) => Self::AnyBoolean,
             (Conversion::Text { blobs }, PgType::Text) => {
                 Self::Text { blobs, characters_max: None, replaces: column.ledger }
@@ -127,7 +129,8 @@ impl CellForm {
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match (self, cell) {
             (_, SqliteCell::Null) => field::null(out),
-            (Self::BigInt, SqliteCell::Integer(value)) => field::int8(out, value),
+            (Self::BigInt | Self::IntegerText, SqliteCell::Integer(value)) => field::int8(out, value),
+            (Self::IntegerText, SqliteCell::Text(text)) => field::int8(out, whole_number(text).ok_or(OFF_PLAN)?),
             (Self::Text { characters_max: None, replaces: false, .. }, SqliteCell::Text(text)) => {
                 field::bytes(out, storable(text)?)?;
             }
