@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 36] = [
+pub const KEYS: [&str; 37] = [
     "dir",
     "json",
     "quiet",
