@@ -360,6 +360,7 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Pages,
     Replica,
     Sql,
 }

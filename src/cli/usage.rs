@@ -30,7 +30,7 @@ const LATER_FLAGS: [&str; 9] = [
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 5] = ["pages", "export", "diff", "swap", "replace"];
+const LATER_VALUES: [&str; 4] = ["export", "diff", "swap", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -205,7 +205,7 @@ mod tests {
         for line in [
             "turso2neon push --neon-project=p1",
             "turso2neon plan --schema-from x",
-            "turso2neon dump --method pages",
+            "turso2neon dump --method export",
             "turso2neon push --mode diff",
             "turso2neon rollback",
         ] {

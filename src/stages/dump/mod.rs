@@ -4,8 +4,8 @@
 //! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
 //! stays the one it was, so that nothing made from it becomes stale.
 //!
-//! Methods of this version: `replica` for servers that lend their replication log ([`replica`]), `sql` for all
-//! servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
+//! Methods of this version: `pages` for Turso databases that lend their pages ([`pages`]), `replica` for servers that
+//! lend their replication log ([`replica`]), `sql` for all servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
 
 mod check;
 
@@ -17,11 +17,15 @@ mod layout;
 
 mod local_file;
 
+mod pages;
+
 mod remote;
 
 mod replica;
 
 mod restore;
+
+mod room;
 
 mod server;
 
@@ -57,7 +61,7 @@ pub struct DumpRequest {
     pub source: Secret<String>,
     /// The token, where it isn't in the URL.
     pub token: Option<Secret<String>>,
-    /// `auto`, `replica` or `sql`.
+    /// `auto`, `pages`, `replica` or `sql`.
     pub method: String,
     /// A CA certificate to trust besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
@@ -144,17 +148,16 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 }
 
 fn require_method(method: &str, source: &Source) -> Result<()> {
-    let refuse =
-        |why: String| Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, replica or sql"));
+    let refuse = |why: String| {
+        Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, pages, replica or sql"))
+    };
     match (method, source) {
-        ("auto", _) | ("replica" | "sql", Source::Server(_)) => Ok(()),
-        ("replica" | "sql", Source::File(_)) => {
+        ("auto", _) | ("pages" | "replica" | "sql", Source::Server(_)) => Ok(()),
+        ("pages" | "replica" | "sql", Source::File(_)) => {
             refuse(format!("method {method} needs a server; a local file is copied as it is"))
         }
-        ("pages" | "export", _) => {
-            refuse(format!("this version knows the methods auto, replica and sql, not {method}"))
-        }
-        _ => refuse("the method is none of auto, replica and sql".to_owned()),
+        ("export", _) => refuse("this version knows the methods auto, pages, replica and sql, not export".to_owned()),
+        _ => refuse("the method is none of auto, pages, replica and sql".to_owned()),
     }
 }
 
