@@ -14,17 +14,8 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 9] = [
-    "--neon-project",
-    "--neon-branch",
-    "--neon-create-branch",
-    "--schema-from",
-    "--sample",
-    "--archive",
-    "--no-keep-previous",
-    "--database",
-    "--org",
-];
+const LATER_FLAGS: [&str; 6] =
+    ["--neon-project", "--neon-branch", "--neon-create-branch", "--schema-from", "--sample", "--no-keep-previous"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 1] = ["rollback"];

@@ -76,20 +76,7 @@ impl Server {
     pub fn new(ctx: &Context, settings: &ServerSettings<'_>) -> Result<Self> {
         let headers = headers(settings)?;
         let authorization = headers.get(AUTHORIZATION).cloned();
-        let mut builder = Client::builder()
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            .redirect(same_host_only())
-            .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = settings.ca_file {
-            for certificate in certificates(path)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        let client = builder
-            .build()
-            .map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))?;
+        let client = client(headers, settings.ca_file, SILENCE_TIMEOUT)?;
         Ok(Self {
             client,
             endpoint: settings.endpoint.clone(),
@@ -210,13 +197,7 @@ impl Server {
     /// # Errors
     /// `Interrupted`.
     pub async fn pause(&self, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
-        let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let reason = reason.to_owned();
-        self.ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason, attempt, wait_ms });
-        tokio::select! {
-            () = self.ctx.stop.wished() => self.ctx.stop.check(),
-            () = tokio::time::sleep(pause) => Ok(()),
-        }
+        self::pause(&self.ctx, reason, attempt, pause).await
     }
 
     fn classify(&self, response: &Response) -> Option<Failure> {
@@ -273,6 +254,32 @@ impl Server {
             "the connection broke"
         };
         Failure::passing(error(why), None)
+    }
+}
+
+/// A client with these headers in every request, that waits so long for a server that says nothing.
+pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Duration) -> Result<Client> {
+    let mut builder = Client::builder()
+        .default_headers(headers)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(silence)
+        .redirect(same_host_only())
+        .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))
+}
+
+/// Says that something is tried again and waits.
+pub(super) async fn pause(ctx: &Context, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
+    let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason: reason.to_owned(), attempt, wait_ms });
+    tokio::select! {
+        () = ctx.stop.wished() => ctx.stop.check(),
+        () = tokio::time::sleep(pause) => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    Copy, DumpRequest,
+    Copy,
     compare::{self, Told},
     pages::{self, Pulled, Revision},
     remote,
@@ -47,30 +47,29 @@ enum Form {
 /// As [`super::dump`].
 pub(super) async fn copy(
     ctx: &Context,
-    request: &DumpRequest,
-    endpoint: &Endpoint,
-    now_s: u64,
+    settings: &ServerSettings<'_>,
+    method: &str,
     part: &Path,
     previous: Option<&DumpCheckpoint>,
 ) -> Result<Made> {
+    let endpoint = settings.endpoint;
     endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
-    let token = token::one_of(endpoint.token(), request.token.as_ref())?;
-    let settings = ServerSettings {
-        endpoint,
-        token: token.as_ref(),
-        ca_file: request.ca_file.as_deref(),
-        namespace: request.namespace.as_deref(),
-        now_s,
-    };
-    let server = Server::new(ctx, &settings)?;
+    let token = token::one_of(endpoint.token(), settings.token)?;
+    let server = Server::new(ctx, &ServerSettings { token: token.as_ref(), ..*settings })?;
     let reader = ServerReader { ctx, server: &server, source: endpoint.to_string(), part, previous };
-    match request.method.as_str() {
+    match method {
+        KNOWN_MVCC => reader.sql(MVCC.to_owned()).await,
         "sql" => reader.sql(ASKED_FOR.to_owned()).await,
         "pages" => refused_unless(endpoint, "pages", reader.pages(ASKED_FOR).await?),
         "replica" => refused_unless(endpoint, "replica", reader.replica(ASKED_FOR).await?),
         _ => reader.first_offered().await,
     }
 }
+
+/// A method of its own: `sql`, because it is known already that no other one will do.
+pub(super) const KNOWN_MVCC: &str = "sql-for-mvcc";
+
+const MVCC: &str = "it is an MVCC database, which no other method reads whole";
 
 const ASKED_FOR: &str = "asked for";
 
@@ -106,7 +105,7 @@ impl ServerReader<'_> {
         }
         let not_pages = match self.form().await? {
             Form::Mvcc => {
-                return self.sql("it is an MVCC database, which no other method reads whole".to_owned()).await;
+                return self.sql(MVCC.to_owned()).await;
             }
             Form::Other => match self.pages("the server lends its pages").await? {
                 Ok(made) => return Ok(made),

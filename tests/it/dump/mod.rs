@@ -4,6 +4,8 @@ mod faults;
 
 mod files;
 
+mod pages;
+
 mod replica;
 
 mod server;
@@ -110,6 +112,9 @@ fn request(source: impl Into<String>) -> DumpRequest {
         ca_file: None,
         namespace: None,
         fresh: false,
+        platform: None,
+        block_writes: false,
+        archive: None,
     }
 }
 

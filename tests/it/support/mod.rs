@@ -15,6 +15,8 @@ pub(crate) mod shop;
 
 pub(crate) mod sqld;
 
+pub(crate) mod sync_server;
+
 pub(crate) mod target;
 
 pub(crate) mod tool;
@@ -22,5 +24,6 @@ pub(crate) mod tool;
 pub(crate) use fixture::Workspace;
 pub(crate) use journey::Journey;
 pub(crate) use sqld::Sqld;
+pub(crate) use sync_server::SyncServer;
 pub(crate) use target::Target;
 pub(crate) use tool::{Run, Tool, bin};
