@@ -279,6 +279,9 @@ pub struct PushArgs {
     /// Check everything and say what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Don't keep what is replaced or changed; `rollback` can't put it back then
+    #[arg(long)]
+    pub no_keep_previous: bool,
 }
 
 /// `run`.
@@ -390,6 +393,8 @@ pub enum MethodWord {
 pub enum ModeWord {
     Auto,
     Create,
+    Diff,
+    Swap,
 }
 
 /// `--vector`.

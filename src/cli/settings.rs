@@ -256,6 +256,7 @@ impl Layers {
         Ok(Decisions {
             overrides: Overrides {
                 identifiers: self.file.identifiers,
+                fts: self.file.fts,
                 types: self.file.types.clone(),
                 columns: self.file.columns.clone(),
                 accept,
@@ -353,6 +354,7 @@ impl Layers {
             jobs: self.jobs(jobs),
             schema: self.schema(target),
             dry_run: false,
+            keep_previous: !self.file.no_keep_previous,
             fresh: self.fresh(fresh),
         })
     }

@@ -14,14 +14,13 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 6] =
-    ["--neon-project", "--neon-branch", "--neon-create-branch", "--schema-from", "--sample", "--no-keep-previous"];
+const LATER_FLAGS: [&str; 5] = ["--neon-project", "--neon-branch", "--neon-create-branch", "--schema-from", "--sample"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 4] = ["export", "diff", "swap", "replace"];
+const LATER_VALUES: [&str; 2] = ["export", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -197,7 +196,7 @@ mod tests {
             "turso2neon push --neon-project=p1",
             "turso2neon plan --schema-from x",
             "turso2neon dump --method export",
-            "turso2neon push --mode diff",
+            "turso2neon push --mode replace",
             "turso2neon rollback",
         ] {
             let error = refused(line);

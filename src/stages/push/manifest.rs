@@ -8,7 +8,7 @@ use crate::{
         cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
         column_profile::ColumnProfile,
-        conversion_plan::{LEDGER_TABLE, Origin, RowAddress},
+        conversion_plan::{Exceptions, LEDGER_TABLE, Origin, RowAddress},
     },
     rules::ddl,
     workdir::{sealed, sha256_of, sha256_of_bytes},
@@ -128,6 +128,7 @@ fn ledger() -> TablePlan {
         pg_type,
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: true,
         default: None,
         generated: None,
@@ -154,10 +155,11 @@ fn ledger() -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
-/// Digest of everything that makes up a table except its rows.
+/// Digest of everything that makes up a table except its rows and the next number of its identity column.
 fn fingerprint(table: &TablePlan) -> String {
     let statements = [
         vec![ddl::create_table("", table)],
@@ -167,7 +169,6 @@ fn fingerprint(table: &TablePlan) -> String {
         ddl::foreign_keys("", table),
         ddl::validations("", table),
         ddl::defaults("", table),
-        ddl::sequence("", table).into_iter().collect(),
     ];
     let text: Vec<String> = statements.into_iter().flatten().map(|statement| statement.sql).collect();
     sha256_of_bytes(text.join(";\n").as_bytes())
@@ -178,7 +179,8 @@ fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
     for item in cargo {
         // A ledger without a digest of its own is a function of the dump.
         let content = item.loaded.as_ref().map_or(&plan.dump_sha256, |loaded| &loaded.server_digest);
-        text.push_str(&format!("{} {} {content}\n", item.table.name, item.fingerprint));
+        let next = ddl::sequence("", &item.table).map(|statement| statement.sql).unwrap_or_default();
+        text.push_str(&format!("{} {} {content} {next}\n", item.table.name, item.fingerprint));
     }
     sha256_of_bytes(text.as_bytes())
 }

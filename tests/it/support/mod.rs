@@ -5,11 +5,15 @@
     reason = "a fixture belongs to all test modules, whichever of them use it at present"
 )]
 
+pub(crate) mod dice;
+
 pub(crate) mod fixture;
 
 pub(crate) mod journey;
 
 pub(crate) mod process;
+
+pub(crate) mod programs;
 
 pub(crate) mod shop;
 
@@ -21,8 +25,10 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
+pub(crate) use dice::Dice;
 pub(crate) use fixture::Workspace;
 pub(crate) use journey::Journey;
+pub(crate) use programs::{MAJORS, Which};
 pub(crate) use sqld::Sqld;
 pub(crate) use sync_server::SyncServer;
 pub(crate) use target::Target;

@@ -91,14 +91,14 @@ pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, 
         on_thread(move || begin(&ctx, &log_id, target, &part, base)).await?
     };
     let mut puller = Puller { ctx, server, log, part, intake: Some(intake), begun, flow: Flow::Log };
-    let pulled = puller.run().await;
-    if pulled.is_err()
+    let outcome = puller.run().await;
+    if outcome.is_err()
         && let Some(mut intake) = puller.intake.take()
     {
         // The reason of the failure is the better message than one of this.
         intake.record().ok();
     }
-    pulled
+    outcome
 }
 
 fn begin(ctx: &Context, log_id: &str, target: u64, part: &Path, base: Option<Base>) -> Result<(Intake, Begun)> {
