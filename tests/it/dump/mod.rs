@@ -1,12 +1,18 @@
 //! `dump`: from a real libSQL server, from a server that misbehaves, and from files.
 
+mod archive;
+
 mod faults;
 
 mod files;
 
 mod pages;
 
+mod platform;
+
 mod replica;
+
+mod scripted;
 
 mod server;
 
