@@ -383,6 +383,7 @@ pub enum ColorWord {
 pub enum MethodWord {
     Auto,
     Pages,
+    Export,
     Replica,
     Sql,
 }

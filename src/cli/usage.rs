@@ -20,7 +20,7 @@ const LATER_FLAGS: [&str; 5] = ["--neon-project", "--neon-branch", "--neon-creat
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 2] = ["export", "replace"];
+const LATER_VALUES: [&str; 1] = ["replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -195,7 +195,6 @@ mod tests {
         for line in [
             "turso2neon push --neon-project=p1",
             "turso2neon plan --schema-from x",
-            "turso2neon dump --method export",
             "turso2neon push --mode replace",
             "turso2neon rollback",
         ] {

@@ -9,7 +9,7 @@
 use std::{path::Path, time::Duration};
 
 use reqwest::{
-    Certificate, Client, Response, StatusCode,
+    Certificate, Client, Method, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -139,13 +139,17 @@ impl Server {
 
     /// The token's words for `refused access`, for protocols that say so elsewhere than in the status.
     pub(super) fn denied(&self, how: &str) -> Error {
-        let why = token::refusal(self.token.as_ref(), self.now_s);
+        let why = match (&self.token, self.endpoint.basic()) {
+            (None, Some(_)) => "the server says that the user or the password is wrong".to_owned(),
+            (token, _) => token::refusal(token.as_ref(), self.now_s),
+        };
         Error::new(Kind::SourceDenied, format!("{} refused access: {why} ({how})", self.endpoint))
     }
 
     /// Posts JSON until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
-        let call = Call { path, content_type: "application/json", headers: HeaderMap::new(), body: body.into() };
+        let content_type = "application/json";
+        let call = Call { method: Method::POST, path, content_type, headers: HeaderMap::new(), body: body.into() };
         self.send(&call).await
     }
 
@@ -154,7 +158,9 @@ impl Server {
         match self.ask(call, false).await? {
             Asked::Answered(response) => Ok(response),
             // Only a probe is told so.
-            Asked::Absent(status) => Err(self.refused(&format!("it answered with status {status}"))),
+            Asked::Absent(response) => {
+                Err(self.refused(&format!("it answered with status {}", response.status().as_u16())))
+            }
         }
     }
 
@@ -166,16 +172,15 @@ impl Server {
     async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<Asked> {
         let mut attempt = 1;
         loop {
-            let request = self.client.post(self.endpoint.path(call.path)).headers(call.headers.clone());
-            let request = request.header(CONTENT_TYPE, call.content_type).body(call.body.clone());
+            let request = self.client.request(call.method.clone(), self.endpoint.path(call.path));
+            let request = request.headers(call.headers.clone()).header(CONTENT_TYPE, call.content_type);
+            let request = request.body(call.body.clone());
             let sent = tokio::select! {
                 () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
                 sent = request.send() => sent,
             };
             let failure = match sent {
-                Ok(response) if may_lack && is_absent(&response) => {
-                    return Ok(Asked::Absent(response.status().as_u16()));
-                }
+                Ok(response) if may_lack && is_absent(&response) => return Ok(Asked::Absent(response)),
                 Ok(response) => match self.classify(&response) {
                     None => return Ok(Asked::Answered(response)),
                     Some(failure) => failure,
@@ -317,6 +322,7 @@ pub fn statement_refused(doing: &str, code: &str) -> Error {
 
 /// What is sent to one of the server's paths.
 pub(super) struct Call<'a> {
+    pub(super) method: Method,
     /// Without the leading slash.
     pub(super) path: &'a str,
     pub(super) content_type: &'static str,
@@ -330,7 +336,7 @@ pub(super) enum Asked {
     /// The server has the path.
     Answered(Response),
     /// It doesn't, and said so with this status.
-    Absent(u16),
+    Absent(Response),
 }
 
 /// Whether a server says that it has no such path, or none for such a request.

@@ -14,6 +14,8 @@ pub mod cursor;
 
 pub mod http;
 
+pub mod generations;
+
 pub mod grpc_web;
 
 pub mod page_file;

@@ -4,8 +4,8 @@
 //! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
 //! stays the one it was, so that nothing made from it becomes stale.
 //!
-//! Methods of this version: `pages` for Turso databases that lend their pages ([`pages`]), `replica` for servers that
-//! lend their replication log ([`replica`]), `sql` for all servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
+//! Methods: `pages` and `export` for Turso databases that lend their pages ([`pages`], [`export`]), `replica` for
+//! servers that lend their replication log ([`replica`]), `sql` for all servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
 
 mod archive;
 
@@ -16,6 +16,8 @@ mod compare;
 mod content;
 
 mod cost;
+
+mod export;
 
 mod layout;
 
@@ -71,7 +73,7 @@ pub struct DumpRequest {
     pub source: Secret<String>,
     /// The token, where it isn't in the URL.
     pub token: Option<Secret<String>>,
-    /// `auto`, `pages`, `replica` or `sql`.
+    /// `auto`, `pages`, `export`, `replica` or `sql`.
     pub method: String,
     /// A CA certificate to trust besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
@@ -160,7 +162,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             match &finished {
                 Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
-                Err(_) => remove_part(&part)?,
+                Err(_) => drop(remove_part(&part)),
                 Ok(_) => {}
             }
             finished?
@@ -189,15 +191,14 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 
 fn require_method(method: &str, source: &Source) -> Result<()> {
     let refuse = |why: String| {
-        Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, pages, replica or sql"))
+        Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, pages, export, replica or sql"))
     };
     match (method, source) {
-        ("auto", _) | ("pages" | "replica" | "sql", Source::Server(_)) => Ok(()),
-        ("pages" | "replica" | "sql", Source::File(_)) => {
+        ("auto", _) | ("pages" | "export" | "replica" | "sql", Source::Server(_)) => Ok(()),
+        ("pages" | "export" | "replica" | "sql", Source::File(_)) => {
             refuse(format!("method {method} needs a server; a local file is copied as it is"))
         }
-        ("export", _) => refuse("this version knows the methods auto, pages, replica and sql, not export".to_owned()),
-        _ => refuse("the method is none of auto, pages, replica and sql".to_owned()),
+        _ => refuse("the method is none of auto, pages, export, replica and sql".to_owned()),
     }
 }
 

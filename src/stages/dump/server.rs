@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{
     Copy,
     compare::{self, Told},
+    export,
     pages::{self, Pulled, Revision},
     remote,
     replica::{self, Base, Position},
@@ -61,6 +62,7 @@ pub(super) async fn copy(
         KNOWN_MVCC => reader.sql(MVCC.to_owned()).await,
         "sql" => reader.sql(ASKED_FOR.to_owned()).await,
         "pages" => refused_unless(endpoint, "pages", reader.pages(ASKED_FOR).await?),
+        "export" => refused_unless(endpoint, "export", reader.export(ASKED_FOR).await?),
         "replica" => refused_unless(endpoint, "replica", reader.replica(ASKED_FOR).await?),
         _ => reader.first_offered().await,
     }
@@ -112,9 +114,16 @@ impl ServerReader<'_> {
                 Err(why) => why,
             },
         };
+        let not_export = match self.export("the server lends the file of its generation").await? {
+            Ok(made) => return Ok(made),
+            Err(why) => why,
+        };
         match self.replica("the server lends its replication log").await? {
             Ok(made) => Ok(made),
-            Err(why) => self.sql(format!("not pages: {not_pages}; not replica: {why}")).await,
+            Err(why) => {
+                let reason = format!("not pages: {not_pages}; not export: {not_export}; not replica: {why}");
+                self.sql(reason).await
+            }
         }
     }
 
@@ -148,6 +157,23 @@ impl ServerReader<'_> {
             proof: copied.proof(),
             consistency_mark: Some(copied.revision.mark()),
             received_bytes: copied.received_bytes,
+            snapshot: None,
+            told: None,
+        }))))
+    }
+
+    async fn export(&self, method_reason: &str) -> Result<Offered> {
+        let exported = match export::pull(self.ctx, self.server, self.part).await? {
+            Ok(exported) => exported,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(Ok(Made::Copied(Box::new(Copy {
+            source: self.source.clone(),
+            method: export::METHOD,
+            method_reason: method_reason.to_owned(),
+            proof: exported.proof(),
+            consistency_mark: None,
+            received_bytes: exported.received_bytes,
             snapshot: None,
             told: None,
         }))))

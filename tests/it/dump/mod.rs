@@ -2,6 +2,8 @@
 
 mod archive;
 
+mod export;
+
 mod faults;
 
 mod files;
