@@ -14,22 +14,13 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 8] = [
-    "--neon-project",
-    "--neon-branch",
-    "--neon-create-branch",
-    "--schema-from",
-    "--sample",
-    "--archive",
-    "--database",
-    "--org",
-];
+const LATER_FLAGS: [&str; 5] = ["--neon-project", "--neon-branch", "--neon-create-branch", "--schema-from", "--sample"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 3] = ["pages", "export", "replace"];
+const LATER_VALUES: [&str; 1] = ["replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -204,7 +195,6 @@ mod tests {
         for line in [
             "turso2neon push --neon-project=p1",
             "turso2neon plan --schema-from x",
-            "turso2neon dump --method pages",
             "turso2neon push --mode replace",
             "turso2neon rollback",
         ] {
