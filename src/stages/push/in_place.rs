@@ -23,7 +23,7 @@ use super::{
     diff::{self, Change, Ends, Item, Rows, Shape, Work},
     manifest::Manifest,
     preflight::Situation,
-    pump::relay,
+    pump::{relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -165,7 +165,7 @@ impl<'a> InPlace<'a> {
         let ends = self.ends();
         for (number, (shape, change)) in findings.tables.iter().enumerate() {
             for parcel in ends.parcels(shape, number) {
-                bytes += ends.weigh(&parcel).await?;
+                bytes += weigh(self.reader, &parcel).await?;
             }
             rows += change.inserts + change.updates + change.deletes;
             lines.push(format!(
