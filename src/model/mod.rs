@@ -12,6 +12,8 @@ pub mod pg_type;
 
 pub mod conversion_plan;
 
+pub mod query_plan;
+
 pub mod finding;
 
 pub mod overrides;

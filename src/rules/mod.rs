@@ -12,6 +12,8 @@ pub mod type_choice;
 
 pub mod expression;
 
+pub mod query;
+
 pub mod naming;
 
 pub mod keys;

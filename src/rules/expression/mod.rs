@@ -13,6 +13,8 @@ mod operand;
 
 mod scope;
 
+mod surroundings;
+
 mod translate;
 
 mod compare;
@@ -33,11 +35,16 @@ use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
-pub(crate) use parse::{tokens, unquote, with_statement};
+pub(in crate::rules) use compare::{Comparison, compare, member};
+pub(in crate::rules) use literal::Value;
+pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};
+pub(crate) use parse::{Quoting, tokens, unquote, with_statement};
 pub use scope::Scope;
+pub(in crate::rules) use scope::column_operand;
+pub(in crate::rules) use surroundings::Surroundings;
+pub(in crate::rules) use translate::translate;
 
 use super::affinity;
-use operand::Kind;
 
 /// Why an expression was not translated. Names constructs, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +53,7 @@ pub struct Untranslatable {
     pub reason: String,
 }
 
-fn refuse(reason: impl Into<String>) -> Untranslatable {
+pub(in crate::rules) fn refuse(reason: impl Into<String>) -> Untranslatable {
     Untranslatable { reason: reason.into() }
 }
 

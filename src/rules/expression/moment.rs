@@ -16,7 +16,7 @@ const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
 
 /// A text that shows the present moment.
 #[derive(Debug, Clone)]
-pub(super) struct Moment {
+pub(in crate::rules) struct Moment {
     /// The moment as a `timestamp` in UTC; can stand beside any operator.
     pub at: String,
     /// Whether it is the present moment itself, not one some days away.
@@ -51,7 +51,7 @@ impl Moment {
 
 /// `date(...)`, `time(...)`, `datetime(...)`, `strftime(...)`, `unixepoch(...)`, `julianday(...)`.
 pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
-    if !scope.is_default() {
+    if !scope.is_at_present() {
         return Err(refuse(format!("{name}() reads any text as a date, for which PostgreSQL has no exact equivalent")));
     }
     match (name, arguments) {

@@ -16,6 +16,8 @@ mod draft;
 
 mod explain;
 
+mod queries;
+
 mod verdict;
 
 use std::time::Instant;
@@ -145,6 +147,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: if needs_vector { vec!["vector".to_owned()] } else { Vec::new() },
         tables: all.tables,
+        views: all.views,
+        triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
     })

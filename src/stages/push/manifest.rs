@@ -197,6 +197,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };
@@ -214,6 +216,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };
