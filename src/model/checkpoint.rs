@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::withheld::Withheld;
+
 /// The format number of every checkpoint that this version writes and reads.
 pub const CHECKPOINT_FORMAT: u32 = 1;
 
@@ -81,6 +83,9 @@ pub struct LoadCheckpoint {
     pub state: LoadState,
     /// Per source table.
     pub tables: BTreeMap<String, TableRecord>,
+    /// What was tried on the loaded rows and not created.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Time per phase in milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
     /// Seconds since 1970.
@@ -149,6 +154,9 @@ pub struct PushCheckpoint {
     pub state: LoadState,
     /// Per source table: rows, server-side digest on the target.
     pub tables: BTreeMap<String, PushedTable>,
+    /// What was withheld from the plan when the local PostgreSQL was loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Bytes of row data sent in all tries of this run.
     pub sent_bytes: u64,
     /// Time per phase in milliseconds.

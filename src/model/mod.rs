@@ -14,6 +14,8 @@ pub mod conversion_plan;
 
 pub mod query_plan;
 
+pub mod withheld;
+
 pub mod finding;
 
 pub mod overrides;
@@ -29,3 +31,4 @@ pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};
 pub use name::Stage;
 pub use pg_type::PgType;
+pub use withheld::Withheld;

@@ -113,6 +113,27 @@ fn each_stage_survives_kills_at_random_moments() {
 }
 
 #[test]
+fn a_cluster_that_was_being_made_does_not_disturb_the_next_try() {
+    let journey = Journey::with_shop(1);
+    journey.call(&["dump", "plan"]);
+    let convert = journey.workspace.dir().join("convert");
+    let is_being_made = || {
+        let entries = std::fs::read_dir(&convert).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pgdata.new")).count() > 0
+    };
+    for _ in 0..3 {
+        let mut running = journey.tool("convert").spawn();
+        while !is_being_made() && !running.ended() {
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        running.kill();
+    }
+    // The three `initdb` of before may still be writing.
+    journey.tool("convert").run().expect_exit(0);
+    journey.tool("verify").args(["--against", "local"]).run().expect_exit(0);
+}
+
+#[test]
 fn a_whole_run_survives_kills_at_random_moments() {
     let source = source();
     let mut dice = Dice::new("run");

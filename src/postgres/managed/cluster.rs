@@ -22,6 +22,9 @@ use crate::{
     workdir::{Workdir, atomic},
 };
 
+/// The extension of clusters that `initdb` isn't done with.
+const UNFINISHED: &str = "new";
+
 const LOADING: &str = "turso2neon.loading";
 
 /// Left by `--keep-running`: the next command leaves the server running too.
@@ -239,7 +242,7 @@ pub(super) fn wipe(place: &Place) -> Result<()> {
         postmaster.stop()?;
     }
     place.remove_socket_dir();
-    remove_tree(&unfinished(place))?;
+    remove_unfinished(place);
     remove_tree(&place.pgdata)
 }
 
@@ -250,8 +253,22 @@ fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
+/// A name of its own for each try: an `initdb` that outlived its killed parent goes on writing under the name that it
+/// was given, and on failure removes it.
 fn unfinished(place: &Place) -> PathBuf {
-    place.pgdata.with_extension("new")
+    let name = |number: u32| place.pgdata.with_extension(format!("{UNFINISHED}-{}-{number}", std::process::id()));
+    (0..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX))
+}
+
+/// Removes what earlier tries left. What such an `initdb` still writes to stays for the next command.
+fn remove_unfinished(place: &Place) {
+    let prefix = place.pgdata.with_extension(UNFINISHED);
+    let siblings = place.pgdata.parent().and_then(|parent| fs::read_dir(parent).ok());
+    for path in siblings.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.to_string_lossy().starts_with(&*prefix.to_string_lossy()) {
+            fs::remove_dir_all(&path).ok();
+        }
+    }
 }
 
 /// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing

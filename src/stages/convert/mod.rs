@@ -241,6 +241,7 @@ fn begun(dump: &DumpCheckpoint, planned: &Planned, local: &LocalServerRecord) ->
         local: local.clone(),
         state: LoadState::Loading,
         tables: BTreeMap::new(),
+        withheld: Vec::new(),
         phases_ms: BTreeMap::new(),
         started_s: now_s(),
         finished_s: 0,

@@ -153,6 +153,7 @@ impl Diary {
             previous_schema: entry.previous_schema,
             state,
             tables: entry.tables,
+            withheld: manifest.convert.withheld.clone(),
             sent_bytes: self.sent_bytes(),
             phases_ms: self.told().phases_ms.clone(),
             started_s: self.started_s,

@@ -52,7 +52,7 @@ impl Manifest {
     /// `Artifact*`.
     pub(super) fn load(ctx: &Context, schema: &str) -> Result<Self> {
         let convert = ctx.workdir.load_convert()?;
-        let plan = ctx.workdir.load_plan()?;
+        let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
         check_chain(ctx, &convert, &plan, &plan_sha256)?;
         let cargo = cargo(&plan, &convert)?;

@@ -54,6 +54,9 @@ impl Scope {
             }
         }
         let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
+        let of_push = push.as_ref().map(|push| push.withheld.as_slice());
+        let withheld = convert.as_ref().map(|convert| convert.withheld.as_slice()).or(of_push);
+        let plan = plan.without(withheld.unwrap_or_default());
         let tables = select(&plan, &request.tables)?;
         Ok(Self { dump, plan, convert, push, tables })
     }

@@ -133,6 +133,7 @@ impl Depot {
             },
             state: LoadState::Done,
             tables,
+            withheld: Vec::new(),
             phases_ms: BTreeMap::new(),
             started_s: self.generation,
             finished_s: self.generation,

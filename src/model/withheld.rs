@@ -1,0 +1,140 @@
+//! What `convert` tried by execution and did not create, because SQLite and PostgreSQL gave different answers over the
+//! rows that were loaded. The plan is made without a PostgreSQL; this is where its promises meet one.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    conversion_plan::{Outcome, Plan, TablePlan},
+    finding::{Finding, FindingCode, Severity},
+};
+
+/// The kind of an object that can be withheld.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithheldKind {
+    /// A CHECK constraint.
+    Check,
+    /// An index.
+    Index,
+    /// The expression of a generated column: the column is there, filled with SQLite's values.
+    Generated,
+    /// A view.
+    View,
+    /// A trigger with its function.
+    Trigger,
+}
+
+impl WithheldKind {
+    /// The word in [`super::conversion_plan::ObjectPlan::kind`].
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Index => "index",
+            Self::Generated => "generated column",
+            Self::View => "view",
+            Self::Trigger => "trigger",
+        }
+    }
+
+    const fn code(self) -> FindingCode {
+        match self {
+            Self::Check => FindingCode::CheckNotCarried,
+            Self::Index => FindingCode::IndexNotCarried,
+            Self::Generated => FindingCode::GeneratedAsPlain,
+            Self::View => FindingCode::ViewNotCarried,
+            Self::Trigger => FindingCode::TriggerNotCarried,
+        }
+    }
+}
+
+/// One object that was not created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Its kind.
+    pub kind: WithheldKind,
+    /// The source table.
+    pub table: String,
+    /// PostgreSQL's name of the constraint, index or column.
+    pub object: String,
+    /// SQLite's name, by which [`Plan::objects`] lists it.
+    pub source: String,
+    /// Why: a sentence without values.
+    pub reason: String,
+    /// The source's SQL, for finishing by hand.
+    pub sql: String,
+}
+
+impl Plan {
+    /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
+    #[must_use]
+    pub fn without(mut self, withheld: &[Withheld]) -> Self {
+        for one in withheld {
+            match one.kind {
+                WithheldKind::View => self.views.retain(|view| view.name != one.object),
+                WithheldKind::Trigger => self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source),
+                WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
+            }
+            if let Some(table) = self.tables.iter_mut().find(|table| table.source == one.table) {
+                remove(table, one);
+            }
+            let mentioned = self.objects.iter_mut().find(|object| {
+                object.kind == one.kind.word() && object.table == one.table && object.source == one.source
+            });
+            if let Some(object) = mentioned {
+                object.outcome = Outcome::NotCarried;
+                object.reason.clone_from(&one.reason);
+            }
+            let finding = Finding::new(one.kind.code(), Severity::Warning, &one.reason)
+                .at_table(&one.table)
+                .at_column(&one.source)
+                .with_sql(&one.sql);
+            self.findings.push(finding);
+        }
+        self
+    }
+}
+
+fn remove(table: &mut TablePlan, one: &Withheld) {
+    match one.kind {
+        WithheldKind::Check => table.checks.retain(|check| check.name != one.object),
+        WithheldKind::Index => table.indexes.retain(|index| index.name != one.object),
+        WithheldKind::Generated => {
+            let columns = table.columns.iter_mut().filter(|column| column.name == one.object);
+            columns.for_each(|column| column.generated = None);
+        }
+        WithheldKind::View | WithheldKind::Trigger => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_withheld_leaves_the_plan_and_enters_the_findings() {
+        let plan: Plan = serde_json::from_value(serde_json::json!({
+            "format": 1, "tool": "", "dump_sha256": "", "overrides_sha256": "", "schema": "public", "extensions": [],
+            "tables": [{
+                "source": "T", "name": "t", "rows": 0, "bytes": 0, "address": {"by": "ordinal"}, "columns": [],
+                "checks": [{"name": "a", "expression": "true"}, {"name": "b", "expression": "true"}],
+            }],
+            "objects": [{"kind": "check", "source": "A", "table": "T", "outcome": "translated"}],
+            "findings": [],
+        }))
+        .unwrap();
+        let withheld = Withheld {
+            kind: WithheldKind::Check,
+            table: "T".to_owned(),
+            object: "a".to_owned(),
+            source: "A".to_owned(),
+            reason: "the two differ on 3 rows".to_owned(),
+            sql: "CHECK (x > 0)".to_owned(),
+        };
+        let left = plan.without(&[withheld]);
+        let names: Vec<&str> = left.tables[0].checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["b"]);
+        assert_eq!(left.objects[0].outcome, Outcome::NotCarried);
+        assert_eq!(left.with_code(FindingCode::CheckNotCarried).count(), 1);
+    }
+}
