@@ -26,6 +26,8 @@ mod reader;
 
 mod vector;
 
+mod views;
+
 mod work;
 
 use std::{collections::BTreeMap, sync::Arc};
