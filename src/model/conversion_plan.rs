@@ -344,7 +344,7 @@ pub struct KeyPlan {
     pub columns: Vec<String>,
 }
 
-/// An index.
+/// An index. Unique with the access method `hash` is an exclusion constraint with the operator `=`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexPlan {
     /// Its name.
@@ -360,6 +360,14 @@ pub struct IndexPlan {
     /// The predicate of a partial index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
+}
+
+impl IndexPlan {
+    /// Whether it is the index of an exclusion constraint: PostgreSQL has no unique hash indexes.
+    #[must_use]
+    pub fn is_exclusion(&self) -> bool {
+        self.unique && self.method == "hash"
+    }
 }
 
 /// A CHECK constraint.
@@ -412,7 +420,7 @@ pub struct IdentityPlan {
 /// What becomes of one object of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPlan {
-    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`.
+    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`, `generated column`.
     pub kind: String,
     /// SQLite's name.
     pub source: String,

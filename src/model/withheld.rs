@@ -72,7 +72,9 @@ impl Plan {
         for one in withheld {
             match one.kind {
                 WithheldKind::View => self.views.retain(|view| view.name != one.object),
-                WithheldKind::Trigger => self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source),
+                WithheldKind::Trigger => {
+                    self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source)
+                }
                 WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
             }
             if let Some(table) = self.tables.iter_mut().find(|table| table.source == one.table) {

@@ -91,11 +91,14 @@ fn orphans(table: &SourceTable, key: &SourceForeignKey, reference: &Reference<'_
     for (child, parent) in key.columns.iter().zip(&reference.columns) {
         let (child, quoted) = (format!("c.{}", quote_ident(child)), format!("p.{}", quote_ident(parent)));
         known.push(format!("{child} IS NOT NULL"));
-        // The plus sign takes the child's affinity away.
-        matches.push(format!("{quoted} = +{child}"));
-        let collated =
-            reference.parent.columns.iter().any(|column| column.name == *parent && column.collation.is_some());
-        if collated {
+        let declared = reference.parent.columns.iter().find(|column| column.name == *parent);
+        let collation = declared.and_then(|column| column.collation.as_deref());
+        // An index under a collation of the application's own has an order that only the application knows.
+        if matches!(collation, None | Some("NOCASE" | "RTRIM")) {
+            // The plus sign takes the child's affinity away.
+            matches.push(format!("{quoted} = +{child}"));
+        }
+        if collation.is_some() {
             matches.push(format!("{quoted} COLLATE BINARY = +{child}"));
         }
     }

@@ -25,33 +25,41 @@ pub struct Scope<'a> {
     source: Option<&'a SourceTable>,
     query: Option<&'a dyn Surroundings>,
     utf8: bool,
+    /// Whether a generated column stands for its expression.
+    inlines: bool,
 }
 
 impl<'a> Scope<'a> {
     /// A table's columns, with the affinities and collations that the source declares.
     #[must_use]
     pub fn new(table: &'a TablePlan, source: &'a SourceTable, encoding: &str) -> Self {
-        Self { table: Some(table), source: Some(source), query: None, utf8: encoding.eq_ignore_ascii_case("UTF-8") }
+        let utf8 = encoding.eq_ignore_ascii_case("UTF-8");
+        Self { table: Some(table), source: Some(source), query: None, utf8, inlines: false }
     }
 
     /// A table's columns without the source's declarations: affinities from the declared types, no collations.
     pub(in crate::rules) fn of_plan(table: &'a TablePlan) -> Self {
-        Self { table: Some(table), source: None, query: None, utf8: true }
+        Self { table: Some(table), source: None, query: None, utf8: true, inlines: false }
     }
 
     /// No columns: identifiers are strings, and functions of the present moment are allowed.
     pub(in crate::rules) fn of_default() -> Self {
-        Self { table: None, source: None, query: None, utf8: true }
+        Self { table: None, source: None, query: None, utf8: true, inlines: false }
     }
 
     /// The sources of a query.
     pub(in crate::rules) fn of_query(query: &'a dyn Surroundings) -> Self {
-        Self { table: None, source: None, query: Some(query), utf8: query.utf8() }
+        Self { table: None, source: None, query: Some(query), utf8: query.utf8(), inlines: false }
     }
 
     /// The query that the expression stands in.
     pub(in crate::rules) fn query(&self) -> Option<&'a dyn Surroundings> {
         self.query
+    }
+
+    /// The same with generated columns as their expressions.
+    pub(in crate::rules) fn inlining(self) -> Self {
+        Self { inlines: true, ..self }
     }
 
     /// Whether this is the expression of a DEFAULT.
@@ -119,7 +127,11 @@ impl<'a> Scope<'a> {
         let declared = self
             .source
             .and_then(|source| source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source)));
-        column_operand(column, declared)
+        let mut operand = column_operand(column, declared);
+        if let Some(expression) = column.generated.as_ref().filter(|_| self.inlines) {
+            operand.sql = format!("({expression})::{}", column.pg_type);
+        }
+        operand
     }
 }
 

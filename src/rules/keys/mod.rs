@@ -1,12 +1,15 @@
 //! Keys, constraints, indexes, defaults and identities: what of the source's schema each planned table gets, and what
 //! becomes of every object.
 //!
-//! Invariant: every table, index and skipped object of the source, and every check and foreign key, ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
+//! Invariant: every table, index and skipped object of the source, and every check, foreign key and generated column,
+//! ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
 //! a form that the source's rows satisfy, or as NOT VALID.
 
 mod columns;
 
 mod checks;
+
+mod generated;
 
 mod indexes;
 
@@ -79,6 +82,8 @@ pub fn carry(
         indexes::created(&mut work, &mut seat);
         checks::carry(&mut work, &mut seat);
         columns::carry(&mut work, &mut seat);
+        // Last, as what was translated before must name the column, not its expression.
+        generated::carry(&mut work, &mut seat);
     }
     // Foreign keys need the keys of all tables.
     for (position, source) in schema.tables.iter().enumerate() {

@@ -3,7 +3,7 @@
 use super::{Work, unique::same_set};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, PgType, Severity, TablePlan,
-    conversion_plan::{ForeignKeyPlan, Outcome},
+    conversion_plan::{ForeignKeyPlan, IndexPlan, Outcome},
     name::quote_ident,
     source_schema::{IndexKey, SourceForeignKey, SourceSchema, SourceTable, TableKind},
 };
@@ -149,11 +149,16 @@ fn plan(
 fn has_key(parent: &TablePlan, columns: &[String]) -> bool {
     let keys = parent.primary_key.iter().chain(&parent.uniques).any(|key| same_exactly(&key.columns, columns));
     let plain = |part: &String| columns.iter().find(|name| is_key_part(part, name)).cloned();
-    let indexes = parent.indexes.iter().filter(|index| index.unique && index.predicate.is_none()).any(|index| {
+    let indexes = parent.indexes.iter().filter(|index| is_target(index)).any(|index| {
         let parts: Option<Vec<String>> = index.keys.iter().map(plain).collect();
         parts.is_some_and(|parts| same_exactly(&parts, columns))
     });
     keys || indexes
+}
+
+/// Whether a foreign key may refer to an index: not to one of an exclusion constraint.
+fn is_target(index: &IndexPlan) -> bool {
+    index.unique && index.predicate.is_none() && !index.is_exclusion()
 }
 
 fn is_key_part(part: &str, column: &str) -> bool {

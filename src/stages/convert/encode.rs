@@ -146,7 +146,7 @@ fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell
 }
 
 #[inline]
-fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
+pub(super) fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
     match row.get_ref(index) {
         Ok(ValueRef::Integer(value)) => SqliteCell::Integer(value),
         Ok(ValueRef::Real(value)) => SqliteCell::Real(value),

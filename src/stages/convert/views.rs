@@ -3,11 +3,7 @@
 //!
 //! Rows are compared as tables are: by the digest of what binary COPY sends, which doesn't depend on their order.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     encode::{RowEncoder, Totals},
@@ -74,7 +70,11 @@ async fn attempt(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result
     }
     let found = compare(work, session, view).await?;
     if found.is_some() {
-        let drop = format!("DROP VIEW {}; {}", qualified(schema, &view.name), marker::unmade_object_sql("view", schema, &view.name));
+        let drop = format!(
+            "DROP VIEW {}; {}",
+            qualified(schema, &view.name),
+            marker::unmade_object_sql("view", schema, &view.name)
+        );
         session.batch("dropping a view", &drop).await?;
     }
     Ok(found)

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::draft::{Draft, planned_column};
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     model::{
         Conversion, Finding, FindingCode, PgType, Severity,
         conversion_plan::{ObjectPlan, Outcome, RowAddress},
@@ -216,7 +216,11 @@ fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) ->
         predicate: key.predicate,
         is_virtual: draft.outline.address == RowAddress::Ordinal,
     };
-    merged_keys(connection, &scan)
+    match merged_keys(connection, &scan) {
+        // A predicate that only the application can compute is not carried, and neither is its index.
+        Err(error) if key.predicate.is_some() && error.kind() == Kind::SourceInvalid => Ok(0),
+        counted => counted,
+    }
 }
 
 /// Gives the risky columns of a key the type text; false if there is none that can step back.
