@@ -48,3 +48,5 @@ mod corpus;
 mod dump;
 
 mod plan;
+
+mod views;

@@ -23,6 +23,12 @@ mod arithmetic;
 
 mod function;
 
+mod numbers;
+
+mod strings;
+
+mod format;
+
 mod pattern;
 
 mod moment;
@@ -40,7 +46,7 @@ use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 pub(in crate::rules) use compare::{Comparison, compare, member};
 pub(in crate::rules) use literal::Value;
 pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};
-pub(crate) use parse::{Quoting, tokens, unquote, with_statement};
+pub(crate) use parse::{tokens, unquote, with_statement};
 pub use scope::Scope;
 pub(in crate::rules) use scope::column_operand;
 pub(in crate::rules) use surroundings::Surroundings;

@@ -39,7 +39,7 @@ pub(super) struct Written<'e, 'b> {
 
 impl<'e, 'b> Written<'e, 'b> {
     /// Reads a function call.
-    pub fn of(expression: &'e Expr<'b>) -> Result<Self, Untranslatable> {
+    pub(super) fn of(expression: &'e Expr<'b>) -> Result<Self, Untranslatable> {
         match expression {
             Expr::FunctionCall { name, distinctness, args, order_by, filter_over } => Ok(Self {
                 name: unquote(name.0).0.to_ascii_lowercase(),

@@ -10,7 +10,7 @@ use crate::{
         name::quote_ident,
         source_schema::{SourceSchema, SourceTable, TableKind},
     },
-    rules::expression::{Operand, Untranslatable, column_operand, refuse},
+    rules::expression::{Kind, Operand, Span, Untranslatable, column_operand, refuse},
 };
 
 /// Where a relation stands in the SQL.
@@ -46,7 +46,7 @@ pub(super) struct Column {
 
 impl Relation {
     /// The column of this name, if it has exactly one.
-    pub fn position(&self, name: &str) -> Option<usize> {
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.source.eq_ignore_ascii_case(name))
     }
 }
@@ -60,7 +60,7 @@ pub(in crate::rules) struct Catalogue {
 
 impl Catalogue {
     /// The planned tables.
-    pub fn new(schema: &SourceSchema, tables: &[TablePlan]) -> Self {
+    pub(super) fn new(schema: &SourceSchema, tables: &[TablePlan]) -> Self {
         let utf8 = schema.encoding.eq_ignore_ascii_case("UTF-8");
         let mut catalogue = Self { relations: BTreeMap::new(), utf8 };
         for source in &schema.tables {
@@ -102,7 +102,13 @@ impl Catalogue {
 fn relation(plan: &TablePlan, source: &SourceTable) -> Relation {
     let column = |column: &crate::model::ColumnPlan| {
         let declared = source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source));
-        Column { source: column.source.clone(), operand: column_operand(column, declared) }
+        let operand = column_operand(column, declared);
+        let kind = match operand.kind {
+            Kind::Real(span) => Kind::Real(counted(span)),
+            Kind::Double(span) => Kind::Double(counted(span)),
+            kind => kind,
+        };
+        Column { source: column.source.clone(), operand: Operand { kind, ..operand } }
     };
     let position = |name: &String| plan.columns.iter().position(|column| column.name == *name);
     let key = |key: &KeyPlan| key.columns.iter().map(position).collect::<Option<Vec<_>>>();
@@ -123,6 +129,13 @@ fn relation(plan: &TablePlan, source: &SourceTable) -> Relation {
         rows: plan.rows,
         rowid,
     }
+}
+
+/// Digits were counted for declared decimals only. A view's rows are computed and compared anyway, which shows whether
+/// they leave the range of doubles.
+fn counted(span: Span) -> Span {
+    const DIGITS: u16 = 80;
+    Span { whole: span.whole.min(DIGITS), fraction: span.fraction.min(DIGITS), ..span }
 }
 
 /// A column of a relation under an alias.

@@ -32,7 +32,7 @@ pub(super) struct Core {
 
 impl Core {
     /// The SELECT with these values under these names, without ORDER BY.
-    pub fn sql(&self, operands: &[Operand], names: &[String]) -> String {
+    pub(super) fn sql(&self, operands: &[Operand], names: &[String]) -> String {
         let list: Vec<String> =
             operands.iter().zip(names).map(|(operand, name)| format!("{} AS {name}", operand.sql)).collect();
         let distinct = if self.distinct { "DISTINCT " } else { "" };
@@ -197,7 +197,7 @@ fn star(level: &Level<'_, '_>, table: Option<&str>, outputs: &mut Vec<Output>) -
     }
     let before = level.state.replace(GROUPED);
     for (source, column, name) in places {
-        let found = level.column(source, column);
+        let found = if table.is_some() { level.column(source, column) } else { level.merged(source, column) };
         outputs.extend(found.as_ref().ok().map(|operand| Output { name, operand: operand.clone() }));
         if let Err(refused) = found {
             level.state.set(before);

@@ -35,7 +35,7 @@ pub(super) struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    pub fn new(catalogue: &'a Catalogue, comma_limits: bool) -> Self {
+    pub(super) fn new(catalogue: &'a Catalogue, comma_limits: bool) -> Self {
         Self { catalogue, taken: RefCell::default(), comma_limits, fuel: Cell::new(FUEL) }
     }
 
@@ -76,7 +76,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub fn new(name: String, alias: String, relation: Rc<Relation>) -> Self {
+    pub(super) fn new(name: String, alias: String, relation: Rc<Relation>) -> Self {
         let (hidden, merged) = (BTreeSet::new(), BTreeMap::new());
         Self { name, alias, relation, hidden, merged, only_qualified: false }
     }
@@ -98,7 +98,6 @@ pub(super) struct State {
 #[derive(Debug, Clone)]
 pub(super) struct Use {
     pub source: usize,
-    pub column: usize,
     pub operand: Operand,
 }
 
@@ -119,7 +118,7 @@ pub(super) struct Level<'a, 'b> {
 }
 
 impl<'a, 'b> Level<'a, 'b> {
-    pub fn new(place: Place<'a>) -> Result<Self, Untranslatable> {
+    pub(super) fn new(place: Place<'a>) -> Result<Self, Untranslatable> {
         if place.depth > DEPTH_MAX {
             return Err(refuse("it is nested too deeply"));
         }
@@ -136,7 +135,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// Translates an expression that stands in this SELECT.
-    pub fn operand(&self, expression: &Expr<'_>, state: State) -> Result<Operand, Untranslatable> {
+    pub(super) fn operand(&self, expression: &Expr<'_>, state: State) -> Result<Operand, Untranslatable> {
         let before = self.state.replace(state);
         let found = translate(&Scope::of_query(self), expression);
         self.state.set(before);
@@ -144,36 +143,45 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// Translates a condition.
-    pub fn condition(&self, expression: &Expr<'_>, state: State) -> Result<String, Untranslatable> {
+    pub(super) fn condition(&self, expression: &Expr<'_>, state: State) -> Result<String, Untranslatable> {
         let operand = self.operand(expression, state)?;
         operand.uncollated()?;
         operand.condition()
     }
 
     /// Adds a table under a name that no other of the statement has.
-    pub fn add(&self, name: &str, relation: Rc<Relation>) -> String {
+    pub(super) fn add(&self, name: &str, relation: Rc<Relation>) -> String {
         let alias = super::catalogue::free_name(name, &mut self.place.statement.taken.borrow_mut());
         self.sources.borrow_mut().push(Source::new(name.to_owned(), alias.clone(), relation));
         alias
     }
 
+    /// A column that was named without its table, noted if it has to be grouped.
+    pub(super) fn merged(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+        let merged = self.sources.borrow().get(source).and_then(|source| source.merged.get(&column).cloned());
+        match merged {
+            Some(_) if self.state.get().notes && !self.groups.borrow().is_empty() => {
+                Err(refuse("a column that a join filled up with NULLs on both sides is grouped"))
+            }
+            Some(operand) => Ok(operand),
+            None => self.column(source, column),
+        }
+    }
+
     /// A column of a table, noted if it has to be grouped.
-    pub fn column(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+    pub(super) fn column(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
         let sources = self.sources.borrow();
         let missing = || refuse("a column can't be found");
         let found = sources.get(source).ok_or_else(missing)?;
-        let operand = match found.merged.get(&column) {
-            Some(merged) => merged.clone(),
-            None => under(&found.alias, &found.relation.columns.get(column).ok_or_else(missing)?.operand),
-        };
+        let operand = under(&found.alias, &found.relation.columns.get(column).ok_or_else(missing)?.operand);
         if self.state.get().notes {
-            self.uses.borrow_mut().push(Use { source, column, operand: operand.clone() });
+            self.uses.borrow_mut().push(Use { source, operand: operand.clone() });
         }
         Ok(operand)
     }
 
     /// The columns of this name that can be seen without naming the table.
-    pub fn visible(&self, name: &str) -> Vec<(usize, usize)> {
+    pub(super) fn visible(&self, name: &str) -> Vec<(usize, usize)> {
         let sources = self.sources.borrow();
         let of = |(at, source): (usize, &Source)| {
             let column = source.relation.position(name)?;
@@ -199,7 +207,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// The result of this name.
-    pub fn result(&self, name: &str) -> Option<&'b Expr<'b>> {
+    pub(super) fn result(&self, name: &str) -> Option<&'b Expr<'b>> {
         let results = self.results.borrow();
         results.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|(_, expression)| *expression)
     }
@@ -224,7 +232,7 @@ impl Surroundings for Level<'_, '_> {
     fn identifier(&self, name: &str) -> Result<Option<Operand>, Untranslatable> {
         match self.visible(name).as_slice() {
             [] => {}
-            [(source, column)] => return self.column(*source, *column).map(Some),
+            [(source, column)] => return self.merged(*source, *column).map(Some),
             _ => return Err(refuse("it names a column that several of its tables have")),
         }
         if self.state.get().aliases
@@ -285,6 +293,9 @@ impl Surroundings for Level<'_, '_> {
                 aggregate::is_aggregate(&name, count).then(|| aggregate::call(self, expression))
             }
             Expr::FunctionCallStar { .. } => Some(aggregate::call(self, expression)),
+            Expr::DoublyQualified(schema, table, column) if unquote(schema.0).0.eq_ignore_ascii_case("main") => {
+                Some(self.qualified(&unquote(table.0).0, &unquote(column.0).0))
+            }
             _ => None,
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Selected {
 
 impl Selected {
     /// What may be selected from it.
-    pub fn relation(self) -> Relation {
+    pub(super) fn relation(self) -> Relation {
         let home = Home::Statement(String::new());
         Relation { home, columns: self.columns, keys: Vec::new(), rows: self.rows, rowid: None }
     }
