@@ -14,6 +14,8 @@ pub mod expression;
 
 pub mod query;
 
+pub mod trigger;
+
 pub mod naming;
 
 pub mod keys;

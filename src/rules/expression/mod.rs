@@ -39,10 +39,13 @@ mod fallback;
 
 mod generated;
 
+mod assigned;
+
 use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
+pub(in crate::rules) use assigned::assigned;
 pub(in crate::rules) use compare::{Comparison, compare, member};
 pub(in crate::rules) use literal::Value;
 pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};

@@ -15,7 +15,7 @@ use crate::{
 
 /// Where a relation stands in the SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Home {
+pub(in crate::rules) enum Home {
     /// A table or view of the plan, by its PostgreSQL name.
     Plan(String),
     /// A WITH of the same statement, by its quoted name.
@@ -24,7 +24,7 @@ pub(super) enum Home {
 
 /// Something to select from.
 #[derive(Debug, Clone)]
-pub(super) struct Relation {
+pub(in crate::rules) struct Relation {
     pub home: Home,
     pub columns: Vec<Column>,
     /// Column positions that no two rows have in common, without NULLs.
@@ -37,7 +37,7 @@ pub(super) struct Relation {
 
 /// One column.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(in crate::rules) struct Column {
     /// SQLite's name.
     pub source: String,
     /// The column by its PostgreSQL name alone, quoted.
@@ -46,7 +46,7 @@ pub(super) struct Column {
 
 impl Relation {
     /// The column of this name, if it has exactly one.
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
+    pub(in crate::rules) fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.source.eq_ignore_ascii_case(name))
     }
 }
@@ -55,12 +55,12 @@ impl Relation {
 #[derive(Debug)]
 pub(in crate::rules) struct Catalogue {
     relations: BTreeMap<String, Result<Rc<Relation>, String>>,
-    pub(super) utf8: bool,
+    pub(in crate::rules) utf8: bool,
 }
 
 impl Catalogue {
     /// The planned tables.
-    pub(super) fn new(schema: &SourceSchema, tables: &[TablePlan]) -> Self {
+    pub(in crate::rules) fn new(schema: &SourceSchema, tables: &[TablePlan]) -> Self {
         let utf8 = schema.encoding.eq_ignore_ascii_case("UTF-8");
         let mut catalogue = Self { relations: BTreeMap::new(), utf8 };
         for source in &schema.tables {
@@ -82,12 +82,12 @@ impl Catalogue {
     }
 
     /// Makes a translated view known.
-    pub(super) fn add(&mut self, name: &str, relation: Relation) {
+    pub(in crate::rules) fn add(&mut self, name: &str, relation: Relation) {
         self.relations.insert(name.to_ascii_lowercase(), Ok(Rc::new(relation)));
     }
 
     /// The table or view of this name.
-    pub(super) fn relation(&self, name: &str) -> Result<Rc<Relation>, Untranslatable> {
+    pub(in crate::rules) fn relation(&self, name: &str) -> Result<Rc<Relation>, Untranslatable> {
         match self.relations.get(&name.to_ascii_lowercase()) {
             Some(Ok(relation)) => Ok(Rc::clone(relation)),
             Some(Err(reason)) => Err(refuse(format!("it uses {name}, {reason}"))),
@@ -139,13 +139,13 @@ fn counted(span: Span) -> Span {
 }
 
 /// A column of a relation under an alias.
-pub(super) fn under(alias: &str, operand: &Operand) -> Operand {
+pub(in crate::rules) fn under(alias: &str, operand: &Operand) -> Operand {
     let sql = format!("{alias}.{}", operand.sql);
     Operand { sql, atomic: true, ..operand.clone() }
 }
 
 /// Marks the place of a plan's relation in SQL that is being made. No SQL that is read or made has a NUL.
-pub(super) fn placed(home: &Home) -> String {
+pub(in crate::rules) fn placed(home: &Home) -> String {
     match home {
         Home::Plan(name) => format!("\0{name}\0"),
         Home::Statement(name) => name.clone(),
@@ -153,7 +153,7 @@ pub(super) fn placed(home: &Home) -> String {
 }
 
 /// A name for PostgreSQL that is not taken yet, quoted: the wanted one if it is possible.
-pub(super) fn free_name(wanted: &str, taken: &mut std::collections::BTreeSet<String>) -> String {
+pub(in crate::rules) fn free_name(wanted: &str, taken: &mut std::collections::BTreeSet<String>) -> String {
     let base = if wanted.is_empty() || wanted.len() > 50 { "t" } else { wanted };
     let mut name = base.to_owned();
     let mut number = 1_u32;

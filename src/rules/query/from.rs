@@ -13,7 +13,7 @@ use super::{
 use crate::rules::expression::{Comparison, Operand, Scope, Untranslatable, compare, refuse, unify, unquote};
 
 /// The clause without the word FROM. Adds the tables to the level.
-pub(super) fn clause<'b>(level: &Level<'_, 'b>, from: &FromClause<'b>) -> Result<String, Untranslatable> {
+pub(in crate::rules) fn clause<'b>(level: &Level<'_, 'b>, from: &FromClause<'b>) -> Result<String, Untranslatable> {
     let first = from.select.ok_or_else(|| refuse("its FROM can't be read"))?;
     let mut sql = table(level, first)?;
     for join in from.joins.iter().flatten() {
@@ -65,7 +65,11 @@ fn alias_name(alias: &As<'_>) -> String {
 }
 
 /// A WITH of the statement, or a table or view of the schema.
-pub(super) fn relation(place: &Place<'_>, schema: Option<String>, name: &str) -> Result<Rc<Relation>, Untranslatable> {
+pub(in crate::rules) fn relation(
+    place: &Place<'_>,
+    schema: Option<String>,
+    name: &str,
+) -> Result<Rc<Relation>, Untranslatable> {
     match schema {
         Some(schema) if schema.eq_ignore_ascii_case("main") => return place.statement.catalogue.relation(name),
         Some(_) => return Err(refuse("it reads another database")),

@@ -24,7 +24,7 @@ const DEPTH_MAX: usize = 50;
 
 /// What all SELECTs of one statement share.
 #[derive(Debug)]
-pub(super) struct Statement<'a> {
+pub(in crate::rules) struct Statement<'a> {
     /// What there is to select from.
     pub catalogue: &'a Catalogue,
     /// Names of tables in the SQL that is made: an inner one must not hide an outer one.
@@ -35,7 +35,7 @@ pub(super) struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    pub(super) fn new(catalogue: &'a Catalogue, comma_limits: bool) -> Self {
+    pub(in crate::rules) fn new(catalogue: &'a Catalogue, comma_limits: bool) -> Self {
         Self { catalogue, taken: RefCell::default(), comma_limits, fuel: Cell::new(FUEL) }
     }
 
@@ -48,11 +48,11 @@ impl<'a> Statement<'a> {
 }
 
 /// Queries of WITH clauses that can be seen, the innermost last.
-pub(super) type Withs = Rc<Vec<(String, Rc<Relation>)>>;
+pub(in crate::rules) type Withs = Rc<Vec<(String, Rc<Relation>)>>;
 
 /// Where a SELECT stands.
 #[derive(Debug, Clone)]
-pub(super) struct Place<'a> {
+pub(in crate::rules) struct Place<'a> {
     pub statement: &'a Statement<'a>,
     pub parent: Option<&'a dyn Surroundings>,
     pub withs: Withs,
@@ -61,7 +61,7 @@ pub(super) struct Place<'a> {
 
 /// One table of FROM.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(in crate::rules) struct Source {
     /// The name that SQLite knows it by.
     pub name: String,
     /// The name in the SQL that is made, quoted.
@@ -76,7 +76,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(name: String, alias: String, relation: Rc<Relation>) -> Self {
+    pub(in crate::rules) fn new(name: String, alias: String, relation: Rc<Relation>) -> Self {
         let (hidden, merged) = (BTreeSet::new(), BTreeMap::new());
         Self { name, alias, relation, hidden, merged, only_qualified: false }
     }
@@ -85,7 +85,7 @@ impl Source {
 /// What is allowed where an expression stands.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent permissions")]
-pub(super) struct State {
+pub(in crate::rules) struct State {
     /// Names of results.
     pub aliases: bool,
     pub aggregates: bool,
@@ -96,14 +96,14 @@ pub(super) struct State {
 
 /// A column outside of aggregates.
 #[derive(Debug, Clone)]
-pub(super) struct Use {
+pub(in crate::rules) struct Use {
     pub source: usize,
     pub operand: Operand,
 }
 
 /// One SELECT.
 #[derive(Debug)]
-pub(super) struct Level<'a, 'b> {
+pub(in crate::rules) struct Level<'a, 'b> {
     pub place: Place<'a>,
     pub sources: RefCell<Vec<Source>>,
     /// Results with their names.
@@ -118,7 +118,7 @@ pub(super) struct Level<'a, 'b> {
 }
 
 impl<'a, 'b> Level<'a, 'b> {
-    pub(super) fn new(place: Place<'a>) -> Result<Self, Untranslatable> {
+    pub(in crate::rules) fn new(place: Place<'a>) -> Result<Self, Untranslatable> {
         if place.depth > DEPTH_MAX {
             return Err(refuse("it is nested too deeply"));
         }
@@ -135,7 +135,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// Translates an expression that stands in this SELECT.
-    pub(super) fn operand(&self, expression: &Expr<'_>, state: State) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn operand(&self, expression: &Expr<'_>, state: State) -> Result<Operand, Untranslatable> {
         let before = self.state.replace(state);
         let found = translate(&Scope::of_query(self), expression);
         self.state.set(before);
@@ -143,21 +143,21 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// Translates a condition.
-    pub(super) fn condition(&self, expression: &Expr<'_>, state: State) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn condition(&self, expression: &Expr<'_>, state: State) -> Result<String, Untranslatable> {
         let operand = self.operand(expression, state)?;
         operand.uncollated()?;
         operand.condition()
     }
 
     /// Adds a table under a name that no other of the statement has.
-    pub(super) fn add(&self, name: &str, relation: Rc<Relation>) -> String {
+    pub(in crate::rules) fn add(&self, name: &str, relation: Rc<Relation>) -> String {
         let alias = super::catalogue::free_name(name, &mut self.place.statement.taken.borrow_mut());
         self.sources.borrow_mut().push(Source::new(name.to_owned(), alias.clone(), relation));
         alias
     }
 
     /// A column that was named without its table, noted if it has to be grouped.
-    pub(super) fn merged(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn merged(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
         let merged = self.sources.borrow().get(source).and_then(|source| source.merged.get(&column).cloned());
         match merged {
             Some(_) if self.state.get().notes && !self.groups.borrow().is_empty() => {
@@ -169,7 +169,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// A column of a table, noted if it has to be grouped.
-    pub(super) fn column(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn column(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
         let sources = self.sources.borrow();
         let missing = || refuse("a column can't be found");
         let found = sources.get(source).ok_or_else(missing)?;
@@ -181,7 +181,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// The columns of this name that can be seen without naming the table.
-    pub(super) fn visible(&self, name: &str) -> Vec<(usize, usize)> {
+    pub(in crate::rules) fn visible(&self, name: &str) -> Vec<(usize, usize)> {
         let sources = self.sources.borrow();
         let of = |(at, source): (usize, &Source)| {
             let column = source.relation.position(name)?;
@@ -207,7 +207,7 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// The result of this name.
-    pub(super) fn result(&self, name: &str) -> Option<&'b Expr<'b>> {
+    pub(in crate::rules) fn result(&self, name: &str) -> Option<&'b Expr<'b>> {
         let results = self.results.borrow();
         results.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)).map(|(_, expression)| *expression)
     }
@@ -219,12 +219,12 @@ impl<'a, 'b> Level<'a, 'b> {
 }
 
 /// Whether two expressions are written alike.
-pub(super) fn equal<'t>(one: &Expr<'t>, other: &Expr<'t>) -> bool {
+pub(in crate::rules) fn equal<'t>(one: &Expr<'t>, other: &Expr<'t>) -> bool {
     one == other
 }
 
 /// One of the names that SQLite has for the rowid.
-pub(super) fn is_rowid(name: &str) -> bool {
+pub(in crate::rules) fn is_rowid(name: &str) -> bool {
     ["rowid", "_rowid_", "oid"].iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 

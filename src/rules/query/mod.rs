@@ -6,27 +6,26 @@
 
 mod aggregate;
 
-mod catalogue;
+pub(in crate::rules) mod catalogue;
 
 mod core;
 
-mod from;
+pub(in crate::rules) mod from;
 
-mod level;
+pub(in crate::rules) mod level;
 
 mod order;
 
 mod output;
 
-mod select;
+pub(in crate::rules) mod select;
 
 mod subquery;
 
-mod view;
+pub(in crate::rules) mod view;
 
 mod window;
 
 mod with;
 
-pub(in crate::rules) use catalogue::Catalogue;
 pub use view::{LostObject, Views, views};

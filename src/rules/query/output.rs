@@ -10,7 +10,7 @@ const DEFAULT_COLLATION: &str = "COLLATE pg_catalog.\"default\"";
 
 /// One result column.
 #[derive(Debug, Clone)]
-pub(super) struct Output {
+pub(in crate::rules) struct Output {
     /// SQLite's name.
     pub name: String,
     /// The value.

@@ -19,7 +19,7 @@ use crate::rules::expression::{Operand, Untranslatable, Value, refuse, unify, un
 
 /// A translated SELECT.
 #[derive(Debug, Clone)]
-pub(super) struct Selected {
+pub(in crate::rules) struct Selected {
     pub sql: String,
     /// The columns, each by its name alone.
     pub columns: Vec<Column>,
@@ -33,14 +33,14 @@ pub(super) struct Selected {
 
 impl Selected {
     /// What may be selected from it.
-    pub(super) fn relation(self) -> Relation {
+    pub(in crate::rules) fn relation(self) -> Relation {
         let home = Home::Statement(String::new());
         Relation { home, columns: self.columns, keys: Vec::new(), rows: self.rows, rowid: None }
     }
 }
 
 /// Translates a SELECT.
-pub(super) fn select<'b>(place: &Place<'_>, select: &Select<'b>) -> Result<Selected, Untranslatable> {
+pub(in crate::rules) fn select<'b>(place: &Place<'_>, select: &Select<'b>) -> Result<Selected, Untranslatable> {
     let (withs, head) = with::clause(place, select.with.as_ref())?;
     let place = Place { withs, ..place.clone() };
     let terms = select.order_by.unwrap_or_default();
@@ -69,13 +69,13 @@ pub(super) fn select<'b>(place: &Place<'_>, select: &Select<'b>) -> Result<Selec
 }
 
 /// Names for the columns that can be told apart.
-pub(super) fn names<'o>(outputs: impl Iterator<Item = &'o Output>) -> Vec<String> {
+pub(in crate::rules) fn names<'o>(outputs: impl Iterator<Item = &'o Output>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     outputs.map(|output| free_name(&output.name, &mut taken)).collect()
 }
 
 /// The columns of a SELECT as those who read from it see them.
-pub(super) fn columns(outputs: &[Output], operands: &[Operand], names: &[String]) -> Vec<Column> {
+pub(in crate::rules) fn columns(outputs: &[Output], operands: &[Operand], names: &[String]) -> Vec<Column> {
     let column = |((output, operand), name): ((&Output, &Operand), &String)| Column {
         source: output.name.clone(),
         operand: Operand { sql: name.clone(), atomic: true, constant: None, moment: None, ..operand.clone() },
@@ -98,7 +98,7 @@ fn one(core: Core) -> Result<Selected, Untranslatable> {
 }
 
 /// The results of the first SELECT as they are written, for ORDER BY.
-pub(super) type Written<'b> = Vec<(String, Option<&'b Expr<'b>>)>;
+pub(in crate::rules) type Written<'b> = Vec<(String, Option<&'b Expr<'b>>)>;
 
 /// Several SELECTs, or one whose rows have to be ordered from outside.
 fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, Written<'b>), Untranslatable> {
@@ -165,7 +165,7 @@ fn united(parts: Vec<(Option<CompoundOperator>, Core)>) -> Result<Selected, Untr
     Ok(Selected { sql, columns, rows, single, limited: false })
 }
 
-pub(super) const fn word(operator: CompoundOperator) -> &'static str {
+pub(in crate::rules) const fn word(operator: CompoundOperator) -> &'static str {
     match operator {
         CompoundOperator::Union => "UNION",
         CompoundOperator::UnionAll => "UNION ALL",
@@ -175,7 +175,7 @@ pub(super) const fn word(operator: CompoundOperator) -> &'static str {
 }
 
 /// Values of one column in one type.
-pub(super) fn in_common(operands: &[Operand]) -> Result<Vec<Operand>, Untranslatable> {
+pub(in crate::rules) fn in_common(operands: &[Operand]) -> Result<Vec<Operand>, Untranslatable> {
     let first = operands.first().and_then(|operand| operand.origin.as_ref());
     if first.is_some() && operands.iter().all(|operand| operand.origin.as_ref() == first) {
         return operands.iter().map(emitted).collect();
@@ -192,7 +192,7 @@ pub(super) fn in_common(operands: &[Operand]) -> Result<Vec<Operand>, Untranslat
 }
 
 /// A column of a compound query: its affinity is only known where all parts agree.
-pub(super) fn joined(emitted: &Operand, operands: &[Operand]) -> Operand {
+pub(in crate::rules) fn joined(emitted: &Operand, operands: &[Operand]) -> Operand {
     let affinity = operands.first().and_then(|first| first.affinity);
     let agree = operands.iter().all(|operand| operand.affinity == affinity && !operand.vague);
     let mut column = emitted.clone();

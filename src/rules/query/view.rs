@@ -140,7 +140,7 @@ fn translated(
 }
 
 /// Whether a statement can be looked at, and whether its LIMITs are written with a comma.
-pub(super) fn readable(sql: &str) -> Result<bool, Untranslatable> {
+pub(in crate::rules) fn readable(sql: &str) -> Result<bool, Untranslatable> {
     if sql.contains('\0') {
         return Err(refuse("its SQL has a NUL character"));
     }
@@ -181,7 +181,7 @@ fn after_limit(spans: &[(TokenType, usize, usize)]) -> Option<TokenType> {
 }
 
 /// SQL with marked places as pieces.
-pub(super) fn fragment(sql: &str) -> Result<Fragment, Untranslatable> {
+pub(in crate::rules) fn fragment(sql: &str) -> Result<Fragment, Untranslatable> {
     let mut pieces = Vec::new();
     for (at, part) in sql.split('\0').enumerate() {
         let part = part.to_owned();

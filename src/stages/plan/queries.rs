@@ -10,7 +10,7 @@ use crate::{
         overrides::Identifiers,
         source_schema::{SourceObject, SourceSchema},
     },
-    rules::query,
+    rules::{query, trigger},
 };
 
 /// Translates views and triggers. `names` are the PostgreSQL names of views, by SQLite's.
@@ -27,10 +27,20 @@ pub(super) fn translate(
             None => translated(all, "view", view),
         }
     }
-    for trigger in &schema.triggers {
-        let reason = "triggers are not translated; the SQL is kept for doing it by hand";
-        not_carried(all, "trigger", trigger, reason);
+    let triggers = trigger::triggers(schema, &all.tables, &views, identifiers);
+    for source in &schema.triggers {
+        match triggers.lost.iter().find(|lost| lost.name == source.name) {
+            Some(lost) => not_carried(all, "trigger", source, &lost.reason),
+            None => {
+                translated(all, "trigger", source);
+                let message = "the trigger is translated to PL/pgSQL; what it does is tried on PostgreSQL, but not \
+                               compared with SQLite's doing";
+                let finding = Finding::new(FindingCode::Advice, Severity::Info, message);
+                all.findings.push(finding.at_table(&source.table).at_column(&source.name));
+            }
+        }
     }
+    all.triggers = triggers.made;
     all.views = views.made;
 }
 
