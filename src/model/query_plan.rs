@@ -101,6 +101,7 @@ impl ViewColumn {
             rule: String::new(),
             origin: Origin::Rule,
             evidence: ColumnProfile::default(),
+            exceptions: super::conversion_plan::Exceptions::default(),
         }
     }
 }

@@ -29,6 +29,8 @@ mod verify;
 
 mod cli;
 
+mod choices;
+
 mod report;
 
 mod objects;
@@ -49,4 +51,7 @@ mod dump;
 
 mod plan;
 
+mod traps;
 mod views;
+
+mod property;

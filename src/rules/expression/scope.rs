@@ -210,6 +210,13 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::TimestampTz
         | Conversion::UuidText
         | Conversion::UuidBlob
+        | Conversion::IntegerText
+        | Conversion::AnyBoolean
+        | Conversion::RailsTime
+        | Conversion::UuidDotnet
+        | Conversion::Reckoned { .. }
+        | Conversion::AnyMoment { .. }
+        | Conversion::SqliteJsonb
         | Conversion::Vector { .. } => Kind::Opaque(SPELLED),
     }
 }

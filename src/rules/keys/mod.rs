@@ -21,6 +21,8 @@ mod references;
 
 mod others;
 
+mod search;
+
 mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ use crate::model::{
 };
 
 pub(crate) use references::{Reference, resolve};
+pub use search::add as add_search;
 
 /// What was counted in the source beyond column profiles. Tables by their source names; foreign keys and checks count
 /// from 0 in the order of the [`SourceSchema`].
@@ -44,8 +47,30 @@ pub struct ConstraintFacts {
     pub check_violations: BTreeMap<(String, usize), u64>,
     /// Rows with a NULL in the primary key, per table, where there are any.
     pub nulls_in_primary_key: BTreeMap<String, u64>,
+    /// Rowids of the first rows that break something, where the table has rowids.
+    pub first: BTreeMap<(String, Broken), Vec<i64>>,
     /// The greatest rowid alias per table; absent for an empty table.
     pub greatest_alias: BTreeMap<String, i64>,
+}
+
+/// What rows break. Numbers as in [`ConstraintFacts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Broken {
+    /// A foreign key.
+    ForeignKey(usize),
+    /// A CHECK.
+    Check(usize),
+    /// The primary key, by a NULL in it.
+    PrimaryKey,
+}
+
+impl ConstraintFacts {
+    /// Where the first rows are, as the end of a sentence; empty if that isn't known.
+    fn places(&self, table: &str, broken: Broken) -> String {
+        let Some(rowids) = self.first.get(&(table.to_owned(), broken)) else { return String::new() };
+        let rowids: Vec<String> = rowids.iter().map(ToString::to_string).collect();
+        format!(" (first at rowid {})", rowids.join(", "))
+    }
 }
 
 /// What `carry` found out.

@@ -15,7 +15,10 @@ pub(super) fn table(work: &mut Work<'_>, seat: &Seat<'_>) {
         let reason = format!("a plain table with the rows of the {module} table");
         work.object(seat.position, "table", name, name, Outcome::Translated, &reason);
         let message = format!("it is carried as {reason}, without the module's functions");
-        let finding = Finding::new(FindingCode::VirtualTableAsPlain, Severity::Warning, message);
+        let mut finding = Finding::new(FindingCode::VirtualTableAsPlain, Severity::Warning, message);
+        if module.starts_with("fts") {
+            finding = finding.choice("fts = \"tsvector\"");
+        }
         work.find(finding.at_table(name).with_sql(&source.sql));
     } else {
         work.object(seat.position, "table", name, name, Outcome::Carried, "");

@@ -1,6 +1,6 @@
 //! FOREIGN KEY (rule book, section 4). A key that rows break is carried NOT VALID: old rows stay, new ones are checked.
 
-use super::{Work, unique::same_set};
+use super::{Broken, Work, unique::same_set};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, PgType, Severity, TablePlan,
     conversion_plan::{ForeignKeyPlan, IndexPlan, Outcome},
@@ -81,7 +81,8 @@ pub(super) fn carry(work: &mut Work<'_>, position: usize, source: &SourceTable, 
                     work.find(finding.at_table(&source.name).at_column(&place));
                 }
                 if planned.not_valid {
-                    let finding = orphan_rows(&table.name, key, &planned.name, orphans);
+                    let places = work.facts.places(&source.name, Broken::ForeignKey(number));
+                    let finding = orphan_rows((&table.name, &planned.name), key, orphans, &places);
                     work.find(finding.at_table(&source.name).at_column(place));
                     let reason = "NOT VALID, as rows have no parent";
                     work.object(position, "foreign key", &object, &source.name, Outcome::Translated, reason);
@@ -183,9 +184,9 @@ fn comparable(child: &PgType, parent: &PgType) -> bool {
 }
 
 /// NOT VALID, and how to make it valid.
-fn orphan_rows(table: &str, key: &SourceForeignKey, name: &str, orphans: Option<u64>) -> Finding {
+fn orphan_rows((table, name): (&str, &str), key: &SourceForeignKey, orphans: Option<u64>, places: &str) -> Finding {
     let what = match orphans {
-        Some(_) => format!("rows have no parent in {}", key.parent),
+        Some(_) => format!("rows have no parent in {}{places}", key.parent),
         None => format!("whether all rows have a parent in {} can't be found out in SQLite", key.parent),
     };
     let message = format!(

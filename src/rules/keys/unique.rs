@@ -1,7 +1,7 @@
 //! PRIMARY KEY and UNIQUE constraints (rule book, section 4).
 
 use super::{
-    Seat, Work, label,
+    Broken, Seat, Work, label,
     size::{self, Fitted, Part},
 };
 use crate::model::{
@@ -60,7 +60,10 @@ pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
         let finding = Finding::new(
             FindingCode::NullsInPrimaryKey,
             Severity::Warning,
-            format!("{reason}; PostgreSQL's primary keys have no NULLs"),
+            format!(
+                "{reason}; PostgreSQL's primary keys have no NULLs{}",
+                work.facts.places(table, Broken::PrimaryKey)
+            ),
         );
         work.find(finding.at_table(table).at_column(source.primary_key.join(", ")).counting(nulls));
     }

@@ -1,17 +1,17 @@
 //! The rungs (conversion rule book, 1.4 to 1.8): for each family the first type that every non-NULL value fits.
 
 use super::{
-    Choice, Role, Subject, counted,
+    BadText, Choice, Role, Subject, counted,
     family::Family,
     fit::{epoch_unit, vector_types},
     is_or_are, text_conversion,
-    why::{not_storable, widened},
+    why::{kept_as_bytes, not_storable, replaced, widened},
 };
 use crate::{
     model::{
         Conversion, FindingCode, PgType, Severity,
         cell::StorageClass,
-        conversion_plan::{EpochUnit, VectorEncoding},
+        conversion_plan::{EpochUnit, RowAddress, VectorEncoding},
         source_schema::Affinity,
     },
     rules::shape::word,
@@ -46,6 +46,7 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
         }
         Family::Uuid => uuid(subject),
         Family::Json if profile.blobs == 0 => json(subject),
+        Family::Json if only(StorageClass::Blob) => sqlite_jsonb(subject),
         Family::Vector(encoding, length) => vector(subject, encoding, length),
         Family::QuantisedVector => quantised(subject),
         Family::Any => Some(general(subject, family)),
@@ -65,13 +66,14 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
     let is_vector = matches!(family, Family::Vector(..) | Family::QuantisedVector);
     let mostly_blobs = profile.blobs * 2 > profile.values() || (is_vector && profile.blobs > 0);
     let bytes_are_fine = matches!(family, Family::Any | Family::Blob) || mostly_blobs;
+    let counts_from_2001 = subject.core_data && matches!(family, Family::Date | Family::Timestamp { .. });
     let mut choice = match (profile.integers + profile.reals, profile.texts, profile.blobs) {
         _ if profile.texts_not_storable() > 0 && bytes_are_fine => subject.choice(
             PgType::Bytea,
             Conversion::Bytea,
             "texts among the values that PostgreSQL can't hold as text",
         ),
-        (_, 0, 0) if profile.reals == 0 => whole(subject, "all values are integers"),
+        (_, 0, 0) if profile.reals == 0 && !counts_from_2001 => whole(subject, "all values are integers"),
         (_, 0, 0) if profile.integers_beyond_double == 0 => {
             subject.choice(PgType::Double, Conversion::Double, "all values are numbers that a double holds exactly")
         }
@@ -89,11 +91,45 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
             subject.choice(PgType::Text, text_conversion(subject.role), "values of several classes, written as text")
         }
     };
-    if choice.pg_type == PgType::Text && profile.texts_not_storable() > 0 {
-        choice.findings.push(not_storable(subject));
+    if profile.texts_not_storable() > 0 && (choice.pg_type == PgType::Text || subject.bad_text.is_some()) {
+        choice = bad_text(subject);
+        if profile.classes().len() > 1 {
+            choice.findings.push(widened(subject, family, &choice.pg_type));
+        }
     } else if family != Family::Any || profile.classes().len() > 1 || profile.texts_not_storable() > 0 {
         choice.findings.push(widened(subject, family, &choice.pg_type));
     }
+    choice
+}
+
+/// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
+/// the column tells rows apart, or they are many (conversion rule book, section 2).
+fn bad_text(subject: &Subject<'_>) -> Choice {
+    let profile = subject.profile;
+    let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);
+    let in_bytes = || {
+        subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
+    };
+    let needed = if subject.role >= Role::Key {
+        Some("the column is part of a key")
+    } else if *subject.address == RowAddress::Ordinal {
+        Some("the rows have no key under which the bytes could be kept")
+    } else {
+        None
+    };
+    let many = profile.texts_not_storable().saturating_mul(100) > profile.values();
+    let (mut choice, finding) = match (subject.bad_text, needed) {
+        (Some(BadText::Fail), _) => (as_text("texts that PostgreSQL can't hold"), not_storable(subject, None)),
+        (Some(BadText::Replace), Some(reason)) => {
+            (as_text("texts that PostgreSQL can't hold"), not_storable(subject, Some(reason)))
+        }
+        (Some(BadText::Replace), None) => (as_text("the configuration decides"), replaced(subject)),
+        (Some(BadText::Bytea), _) => (in_bytes(), kept_as_bytes(subject, "the configuration decides")),
+        (None, Some(reason)) => (in_bytes(), kept_as_bytes(subject, reason)),
+        (None, None) if many => (in_bytes(), kept_as_bytes(subject, "they are more than 1 in 100 values")),
+        (None, None) => (as_text("texts, few of which PostgreSQL can't hold as they are"), replaced(subject)),
+    };
+    choice.findings.insert(0, finding);
     choice
 }
 
@@ -217,7 +253,12 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
         format!("values have up to {whole_digits} digits before and {fraction_digits} after the point")
     };
     let message = format!("declared ({precision},{scale}), but {found}: numeric without precision keeps them");
-    choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message));
+    let mut finding = subject.finding(FindingCode::TypeWidened, Severity::Warning, message);
+    if profile.reals_infinite == 0 && whole_digits + fraction_digits <= 1000 {
+        let enough = format!("type = \"numeric({},{fraction_digits})\"", (whole_digits + fraction_digits).max(1));
+        finding = finding.choice(subject.typed(&enough));
+    }
+    choice.findings.push(finding);
     choice
 }
 
@@ -258,6 +299,9 @@ fn blob_and_others(subject: &Subject<'_>) -> Choice {
 
 fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
     let profile = subject.profile;
+    if subject.core_data && profile.integers > 0 && profile.texts + profile.blobs == 0 {
+        return None;
+    }
     if profile.integers == profile.values() {
         return Some(epoch(subject));
     }
@@ -366,9 +410,12 @@ fn uuid(subject: &Subject<'_>) -> Option<Choice> {
         let mut choice =
             subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
         let message = "the values look like UUIDs in .NET's mixed byte order; as `uuid` they would be other UUIDs";
-        choice
-            .findings
-            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice.findings.push(
+            subject
+                .finding(FindingCode::TypeWidened, Severity::Warning, message)
+                .counting(profile.blobs)
+                .choice(subject.typed("from = \"guid_dotnet\"")),
+        );
         choice
     })
 }
@@ -405,6 +452,32 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
             .push(subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb));
         choice
     })
+}
+
+/// Binary JSON of SQLite's own, and a declared type that says JSON: content alone proves nothing, because short blobs
+/// often look like it.
+fn sqlite_jsonb(subject: &Subject<'_>) -> Option<Choice> {
+    let profile = subject.profile;
+    let (safe, for_json_only) = (profile.shape(word::SQLITE_JSONB), profile.shape(word::SQLITE_JSON));
+    let pg_type = if for_json_only == 0 { PgType::Jsonb } else { PgType::Json };
+    let fits = safe + for_json_only == profile.blobs && subject.role != Role::Key;
+    if !fits || (pg_type == PgType::Json && subject.role != Role::Plain) {
+        return None;
+    }
+    let rule =
+        format!("all values are SQLite's binary JSON, read as the text that SQLite's json() makes, to {pg_type}");
+    let mut choice = subject.choice(pg_type.clone(), Conversion::SqliteJsonb, rule);
+    let message = format!(
+        "{} of SQLite's binary JSON become {pg_type}: the documents are the same, the bytes are not kept",
+        counted(profile.blobs, "blob")
+    );
+    choice.findings.push(
+        subject
+            .finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            .counting(profile.blobs)
+            .choice(subject.typed("type = \"bytea\"")),
+    );
+    Some(choice)
 }
 
 fn vector(subject: &Subject<'_>, encoding: VectorEncoding, length: u32) -> Option<Choice> {

@@ -2,7 +2,11 @@
 
 use super::{Subject, counted, family::Family, is_or_are};
 use crate::{
-    model::{Finding, FindingCode, PgType, Severity, cell::StorageClass},
+    model::{
+        Finding, FindingCode, PgType, Severity,
+        cell::StorageClass,
+        conversion_plan::{LEDGER_TABLE, RowAddress},
+    },
     rules::shape::word,
 };
 
@@ -15,10 +19,50 @@ pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -
     };
     let message = format!("declared {declared}, loaded as {pg_type}: {}", why_not_natural(subject, family));
     let odd = odd_ones(subject, family);
-    let finding = subject
+    let mut finding = subject
         .finding(FindingCode::TypeWidened, Severity::Warning, message)
         .choice(format!("correct the values in the source and dump again, or keep {pg_type}"));
+    for option in options(subject, family) {
+        finding = finding.choice(subject.typed(option));
+    }
     if odd > 0 { finding.counting(odd) } else { finding }
+}
+
+/// What the configuration could say instead, as far as the values allow it.
+fn options(subject: &Subject<'_>, family: Family) -> Vec<&'static str> {
+    let profile = subject.profile;
+    let mut options = Vec::new();
+    let is_moment = matches!(family, Family::Date | Family::Timestamp { .. });
+    let stamps = profile.shape(word::DATE) + profile.shape(word::TIMESTAMP) + profile.shape(word::ZONED);
+    let texts_are_stamps = profile.texts > 0 && stamps == profile.texts;
+    let numbers_only = profile.texts + profile.blobs == 0;
+    let in_window = profile.integer_range.and_then(super::fit::epoch_unit).is_some();
+    if is_moment && texts_are_stamps && profile.texts == profile.values() {
+        options.push("type = \"timestamptz\"");
+    }
+    if is_moment && texts_are_stamps && in_window && profile.reals + profile.blobs == 0 {
+        options.push("dates = \"auto\"");
+    }
+    if is_moment && numbers_only {
+        options.extend(["from = \"unix_s\"", "from = \"unix_ms\"", "from = \"julian\"", "from = \"core_data\""]);
+    }
+    if family == Family::Time && profile.shape(word::TIME) + profile.shape(word::TIMESTAMP) == profile.values() {
+        options.push("from = \"rails_time\"");
+    }
+    if family == Family::Bool && profile.texts > 0 && profile.reals + profile.blobs == 0 {
+        options.push("bool_words = true");
+    }
+    if profile.texts_empty > 0 && family != Family::Any && !subject.column.not_null {
+        options.push("empty_as_null = true");
+    }
+    let promises = !matches!(family, Family::Any | Family::Text(_) | Family::Blob);
+    if promises && (profile.classes().len() > 1 || odd_ones(subject, family) > 0) && !numbers_only {
+        options.push("off_type = \"reject\"");
+        if !subject.column.not_null && subject.role < super::Role::Key {
+            options.push("off_type = \"null\"");
+        }
+    }
+    options
 }
 
 fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
@@ -38,6 +82,9 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
                 "the texts mix zones, offsets, or values with and without zone".to_owned()
             }
         }
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) if subject.core_data => {
+            "the table is one of Core Data, whose times count from 2001".to_owned()
+        }
         (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
             "the integers don't all lie in the window of one unit of time".to_owned()
         }
@@ -51,7 +98,14 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
             format!("not every text has the form of its type{first}")
         }
         (Family::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
-        (Family::Json, Some(StorageClass::Blob)) => "the values are blobs, such as SQLite's JSONB".to_owned(),
+        (Family::Json, Some(StorageClass::Blob)) => {
+            let found = profile.shape(word::SQLITE_JSONB) + profile.shape(word::SQLITE_JSON);
+            if found == profile.blobs {
+                "the column is part of a key or an index".to_owned()
+            } else {
+                format!("not every blob is SQLite's binary JSON{first}")
+            }
+        }
         (Family::Vector(..), Some(StorageClass::Blob)) => {
             format!("not every blob is a vector of the declared length with finite numbers{first}")
         }
@@ -76,15 +130,47 @@ fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
     }
 }
 
-/// A text that no PostgreSQL text can hold: the plan stops here, and not in the middle of a load.
-pub(super) fn not_storable(subject: &Subject<'_>) -> Finding {
-    let profile = subject.profile;
-    let message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+/// Texts that no PostgreSQL text can hold, where the configuration says so or leaves no other way: the plan stops here,
+/// and not in the middle of a load.
+pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Finding {
+    let mut message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+    if let Some(reason) = reason {
+        message.push_str(&format!(", and nothing may be replaced in them, because {reason}"));
+    }
     subject
         .finding(FindingCode::TextNotStorable, Severity::Refused, message)
-        .counting(profile.texts_not_storable())
-        .choice(subject.typed("type = \"bytea\""))
+        .counting(subject.profile.texts_not_storable())
+        .choice(subject.typed("bad_text = \"bytea\""))
         .choice("correct the texts in the source and dump again")
+}
+
+/// The same where what can't be held is replaced and kept beside the column.
+pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
+    let message = format!(
+        "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
+         are kept in the table {LEDGER_TABLE}",
+        unstorable_texts(subject)
+    );
+    subject
+        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
+        .counting(subject.profile.texts_not_storable())
+        .choice(subject.typed("bad_text = \"bytea\""))
+        .choice(subject.typed("bad_text = \"fail\""))
+        .choice("correct the texts in the source and dump again")
+}
+
+/// The same where the whole column becomes bytes.
+pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
+    let message = format!(
+        "PostgreSQL can't hold {} as text, and {reason}: the column is bytea and keeps the bytes of every value",
+        unstorable_texts(subject)
+    );
+    let finding = subject
+        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
+        .counting(subject.profile.texts_not_storable());
+    let may_replace = subject.role < super::Role::Key && *subject.address != RowAddress::Ordinal;
+    let finding = if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
+    finding.choice("correct the texts in the source and dump again")
 }
 
 fn unstorable_texts(subject: &Subject<'_>) -> String {

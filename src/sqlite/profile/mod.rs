@@ -9,9 +9,12 @@ mod tally;
 
 mod merged;
 
+mod misfits;
+
 mod workers;
 
 pub use merged::{KeyScan, merged_keys};
+pub use misfits::SecondLook;
 pub use tally::Misfits;
 pub use workers::survey;
 
@@ -36,6 +39,8 @@ pub struct ColumnScan {
     pub wanted: Wanted,
     /// Types to test.
     pub candidates: Vec<Candidate>,
+    /// An empty TEXT is read as NULL, and counted so.
+    pub empty_as_null: bool,
 }
 
 /// A table to survey.

@@ -24,6 +24,8 @@ mod proof;
 
 mod reader;
 
+mod rejects;
+
 mod steps;
 
 mod trial;

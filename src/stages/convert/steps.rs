@@ -11,7 +11,7 @@ use std::{
 use super::{
     ConvertRequest, JOBS_MAX, finish, ground,
     layout::Layout,
-    load, proof, reader, trial, views,
+    load, proof, reader, rejects, trial, views,
     work::{Clock, Crew, Work},
 };
 use crate::{
@@ -146,7 +146,10 @@ impl Steps<'_> {
             ground::create_tables(work, session, first).await?;
         }
         let committed: Vec<Chunk> = committed.into_values().collect();
-        load::load(work, crew, layout, &committed, again).await
+        load::load(work, crew, layout, &committed, again).await?;
+        let of_rejects = Arc::clone(work);
+        let written = tokio::task::spawn_blocking(move || rejects::write(&of_rejects)).await;
+        written.map_err(|_| Error::new(Kind::Bug, "the thread that writes rejected rows panicked"))?
     }
 
     /// Keys and the rest; gives the plan without the objects that PostgreSQL refused to make, and these.

@@ -128,6 +128,7 @@ fn as_table(view: &ViewPlan) -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 

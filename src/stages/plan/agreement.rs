@@ -127,13 +127,12 @@ fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Me
         has_values: column.profile.values() > 0,
         is_parent: links.iter().any(|link| link.parent == position),
         is_fixed: is_fixed(draft, position.1),
+        needs_bytes: column.choice.pg_type == PgType::Bytea && column.profile.texts_not_storable() > 0,
     })
 }
 
 fn is_fixed(draft: &Draft<'_>, column: usize) -> bool {
-    draft.outline.columns.get(column).is_some_and(|column| {
-        column.role == Role::RowidAlias || column.decision.is_some_and(|decision| decision.pg_type.is_some())
-    })
+    draft.outline.columns.get(column).is_some_and(|column| column.role == Role::RowidAlias || column.wish.is_some())
 }
 
 fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<UniqueKey<'a>> {
@@ -180,13 +179,19 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
     let profile = &column.profile;
     match column.choice.conversion {
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
-        Conversion::UuidText | Conversion::Time | Conversion::TimestampTz | Conversion::WordBoolean => true,
+        Conversion::UuidText
+        | Conversion::Time
+        | Conversion::RailsTime
+        | Conversion::TimestampTz
+        | Conversion::AnyMoment { .. }
+        | Conversion::AnyBoolean
+        | Conversion::WordBoolean => true,
         Conversion::Timestamp => {
             profile.texts_respelled > 0
                 || profile.shape(word::DATE) > 0
                 || profile.shape(word::TIMESTAMP) < profile.texts
         }
-        Conversion::Text { .. } | Conversion::Bytea => profile.classes().len() > 1,
+        Conversion::Text { .. } | Conversion::Bytea | Conversion::IntegerText => profile.classes().len() > 1,
         Conversion::Numeric => profile.integers_beyond_double > 0 && profile.reals > 0,
         Conversion::Integer
         | Conversion::IntegerBoolean
@@ -194,6 +199,9 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
         | Conversion::Date
         | Conversion::Epoch { .. }
         | Conversion::UuidBlob
+        | Conversion::UuidDotnet
+        | Conversion::Reckoned { .. }
+        | Conversion::SqliteJsonb
         | Conversion::Json
         | Conversion::Vector { .. } => false,
     }

@@ -14,9 +14,13 @@ mod decisions;
 
 mod draft;
 
+mod exceptions;
+
 mod explain;
 
 mod queries;
+
+mod second_look;
 
 mod verdict;
 
@@ -124,7 +128,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let connection = open::read_only(&path)?;
     let schema = catalog::read(&connection)?;
     let decisions = decisions::resolve(&schema, overrides)?;
-    let outlines = draft::outlines(&schema, &decisions);
+    let outlines = draft::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(draft::Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut drafts: Vec<Draft<'_>> = outlines
@@ -134,6 +138,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         .collect();
     ctx.stop.check()?;
     let lost = agreement::reach(&connection, &schema, &mut drafts)?;
+    second_look::look(&connection, &mut drafts, &|| ctx.stop.check())?;
     ctx.stop.check()?;
     let facts = facts::read(&connection, &assemble::counted_schema(&schema, &decisions))?;
     let mut all = assemble::assemble(&schema, &facts, overrides, drafts, lost)?;

@@ -23,6 +23,8 @@ mod full;
 
 mod ledger;
 
+mod rejects;
+
 mod dump_scan;
 
 mod expected;

@@ -133,7 +133,10 @@ pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement,
         return checks.iter().find(|check| check.is(&statement.object)).map(|check| check.withheld(table, &reason));
     }
     let planned = table.indexes.iter().find(|index| index.name == statement.object)?;
-    let index = source.indexes.iter().find(|index| index.name == planned.source)?;
+    let Some(index) = source.indexes.iter().find(|index| index.name == planned.source) else {
+        // An index that the source doesn't have guards nothing.
+        return (!planned.unique).then(|| subject::added(planned, &statement.sql).withheld(table, &reason));
+    };
     let of_columns = index.predicate.is_none()
         && index.columns.iter().all(|column| matches!(column.key, IndexKey::Column(_) | IndexKey::Rowid));
     (!planned.unique || !of_columns).then(|| subject::of_index(planned, index, Vec::new()).withheld(table, &reason))

@@ -113,6 +113,17 @@ pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Pro
     }
 }
 
+/// An index that the source doesn't have, by the statement that makes it.
+pub(super) fn added(planned: &IndexPlan, sql: &str) -> Subject {
+    Subject {
+        kind: WithheldKind::Index,
+        object: planned.name.clone(),
+        source: planned.source.clone(),
+        sql: sql.to_owned(),
+        probes: Vec::new(),
+    }
+}
+
 /// Generated columns that PostgreSQL computes.
 pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
     let one = |column: &ColumnPlan| {
@@ -137,7 +148,9 @@ pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TableP
     let mut translated: Vec<_> =
         source.checks.iter().filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql))).collect();
     let one = |planned: &CheckPlan| {
-        let at = translated.iter().position(|(_, sql)| *sql == planned.expression)?;
+        let same_words = translated.iter().position(|(_, sql)| *sql == planned.expression);
+        let same_name = || translated.iter().position(|(check, _)| check.name.as_ref() == Some(&planned.name));
+        let at = same_words.or_else(same_name)?;
         let (check, _) = translated.remove(at);
         Some(Subject {
             kind: WithheldKind::Check,
