@@ -260,6 +260,9 @@ pub struct PushArgs {
     /// Check everything and say what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Don't keep what is replaced or changed; `rollback` can't put it back then
+    #[arg(long)]
+    pub no_keep_previous: bool,
 }
 
 /// `run`.
@@ -360,6 +363,7 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Replica,
     Sql,
 }
 
@@ -369,6 +373,8 @@ pub enum MethodWord {
 pub enum ModeWord {
     Auto,
     Create,
+    Diff,
+    Swap,
 }
 
 /// `--vector`.

@@ -14,14 +14,13 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 9] = [
+const LATER_FLAGS: [&str; 8] = [
     "--neon-project",
     "--neon-branch",
     "--neon-create-branch",
     "--schema-from",
     "--sample",
     "--archive",
-    "--no-keep-previous",
     "--database",
     "--org",
 ];
@@ -30,7 +29,7 @@ const LATER_FLAGS: [&str; 9] = [
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 6] = ["pages", "export", "replica", "diff", "swap", "replace"];
+const LATER_VALUES: [&str; 3] = ["pages", "export", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -206,7 +205,7 @@ mod tests {
             "turso2neon push --neon-project=p1",
             "turso2neon plan --schema-from x",
             "turso2neon dump --method pages",
-            "turso2neon push --mode diff",
+            "turso2neon push --mode replace",
             "turso2neon rollback",
         ] {
             let error = refused(line);

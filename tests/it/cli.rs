@@ -150,7 +150,7 @@ fn what_makes_no_sense_is_exit_2() {
     is_usage(&["run", "--source", "x.db"], "NEON_DATABASE_URL");
     is_usage(&["push"], "NEON_DATABASE_URL");
     is_usage(&["push", "--target", ""], "--target is empty");
-    is_usage(&["push", "--target", "x", "--mode", "diff"], "not in this version");
+    is_usage(&["push", "--target", "x", "--mode", "replace"], "not in this version");
     is_usage(&["push", "--neon-project", "p"], "not in this version");
     is_usage(&["push", "--target", "x", "--jobs", "0"], "from 1 to 256");
     is_usage(&["push", "--target", "x", "--schema", ""], "--schema");
