@@ -37,6 +37,8 @@ mod locks;
 
 mod manifest;
 
+mod objects;
+
 mod preflight;
 
 mod pump;
