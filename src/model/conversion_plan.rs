@@ -12,6 +12,7 @@ use super::{
     finding::{Finding, FindingCode},
     name::{quote_ident, quote_list},
     pg_type::PgType,
+    query_plan::{TriggerPlan, ViewPlan},
 };
 
 pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, Reckoning, VectorEncoding};
@@ -39,6 +40,12 @@ pub struct Plan {
     pub extensions: Vec<String>,
     /// Tables in load order (the source's order).
     pub tables: Vec<TablePlan>,
+    /// Views, each after those that it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewPlan>,
+    /// Triggers in the source's order; created after everything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerPlan>,
     /// What becomes of every object of the source.
     pub objects: Vec<ObjectPlan>,
     /// Everything that was noticed, sorted by severity (worst first), code and place.

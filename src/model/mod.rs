@@ -14,6 +14,8 @@ pub mod conversion;
 
 pub mod conversion_plan;
 
+pub mod query_plan;
+
 pub mod withheld;
 
 pub mod finding;
