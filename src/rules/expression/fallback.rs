@@ -84,7 +84,7 @@ fn fits_length(characters: usize, length: u32) -> bool {
 }
 
 /// A value known now.
-fn literal(value: Value, column: &ColumnPlan) -> Result<Option<String>, Untranslatable> {
+pub(super) fn literal(value: Value, column: &ColumnPlan) -> Result<Option<String>, Untranslatable> {
     let wrong = || unfit(column);
     let sql = match (column.conversion, value) {
         (_, Value::Null) => return Ok(None),
@@ -219,7 +219,7 @@ fn storable_json(text: &str) -> bool {
 }
 
 /// A value that is computed for each row.
-fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
+pub(super) fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (operand.kind, &operand.moment) {
         (Kind::Text, Some(moment)) if numeric && moment.is_digits() => {
