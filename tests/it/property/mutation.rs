@@ -291,6 +291,9 @@ fn dumped(workspace: &Workspace, source: &Path) -> Context {
         ca_file: None,
         namespace: None,
         fresh: false,
+        platform: None,
+        block_writes: false,
+        archive: None,
     };
     block_on(async { dump(&ctx, &request).await }).unwrap();
     ctx
@@ -385,6 +388,9 @@ fn mutated_schemas_are_read_or_refused() {
                 ca_file: None,
                 namespace: None,
                 fresh: false,
+                platform: None,
+                block_writes: false,
+                archive: None,
             };
             let end = block_on(async {
                 if let Err(error) = dump(&ctx, &request).await {
