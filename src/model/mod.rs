@@ -10,6 +10,8 @@ pub mod column_profile;
 
 pub mod pg_type;
 
+pub mod conversion;
+
 pub mod conversion_plan;
 
 pub mod query_plan;

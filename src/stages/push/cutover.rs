@@ -171,13 +171,14 @@ impl Cutover<'_> {
         let schema = quote_literal(self.target.schema);
         let kept: Vec<String> = self.situation.record.live.iter().map(|table| table.oid.to_string()).collect();
         let ours = format!("UPDATE turso2neon.tables SET state = 'previous' WHERE target_schema = {schema}");
-        let mut sql = vec![
+        let mut sql = self.situation.record.enter_adopted(self.target.schema);
+        sql.extend([
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'previous'"),
             format!("{ours} AND state = 'live' AND oid = ANY ('{{{}}}'::oid[])", kept.join(",")),
             // What is left of the live ones was dropped, renamed or moved by somebody: no longer ours.
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'live'"),
             format!("UPDATE turso2neon.tables SET state = 'live' WHERE target_schema = {schema} AND state = 'staged'"),
-        ];
+        ]);
         sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
         sql
     }

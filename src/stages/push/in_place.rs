@@ -24,7 +24,7 @@ use super::{
     manifest::Manifest,
     objects,
     preflight::Situation,
-    pump::relay,
+    pump::{relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -172,7 +172,7 @@ impl<'a> InPlace<'a> {
         let ends = self.ends();
         for (number, (shape, change)) in findings.tables.iter().enumerate() {
             for parcel in ends.parcels(shape, number) {
-                bytes += ends.weigh(&parcel).await?;
+                bytes += weigh(self.reader, &parcel).await?;
             }
             rows += change.inserts + change.updates + change.deletes;
             lines.push(format!(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    dependents,
+    PushRequest, attached, dependents,
     manifest::Manifest,
     objects,
     record::{self, Record},
@@ -62,20 +62,25 @@ impl Situation {
     ///
     /// # Errors
     /// `Target*`; reasons against the push are collected, not raised, except a server that is too old to ask.
-    pub(super) async fn look(control: &Session, manifest: &Manifest, schema: &str) -> Result<Self> {
+    pub(super) async fn look(control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<Self> {
+        let schema = request.schema.as_str();
         if control.version() < OLDEST {
             let text = format!("the target is PostgreSQL {}; 14 or newer is needed", control.version() / 10_000);
             return Err(Error::new(Kind::TargetRejected, text).with_hint("push into a project with a newer PostgreSQL"));
         }
         let facts = Facts::read(control, schema).await?;
+        let mut record = Record::read(control, schema, &previous_schema(schema)).await?;
+        record.adopt(control, schema, &named(manifest, &request.force_tables)?).await?;
+        let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
+        let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut situation = Self {
-            record: Record::read(control, schema, &previous_schema(schema)).await?,
+            record,
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
             path: Vec::new(),
             database_bytes: facts.database_bytes,
-            limit_bytes: facts.limit.as_deref().and_then(megabytes),
+            limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
         situation.check_server(&facts, schema);
         situation.check_extensions(control, manifest, &facts, schema).await?;
@@ -256,11 +261,18 @@ impl Situation {
         self.complain_of(Kind::TargetOccupied, &text, &hanging);
         let part = |table: &record::Ours| {
             let name = table.name.clone();
-            table.added.iter().map(move |part| format!("{part} on {name}")).collect::<Vec<_>>()
+            table
+                .added
+                .iter()
+                .filter(|part| !attached::is_carried(part))
+                .map(move |part| format!("{part} on {name}"))
+                .collect::<Vec<_>>()
         };
         let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
         let text = "these were added to the tables since the last push and can't be carried over by this version";
         self.complain_of(Kind::TargetOccupied, text, &added);
+        let foreign = attached::foreign_publications(control, &live).await?;
+        self.complain_of(Kind::TargetOccupied, "these name the tables and belong to another role", &foreign);
         self.only_about_replacing(before);
         let rule = |part: &&String| part.starts_with("rule ");
         let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
@@ -281,6 +293,16 @@ impl Situation {
             && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
             && objects::are_there(&manifest.plan, schema, &self.record.live_objects)
     }
+}
+
+/// The tables of the plan that the user allows to replace by name.
+fn named<'a>(manifest: &Manifest, names: &'a [String]) -> Result<Vec<&'a str>> {
+    let unknown = names.iter().find(|name| manifest.cargo.iter().all(|cargo| cargo.table.name != **name));
+    if unknown.is_some() {
+        let text = "--force-table names a table that isn't pushed";
+        return Err(Error::new(Kind::Usage, text).with_hint("give the table's name on the target, without its schema"));
+    }
+    Ok(names.iter().map(String::as_str).collect())
 }
 
 /// Every relation name that the push will need in the target schema.

@@ -185,6 +185,59 @@ impl Record {
         })
     }
 
+    /// Takes tables of these names for ours that somebody else created, because the user says so.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn adopt(&mut self, control: &Session, schema: &str, names: &[&str]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT c.relname::text, c.oid, CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') \
+                     THEN pg_get_userbyid(c.relowner)::text END \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind = 'r' AND c.oid <> ALL($3)";
+        let rows = control.rows("looking for tables to replace", sql, &[&schema, &names, &self.live_oids()]).await?;
+        for row in &rows {
+            let failed = |failure| unreadable(control, &failure);
+            let name: String = row.try_get(0).map_err(failed)?;
+            self.live.retain(|table| table.name != name);
+            self.live.push(Ours {
+                source: name.clone(),
+                name,
+                oid: row.try_get(1).map_err(failed)?,
+                run_id: 0,
+                run_key: String::new(),
+                rows: 0,
+                digest: String::new(),
+                chunks: 0,
+                added: Vec::new(),
+                lost: Vec::new(),
+                fingerprint: String::new(),
+                foreign_owner: row.try_get(2).map_err(failed)?,
+            });
+        }
+        self.live.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(())
+    }
+
+    /// The statements that enter adopted tables, so that they are kept like others.
+    pub(super) fn enter_adopted(&self, schema: &str) -> Vec<String> {
+        let enter = |table: &Ours| {
+            format!(
+                "INSERT INTO turso2neon.tables SELECT {}, 'live', {name}, {name}, {}, 0, '', '', \
+                   greatest(c.reltuples, 0)::bigint, '', 0, {PARTS} FROM pg_class c WHERE c.oid = {} \
+                 ON CONFLICT (target_schema, state, name) DO UPDATE SET oid = EXCLUDED.oid, run_id = 0, run_key = '', \
+                   fingerprint = '', digest = '', parts = EXCLUDED.parts",
+                quote_literal(schema),
+                table.oid,
+                table.oid,
+                name = quote_literal(&table.name)
+            )
+        };
+        self.live.iter().filter(|table| table.run_id == 0).map(enter).collect()
+    }
+
     /// OIDs of the live tables and views.
     pub(super) fn live_relations(&self) -> Vec<u32> {
         self.live_oids().into_iter().chain(objects::view_oids(&self.live_objects)).collect()

@@ -298,6 +298,15 @@ fn a_schema_database_and_an_empty_one_are_read_by_sql() {
     assert!(dumped.checkpoint.method_reason.contains("empty"), "{}", dumped.checkpoint.method_reason);
     let error = Desk::new().dump(&replica_request(server.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3));
+
+    let server = Sqld::start_with_namespaces();
+    server.create_namespace_as("plan", &serde_json::json!({"shared_schema": true}));
+    server.execute_in("plan", "CREATE TABLE t (a)");
+    let mut request = request_with(server.url(), server.read_only_token());
+    request.namespace = Some("plan".to_owned());
+    let dumped = Desk::new().dump(&request).unwrap();
+    assert_eq!((dumped.checkpoint.method.as_str(), dumped.checkpoint.rows["t"]), ("sql", 0));
+    assert!(dumped.checkpoint.method_reason.contains("schema database"), "{}", dumped.checkpoint.method_reason);
 }
 
 #[test]

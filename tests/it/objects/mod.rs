@@ -8,6 +8,8 @@ mod loaded;
 
 mod unknown;
 
+mod vector;
+
 use bench::Planned;
 use turso2neon::model::{FindingCode, Severity, conversion_plan::Outcome};
 
@@ -233,7 +235,7 @@ fn defaults_are_values_of_the_chosen_type_whatever_the_zone() {
             gpkg TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ',CURRENT_TIMESTAMP)), zoned TIMESTAMP DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')),
             js JSON DEFAULT '{\"a\":1}', e TEXT DEFAULT '', q TEXT DEFAULT 'it''s', both TEXT DEFAULT ('a' || 'b'),
             bad INT DEFAULT 'abc', local TEXT DEFAULT (datetime('now', 'localtime')), gone TEXT DEFAULT (sqlite_version()),
-            lost INT DEFAULT CURRENT_TIMESTAMP);",
+            lost INT DEFAULT CURRENT_TIMESTAMP, sub INT DEFAULT (unixepoch('subsec') * 1000));",
     );
     let default = |column: &str| planned.column("t", column).default.clone().unwrap_or_else(|| "-".to_owned());
     for (column, expected) in [
@@ -290,6 +292,7 @@ fn defaults_are_values_of_the_chosen_type_whatever_the_zone() {
         "to_timestamp(s) AT TIME ZONE 'UTC'",
         "to_timestamp(ms / 1000.0) AT TIME ZONE 'UTC'",
         "to_timestamp(jd / 1000.0) AT TIME ZONE 'UTC'",
+        "to_timestamp(sub / 1000.0) AT TIME ZONE 'UTC'",
         "soon::timestamp - interval '1 day'",
         "(d || ' ' || c)::timestamp",
     ] {

@@ -163,6 +163,8 @@ impl Depot {
             schema: "public".to_owned(),
             dry_run: false,
             keep_previous: true,
+            force_tables: Vec::new(),
+            neon: None,
             fresh: false,
         }
     }

@@ -186,6 +186,7 @@ impl Hops {
             withheld: Vec::new(),
             sent_bytes: 0,
             compared_bytes: 0,
+            restore_point: None,
             phases_ms: BTreeMap::new(),
             started_s: 0,
             finished_s: 0,

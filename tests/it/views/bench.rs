@@ -55,6 +55,9 @@ impl Bench {
             ca_file: None,
             namespace: None,
             fresh: false,
+            platform: None,
+            block_writes: false,
+            archive: None,
         };
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { _workspace: workspace, ctx }
