@@ -30,6 +30,8 @@ mod steps;
 
 mod trial;
 
+mod triggers;
+
 mod vector;
 
 mod views;
