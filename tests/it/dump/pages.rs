@@ -4,6 +4,7 @@ use turso2neon::stages::dump::{DumpRequest, Dumped};
 
 use super::{
     Desk, code, request,
+    scripted::Scripted,
     wire::{Trouble, Wire},
 };
 use crate::support::{SyncServer, process::block_on};
@@ -123,6 +124,24 @@ fn another_database_in_the_same_place_is_noticed() {
     let second = desk.dump(&request(wire.url())).unwrap();
     assert_eq!(second.checkpoint.consistency_mark, first.checkpoint.consistency_mark);
     assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "other");
+}
+
+#[test]
+fn a_database_of_the_newer_form_is_left_to_sql() {
+    let server = SyncServer::start();
+    server.execute(&["PRAGMA journal_mode = 'mvcc'", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)"]);
+    let error = Desk::new().dump(&pages_request(server.url())).unwrap_err();
+    assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3), "{error}");
+    // A server that says so is not even asked for pages.
+    let mode = r#"{"results":[{"type":"ok","response":{"type":"execute","result":
+        {"rows":[[{"type":"text","value":"mvcc"}]]}}}]}"#;
+    let scripted = Scripted::start(move |asked| {
+        let is_mode = asked.body.contains("journal_mode");
+        if is_mode { (200, mode.as_bytes().to_vec()) } else { (404, Vec::new()) }
+    });
+    Desk::new().dump(&request(scripted.url())).unwrap_err();
+    let lines: Vec<String> = scripted.asked().into_iter().map(|asked| asked.line).collect();
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/")), "{lines:?}");
 }
 
 #[test]

@@ -8,7 +8,10 @@ mod changes;
 
 mod sample;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +46,9 @@ const TRIES: u32 = 5;
 /// How often all is read again because the revision is gone.
 const RESTARTS: u32 = 3;
 
-/// Pages between two records of how far it is, at least; later it is a fraction of all.
-const RECORD_PAGES_MIN: u64 = 256;
-const RECORD_FRACTION: u64 = 16;
+/// Pages and time between two records of how far it is, at least: each waits for the disk.
+const RECORD_PAGES_MIN: u64 = 64;
+const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 /// A revision of a database; revisions of different databases can't be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,7 +316,8 @@ struct Filling {
     file: PageFile,
     revision: Revision,
     received_pages: u64,
-    recorded_at: u64,
+    recorded: Instant,
+    pages_recorded: u64,
 }
 
 struct Read {
@@ -375,7 +379,15 @@ impl Filling {
     fn resume(ctx: &Context, part: &Path, file: PageFile, revision: Revision) -> Self {
         let steps = Some(revision.pages / STEP_PAGES);
         ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: PHASE, steps });
-        Self { ctx: ctx.clone(), part: part.to_owned(), file, revision, received_pages: 0, recorded_at: 0 }
+        Self {
+            ctx: ctx.clone(),
+            part: part.to_owned(),
+            file,
+            revision,
+            received_pages: 0,
+            recorded: Instant::now(),
+            pages_recorded: 0,
+        }
     }
 
     fn missing(&self) -> Vec<std::ops::Range<u64>> {
@@ -391,14 +403,16 @@ impl Filling {
         if self.received_pages.is_multiple_of(STEP_PAGES) {
             self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: PHASE });
         }
-        let since = self.received_pages - self.recorded_at;
-        if since >= RECORD_PAGES_MIN.max(self.received_pages / RECORD_FRACTION) { self.record() } else { Ok(()) }
+        let pages = self.received_pages - self.pages_recorded;
+        if pages >= RECORD_PAGES_MIN && self.recorded.elapsed() >= RECORD_EVERY { self.record() } else { Ok(()) }
     }
 
     /// Remembers how far it is, for a later run.
     fn record(&mut self) -> Result<()> {
-        self.recorded_at = self.received_pages;
-        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)
+        self.pages_recorded = self.received_pages;
+        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)?;
+        self.recorded = Instant::now();
+        Ok(())
     }
 }
 
