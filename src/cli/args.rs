@@ -16,6 +16,7 @@ Environment:
   TURSO_DATABASE_URL, TURSO_AUTH_TOKEN       the source and its token
   TURSO_API_TOKEN                            the Turso platform, for --database
   NEON_DATABASE_URL, then DATABASE_URL       the target
+  NEON_API_KEY                               the key for --neon-project
   TURSO2NEON_LOCAL_URL                       a local PostgreSQL instead of the managed one
   TURSO2NEON_DIR                             the working directory
   NO_COLOR                                   no colours
@@ -99,6 +100,8 @@ pub enum Command {
     Status,
     /// Render the migration report from the artifacts
     Report(ReportArgs),
+    /// Put back what the last push replaced or changed on the target
+    Rollback(RollbackArgs),
     /// Check both ends, versions, rights, TLS, disk space; change nothing
     Doctor(DoctorArgs),
     /// Stop the managed PostgreSQL and remove the local artifacts
@@ -192,6 +195,20 @@ pub struct TargetArgs {
     /// Schema on the target [default: public]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub schema: Option<String>,
+    /// Neon project to ask for the connection string, with the variable NEON_API_KEY
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_project: Option<String>,
+    /// Branch of that project [default: its default branch]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_branch: Option<String>,
+}
+
+/// Where a trial goes.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct TrialArgs {
+    /// Create this Neon branch first and push there; it expires after 7 days
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_create_branch: Option<String>,
 }
 
 /// How to load.
@@ -282,6 +299,11 @@ pub struct PushArgs {
     /// Don't keep what is replaced or changed; `rollback` can't put it back then
     #[arg(long)]
     pub no_keep_previous: bool,
+    /// Replace this table of the target although another tool created it (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub force_table: Vec<String>,
+    #[command(flatten)]
+    pub trial: TrialArgs,
 }
 
 /// `run`.
@@ -298,6 +320,8 @@ pub struct RunArgs {
     pub local: LocalArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub trial: TrialArgs,
     /// How the tables get to the target [default: auto]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<ModeWord>,
@@ -335,6 +359,20 @@ pub struct ReportArgs {
     /// Which of the three to print; all are written to DIR [default: md]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ReportFormatWord>,
+}
+
+/// `rollback`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Only say what would be put back
+    #[arg(long)]
+    pub list: bool,
+    /// Overwrite the Neon branch, with all its databases, by this restore point
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "list")]
+    pub restore_point: Option<String>,
 }
 
 /// `doctor`.
@@ -396,6 +434,7 @@ pub enum ModeWord {
     Create,
     Diff,
     Swap,
+    Replace,
 }
 
 /// `--vector`.

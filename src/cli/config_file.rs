@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 43] = [
+pub const KEYS: [&str; 46] = [
     "dir",
     "json",
     "quiet",
@@ -58,6 +58,9 @@ pub const KEYS: [&str; 43] = [
     "schema",
     "dry-run",
     "no-keep-previous",
+    "neon-project",
+    "neon-branch",
+    "neon-create-branch",
     "against",
     "level",
     "tables",
@@ -74,7 +77,7 @@ pub const KEYS: [&str; 43] = [
 const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 5] = ["neon-project", "neon-branch", "neon-create-branch", "schema-from", "sample"];
+const LATER_KEYS: [&str; 2] = ["schema-from", "sample"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]
@@ -113,6 +116,9 @@ pub struct ConfigFile {
     pub schema: Option<String>,
     pub dry_run: bool,
     pub no_keep_previous: bool,
+    pub neon_project: Option<String>,
+    pub neon_branch: Option<String>,
+    pub neon_create_branch: Option<String>,
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
@@ -206,6 +212,9 @@ impl ConfigFile {
             "mode" => self.mode = Some(entry.word()?),
             "schema" => self.schema = Some(entry.text()?),
             "dry-run" => self.dry_run = entry.flag()?,
+            "neon-project" => self.neon_project = Some(entry.text()?),
+            "neon-branch" => self.neon_branch = Some(entry.text()?),
+            "neon-create-branch" => self.neon_create_branch = Some(entry.text()?),
             "no-keep-previous" => self.no_keep_previous = entry.flag()?,
             "against" => self.against = Some(entry.word()?),
             "level" => self.level = Some(entry.word()?),

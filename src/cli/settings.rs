@@ -43,7 +43,8 @@ const DEFAULT_SCHEMA: &str = "public";
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
 /// Variables that may hold a secret.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
+    "NEON_API_KEY",
     "TURSO_DATABASE_URL",
     "TURSO_AUTH_TOKEN",
     "TURSO_API_TOKEN",
@@ -53,8 +54,16 @@ const SECRETS: [&str; 6] = [
 ];
 
 /// The other variables that are looked at.
-const PLAIN: [&str; 7] =
-    ["TURSO2NEON_DIR", "TURSO_API_BASEURL", "NO_COLOR", "CI", "TERM", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"];
+const PLAIN: [&str; 8] = [
+    "NEON_API_HOST",
+    "TURSO2NEON_DIR",
+    "TURSO_API_BASEURL",
+    "NO_COLOR",
+    "CI",
+    "TERM",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+];
 
 /// The environment as it was at the start, as far as this tool looks at it.
 #[derive(Debug, Default)]
@@ -355,6 +364,8 @@ impl Layers {
             schema: self.schema(target),
             dry_run: false,
             keep_previous: !self.file.no_keep_previous,
+            force_tables: Vec::new(),
+            neon: None,
             fresh: self.fresh(fresh),
         })
     }
@@ -405,7 +416,7 @@ impl Layers {
 }
 
 /// The error for a command that needs a target.
-fn no_target() -> Error {
+pub(super) fn no_target() -> Error {
     Error::new(Kind::Usage, "no target is given")
         .with_hint("set NEON_DATABASE_URL to the connection string that Neon shows, or name it with --target")
 }
@@ -517,7 +528,7 @@ mod tests {
         assert_eq!(shown(&layers(&[("DATABASE_URL", "d")], "target = 'f'")), Some("d".to_owned()));
         assert_eq!(shown(&layers(&[], "target = 'f'")), Some("f".to_owned()));
         assert_eq!(shown(&layers(&[], "")), None);
-        let empty = TargetArgs { target: Some(Secret::new(String::new())), schema: None };
+        let empty = TargetArgs { target: Some(Secret::new(String::new())), ..TargetArgs::default() };
         assert_eq!(layers(&[("DATABASE_URL", "d")], "").target(&empty).unwrap_err().kind(), Kind::Usage);
     }
 

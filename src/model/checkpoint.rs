@@ -150,6 +150,9 @@ pub struct PushCheckpoint {
     pub replaced: Vec<String>,
     /// The schema that holds the replaced tables, if any.
     pub previous_schema: Option<String>,
+    /// The Neon branch that keeps the state before the push, if one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<String>,
     /// How far it is.
     pub state: LoadState,
     /// Per source table: rows, server-side digest on the target.

@@ -18,6 +18,10 @@ pub enum WithheldKind {
     Index,
     /// The expression of a generated column: the column is there, filled with SQLite's values.
     Generated,
+    /// A view.
+    View,
+    /// A trigger with its function.
+    Trigger,
 }
 
 impl WithheldKind {
@@ -28,6 +32,8 @@ impl WithheldKind {
             Self::Check => "check",
             Self::Index => "index",
             Self::Generated => "generated column",
+            Self::View => "view",
+            Self::Trigger => "trigger",
         }
     }
 
@@ -36,6 +42,8 @@ impl WithheldKind {
             Self::Check => FindingCode::CheckNotCarried,
             Self::Index => FindingCode::IndexNotCarried,
             Self::Generated => FindingCode::GeneratedAsPlain,
+            Self::View => FindingCode::ViewNotCarried,
+            Self::Trigger => FindingCode::TriggerNotCarried,
         }
     }
 }
@@ -62,6 +70,13 @@ impl Plan {
     #[must_use]
     pub fn without(mut self, withheld: &[Withheld]) -> Self {
         for one in withheld {
+            match one.kind {
+                WithheldKind::View => self.views.retain(|view| view.name != one.object),
+                WithheldKind::Trigger => {
+                    self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source)
+                }
+                WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
+            }
             if let Some(table) = self.tables.iter_mut().find(|table| table.source == one.table) {
                 remove(table, one);
             }
@@ -90,6 +105,7 @@ fn remove(table: &mut TablePlan, one: &Withheld) {
             let columns = table.columns.iter_mut().filter(|column| column.name == one.object);
             columns.for_each(|column| column.generated = None);
         }
+        WithheldKind::View | WithheldKind::Trigger => {}
     }
 }
 

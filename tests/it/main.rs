@@ -52,5 +52,6 @@ mod dump;
 mod plan;
 
 mod traps;
+mod views;
 
 mod property;

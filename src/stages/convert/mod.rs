@@ -32,6 +32,8 @@ mod trial;
 
 mod vector;
 
+mod views;
+
 mod work;
 
 use std::collections::BTreeMap;

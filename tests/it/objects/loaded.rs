@@ -117,6 +117,7 @@ fn what_the_rows_disprove_is_not_created() {
     );
     assert!(withheld[0].2.contains("immutable"), "{withheld:?}");
     assert!(withheld[2].2.contains("different answers"), "{withheld:?}");
+    assert!(withheld[3].2.contains("holds for 3 in SQLite and for 2 in PostgreSQL"), "{withheld:?}");
     loaded.verify();
     assert_eq!(loaded.local.value("SELECT string_agg(v::text, ',' ORDER BY id) FROM g"), "6,-10");
     loaded.call("report", &["--format", "json"]);

@@ -263,6 +263,11 @@ const INDEXES: &[Trap] = &[
     },
 ];
 
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [IDENTITY, NAMES, CONSTRAINTS, INDEXES].into_iter().flatten().map(|trap| trap.sql).collect()
+}
+
 #[test]
 fn identity_and_primary_keys() {
     judge(IDENTITY);

@@ -232,6 +232,11 @@ const QUERIES: &[Trap] = &[
     },
 ];
 
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [DEFAULTS, TABLES, QUERIES].into_iter().flatten().map(|trap| trap.sql).collect()
+}
+
 #[test]
 fn defaults_and_generated_columns() {
     judge(DEFAULTS);
