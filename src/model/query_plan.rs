@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     cell::StorageClass,
     column_profile::ColumnProfile,
-    conversion_plan::{ColumnPlan, Conversion, Origin},
+    conversion_plan::{ColumnPlan, Conversion, Exceptions, Origin, RowAddress, TablePlan},
     name::qualified,
     pg_type::PgType,
 };
@@ -69,6 +69,28 @@ pub struct ViewPlan {
     pub sql: String,
 }
 
+impl ViewPlan {
+    /// The view as if it were a table of the source, for comparing rows.
+    #[must_use]
+    pub fn as_table(&self) -> TablePlan {
+        TablePlan {
+            source: self.source.clone(),
+            name: self.name.clone(),
+            rows: 0,
+            bytes: 0,
+            rejected: 0,
+            address: RowAddress::Ordinal,
+            columns: self.columns.iter().map(ViewColumn::as_column).collect(),
+            primary_key: None,
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            identity: None,
+        }
+    }
+}
+
 /// A column of a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewColumn {
@@ -101,7 +123,7 @@ impl ViewColumn {
             rule: String::new(),
             origin: Origin::Rule,
             evidence: ColumnProfile::default(),
-            exceptions: super::conversion_plan::Exceptions::default(),
+            exceptions: Exceptions::default(),
         }
     }
 }

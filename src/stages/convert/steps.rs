@@ -11,7 +11,7 @@ use std::{
 use super::{
     ConvertRequest, JOBS_MAX, finish, ground,
     layout::Layout,
-    load, proof, reader, rejects, trial, views,
+    load, proof, reader, rejects, trial, triggers, views,
     work::{Clock, Crew, Work},
 };
 use crate::{
@@ -84,7 +84,10 @@ impl Steps<'_> {
         marker::drop_objects(crew.first()?).await?;
         let withheld = views::create(work, crew).await?;
         self.clock.book("views");
+        let missing = withheld.iter().map(|view| view.object.clone()).collect();
         self.withheld.extend(withheld);
+        self.withheld.extend(triggers::create(work, crew, &missing).await?);
+        self.clock.book("triggers");
         Ok(())
     }
 

@@ -13,8 +13,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, TablePlan, Withheld,
-        conversion_plan::RowAddress,
+        TablePlan, Withheld,
         name::{qualified, quote_list},
         query_plan::ViewPlan,
         withheld::WithheldKind,
@@ -86,7 +85,7 @@ fn judged(session: &Session, error: Error) -> Result<String> {
 }
 
 async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
-    let table = as_table(view);
+    let table = view.as_table();
     let source = match source_rows(work, &table).await? {
         Ok(totals) => totals,
         Err(reason) => return Ok(Some(reason)),
@@ -110,26 +109,6 @@ async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result
     }
     Ok((digest != source.digest)
         .then(|| format!("the {rows} rows of the translated view are not those that SQLite gives")))
-}
-
-/// The view as if it were a table of the source.
-fn as_table(view: &ViewPlan) -> TablePlan {
-    let columns: Vec<ColumnPlan> = view.columns.iter().map(|column| column.as_column()).collect();
-    TablePlan {
-        source: view.source.clone(),
-        name: view.name.clone(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Ordinal,
-        columns,
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
 }
 
 /// What SQLite gives for the view, or why that is nothing to compare with.

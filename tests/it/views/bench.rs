@@ -88,7 +88,7 @@ impl Bench {
     }
 }
 
-fn fates(plan: &Plan, names: &[String]) -> Vec<(String, Fate)> {
+pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, Fate)> {
     let fate = |name: &String| {
         let carried = plan.views.iter().any(|view| view.source == *name)
             || plan.triggers.iter().any(|trigger| trigger.source == *name);

@@ -4,6 +4,8 @@ pub(crate) mod bench;
 
 mod functions;
 
+mod triggers;
+
 use bench::{Bench, Fate};
 use turso2neon::model::{Finding, FindingCode};
 
