@@ -80,6 +80,41 @@ pub(super) async fn table(
     Ok(answers)
 }
 
+/// Compares the rows of a view, which `table` describes as if it were a table, on every side. A view's rows have no
+/// place, so that a difference is named for all of them.
+pub(super) async fn view(
+    worker: &mut Worker,
+    out: &Arc<dyn Sink>,
+    table: &TablePlan,
+    columns: &[&ColumnPlan],
+    sides: &[(Role, String)],
+) -> Result<Vec<Difference>> {
+    let comparison = Arc::new(Comparison {
+        dump: DumpScan::new(table, columns),
+        key: Key::Row,
+        buckets: bucket_count(table.rows),
+        watch: worker.watch.clone(),
+        progress: Progress::new(out, &table.source, sides.len() + 1),
+    });
+    let dump = worker.dump()?;
+    let (dump, expected) = joined(sum_dump(Arc::clone(&comparison), dump)).await.at_table(&table.source)?;
+    worker.keep_dump(dump);
+    let mut differences = Vec::new();
+    for (number, (role, schema)) in sides.iter().enumerate() {
+        let session = worker.session(*role).await?;
+        let scan = select_scan(schema, table, columns, false);
+        let actual = sum_server(Arc::clone(&comparison), session, scan, number + 1).await.at_table(&table.source)?;
+        let what = match (expected.differing(&actual).is_empty(), actual.rows() == expected.rows()) {
+            (true, _) => continue,
+            (false, true) => "the view's rows are not those that SQLite gives".to_owned(),
+            (false, false) => format!("the view has {} rows, SQLite's has {}", actual.rows(), expected.rows()),
+        };
+        let (side, table) = (side_word(*role).to_owned(), table.source.clone());
+        differences.push(Difference { side, table, column: None, key: None, what });
+    }
+    Ok(differences)
+}
+
 /// Adds what could not be named, and counts.
 pub(super) fn finish(answer: &mut SideAnswer, role: Role, table: &str, unseen: u64) {
     let nameless = |what: String| Difference {
@@ -190,13 +225,18 @@ fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> Key {
 fn server_scan(schema: &str, table: &TablePlan, columns: &[&ColumnPlan], with_ctid: bool) -> ServerScan {
     let from = qualified(schema, &table.name);
     // Generated columns can't be named in a plain COPY (PostgreSQL manual, COPY); where it serves it is the faster.
-    let sql = if !with_ctid && columns.iter().all(|column| column.generated.is_none()) {
-        let list = quote_list(columns.iter().map(|column| column.name.as_str()));
-        format!("COPY {from} ({list}) TO STDOUT (FORMAT binary)")
-    } else {
-        let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
-        let list = with_ctid.then(|| "t.ctid".to_owned()).into_iter().chain(names).collect::<Vec<_>>().join(", ");
-        format!("COPY (SELECT {list} FROM {from} AS t) TO STDOUT (FORMAT binary)")
-    };
+    if with_ctid || columns.iter().any(|column| column.generated.is_some()) {
+        return select_scan(schema, table, columns, with_ctid);
+    }
+    let list = quote_list(columns.iter().map(|column| column.name.as_str()));
+    let sql = format!("COPY {from} ({list}) TO STDOUT (FORMAT binary)");
+    ServerScan { sql, types: columns.iter().map(|column| column.pg_type.clone()).collect(), with_ctid }
+}
+
+fn select_scan(schema: &str, table: &TablePlan, columns: &[&ColumnPlan], with_ctid: bool) -> ServerScan {
+    let from = qualified(schema, &table.name);
+    let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
+    let list = with_ctid.then(|| "t.ctid".to_owned()).into_iter().chain(names).collect::<Vec<_>>().join(", ");
+    let sql = format!("COPY (SELECT {list} FROM {from} AS t) TO STDOUT (FORMAT binary)");
     ServerScan { sql, types: columns.iter().map(|column| column.pg_type.clone()).collect(), with_ctid }
 }

@@ -214,6 +214,5 @@ async fn rows(task: &Task, worker: &mut Worker, view: &ViewPlan, known: &[Differ
     if sides.is_empty() {
         return Ok(Vec::new());
     }
-    let answers = full::table(worker, &task.ctx.out, &table, &columns, &sides).await?;
-    Ok(answers.into_iter().flat_map(|answer| answer.differences).collect())
+    full::view(worker, &task.ctx.out, &table, &columns, &sides).await
 }

@@ -4,6 +4,8 @@ pub(crate) mod bench;
 
 mod functions;
 
+mod journey;
+
 mod triggers;
 
 use bench::{Bench, Fate};

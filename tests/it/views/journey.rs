@@ -1,0 +1,75 @@
+//! Views and triggers on the whole way: they reach the target, are replaced with their tables, and come back with them.
+
+use crate::support::Journey;
+
+const SCRIPT: &str = "
+CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, cents INTEGER, changed_at TIMESTAMP, stock INTEGER);
+CREATE TABLE log (id INTEGER PRIMARY KEY, what TEXT);
+CREATE VIEW cheap AS SELECT id, name FROM items WHERE cents < 500;
+CREATE VIEW cheap_names (label) AS SELECT upper(name) FROM cheap ORDER BY name;
+CREATE TRIGGER touched AFTER UPDATE OF name ON items BEGIN UPDATE items SET changed_at = CURRENT_TIMESTAMP WHERE id = NEW.id; END;
+CREATE TRIGGER logged AFTER INSERT ON items BEGIN INSERT INTO log (what) VALUES ('new ' || NEW.name); END;
+INSERT INTO items VALUES (1, 'ä', 100, '2024-01-02 03:04:05', 1), (2, 'b', 900, '2024-01-02 03:04:06', NULL);
+DELETE FROM log;";
+
+#[test]
+fn views_and_triggers_reach_the_target_are_replaced_and_come_back() {
+    let journey = Journey::from(SCRIPT);
+    let target = &journey.target;
+    journey.call(&["run"]);
+    let names = || target.query("SELECT label FROM public.cheap_names ORDER BY 1");
+    let row = |text: &str| vec![Some(text.to_owned())];
+    // Only A to Z have an upper case in SQLite.
+    assert_eq!(names(), [row("ä")]);
+    target.execute_as_owner(
+        "UPDATE public.items SET name = 'ä' WHERE id = 1; INSERT INTO public.items (name, cents) VALUES ('c', 5)",
+    );
+    assert_eq!(target.value("SELECT (changed_at > '2025-01-01')::text FROM public.items WHERE id = 1"), "true");
+    assert_eq!(target.value("SELECT what FROM public.log"), "new c");
+    journey.tool("verify").args(["--against", "target", "--level", "counts"]).run().expect_exit(1);
+    target.execute_as_owner("GRANT SELECT ON public.cheap TO PUBLIC; COMMENT ON VIEW public.cheap IS 'ours'");
+    // The next push replaces what is ours, and keeps the old ones whole.
+    journey.source.execute("INSERT INTO items VALUES (3, 'z', 1, NULL, NULL); DELETE FROM log");
+    journey.call(&["run"]);
+    assert_eq!(names(), [row("Z"), row("ä")]);
+    assert_eq!(target.value("SELECT obj_description('public.cheap'::regclass)"), "ours");
+    assert_eq!(target.value("SELECT has_table_privilege('public', 'public.cheap', 'SELECT')::text"), "true");
+    let previous = target.query("SELECT label FROM turso2neon_previous.cheap_names ORDER BY 1");
+    assert_eq!(previous, [row("C"), row("ä")]);
+    journey.tool("verify").args(["--against", "both", "--level", "full"]).run().expect_exit(0);
+    // What somebody else made of them stops a push, and nothing is lost.
+    target.execute_as_owner("CREATE VIEW public.mine AS SELECT * FROM public.cheap");
+    journey.source.execute("INSERT INTO items VALUES (4, 'y', 2, NULL, NULL); DELETE FROM log");
+    journey.tool("run").run().expect_exit(8);
+    target.execute_as_owner("DROP VIEW public.mine");
+    journey.call(&["run"]);
+    assert_eq!(names(), [row("Y"), row("Z"), row("ä")]);
+    target.execute_as_owner("UPDATE public.items SET name = name");
+    assert_eq!(target.value("SELECT count(*)::text FROM public.items WHERE changed_at IS NULL"), "0");
+    // A rollback brings the former family back.
+    journey.tool("rollback").run().expect_exit(0);
+    assert_eq!(names(), [row("Z"), row("ä")]);
+    target.execute_as_owner("DELETE FROM public.log; INSERT INTO public.items (name) VALUES ('again')");
+    assert_eq!(target.value("SELECT what FROM public.log"), "new again");
+}
+
+#[test]
+fn a_view_or_trigger_that_was_changed_is_a_difference() {
+    let journey = Journey::from(SCRIPT);
+    journey.call(&["run"]);
+    let verify = || journey.tool("verify").args(["--against", "both", "--level", "full"]).run();
+    verify().expect_exit(0);
+    journey.target.execute_as_owner(
+        "CREATE OR REPLACE VIEW public.cheap AS SELECT id, name FROM public.items WHERE cents < 50; \
+         ALTER TABLE public.items DISABLE TRIGGER logged; DROP TRIGGER touched ON public.items",
+    );
+    verify()
+        .expect_exit(1)
+        .expect_text("definition is not the local one")
+        .expect_text("trigger logged is disabled")
+        .expect_text("trigger touched missing");
+    let sql = journey.workspace.read("plan/schema.sql");
+    let place = |part: &str| sql.find(part).unwrap_or_else(|| panic!("{part}: {sql}"));
+    assert!(place("CREATE TABLE \"public\".\"items\"") < place("CREATE VIEW \"public\".\"cheap\""));
+    assert!(place("CREATE VIEW \"public\".\"cheap_names\"") < place("CREATE FUNCTION \"public\".\"touched\"()"));
+}
