@@ -31,7 +31,7 @@ impl Original {
         connection
             .execute_batch(
                 "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a, b);
-                 INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)
+                 INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000)
                      SELECT i, printf('%0200d', i) FROM n;
                  PRAGMA wal_checkpoint(TRUNCATE);",
             )
