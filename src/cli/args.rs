@@ -401,6 +401,7 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Replica,
     Sql,
 }
 

@@ -20,7 +20,7 @@ const LATER_FLAGS: [&str; 5] = ["--schema-from", "--sample", "--archive", "--dat
 const LATER_COMMANDS: [&str; 0] = [];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 3] = ["pages", "export", "replica"];
+const LATER_VALUES: [&str; 2] = ["pages", "export"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";

@@ -16,6 +16,8 @@ pub mod withheld;
 
 pub mod finding;
 
+pub mod review;
+
 pub mod overrides;
 
 pub mod checkpoint;

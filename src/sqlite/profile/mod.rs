@@ -14,7 +14,7 @@ mod misfits;
 mod workers;
 
 pub use merged::{KeyScan, merged_keys};
-pub use misfits::{MisfitScan, rows_with_misfits};
+pub use misfits::SecondLook;
 pub use tally::Misfits;
 pub use workers::survey;
 

@@ -18,6 +18,8 @@ mod exceptions;
 
 mod explain;
 
+mod second_look;
+
 mod verdict;
 
 use std::time::Instant;
@@ -134,7 +136,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         .collect();
     ctx.stop.check()?;
     let lost = agreement::reach(&connection, &schema, &mut drafts)?;
-    exceptions::count_rejected(&connection, &mut drafts)?;
+    second_look::look(&connection, &mut drafts, &|| ctx.stop.check())?;
     ctx.stop.check()?;
     let facts = facts::read(&connection, &assemble::counted_schema(&schema, &decisions))?;
     let mut all = assemble::assemble(&schema, &facts, overrides, drafts, lost)?;

@@ -128,7 +128,7 @@ impl Facts {
         let table = qualified(schema, &shape.table.name);
         let Rows { inserts, updates, .. } = rows;
         let moves: Vec<String> = self.secondary(shape).map(|unique| moves(unique, shape, rows)).collect();
-        let moved = format!("pg_temp.t2n_moved_{number}");
+        let aside = format!("pg_temp.t2n_moved_{number}");
         let keys: Vec<String> = shape.key_names().map(quote_ident).collect();
         let same = keys.iter().map(|name| format!("n.{name} = m.{name}")).collect::<Vec<_>>().join(" AND ");
         let columns = shape.copy_columns();
@@ -140,12 +140,12 @@ impl Facts {
                 shape.same_key("u"),
                 moves.join(" OR ")
             ),
-            format!("DELETE FROM ONLY {table} AS t USING {moved} AS m WHERE {}", shape.same_key("m")),
+            format!("DELETE FROM ONLY {table} AS t USING {aside} AS m WHERE {}", shape.same_key("m")),
             format!(
-                "INSERT INTO {inserts} ({columns}) SELECT {} FROM {updates} AS n JOIN {moved} AS m ON {same}",
+                "INSERT INTO {inserts} ({columns}) SELECT {} FROM {updates} AS n JOIN {aside} AS m ON {same}",
                 shape.columns("n.")
             ),
-            format!("DELETE FROM {updates} AS n USING {moved} AS m WHERE {same}"),
+            format!("DELETE FROM {updates} AS n USING {aside} AS m WHERE {same}"),
         ]
     }
 }
