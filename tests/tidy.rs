@@ -68,6 +68,7 @@ const EXPOSED: &[(&str, usize)] = &[
     ("src/postgres/endpoint/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
+    ("src/source/platform.rs", 1),
     ("src/source/token.rs", 2),
 ];
 

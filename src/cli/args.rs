@@ -14,6 +14,7 @@ use crate::secret::{Secret, parse_secret};
 const EXAMPLES: &str = "\
 Environment:
   TURSO_DATABASE_URL, TURSO_AUTH_TOKEN       the source and its token
+  TURSO_API_TOKEN                            the Turso platform, for --database
   NEON_DATABASE_URL, then DATABASE_URL       the target
   NEON_API_KEY                               the key for --neon-project
   TURSO2NEON_LOCAL_URL                       a local PostgreSQL instead of the managed one
@@ -129,6 +130,12 @@ pub struct SourceArgs {
     /// Namespace on a self-hosted libSQL server
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
+    /// A database of the Turso platform by its name; needs --org and TURSO_API_TOKEN
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "auth_token_file", "namespace"], value_parser = NonEmptyStringValueParser::new())]
+    pub database: Option<String>,
+    /// The organization of --database
+    #[arg(long, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
+    pub org: Option<String>,
 }
 
 /// How to dump.
@@ -137,6 +144,15 @@ pub struct MethodArgs {
     /// Protocol to read the source with [default: auto]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<MethodWord>,
+    /// Keep a compressed copy of the dump there, with its metadata
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+    /// Copies that --archive keeps, the newest first [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Make --database take no writes before it is read, for a last run that loses none
+    #[arg(long)]
+    pub block_writes: bool,
 }
 
 /// What changes the plan.
@@ -221,6 +237,9 @@ pub struct DumpArgs {
     pub method: MethodArgs,
     #[command(flatten)]
     pub fresh: FreshArgs,
+    /// Undo --block-writes; nothing is dumped
+    #[arg(long, conflicts_with = "block_writes")]
+    pub unblock_writes: bool,
 }
 
 /// `plan`.
@@ -401,6 +420,8 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Pages,
+    Export,
     Replica,
     Sql,
 }

@@ -26,7 +26,7 @@ use crate::{
         clean,
         convert::ConvertRequest,
         doctor::{self, DoctorRequest},
-        plan,
+        dump, plan,
         push::{
             PushRequest,
             rollback::{self, RollbackRequest},
@@ -69,11 +69,25 @@ impl Front {
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
+        if typed.unblock_writes || self.layers.file.unblock_writes {
+            return self.unblock_writes(typed).await;
+        }
         let request = self.layers.dump(typed)?;
-        makes_sense(Some(&request.source), None, None)?;
+        makes_sense(request.platform.is_none().then_some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::dumped(&dumped)))
+    }
+
+    async fn unblock_writes(&self, typed: &DumpArgs) -> Result<u8> {
+        let settings = self.layers.platform(&typed.source)?.ok_or_else(|| {
+            Error::new(Kind::Usage, "--unblock-writes needs a database of the Turso platform and an API token")
+                .with_hint("give --database and --org, and set TURSO_API_TOKEN")
+        })?;
+        let (ctx, _lock) = self.enter("dump", true)?;
+        interruptible(&ctx, Box::pin(dump::unblock_writes(&ctx, &settings))).await?;
+        let text = format!("{} takes writes again\n", settings.database);
+        Ok(self.ui.answer(&Answer::new("dump", text, json!({ "writes": "unblocked" }))))
     }
 
     async fn plan(&self, typed: &PlanArgs) -> Result<u8> {
@@ -184,7 +198,8 @@ impl Front {
             level: layers.level(typed.level),
             decisions,
         };
-        makes_sense(Some(&request.dump.source), request.convert.local.url.as_ref(), Some(&request.push.target))?;
+        let source = request.dump.platform.is_none().then_some(&request.dump.source);
+        makes_sense(source, request.convert.local.url.as_ref(), Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
@@ -253,10 +268,9 @@ impl Front {
     async fn doctor(&self, typed: &DoctorArgs) -> Result<u8> {
         let layers = &self.layers;
         let to = self.destination(&typed.target, &TrialArgs::default()).await?;
-        let source = match layers.source(&typed.source)? {
-            Some(_) => Some(layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default())?),
-            None => None,
-        };
+        let named = layers.platform(&typed.source)?.is_some() || layers.source(&typed.source)?.is_some();
+        let request = || layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default());
+        let source = if named { Some(request()?) } else { None };
         let local = LocalArgs {
             local_url: typed.local.local_url.clone(),
             pg_bin: typed.local.pg_bin.clone(),

@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 40] = [
+pub const KEYS: [&str; 46] = [
     "dir",
     "json",
     "quiet",
@@ -36,6 +36,12 @@ pub const KEYS: [&str; 40] = [
     "method",
     "ca-file",
     "namespace",
+    "database",
+    "org",
+    "archive",
+    "keep",
+    "block-writes",
+    "unblock-writes",
     "explain",
     "format",
     "include",
@@ -88,6 +94,12 @@ pub struct ConfigFile {
     pub method: Option<MethodWord>,
     pub ca_file: Option<PathBuf>,
     pub namespace: Option<String>,
+    pub database: Option<String>,
+    pub org: Option<String>,
+    pub archive: Option<PathBuf>,
+    pub keep: Option<u32>,
+    pub block_writes: bool,
+    pub unblock_writes: bool,
     pub explain: Option<String>,
     pub format: Option<String>,
     pub include: Vec<String>,
@@ -181,6 +193,12 @@ impl ConfigFile {
             "method" => self.method = Some(entry.word()?),
             "ca-file" => self.ca_file = Some(entry.path()?),
             "namespace" => self.namespace = Some(entry.text()?),
+            "database" => self.database = Some(entry.text()?),
+            "org" => self.org = Some(entry.text()?),
+            "archive" => self.archive = Some(entry.path()?),
+            "keep" => self.keep = Some(entry.number("of 1 or more", 1, i64::from(u32::MAX))?),
+            "block-writes" => self.block_writes = entry.flag()?,
+            "unblock-writes" => self.unblock_writes = entry.flag()?,
             "include" => self.include = entry.texts()?,
             "exclude" => self.exclude = entry.texts()?,
             "vector" => self.vector = Some(entry.word()?),

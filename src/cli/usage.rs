@@ -14,13 +14,13 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 5] = ["--schema-from", "--sample", "--archive", "--database", "--org"];
+const LATER_FLAGS: [&str; 2] = ["--schema-from", "--sample"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 0] = [];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 2] = ["pages", "export"];
+const LATER_VALUES: [&str; 0] = [];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_named() {
-        for line in ["turso2neon plan --schema-from x", "turso2neon dump --method pages"] {
+        for line in ["turso2neon plan --schema-from x", "turso2neon plan --sample 10"] {
             let error = refused(line);
             assert!(error.message().contains("not in this version"), "{line}: {error}");
         }

@@ -10,7 +10,11 @@ pub mod column_profile;
 
 pub mod pg_type;
 
+pub mod conversion;
+
 pub mod conversion_plan;
+
+pub mod query_plan;
 
 pub mod withheld;
 

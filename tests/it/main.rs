@@ -54,5 +54,6 @@ mod dump;
 mod plan;
 
 mod traps;
+mod views;
 
 mod property;

@@ -18,6 +18,8 @@ mod exceptions;
 
 mod explain;
 
+mod queries;
+
 mod second_look;
 
 mod verdict;
@@ -150,6 +152,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: if needs_vector { vec!["vector".to_owned()] } else { Vec::new() },
         tables: all.tables,
+        views: all.views,
+        triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
     })

@@ -21,6 +21,7 @@ use super::{
     compare::Wanted,
     locks::{self, Strength},
     manifest::Manifest,
+    objects,
     preflight::Situation,
     record::{self, PARTS, Record, unreadable},
     staging::{self, Staging},
@@ -61,7 +62,12 @@ impl Cutover<'_> {
         let schema = self.target.schema;
         let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
         let kept = undo::read(self.control, schema).await?;
+        let record = &self.situation.record;
+        let plan = &self.manifest.plan;
+        let of_views = objects::carried(self.control, plan, schema, &record.live_objects).await?;
         let mut work = self.work(&carried);
+        // After the record of the tables, to which the triggers are added.
+        work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(undo::forget(schema, &kept));
         self.take_over(&work.join(";\n")).await?;
         self.clear_up().await
@@ -83,18 +89,21 @@ impl Cutover<'_> {
         let move_to = |from: &str, name: &str, to: &str| {
             format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
         };
-        if !previous.is_empty() {
+        let (newer, older) = (&self.situation.record.live_objects, &self.situation.record.previous_objects);
+        if !previous.is_empty() || !older.is_empty() {
             let attic = self.attic();
             sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
             sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
+            sql.extend(objects::moves(older, &home, &attic));
         }
-        if !live.is_empty() {
+        if !live.is_empty() || !newer.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
             let comment = format!("turso2neon: what the last push into schema {schema} replaced");
             sql.push(ddl::comment_on_schema(&home, &comment));
         }
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
+        sql.extend(objects::moves(newer, schema, &home));
         let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());

@@ -22,6 +22,7 @@ use super::{
     diary::Diary,
     diff::{self, Change, Ends, Item, Rows, Shape, Work},
     manifest::Manifest,
+    objects,
     preflight::Situation,
     pump::{relay, weigh},
     record::{self, unreadable},
@@ -103,6 +104,9 @@ pub(super) async fn obstacle(
         if let Some(part) = ours.lost.first() {
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
+    }
+    if !objects::are_there(&manifest.plan, schema, &situation.record.live_objects) {
+        return Ok(Some("views or triggers changed".to_owned()));
     }
     let (here, remote) = tokio::try_join!(columns(reader, &manifest.plan.schema), columns(control, schema))?;
     let altered = here.iter().find(|column| wanted.contains(column.0.as_str()) && !remote.contains(*column));

@@ -154,7 +154,7 @@ impl Journey<'_> {
 
     /// The answer if the target holds exactly this already: the record says so and the digests agree.
     async fn nothing_to_do(&self, control: &Session, situation: &Situation) -> Result<Option<Pushed>> {
-        if self.request.fresh || !situation.holds(self.manifest) {
+        if self.request.fresh || !situation.holds(self.manifest, &self.request.schema) {
             return Ok(None);
         }
         let wanted: Vec<Wanted<'_>> = self

@@ -14,6 +14,8 @@ use crate::{
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
 
+use super::objects;
+
 /// Everything that a push takes from the artifacts.
 pub(super) struct Manifest {
     /// The plan.
@@ -182,6 +184,9 @@ fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
         let next = ddl::sequence("", &item.table).map(|statement| statement.sql).unwrap_or_default();
         text.push_str(&format!("{} {} {content} {next}\n", item.table.name, item.fingerprint));
     }
+    for object in objects::planned(plan, schema) {
+        text.push_str(&format!("{} {}\n", object.kind, object.statements.join("; ")));
+    }
     sha256_of_bytes(text.as_bytes())
 }
 
@@ -199,6 +204,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };
@@ -216,6 +223,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };

@@ -41,6 +41,8 @@ mod locks;
 
 mod manifest;
 
+mod objects;
+
 mod preflight;
 
 mod pump;

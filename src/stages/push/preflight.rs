@@ -12,6 +12,7 @@ use crate::{
 use super::{
     PushRequest, attached, dependents,
     manifest::Manifest,
+    objects,
     record::{self, Record},
     target::previous_schema,
 };
@@ -222,20 +223,27 @@ impl Situation {
                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
            UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
              WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 ORDER BY 1";
-        let tables: Vec<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+        let views = manifest.plan.views.iter().map(|view| view.name.as_str());
+        let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
+        let tables: Vec<&str> = tables.chain(views).collect();
         let names = all_names(manifest);
-        let live = self.record.live_oids();
+        let live = self.record.live_relations();
         let doing = "looking for names that are taken";
         let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
         let text = format!("schema {schema} holds something of the same name that this tool did not put there");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let home = previous_schema(schema);
-        let previous = self.record.previous_oids();
-        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        let previous = self.record.previous_relations();
+        let kept = self.record.live_objects.iter().filter(|object| object.kind == "view");
+        let kept = kept.map(|view| view.name.as_str());
+        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).chain(kept).collect();
         let taken = names_of(control, doing, sql, &[&home, &replaced, &replaced, &previous]).await?;
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
+        let taken = objects::in_the_way(control, &manifest.plan, schema, &self.record).await?;
+        let text = "these stand in the way of triggers and their functions";
+        self.complain_of(Kind::TargetOccupied, text, &taken);
         self.only_about_replacing(before);
         Ok(())
     }
@@ -243,11 +251,11 @@ impl Situation {
     /// What hangs on the tables that will be replaced and would be lost or left behind.
     async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
         let before = self.problems.len();
-        let live = self.record.live_oids();
+        let live = self.record.live_relations();
         let hanging = dependents::of(control, &live).await?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
         self.complain_of(Kind::TargetOccupied, text, &hanging);
-        let previous = self.record.previous_oids();
+        let previous = self.record.previous_relations();
         let hanging = dependents::of(control, &previous).await?;
         let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
         self.complain_of(Kind::TargetOccupied, &text, &hanging);
@@ -277,11 +285,13 @@ impl Situation {
     }
 
     /// Whether the target holds exactly this already, as far as the record says.
-    pub(super) fn holds(&self, manifest: &Manifest) -> bool {
+    pub(super) fn holds(&self, manifest: &Manifest, schema: &str) -> bool {
         let wanted: std::collections::BTreeSet<&str> =
             manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
         let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
-        wanted == live && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+        wanted == live
+            && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+            && objects::are_there(&manifest.plan, schema, &self.record.live_objects)
     }
 }
 
@@ -307,6 +317,7 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
     if manifest.plan.has_ledger() {
         names.push(LEDGER_TABLE);
     }
+    names.extend(manifest.plan.views.iter().map(|view| view.name.as_str()));
     names
 }
 

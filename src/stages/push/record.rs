@@ -9,7 +9,10 @@ use crate::{
     postgres::Session,
 };
 
-use super::target::previous_schema;
+use super::{
+    objects::{self, OurObject},
+    target::previous_schema,
+};
 
 /// The schema of the record.
 pub(super) const SCHEMA: &str = "turso2neon";
@@ -60,6 +63,15 @@ CREATE TABLE IF NOT EXISTS turso2neon.tables (
   chunk_count integer NOT NULL,
   parts text[] NOT NULL,
   PRIMARY KEY (target_schema, state, name)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.objects (
+  target_schema text NOT NULL,
+  state text NOT NULL CHECK (state IN ('live', 'previous', 'old')),
+  kind text NOT NULL CHECK (kind IN ('view', 'function')),
+  name text NOT NULL,
+  oid oid NOT NULL,
+  digest text NOT NULL,
+  PRIMARY KEY (kind, oid)
 );
 CREATE TABLE IF NOT EXISTS turso2neon.undo (
   target_schema text NOT NULL,
@@ -144,6 +156,10 @@ pub(super) struct Record {
     pub live: Vec<Ours>,
     /// Tables that the last push replaced.
     pub previous: Vec<Ours>,
+    /// Views and trigger functions that readers see.
+    pub live_objects: Vec<OurObject>,
+    /// Those of the tables that the last push replaced.
+    pub previous_objects: Vec<OurObject>,
     /// Runs that didn't come to their end.
     pub unfinished: Vec<Unfinished>,
     /// How the last push that came to its end went about it.
@@ -162,6 +178,8 @@ impl Record {
         Ok(Self {
             live: tables(control, schema, "live", schema).await?,
             previous: tables(control, schema, "previous", previous_schema).await?,
+            live_objects: objects::read(control, schema, "live", schema).await?,
+            previous_objects: objects::read(control, schema, "previous", previous_schema).await?,
             unfinished: unfinished(control, schema).await?,
             last_mode: last_mode(control, schema).await?,
         })
@@ -218,6 +236,16 @@ impl Record {
             )
         };
         self.live.iter().filter(|table| table.run_id == 0).map(enter).collect()
+    }
+
+    /// OIDs of the live tables and views.
+    pub(super) fn live_relations(&self) -> Vec<u32> {
+        self.live_oids().into_iter().chain(objects::view_oids(&self.live_objects)).collect()
+    }
+
+    /// OIDs of the tables and views that are kept.
+    pub(super) fn previous_relations(&self) -> Vec<u32> {
+        self.previous_oids().into_iter().chain(objects::view_oids(&self.previous_objects)).collect()
     }
 
     /// OIDs of the live tables.
@@ -381,17 +409,21 @@ pub(super) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
 /// # Errors
 /// `Target*`.
 pub(super) async fn drop_previous(control: &Session, schema: &str, record: &Record) -> Result<()> {
-    if record.previous.is_empty() {
+    if record.previous.is_empty() && record.previous_objects.is_empty() {
         return Ok(());
     }
     let home = previous_schema(schema);
+    let (first, last) = objects::drops(control, &home).await?;
     let names: Vec<String> = record.previous.iter().map(|table| qualified(&home, &table.name)).collect();
-    let sql = format!(
-        "BEGIN; SET LOCAL lock_timeout = '5s'; DROP TABLE IF EXISTS {} RESTRICT; \
-         DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'previous'; COMMIT",
-        names.join(", "),
-        quote_literal(schema)
-    );
+    let mut work = vec!["BEGIN; SET LOCAL lock_timeout = '5s'".to_owned()];
+    work.extend(first);
+    if !names.is_empty() {
+        work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+    }
+    work.extend(last);
+    let of = format!("WHERE target_schema = {} AND state = 'previous'", quote_literal(schema));
+    work.push(format!("DELETE FROM turso2neon.objects {of}; DELETE FROM turso2neon.tables {of}; COMMIT"));
+    let sql = work.join("; ");
     let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
     if dropped.is_err() && !control.is_lost() {
         control.batch("leaving a failed transaction", "ROLLBACK").await?;

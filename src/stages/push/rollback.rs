@@ -25,6 +25,7 @@ use super::{
     dependents,
     diff::{self, Item, Shape, Work},
     locks::{self, Strength},
+    objects,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -223,8 +224,11 @@ async fn exchange(
     };
     let mut sql = vec![format!("CREATE SCHEMA {}", quote_ident(&between))];
     sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &between)));
+    sql.extend(objects::moves(&record.previous_objects, &home, &between));
     sql.extend(record.live.iter().map(|table| move_to(schema, &table.name, &home)));
+    sql.extend(objects::moves(&record.live_objects, schema, &home));
     sql.extend(previous.iter().map(|table| move_to(&between, &table.name, schema)));
+    sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     sql.extend(exchanged(schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
@@ -240,7 +244,7 @@ async fn exchange(
 }
 
 async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
-    let hanging = dependents::of(control, &record.live_oids()).await?;
+    let hanging = dependents::of(control, &record.live_relations()).await?;
     if hanging.is_empty() {
         return Ok(());
     }
@@ -329,12 +333,17 @@ fn exchanged(schema: &str, record: &Record) -> Vec<String> {
     };
     // What is left in a state was dropped, renamed or moved by somebody: no longer ours.
     let forget = |state: &str| format!("DELETE FROM turso2neon.tables WHERE {}", of(state));
-    vec![
+    let objects = objects::turned(schema, "previous", "old", &record.previous_objects)
+        .into_iter()
+        .chain(objects::turned(schema, "live", "previous", &record.live_objects))
+        .chain(objects::turned(schema, "old", "live", &record.previous_objects));
+    let tables = vec![
         forget("staged"),
         turn("previous", "staged", &oids(&record.previous)),
         forget("previous"),
         turn("live", "previous", &oids(&record.live)),
         forget("live"),
         turn("staged", "live", "true"),
-    ]
+    ];
+    tables.into_iter().chain(objects).collect()
 }

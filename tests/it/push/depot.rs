@@ -272,6 +272,8 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         schema: "shop".to_owned(),
         extensions: Vec::new(),
         tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
         objects: Vec::new(),
         findings: Vec::new(),
     }

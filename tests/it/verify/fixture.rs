@@ -306,6 +306,8 @@ fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePla
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: Vec::new(),
         tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
         objects: Vec::new(),
         findings: Vec::new(),
     };
