@@ -70,9 +70,7 @@ impl Steps<'_> {
         let chunks: Vec<Chunk> = marker::chunks(session).await?.into_values().collect();
         let tables = proof::prove(&work, &crew, &chunks).await?;
         self.clock.book("digest");
-        if work.scope == Scope::All {
-            self.queries(&work, &crew).await?;
-        }
+        self.queries(&work, &crew).await?;
         let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
         session.batch("recording the load", &sql).await?;
@@ -81,12 +79,23 @@ impl Steps<'_> {
 
     /// Views, which need rows to be compared, and triggers, which must not fire on the load.
     async fn queries(&mut self, work: &Arc<Work>, crew: &Crew) -> Result<()> {
-        marker::drop_objects(crew.first()?).await?;
+        let session = crew.first()?;
+        let made = marker::made(session).await?;
+        let is_ours = |name: &str| made.iter().any(|made| made.schema == work.plan.schema && made.table == name);
+        if !work.plan.tables.iter().all(|table| is_ours(&table.name)) {
+            self.withheld.extend(views::on_foreign_tables(work));
+            return Ok(());
+        }
+        marker::drop_objects(session).await?;
         let withheld = views::create(work, crew).await?;
         self.clock.book("views");
         let missing = withheld.iter().map(|view| view.object.clone()).collect();
         self.withheld.extend(withheld);
         self.withheld.extend(triggers::create(work, crew, &missing).await?);
+        if !work.plan.triggers.is_empty() {
+            // A trial is rolled back, the numbers that it took are not.
+            finish::sequences(work, crew).await?;
+        }
         self.clock.book("triggers");
         Ok(())
     }

@@ -55,7 +55,7 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew, missing: &BTreeSet<Str
 }
 
 /// The source's name of the table or view.
-fn table_of(work: &Work, trigger: &TriggerPlan) -> String {
+pub(super) fn table_of(work: &Work, trigger: &TriggerPlan) -> String {
     let tables = work.plan.tables.iter().map(|table| (&table.name, &table.source));
     let views = work.plan.views.iter().map(|view| (&view.name, &view.source));
     let found = tables.chain(views).find(|(name, _)| **name == trigger.relation);

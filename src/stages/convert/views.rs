@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     encode::{RowEncoder, Totals},
-    proof,
+    proof, triggers,
     work::{Crew, Work},
 };
 use crate::{
@@ -57,6 +57,28 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld
         work.stepped(PHASE, 1);
     }
     Ok(withheld)
+}
+
+/// What is withheld where the tables are somebody else's, and only rows were loaded.
+pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
+    let reason = "only rows were loaded, into tables that this tool didn't make";
+    let views = work.plan.views.iter().map(|view| Withheld {
+        kind: WithheldKind::View,
+        table: view.source.clone(),
+        object: view.name.clone(),
+        source: view.source.clone(),
+        reason: reason.to_owned(),
+        sql: view.sql.clone(),
+    });
+    let triggers = work.plan.triggers.iter().map(|trigger| Withheld {
+        kind: WithheldKind::Trigger,
+        table: triggers::table_of(work, trigger),
+        object: trigger.name.clone(),
+        source: trigger.source.clone(),
+        reason: reason.to_owned(),
+        sql: trigger.sql.clone(),
+    });
+    views.chain(triggers).collect()
 }
 
 /// Creates one view. Gives the reason if it can't stay; nothing is left of it then.
