@@ -41,7 +41,7 @@ impl Original {
             .unwrap();
         let file = std::fs::read(&path).unwrap();
         connection
-            .execute_batch("UPDATE t SET b = 'new' WHERE a % 7 = 0; CREATE INDEX i ON t(a); DELETE FROM t WHERE a = 9")
+            .execute_batch("UPDATE t SET b = 'new' WHERE a % 7 = 0 AND a < 4000; CREATE INDEX i ON t(a); DELETE FROM t WHERE a = 9")
             .unwrap();
         let log = std::fs::read(directory.path().join("o.db-wal")).unwrap();
         Self { directory, file, frames: log[32..].to_vec() }
