@@ -129,7 +129,6 @@ fn project(uri: &str) -> Vec<Answer> {
             200,
             &format!(r#"{{"uri":"{uri}"}}"#),
         ),
-        answer("GET /projects/proj-1", 200, r#"{"project":{"branch_logical_size_limit_bytes":536870912}}"#),
         answer(
             "POST /projects/proj-1/branches/br-main/restore",
             200,
@@ -151,6 +150,7 @@ fn project(uri: &str) -> Vec<Answer> {
             r#"{"endpoints":[{"id":"ep-2","type":"read_write","current_state":"active"}]}"#,
         ),
         answer("GET /projects/proj-1/connection_uri?branch_id=br-new", 200, &format!(r#"{{"uri":"{uri}"}}"#)),
+        answer("GET /projects/proj-1", 200, r#"{"project":{"branch_logical_size_limit_bytes":536870912}}"#),
     ]
 }
 
