@@ -251,7 +251,7 @@ fn load_key(dump: &DumpCheckpoint, planned: &Planned) -> String {
 
 fn tell_expected(ctx: &Context, plan: &Plan) {
     let tables = u64::try_from(plan.tables.len()).unwrap_or(u64::MAX);
-    let rows = plan.tables.iter().map(|table| table.loaded_rows()).sum();
+    let rows = plan.tables.iter().map(crate::model::TablePlan::loaded_rows).sum();
     ctx.out.emit(&Event::Expected { stage: Stage::Convert, tables, rows });
 }
 
