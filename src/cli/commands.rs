@@ -269,10 +269,8 @@ impl Front {
         let layers = &self.layers;
         let to = self.destination(&typed.target, &TrialArgs::default()).await?;
         let named = layers.platform(&typed.source)?.is_some() || layers.source(&typed.source)?.is_some();
-        let source = match named {
-            true => Some(layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default())?),
-            false => None,
-        };
+        let request = || layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default());
+        let source = if named { Some(request()?) } else { None };
         let local = LocalArgs {
             local_url: typed.local.local_url.clone(),
             pg_bin: typed.local.pg_bin.clone(),

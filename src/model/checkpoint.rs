@@ -23,7 +23,7 @@ pub struct DumpCheckpoint {
     pub engine: String,
     /// Where it came from, without secrets: a URL without query and user, or a path.
     pub source: String,
-    /// `sql` or `file`.
+    /// `pages`, `export`, `replica`, `sql` or `file`.
     pub method: String,
     /// Why this method.
     pub method_reason: String,

@@ -65,6 +65,17 @@ pub struct Withheld {
     pub sql: String,
 }
 
+impl Withheld {
+    /// What the user should know.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        Finding::new(self.kind.code(), Severity::Warning, &self.reason)
+            .at_table(&self.table)
+            .at_column(&self.source)
+            .with_sql(&self.sql)
+    }
+}
+
 impl Plan {
     /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
     #[must_use]
@@ -87,11 +98,7 @@ impl Plan {
                 object.outcome = Outcome::NotCarried;
                 object.reason.clone_from(&one.reason);
             }
-            let finding = Finding::new(one.kind.code(), Severity::Warning, &one.reason)
-                .at_table(&one.table)
-                .at_column(&one.source)
-                .with_sql(&one.sql);
-            self.findings.push(finding);
+            self.findings.push(one.finding());
         }
         self
     }

@@ -45,6 +45,10 @@ fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     if let Some(column) = server.column() {
         error = error.at_column(column);
     }
+    // Class 54 is "program limit exceeded": the same load would meet it again.
+    if state.starts_with("54") {
+        error = error.with_hint("no PostgreSQL holds this; leave the table out with `exclude` in turso2neon.toml");
+    }
     error
 }
 

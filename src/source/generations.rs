@@ -114,7 +114,7 @@ impl Server {
             return Err(Error::new(Kind::SourceTruncated, "the server's frames are not whole"));
         }
         let body = bytes::Bytes::from(body);
-        let frames = (0..body.len() / FRAME_BYTES).map(|place| parse(body.slice(place * FRAME_BYTES..)));
+        let frames = (0..body.len() / FRAME_BYTES).map(|place| parse(&body.slice(place * FRAME_BYTES..)));
         let frames: Option<Vec<LogFrame>> = frames.collect();
         frames
             .map(|frames| FrameBatch::Frames(frames, received))
@@ -147,7 +147,7 @@ async fn bounded(mut response: Response, limit: usize) -> Result<Vec<u8>> {
 }
 
 /// Reads `page number u32 | size after u32 | 16 bytes of salts and checksums | page`, big-endian.
-fn parse(bytes: bytes::Bytes) -> Option<LogFrame> {
+fn parse(bytes: &bytes::Bytes) -> Option<LogFrame> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     let (size_after, _) = rest.split_first_chunk::<4>()?;
     let index = u64::from(u32::from_be_bytes(*number)).checked_sub(1)?;

@@ -33,6 +33,8 @@ mod choices;
 
 mod report;
 
+mod neon_api;
+
 mod objects;
 
 mod pipeline;

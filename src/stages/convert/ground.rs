@@ -10,6 +10,7 @@ use crate::{
         TablePlan,
         conversion_plan::LEDGER_TABLE,
         name::{qualified, quote_ident, quote_literal},
+        withheld::{Withheld, WithheldKind},
     },
     postgres::{
         Session,
@@ -105,6 +106,18 @@ pub(super) async fn take_back(work: &Work, session: &Session, tables: &BTreeSet<
         }
         let sql = format!("BEGIN; {}; COMMIT", sql.join("; "));
         session.batch("taking a table back", &sql).await.at_table(&table.source)?;
+    }
+    Ok(())
+}
+
+/// Drops indexes that were made before there were rows to try them on.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn drop_withheld(work: &Work, session: &Session, withheld: &[Withheld]) -> Result<()> {
+    for one in withheld.iter().filter(|one| one.kind == WithheldKind::Index) {
+        let sql = format!("DROP INDEX IF EXISTS {}", qualified(&work.plan.schema, &one.object));
+        session.batch("dropping a withheld index", &sql).await.at_table(&one.table)?;
     }
     Ok(())
 }

@@ -134,6 +134,9 @@ impl Steps<'_> {
             let (reshaping, rest): (Vec<Withheld>, Vec<Withheld>) = found.into_iter().partition(trial::reshapes);
             others.extend(rest);
             if reshaping.is_empty() {
+                if work.scope == Scope::Data {
+                    ground::drop_withheld(&work, crew.first()?, &others).await?;
+                }
                 let work = self.without(&work, others)?;
                 return Ok((work, crew));
             }

@@ -72,9 +72,9 @@ fn store(ctx: &Context, directory: &Path, dump: &DumpCheckpoint) -> Result<Strin
     }
     sealed::store(&unfinished.join(CHECKPOINT), dump)?;
     let mut name = rfc3339_s(dump.finished_s).replace(':', "");
-    // Two dumps of one second: the second gets a longer name, which sorts after the first.
-    while directory.join(&name).exists() {
-        name.push('+');
+    // Two dumps of one second, or a clock that was set back: the newest must sort last.
+    if let Some(newest) = copies(directory)?.pop().filter(|newest| *newest >= name) {
+        name = newest + "+";
     }
     atomic::publish(&unfinished, &directory.join(&name))?;
     let link = directory.join(".latest");
@@ -118,6 +118,13 @@ fn unpacked_sha256(ctx: &Context, packed: &Path) -> Result<String> {
 
 /// Removes the oldest copies until so many are left. What isn't a copy of ours is let alone.
 fn prune(directory: &Path, keep: usize) -> Result<()> {
+    let names = copies(directory)?;
+    let old = names.len().saturating_sub(keep);
+    names.iter().take(old).try_for_each(|name| remove_copy(&directory.join(name)))
+}
+
+/// The names of our copies, the oldest first.
+fn copies(directory: &Path) -> Result<Vec<String>> {
     let failed = |cause: io::Error| Error::io(Kind::ArtifactIo, "listing", directory, &cause);
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
@@ -125,8 +132,7 @@ fn prune(directory: &Path, keep: usize) -> Result<()> {
         names.extend(name.into_string().ok().filter(|name| is_copy(name)));
     }
     names.sort_unstable();
-    let old = names.len().saturating_sub(keep);
-    names.iter().take(old).try_for_each(|name| remove_copy(&directory.join(name)))
+    Ok(names)
 }
 
 /// Whether a name is one that copies get, such as `2026-01-31T235959Z`.

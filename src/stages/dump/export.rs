@@ -80,9 +80,8 @@ async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) 
         // The reader gave up, and says why.
         Ending::Unwanted => {}
     }
-    let (mut file, mut pages, mut received_bytes) = match filled? {
-        Some(filled) => filled,
-        None => return Ok(Tried::Again("the file doesn't end with a page")),
+    let Some((mut file, mut pages, mut received_bytes)) = filled? else {
+        return Ok(Tried::Again("the file doesn't end with a page"));
     };
     let (mut frames, mut inside) = (0, false);
     loop {

@@ -162,7 +162,9 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             match &finished {
                 Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
-                Err(_) => drop(remove_part(&part)),
+                Err(_) => {
+                    remove_part(&part).ok();
+                }
                 Ok(_) => {}
             }
             finished?
@@ -377,10 +379,8 @@ fn summary(dumped: &Dumped) -> String {
     let rows: u64 = checkpoint.rows.values().sum();
     let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
     let received = units::bytes(checkpoint.received_bytes);
-    match dumped.unchanged {
-        true => format!("nothing has changed since the dump before: {held}; {received} received"),
-        false => format!("{held}; {received} received"),
-    }
+    let news = if dumped.unchanged { "nothing has changed since the dump before: " } else { "" };
+    format!("{news}{held}; {received} received")
 }
 
 /// Removes an unfinished file and what the engine may have put beside it.

@@ -1,6 +1,8 @@
 //! What the new tables take over from the ones they replace besides grants and comments: row security and its policies,
 //! triggers, publications, storage options, statistics targets, replica identity.
 //!
+//! Triggers of the plan are not among them: the cutover makes them anew (`objects`).
+//!
 //! Everything is written as the server describes it, with the schema of the target, so that it means the new tables
 //! once they are there. The old tables keep theirs, except that they leave their publications.
 
@@ -42,7 +44,8 @@ const QUERIES: [&str; 5] = [
        '; ALTER TABLE ' || c.oid::regclass || CASE g.tgenabled WHEN 'D' THEN ' DISABLE' WHEN 'A' THEN ' ENABLE ALWAYS' \
          ELSE ' ENABLE REPLICA' END || ' TRIGGER ' || quote_ident(g.tgname) END \
      FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid \
-     WHERE c.oid = ANY($1) AND NOT g.tgisinternal ORDER BY 1, g.tgname",
+     WHERE c.oid = ANY($1) AND NOT g.tgisinternal AND NOT EXISTS (SELECT FROM turso2neon.objects o \
+       WHERE o.kind = 'function' AND o.oid = g.tgfoid) ORDER BY 1, g.tgname",
     "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' SET (' || split_part(o, '=', 1) || ' = ' || \
        quote_literal(substr(o, strpos(o, '=') + 1)) || ')' \
      FROM pg_class c CROSS JOIN LATERAL unnest(c.reloptions) o WHERE c.oid = ANY($1) ORDER BY 1, 2",

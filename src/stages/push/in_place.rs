@@ -108,9 +108,6 @@ pub(super) async fn obstacle(
     if !objects::are_there(&manifest.plan, schema, &situation.record.live_objects) {
         return Ok(Some("views or triggers changed".to_owned()));
     }
-    if let Some(trigger) = manifest.plan.triggers.first() {
-        return Ok(Some(format!("trigger {} would fire on the rows that are changed", trigger.name)));
-    }
     let (here, remote) = tokio::try_join!(columns(reader, &manifest.plan.schema), columns(control, schema))?;
     let altered = here.iter().find(|column| wanted.contains(column.0.as_str()) && !remote.contains(*column));
     Ok(altered.map(|(table, column, _)| format!("column {column} of table {table} was altered on the target")))

@@ -25,6 +25,7 @@ use super::{
     diff,
     locks::{self, Strength},
     manifest::{Cargo, Manifest},
+    objects,
     preflight::{Situation, names_of},
     pump::{Sent, relay},
     record::{self, Described},
@@ -237,13 +238,17 @@ pub(super) async fn make_room(target: &Target<'_>, control: &Session, situation:
 /// # Errors
 /// `Target*`.
 pub(super) async fn drop_live(target: &Target<'_>, control: &Session, situation: &Situation) -> Result<()> {
+    record::create(control).await?;
     make_room(target, control, situation).await?;
     let tables: Vec<String> = situation.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
-    let work = format!(
-        "DROP TABLE {} RESTRICT; DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'live'",
-        tables.join(", "),
-        quote_literal(target.schema)
-    );
+    let (mut work, functions) = objects::drops(control, target.schema).await?;
+    work.push(format!("DROP TABLE {} RESTRICT", tables.join(", ")));
+    work.extend(functions);
+    let place = quote_literal(target.schema);
+    let forget =
+        |table: &str| format!("DELETE FROM turso2neon.{table} WHERE target_schema = {place} AND state = 'live'");
+    work.extend(["tables", "objects"].map(forget));
+    let work = work.join("; ");
     let attempt = || {
         let sql = format!("{}; {work}; COMMIT", locks::begin(&[], &tables, Strength::AgainstEverybody));
         async move { control.batch("dropping the tables", &sql).await }.boxed()

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     context::Context,
-    error::{Error, Kind, Result, Retry},
+    error::{Result, Retry},
     model::{
         PushCheckpoint, Stage,
         checkpoint::{LoadState, PushedTable},
@@ -23,11 +23,9 @@ use super::{
     crew::Crew,
     cutover::Cutover,
     diary::{Diary, Entry},
-    diff::Change,
-    in_place::{self, InPlace},
-    in_turn::{self, InTurn},
+    in_turn,
     load::Load,
-    manifest::{Cargo, Manifest},
+    manifest::Manifest,
     preflight::{Situation, Way},
     pump,
     record::Record,
@@ -41,17 +39,17 @@ const TRIES: u32 = 6;
 const WORKERS: usize = 4;
 
 /// What stays the same over all tries.
-struct Journey<'a> {
-    ctx: &'a Context,
-    request: &'a PushRequest,
+pub(super) struct Journey<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) request: &'a PushRequest,
     endpoint: &'a PgEndpoint,
-    manifest: &'a Manifest,
-    target: Target<'a>,
-    diary: Diary,
+    pub(super) manifest: &'a Manifest,
+    pub(super) target: Target<'a>,
+    pub(super) diary: Diary,
     /// The run that this process loads; its number shows whether a cutover whose answer was lost has happened.
-    run: Mutex<Option<i64>>,
+    pub(super) run: Mutex<Option<i64>>,
     /// The name of the restore point that was made.
-    restore_point: Mutex<Option<String>>,
+    pub(super) restore_point: Mutex<Option<String>>,
 }
 
 /// Pushes, or says that nothing is to be done.
@@ -201,132 +199,7 @@ impl Journey<'_> {
             && known.schema == self.request.schema
     }
 
-    /// Whether rows are changed in place or tables replaced, by the wished mode and what is there.
-    async fn way(&self, control: &Session, reader: &Session, situation: &Situation) -> Result<Way> {
-        let (mode, pushed) = (self.request.mode.as_str(), !situation.record.live.is_empty());
-        match mode {
-            "create" if pushed => {
-                return Err(Error::new(
-                    Kind::TargetOccupied,
-                    "the target holds tables of an earlier push, and --mode is create",
-                )
-                .with_hint("use --mode auto, which changes or replaces them"));
-            }
-            "diff" if !pushed => {
-                return Err(Error::new(Kind::Usage, "--mode diff needs tables that an earlier push brought")
-                    .with_hint("use --mode auto, which creates them"));
-            }
-            "diff" => {}
-            "replace" if pushed => {}
-            "auto" if pushed && !self.request.fresh => {}
-            _ => return Ok(Way::Replacing),
-        }
-        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
-            None => Ok(Way::InPlace),
-            Some(reason) if mode == "diff" => {
-                Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
-                    .with_hint("use --mode auto or swap, which replace the tables"))
-            }
-            Some(_) if mode == "replace" => Ok(Way::Replacing),
-            Some(reason) => {
-                self.ctx.out.info(format!("the tables are replaced, because {reason}"));
-                Ok(Way::Replacing)
-            }
-        }
-    }
-
-    /// Replaces the rows of table after table.
-    async fn replace_in_turn(&self, control: &Session, reader: &Session, situation: &Situation) -> Result<Pushed> {
-        self.make_restore_point(situation).await?;
-        let replacement = InTurn {
-            ctx: self.ctx,
-            target: &self.target,
-            control,
-            reader,
-            manifest: self.manifest,
-            situation,
-            diary: &self.diary,
-            workers: self.workers(self.manifest.cargo.len()),
-        };
-        let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
-        let digests = Box::pin(replacement.run(know)).await?;
-        let checkpoint = self.write_entry(Vec::new(), "replace", LoadState::Done, self.pushed_tables(&digests))?;
-        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
-    }
-
-    /// What the checkpoint says of tables that stayed in place.
-    fn pushed_tables(&self, digests: &[Wanted<'_>]) -> BTreeMap<String, PushedTable> {
-        let tables = self.manifest.cargo.iter().zip(digests);
-        let pushed = |(cargo, wanted): (&Cargo, &Wanted<'_>)| {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), chunks: 0 })
-        };
-        tables.map(pushed).collect()
-    }
-
-    /// Keeps the state of the branch as it is before tables that are in use change, where Neon's API can be used. The
-    /// push doesn't depend on it: what it replaces is kept on the branch too.
-    async fn make_restore_point(&self, situation: &Situation) -> Result<()> {
-        let Some(branch) = self.request.neon.as_ref().filter(|branch| !branch.on_trial) else { return Ok(()) };
-        let made = self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if made || situation.record.live.is_empty() {
-            return Ok(());
-        }
-        match branch.restore_point(self.ctx).await {
-            Ok(name) => {
-                self.ctx.out.info(format!("restore point {name} keeps the present state of the branch for 7 days"));
-                *self.restore_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
-            }
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => self.ctx.out.warn(format!("no restore point was made: {error}")),
-        }
-        Ok(())
-    }
-
-    /// Changes the rows that differ; none if that is not possible and the tables have to be replaced.
-    async fn change_in_place(
-        &self,
-        control: &Session,
-        reader: &Session,
-        situation: &Situation,
-    ) -> Result<Option<Pushed>> {
-        let change = InPlace {
-            ctx: self.ctx,
-            target: &self.target,
-            control,
-            reader,
-            manifest: self.manifest,
-            situation,
-            diary: &self.diary,
-            workers: self.workers(self.manifest.cargo.len()),
-            keep_previous: self.request.keep_previous,
-        };
-        if self.request.dry_run {
-            let dry_run = change.preview().await?;
-            return Ok(Some(Pushed { checkpoint: None, unchanged: false, dry_run }));
-        }
-        self.make_restore_point(situation).await?;
-        let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
-        let changed = match Box::pin(change.run(know)).await {
-            Ok(changed) => changed,
-            // A constraint stands in the way of a change row by row; whole tables can still take their places.
-            Err(error) if self.request.mode == "auto" && error.kind() == Kind::TargetRejected && !control.is_lost() => {
-                self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
-                situation.require_clear(Way::Replacing)?;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        for (table, change) in &changed.changes {
-            let Change { inserts, updates, deletes } = change;
-            self.ctx.out.info(format!("{table}: {inserts} rows inserted, {updates} changed, {deletes} deleted"));
-        }
-        let tables = self.pushed_tables(&changed.digests);
-        let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables)?;
-        Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
-    }
-
-    fn workers(&self, work: usize) -> usize {
+    pub(super) fn workers(&self, work: usize) -> usize {
         let wished = if self.request.jobs == 0 { WORKERS } else { self.request.jobs };
         wished.min(work).max(1)
     }
@@ -482,7 +355,7 @@ impl Journey<'_> {
         self.write_entry(replaced, mode, LoadState::Done, now.live.iter().map(pushed).collect())
     }
 
-    fn write_entry(
+    pub(super) fn write_entry(
         &self,
         replaced: Vec<String>,
         mode: &str,

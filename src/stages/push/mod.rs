@@ -57,6 +57,8 @@ mod target;
 
 mod undo;
 
+mod ways;
+
 use std::time::Instant;
 
 use crate::{

@@ -22,6 +22,8 @@ use crate::{
 
 /// How long to wait for a session of this very process, cut off and ended, to let go of the lock.
 const OWN_LOCK_WAIT: Duration = Duration::from_secs(20);
+/// How long to wait for somebody else's lock.
+const OTHERS_LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// The target of one push.
 pub(super) struct Target<'a> {
@@ -97,13 +99,17 @@ impl<'a> Target<'a> {
         let begun = Instant::now();
         while !self.try_lock(control).await? {
             let former = self.former.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if former.is_empty() || begun.elapsed() > OWN_LOCK_WAIT {
+            // The server may take a moment to notice that a process which has just ended is gone.
+            let wait = if former.is_empty() { OTHERS_LOCK_WAIT } else { OWN_LOCK_WAIT };
+            if begun.elapsed() > wait {
                 return Err(Error::new(
                     Kind::Locked,
                     format!("another push into schema {} of this database is at work", self.schema),
                 ));
             }
-            self.end_sessions(control, "pid = ANY($2)", &former).await?;
+            if !former.is_empty() {
+                self.end_sessions(control, "pid = ANY($2)", &former).await?;
+            }
             patience::rest(self.ctx, Duration::from_millis(200)).await?;
         }
         self.end_sessions(control, "pid <> ALL($2)", &[control.process()]).await

@@ -16,6 +16,9 @@ use super::{Desk, code, request, scripted::Scripted};
 
 const PAGE: usize = 4096;
 
+/// Status and body.
+type Answer = (u16, Vec<u8>);
+
 /// A database as such a server has it: the file of generation 3, and the frames since.
 struct Original {
     directory: tempfile::TempDir,
@@ -31,14 +34,14 @@ impl Original {
         connection
             .execute_batch(
                 "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a, b);
-                 INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000)
+                 INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000)
                      SELECT i, printf('%0200d', i) FROM n;
                  PRAGMA wal_checkpoint(TRUNCATE);",
             )
             .unwrap();
         let file = std::fs::read(&path).unwrap();
         connection
-            .execute_batch("UPDATE t SET b = 'new' WHERE a % 7 = 0; CREATE INDEX i ON t(a); DELETE FROM t WHERE a = 9")
+            .execute_batch("UPDATE t SET b = 'new' WHERE a % 7 = 0 AND a < 4000; CREATE INDEX i ON t(a); DELETE FROM t WHERE a = 9")
             .unwrap();
         let log = std::fs::read(directory.path().join("o.db-wal")).unwrap();
         Self { directory, file, frames: log[32..].to_vec() }
@@ -53,7 +56,7 @@ impl Original {
     }
 
     /// What the server answers to a path.
-    fn answer(&self, path: &str, generation: u64) -> (u16, Vec<u8>) {
+    fn answer(&self, path: &str, generation: u64) -> Answer {
         let words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match words[..] {
             ["info"] => (200, json!({"current_generation": generation}).to_string().into_bytes()),
@@ -78,10 +81,7 @@ fn export_request(source: impl Into<String>) -> DumpRequest {
     DumpRequest { method: "export".to_owned(), ..request(source) }
 }
 
-fn served(
-    original: &Arc<Original>,
-    spoil: impl Fn(&str, (u16, Vec<u8>)) -> (u16, Vec<u8>) + Send + Sync + 'static,
-) -> Scripted {
+fn served(original: &Arc<Original>, spoil: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static) -> Scripted {
     let original = original.clone();
     Scripted::start(move |asked| {
         let path = asked.line.split_once(' ').unwrap().1;
@@ -111,7 +111,7 @@ fn the_file_and_its_frames_are_the_database() {
 #[test]
 fn what_is_not_whole_is_no_dump() {
     let original = Arc::new(Original::new());
-    let cases: [(&str, fn(&str, (u16, Vec<u8>)) -> (u16, Vec<u8>)); 5] = [
+    let cases: [(&str, fn(&str, Answer) -> Answer); 5] = [
         ("source-truncated", |path, (status, mut body)| {
             body.truncate(if path.starts_with("/export") { body.len() - 100 } else { body.len() });
             (status, body)

@@ -14,7 +14,7 @@ use schema::Database;
 use crate::support::{Dice, Target, Which, Workspace, dice};
 
 /// How long it tries, unless told otherwise.
-const SECONDS: u64 = 12;
+const SECONDS: u64 = 8;
 
 #[test]
 fn what_postgresql_holds_rebuilds_every_cell() {

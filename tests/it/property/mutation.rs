@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long each of the two tries, unless told otherwise.
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 3;
 
 /// No single text may take longer.
 const HANG: Duration = Duration::from_secs(20);

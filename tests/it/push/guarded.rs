@@ -3,7 +3,7 @@
 use turso2neon::{error::Kind, stages::push::PushRequest};
 
 use super::depot::{Depot, remote_url, run, shop_plan, shop_rows};
-use crate::support::Target;
+use crate::support::{Journey, Target};
 
 #[test]
 fn policies_triggers_publications_and_options_go_over_to_the_new_tables() {
@@ -127,4 +127,33 @@ fn a_dry_run_counts_what_a_push_then_sends() {
     assert!(lines.iter().any(|line| line.contains("would be replaced: _sqlite_offtype, customers")), "{lines:?}");
     assert_eq!(target.content("turso2neon"), before);
     assert_eq!(target.value("SELECT max(version) FROM orders"), "1");
+}
+
+#[test]
+fn views_and_triggers_of_the_plan_go_along_in_every_mode_and_never_fire() {
+    let journey = Journey::from(
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, n INTEGER); CREATE TABLE log (id INTEGER PRIMARY KEY, what INTEGER); \
+         CREATE VIEW totals AS SELECT count(*) AS c, sum(n) AS s FROM a; \
+         CREATE TRIGGER noted AFTER UPDATE ON a BEGIN INSERT INTO log (what) VALUES (new.id); END; \
+         INSERT INTO a VALUES (1, 10), (2, 20)",
+    );
+    let mode = || journey.workspace.read_json("push/checkpoint.json")["mode"].as_str().unwrap().to_owned();
+    let state = "SELECT (SELECT c || ' ' || s FROM totals) || ' ' || (SELECT count(*) FROM log) || ' ' || \
+                 (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.a'::regclass AND NOT tgisinternal AND tgenabled = 'O')";
+    journey.call(&["dump", "convert", "push"]);
+    assert_eq!((mode(), journey.target.value(state)), ("create".to_owned(), "2 30 0 1".to_owned()));
+    for (round, wished) in ["auto", "swap", "replace", "auto"].into_iter().enumerate() {
+        journey.source.execute("UPDATE a SET n = n + 1 WHERE id = 1");
+        journey.call(&["dump", "convert"]);
+        journey.tool("push").args(["--mode", wished]).run().expect_exit(0);
+        let expected = if wished == "auto" { "diff" } else { wished };
+        let (sum, logged) = (31 + round, 1 + round);
+        assert_eq!((mode().as_str(), journey.target.value(state)), (expected, format!("2 {sum} {logged} 1")));
+        if wished != "replace" {
+            journey.tool("rollback").run().expect_exit(0);
+            assert_eq!(journey.target.value(state), format!("2 {} {} 1", sum - 1, logged - 1), "after {wished}");
+            journey.tool("rollback").run().expect_exit(0);
+            assert_eq!(journey.target.value(state), format!("2 {sum} {logged} 1"), "after {wished}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod connection;
 
+mod cutovers;
+
 mod depot;
 
 mod diff;

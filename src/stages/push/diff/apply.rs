@@ -90,6 +90,8 @@ impl Work<'_> {
         sql.extend(self.change());
         sql.push("SET CONSTRAINTS ALL IMMEDIATE".to_owned());
         sql.extend(voices);
+        // What others have put off until the end of a transaction waits for it.
+        sql.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
         sql.extend(self.after.iter().cloned());
         sql
     }

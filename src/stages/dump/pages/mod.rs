@@ -4,10 +4,21 @@
 //! If the server gives another one, all is read again: two revisions are never spliced. A finished copy is brought up
 //! to date by the pages that changed since its revision, which come in one answer or not at all.
 
-use std::path::{Path, PathBuf};
+mod changes;
+
+mod sample;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
+use self::{
+    changes::{Changed, read_changes},
+    sample::{compare, sample},
+};
 use super::{on_thread, unfinished::Unfinished};
 use crate::{
     context::Context,
@@ -17,7 +28,7 @@ use crate::{
     source::{
         cursor::Ending,
         http::{self, Server},
-        page_file::{PAGE_BYTES, PageFile},
+        page_file::{PAGE_BYTES, PageFile, Run},
         page_updates::{Fault, Opening, Reader, Updates, Wanted},
     },
 };
@@ -35,9 +46,9 @@ const TRIES: u32 = 5;
 /// How often all is read again because the revision is gone.
 const RESTARTS: u32 = 3;
 
-/// Pages between two records of how far it is, at least; later it is a fraction of all.
-const RECORD_PAGES_MIN: u64 = 256;
-const RECORD_FRACTION: u64 = 16;
+/// Pages and time between two records of how far it is, at least: each waits for the disk.
+const RECORD_PAGES_MIN: u64 = 64;
+const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 /// A revision of a database; revisions of different databases can't be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +56,7 @@ pub(super) struct Revision {
     /// The server's address.
     pub(super) source: String,
     /// Its word for the revision.
-    pub(super) revision: String,
+    pub(super) name: String,
     /// Size of the database in pages.
     pub(super) pages: u64,
 }
@@ -53,14 +64,14 @@ pub(super) struct Revision {
 impl Revision {
     /// The text that a checkpoint keeps; the address is kept beside it.
     pub(super) fn mark(&self) -> String {
-        format!("page revision {} of {} pages", self.revision, self.pages)
+        format!("page revision {} of {} pages", self.name, self.pages)
     }
 
     /// Reads the text back; none if it speaks of something else.
     pub(super) fn from_mark(source: &str, mark: &str) -> Option<Self> {
         let words: Vec<&str> = mark.split(' ').collect();
-        let ["page", "revision", revision, "of", pages, "pages"] = words[..] else { return None };
-        Some(Self { source: source.to_owned(), revision: revision.to_owned(), pages: pages.parse().ok()? })
+        let ["page", "revision", name, "of", pages, "pages"] = words[..] else { return None };
+        Some(Self { source: source.to_owned(), name: name.to_owned(), pages: pages.parse().ok()? })
     }
 }
 
@@ -112,13 +123,16 @@ pub(super) async fn pull(
     let mut puller = Puller { ctx, server, source, part, received_bytes: 0 };
     if let Some(unfinished) = Unfinished::<Revision>::load(part, METHOD).filter(|found| found.place.source == source)
         && let Ok(file) = PageFile::reopen(part, &unfinished.pages)
+        && puller.is_still_there(&unfinished.place, part, &unfinished.pages).await?
     {
         return puller.whole(Some(Filling::resume(ctx, part, file, unfinished.place))).await;
     }
-    if let Some(base) = base {
+    if let Some(base) = base
+        && puller.is_still_there(&base.revision, &base.file, &[(0, base.revision.pages)]).await?
+    {
         for attempt in 1..TRIES {
             match puller.changes(&base).await? {
-                Changes::Pulled(pulled) => return Ok(pulled),
+                Changes::Known(outcome) => return Ok(outcome),
                 Changes::All(why) => {
                     ctx.out.info(format!("{why}: all pages are read"));
                     break;
@@ -140,7 +154,7 @@ struct Puller<'a> {
 
 /// What asking for changes comes to.
 enum Changes {
-    Pulled(Pulled),
+    Known(Pulled),
     /// They can't be had or used, and why.
     All(&'static str),
     Again(&'static str),
@@ -157,6 +171,36 @@ enum Outcome {
 }
 
 impl Puller<'_> {
+    /// Whether a revision is still what it was, by a few of its pages.
+    ///
+    /// A name with a generation in it can't come again. A bare number can, of another database in the same place.
+    async fn is_still_there(&mut self, revision: &Revision, file: &Path, pages: &[Run]) -> Result<bool> {
+        if !revision.name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(true);
+        }
+        let sample = sample(pages);
+        if sample.is_empty() {
+            return Ok(false);
+        }
+        let wanted = Wanted::Some(revision.name.clone(), sample.iter().map(|page| *page..page + 1).collect());
+        let (pump, reader) = match self.server.pull_updates(&wanted).await? {
+            Updates::Coming(pump, reader) => (pump, reader),
+            Updates::NotOffered(_) => return Ok(false),
+        };
+        let comparing = {
+            let (name, file) = (revision.name.clone(), file.to_owned());
+            tokio::task::spawn_blocking(move || compare(&name, &file, &sample, reader))
+        };
+        pump.run().await?;
+        let compared = comparing.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
+        let (same, received_bytes) = compared;
+        self.received_bytes += received_bytes;
+        if !same {
+            self.ctx.out.info("the server no longer has the revision that was read before: all pages are read");
+        }
+        Ok(same)
+    }
+
     /// Reads all pages of one revision, however often it takes.
     async fn whole(&mut self, mut filling: Option<Filling>) -> Result<Pulled> {
         let begun = if filling.is_some() { Begun::Interrupted } else { Begun::Zero };
@@ -164,7 +208,7 @@ impl Puller<'_> {
         loop {
             let before = filling.as_ref().map_or(0, |filling| filling.received_pages);
             let wanted = match &filling {
-                Some(filling) => Wanted::Some(filling.revision.revision.clone(), filling.missing()),
+                Some(filling) => Wanted::Some(filling.revision.name.clone(), filling.missing()),
                 None => Wanted::All,
             };
             let (pump, reader) = match self.server.pull_updates(&wanted).await? {
@@ -189,7 +233,7 @@ impl Puller<'_> {
             let read = reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
             self.received_bytes += read.received_bytes;
             filling = read.filling;
-            if let (Err(_), Some(filling)) | (Ok(_), Some(filling)) = (&ending, &mut filling)
+            if let Some(filling) = &mut filling
                 && !matches!(read.outcome, Ok(Outcome::Whole))
             {
                 filling.record()?;
@@ -236,7 +280,7 @@ impl Puller<'_> {
 
     /// Asks what changed since the dump before, and applies it to a copy of that.
     async fn changes(&mut self, base: &Base) -> Result<Changes> {
-        let wanted = Wanted::Since(base.revision.revision.clone());
+        let wanted = Wanted::Since(base.revision.name.clone());
         let (pump, reader) = match self.server.pull_updates(&wanted).await? {
             Updates::Coming(pump, reader) => (pump, reader),
             Updates::NotOffered(_) => return Ok(Changes::All("the server knows nothing of the dump's revision")),
@@ -251,9 +295,9 @@ impl Puller<'_> {
         self.received_bytes += received_bytes;
         Ok(match (changes?, ending) {
             (Changed::Nothing, Ending::Closed) => {
-                Changes::Pulled(Pulled::Unchanged { received_bytes: self.received_bytes })
+                Changes::Known(Pulled::Unchanged { received_bytes: self.received_bytes })
             }
-            (Changed::To(revision, received_pages), Ending::Closed) => Changes::Pulled(Pulled::Copied(Copied {
+            (Changed::To(revision, received_pages), Ending::Closed) => Changes::Known(Pulled::Copied(Copied {
                 revision,
                 received_bytes: self.received_bytes,
                 received_pages,
@@ -272,7 +316,8 @@ struct Filling {
     file: PageFile,
     revision: Revision,
     received_pages: u64,
-    recorded_at: u64,
+    recorded: Instant,
+    pages_recorded: u64,
 }
 
 struct Read {
@@ -301,7 +346,7 @@ fn take_whole(
         Err(Fault::Refused(error)) => return Err(error),
     };
     let filling = match filling {
-        Some(filling) if filling.revision.revision != opening.revision || filling.revision.pages != opening.pages => {
+        Some(filling) if filling.revision.name != opening.revision || filling.revision.pages != opening.pages => {
             return Ok(Outcome::OtherRevision);
         }
         Some(filling) => filling,
@@ -326,7 +371,7 @@ impl Filling {
     fn begin(ctx: &Context, part: &Path, source: String, opening: Opening) -> Result<Self> {
         super::remove_part(part)?;
         super::room::require(part, opening.pages.saturating_mul(PAGE_BYTES as u64))?;
-        let revision = Revision { source, revision: opening.revision, pages: opening.pages };
+        let revision = Revision { source, name: opening.revision, pages: opening.pages };
         let file = PageFile::create(part)?;
         Ok(Self::resume(ctx, part, file, revision))
     }
@@ -334,7 +379,15 @@ impl Filling {
     fn resume(ctx: &Context, part: &Path, file: PageFile, revision: Revision) -> Self {
         let steps = Some(revision.pages / STEP_PAGES);
         ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: PHASE, steps });
-        Self { ctx: ctx.clone(), part: part.to_owned(), file, revision, received_pages: 0, recorded_at: 0 }
+        Self {
+            ctx: ctx.clone(),
+            part: part.to_owned(),
+            file,
+            revision,
+            received_pages: 0,
+            recorded: Instant::now(),
+            pages_recorded: 0,
+        }
     }
 
     fn missing(&self) -> Vec<std::ops::Range<u64>> {
@@ -350,76 +403,17 @@ impl Filling {
         if self.received_pages.is_multiple_of(STEP_PAGES) {
             self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: PHASE });
         }
-        let since = self.received_pages - self.recorded_at;
-        if since >= RECORD_PAGES_MIN.max(self.received_pages / RECORD_FRACTION) { self.record() } else { Ok(()) }
+        let pages = self.received_pages - self.pages_recorded;
+        if pages >= RECORD_PAGES_MIN && self.recorded.elapsed() >= RECORD_EVERY { self.record() } else { Ok(()) }
     }
 
     /// Remembers how far it is, for a later run.
     fn record(&mut self) -> Result<()> {
-        self.recorded_at = self.received_pages;
-        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)
+        self.pages_recorded = self.received_pages;
+        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)?;
+        self.recorded = Instant::now();
+        Ok(())
     }
-}
-
-/// What became of the dump before.
-enum Changed {
-    Nothing,
-    To(Revision, u64),
-    Short,
-    Unusable(&'static str),
-}
-
-fn read_changes(part: &Path, base: &Path, before: &Revision, mut reader: Reader) -> (Result<Changed>, u64) {
-    let changed = take_changes(part, base, before, &mut reader);
-    (changed, reader.received_bytes())
-}
-
-fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader) -> Result<Changed> {
-    let opening = match reader.opening() {
-        Ok(opening) if opening.replaces => return Ok(Changed::Unusable("the server has replaced its database")),
-        Ok(opening) => opening,
-        Err(Fault::Cut) => return Ok(Changed::Short),
-        Err(Fault::OtherForm(_) | Fault::Refused(_)) => {
-            return Ok(Changed::Unusable("the server gives no changes since the dump before"));
-        }
-    };
-    let mut file: Option<PageFile> = None;
-    let mut received_pages = 0;
-    loop {
-        let page = match reader.next_page() {
-            Ok(Some(page)) => page,
-            Ok(None) => break,
-            Err(Fault::Cut) => return Ok(Changed::Short),
-            Err(Fault::OtherForm(why)) => return Ok(Changed::Unusable(why)),
-            Err(Fault::Refused(error)) => return Err(error),
-        };
-        if page.index >= opening.pages {
-            return Err(beyond());
-        }
-        let opened = match &mut file {
-            Some(opened) => opened,
-            None => file.insert(copy_of(base, part, before.pages)?),
-        };
-        opened.write(page.index, &page.bytes)?;
-        received_pages += 1;
-    }
-    let revision = Revision { source: before.source.clone(), revision: opening.revision, pages: opening.pages };
-    match file {
-        None if revision == *before => Ok(Changed::Nothing),
-        None => Ok(Changed::Unusable("the server names another revision without a change")),
-        // A page that is missing was not sent although the database has grown.
-        Some(file) if file.first_missing(revision.pages).is_some() => Ok(Changed::Short),
-        Some(file) => {
-            file.finish(revision.pages)?;
-            Ok(Changed::To(revision, received_pages))
-        }
-    }
-}
-
-fn copy_of(base: &Path, part: &Path, pages: u64) -> Result<PageFile> {
-    super::remove_part(part)?;
-    std::fs::copy(base, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
-    PageFile::reopen(part, &[(0, pages)])
 }
 
 fn beyond() -> Error {
@@ -431,13 +425,13 @@ impl Copied {
     pub(super) fn proof(&self) -> Vec<String> {
         let mut proof = vec![format!(
             "all {} pages are those of the server's one revision {}",
-            self.revision.pages, self.revision.revision
+            self.revision.pages, self.revision.name
         )];
         let pages = units::counted(self.received_pages, "page", "pages");
         match self.begun {
             Begun::Zero => {}
             Begun::Interrupted => {
-                proof.push(format!("an interrupted dump of that revision was continued with {pages}"))
+                proof.push(format!("an interrupted dump of that revision was continued with {pages}"));
             }
             Begun::Dump => proof.push(format!("the dump before was brought up to date with {pages} in one answer")),
         }
@@ -451,7 +445,7 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back_and_another_methods_does_not() {
-        let revision = Revision { source: "https://a.example".to_owned(), revision: "g1:o0".to_owned(), pages: 77 };
+        let revision = Revision { source: "https://a.example".to_owned(), name: "g1:o0".to_owned(), pages: 77 };
         assert_eq!(Revision::from_mark("https://a.example", &revision.mark()), Some(revision));
         assert_eq!(Revision::from_mark("x", "replication_index 33"), None);
     }

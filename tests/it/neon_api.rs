@@ -1,0 +1,264 @@
+//! Targets that Neon's API names, on a scripted server in its place: what is asked for, in which order, and what the
+//! tool makes of answers that a real service gives on bad days.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+};
+
+use crate::support::{Journey, Tool};
+
+/// An answer to a request whose line begins like this. Answers are used up in order; the last one of a request stays.
+type Answer = (&'static str, u16, String);
+
+/// The API.
+struct Script {
+    port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Script {
+    fn start(answers: Vec<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, answers) = (Arc::clone(&seen), Arc::new(Mutex::new(answers)));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (log, answers) = (Arc::clone(&log), Arc::clone(&answers));
+                std::thread::spawn(move || serve(stream, &log, &answers));
+            }
+        });
+        Self { port, seen }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn count(&self, start: &str) -> usize {
+        self.seen().iter().filter(|line| line.starts_with(start)).count()
+    }
+
+    /// A call that has nothing but the API to find its target.
+    fn tool(&self, journey: &Journey, command: &str) -> Tool {
+        let tool = journey.workspace.tool(command).args(["--neon-project", "proj-1"]);
+        tool.env("NEON_API_KEY", "key-Secret-77").env("NEON_API_HOST", format!("http://127.0.0.1:{}/api/v2", self.port))
+    }
+}
+
+fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, answers: &Mutex<Vec<Answer>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    loop {
+        let (mut line, mut length, mut authorised) = (String::new(), 0, false);
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).unwrap();
+            let header = header.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            authorised |= header == "authorization: bearer key-secret-77";
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let request = line.trim().strip_suffix(" HTTP/1.1").unwrap().replace("/api/v2", "");
+        let (status, answer) = if authorised { choose(&request, answers) } else { (401, "{}".to_owned()) };
+        log.lock().unwrap().push(format!("{request} {}", String::from_utf8(body).unwrap()));
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nRetry-After: 0\r\n\r\n", answer.len());
+        stream.write_all((head + &answer).as_bytes()).unwrap();
+    }
+}
+
+fn choose(request: &str, answers: &Mutex<Vec<Answer>>) -> (u16, String) {
+    let mut answers = answers.lock().unwrap();
+    let fits = |(start, ..): &Answer| request.starts_with(start);
+    let Some(at) = answers.iter().position(fits) else {
+        return (404, r#"{"code":"","message":"not in the script"}"#.to_owned());
+    };
+    let start = answers[at].0;
+    let last = answers.iter().filter(|answer| answer.0 == start).count() == 1;
+    let (_, status, text) = if last { answers[at].clone() } else { answers.remove(at) };
+    (status, text)
+}
+
+fn answer(start: &'static str, status: u16, text: &str) -> Answer {
+    (start, status, text.to_owned())
+}
+
+/// A project with two branches, one database and a sleeping compute that wakes after a while.
+fn project(uri: &str) -> Vec<Answer> {
+    vec![
+        answer(
+            "GET /projects/proj-1/branches?",
+            200,
+            r#"{"branches":[{"id":"br-main","name":"main","default":true},
+            {"id":"br-old","name":"turso2neon-before-1"}],"pagination":{}}"#,
+        ),
+        answer("GET /projects/proj-1/branches/br-main/databases", 423, r#"{"message":"locked"}"#),
+        answer("GET /projects/proj-1/branches/br-main/databases", 429, "{}"),
+        answer("GET /projects/proj-1/branches/br-main/databases", 503, "oops"),
+        answer(
+            "GET /projects/proj-1/branches/br-main/databases",
+            200,
+            r#"{"databases":[{"name":"shop","owner_name":"owner"}]}"#,
+        ),
+        answer(
+            "GET /projects/proj-1/branches/br-main/endpoints",
+            200,
+            r#"{"endpoints":[{"id":"ep-1","type":"read_write","current_state":"idle"}]}"#,
+        ),
+        answer("POST /projects/proj-1/endpoints/ep-1/start", 423, "{}"),
+        answer(
+            "POST /projects/proj-1/endpoints/ep-1/start",
+            200,
+            r#"{"operations":[{"id":"op-1","status":"scheduling"}]}"#,
+        ),
+        answer("GET /projects/proj-1/operations/op-1", 200, r#"{"operation":{"id":"op-1","status":"running"}}"#),
+        answer("GET /projects/proj-1/operations/op-1", 200, r#"{"operation":{"id":"op-1","status":"finished"}}"#),
+        answer(
+            "GET /projects/proj-1/connection_uri?branch_id=br-main&database_name=shop&role_name=owner&pooled=false",
+            200,
+            &format!(r#"{{"uri":"{uri}"}}"#),
+        ),
+        answer(
+            "POST /projects/proj-1/branches/br-main/restore",
+            200,
+            r#"{"operations":[{"id":"op-1","status":"finished"}]}"#,
+        ),
+        answer(
+            "POST /projects/proj-1/branches",
+            201,
+            r#"{"branch":{"id":"br-new"},"operations":[{"id":"op-1","status":"finished"}]}"#,
+        ),
+        answer(
+            "GET /projects/proj-1/branches/br-new/databases",
+            200,
+            r#"{"databases":[{"name":"shop","owner_name":"owner"}]}"#,
+        ),
+        answer(
+            "GET /projects/proj-1/branches/br-new/endpoints",
+            200,
+            r#"{"endpoints":[{"id":"ep-2","type":"read_write","current_state":"active"}]}"#,
+        ),
+        answer("GET /projects/proj-1/connection_uri?branch_id=br-new", 200, &format!(r#"{{"uri":"{uri}"}}"#)),
+        answer("GET /projects/proj-1", 200, r#"{"project":{"branch_logical_size_limit_bytes":536870912}}"#),
+    ]
+}
+
+#[test]
+fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
+    let journey =
+        Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')");
+    journey.call(&["dump", "convert"]);
+    let script = Script::start(project(&journey.target.url()));
+    // The trial first: a branch of its own, with a compute, that expires.
+    let trial = script.tool(&journey, "push").args(["--neon-create-branch", "trial"]).run();
+    trial.expect_exit(0);
+    let created = script.seen().into_iter().find(|line| line.starts_with("POST /projects/proj-1/branches ")).unwrap();
+    for words in [r#""name":"trial""#, r#""parent_id":"br-main""#, "expires_at", r#""type":"read_write""#] {
+        assert!(created.contains(words), "{words} in {created}");
+    }
+    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "2");
+    // Then the branch itself. Nothing differs, so no restore point is made.
+    script.tool(&journey, "push").run().expect_exit(0);
+    assert_eq!(script.count("POST /projects/proj-1/branches "), 1);
+    assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 4);
+    assert_eq!(script.count("POST /projects/proj-1/endpoints/ep-1/start"), 2);
+    journey.target.execute_as_owner("DELETE FROM t WHERE id = 2");
+    let push = script.tool(&journey, "push").run();
+    push.expect_exit(0).expect_text("restore point turso2neon-before-20");
+    let points = script
+        .seen()
+        .into_iter()
+        .filter(|line| line.starts_with("POST /projects/proj-1/branches "))
+        .collect::<Vec<_>>();
+    assert!(
+        points.len() == 2 && points[1].contains("turso2neon-before-20") && !points[1].contains("endpoints"),
+        "{points:?}"
+    );
+    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "2");
+    // What there is to go back to, and back.
+    let list = script.tool(&journey, "rollback").arg("--list").run();
+    list.expect_exit(0).expect_text("restore point turso2neon-before-1");
+    let back = script.tool(&journey, "rollback").args(["--restore-point", "turso2neon-before-1"]).run();
+    back.expect_exit(0).expect_text("Branch main has the state of turso2neon-before-1 again");
+    let restored = script.seen().into_iter().find(|line| line.contains("/restore")).unwrap();
+    assert!(
+        restored.contains(r#""source_branch_id":"br-old""#) && restored.contains("preserve_under_name"),
+        "{restored}"
+    );
+    script.tool(&journey, "rollback").run().expect_exit(0);
+    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "1");
+}
+
+#[test]
+fn answers_that_stop_a_push_say_what_to_do() {
+    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    journey.call(&["dump", "convert"]);
+    let with = |first: Vec<Answer>| {
+        let mut answers = first;
+        answers.extend(project(&journey.target.url()));
+        Script::start(answers)
+    };
+    let cases: Vec<(Vec<Answer>, &[&str], i32, &str)> = vec![
+        (
+            vec![answer("GET /projects/proj-1", 404, r#"{"code":"x","message":"project not found"}"#)],
+            &[],
+            2,
+            "project not found",
+        ),
+        (vec![answer("GET /projects/proj-1", 401, "{}")], &[], 7, "NEON_API_KEY"),
+        (vec![answer("GET /projects/proj-1", 200, "<html>")], &[], 7, "something that isn't JSON"),
+        (vec![], &["--neon-branch", "nowhere"], 2, "its branches are main, turso2neon-before-1"),
+        (
+            vec![answer(
+                "POST /projects/proj-1/branches",
+                422,
+                r#"{"code":"BRANCHES_LIMIT_EXCEEDED","message":"branches limit exceeded"}"#,
+            )],
+            &["--neon-create-branch", "b"],
+            7,
+            "branches limit exceeded",
+        ),
+        (
+            vec![answer(
+                "GET /projects/proj-1/operations/op-1",
+                200,
+                r#"{"operation":{"id":"op-1","status":"failed"}}"#,
+            )],
+            &[],
+            7,
+            "ended as failed",
+        ),
+        (
+            vec![answer(
+                "GET /projects/proj-1/branches/br-main/databases",
+                200,
+                r#"{"databases":[{"name":"a","owner_name":"o"},{"name":"b","owner_name":"o"}]}"#,
+            )],
+            &[],
+            2,
+            "has the databases a, b",
+        ),
+    ];
+    for (first, flags, exit, words) in cases {
+        let script = with(first);
+        let run = script.tool(&journey, "push").args(flags).run();
+        let run = run.expect_exit(exit).expect_text(words);
+        assert!(!run.stdout.contains("key-Secret-77") && !run.stderr.contains("key-Secret-77"), "{run:?}");
+    }
+    let tool = journey.workspace.tool("push").args(["--neon-project", "p"]);
+    tool.run().expect_exit(2).expect_text("NEON_API_KEY");
+    let tool = journey.workspace.tool("push").args(["--neon-project", "p"]).env("NEON_API_KEY", "k");
+    tool.env("NEON_API_HOST", "http://example.com").run().expect_exit(2).expect_text("https://");
+    assert_eq!(journey.target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+}
