@@ -162,12 +162,12 @@ fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Re
     };
     let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
     let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;
-    let mut encoder = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
-    let (mut totals, mut encoded, mut ledger) = (Totals::default(), Vec::new(), Vec::new());
+    let mut writer = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
+    let (mut totals, mut row_bytes, mut ledger) = (Totals::default(), Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
-        encoded.clear();
-        encoder
-            .row(row, &mut encoded, &mut ledger, &mut totals)
+        row_bytes.clear();
+        writer
+            .row(row, &mut row_bytes, &mut ledger, &mut totals)
             .map_err(|_| "SQLite gives values that the translated view has no type for".to_owned())?;
     }
     Ok(totals)
