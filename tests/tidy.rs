@@ -64,6 +64,7 @@ const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdi
 const EXPOSED: &[(&str, usize)] = &[
     ("src/cli/settings.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
+    ("src/postgres/given/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
     ("src/source/token.rs", 2),

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{ColumnOverride, Identifiers},
+        overrides::{ColumnOverride, Identifiers, TableOverride},
     },
     secret::Secret,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 36] = [
     "dir",
     "json",
     "quiet",
@@ -41,6 +41,7 @@ pub const KEYS: [&str; 35] = [
     "include",
     "exclude",
     "vector",
+    "schema-from",
     "local-url",
     "pg-bin",
     "keep-running",
@@ -63,8 +64,7 @@ pub const KEYS: [&str; 35] = [
 ];
 
 /// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 6] =
-    ["neon-project", "neon-branch", "neon-create-branch", "schema-from", "sample", "no-keep-previous"];
+const LATER_KEYS: [&str; 5] = ["neon-project", "neon-branch", "neon-create-branch", "sample", "no-keep-previous"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]
@@ -86,6 +86,7 @@ pub struct ConfigFile {
     pub include: Vec<String>,
     pub exclude: Vec<String>,
     pub vector: Option<VectorWord>,
+    pub schema_from: Option<Secret<String>>,
     pub local_url: Option<Secret<String>>,
     pub pg_bin: Option<PathBuf>,
     pub keep_running: bool,
@@ -99,6 +100,7 @@ pub struct ConfigFile {
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
+    pub renamed: BTreeMap<String, TableOverride>,
     pub fresh: bool,
     pub yes: bool,
     pub identifiers: Identifiers,
@@ -171,6 +173,7 @@ impl ConfigFile {
             "include" => self.include = entry.texts()?,
             "exclude" => self.exclude = entry.texts()?,
             "vector" => self.vector = Some(entry.word()?),
+            "schema-from" => self.schema_from = Some(entry.secret()?),
             "local-url" => self.local_url = Some(entry.secret()?),
             "pg-bin" => self.pg_bin = Some(entry.path()?),
             "keep-running" => self.keep_running = entry.flag()?,
@@ -183,6 +186,8 @@ impl ConfigFile {
             "dry-run" => self.dry_run = entry.flag()?,
             "against" => self.against = Some(entry.word()?),
             "level" => self.level = Some(entry.word()?),
+            // A list is the flag of `verify`, a table is what the tables are called.
+            "tables" if entry.value.is_table() => self.renamed = entry.tables()?,
             "tables" => self.tables = entry.texts()?,
             later if LATER_KEYS.contains(&later) => {
                 return Err(entry.error("is not in this version").with_hint("remove the key"));
@@ -307,6 +312,28 @@ impl Entry<'_> {
             columns.insert(place.clone(), self.inside(&head, value).column()?);
         }
         Ok(columns)
+    }
+
+    fn tables(&self) -> Result<BTreeMap<String, TableOverride>> {
+        let mut tables = BTreeMap::new();
+        for (table, value) in self.table()? {
+            let head = format!("tables.\"{}\"", shorten(table));
+            tables.insert(table.clone(), self.inside(&head, value).one_table()?);
+        }
+        Ok(tables)
+    }
+
+    fn one_table(&self) -> Result<TableOverride> {
+        let mut table = TableOverride::default();
+        for (key, value) in self.table()? {
+            let place = format!("{}.{}", self.key, shorten(key));
+            let inner = self.inside(&place, value);
+            if key != "name" {
+                return Err(inner.unknown(&place, &[]).with_hint("the only key of a table is `name`"));
+            }
+            table.name = Some(inner.text()?);
+        }
+        Ok(table)
     }
 
     fn column(&self) -> Result<ColumnOverride> {

@@ -218,6 +218,8 @@ impl Layers {
                 identifiers: self.file.identifiers,
                 types: self.file.types.clone(),
                 columns: self.file.columns.clone(),
+                tables: self.file.renamed.clone(),
+                given: None,
                 accept,
                 include: list(&typed.include, &self.file.include),
                 exclude: list(&typed.exclude, &self.file.exclude),
@@ -229,6 +231,7 @@ impl Layers {
                 VectorWord::Off => Vector::Off,
             },
             local: self.local(local)?,
+            schema_from: given("--schema-from", typed.schema_from.as_ref())?.or_else(|| self.file.schema_from.clone()),
         })
     }
 

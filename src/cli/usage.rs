@@ -14,11 +14,10 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 9] = [
+const LATER_FLAGS: [&str; 8] = [
     "--neon-project",
     "--neon-branch",
     "--neon-create-branch",
-    "--schema-from",
     "--sample",
     "--archive",
     "--no-keep-previous",
@@ -204,7 +203,7 @@ mod tests {
     fn what_this_version_lacks_is_named() {
         for line in [
             "turso2neon push --neon-project=p1",
-            "turso2neon plan --schema-from x",
+            "turso2neon plan --sample 10",
             "turso2neon dump --method pages",
             "turso2neon push --mode diff",
             "turso2neon rollback",

@@ -17,3 +17,5 @@ pub mod naming;
 pub mod keys;
 
 pub mod ddl;
+
+pub mod given;

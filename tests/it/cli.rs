@@ -195,7 +195,7 @@ fn a_wrong_configuration_is_exit_2_and_is_not_quoted() {
         ("[columns.users]\ntype = 'text'", "no place"),
         ("[types]\nmoney = 'canary(2,'", "PostgreSQL type"),
         ("[accept]\norphan-row = ['x']", "orphan-rows"),
-        ("schema-from = 'x'", "not in this version"),
+        ("sample = 3", "not in this version"),
     ] {
         fs::write(&config, text).unwrap();
         let run = workspace.tool("status").run().expect_exit(2).expect_text(said).expect_text("turso2neon.toml");

@@ -91,6 +91,7 @@ impl Finished {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             overrides_sha256: Overrides::default().sha256(),
+            given: None,
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: vec![serde_json::from_value(table).unwrap()],

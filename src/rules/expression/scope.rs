@@ -162,7 +162,9 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::TimestampTz
         | Conversion::UuidText
         | Conversion::UuidBlob
-        | Conversion::Vector { .. } => Kind::Opaque(SPELLED),
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. } => Kind::Opaque(SPELLED),
+        Conversion::Absent => Kind::Opaque("a column that the source lacks"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Seat, Work};
 use crate::{
     model::{
         Finding, FindingCode, PgType, Severity,
-        conversion_plan::IdentityPlan,
+        conversion_plan::{IdentityKind, IdentityPlan},
         source_schema::{SourceColumn, TableKind},
     },
     rules::expression,
@@ -96,5 +96,5 @@ fn identity(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     if let Some(column) = seat.column_mut(alias) {
         column.not_null = true;
     }
-    seat.plan.identity = Some(IdentityPlan { column: name, sequence, next });
+    seat.plan.identity = Some(IdentityPlan { column: name, sequence, next, kind: IdentityKind::default() });
 }

@@ -129,7 +129,7 @@ impl Subject<'_> {
     pub(crate) fn place_of(&self, at: i64) -> String {
         match self.address {
             RowAddress::Rowid(_) => format!("rowid {at}"),
-            RowAddress::PrimaryKey | RowAddress::Ordinal => format!("row {at}"),
+            RowAddress::PrimaryKey | RowAddress::Ordinal | RowAddress::Absent => format!("row {at}"),
         }
     }
 
@@ -200,7 +200,9 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
         | Conversion::Epoch { .. }
         | Conversion::UuidText
         | Conversion::UuidBlob
-        | Conversion::Vector { .. } => false,
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. }
+        | Conversion::Absent => false,
     }
 }
 
@@ -217,7 +219,9 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
         | Conversion::Timestamp
         | Conversion::TimestampTz
         | Conversion::UuidText
-        | Conversion::Json => StorageClass::Text,
+        | Conversion::Json
+        | Conversion::Given { .. } => StorageClass::Text,
+        Conversion::Absent => StorageClass::Null,
         Conversion::Bytea | Conversion::UuidBlob | Conversion::Vector { .. } => StorageClass::Blob,
     })
 }

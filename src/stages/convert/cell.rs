@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::vector::VectorForm;
+use super::{given::GivenForm, vector::VectorForm};
 use crate::{
     model::{
         ColumnPlan, Conversion, PgType,
@@ -60,6 +60,7 @@ pub(super) enum CellForm {
     Json,
     Jsonb,
     Vector(VectorForm),
+    Given(GivenForm),
 }
 
 impl CellForm {
@@ -87,6 +88,7 @@ impl CellForm {
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
             (Conversion::Vector { encoding }, target) => Self::Vector(VectorForm::of(encoding, target)?),
+            (Conversion::Given { unit }, target) => Self::Given(GivenForm::of(target, unit)),
             _ => return None,
         };
         Some(form)
@@ -101,6 +103,7 @@ impl CellForm {
         match (self, cell) {
             (_, SqliteCell::Null) => field::null(out),
             (Self::BigInt, SqliteCell::Integer(value)) => field::int8(out, value),
+            (Self::Given(form), cell) => form.write(cell, out)?,
             (Self::Text { characters_max: None, .. }, SqliteCell::Text(text)) => {
                 field::bytes(out, storable(text)?)?;
             }

@@ -161,6 +161,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            given: None,
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables,

@@ -10,6 +10,8 @@ mod encode;
 
 mod finish;
 
+mod given;
+
 mod ground;
 
 mod layout;
@@ -270,8 +272,11 @@ async fn load_into(
     let crew = Crew::connect(server.endpoint(), jobs).await?;
     let session = crew.first()?;
     ground::prepare(work, session, request.fresh).await?;
-    if !work.plan.extensions.is_empty() {
-        crew.see_extensions(&work.plan.extensions).await?;
+    if !work.plan.extensions.is_empty() || work.plan.given.is_some() {
+        crew.see_types(&work.plan).await?;
+    }
+    if work.scope != Scope::Data {
+        ground::create_enums(work, session).await?;
     }
     if work.scope == Scope::Schema {
         ground::create_tables(work, session, work.plan.tables.iter()).await?;

@@ -195,7 +195,9 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
         | Conversion::Epoch { .. }
         | Conversion::UuidBlob
         | Conversion::Json
-        | Conversion::Vector { .. } => false,
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. }
+        | Conversion::Absent => false,
     }
 }
 

@@ -24,9 +24,9 @@ use super::{
     carry,
     compare::Wanted,
     manifest::Manifest,
-    preflight::Situation,
+    preflight::{Situation, names_of},
     record::{PARTS, unreadable},
-    staging::Staging,
+    staging::{self, Staging},
     target::{Target, previous_schema},
 };
 
@@ -61,12 +61,13 @@ impl Cutover<'_> {
     pub(super) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
         self.drop_previous().await?;
+        let enums = self.live_enums().await?;
         let replaced: BTreeSet<String> = self.situation.record.live.iter().map(|table| table.name.clone()).collect();
         let staged = self.staged_oids().await?;
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
         let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
-        self.take_over(&self.work(&carried)).await
+        self.take_over(&self.work(&carried, &enums)).await
     }
 
     /// Drops what the push before the last one left, which nobody but us has used: before the cutover, because it
@@ -86,7 +87,19 @@ impl Cutover<'_> {
         );
         let dropped = self.control.batch("dropping the tables that an earlier push replaced", &sql).await;
         self.control.batch("preparing the cutover", "SET lock_timeout = 0").await?;
-        dropped
+        dropped?;
+        let enums = staging::enums(self.control, &home).await?;
+        let sql: Vec<String> = enums.iter().map(|name| staging::drop_enum(&home, name)).collect();
+        self.control.batch("dropping the types that an earlier push replaced", &sql.join("; ")).await
+    }
+
+    /// Enumerated types that the tables to be replaced use: they go with them.
+    async fn live_enums(&self) -> Result<Vec<String>> {
+        let live = self.situation.record.live_oids();
+        let sql = "SELECT DISTINCT t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+                   JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped \
+                   WHERE n.nspname = $1 AND t.typtype = 'e' AND a.attrelid = ANY($2) ORDER BY 1";
+        names_of(self.control, "listing the enumerated types", sql, &[&self.target.schema, &live]).await
     }
 
     async fn staged_oids(&self) -> Result<Vec<u32>> {
@@ -97,7 +110,7 @@ impl Cutover<'_> {
     }
 
     /// Everything after the locks.
-    fn work(&self, carried: &[String]) -> String {
+    fn work(&self, carried: &[String], enums: &[String]) -> String {
         let schema = self.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
@@ -111,6 +124,11 @@ impl Cutover<'_> {
             format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
         };
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
+        let move_type = |from: &str, name: &str, to: &str| {
+            format!("ALTER TYPE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+        };
+        sql.extend(enums.iter().map(|name| move_type(schema, name, &home)));
+        sql.extend(ddl::enums(&self.manifest.plan).map(|made| move_type(&self.staging.schema, &made.name, schema)));
         let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());

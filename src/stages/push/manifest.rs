@@ -175,6 +175,10 @@ fn fingerprint(table: &TablePlan) -> String {
 
 fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
     let mut text = format!("schema {schema}\nextensions {}\n", plan.extensions.join(" "));
+    for made in ddl::enums(plan) {
+        text.push_str(&ddl::create_enum("", made));
+        text.push('\n');
+    }
     for item in cargo {
         // A ledger without a digest of its own is a function of the dump.
         let content = item.loaded.as_ref().map_or(&plan.dump_sha256, |loaded| &loaded.server_digest);
@@ -194,6 +198,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            given: None,
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
@@ -211,6 +216,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
+            given: None,
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),

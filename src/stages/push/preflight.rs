@@ -7,6 +7,7 @@ use crate::{
         name::{quote_ident, quote_literal},
     },
     postgres::Session,
+    rules::ddl,
 };
 
 use super::{
@@ -194,8 +195,11 @@ impl Situation {
              AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
            UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 ORDER BY 1";
-        let tables: Vec<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
+             AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
+               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
+        let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
+        let tables: Vec<&str> = tables.chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
         let names = all_names(manifest);
         let live = self.record.live_oids();
         let doing = "looking for names that are taken";

@@ -4,6 +4,7 @@
 use super::{
     civil,
     digits::{Digits, real_text},
+    given,
     image::{Misfit, RowImage},
     json, vector,
 };
@@ -63,6 +64,8 @@ impl Reading {
             Conversion::UuidBlob => uuid_blob(image, cell),
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
+            Conversion::Given { unit } => given::expected(image, &self.pg_type, unit, cell),
+            Conversion::Absent => Err(Misfit::Class),
         };
         if let Err(misfit) = done {
             image.misfit(misfit);

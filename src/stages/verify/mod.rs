@@ -21,6 +21,8 @@ mod levels;
 
 mod full;
 
+mod given;
+
 mod ledger;
 
 mod dump_scan;

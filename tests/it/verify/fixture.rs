@@ -299,6 +299,7 @@ fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePla
         tool: String::new(),
         dump_sha256: dump.sha256.clone(),
         overrides_sha256: String::new(),
+        given: None,
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: Vec::new(),
         tables,
