@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{ColumnOverride, Identifiers, TableOverride},
+        overrides::{BAD_TEXTS, ColumnOverride, DATES, FullText, Identifiers, OFF_TYPES, READINGS, TableOverride},
     },
     secret::Secret,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 36] = [
+pub const KEYS: [&str; 37] = [
     "dir",
     "json",
     "quiet",
@@ -58,10 +58,14 @@ pub const KEYS: [&str; 36] = [
     "fresh",
     "yes",
     "identifiers",
+    "fts",
     "types",
     "columns",
     "accept",
 ];
+
+/// Keys of a column under `[columns]`.
+const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
 const LATER_KEYS: [&str; 5] = ["neon-project", "neon-branch", "neon-create-branch", "sample", "no-keep-previous"];
@@ -104,6 +108,7 @@ pub struct ConfigFile {
     pub fresh: bool,
     pub yes: bool,
     pub identifiers: Identifiers,
+    pub fts: FullText,
     pub types: BTreeMap<String, String>,
     pub columns: BTreeMap<String, ColumnOverride>,
     pub accept: BTreeMap<String, Vec<String>>,
@@ -155,6 +160,7 @@ impl ConfigFile {
             "yes" => self.yes = entry.flag()?,
             "fresh" => self.fresh = entry.flag()?,
             "identifiers" => self.identifiers = entry.identifiers()?,
+            "fts" => self.fts = entry.full_text()?,
             "types" => self.types = entry.types()?,
             "columns" => self.columns = entry.columns()?,
             "accept" => self.accept = entry.accept()?,
@@ -234,6 +240,15 @@ impl Entry<'_> {
         self.text().map(PathBuf::from)
     }
 
+    /// One of these words.
+    fn one_of(&self, words: &[&str]) -> Result<String> {
+        let text = self.text()?;
+        if words.contains(&text.as_str()) {
+            return Ok(text);
+        }
+        Err(self.error(&format!("must be one of {}", words.join(", "))))
+    }
+
     fn flag(&self) -> Result<bool> {
         self.value.as_bool().ok_or_else(|| self.error("must be true or false"))
     }
@@ -273,6 +288,14 @@ impl Entry<'_> {
             Some("lower") => Ok(Identifiers::Lower),
             Some("snake") => Ok(Identifiers::Snake),
             Some(_) | None => Err(self.error("must be one of preserve, lower, snake")),
+        }
+    }
+
+    fn full_text(&self) -> Result<FullText> {
+        match self.value.as_str() {
+            Some("none") => Ok(FullText::None),
+            Some("tsvector") => Ok(FullText::Tsvector),
+            Some(_) | None => Err(self.error("must be one of none, tsvector")),
         }
     }
 
@@ -344,15 +367,17 @@ impl Entry<'_> {
             match key.as_str() {
                 "type" => column.pg_type = Some(inner.pg_type()?),
                 "name" => column.name = Some(inner.text()?),
-                "from" => match inner.text()?.as_str() {
-                    unit @ ("unix_s" | "unix_ms" | "unix_us") => column.from = Some(unit.to_owned()),
-                    _ => return Err(inner.error("must be one of unix_s, unix_ms, unix_us")),
-                },
+                "from" => column.from = Some(inner.one_of(&READINGS)?),
+                "off_type" => column.off_type = Some(inner.one_of(&OFF_TYPES)?),
+                "empty_as_null" => column.empty_as_null = Some(inner.flag()?),
+                "bool_words" => column.bool_words = Some(inner.flag()?),
+                "dates" => column.dates = Some(inner.one_of(&DATES)?),
+                "bad_text" => column.bad_text = Some(inner.one_of(&BAD_TEXTS)?),
                 unknown => {
                     let error = inner.unknown(&place, &[]);
-                    let near = nearest(unknown, &["type", "from", "name"]);
+                    let near = nearest(unknown, &COLUMN_KEYS);
                     let hint = near.map_or_else(
-                        || "the keys of a column are type, from, name".to_owned(),
+                        || format!("the keys of a column are {}", COLUMN_KEYS.join(", ")),
                         |near| format!("did you mean `{near}`?"),
                     );
                     return Err(error.with_hint(hint));

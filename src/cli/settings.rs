@@ -216,6 +216,7 @@ impl Layers {
         Ok(Decisions {
             overrides: Overrides {
                 identifiers: self.file.identifiers,
+                fts: self.file.fts,
                 types: self.file.types.clone(),
                 columns: self.file.columns.clone(),
                 tables: self.file.renamed.clone(),

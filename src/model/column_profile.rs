@@ -34,7 +34,7 @@ pub struct ColumnProfile {
     pub decimal_digits: (u16, u16),
     /// Longest TEXT in characters (of valid UTF-8) and in bytes.
     pub text_longest: (u64, u64),
-    /// Empty TEXT cells.
+    /// Empty TEXT cells. Where the configuration reads them as NULL they count as NULL, too, and not as TEXT.
     pub texts_empty: u64,
     /// TEXT cells with a NUL character.
     pub texts_with_nul: u64,

@@ -104,6 +104,16 @@ pub struct TablePlan {
     /// The identity column's sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentityPlan>,
+    /// How many of `rows` are left out, because a column with [`OffType::Reject`] has a cell that its conversion
+    /// doesn't take. They are in `convert/rejects.jsonl`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected: u64,
+}
+
+/// For serde, which wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl TablePlan {
@@ -122,7 +132,13 @@ impl TablePlan {
     /// Whether any column sends cells to the ledger table.
     #[must_use]
     pub fn has_ledger(&self) -> bool {
-        self.columns.iter().any(|column| column.ledger)
+        self.loaded_columns().any(|column| column.ledger)
+    }
+
+    /// Rows that PostgreSQL gets: those of the dump without the rejected ones.
+    #[must_use]
+    pub const fn loaded_rows(&self) -> u64 {
+        self.rows.saturating_sub(self.rejected)
     }
 
     /// The column of this PostgreSQL name.
@@ -210,10 +226,14 @@ pub struct ColumnPlan {
     /// the PostgreSQL table and column name, the row's key, the class's word, and the raw value: TEXT and BLOB as their
     /// bytes, INTEGER as 8 bytes big-endian, REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where
     /// the source has one, else a JSON array of the planned primary key's cells, each as text the way
-    /// `Conversion::Text` with `BlobText::Hex` writes it, else the row's position from 1. A `-0.0` in a column of
-    /// `Conversion::Numeric` is written too, whatever `main_class` is.
+    /// `Conversion::Text` with `BlobText::Hex` writes it (a text that PostgreSQL can't hold as a blob), else the row's
+    /// position from 1. Whatever `main_class` is, these are written too: a `-0.0` in a column of
+    /// `Conversion::Numeric`, a TEXT that `Conversion::Text` had to change, a cell that became NULL by `exceptions`.
     #[serde(default)]
     pub ledger: bool,
+    /// What becomes of cells that the conversion doesn't take.
+    #[serde(default, skip_serializing_if = "Exceptions::is_none")]
+    pub exceptions: Exceptions,
     /// NOT NULL.
     #[serde(default)]
     pub not_null: bool,
@@ -241,9 +261,39 @@ pub enum Origin {
     Override,
 }
 
+/// What the configuration says about cells that the conversion doesn't take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exceptions {
+    /// An empty TEXT becomes NULL, before anything else is asked, and goes to the ledger.
+    pub empty_as_null: bool,
+    /// A cell that the conversion doesn't take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off_type: Option<OffType>,
+}
+
+impl Exceptions {
+    /// Whether every cell has to fit.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        !self.empty_as_null && self.off_type.is_none()
+    }
+}
+
+/// What becomes of a cell that the conversion doesn't take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OffType {
+    /// Its row isn't loaded, but written to `convert/rejects.jsonl`.
+    Reject,
+    /// It becomes NULL, and its class and bytes go to the ledger.
+    Null,
+}
+
 /// How a non-NULL cell becomes a PostgreSQL value. NULL is NULL everywhere.
 ///
-/// A cell that a conversion doesn't name is an error at load time (a bug: the plan has seen every cell).
+/// A cell that a conversion doesn't name, or whose value the type can't hold exactly, is what `Exceptions` speaks of;
+/// without exceptions it is an error at load time (a bug: the plan has seen every cell).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "how")]
 pub enum Conversion {
@@ -259,7 +309,9 @@ pub enum Conversion {
     /// the display scale is the number of fraction digits (0 for whole numbers); in `numeric(p,s)` it is `s`.
     /// Infinities only to `numeric` without precision. `-0.0` becomes `0`, with a ledger entry if the column has one.
     Numeric,
-    /// TEXT as is; INTEGER in decimal; REAL as `rules::decimal::real_text` defines; BLOB as said.
+    /// TEXT as is; INTEGER in decimal; REAL as `rules::decimal::real_text` defines; BLOB as said. In a column with a
+    /// ledger a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed sequence
+    /// (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), becomes U+FFFD.
     Text {
         /// How a BLOB is written.
         blobs: BlobText,
@@ -293,6 +345,27 @@ pub enum Conversion {
     },
     /// The source has no such column: nothing is loaded, PostgreSQL puts the default, or NULL.
     Absent,
+    /// INTEGER 0 or 1, and TEXT `t`, `true`, `y`, `yes`, `on`, `1`, `f`, `false`, `n`, `no`, `off`, `0` in any ASCII
+    /// case to `boolean`.
+    AnyBoolean,
+    /// TEXT `2000-01-01( |T)HH:MM[:SS[.f]]`, or without the date, to `time`: what Rails writes.
+    RailsTime,
+    /// BLOB of 16 bytes as .NET's `Guid.ToByteArray` gives them (the first three fields little-endian) to `uuid`.
+    UuidDotnet,
+    /// INTEGER or REAL as a count of time, to `timestamptz`, `timestamp` or `date`.
+    Reckoned {
+        /// What is counted.
+        by: Reckoning,
+    },
+    /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::fit::epoch_unit`), and TEXT as
+    /// `TimestampTz` reads it, to `timestamptz`.
+    AnyMoment {
+        /// The unit of the integers.
+        unit: EpochUnit,
+    },
+    /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
+    /// `json()` makes.
+    SqliteJsonb,
     /// libSQL vector BLOB to `vector(n)`, `halfvec(n)`, `real[]`, `double precision[]` or `bit(n)`.
     Vector {
         /// The encoding of the blob.
@@ -308,6 +381,25 @@ pub enum BlobText {
     Hex,
     /// The text itself if it is valid UTF-8 without NUL, else `\x` and hexadecimal digits.
     Utf8OrHex,
+}
+
+/// A count of time. What isn't a whole number of microseconds isn't taken, with one exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reckoning {
+    /// Seconds since 1970-01-01 UTC: INTEGER, or REAL whose shortest decimal has at most 6 digits after the point.
+    UnixS,
+    /// Milliseconds since 1970: the same with at most 3 digits.
+    UnixMs,
+    /// Microseconds since 1970: the same without digits after the point.
+    UnixUs,
+    /// Nanoseconds since 1970: multiples of 1000, no REAL with digits after the point.
+    UnixNs,
+    /// Seconds since 2001-01-01 UTC: as `UnixS`.
+    CoreData,
+    /// Julian days of the years 1 to 9999, as the nearest microsecond (of two as near the even): the double that is
+    /// nearest to that microsecond is the one that was read.
+    Julian,
 }
 
 /// The unit of an epoch integer.
@@ -361,7 +453,7 @@ pub struct KeyPlan {
     pub columns: Vec<String>,
 }
 
-/// An index.
+/// An index. Unique with the access method `hash` is an exclusion constraint with the operator `=`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexPlan {
     /// Its name.
@@ -377,6 +469,14 @@ pub struct IndexPlan {
     /// The predicate of a partial index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
+}
+
+impl IndexPlan {
+    /// Whether it is the index of an exclusion constraint: PostgreSQL has no unique hash indexes.
+    #[must_use]
+    pub fn is_exclusion(&self) -> bool {
+        self.unique && self.method == "hash"
+    }
 }
 
 /// A CHECK constraint.
@@ -453,7 +553,7 @@ impl IdentityKind {
 /// What becomes of one object of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPlan {
-    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`.
+    /// `table`, `index`, `view`, `trigger`, `check`, `foreign key`, `unique`, `primary key`, `generated column`.
     pub kind: String,
     /// SQLite's name.
     pub source: String,
@@ -491,6 +591,7 @@ mod tests {
             conversion: Conversion::Integer,
             main_class: StorageClass::Integer,
             ledger: false,
+            exceptions: Exceptions::default(),
             not_null: false,
             default: None,
             generated: None,
@@ -517,6 +618,7 @@ mod tests {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             identity: None,
+            rejected: 0,
         };
         assert_eq!(table.source_query(), r#"SELECT t._rowid_, t."A", t."B" FROM "T" AS t NOT INDEXED"#);
         assert_eq!(table.copy_columns(), r#""a", "b""#);
@@ -527,6 +629,8 @@ mod tests {
         for conversion in [
             Conversion::Text { blobs: BlobText::Utf8OrHex },
             Conversion::Epoch { unit: EpochUnit::Milliseconds },
+            Conversion::Reckoned { by: Reckoning::CoreData },
+            Conversion::SqliteJsonb,
             Conversion::Vector { encoding: VectorEncoding::F1Bit },
         ] {
             let json = serde_json::to_string(&conversion).unwrap();

@@ -20,12 +20,25 @@ pub enum Identifiers {
     Snake,
 }
 
+/// What becomes of SQLite's full-text indexes besides tables with their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FullText {
+    /// Nothing.
+    #[default]
+    None,
+    /// A GIN index on the texts.
+    Tsvector,
+}
+
 /// Everything that makes the plan differ from the rule book. Digested into the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
     /// How names are carried.
     pub identifiers: Identifiers,
+    /// What becomes of full-text indexes.
+    pub fts: FullText,
     /// Declared type (lower case, squeezed) to PostgreSQL type.
     pub types: BTreeMap<String, String>,
     /// `table.column` to its override.
@@ -72,10 +85,38 @@ pub struct ColumnOverride {
     /// The PostgreSQL type.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub pg_type: Option<String>,
-    /// How to read the source value: `unix_s`, `unix_ms`, `unix_us`.
+    /// How to read the source value: one of [`READINGS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The PostgreSQL name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What becomes of values that the type doesn't hold: one of [`OFF_TYPES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_type: Option<String>,
+    /// Whether empty texts become NULL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_as_null: Option<bool>,
+    /// Whether `yes`, `no`, `on`, `off`, `y`, `n` and their like become boolean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bool_words: Option<bool>,
+    /// `auto`: integers in one unit's window and texts of dates become timestamptz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dates: Option<String>,
+    /// What becomes of texts that PostgreSQL can't hold: one of [`BAD_TEXTS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_text: Option<String>,
 }
+
+/// The words of [`ColumnOverride::from`].
+pub const READINGS: [&str; 8] =
+    ["unix_s", "unix_ms", "unix_us", "unix_ns", "julian", "core_data", "rails_time", "guid_dotnet"];
+
+/// The words of [`ColumnOverride::off_type`].
+pub const OFF_TYPES: [&str; 2] = ["reject", "null"];
+
+/// The words of [`ColumnOverride::dates`].
+pub const DATES: [&str; 1] = ["auto"];
+
+/// The words of [`ColumnOverride::bad_text`].
+pub const BAD_TEXTS: [&str; 3] = ["replace", "bytea", "fail"];

@@ -140,7 +140,7 @@ pub struct SourceColumn {
     pub generated: Option<GeneratedColumn>,
     /// The collation if it isn't BINARY, upper case.
     pub collation: Option<String>,
-    /// A hidden column of a virtual table.
+    /// A hidden column of a virtual table, or a generated column that only the application can compute.
     pub hidden: bool,
 }
 

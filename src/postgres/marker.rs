@@ -146,6 +146,12 @@ pub fn unmade_sql(made: &Made) -> String {
     )
 }
 
+/// The statement that forgets the chunks of a table, for the transaction that drops it.
+#[must_use]
+pub fn forget_chunks_sql(table: &str) -> String {
+    format!("DELETE FROM turso2neon.chunk WHERE table_name = {}", quote_literal(table))
+}
+
 /// The tables that the tool made and that are there still. A table of the same name that somebody else made later has
 /// another identity and isn't among them.
 ///

@@ -3,6 +3,17 @@
 //! PostgreSQL's own input is never asked: it accepts `now`, rounds fractions and drops offsets. What this module
 //! doesn't recognise keeps its column text.
 
+use crate::{
+    model::{cell::SqliteCell, conversion_plan::Reckoning},
+    rules::decimal::Decimal,
+};
+
+/// Microseconds from 1970-01-01 to 2001-01-01.
+const TO_2001: i64 = 978_307_200_000_000;
+
+/// Microseconds from the beginning of Julian day 0 (noon) to 1970-01-01 00:00.
+const JULIAN_TO_1970: i128 = 210_866_760_000_000_000;
+
 /// Microseconds of one day.
 pub const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
@@ -62,6 +73,59 @@ pub fn parse_clock(text: &[u8]) -> Option<i64> {
         _ => return None,
     };
     (second <= 59).then_some(((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction)
+}
+
+/// Reads what Rails writes into a column of type time: the clock, alone or behind the date 2000-01-01.
+#[must_use]
+pub fn parse_rails_clock(text: &[u8]) -> Option<i64> {
+    match text.strip_prefix(b"2000-01-01") {
+        Some([b' ' | b'T', clock @ ..]) => parse_clock(clock),
+        Some(_) => None,
+        None => parse_clock(text),
+    }
+}
+
+/// The microseconds since 1970-01-01 UTC that a count of time means; `None` where that is no whole number of them
+/// (Julian days: outside the years 1 to 9999).
+#[must_use]
+pub fn reckoned(by: Reckoning, cell: SqliteCell<'_>) -> Option<i64> {
+    // In powers of ten of a microsecond.
+    let (unit, zero) = match by {
+        Reckoning::UnixS => (6, 0),
+        Reckoning::UnixMs => (3, 0),
+        Reckoning::UnixUs => (0, 0),
+        Reckoning::UnixNs => (-3, 0),
+        Reckoning::CoreData => (6, TO_2001),
+        Reckoning::Julian => return julian(cell),
+    };
+    let number = match cell {
+        SqliteCell::Integer(value) => Decimal::from_integer(value),
+        SqliteCell::Real(value) if value != 0.0 || value.is_sign_positive() => Decimal::from_real(value)?,
+        _ => return None,
+    };
+    // The mantissa has no zeros at its end.
+    let power = if number.mantissa == 0 { 0 } else { u32::try_from(number.exponent + unit).ok()? };
+    let size = i64::try_from(number.mantissa).ok()?.checked_mul(10_i64.checked_pow(power)?)?;
+    zero.checked_add(if number.negative { -size } else { size })
+}
+
+/// Between 2^20 and 2^23 days neighbouring doubles are 20 microseconds apart at least, so that the nearest microsecond
+/// leads back to the same double.
+fn julian(cell: SqliteCell<'_>) -> Option<i64> {
+    let (mantissa, shift) = match cell {
+        SqliteCell::Integer(days) if (1_721_426..=5_373_484).contains(&days) => (i128::from(days), 0),
+        SqliteCell::Real(days) if (1_721_425.5..5_373_484.5).contains(&days) => {
+            let bits = days.to_bits();
+            let shift = 1075 - (bits >> 52 & 0x7ff);
+            (i128::from(bits & 0x000f_ffff_ffff_ffff | 0x0010_0000_0000_0000), shift)
+        }
+        _ => return None,
+    };
+    let scaled = mantissa * i128::from(DAY_MICROSECONDS);
+    let (whole, rest) = (scaled >> shift, scaled & ((1 << shift) - 1));
+    let half = (1_i128 << shift) / 2;
+    let up = shift > 0 && (rest > half || (rest == half && whole & 1 == 1));
+    i64::try_from(whole + i128::from(up) - JULIAN_TO_1970).ok()
 }
 
 /// Microseconds of `.f`, or 0 for nothing; refused beyond 6 significant digits.
@@ -184,6 +248,57 @@ mod tests {
             "",
         ] {
             assert_eq!(parse_stamp(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_of_time_are_exact_or_nothing() {
+        use SqliteCell::{Integer, Real};
+        for (by, cell, expected) in [
+            (Reckoning::UnixS, Integer(-1), Some(-1_000_000)),
+            (Reckoning::UnixS, Real(1_700_000_000.25), Some(1_700_000_000_250_000)),
+            (Reckoning::UnixS, Real(1_700_000_000.123_456_7), None),
+            (Reckoning::UnixMs, Real(0.5), Some(500)),
+            (Reckoning::UnixUs, Real(0.5), None),
+            (Reckoning::UnixNs, Integer(1_700_000_000_123_456_000), Some(1_700_000_000_123_456)),
+            (Reckoning::UnixNs, Integer(1_700_000_000_123_456_001), None),
+            (Reckoning::UnixNs, Integer(0), Some(0)),
+            (Reckoning::CoreData, Real(0.5), Some(TO_2001 + 500_000)),
+            (Reckoning::CoreData, Integer(-978_307_200), Some(0)),
+            (Reckoning::UnixS, Real(-0.0), None),
+            (Reckoning::UnixS, Real(f64::INFINITY), None),
+            (Reckoning::UnixS, SqliteCell::Text(b"1"), None),
+            (Reckoning::Julian, Real(2_440_587.5), Some(0)),
+            (Reckoning::Julian, Integer(2_440_588), Some(DAY_MICROSECONDS / 2)),
+            // julianday('2024-02-29 12:34:56.789') as SQLite computes it.
+            (Reckoning::Julian, Real(2_460_370.024_268_391), Some(1_709_210_096_789_000 - 18)),
+            (Reckoning::Julian, Real(1_721_425.5), Some(-62_135_596_800_000_000)),
+            (Reckoning::Julian, Real(1_721_425.4), None),
+            (Reckoning::Julian, Real(5_373_484.5), None),
+        ] {
+            let found = reckoned(by, cell);
+            match (by, expected, found) {
+                // A Julian day has 40 microseconds between two doubles.
+                (Reckoning::Julian, Some(expected), Some(found)) => assert!(expected.abs_diff(found) <= 40, "{found}"),
+                _ => assert_eq!(found, expected, "{by:?} {cell:?}"),
+            }
+        }
+        assert_eq!(parse_rails_clock(b"2000-01-01 07:30:00"), Some(27_000_000_000));
+        assert_eq!(parse_rails_clock(b"07:30"), Some(27_000_000_000));
+        assert_eq!(parse_rails_clock(b"2000-01-02 07:30:00"), None);
+        assert_eq!(parse_rails_clock(b"2000-01-01"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_julian_day_leads_back_to_its_double(days in 1_721_425.5_f64..5_373_484.0) {
+            let micros = reckoned(Reckoning::Julian, SqliteCell::Real(days)).unwrap();
+            // Split so that every step is exact but the last.
+            let (day, rest) = (micros.div_euclid(DAY_MICROSECONDS), micros.rem_euclid(DAY_MICROSECONDS));
+            let day = f64::from(i32::try_from(day).unwrap()) + 2_440_587.5;
+            let back = day + f64::from(u32::try_from(rest / 1000).unwrap()) / 86_400_000.0
+                + f64::from(u32::try_from(rest % 1000).unwrap()) / 86_400_000_000.0;
+            proptest::prop_assert!((back - days).abs() <= 1e-9, "{} {}", back, days);
         }
     }
 

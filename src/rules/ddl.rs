@@ -165,6 +165,18 @@ pub fn indexes(schema: &str, table: &TablePlan) -> Vec<Statement> {
 }
 
 fn index_statement(schema: &str, table: &TablePlan, index: &IndexPlan) -> Statement {
+    if index.is_exclusion() {
+        let predicate = index.predicate.as_ref().map(|condition| format!(" WHERE ({condition})")).unwrap_or_default();
+        let keys: Vec<String> = index.keys.iter().map(|key| format!("{key} WITH =")).collect();
+        let sql = format!(
+            "ALTER TABLE {} ADD CONSTRAINT {} EXCLUDE USING {} ({}){predicate}",
+            qualified(schema, &table.name),
+            quote_ident(&index.name),
+            index.method,
+            keys.join(", ")
+        );
+        return Statement::new("index", table, &index.name, sql);
+    }
     let unique = if index.unique { "UNIQUE " } else { "" };
     let predicate = index.predicate.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
     let sql = format!(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
+use md5::{Digest, Md5};
 
 use crate::model::{conversion_plan::LEDGER_TABLE, overrides::Identifiers};
 
@@ -112,7 +112,7 @@ fn formed(wanted: &str, identifiers: Identifiers) -> Name {
         (name, changed) = ("_unnamed".to_owned(), Some("PostgreSQL has no empty names"));
     }
     if name.len() > NAME_MAX {
-        let digest = Sha256::digest(wanted.as_bytes());
+        let digest = Md5::digest(wanted.as_bytes());
         let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         name = format!("{}_{number:08x}", prefix(&name, KEPT));
         changed = Some("PostgreSQL's names have at most 63 bytes");

@@ -9,8 +9,14 @@ use crate::{
         name::quote_ident,
         source_schema::{SourceForeignKey, SourceSchema, SourceTable, TableKind},
     },
-    rules::keys::{ConstraintFacts, Reference, resolve},
+    rules::keys::{Broken, ConstraintFacts, Reference, resolve},
 };
+
+/// How a query that counts rows begins.
+const COUNT: &str = "SELECT count(*) ";
+
+/// How many rows are named.
+const PLACES: u32 = 5;
 
 /// Counts what [`crate::rules::keys::carry`] needs beyond column profiles. What this engine can't count (a check that
 /// calls an unknown function) is absent from the answer.
@@ -29,15 +35,21 @@ pub fn read(connection: &Connection, schema: &SourceSchema) -> Result<Constraint
         }
         if let Some(sql) = null_keys(table) {
             let nulls = count(connection, &sql).map_err(|failure| at_table(&failure))?;
-            facts.nulls_in_primary_key.extend((nulls > 0).then(|| (table.name.clone(), nulls)));
+            if nulls > 0 {
+                facts.nulls_in_primary_key.insert(table.name.clone(), nulls);
+                first(connection, table, Broken::PrimaryKey, &sql, &mut facts);
+            }
         }
         checks(connection, table, &mut facts);
         for (number, key) in table.foreign_keys.iter().enumerate() {
-            let orphans = resolve(schema, key).ok().map(|reference| orphans(table, key, &reference));
+            let Ok(reference) = resolve(schema, key) else { continue };
+            let sql = orphans(table, key, &reference);
             // A key that SQLite can't compare is reported by `carry` as not countable.
-            if let Some(Ok(orphans)) = orphans.map(|sql| count(connection, &sql)) {
-                facts.orphans.insert((table.name.clone(), number), orphans);
+            let Ok(orphans) = count(connection, &sql) else { continue };
+            if orphans > 0 {
+                first(connection, table, Broken::ForeignKey(number), &sql, &mut facts);
             }
+            facts.orphans.insert((table.name.clone(), number), orphans);
         }
     }
     Ok(facts)
@@ -47,6 +59,20 @@ fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
+/// Keeps the rowids of the first of the rows that `sql` counts.
+fn first(connection: &Connection, table: &SourceTable, broken: Broken, sql: &str, facts: &mut ConstraintFacts) {
+    let Some(rowid) = &table.rowid_name else { return };
+    let Some(rest) = sql.strip_prefix(COUNT) else { return };
+    // The table's alias differs from query to query, but is its only one outside of subqueries.
+    let sql = format!("SELECT {rowid} {rest} ORDER BY 1 LIMIT {PLACES}");
+    let rowids = connection.prepare(&sql).and_then(|mut statement| {
+        statement.query_map([], |row| row.get::<_, i64>(0)).and_then(Iterator::collect::<rusqlite::Result<Vec<i64>>>)
+    });
+    if let Ok(rowids) = rowids {
+        facts.first.insert((table.name.clone(), broken), rowids);
+    }
+}
+
 /// Rows with a NULL in a primary key that admits it.
 fn null_keys(table: &SourceTable) -> Option<String> {
     if table.rowid_alias.is_some() || table.primary_key.is_empty() || table.kind != TableKind::Rowid {
@@ -54,7 +80,7 @@ fn null_keys(table: &SourceTable) -> Option<String> {
     }
     let tests: Vec<String> =
         table.primary_key.iter().map(|column| format!("t.{} IS NULL", quote_ident(column))).collect();
-    Some(format!("SELECT count(*) FROM main.{} AS t WHERE {}", quote_ident(&table.name), tests.join(" OR ")))
+    Some(format!("{COUNT}FROM main.{} AS t NOT INDEXED WHERE {}", quote_ident(&table.name), tests.join(" OR ")))
 }
 
 /// One pass for all checks of a table; one for each if they can't be counted together.
@@ -80,7 +106,14 @@ fn checks(connection: &Connection, table: &SourceTable, facts: &mut ConstraintFa
         Ok(counts) => numbers.iter().copied().zip(counts).collect(),
         Err(_) => numbers.iter().filter_map(each).collect(),
     };
-    facts.check_violations.extend(found.into_iter().map(|(number, rows)| ((table.name.clone(), number), rows)));
+    for (number, rows) in found {
+        if rows > 0 {
+            let expression = table.checks.get(number).map_or("", |check| check.expression.as_str());
+            let sql = format!("{COUNT}FROM main.{} NOT INDEXED WHERE NOT ({expression}\n)", quote_ident(&table.name));
+            first(connection, table, Broken::Check(number), &sql, facts);
+        }
+        facts.check_violations.insert((table.name.clone(), number), rows);
+    }
 }
 
 /// Rows without NULL in the key that have no parent by PostgreSQL's comparison: the parent's affinity, as in SQLite,
@@ -91,16 +124,19 @@ fn orphans(table: &SourceTable, key: &SourceForeignKey, reference: &Reference<'_
     for (child, parent) in key.columns.iter().zip(&reference.columns) {
         let (child, quoted) = (format!("c.{}", quote_ident(child)), format!("p.{}", quote_ident(parent)));
         known.push(format!("{child} IS NOT NULL"));
-        // The plus sign takes the child's affinity away.
-        matches.push(format!("{quoted} = +{child}"));
-        let collated =
-            reference.parent.columns.iter().any(|column| column.name == *parent && column.collation.is_some());
-        if collated {
+        let declared = reference.parent.columns.iter().find(|column| column.name == *parent);
+        let collation = declared.and_then(|column| column.collation.as_deref());
+        // An index under a collation of the application's own has an order that only the application knows.
+        if matches!(collation, None | Some("NOCASE" | "RTRIM")) {
+            // The plus sign takes the child's affinity away.
+            matches.push(format!("{quoted} = +{child}"));
+        }
+        if collation.is_some() {
             matches.push(format!("{quoted} COLLATE BINARY = +{child}"));
         }
     }
     format!(
-        "SELECT count(*) FROM main.{} AS c NOT INDEXED WHERE {} AND NOT EXISTS (SELECT 1 FROM main.{} AS p WHERE {})",
+        "{COUNT}FROM main.{} AS c NOT INDEXED WHERE {} AND NOT EXISTS (SELECT 1 FROM main.{} AS p WHERE {})",
         quote_ident(&table.name),
         known.join(" AND "),
         quote_ident(&reference.parent.name),

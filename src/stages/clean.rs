@@ -16,7 +16,7 @@ use crate::{
 const STAGES: [(&str, &[&str]); 4] = [
     ("dump", &["source.", "checkpoint.", "incoming"]),
     ("plan", &["plan.", "schema.", "assessment."]),
-    ("convert", &["checkpoint.", "postgres.log", "pgdata"]),
+    ("convert", &["checkpoint.", "rejects.", "postgres.log", "pgdata"]),
     ("push", &["checkpoint."]),
 ];
 

@@ -110,6 +110,12 @@ impl Workdir {
         self.root.join("convert/checkpoint.json")
     }
 
+    /// `convert/rejects.jsonl`: rows that the configuration keeps from being loaded.
+    #[must_use]
+    pub fn rejects(&self) -> PathBuf {
+        self.root.join("convert/rejects.jsonl")
+    }
+
     /// `push/checkpoint.json`.
     #[must_use]
     pub fn push_checkpoint(&self) -> PathBuf {

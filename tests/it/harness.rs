@@ -1,6 +1,6 @@
 //! The fixtures themselves: a test that stands on a broken fixture proves nothing.
 
-use crate::support::{Sqld, Target, fixture, shop, target};
+use crate::support::{MAJORS, Sqld, Target, Which, fixture, shop, target};
 
 #[test]
 fn the_libsql_server_knows_its_tokens() {
@@ -67,6 +67,26 @@ fn each_target_is_a_database_of_its_own() {
     assert_eq!(one.value("SELECT tableowner FROM pg_tables WHERE tablename = 't'"), target::OWNER);
     assert_eq!(one.value("SELECT a FROM t"), "7");
     assert_eq!(two.value("SELECT count(*) FROM pg_tables WHERE tablename = 't'"), "0");
+}
+
+#[test]
+fn every_supported_major_version_runs_here() {
+    std::thread::scope(|scope| {
+        for major in MAJORS {
+            scope.spawn(move || {
+                let target = Target::start_on(Which::Major(major));
+                let version = target.value("SHOW server_version_num");
+                assert_eq!(version[..2], major.to_string());
+                assert_eq!(target.value("SELECT 'B' < 'a'"), "t");
+            });
+        }
+    });
+}
+
+#[test]
+fn one_server_has_pgvector() {
+    let target = Target::start_on(Which::Pgvector);
+    assert_eq!(target.value("CREATE EXTENSION vector; SELECT '[1,2,3]'::vector(3) <-> '[1,2,3]'"), "0");
 }
 
 #[test]

@@ -29,6 +29,8 @@ mod random;
 
 mod fallback;
 
+mod generated;
+
 use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};

@@ -23,23 +23,30 @@ pub struct Scope<'a> {
     table: Option<&'a TablePlan>,
     source: Option<&'a SourceTable>,
     utf8: bool,
+    /// Whether a generated column stands for its expression.
+    inlines: bool,
 }
 
 impl<'a> Scope<'a> {
     /// A table's columns, with the affinities and collations that the source declares.
     #[must_use]
     pub fn new(table: &'a TablePlan, source: &'a SourceTable, encoding: &str) -> Self {
-        Self { table: Some(table), source: Some(source), utf8: encoding.eq_ignore_ascii_case("UTF-8") }
+        Self { table: Some(table), source: Some(source), utf8: encoding.eq_ignore_ascii_case("UTF-8"), inlines: false }
     }
 
     /// A table's columns without the source's declarations: affinities from the declared types, no collations.
     pub(super) fn of_plan(table: &'a TablePlan) -> Self {
-        Self { table: Some(table), source: None, utf8: true }
+        Self { table: Some(table), source: None, utf8: true, inlines: false }
     }
 
     /// No columns: identifiers are strings, and functions of the present moment are allowed.
     pub(super) fn of_default() -> Self {
-        Self { table: None, source: None, utf8: true }
+        Self { table: None, source: None, utf8: true, inlines: false }
+    }
+
+    /// The same with generated columns as their expressions.
+    pub(super) fn inlining(self) -> Self {
+        Self { inlines: true, ..self }
     }
 
     /// Whether this is the expression of a DEFAULT.
@@ -91,7 +98,11 @@ impl<'a> Scope<'a> {
         let declared = self
             .source
             .and_then(|source| source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source)));
-        column_operand(column, declared)
+        let mut operand = column_operand(column, declared);
+        if let Some(expression) = column.generated.as_ref().filter(|_| self.inlines) {
+            operand.sql = format!("({expression})::{}", column.pg_type);
+        }
+        operand
     }
 }
 
@@ -162,6 +173,12 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::TimestampTz
         | Conversion::UuidText
         | Conversion::UuidBlob
+        | Conversion::AnyBoolean
+        | Conversion::RailsTime
+        | Conversion::UuidDotnet
+        | Conversion::Reckoned { .. }
+        | Conversion::AnyMoment { .. }
+        | Conversion::SqliteJsonb
         | Conversion::Vector { .. }
         | Conversion::Given { .. } => Kind::Opaque(SPELLED),
         Conversion::Absent => Kind::Opaque("a column that the source lacks"),

@@ -1,6 +1,6 @@
 //! CHECK constraints (rule book, section 4).
 
-use super::{Seat, Work};
+use super::{Broken, Seat, Work};
 use crate::{
     model::{
         Finding, FindingCode, Severity,
@@ -24,7 +24,7 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             }
             Ok(condition) => {
                 let violations = work.facts.check_violations.get(&(source.name.clone(), number)).copied();
-                add(work, seat, check, condition.sql, violations);
+                add(work, seat, (number, check), condition.sql, violations);
             }
             Err(failure) => {
                 work.object(seat.position, "check", object, &source.name, Outcome::NotCarried, &failure.reason);
@@ -39,7 +39,13 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     }
 }
 
-fn add(work: &mut Work<'_>, seat: &mut Seat<'_>, check: &SourceCheck, expression: String, violations: Option<u64>) {
+fn add(
+    work: &mut Work<'_>,
+    seat: &mut Seat<'_>,
+    (number, check): (usize, &SourceCheck),
+    expression: String,
+    violations: Option<u64>,
+) {
     let table = seat.source.name.as_str();
     let object = check.name.as_deref().unwrap_or(&check.expression);
     let made_up = format!("{}_check", seat.plan.name);
@@ -47,7 +53,7 @@ fn add(work: &mut Work<'_>, seat: &mut Seat<'_>, check: &SourceCheck, expression
     let not_valid = violations != Some(0);
     if not_valid {
         let what = match violations {
-            Some(_) => "rows break this check".to_owned(),
+            Some(_) => format!("rows break this check{}", work.facts.places(table, Broken::Check(number))),
             None => "whether rows break this check can't be found out in SQLite".to_owned(),
         };
         let message = format!(

@@ -1,4 +1,4 @@
-//! Defaults, identities, generated columns and collations of columns (rule book, 1.9, 5.1, 6.1).
+//! Defaults, identities and collations of columns (rule book, 1.9, 5.1).
 
 use super::{Seat, Work};
 use crate::{
@@ -16,7 +16,6 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     identity(work, seat);
     for column in source.columns.iter().filter(|column| !column.hidden) {
         default(work, seat, column);
-        generated(work, seat, column);
         collation(work, seat, column);
     }
 }
@@ -33,15 +32,6 @@ fn default(work: &mut Work<'_>, seat: &mut Seat<'_>, column: &SourceColumn) {
             let finding = Finding::new(FindingCode::DefaultNotCarried, Severity::Warning, message);
             work.find(finding.at_table(table).at_column(&column.name).with_sql(format!("DEFAULT ({sql})")));
         }
-    }
-}
-
-fn generated(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn) {
-    if let (Some(generated), Some(_)) = (&column.generated, seat.column(&column.name)) {
-        let message = "the generated column is carried as a plain column with its present values";
-        let finding = Finding::new(FindingCode::GeneratedAsPlain, Severity::Warning, message);
-        let sql = format!("GENERATED ALWAYS AS ({})", generated.expression);
-        work.find(finding.at_table(&seat.source.name).at_column(&column.name).with_sql(sql));
     }
 }
 

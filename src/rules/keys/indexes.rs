@@ -1,7 +1,11 @@
 //! CREATE INDEX (rule book, 6.2). An index without its predicate or with another key would be wrong, so that one whose
 //! text can't be translated is left out as a whole.
 
-use super::{Seat, Work, size, unique, vector};
+use super::{
+    Seat, Work,
+    size::{self, Part, Short},
+    unique, vector,
+};
 use crate::{
     model::{
         ColumnPlan, Finding, FindingCode, PgType, Severity,
@@ -73,32 +77,19 @@ fn translate(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> Result<Fo
     if let Some(key) = vector_key(seat, index)? {
         return Ok(Form { method: "hnsw", keys: vec![key], predicate, changes: Vec::new() });
     }
-    if index.columns.len() > size::KEY_COLUMNS_MAX {
-        return Err("PostgreSQL's indexes have at most 32 columns".to_owned());
-    }
-    let mut keys = Vec::new();
+    let mut parts = Vec::new();
     let mut changes = Vec::new();
     for column in &index.columns {
         let key = key(&scope, seat, index, column)?;
         changes.extend(key.change);
-        keys.push(key);
+        let (bytes, short) = (bytes(seat, &key), short(seat, &key));
+        parts.push(Part { sql: key.sql, order: key.order, bytes, short });
     }
     changes.dedup();
-    if bytes(seat, &keys) > size::KEY_BYTES_MAX {
-        let [only] = keys.as_slice() else { return Err(TOO_LONG.to_owned()) };
-        if index.unique {
-            return Err(TOO_LONG.to_owned());
-        }
-        changes.push(
-            "a hash index, as its values are longer than a B-tree takes (2704 bytes); it finds equal values only",
-        );
-        return Ok(Form { method: "hash", keys: vec![only.sql.clone()], predicate, changes });
-    }
-    let keys = keys.into_iter().map(|key| format!("{}{}", key.sql, key.order)).collect();
-    Ok(Form { method: "btree", keys, predicate, changes })
+    let fitted = size::fit(&parts, index.unique).map_err(str::to_owned)?;
+    changes.extend(fitted.change);
+    Ok(Form { method: fitted.method, keys: fitted.keys, predicate, changes })
 }
-
-const TOO_LONG: &str = "its values are longer than PostgreSQL's B-tree takes (2704 bytes)";
 
 /// One key part.
 struct Key {
@@ -133,9 +124,7 @@ fn key(scope: &Scope<'_>, seat: &Seat<'_>, index: &SourceIndex, key: &SourceInde
 type KeyForm = (String, bool, Option<&'static str>);
 
 fn of_column(column: &ColumnPlan, collation: Option<&str>) -> Result<KeyForm, String> {
-    if column.pg_type == PgType::Json {
-        return Err("PostgreSQL's type json can't be compared".to_owned());
-    }
+    size::is_comparable(&column.pg_type)?;
     let nullable = !column.not_null;
     match (unique::folding(collation, column), collation) {
         (Some(folded), _) => {
@@ -185,8 +174,22 @@ fn vector_key(seat: &Seat<'_>, index: &SourceIndex) -> Result<Option<String>, St
     vector::key(&call, column).map(Some).map_err(str::to_owned)
 }
 
-/// The most bytes of one entry: of each column that a key names.
-fn bytes(seat: &Seat<'_>, keys: &[Key]) -> u64 {
-    let named = |column: &&ColumnPlan| keys.iter().any(|key| key.sql.contains(&quote_ident(&column.name)));
-    seat.plan.columns.iter().filter(named).map(size::widest).sum()
+fn named<'a>(seat: &'a Seat<'_>, key: &Key) -> impl Iterator<Item = &'a ColumnPlan> {
+    let sql = key.sql.clone();
+    seat.plan.columns.iter().filter(move |column| sql.contains(&quote_ident(&column.name)))
+}
+
+/// The most bytes that a key takes: of all columns that it names.
+fn bytes(seat: &Seat<'_>, key: &Key) -> u64 {
+    named(seat, key).map(size::widest).sum()
+}
+
+/// How a long key is made short. An expression over texts is taken for a text; PostgreSQL says if it isn't.
+fn short(seat: &Seat<'_>, key: &Key) -> Short {
+    let all: Vec<Short> = named(seat, key).map(|column| size::part(column, String::new(), "").short).collect();
+    match all.as_slice() {
+        [only] => *only,
+        [Short::Text, rest @ ..] if rest.iter().all(|short| *short == Short::Text) => Short::Text,
+        _ => Short::No,
+    }
 }

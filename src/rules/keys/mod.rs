@@ -1,13 +1,15 @@
 //! Keys, constraints, indexes, defaults and identities: what of the source's schema each planned table gets, and what
 //! becomes of every object.
 //!
-//! Invariant: every table, index, view, trigger and skipped object of the source, and every check and foreign key,
-//! ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
+//! Invariant: every table, index, view, trigger and skipped object of the source, and every check, foreign key and
+//! generated column, ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
 //! a form that the source's rows satisfy, or as NOT VALID.
 
 mod columns;
 
 mod checks;
+
+mod generated;
 
 mod indexes;
 
@@ -18,6 +20,8 @@ mod vector;
 mod references;
 
 mod others;
+
+mod search;
 
 mod size;
 
@@ -31,6 +35,7 @@ use crate::model::{
 };
 
 pub(crate) use references::{Reference, resolve};
+pub use search::add as add_search;
 
 /// What was counted in the source beyond column profiles. Tables by their source names; foreign keys and checks count
 /// from 0 in the order of the [`SourceSchema`].
@@ -42,8 +47,30 @@ pub struct ConstraintFacts {
     pub check_violations: BTreeMap<(String, usize), u64>,
     /// Rows with a NULL in the primary key, per table, where there are any.
     pub nulls_in_primary_key: BTreeMap<String, u64>,
+    /// Rowids of the first rows that break something, where the table has rowids.
+    pub first: BTreeMap<(String, Broken), Vec<i64>>,
     /// The greatest rowid alias per table; absent for an empty table.
     pub greatest_alias: BTreeMap<String, i64>,
+}
+
+/// What rows break. Numbers as in [`ConstraintFacts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Broken {
+    /// A foreign key.
+    ForeignKey(usize),
+    /// A CHECK.
+    Check(usize),
+    /// The primary key, by a NULL in it.
+    PrimaryKey,
+}
+
+impl ConstraintFacts {
+    /// Where the first rows are, as the end of a sentence; empty if that isn't known.
+    fn places(&self, table: &str, broken: Broken) -> String {
+        let Some(rowids) = self.first.get(&(table.to_owned(), broken)) else { return String::new() };
+        let rowids: Vec<String> = rowids.iter().map(ToString::to_string).collect();
+        format!(" (first at rowid {})", rowids.join(", "))
+    }
 }
 
 /// What `carry` found out.
@@ -80,6 +107,8 @@ pub fn carry(
         indexes::created(&mut work, &mut seat);
         checks::carry(&mut work, &mut seat);
         columns::carry(&mut work, &mut seat);
+        // Last, as what was translated before must name the column, not its expression.
+        generated::carry(&mut work, &mut seat);
     }
     // Foreign keys need the keys of all tables.
     for (position, source) in schema.tables.iter().enumerate() {

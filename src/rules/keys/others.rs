@@ -15,7 +15,10 @@ pub(super) fn table(work: &mut Work<'_>, seat: &Seat<'_>) {
         let reason = format!("a plain table with the rows of the {module} table");
         work.object(seat.position, "table", name, name, Outcome::Translated, &reason);
         let message = format!("it is carried as {reason}, without the module's functions");
-        let finding = Finding::new(FindingCode::VirtualTableAsPlain, Severity::Warning, message);
+        let mut finding = Finding::new(FindingCode::VirtualTableAsPlain, Severity::Warning, message);
+        if module.starts_with("fts") {
+            finding = finding.choice("fts = \"tsvector\"");
+        }
         work.find(finding.at_table(name).with_sql(&source.sql));
     } else {
         work.object(seat.position, "table", name, name, Outcome::Carried, "");
@@ -69,6 +72,16 @@ pub(super) fn rest(work: &mut Work<'_>) {
             continue;
         };
         work.find(finding.at_table(&object.name));
+    }
+    let keyless: Vec<&str> =
+        schema.tables.iter().filter(|table| table.primary_key.is_empty()).map(|table| table.name.as_str()).collect();
+    if !keyless.is_empty() {
+        let message = format!(
+            "tables without primary key ({}): logical replication of their UPDATE and DELETE needs REPLICA IDENTITY \
+             FULL; their rowids are not carried",
+            keyless.join(", ")
+        );
+        work.find(Finding::new(FindingCode::Advice, Severity::Info, message));
     }
     if work.schema.tables.iter().any(|table| table.rowid_alias.is_some()) {
         let message = "an INSERT of NULL into an identity column is refused by PostgreSQL, where SQLite took it for \

@@ -1,9 +1,9 @@
 //! FOREIGN KEY (rule book, section 4). A key that rows break is carried NOT VALID: old rows stay, new ones are checked.
 
-use super::{Work, unique::same_set};
+use super::{Broken, Work, unique::same_set};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, PgType, Severity, TablePlan,
-    conversion_plan::{ForeignKeyPlan, Outcome},
+    conversion_plan::{ForeignKeyPlan, IndexPlan, Outcome},
     name::quote_ident,
     source_schema::{IndexKey, SourceForeignKey, SourceSchema, SourceTable, TableKind},
 };
@@ -81,7 +81,8 @@ pub(super) fn carry(work: &mut Work<'_>, position: usize, source: &SourceTable, 
                     work.find(finding.at_table(&source.name).at_column(&place));
                 }
                 if planned.not_valid {
-                    let finding = orphan_rows(&table.name, key, &planned.name, orphans);
+                    let places = work.facts.places(&source.name, Broken::ForeignKey(number));
+                    let finding = orphan_rows((&table.name, &planned.name), key, orphans, &places);
                     work.find(finding.at_table(&source.name).at_column(place));
                     let reason = "NOT VALID, as rows have no parent";
                     work.object(position, "foreign key", &object, &source.name, Outcome::Translated, reason);
@@ -149,11 +150,16 @@ fn plan(
 fn has_key(parent: &TablePlan, columns: &[String]) -> bool {
     let keys = parent.primary_key.iter().chain(&parent.uniques).any(|key| same_exactly(&key.columns, columns));
     let plain = |part: &String| columns.iter().find(|name| is_key_part(part, name)).cloned();
-    let indexes = parent.indexes.iter().filter(|index| index.unique && index.predicate.is_none()).any(|index| {
+    let indexes = parent.indexes.iter().filter(|index| is_target(index)).any(|index| {
         let parts: Option<Vec<String>> = index.keys.iter().map(plain).collect();
         parts.is_some_and(|parts| same_exactly(&parts, columns))
     });
     keys || indexes
+}
+
+/// Whether a foreign key may refer to an index: not to one of an exclusion constraint.
+fn is_target(index: &IndexPlan) -> bool {
+    index.unique && index.predicate.is_none() && !index.is_exclusion()
 }
 
 fn is_key_part(part: &str, column: &str) -> bool {
@@ -178,9 +184,9 @@ fn comparable(child: &PgType, parent: &PgType) -> bool {
 }
 
 /// NOT VALID, and how to make it valid.
-fn orphan_rows(table: &str, key: &SourceForeignKey, name: &str, orphans: Option<u64>) -> Finding {
+fn orphan_rows((table, name): (&str, &str), key: &SourceForeignKey, orphans: Option<u64>, places: &str) -> Finding {
     let what = match orphans {
-        Some(_) => format!("rows have no parent in {}", key.parent),
+        Some(_) => format!("rows have no parent in {}{places}", key.parent),
         None => format!("whether all rows have a parent in {} can't be found out in SQLite", key.parent),
     };
     let message = format!(

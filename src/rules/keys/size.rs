@@ -35,15 +35,145 @@ pub(super) fn widest(column: &ColumnPlan) -> u64 {
     }
 }
 
-/// Why a key of these columns can't be a B-tree, if so.
-pub(super) fn obstacle(columns: &[&ColumnPlan]) -> Option<&'static str> {
-    if columns.len() > KEY_COLUMNS_MAX {
-        Some("PostgreSQL's keys have at most 32 columns")
-    } else if columns.iter().any(|column| column.pg_type == PgType::Json) {
-        Some("PostgreSQL's type json can't be compared")
-    } else if columns.iter().map(|column| widest(column)).sum::<u64>() > KEY_BYTES_MAX {
-        Some("its values are longer than PostgreSQL's B-tree takes (2704 bytes)")
-    } else {
-        None
+/// One part of a key.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// What is compared.
+    pub(super) sql: String,
+    /// Order and place of NULL, with a leading blank.
+    pub(super) order: &'static str,
+    /// The most bytes that a value takes.
+    pub(super) bytes: u64,
+    /// How a long value is made short.
+    pub(super) short: Short,
+}
+
+/// How a long value is made short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Short {
+    /// `text`.
+    Text,
+    /// `bytea`.
+    Bytes,
+    /// `jsonb`, by its text.
+    Document,
+    /// It can't be.
+    No,
+}
+
+/// A key in a form that every value fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fitted {
+    /// `btree` or `hash`; unique and `hash` is an exclusion constraint.
+    pub(super) method: &'static str,
+    /// Key parts as they stand in the parentheses.
+    pub(super) keys: Vec<String>,
+    /// What is not as it was.
+    pub(super) change: Option<&'static str>,
+}
+
+/// Bytes of an MD5 digest in hexadecimal, as an index stores it.
+const DIGEST_BYTES: u64 = 40;
+
+const EXCLUSION: &str = "an exclusion constraint with a hash index guards it, because its values are longer than a B-tree \
+                         takes (2704 bytes): INSERT ... ON CONFLICT and foreign keys can't name it";
+const DIGESTS: &str = "its long values are compared by their md5(), because they are longer than a B-tree takes (2704 \
+                       bytes): ON CONFLICT must name the same expressions, and foreign keys can't refer to it";
+const HASHED: &str =
+    "a hash index, as its values are longer than a B-tree takes (2704 bytes); it finds equal values only";
+const PREFIXES: &str = "its long values are indexed by their beginning, as they are longer than a B-tree takes (2704 \
+                        bytes); queries use it where they compare the same left() or substr()";
+
+/// The form of a column in a key.
+pub(super) fn part(column: &ColumnPlan, sql: String, order: &'static str) -> Part {
+    let short = match column.pg_type {
+        PgType::Text | PgType::Varchar(_) => Short::Text,
+        PgType::Bytea => Short::Bytes,
+        PgType::Jsonb => Short::Document,
+        _ => Short::No,
+    };
+    Part { sql, order, bytes: widest(column), short }
+}
+
+/// Whether PostgreSQL compares values of the type.
+///
+/// # Errors
+/// Why not.
+pub(super) fn is_comparable(pg_type: &PgType) -> Result<(), &'static str> {
+    if *pg_type == PgType::Json { Err("PostgreSQL's type json can't be compared") } else { Ok(()) }
+}
+
+/// The form that a key can have.
+///
+/// # Errors
+/// Why it can have none.
+pub(super) fn fit(parts: &[Part], unique: bool) -> Result<Fitted, &'static str> {
+    if parts.len() > KEY_COLUMNS_MAX {
+        return Err("PostgreSQL's keys have at most 32 columns");
+    }
+    let total: u64 = parts.iter().map(|part| part.bytes).sum();
+    let whole = |part: &Part| format!("{}{}", part.sql, part.order);
+    if total <= KEY_BYTES_MAX {
+        return Ok(Fitted { method: "btree", keys: parts.iter().map(whole).collect(), change: None });
+    }
+    if let [only] = parts {
+        // The types without a hash are of a fixed size.
+        let change = Some(if unique { EXCLUSION } else { HASHED });
+        return Ok(Fitted { method: "hash", keys: vec![only.sql.clone()], change });
+    }
+    let long = parts.iter().filter(|part| part.short != Short::No && part.bytes > DIGEST_BYTES);
+    let others: u64 = parts.iter().filter(|part| part.short == Short::No).map(|part| part.bytes).sum();
+    let count = u64::try_from(long.count()).unwrap_or(u64::MAX);
+    if others.saturating_add(count.saturating_mul(DIGEST_BYTES)) > KEY_BYTES_MAX {
+        return Err("its values are longer than PostgreSQL's B-tree takes (2704 bytes)");
+    }
+    // Characters have up to 4 bytes.
+    let room = (KEY_BYTES_MAX - others) / 4 / count.max(1);
+    let keys = parts.iter().map(|part| {
+        let key = if part.bytes <= DIGEST_BYTES { None } else { shortened(part, unique, room) };
+        key.map_or_else(|| whole(part), |key| format!("{key}{}", part.order))
+    });
+    Ok(Fitted { method: "btree", keys: keys.collect(), change: Some(if unique { DIGESTS } else { PREFIXES }) })
+}
+
+fn shortened(part: &Part, unique: bool, room: u64) -> Option<String> {
+    let sql = &part.sql;
+    Some(match (part.short, unique) {
+        (Short::No, _) => return None,
+        (Short::Text | Short::Bytes, true) => format!("md5({sql})"),
+        (Short::Document, _) => format!("md5(({sql})::text)"),
+        (Short::Text, false) => format!("left({sql}, {room})"),
+        (Short::Bytes, false) => format!("substr({sql}, 1, {room})"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(sql: &str, bytes: u64) -> Part {
+        Part { sql: sql.to_owned(), order: "", bytes, short: Short::Text }
+    }
+
+    fn number(sql: &str) -> Part {
+        Part { sql: sql.to_owned(), order: " DESC", bytes: 16, short: Short::No }
+    }
+
+    fn keys(parts: &[Part], unique: bool) -> Option<String> {
+        fit(parts, unique).ok().map(|fitted| format!("{} {}", fitted.method, fitted.keys.join(", ")))
+    }
+
+    #[test]
+    fn long_values_get_a_form_that_holds_them() {
+        let found = |parts: &[Part], unique| keys(parts, unique).unwrap();
+        assert_eq!(found(&[text("a", 100), number("n")], true), "btree a, n DESC");
+        assert_eq!(found(&[text("a", 3000)], true), "hash a");
+        assert_eq!(found(&[text("a", 3000)], false), "hash a");
+        assert_eq!(found(&[text("a", 3000), number("n")], true), "btree md5(a), n DESC");
+        assert_eq!(found(&[text("a", 3000), text("b", 9)], true), "btree md5(a), b");
+        assert_eq!(found(&[text("a", 3000), text("b", 3000)], false), "btree left(a, 325), left(b, 325)");
+        let fixed = Part { bytes: 4000, ..number("n") };
+        assert_eq!(keys(&[text("a", 1), fixed], true), None);
+        assert_eq!(keys(&vec![number("n"); 33], false), None);
     }
 }

@@ -1,6 +1,9 @@
 //! PRIMARY KEY and UNIQUE constraints (rule book, section 4).
 
-use super::{Seat, Work, label, size};
+use super::{
+    Broken, Seat, Work, label,
+    size::{self, Fitted, Part},
+};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, Severity,
     conversion_plan::{IndexPlan, KeyPlan, Outcome},
@@ -27,21 +30,27 @@ pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
         let reason = "one of its columns is left out";
         return dropped(work, seat, "primary key", &object, reason);
     };
-    if let Some(reason) = size::obstacle(&columns) {
-        return dropped(work, seat, "primary key", &object, reason);
-    }
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let fitted = match plain(&columns) {
+        Ok(fitted) => fitted,
+        Err(reason) => return dropped(work, seat, "primary key", &object, reason),
+    };
     let counted = work.facts.nulls_in_primary_key.get(table).copied().unwrap_or(0);
     let nulls = counted.max(columns.iter().map(|column| column.evidence.nulls).max().unwrap_or(0));
-    let made_up = format!("{}_pkey", seat.plan.name);
-    let name = work.relation(seat, index.map_or(PRIMARY_KEY, |index| index.name.as_str()), &made_up);
-    let key = KeyPlan { name, columns: once(&names) };
     if nulls == 0 {
         for name in &source.primary_key {
             if let Some(column) = seat.column_mut(name) {
                 column.not_null = true;
             }
         }
+    }
+    if fitted.change.is_some() {
+        return too_long(work, seat, "primary key", &object, index, &source.primary_key);
+    }
+    let made_up = format!("{}_pkey", seat.plan.name);
+    let name = work.relation(seat, index.map_or(PRIMARY_KEY, |index| index.name.as_str()), &made_up);
+    let key = KeyPlan { name, columns: once(&names) };
+    if nulls == 0 {
         seat.plan.primary_key = Some(key);
         work.object(seat.position, "primary key", &object, table, Outcome::Carried, "");
     } else {
@@ -51,7 +60,10 @@ pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
         let finding = Finding::new(
             FindingCode::NullsInPrimaryKey,
             Severity::Warning,
-            format!("{reason}; PostgreSQL's primary keys have no NULLs"),
+            format!(
+                "{reason}; PostgreSQL's primary keys have no NULLs{}",
+                work.facts.places(table, Broken::PrimaryKey)
+            ),
         );
         work.find(finding.at_table(table).at_column(source.primary_key.join(", ")).counting(nulls));
     }
@@ -68,8 +80,16 @@ pub(super) fn constraints(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             dropped(work, seat, "unique", &index.name, "one of its columns is left out");
             continue;
         };
-        if let Some(reason) = size::obstacle(&columns) {
-            dropped(work, seat, "unique", &index.name, reason);
+        let fitted = match plain(&columns) {
+            Ok(fitted) => fitted,
+            Err(reason) => {
+                dropped(work, seat, "unique", &index.name, reason);
+                continue;
+            }
+        };
+        if fitted.change.is_some() {
+            let wanted = columns_of(index).unwrap_or_default();
+            too_long(work, seat, "unique", &index.name, Some(index), &wanted);
             continue;
         }
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
@@ -100,6 +120,54 @@ pub(super) fn constraints(work: &mut Work<'_>, seat: &mut Seat<'_>) {
         }
         folded(work, seat, index, &names);
     }
+}
+
+/// The form of a key over columns as they are.
+fn plain(columns: &[&ColumnPlan]) -> Result<Fitted, &'static str> {
+    columns.iter().try_for_each(|column| size::is_comparable(&column.pg_type))?;
+    let parts: Vec<Part> = columns.iter().map(|column| size::part(column, quote_ident(&column.name), "")).collect();
+    size::fit(&parts, true)
+}
+
+/// A key whose values no B-tree takes is guarded by an index of another form.
+fn too_long(
+    work: &mut Work<'_>,
+    seat: &mut Seat<'_>,
+    kind: &str,
+    object: &str,
+    index: Option<&SourceIndex>,
+    names: &[String],
+) {
+    let mut parts: Vec<Part> = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let Some(column) = seat.column(name) else { continue };
+        let collation = index.and_then(|index| index.columns.get(number)).and_then(|key| key.collation.as_deref());
+        let sql = folding(collation, column).unwrap_or_else(|| quote_ident(&column.name));
+        if !parts.iter().any(|part| part.sql == sql) {
+            parts.push(size::part(column, sql, ""));
+        }
+    }
+    let fitted = match size::fit(&parts, true) {
+        Ok(fitted) => fitted,
+        Err(reason) => return dropped(work, seat, kind, object, reason),
+    };
+    let suffix = if kind == "primary key" { "pkey".to_owned() } else { format!("{}_key", names.join("_")) };
+    let made_up = format!("{}_{suffix}", seat.plan.name);
+    let name = work.relation(seat, index.map_or(PRIMARY_KEY, |index| index.name.as_str()), &made_up);
+    let reason = fitted.change.unwrap_or(FOLDED);
+    let table = seat.source.name.as_str();
+    work.object(seat.position, kind, object, table, Outcome::Translated, reason);
+    let message = format!("the {kind} on {} is in another form: {reason}", names.join(", "));
+    let finding = Finding::new(FindingCode::IndexChanged, Severity::Warning, message);
+    work.find(finding.at_table(table).at_column(index.map_or(object, label)));
+    seat.plan.indexes.push(IndexPlan {
+        name,
+        source: object.to_owned(),
+        unique: true,
+        method: fitted.method.to_owned(),
+        keys: fitted.keys,
+        predicate: None,
+    });
 }
 
 const FOLDED: &str = "a unique index on folded values guards it, as PostgreSQL has no such collation";

@@ -36,7 +36,11 @@ pub(super) fn key(call: &Call, column: &ColumnPlan) -> Result<String, &'static s
 mod tests {
     use super::*;
     use crate::{
-        model::{Conversion, cell::StorageClass, conversion_plan::Origin},
+        model::{
+            Conversion,
+            cell::StorageClass,
+            conversion_plan::{Exceptions, Origin},
+        },
         rules::expression,
     };
 
@@ -49,6 +53,7 @@ mod tests {
             conversion: Conversion::Bytea,
             main_class: StorageClass::Blob,
             ledger: false,
+            exceptions: Exceptions::default(),
             not_null: false,
             default: None,
             generated: None,

@@ -6,6 +6,8 @@
 
 pub mod json;
 
+pub mod jsonb;
+
 pub mod vector;
 
 use super::datetime;
@@ -39,6 +41,10 @@ pub mod word {
     pub const UUID_BYTES_SWAPPED: &str = "uuid bytes, version 4 in .NET order";
     /// A vector of the declared length, all numbers finite.
     pub const VECTOR: &str = "vector";
+    /// SQLite's JSONB with a document that PostgreSQL's `jsonb` keeps without loss.
+    pub const SQLITE_JSONB: &str = "JSONB blob for jsonb";
+    /// SQLite's JSONB with a document that only `json` keeps.
+    pub const SQLITE_JSON: &str = "JSONB blob for json only";
 }
 
 /// What to look for in the TEXT cells of a column besides what is always counted.
@@ -61,6 +67,8 @@ pub enum TextShape {
 pub enum BlobShape {
     /// UUIDs as 16 bytes.
     Uuid,
+    /// SQLite's JSONB.
+    Jsonb,
     /// Vectors of this encoding and length.
     Vector(VectorEncoding, u32),
 }
@@ -255,6 +263,40 @@ pub fn truth(text: &[u8]) -> Option<Truth> {
     (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false")).then_some(Truth::Word)
 }
 
+/// Reads a word that people take for true or false, in any ASCII case.
+#[must_use]
+pub fn bool_word(text: &[u8]) -> Option<bool> {
+    let is_one_of = |words: [&str; 6]| words.iter().any(|word| text.eq_ignore_ascii_case(word.as_bytes()));
+    if is_one_of(["t", "true", "y", "yes", "on", "1"]) {
+        Some(true)
+    } else if is_one_of(["f", "false", "n", "no", "off", "0"]) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Whether PostgreSQL can hold the text: UTF-8 without NUL.
+#[must_use]
+pub fn is_storable(text: &[u8]) -> bool {
+    str::from_utf8(text).is_ok_and(|text| !text.contains('\0'))
+}
+
+/// The text with U+FFFD for each NUL and for each maximal subpart of an ill-formed sequence.
+#[must_use]
+pub fn replaced(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace('\0', "\u{fffd}")
+}
+
+/// The 16 bytes of a .NET `Guid` in network order, or the other way round: the first three fields turned.
+#[must_use]
+pub fn turned_guid(blob: &[u8]) -> Option<[u8; 16]> {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *<&[u8; 16]>::try_from(blob).ok()?;
+    let mut turned = [d, c, b, a, f, e, h, g, 0, 0, 0, 0, 0, 0, 0, 0];
+    turned.get_mut(8..)?.copy_from_slice(&rest);
+    Some(turned)
+}
+
 /// Whether a text could be mistaken for a number that is written as text (decimal digits, or what
 /// [`super::decimal::real_text`] writes). Says yes to a few spellings more than those.
 #[must_use]
@@ -404,7 +446,36 @@ mod tests {
     }
 
     #[test]
+    fn what_no_text_can_hold_is_replaced_piece_by_piece() {
+        for (text, expected) in [
+            (&b"a\0b"[..], "a\u{fffd}b"),
+            (b"\0\0", "\u{fffd}\u{fffd}"),
+            (b"\xc0\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0\xbd", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xe2\x82", "\u{fffd}"),
+            (b"\xe2\x82x\xff", "\u{fffd}x\u{fffd}"),
+            (b"fine", "fine"),
+        ] {
+            assert_eq!(replaced(text), expected, "{text:?}");
+            assert_eq!(is_storable(text), text == b"fine");
+        }
+    }
+
+    #[test]
+    fn a_guid_turns_back_and_forth() {
+        let network: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let turned = turned_guid(&network).unwrap();
+        assert_eq!(turned[..8], [3, 2, 1, 0, 5, 4, 7, 6]);
+        assert_eq!(turned_guid(&turned), Some(network));
+        assert_eq!(turned_guid(&network[1..]), None);
+    }
+
+    #[test]
     fn words_of_truth() {
+        assert_eq!(bool_word(b"Yes"), Some(true));
+        assert_eq!(bool_word(b"OFF"), Some(false));
+        assert_eq!(bool_word(b"0"), Some(false));
+        assert_eq!(bool_word(b"maybe"), None);
         assert_eq!(truth(b"T"), Some(Truth::Letter));
         assert_eq!(truth(b"False"), Some(Truth::Word));
         assert_eq!(truth(b"yes"), None);

@@ -56,6 +56,7 @@ impl Family {
         };
         let blob = match self {
             Self::Uuid => Some(BlobShape::Uuid),
+            Self::Json => Some(BlobShape::Jsonb),
             Self::Vector(encoding, length) => Some(BlobShape::Vector(encoding, length)),
             _ => None,
         };

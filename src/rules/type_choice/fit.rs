@@ -6,7 +6,7 @@ use crate::{
     model::{
         Conversion, PgType,
         cell::SqliteCell,
-        conversion_plan::{BlobText, EpochUnit, VectorEncoding},
+        conversion_plan::{BlobText, EpochUnit, Reckoning, VectorEncoding},
         given_type::GivenShape,
     },
     rules::{
@@ -16,7 +16,7 @@ use crate::{
         shape::{
             self,
             json::{Checker, Keeps},
-            vector,
+            jsonb, vector,
         },
     },
 };
@@ -27,12 +27,27 @@ pub const DOUBLE_EXACT_MOST: u64 = 1 << 53;
 /// Longest value that PostgreSQL loads in one field, in bytes.
 pub const FIELD_BYTES_MOST: u64 = 1_000_000_000;
 
-/// The conversions that could fill a column of this type, the most usual first. `from` is the unit that the
-/// configuration names.
+/// How the configuration says that values are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As counts of time.
+    Reckoned(Reckoning),
+    /// As times of day on 2000-01-01.
+    RailsTime,
+    /// As UUIDs in .NET's byte order.
+    GuidDotnet,
+    /// As words of truth.
+    BoolWords,
+    /// As integers and texts that both mean moments.
+    AnyMoment,
+}
+
+/// The conversions that could fill a column of this type, the most usual first; of a manner of reading those that
+/// belong to it.
 #[must_use]
-pub fn candidates(pg_type: &PgType, from: Option<EpochUnit>) -> Vec<Conversion> {
-    if let Some(unit) = from {
-        return vec![Conversion::Epoch { unit }];
+pub fn candidates(pg_type: &PgType, manner: Option<Manner>) -> Vec<Conversion> {
+    if let Some(manner) = manner {
+        return of_manner(manner);
     }
     let vectors = |encodings: &[VectorEncoding]| -> Vec<Conversion> {
         encodings.iter().map(|encoding| Conversion::Vector { encoding: *encoding }).collect()
@@ -49,13 +64,30 @@ pub fn candidates(pg_type: &PgType, from: Option<EpochUnit>) -> Vec<Conversion> 
         PgType::Timestamp => vec![Conversion::Timestamp],
         PgType::TimestampTz => vec![Conversion::TimestampTz],
         PgType::Uuid => vec![Conversion::UuidText, Conversion::UuidBlob],
-        PgType::Json | PgType::Jsonb => vec![Conversion::Json],
+        PgType::Json | PgType::Jsonb => vec![Conversion::Json, Conversion::SqliteJsonb],
         PgType::Vector(_) => vectors(&[VectorEncoding::F32, VectorEncoding::Fb16]),
         PgType::HalfVec(_) => vectors(&[VectorEncoding::F16]),
         PgType::RealArray => vectors(&[VectorEncoding::F32, VectorEncoding::F16, VectorEncoding::Fb16]),
         PgType::DoubleArray => vectors(&[VectorEncoding::F64]),
         PgType::Bit(_) => vectors(&[VectorEncoding::F1Bit]),
         PgType::Enum(_) | PgType::Given(_) => vec![Conversion::Given { unit: None }],
+    }
+}
+
+fn of_manner(manner: Manner) -> Vec<Conversion> {
+    let reckoned = |by: Reckoning, unit: Option<EpochUnit>| {
+        let integers = unit.map(|unit| Conversion::Epoch { unit });
+        integers.into_iter().chain([Conversion::Reckoned { by }]).collect()
+    };
+    match manner {
+        Manner::Reckoned(by @ Reckoning::UnixS) => reckoned(by, Some(EpochUnit::Seconds)),
+        Manner::Reckoned(by @ Reckoning::UnixMs) => reckoned(by, Some(EpochUnit::Milliseconds)),
+        Manner::Reckoned(by @ Reckoning::UnixUs) => reckoned(by, Some(EpochUnit::Microseconds)),
+        Manner::Reckoned(by) => reckoned(by, None),
+        Manner::RailsTime => vec![Conversion::RailsTime],
+        Manner::GuidDotnet => vec![Conversion::UuidDotnet],
+        Manner::BoolWords => vec![Conversion::AnyBoolean],
+        Manner::AnyMoment => EPOCH_UNITS.map(|unit| Conversion::AnyMoment { unit }).to_vec(),
     }
 }
 
@@ -72,7 +104,8 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
             PgType::Integer => i32::try_from(value).is_ok(),
             _ => true,
         },
-        (Conversion::IntegerBoolean, SqliteCell::Integer(value)) => value == 0 || value == 1,
+        (Conversion::IntegerBoolean | Conversion::AnyBoolean, SqliteCell::Integer(value)) => value == 0 || value == 1,
+        (Conversion::AnyBoolean, SqliteCell::Text(text)) => shape::bool_word(text).is_some(),
         (Conversion::WordBoolean, SqliteCell::Text(text)) => shape::truth(text).is_some(),
         (Conversion::Double, SqliteCell::Integer(value)) => value.unsigned_abs() <= DOUBLE_EXACT_MOST,
         (Conversion::Numeric, SqliteCell::Integer(value)) => fits_numeric(pg_type, Some(Decimal::from_integer(value))),
@@ -83,10 +116,22 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).is_some_and(|stamp| stamp.offset_minutes.is_none())
         }
-        (Conversion::TimestampTz, SqliteCell::Text(text)) => datetime::parse_stamp(text).is_some(),
-        (Conversion::Epoch { unit }, SqliteCell::Integer(value)) => fits_epoch(pg_type, unit, value),
+        (Conversion::TimestampTz | Conversion::AnyMoment { .. }, SqliteCell::Text(text)) => {
+            datetime::parse_stamp(text).is_some()
+        }
+        (Conversion::Epoch { unit }, SqliteCell::Integer(value)) => {
+            value.checked_mul(unit.microseconds()).is_some_and(|moment| fits_moment(pg_type, moment))
+        }
+        (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => epoch_unit((value, value)) == Some(unit),
+        (Conversion::Reckoned { by }, _) => {
+            datetime::reckoned(by, cell).is_some_and(|moment| fits_moment(pg_type, moment))
+        }
+        (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).is_some(),
         (Conversion::UuidText, SqliteCell::Text(text)) => shape::uuid(text).is_some(),
-        (Conversion::UuidBlob, SqliteCell::Blob(blob)) => blob.len() == 16,
+        (Conversion::UuidBlob | Conversion::UuidDotnet, SqliteCell::Blob(blob)) => blob.len() == 16,
+        (Conversion::SqliteJsonb, SqliteCell::Blob(blob)) => {
+            jsonb::text_of(blob).is_some_and(|text| fits_json(pg_type, text.as_bytes(), json))
+        }
         (Conversion::Json, SqliteCell::Text(text)) => fits_json(pg_type, text, json),
         (Conversion::Json, SqliteCell::Real(value)) => value.is_finite(),
         (Conversion::Vector { encoding }, SqliteCell::Blob(blob)) => fits_vector(pg_type, encoding, blob),
@@ -109,10 +154,8 @@ fn fits_text(pg_type: &PgType, cell: SqliteCell<'_>) -> bool {
         SqliteCell::Null => 0,
         SqliteCell::Integer(value) => value.to_string().len(),
         SqliteCell::Real(value) => decimal::real_text(value).len(),
-        SqliteCell::Text(text) => match str::from_utf8(text) {
-            Ok(text) if !text.contains('\0') => text.chars().count(),
-            Ok(_) | Err(_) => return false,
-        },
+        // What no text can hold is counted for itself: see `ColumnProfile::texts_not_storable`.
+        SqliteCell::Text(text) => String::from_utf8_lossy(text).chars().count(),
         SqliteCell::Blob(blob) => 2 + 2 * blob.len(),
     };
     match pg_type {
@@ -125,8 +168,7 @@ fn fits_text(pg_type: &PgType, cell: SqliteCell<'_>) -> bool {
 /// bits count from 1970.
 const TIMESTAMP_LEAST: i64 = -210_866_803_200_000_000;
 
-fn fits_epoch(pg_type: &PgType, unit: EpochUnit, value: i64) -> bool {
-    let Some(microseconds) = value.checked_mul(unit.microseconds()) else { return false };
+fn fits_moment(pg_type: &PgType, microseconds: i64) -> bool {
     microseconds >= TIMESTAMP_LEAST && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
 }
 
@@ -167,10 +209,17 @@ pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> V
         (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))
         }
-        (Conversion::TimestampTz, SqliteCell::Text(text)) => {
+        (Conversion::TimestampTz | Conversion::AnyMoment { .. }, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
         }
+        (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => {
+            value.checked_mul(unit.microseconds()).map(number)
+        }
+        (Conversion::Reckoned { by }, _) => datetime::reckoned(by, cell).map(number),
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
+        (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).map(number),
+        (Conversion::AnyBoolean, SqliteCell::Integer(value)) => Some(vec![u8::from(value != 0)]),
+        (Conversion::AnyBoolean, SqliteCell::Text(text)) => shape::bool_word(text).map(|truth| vec![u8::from(truth)]),
         (Conversion::WordBoolean, SqliteCell::Text(text)) => {
             text.first().map(|letter| vec![letter.to_ascii_lowercase()])
         }
@@ -202,15 +251,15 @@ fn written(pg_type: &PgType, cell: SqliteCell<'_>) -> Vec<u8> {
 /// overlap: seconds from 1973 to 2128, milliseconds and microseconds likewise.
 #[must_use]
 pub fn epoch_unit((least, most): (i64, i64)) -> Option<EpochUnit> {
-    [
-        (EpochUnit::Seconds, 100_000_000..=5_000_000_000),
-        (EpochUnit::Milliseconds, 100_000_000_000..=5_000_000_000_000),
-        (EpochUnit::Microseconds, 100_000_000_000_000..=5_000_000_000_000_000),
-    ]
-    .into_iter()
-    .find(|(_, window)| window.contains(&least) && window.contains(&most))
-    .map(|(unit, _)| unit)
+    let window = |unit: EpochUnit| match unit {
+        EpochUnit::Seconds => 100_000_000..=5_000_000_000,
+        EpochUnit::Milliseconds => 100_000_000_000..=5_000_000_000_000,
+        EpochUnit::Microseconds => 100_000_000_000_000..=5_000_000_000_000_000,
+    };
+    EPOCH_UNITS.into_iter().find(|unit| window(*unit).contains(&least) && window(*unit).contains(&most))
 }
+
+const EPOCH_UNITS: [EpochUnit; 3] = [EpochUnit::Seconds, EpochUnit::Milliseconds, EpochUnit::Microseconds];
 
 /// The type for vectors of this encoding and length, with or without pgvector (conversion rule book, 1.8).
 #[must_use]
@@ -229,9 +278,9 @@ pub fn vector_types(encoding: VectorEncoding, length: u32, extension: bool) -> P
 mod tests {
     use super::*;
 
-    fn takes(pg_type: &str, from: Option<EpochUnit>, cell: SqliteCell<'_>) -> bool {
+    fn takes(pg_type: &str, manner: Option<Manner>, cell: SqliteCell<'_>) -> bool {
         let pg_type: PgType = pg_type.parse().unwrap();
-        candidates(&pg_type, from)
+        candidates(&pg_type, manner)
             .into_iter()
             .any(|conversion| accepts(&pg_type, conversion, cell, &mut Checker::default()))
     }
@@ -261,8 +310,9 @@ mod tests {
             ("varchar(3)", Text("é!?".as_bytes()), true),
             ("varchar(3)", Text(b"abc "), false),
             ("varchar(3)", Integer(1234), false),
-            ("text", Text(b"a\0"), false),
-            ("text", Text(b"\xff"), false),
+            ("varchar(2)", Text(b"a\0\0"), false),
+            ("jsonb", Blob(b"\x0c"), true),
+            ("jsonb", Blob(b"\x0e"), false),
             ("text", Blob(b"\xff"), true),
             ("bytea", Text(b"a\0"), true),
             ("date", Text(b"2024-02-29"), true),
@@ -286,12 +336,22 @@ mod tests {
 
     #[test]
     fn epochs_stay_within_postgresqls_range() {
-        let (seconds, micros) = (Some(EpochUnit::Seconds), Some(EpochUnit::Microseconds));
+        let reckoned = |by: Reckoning| Some(Manner::Reckoned(by));
+        let (seconds, micros) = (reckoned(Reckoning::UnixS), reckoned(Reckoning::UnixUs));
         assert!(takes("timestamptz", seconds, SqliteCell::Integer(0)));
         assert!(takes("date", seconds, SqliteCell::Integer(86_400)));
         assert!(!takes("date", seconds, SqliteCell::Integer(86_401)));
         assert!(!takes("timestamptz", seconds, SqliteCell::Integer(i64::MAX)));
         assert!(!takes("timestamptz", micros, SqliteCell::Integer(i64::MIN)));
+        assert!(takes("timestamptz", seconds, SqliteCell::Real(0.5)));
+        assert!(!takes("timestamptz", seconds, SqliteCell::Text(b"5")));
+        assert!(takes("timestamptz", reckoned(Reckoning::Julian), SqliteCell::Real(2_460_000.25)));
+        assert!(takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Text(b"2024-01-01")));
+        assert!(takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Integer(1_700_000_000_000)));
+        assert!(!takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Integer(5)));
+        assert!(takes("time", Some(Manner::RailsTime), SqliteCell::Text(b"2000-01-01 07:30:00")));
+        assert!(takes("uuid", Some(Manner::GuidDotnet), SqliteCell::Blob(&[0; 16])));
+        assert!(takes("boolean", Some(Manner::BoolWords), SqliteCell::Text(b"Yes")));
         assert_eq!(epoch_unit((1_700_000_000, 1_700_000_001)), Some(EpochUnit::Seconds));
         assert_eq!(epoch_unit((1_700_000_000_000, 1_700_000_001_000)), Some(EpochUnit::Milliseconds));
         assert_eq!(epoch_unit((1_700_000_000_000_000, 1_700_000_001_000_000)), Some(EpochUnit::Microseconds));

@@ -1,17 +1,17 @@
 //! The rungs (conversion rule book, 1.4 to 1.8): for each family the first type that every non-NULL value fits.
 
 use super::{
-    Choice, Role, Subject, counted,
+    BadText, Choice, Role, Subject, counted,
     family::Family,
     fit::{epoch_unit, vector_types},
     is_or_are, text_conversion,
-    why::{not_storable, widened},
+    why::{kept_as_bytes, not_storable, replaced, widened},
 };
 use crate::{
     model::{
         Conversion, FindingCode, PgType, Severity,
         cell::StorageClass,
-        conversion_plan::{EpochUnit, VectorEncoding},
+        conversion_plan::{EpochUnit, RowAddress, VectorEncoding},
         source_schema::Affinity,
     },
     rules::shape::word,
@@ -46,6 +46,7 @@ pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
         }
         Family::Uuid => uuid(subject),
         Family::Json if profile.blobs == 0 => json(subject),
+        Family::Json if only(StorageClass::Blob) => sqlite_jsonb(subject),
         Family::Vector(encoding, length) => vector(subject, encoding, length),
         Family::QuantisedVector => quantised(subject),
         Family::Any => Some(general(subject, family)),
@@ -89,11 +90,45 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
             subject.choice(PgType::Text, text_conversion(subject.role), "values of several classes, written as text")
         }
     };
-    if choice.pg_type == PgType::Text && profile.texts_not_storable() > 0 {
-        choice.findings.push(not_storable(subject));
+    if profile.texts_not_storable() > 0 && (choice.pg_type == PgType::Text || subject.bad_text.is_some()) {
+        choice = bad_text(subject);
+        if profile.classes().len() > 1 {
+            choice.findings.push(widened(subject, family, &choice.pg_type));
+        }
     } else if family != Family::Any || profile.classes().len() > 1 || profile.texts_not_storable() > 0 {
         choice.findings.push(widened(subject, family, &choice.pg_type));
     }
+    choice
+}
+
+/// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
+/// the column tells rows apart, or they are many (conversion rule book, section 2).
+fn bad_text(subject: &Subject<'_>) -> Choice {
+    let profile = subject.profile;
+    let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);
+    let in_bytes = || {
+        subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
+    };
+    let needed = if subject.role >= Role::Key {
+        Some("the column is part of a key")
+    } else if *subject.address == RowAddress::Ordinal {
+        Some("the rows have no key under which the bytes could be kept")
+    } else {
+        None
+    };
+    let many = profile.texts_not_storable().saturating_mul(100) > profile.values();
+    let (mut choice, finding) = match (subject.bad_text, needed) {
+        (Some(BadText::Fail), _) => (as_text("texts that PostgreSQL can't hold"), not_storable(subject, None)),
+        (Some(BadText::Replace), Some(reason)) => {
+            (as_text("texts that PostgreSQL can't hold"), not_storable(subject, Some(reason)))
+        }
+        (Some(BadText::Replace), None) => (as_text("the configuration decides"), replaced(subject)),
+        (Some(BadText::Bytea), _) => (in_bytes(), kept_as_bytes(subject, "the configuration decides")),
+        (None, Some(reason)) => (in_bytes(), kept_as_bytes(subject, reason)),
+        (None, None) if many => (in_bytes(), kept_as_bytes(subject, "they are more than 1 in 100 values")),
+        (None, None) => (as_text("texts, few of which PostgreSQL can't hold as they are"), replaced(subject)),
+    };
+    choice.findings.insert(0, finding);
     choice
 }
 
@@ -405,6 +440,32 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
             .push(subject.finding(FindingCode::SpellingNormalised, Severity::Info, message).counting(unsafe_for_jsonb));
         choice
     })
+}
+
+/// Binary JSON of SQLite's own, and a declared type that says JSON: content alone proves nothing, because short blobs
+/// often look like it.
+fn sqlite_jsonb(subject: &Subject<'_>) -> Option<Choice> {
+    let profile = subject.profile;
+    let (safe, for_json_only) = (profile.shape(word::SQLITE_JSONB), profile.shape(word::SQLITE_JSON));
+    let pg_type = if for_json_only == 0 { PgType::Jsonb } else { PgType::Json };
+    let fits = safe + for_json_only == profile.blobs && subject.role != Role::Key;
+    if !fits || (pg_type == PgType::Json && subject.role != Role::Plain) {
+        return None;
+    }
+    let rule =
+        format!("all values are SQLite's binary JSON, read as the text that SQLite's json() makes, to {pg_type}");
+    let mut choice = subject.choice(pg_type.clone(), Conversion::SqliteJsonb, rule);
+    let message = format!(
+        "{} of SQLite's binary JSON become {pg_type}: the documents are the same, the bytes are not kept",
+        counted(profile.blobs, "blob")
+    );
+    choice.findings.push(
+        subject
+            .finding(FindingCode::SpellingNormalised, Severity::Info, message)
+            .counting(profile.blobs)
+            .choice(subject.typed("type = \"bytea\"")),
+    );
+    Some(choice)
 }
 
 fn vector(subject: &Subject<'_>, encoding: VectorEncoding, length: u32) -> Option<Choice> {

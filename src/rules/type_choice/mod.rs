@@ -19,7 +19,7 @@ use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
     cell::StorageClass,
     column_profile::ColumnProfile,
-    conversion_plan::{BlobText, LEDGER_TABLE, RowAddress},
+    conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, RowAddress},
     source_schema::SourceColumn,
 };
 
@@ -34,6 +34,17 @@ pub enum Role {
     Key,
     /// The rowid itself.
     RowidAlias,
+}
+
+/// What the configuration says about texts that PostgreSQL can't hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadText {
+    /// The column is text; what can't be held becomes U+FFFD, and the bytes go to the ledger.
+    Replace,
+    /// The column is bytea.
+    Bytea,
+    /// Nothing is loaded.
+    Fail,
 }
 
 /// A column to choose a type for.
@@ -51,6 +62,8 @@ pub struct Subject<'a> {
     pub address: &'a RowAddress,
     /// Whether the server offers pgvector.
     pub vector_extension: bool,
+    /// What the configuration says about texts that PostgreSQL can't hold.
+    pub bad_text: Option<BadText>,
 }
 
 /// A decision about a column.
@@ -64,6 +77,8 @@ pub struct Choice {
     pub main_class: StorageClass,
     /// Whether cells of other classes go to the ledger.
     pub ledger: bool,
+    /// What becomes of cells that the conversion doesn't take.
+    pub exceptions: Exceptions,
     /// The rule, as a sentence.
     pub rule: String,
     /// What the user should know.
@@ -92,9 +107,12 @@ impl Subject<'_> {
     /// A choice with class and ledger worked out.
     pub(crate) fn choice(&self, pg_type: PgType, conversion: Conversion, rule: impl Into<String>) -> Choice {
         let lost = class_is_lost(conversion, self.profile, self.column.affinity.has_no_numbers());
-        let ledger = lost && *self.address != RowAddress::Ordinal;
+        let replaced = matches!(conversion, Conversion::Text { .. }) && self.profile.texts_not_storable() > 0;
+        let ledger = (lost || replaced) && *self.address != RowAddress::Ordinal;
         let main_class = main_class(conversion, self.profile);
-        let mut choice = Choice { pg_type, conversion, main_class, ledger, rule: rule.into(), findings: Vec::new() };
+        let exceptions = Exceptions::default();
+        let mut choice =
+            Choice { pg_type, conversion, main_class, ledger, exceptions, rule: rule.into(), findings: Vec::new() };
         if lost {
             choice.findings.push(self.class_merged(&choice));
         }
@@ -188,7 +206,8 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
             let blobs_and_others = profile.blobs > 0 && numbers + profile.texts > 0;
             blobs_and_others || (numbers > 0 && profile.texts > 0 && alike)
         }
-        Conversion::Bytea => profile.classes().len() > 1,
+        Conversion::Bytea | Conversion::AnyBoolean | Conversion::AnyMoment { .. } => profile.classes().len() > 1,
+        Conversion::Reckoned { .. } => whole_reals,
         Conversion::Json => whole_reals || (numbers > 0 && profile.texts > 0 && alike),
         Conversion::Integer
         | Conversion::IntegerBoolean
@@ -200,6 +219,9 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
         | Conversion::Epoch { .. }
         | Conversion::UuidText
         | Conversion::UuidBlob
+        | Conversion::RailsTime
+        | Conversion::UuidDotnet
+        | Conversion::SqliteJsonb
         | Conversion::Vector { .. }
         | Conversion::Given { .. }
         | Conversion::Absent => false,
@@ -210,9 +232,14 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
 fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
     let most = profile.classes().into_iter().rev().max_by_key(|class| profile.count(*class));
     most.unwrap_or(match conversion {
-        Conversion::Integer | Conversion::IntegerBoolean | Conversion::Epoch { .. } => StorageClass::Integer,
-        Conversion::Double | Conversion::Numeric => StorageClass::Real,
+        Conversion::Integer
+        | Conversion::IntegerBoolean
+        | Conversion::AnyBoolean
+        | Conversion::AnyMoment { .. }
+        | Conversion::Epoch { .. } => StorageClass::Integer,
+        Conversion::Double | Conversion::Numeric | Conversion::Reckoned { .. } => StorageClass::Real,
         Conversion::WordBoolean
+        | Conversion::RailsTime
         | Conversion::Text { .. }
         | Conversion::Date
         | Conversion::Time
@@ -222,7 +249,11 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
         | Conversion::Json
         | Conversion::Given { .. } => StorageClass::Text,
         Conversion::Absent => StorageClass::Null,
-        Conversion::Bytea | Conversion::UuidBlob | Conversion::Vector { .. } => StorageClass::Blob,
+        Conversion::Bytea
+        | Conversion::UuidBlob
+        | Conversion::UuidDotnet
+        | Conversion::SqliteJsonb
+        | Conversion::Vector { .. } => StorageClass::Blob,
     })
 }
 
@@ -243,7 +274,27 @@ pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<
         PgType::Text if profile.texts_not_storable() == 0 => {
             Some(subject.choice(PgType::Text, text_conversion(subject.role), rule))
         }
+        PgType::Bytea => Some(subject.choice(PgType::Bytea, Conversion::Bytea, rule)),
         _ => None,
+    }
+}
+
+/// The type that a declared type promises, whatever the values are; none where it promises nothing.
+#[must_use]
+pub fn promised(subject: &Subject<'_>) -> Option<PgType> {
+    let family = family::of(&subject.column.declared, subject.column.affinity);
+    (family != family::Family::Any).then(|| ladder::empty(subject, family).pg_type)
+}
+
+/// What to say of texts that PostgreSQL can't hold in a column whose type the configuration chose: whether they are
+/// replaced, or nothing is loaded.
+#[must_use]
+pub fn bad_text_in_chosen(subject: &Subject<'_>) -> Finding {
+    let may_replace = subject.role < Role::Key && *subject.address != RowAddress::Ordinal;
+    match subject.bad_text {
+        Some(BadText::Replace) if may_replace => why::replaced(subject),
+        _ if may_replace => why::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
+        _ => why::not_storable(subject, Some("it tells rows apart or they have no key")),
     }
 }
 
@@ -286,7 +337,15 @@ mod tests {
         let wanted = family::of(declared, column.affinity).wanted(column.affinity);
         let profile = profile::of_cells(wanted, cells);
         let address = RowAddress::Rowid("rowid".to_owned());
-        choose(&Subject { table: "t", column: &column, profile: &profile, role, address: &address, vector_extension })
+        choose(&Subject {
+            table: "t",
+            column: &column,
+            profile: &profile,
+            role,
+            address: &address,
+            vector_extension,
+            bad_text: None,
+        })
     }
 
     fn chosen(declared: &str, cells: &[SqliteCell<'_>]) -> Choice {
@@ -387,20 +446,56 @@ mod tests {
     }
 
     #[test]
-    fn text_that_no_text_can_hold_is_refused_with_its_place() {
+    fn text_that_no_text_can_hold_is_replaced_and_kept_beside_it_or_bytes() {
+        let mut rare = vec![Text(b"a"); 300];
+        rare.extend([Text(b"b\0"), Text(b"\xff"), Null]);
         check(&[
-            ("TEXT", &[Text(b"a"), Text(b"b\0")], "text !text-not-storable"),
-            ("VARCHAR(9)", &[Text(b"\xff")], "text !text-not-storable"),
-            ("DATETIME", &[Text(b"2024-01-01"), Text(b"\xc0\x80")], "text !text-not-storable"),
+            ("TEXT", &[Text(b"a"), Text(b"b\0")], "bytea !text-not-storable"),
+            ("DATETIME", &[Text(b"2024-01-01"), Text(b"\xc0\x80")], "bytea !text-not-storable"),
+            ("TEXT", &rare, "text +ledger !text-not-storable"),
+            ("VARCHAR(9)", &rare, "text +ledger !text-not-storable"),
+            ("JSON", &rare, "text +ledger !text-not-storable"),
+            ("BLOB", &rare, "bytea !type-widened"),
+            ("INTEGER", &[rare.as_slice(), &[Integer(5)]].concat(), "text +ledger !text-not-storable !type-widened"),
         ]);
-        let choice = chosen("TEXT", &[Text(b"a"), Text(b"b\0"), Text(b"\xff")]);
+        let key = chosen_as("TEXT", Role::Key, false, &rare);
+        assert_eq!(outline(&key), "bytea !text-not-storable");
+        let choice = chosen("TEXT", &rare);
         let finding = &choice.findings[0];
-        assert_eq!((finding.severity, finding.count), (Severity::Refused, Some(2)));
+        assert_eq!((finding.severity, finding.count), (Severity::Warning, Some(2)));
         assert_eq!(finding.place(), "t.c");
-        for words in ["storage class text", "rowid 2", "1 text with a NUL", "1 text of invalid UTF-8"] {
+        for words in ["U+FFFD", LEDGER_TABLE, "rowid 301", "1 text with a NUL", "1 text of invalid UTF-8"] {
             assert!(finding.message.contains(words), "{words}: {}", finding.message);
         }
-        assert_eq!(finding.choices[0], "columns.\"t.c\" = { type = \"bytea\" }");
+        assert_eq!(finding.choices[0], "columns.\"t.c\" = { bad_text = \"bytea\" }");
+    }
+
+    #[test]
+    fn the_configuration_says_what_becomes_of_bad_text() {
+        let column = column("TEXT");
+        let profile = profile::of_cells(Family::Text(None).wanted(column.affinity), &[Text(b"a\0")]);
+        let rowid = RowAddress::Rowid("rowid".to_owned());
+        let by = |bad_text, role, address: &RowAddress| {
+            choose(&Subject {
+                table: "t",
+                column: &column,
+                profile: &profile,
+                role,
+                address,
+                vector_extension: false,
+                bad_text: Some(bad_text),
+            })
+        };
+        let severity = |choice: &Choice| choice.findings[0].severity;
+        let replaced = by(BadText::Replace, Role::Plain, &rowid);
+        assert_eq!(
+            (outline(&replaced).as_str(), severity(&replaced)),
+            ("text +ledger !text-not-storable", Severity::Warning)
+        );
+        assert_eq!(outline(&by(BadText::Bytea, Role::Plain, &rowid)), "bytea !text-not-storable");
+        assert_eq!(severity(&by(BadText::Fail, Role::Plain, &rowid)), Severity::Refused);
+        assert_eq!(severity(&by(BadText::Replace, Role::Key, &rowid)), Severity::Refused);
+        assert_eq!(severity(&by(BadText::Replace, Role::Plain, &RowAddress::Ordinal)), Severity::Refused);
     }
 
     #[test]
@@ -460,6 +555,10 @@ mod tests {
             ("JSON", &[Text(b"{\"a\":1}"), Text(b"")], "text !type-widened"),
             ("JSON", &[Text(b"{\"a\":1}"), Integer(5), Real(1.5)], "jsonb"),
             ("JSONB", &[Blob(b"\x4c")], "bytea !type-widened"),
+            ("JSONB", &[Blob(b"\x0c"), Blob(b"\x1b\x00")], "jsonb"),
+            ("JSON", &[Blob(b"\x0c"), Blob(b"\x8c\x17a\x131\x17a\x132")], "json"),
+            ("JSONB", &[Blob(b"\x0c"), Text(b"{}")], "text +ledger !class-merged !type-widened"),
+            ("BLOB", &[Blob(b"\x0c")], "bytea"),
             ("TEXT", &[Text(b"{}")], "text"),
         ]);
         let key = |cells: &[SqliteCell<'_>]| outline(&chosen_as("JSON", Role::Key, false, cells));
@@ -526,6 +625,7 @@ mod tests {
             role: Role::Plain,
             address: &address,
             vector_extension: false,
+            bad_text: None,
         };
         let choice = choose(&subject);
         assert!(!choice.ledger);

@@ -2,7 +2,11 @@
 
 use super::{Subject, counted, family::Family, is_or_are};
 use crate::{
-    model::{Finding, FindingCode, PgType, Severity, cell::StorageClass},
+    model::{
+        Finding, FindingCode, PgType, Severity,
+        cell::StorageClass,
+        conversion_plan::{LEDGER_TABLE, RowAddress},
+    },
     rules::shape::word,
 };
 
@@ -51,7 +55,14 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
             format!("not every text has the form of its type{first}")
         }
         (Family::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
-        (Family::Json, Some(StorageClass::Blob)) => "the values are blobs, such as SQLite's JSONB".to_owned(),
+        (Family::Json, Some(StorageClass::Blob)) => {
+            let found = profile.shape(word::SQLITE_JSONB) + profile.shape(word::SQLITE_JSON);
+            if found == profile.blobs {
+                "the column is part of a key or an index".to_owned()
+            } else {
+                format!("not every blob is SQLite's binary JSON{first}")
+            }
+        }
         (Family::Vector(..), Some(StorageClass::Blob)) => {
             format!("not every blob is a vector of the declared length with finite numbers{first}")
         }
@@ -76,15 +87,47 @@ fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
     }
 }
 
-/// A text that no PostgreSQL text can hold: the plan stops here, and not in the middle of a load.
-pub(super) fn not_storable(subject: &Subject<'_>) -> Finding {
-    let profile = subject.profile;
-    let message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+/// Texts that no PostgreSQL text can hold, where the configuration says so or leaves no other way: the plan stops here,
+/// and not in the middle of a load.
+pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Finding {
+    let mut message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
+    if let Some(reason) = reason {
+        message.push_str(&format!(", and nothing may be replaced in them, because {reason}"));
+    }
     subject
         .finding(FindingCode::TextNotStorable, Severity::Refused, message)
-        .counting(profile.texts_not_storable())
-        .choice(subject.typed("type = \"bytea\""))
+        .counting(subject.profile.texts_not_storable())
+        .choice(subject.typed("bad_text = \"bytea\""))
         .choice("correct the texts in the source and dump again")
+}
+
+/// The same where what can't be held is replaced and kept beside the column.
+pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
+    let message = format!(
+        "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
+         are kept in the table {LEDGER_TABLE}",
+        unstorable_texts(subject)
+    );
+    subject
+        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
+        .counting(subject.profile.texts_not_storable())
+        .choice(subject.typed("bad_text = \"bytea\""))
+        .choice(subject.typed("bad_text = \"fail\""))
+        .choice("correct the texts in the source and dump again")
+}
+
+/// The same where the whole column becomes bytes.
+pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
+    let message = format!(
+        "PostgreSQL can't hold {} as text, and {reason}: the column is bytea and keeps the bytes of every value",
+        unstorable_texts(subject)
+    );
+    let finding = subject
+        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
+        .counting(subject.profile.texts_not_storable());
+    let may_replace = subject.role < super::Role::Key && *subject.address != RowAddress::Ordinal;
+    let finding = if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
+    finding.choice("correct the texts in the source and dump again")
 }
 
 fn unstorable_texts(subject: &Subject<'_>) -> String {

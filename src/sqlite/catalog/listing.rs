@@ -116,6 +116,10 @@ impl Listing {
         }
         match self.listed.get(&entry.name) {
             None => skipped("SQLite can't read its declaration".to_owned(), true),
+            Some(found) if self.is_only_copy(connection, &lower) => Role::Table {
+                kind: if found.without_rowid { TableKind::WithoutRowid } else { TableKind::Rowid },
+                strict: found.strict,
+            },
             Some(found) if found.kind == "shadow" => skipped("holds the content of a virtual table".to_owned(), false),
             Some(_) if self.is_unknown_shadow(connection, &lower) => {
                 skipped("holds the content of a virtual table whose module is not known".to_owned(), false)
@@ -125,6 +129,17 @@ impl Listing {
                 strict: found.strict,
             },
         }
+    }
+
+    /// Whether the table holds the texts of a full-text index that can't be opened here.
+    fn is_only_copy(&self, connection: &Connection, lower: &str) -> bool {
+        let Some(owner) = lower.strip_suffix("_content") else { return false };
+        let owner = self.entries.iter().find(|entry| entry.kind == "table" && entry.name.eq_ignore_ascii_case(owner));
+        owner.is_some_and(|owner| {
+            let parsed = modules::parse(owner.sql.as_deref().unwrap_or_default());
+            parsed.is_some_and(|found| modules::is_text_index(&found.module))
+                && !modules::opens(connection, &owner.name)
+        })
     }
 
     /// Whether the name is that of a shadow table of a virtual table that can't be opened here; for the others

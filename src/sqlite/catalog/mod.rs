@@ -18,7 +18,10 @@ use rusqlite::{Connection, types::ValueRef};
 use super::cause;
 use crate::{
     error::Result,
-    model::source_schema::{SkippedObject, SourceColumn, SourceObject, SourceSchema, SourceTable, TableKind},
+    model::{
+        name::quote_ident,
+        source_schema::{SkippedObject, SourceColumn, SourceObject, SourceSchema, SourceTable, TableKind},
+    },
     rules::affinity,
 };
 use declared::DeclaredTable;
@@ -91,7 +94,8 @@ fn table(
     let mut primary_key: Vec<_> = found.iter().filter(|column| column.key_position > 0).collect();
     primary_key.sort_by_key(|column| column.key_position);
     let primary_key: Vec<String> = primary_key.iter().map(|column| column.name.clone()).collect();
-    let columns: Vec<SourceColumn> = found.iter().map(|column| source_column(column, &declared, strict)).collect();
+    let mut columns: Vec<SourceColumn> = found.iter().map(|column| source_column(column, &declared, strict)).collect();
+    hide_uncomputable(connection, &entry.name, &mut columns);
     let mut indexes = if is_virtual { Vec::new() } else { pragmas::indexes(connection, &entry.name, listing)? };
     declared.name_constraints(&mut indexes);
     let mut foreign_keys = if is_virtual { Vec::new() } else { pragmas::foreign_keys(connection, &entry.name)? };
@@ -137,6 +141,26 @@ fn source_column(column: &pragmas::Column, declared: &DeclaredTable, strict: boo
         generated,
         collation: text.and_then(|text| text.collation.clone()).filter(|name| name != "BINARY"),
         hidden: column.hidden,
+    }
+}
+
+/// Hides generated columns that only the application can compute, because SELECT of one fails. A stored one is computed
+/// by nobody who reads. One pass for all of a table, another for each if they can't be computed together.
+fn hide_uncomputable(connection: &Connection, table: &str, columns: &mut [SourceColumn]) {
+    let can_read = |names: &[&str]| {
+        let counts: Vec<String> = names.iter().map(|name| format!("count(t.{})", quote_ident(name))).collect();
+        let sql = format!("SELECT {} FROM main.{} AS t NOT INDEXED", counts.join(", "), quote_ident(table));
+        connection.query_row(&sql, [], |_| Ok(())).is_ok()
+    };
+    let computed = |column: &SourceColumn| column.generated.as_ref().is_some_and(|generated| !generated.stored);
+    let names: Vec<&str> =
+        columns.iter().filter(|column| computed(column)).map(|column| column.name.as_str()).collect();
+    if names.is_empty() || can_read(&names) {
+        return;
+    }
+    let lost: Vec<String> = names.iter().filter(|name| !can_read(&[**name])).map(|name| (*name).to_owned()).collect();
+    for column in columns.iter_mut().filter(|column| lost.contains(&column.name)) {
+        column.hidden = true;
     }
 }
 

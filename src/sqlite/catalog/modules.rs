@@ -48,10 +48,15 @@ pub(super) fn opens(connection: &Connection, name: &str) -> bool {
     connection.prepare(&format!("SELECT * FROM main.{} LIMIT 0", quote_ident(name))).is_ok()
 }
 
+/// Whether it is one of SQLite's full-text modules.
+pub(super) fn is_text_index(module: &str) -> bool {
+    matches!(module, "fts5" | "fts4" | "fts3")
+}
+
 /// Where the rows are.
 pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable) -> Content {
     let module = table.module.as_str();
-    if matches!(module, "fts5" | "fts4") {
+    if is_text_index(module) {
         match table.option("content").as_deref() {
             Some("") => {
                 return Content::Lost(format!(
@@ -71,6 +76,11 @@ pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable)
     }
     if opens(connection, name) {
         Content::Own
+    } else if is_text_index(module) && opens(connection, &format!("{name}_content")) {
+        Content::Elsewhere(format!(
+            "a {module} index with a tokenizer that this engine doesn't have; its texts are carried as the table \
+             {name}_content"
+        ))
     } else {
         Content::Lost(format!("the module {module} is not part of this engine, so its rows can't be read"))
     }

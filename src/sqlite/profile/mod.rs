@@ -9,9 +9,12 @@ mod tally;
 
 mod merged;
 
+mod misfits;
+
 mod workers;
 
 pub use merged::{KeyScan, keys_without, merged_keys};
+pub use misfits::{MisfitScan, rows_with_misfits};
 pub use tally::Misfits;
 pub use workers::{cell as cell_of, survey};
 
@@ -36,6 +39,8 @@ pub struct ColumnScan {
     pub wanted: Wanted,
     /// Types to test.
     pub candidates: Vec<Candidate>,
+    /// An empty TEXT is read as NULL, and counted so.
+    pub empty_as_null: bool,
 }
 
 /// A table to survey.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Candidate;
+use super::{Candidate, ColumnScan};
 use crate::{
     model::{
         cell::{SqliteCell, StorageClass},
@@ -13,7 +13,9 @@ use crate::{
     },
     rules::{
         decimal::Decimal,
-        shape::{self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, vector, word},
+        shape::{
+            self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, jsonb, vector, word,
+        },
         type_choice::fit,
     },
 };
@@ -46,6 +48,9 @@ struct Shapes {
     uuid_bytes_v4: u64,
     uuid_bytes_swapped: u64,
     vector: u64,
+    sqlite_jsonb: u64,
+    sqlite_json: u64,
+    not_sqlite_jsonb: bool,
 }
 
 /// Cells that a type of the configuration doesn't take.
@@ -61,6 +66,8 @@ pub struct Misfits {
 #[derive(Debug)]
 pub(super) struct ColumnTally<'a> {
     wanted: Wanted,
+    /// An empty TEXT is read as NULL.
+    empty_as_null: bool,
     candidates: &'a [Candidate],
     misfits: Vec<Misfits>,
     profile: ColumnProfile,
@@ -73,6 +80,7 @@ impl<'a> ColumnTally<'a> {
     pub(super) fn new(wanted: Wanted, candidates: &'a [Candidate]) -> Self {
         Self {
             wanted,
+            empty_as_null: false,
             candidates,
             misfits: vec![Misfits::default(); candidates.len()],
             profile: ColumnProfile::default(),
@@ -82,9 +90,18 @@ impl<'a> ColumnTally<'a> {
         }
     }
 
+    /// The tally of a column whose scan says so.
+    pub(super) fn of(scan: &'a ColumnScan) -> Self {
+        Self { empty_as_null: scan.empty_as_null, ..Self::new(scan.wanted, &scan.candidates) }
+    }
+
     /// Counts one cell; returns its bytes. Cells must come in the order of their places.
     #[inline]
-    pub(super) fn add(&mut self, at: i64, cell: SqliteCell<'_>) -> u64 {
+    pub(super) fn add(&mut self, at: i64, mut cell: SqliteCell<'_>) -> u64 {
+        if self.empty_as_null && cell == SqliteCell::Text(b"") {
+            self.profile.texts_empty += 1;
+            cell = SqliteCell::Null;
+        }
         if !self.candidates.is_empty() {
             self.try_candidates(at, cell);
         }
@@ -283,6 +300,7 @@ impl<'a> ColumnTally<'a> {
                 self.shapes.uuid_bytes_swapped += u64::from(found.swapped_v4);
                 found.network || found.swapped_v4
             }
+            Some(BlobShape::Jsonb) => self.add_jsonb(blob).is_some(),
             Some(BlobShape::Vector(encoding, length)) => {
                 let found = vector::fits(encoding, length, blob);
                 self.shapes.vector += u64::from(found);
@@ -292,6 +310,23 @@ impl<'a> ColumnTally<'a> {
         if !on_shape {
             self.off_shape(at);
         }
+    }
+
+    /// One blob that isn't JSONB settles the column's type, as with JSON.
+    fn add_jsonb(&mut self, blob: &[u8]) -> Option<()> {
+        let shapes = &mut self.shapes;
+        if shapes.not_sqlite_jsonb {
+            return None;
+        }
+        match jsonb::text_of(blob).and_then(|text| self.checker.check(text.as_bytes())) {
+            Some(Keeps::Jsonb) => shapes.sqlite_jsonb += 1,
+            Some(Keeps::Json) => shapes.sqlite_json += 1,
+            None => {
+                shapes.not_sqlite_jsonb = true;
+                return None;
+            }
+        }
+        Some(())
     }
 
     fn off_shape(&mut self, at: i64) {
@@ -336,16 +371,20 @@ impl Shapes {
             (&mut self.uuid_bytes_v4, other.uuid_bytes_v4),
             (&mut self.uuid_bytes_swapped, other.uuid_bytes_swapped),
             (&mut self.vector, other.vector),
+            (&mut self.sqlite_jsonb, other.sqlite_jsonb),
+            (&mut self.sqlite_json, other.sqlite_json),
         ] {
             *mine += theirs;
         }
         self.not_json |= other.not_json;
+        self.not_sqlite_jsonb |= other.not_sqlite_jsonb;
     }
 
     /// The counts by name. Counts of JSON are left out where a text was no JSON: how many were looked at before depends
     /// on how the table was divided.
     fn named(&self) -> std::collections::BTreeMap<String, u64> {
         let json = |count: u64| if self.not_json { 0 } else { count };
+        let jsonb = |count: u64| if self.not_sqlite_jsonb { 0 } else { count };
         [
             (word::DATE, self.date),
             (word::TIMESTAMP, self.naive),
@@ -360,6 +399,8 @@ impl Shapes {
             (word::UUID_BYTES_V4, self.uuid_bytes_v4),
             (word::UUID_BYTES_SWAPPED, self.uuid_bytes_swapped),
             (word::VECTOR, self.vector),
+            (word::SQLITE_JSONB, jsonb(self.sqlite_jsonb)),
+            (word::SQLITE_JSON, jsonb(self.sqlite_json)),
         ]
         .into_iter()
         .filter(|(_, count)| *count > 0)

@@ -261,7 +261,7 @@ struct Turn {
 
 impl<'a> TableTally<'a> {
     fn new(scan: &'a TableScan) -> Self {
-        let columns = scan.columns.iter().map(|column| ColumnTally::new(column.wanted, &column.candidates)).collect();
+        let columns = scan.columns.iter().map(ColumnTally::of).collect();
         Self { rows: 0, bytes: 0, heaviest: None, widest: None, columns, open: 0, began: None }
     }
 

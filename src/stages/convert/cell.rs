@@ -7,12 +7,14 @@ use crate::{
     model::{
         ColumnPlan, Conversion, PgType,
         cell::SqliteCell,
-        conversion_plan::{BlobText, EpochUnit},
+        conversion_plan::{BlobText, EpochUnit, Reckoning},
     },
     postgres::copy::field,
     rules::{
         datetime::{self, DAY_MICROSECONDS},
         decimal::{Decimal, real_text},
+        shape::{bool_word, jsonb, replaced, turned_guid},
+        type_choice::fit::epoch_unit,
     },
     workdir::hex,
 };
@@ -45,9 +47,15 @@ pub(super) enum CellForm {
     BigInt,
     IntegerBoolean,
     WordBoolean,
+    AnyBoolean,
     Double,
     Numeric(Option<(u16, u16)>),
-    Text { blobs: BlobText, characters_max: Option<u32> },
+    /// What PostgreSQL can't hold is replaced only where the ledger keeps it.
+    Text {
+        blobs: BlobText,
+        characters_max: Option<u32>,
+        replaces: bool,
+    },
     Bytea,
     Date,
     Time,
@@ -55,8 +63,15 @@ pub(super) enum CellForm {
     TimestampTz,
     EpochTimestamp(EpochUnit),
     EpochDate(EpochUnit),
+    RailsTime,
+    ReckonedTimestamp(Reckoning),
+    ReckonedDate(Reckoning),
+    AnyMoment(EpochUnit),
     UuidText,
     UuidBlob,
+    UuidDotnet,
+    SqliteJson,
+    SqliteJsonb,
     Json,
     Jsonb,
     Vector(VectorForm),
@@ -74,8 +89,13 @@ impl CellForm {
             (Conversion::WordBoolean, PgType::Boolean) => Self::WordBoolean,
             (Conversion::Double, PgType::Double) => Self::Double,
             (Conversion::Numeric, PgType::Numeric(limits)) => Self::Numeric(*limits),
-            (Conversion::Text { blobs }, PgType::Text) => Self::Text { blobs, characters_max: None },
-            (Conversion::Text { blobs }, PgType::Varchar(n)) => Self::Text { blobs, characters_max: Some(*n) },
+            (Conversion::AnyBoolean, PgType::Boolean) => Self::AnyBoolean,
+            (Conversion::Text { blobs }, PgType::Text) => {
+                Self::Text { blobs, characters_max: None, replaces: column.ledger }
+            }
+            (Conversion::Text { blobs }, PgType::Varchar(n)) => {
+                Self::Text { blobs, characters_max: Some(*n), replaces: column.ledger }
+            }
             (Conversion::Bytea, PgType::Bytea) => Self::Bytea,
             (Conversion::Date, PgType::Date) => Self::Date,
             (Conversion::Time, PgType::Time) => Self::Time,
@@ -83,7 +103,14 @@ impl CellForm {
             (Conversion::TimestampTz, PgType::TimestampTz) => Self::TimestampTz,
             (Conversion::Epoch { unit }, PgType::Timestamp | PgType::TimestampTz) => Self::EpochTimestamp(unit),
             (Conversion::Epoch { unit }, PgType::Date) => Self::EpochDate(unit),
+            (Conversion::RailsTime, PgType::Time) => Self::RailsTime,
+            (Conversion::Reckoned { by }, PgType::Timestamp | PgType::TimestampTz) => Self::ReckonedTimestamp(by),
+            (Conversion::Reckoned { by }, PgType::Date) => Self::ReckonedDate(by),
+            (Conversion::AnyMoment { unit }, PgType::TimestampTz) => Self::AnyMoment(unit),
             (Conversion::UuidText, PgType::Uuid) => Self::UuidText,
+            (Conversion::UuidDotnet, PgType::Uuid) => Self::UuidDotnet,
+            (Conversion::SqliteJsonb, PgType::Json) => Self::SqliteJson,
+            (Conversion::SqliteJsonb, PgType::Jsonb) => Self::SqliteJsonb,
             (Conversion::UuidBlob, PgType::Uuid) => Self::UuidBlob,
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
@@ -104,7 +131,7 @@ impl CellForm {
             (_, SqliteCell::Null) => field::null(out),
             (Self::BigInt, SqliteCell::Integer(value)) => field::int8(out, value),
             (Self::Given(form), cell) => form.write(cell, out)?,
-            (Self::Text { characters_max: None, .. }, SqliteCell::Text(text)) => {
+            (Self::Text { characters_max: None, replaces: false, .. }, SqliteCell::Text(text)) => {
                 field::bytes(out, storable(text)?)?;
             }
             (Self::Double, SqliteCell::Real(value)) => field::float8(out, value),
@@ -114,14 +141,20 @@ impl CellForm {
             (Self::SmallInt, SqliteCell::Integer(value)) => {
                 field::int2(out, i16::try_from(value).map_err(|_| OUT_OF_RANGE)?);
             }
-            (Self::IntegerBoolean, SqliteCell::Integer(value @ (0 | 1))) => field::boolean(out, value == 1),
+            (Self::IntegerBoolean | Self::AnyBoolean, SqliteCell::Integer(value @ (0 | 1))) => {
+                field::boolean(out, value == 1);
+            }
+            (Self::AnyBoolean, SqliteCell::Text(word)) => field::boolean(out, bool_word(word).ok_or(OFF_PLAN)?),
             (Self::WordBoolean, SqliteCell::Text(word)) => field::boolean(out, truth(word).ok_or(OFF_PLAN)?),
             (Self::Double, SqliteCell::Integer(value)) => field::float8(out, exact_double(value)?),
             (Self::Numeric(limits), SqliteCell::Integer(value)) => {
                 numeric(out, Decimal::from_integer(value), *limits)?;
             }
             (Self::Numeric(limits), SqliteCell::Real(value)) => numeric_of_real(out, value, *limits)?,
-            (Self::Text { blobs, characters_max }, cell) => write_text(out, cell, *blobs, *characters_max)?,
+            (Self::Text { characters_max, replaces: true, .. }, SqliteCell::Text(text)) if storable(text).is_err() => {
+                write_text(out, SqliteCell::Text(replaced(text).as_bytes()), BlobText::Hex, *characters_max)?;
+            }
+            (Self::Text { blobs, characters_max, .. }, cell) => write_text(out, cell, *blobs, *characters_max)?,
             (Self::Bytea, SqliteCell::Blob(bytes) | SqliteCell::Text(bytes)) => field::bytes(out, bytes)?,
             (Self::UuidBlob, SqliteCell::Blob(bytes)) if bytes.len() == 16 => field::bytes(out, bytes)?,
             (Self::UuidText, SqliteCell::Text(text)) => field::bytes(out, &uuid(text).ok_or(OFF_PLAN)?)?,
@@ -136,6 +169,13 @@ impl CellForm {
                 field::end(out, at)?;
             }
             (Self::Vector(form), SqliteCell::Blob(bytes)) => form.write(bytes, out)?,
+            (Self::UuidDotnet, SqliteCell::Blob(bytes)) => field::bytes(out, &turned_guid(bytes).ok_or(OFF_PLAN)?)?,
+            (Self::SqliteJson, SqliteCell::Blob(bytes)) => {
+                field::bytes(out, jsonb::text_of(bytes).ok_or(OFF_PLAN)?.as_bytes())?;
+            }
+            (Self::SqliteJsonb, SqliteCell::Blob(bytes)) => {
+                field::jsonb(out, jsonb::text_of(bytes).ok_or(OFF_PLAN)?.as_bytes())?;
+            }
             _ => return self.write_moment(cell, out),
         }
         Ok(())
@@ -155,21 +195,26 @@ impl CellForm {
                 let stamp = datetime::parse_stamp(text).filter(|stamp| stamp.offset_minutes.is_none());
                 field::int8(out, stamp.ok_or(OFF_PLAN)?.wall_microseconds() - field::EPOCH_MICROSECONDS);
             }
-            (Self::TimestampTz, SqliteCell::Text(text)) => {
+            (Self::TimestampTz | Self::AnyMoment(_), SqliteCell::Text(text)) => {
                 let stamp = datetime::parse_stamp(text).ok_or(OFF_PLAN)?;
                 field::int8(out, stamp.utc_microseconds() - field::EPOCH_MICROSECONDS);
             }
             (Self::EpochTimestamp(unit), SqliteCell::Integer(value)) => {
                 field::int8(out, epoch(value, *unit)?);
             }
-            (Self::EpochDate(unit), SqliteCell::Integer(value)) => {
-                let moment = epoch(value, *unit)?;
-                if moment.rem_euclid(DAY_MICROSECONDS) != 0 {
-                    return Err(Refusal("is not midnight, so it is no date"));
+            (Self::AnyMoment(unit), SqliteCell::Integer(value)) => {
+                if epoch_unit((value, value)) != Some(*unit) {
+                    return Err(OFF_PLAN);
                 }
-                let days = moment / DAY_MICROSECONDS;
-                let days = i32::try_from(days).ok().filter(|days| i64::from(*days) >= DATE_FIRST);
-                field::int4(out, days.ok_or(OUT_OF_RANGE)?);
+                field::int8(out, epoch(value, *unit)?);
+            }
+            (Self::EpochDate(unit), SqliteCell::Integer(value)) => date(out, epoch(value, *unit)?)?,
+            (Self::ReckonedTimestamp(by), cell) => {
+                field::int8(out, in_range(datetime::reckoned(*by, cell).ok_or(OFF_PLAN)?)?);
+            }
+            (Self::ReckonedDate(by), cell) => date(out, in_range(datetime::reckoned(*by, cell).ok_or(OFF_PLAN)?)?)?,
+            (Self::RailsTime, SqliteCell::Text(text)) => {
+                field::int8(out, datetime::parse_rails_clock(text).ok_or(OFF_PLAN)?);
             }
             _ => return Err(OFF_PLAN),
         }
@@ -285,8 +330,23 @@ fn number(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), Refusal> {
 }
 
 fn epoch(value: i64, unit: EpochUnit) -> Result<i64, Refusal> {
-    let moment =
-        value.checked_mul(unit.microseconds()).and_then(|moment| moment.checked_sub(field::EPOCH_MICROSECONDS));
+    in_range(value.checked_mul(unit.microseconds()).ok_or(OUT_OF_RANGE)?)
+}
+
+/// A date of microseconds since 2000.
+fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), Refusal> {
+    if moment.rem_euclid(DAY_MICROSECONDS) != 0 {
+        return Err(Refusal("is not midnight, so it is no date"));
+    }
+    let days = moment / DAY_MICROSECONDS;
+    let days = i32::try_from(days).ok().filter(|days| i64::from(*days) >= DATE_FIRST);
+    field::int4(out, days.ok_or(OUT_OF_RANGE)?);
+    Ok(())
+}
+
+/// Microseconds since 1970 as microseconds since 2000.
+fn in_range(microseconds: i64) -> Result<i64, Refusal> {
+    let moment = microseconds.checked_sub(field::EPOCH_MICROSECONDS);
     moment.filter(|moment| (field::TIMESTAMP_FIRST..field::TIMESTAMP_END).contains(moment)).ok_or(OUT_OF_RANGE)
 }
 
@@ -330,7 +390,7 @@ mod tests {
 
     #[test]
     fn what_the_conversion_does_not_name_is_refused() {
-        let text = CellForm::Text { blobs: BlobText::Hex, characters_max: Some(3) };
+        let text = CellForm::Text { blobs: BlobText::Hex, characters_max: Some(3), replaces: false };
         for (form, cell) in [
             (&CellForm::SmallInt, SqliteCell::Integer(32_768)),
             (&CellForm::Integer, SqliteCell::Integer(1 << 31)),
@@ -361,7 +421,7 @@ mod tests {
 
     #[test]
     fn numbers_and_blobs_have_a_text() {
-        let text = CellForm::Text { blobs: BlobText::Utf8OrHex, characters_max: None };
+        let text = CellForm::Text { blobs: BlobText::Utf8OrHex, characters_max: None, replaces: false };
         assert_eq!(value(&text, SqliteCell::Integer(-7)), b"-7");
         assert_eq!(value(&text, SqliteCell::Real(1e20)), b"1.0e+20");
         assert_eq!(value(&text, SqliteCell::Blob(b"ab")), b"ab");
@@ -369,7 +429,7 @@ mod tests {
         assert_eq!(value(&CellForm::Bytea, SqliteCell::Integer(12)), b"12");
         assert_eq!(value(&CellForm::Json, SqliteCell::Real(0.5)), b"0.5");
         assert_eq!(value(&CellForm::Jsonb, SqliteCell::Integer(5)), b"\x015");
-        let limited = CellForm::Text { blobs: BlobText::Hex, characters_max: Some(3) };
+        let limited = CellForm::Text { blobs: BlobText::Hex, characters_max: Some(3), replaces: false };
         assert_eq!(value(&limited, SqliteCell::Text("äöü".as_bytes())), "äöü".as_bytes());
     }
 

@@ -8,11 +8,12 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{ColumnPlan, PgType, TablePlan, cell::SqliteCell},
+    model::{ColumnPlan, PgType, TablePlan, cell::SqliteCell, conversion_plan::OffType},
     postgres::copy::{
         digest::{RowDigest, RowHasher},
         field,
     },
+    rules::{shape::json::Checker, type_choice::fit},
 };
 
 /// What was encoded of one chunk.
@@ -34,6 +35,9 @@ pub(super) struct RowEncoder<'a> {
     fields: i16,
     hasher: RowHasher,
     ledger: Option<(RowKey, RowHasher)>,
+    /// For each column whether its cell of the present row became NULL.
+    nulled: Vec<bool>,
+    checker: Checker,
     ordinal: i64,
 }
 
@@ -60,12 +64,14 @@ impl<'a> RowEncoder<'a> {
             fields,
             hasher: RowHasher::new(table.loaded_columns()),
             ledger: table.has_ledger().then(|| (RowKey::of(table), ledger_hasher())),
+            nulled: vec![false; columns.len()],
+            checker: Checker::default(),
             columns,
             ordinal: 0,
         })
     }
 
-    /// Appends a row to `out`, and to `ledger_out` its entries in the ledger.
+    /// Appends a row to `out`, and to `ledger_out` its entries in the ledger; nothing for a row that is left out.
     ///
     /// # Errors
     /// `DataRefused` with the place of a cell that the conversion doesn't name.
@@ -81,6 +87,23 @@ impl<'a> RowEncoder<'a> {
         field::row(out, self.fields);
         for (index, (column, form)) in self.columns.iter().enumerate() {
             let cell = cell_at(row, self.before + index);
+            if !column.exceptions.is_none() {
+                let fate = fate(column, cell, &mut self.checker);
+                if let Some(nulled) = self.nulled.get_mut(index) {
+                    *nulled = fate == Fate::Nulled;
+                }
+                match fate {
+                    Fate::Written => {}
+                    Fate::Nulled => {
+                        field::null(out);
+                        continue;
+                    }
+                    Fate::Rejected => {
+                        out.truncate(start);
+                        return Ok(());
+                    }
+                }
+            }
             form.write(cell, out).map_err(|refusal| self.refused(row, column, cell, refusal))?;
         }
         let encoded = out.get(start..).unwrap_or_default();
@@ -98,7 +121,8 @@ impl<'a> RowEncoder<'a> {
         let Some((key, hasher)) = &mut self.ledger else { return Ok(()) };
         for (index, (column, _)) in self.columns.iter().enumerate() {
             let cell = cell_at(row, self.before + index);
-            if !ledger::has_entry(column, cell) {
+            let nulled = self.nulled.get(index).copied().unwrap_or(false);
+            if !nulled && !ledger::has_entry(column, cell) {
                 continue;
             }
             let start = out.len();
@@ -113,11 +137,28 @@ impl<'a> RowEncoder<'a> {
     }
 
     /// The rowid, or the position where there is none.
-    fn number(&self, row: &Row<'_>) -> i64 {
+    pub(super) fn number(&self, row: &Row<'_>) -> i64 {
         match (self.before, cell_at(row, 0)) {
             (1, SqliteCell::Integer(rowid)) => rowid,
             _ => self.ordinal,
         }
+    }
+
+    /// The columns whose cells keep a row from being loaded; empty for a row that is loaded.
+    pub(super) fn rejecting(&mut self, row: &Row<'_>) -> Vec<&'a ColumnPlan> {
+        let mut rejecting = Vec::new();
+        for (index, (column, _)) in self.columns.iter().enumerate() {
+            if fate(column, cell_at(row, self.before + index), &mut self.checker) == Fate::Rejected {
+                rejecting.push(*column);
+            }
+        }
+        rejecting
+    }
+
+    /// The cells of a row with their columns.
+    pub(super) fn cells<'r>(&'r self, row: &'r Row<'_>) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
+        let columns = self.columns.iter().enumerate();
+        columns.map(|(index, (column, _))| (*column, cell_at(row, self.before + index)))
     }
 
     #[cold]
@@ -137,6 +178,27 @@ impl<'a> RowEncoder<'a> {
     }
 }
 
+/// What becomes of a cell in a column with exceptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    Nulled,
+    Rejected,
+}
+
+/// By the very rule by which the plan has counted.
+fn fate(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> Fate {
+    if column.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
+        return Fate::Nulled;
+    }
+    match column.exceptions.off_type {
+        None => Fate::Written,
+        Some(_) if fit::accepts(&column.pg_type, column.conversion, cell, checker) => Fate::Written,
+        Some(OffType::Null) => Fate::Nulled,
+        Some(OffType::Reject) => Fate::Rejected,
+    }
+}
+
 fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: Refusal) -> Error {
     let what = format!("row {number}: a cell of class {} {}", cell.class(), refusal.0);
     Error::new(Kind::DataRefused, what).at_table(&table.source).at_column(&column.source).with_hint(format!(
@@ -146,7 +208,7 @@ fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell
 }
 
 #[inline]
-fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
+pub(super) fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
     match row.get_ref(index) {
         Ok(ValueRef::Integer(value)) => SqliteCell::Integer(value),
         Ok(ValueRef::Real(value)) => SqliteCell::Real(value),

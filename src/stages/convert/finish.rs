@@ -6,16 +6,21 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use super::work::{Clock, Crew, Work};
+use super::{
+    trial,
+    work::{Clock, Crew, Work},
+};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{
         TablePlan,
         conversion_plan::LEDGER_TABLE,
         name::{qualified, quote_ident, quote_literal},
+        source_schema::SourceSchema,
+        withheld::Withheld,
     },
     postgres::{
         Session,
@@ -37,26 +42,47 @@ struct Batch {
     weight_bytes: u64,
 }
 
-/// Brings the tables into their final form.
+/// Statements that the server refused to carry out, with its words.
+type Refused = Arc<Mutex<Vec<(Statement, String)>>>;
+
+/// Brings the tables into their final form. Gives what rests on a translated expression and was refused by PostgreSQL.
 ///
 /// # Errors
 /// `LocalRejected` with table and object; `LocalUnreachable`; `Interrupted`.
-pub(super) async fn finish(work: &Arc<Work>, crew: &Crew, clock: &mut Clock) -> Result<()> {
+pub(super) async fn finish(
+    work: &Arc<Work>,
+    schema: &SourceSchema,
+    crew: &Crew,
+    clock: &mut Clock,
+) -> Result<Vec<Withheld>> {
     let present = Present::ask(work, crew.first()?).await?;
-    carry_out(work, crew, "keys", batches(work, &present, ddl::keys)).await?;
+    let refused = Refused::default();
+    carry_out(work, crew, "keys", batches(work, &present, ddl::keys), &refused).await?;
     clock.book("keys");
-    carry_out(work, crew, "indexes", batches(work, &present, ddl::indexes)).await?;
+    carry_out(work, crew, "indexes", batches(work, &present, ddl::indexes), &refused).await?;
     clock.book("indexes");
-    carry_out(work, crew, "checks", batches(work, &present, ddl::checks)).await?;
+    carry_out(work, crew, "checks", batches(work, &present, ddl::checks), &refused).await?;
     clock.book("checks");
+    let withheld = withheld(work, schema, &refused)?;
+    let work = &Arc::new(work.without(&withheld));
     let foreign_keys = batches(work, &present, ddl::foreign_keys);
     in_order(work, crew.first()?, "foreign keys", foreign_keys).await?;
     clock.book("foreign keys");
-    carry_out(work, crew, "validation", batches(work, &present, ddl::validations)).await?;
+    carry_out(work, crew, "validation", batches(work, &present, ddl::validations), &refused).await?;
     clock.book("validation");
     in_order(work, crew.first()?, "defaults", batches(work, &present, ddl::defaults)).await?;
     clock.book("defaults");
-    Ok(())
+    Ok(withheld)
+}
+
+/// What becomes of refused statements. One that rests on nothing but columns has no business being refused.
+fn withheld(work: &Work, schema: &SourceSchema, refused: &Refused) -> Result<Vec<Withheld>> {
+    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+    let one = |(statement, words): (Statement, String)| {
+        trial::refused(work, schema, &statement, &words)
+            .ok_or_else(|| Error::new(Kind::LocalRejected, words).at_table(&statement.table))
+    };
+    refused.into_iter().map(one).collect()
 }
 
 /// Moves the identity columns' sequences to their next numbers.
@@ -103,7 +129,7 @@ pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
         let (table, object) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
         add(&mut batches, vec![Statement { kind: "analyze", table, object, sql }], 0);
     }
-    carry_out(work, crew, "analyze", batches).await
+    carry_out(work, crew, "analyze", batches, &Refused::default()).await
 }
 
 /// The statements of a phase that aren't carried out yet, the largest tables first.
@@ -147,10 +173,22 @@ fn grouped(statements: &[Statement]) -> VecDeque<Batch> {
     groups.map(|group| Batch { statements: group.to_vec(), weight_bytes: 0 }).collect()
 }
 
-async fn carry_out(work: &Arc<Work>, crew: &Crew, phase: &'static str, batches: VecDeque<Batch>) -> Result<()> {
+async fn carry_out(
+    work: &Arc<Work>,
+    crew: &Crew,
+    phase: &'static str,
+    batches: VecDeque<Batch>,
+    refused: &Refused,
+) -> Result<()> {
     work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
+    let refused = Arc::clone(refused);
     crew.spread(work, batches, move |work, session, batch| {
-        Box::pin(async move { run(&work, &session, phase, &batch).await })
+        let refused = Arc::clone(&refused);
+        Box::pin(async move {
+            let failed = run(&work, &session, phase, &batch).await?;
+            refused.lock().unwrap_or_else(PoisonError::into_inner).extend(failed);
+            Ok(())
+        })
     })
     .await
 }
@@ -159,26 +197,42 @@ async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: 
     work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
     for batch in batches {
         work.ctx.stop.check()?;
-        run(work, session, phase, &batch).await?;
+        let failed = run(work, session, phase, &batch).await?;
+        if let Some((statement, words)) = failed.into_iter().next() {
+            return Err(Error::new(Kind::LocalRejected, words).at_table(&statement.table));
+        }
     }
     Ok(())
 }
 
 /// Runs a batch in one round trip, which the server makes one transaction. If it fails, its statements are run one by
-/// one, so that the error names the one that fails.
-async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch) -> Result<()> {
+/// one, so that the error names the one that fails. Gives the refused ones that a load can do without.
+async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch) -> Result<Vec<(Statement, String)>> {
     let sql: Vec<&str> = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
+    let mut refused = Vec::new();
     match session.batch(phase, &sql.join(";\n")).await {
         Ok(()) => {}
         Err(error) if session.is_lost() => return Err(error),
         Err(_) => {
             for statement in &batch.statements {
-                session.batch(statement.kind, &statement.sql).await.map_err(|error| named(&error, statement))?;
+                match session.batch(statement.kind, &statement.sql).await {
+                    Ok(()) => {}
+                    Err(error) if !session.is_lost() && is_dispensable(statement, &error) => {
+                        refused.push((statement.clone(), named(&error, statement).message().to_owned()));
+                    }
+                    Err(error) => return Err(named(&error, statement)),
+                }
             }
         }
     }
     work.stepped(phase, batch.statements.len());
-    Ok(())
+    Ok(refused)
+}
+
+/// Whether the server refused an index or check for what it says, not for want of something.
+fn is_dispensable(statement: &Statement, error: &Error) -> bool {
+    let of_words = ["[SQLSTATE 0A", "[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
+    ["index", "check"].contains(&statement.kind) && of_words.iter().any(|class| error.message().contains(class))
 }
 
 fn named(error: &Error, statement: &Statement) -> Error {

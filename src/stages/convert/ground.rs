@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::{load::create_sql, work::Work};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, ResultExt as _},
     model::{
         PgType, TablePlan,
         conversion_plan::LEDGER_TABLE,
-        name::{qualified, quote_ident},
+        name::{qualified, quote_ident, quote_literal},
     },
     postgres::{
         Session,
@@ -105,6 +105,29 @@ pub(super) async fn create_tables<'a>(
     if let Some(create) = ddl::create_ledger(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
         let sql = format!("BEGIN; {create}; {}; COMMIT", marker::made_sql(schema, LEDGER_TABLE));
         session.batch("creating the ledger", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops tables of this load with their chunks and their rows in the ledger, so that they are loaded again.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn take_back(work: &Work, session: &Session, tables: &BTreeSet<&str>) -> Result<()> {
+    let schema = &work.plan.schema;
+    for table in work.plan.tables.iter().filter(|table| tables.contains(table.source.as_str())) {
+        let made = Made { schema: schema.clone(), table: table.name.clone() };
+        let mut sql = vec![
+            format!("DROP TABLE IF EXISTS {}", qualified(schema, &table.name)),
+            marker::unmade_sql(&made),
+            marker::forget_chunks_sql(&table.name),
+        ];
+        if work.plan.has_ledger() {
+            let ledger = qualified(schema, LEDGER_TABLE);
+            sql.push(format!("DELETE FROM {ledger} WHERE table_name = {}", quote_literal(&table.name)));
+        }
+        let sql = format!("BEGIN; {}; COMMIT", sql.join("; "));
+        session.batch("taking a table back", &sql).await.at_table(&table.source)?;
     }
     Ok(())
 }

@@ -152,6 +152,7 @@ mod tests {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             identity: None,
+            rejected: 0,
         }
     }
 

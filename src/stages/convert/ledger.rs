@@ -6,9 +6,10 @@ use crate::{
         ColumnPlan, Conversion, PgType, TablePlan,
         cell::{SqliteCell, StorageClass},
         column_profile::ColumnProfile,
-        conversion_plan::{BlobText, Origin},
+        conversion_plan::{BlobText, Exceptions, Origin},
     },
     postgres::copy::field,
+    rules::shape::is_storable,
 };
 
 /// The ledger's columns, in the order of its rows. All are NOT NULL.
@@ -30,6 +31,7 @@ pub(super) fn column_plans() -> Vec<ColumnPlan> {
         conversion: Conversion::Bytea,
         main_class: StorageClass::Blob,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: true,
         default: None,
         generated: None,
@@ -40,7 +42,7 @@ pub(super) fn column_plans() -> Vec<ColumnPlan> {
     COLUMNS.into_iter().map(plan).collect()
 }
 
-/// Whether a cell of this column has an entry in the ledger.
+/// Whether a cell of this column has an entry in the ledger, apart from those that became NULL.
 pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     if !column.ledger || cell == SqliteCell::Null {
         return false;
@@ -48,7 +50,9 @@ pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     // A numeric has one zero.
     let lost_sign = column.conversion == Conversion::Numeric
         && matches!(cell, SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative());
-    cell.class() != column.main_class || lost_sign
+    let replaced = matches!(column.conversion, Conversion::Text { .. })
+        && matches!(cell, SqliteCell::Text(text) if !is_storable(text));
+    cell.class() != column.main_class || lost_sign || replaced
 }
 
 /// How a row is named in the ledger.
@@ -78,7 +82,11 @@ impl RowKey {
         let mut texts = Vec::with_capacity(places.len());
         for place in places {
             let mut text = Vec::new();
-            cell::text(&mut text, cell_at(*place), BlobText::Hex)?;
+            let cell = match cell_at(*place) {
+                SqliteCell::Text(bytes) if !is_storable(bytes) => SqliteCell::Blob(bytes),
+                cell => cell,
+            };
+            cell::text(&mut text, cell, BlobText::Hex)?;
             texts.push(String::from_utf8_lossy(&text).into_owned());
         }
         serde_json::to_string(&texts).map_err(|_| Refusal("can't be written as JSON"))

@@ -38,12 +38,18 @@ const AHEAD: usize = 8;
 /// Bytes of one protocol message: a large value is cut up, so that it isn't copied whole.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Loads all jobs.
+/// Loads all jobs. `again` says that what is committed has been told already.
 ///
 /// # Errors
 /// `Local*`, `DataRefused`, `SourceInvalid`, `Interrupted`; committed chunks stay.
-pub(super) async fn load(work: &Arc<Work>, crew: &Crew, layout: Layout, committed: &[Chunk]) -> Result<()> {
-    let progress = Arc::new(Progress::new(work, &layout.chunks, committed));
+pub(super) async fn load(
+    work: &Arc<Work>,
+    crew: &Crew,
+    layout: Layout,
+    committed: &[Chunk],
+    again: bool,
+) -> Result<()> {
+    let progress = Arc::new(Progress::new(work, &layout.chunks, if again { &[] } else { committed }));
     let hands = layout.jobs.len().min(crew.sessions().len());
     let queue: Arc<Queue> = Arc::new(Mutex::new(layout.jobs));
     let mut set = JoinSet::new();

@@ -1,7 +1,7 @@
 //! Dump and plan to the local PostgreSQL.
 //!
-//! Order: tables and rows (`load`), keys, indexes and constraints (`finish`), then the proof (`proof`), and only then
-//! durability and the word `done` in the checkpoint. The authority on what is loaded are the markers that commit with
+//! Order: tables and rows (`load`), the trial of what was translated (`trial`), keys, indexes and constraints (`finish`),
+//! then the proof (`proof`), and only then durability and the word `done` in the checkpoint. The authority on what is loaded are the markers that commit with
 //! the rows (`postgres::marker`), so that an interrupted load continues after its last committed chunk.
 
 mod cell;
@@ -26,14 +26,20 @@ mod proof;
 
 mod reader;
 
+mod rejects;
+
+mod steps;
+
+mod trial;
+
 mod vector;
 
 mod work;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use layout::Layout;
-use work::{Clock, Crew, Work};
+use steps::Steps;
+use work::{Clock, Work};
 
 use super::plan::{self, PlanRequest, Planned};
 use crate::{
@@ -42,15 +48,15 @@ use crate::{
     event::Event,
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
-        checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
         overrides::Overrides,
+        withheld::Withheld,
     },
     postgres::{
         Session,
         managed::{LocalChoice, LocalServer},
-        marker::{self, Chunk, Load, Scope},
+        marker::{self, Scope},
     },
-    sqlite,
     workdir::{now_s, sealed, sha256_of_bytes},
 };
 
@@ -142,7 +148,8 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     {
         return Ok(Converted { checkpoint: done.clone(), unchanged: true });
     }
-    let continues = former.is_some_and(|former| former.state == LoadState::Loading);
+    let interrupted = former.filter(|former| former.state == LoadState::Loading);
+    let continues = interrupted.is_some();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Convert });
     tell_expected(ctx, &planned.plan);
     let mut clock = Clock::start();
@@ -156,9 +163,17 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     clock.book("server");
     ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
+    checkpoint.withheld = interrupted.map(|former| former.withheld).unwrap_or_default();
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
-    let work = Work { ctx: ctx.clone(), plan: planned.plan, source: ctx.workdir.source_db(), scope, key };
-    let loaded = Box::pin(load_into(&Arc::new(work), &server, request, &mut clock)).await;
+    let plan = planned.plan.without(&checkpoint.withheld);
+    let work = Work { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
+    let (begun, mut withheld) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
+    let keep = |withheld: &[Withheld]| {
+        let kept = LoadCheckpoint { withheld: withheld.to_vec(), ..begun.clone() };
+        sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
+    };
+    let mut steps = Steps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
+    let loaded = Box::pin(steps.take(work)).await;
     let tables = match loaded {
         Ok(tables) => tables,
         Err(error) => {
@@ -167,6 +182,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
             return Err(if error.message().contains(DISK_FULL) { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
+    checkpoint.withheld = withheld;
     server.close_durable().await?;
     clock.book("durable");
     checkpoint.phases_ms = clock.phases_ms();
@@ -256,58 +272,4 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
     }
     let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
     format!("{} tables, {rows} rows, digests equal", checkpoint.tables.len())
-}
-
-/// Loads whatever of the scope isn't there yet, and proves it.
-async fn load_into(
-    work: &Arc<Work>,
-    server: &LocalServer,
-    request: &ConvertRequest,
-    clock: &mut Clock,
-) -> Result<BTreeMap<String, TableRecord>> {
-    let jobs = match request.jobs {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        jobs => jobs.min(JOBS_MAX),
-    };
-    let crew = Crew::connect(server.endpoint(), jobs).await?;
-    let session = crew.first()?;
-    ground::prepare(work, session, request.fresh).await?;
-    if !work.plan.extensions.is_empty() || work.plan.given.is_some() {
-        crew.see_types(&work.plan).await?;
-    }
-    if work.scope != Scope::Data {
-        ground::create_enums(work, session).await?;
-    }
-    if work.scope == Scope::Schema {
-        ground::create_tables(work, session, work.plan.tables.iter()).await?;
-        finish::finish(work, &crew, clock).await?;
-        finish::sequences(work, &crew).await?;
-        return Ok(BTreeMap::new());
-    }
-    let committed = marker::chunks(session).await?;
-    let layout = lay_out(work, &committed)?;
-    if work.scope == Scope::All {
-        let first = layout.created_first.iter().filter_map(|index| work.plan.tables.get(*index));
-        ground::create_tables(work, session, first).await?;
-    }
-    let committed: Vec<Chunk> = committed.into_values().collect();
-    load::load(work, &crew, layout, &committed).await?;
-    clock.book("data");
-    finish::finish(work, &crew, clock).await?;
-    finish::sequences(work, &crew).await?;
-    clock.book("sequences");
-    finish::analyze(work, &crew).await?;
-    clock.book("analyze");
-    let chunks: Vec<Chunk> = marker::chunks(session).await?.into_values().collect();
-    let tables = proof::prove(work, &crew, &chunks).await?;
-    let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
-    let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
-    session.batch("recording the load", &sql).await?;
-    clock.book("digest");
-    Ok(tables)
-}
-
-fn lay_out(work: &Work, committed: &BTreeMap<(String, u32), Chunk>) -> Result<Layout> {
-    let connection = sqlite::open::read_only(&work.source)?;
-    Layout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
 }

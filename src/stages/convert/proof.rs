@@ -223,7 +223,7 @@ impl From<Unreadable> for Error {
 
 fn compare(work: &Work, subject: &Subject, seen: Option<&Seen>) -> Result<(String, TableRecord)> {
     let seen = seen.cloned().unwrap_or_default();
-    let planned = work.plan.table(&subject.source).map(|table| table.rows);
+    let planned = work.plan.table(&subject.source).map(TablePlan::loaded_rows);
     if planned.is_some_and(|rows| rows != seen.sent_rows) {
         let what = format!("{} rows were loaded, the plan counts {}", seen.sent_rows, planned.unwrap_or(0));
         return Err(Error::new(Kind::ArtifactStale, what)

@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Plan, Stage, name::quote_list},
+    model::{Plan, Stage, name::quote_list, withheld::Withheld},
     postgres::{PgEndpoint, Session, marker::Scope},
 };
 
@@ -30,6 +30,17 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// The same without what is withheld from the plan.
+    pub(super) fn without(&self, withheld: &[Withheld]) -> Self {
+        Self {
+            ctx: self.ctx.clone(),
+            plan: self.plan.clone().without(withheld),
+            source: self.source.clone(),
+            scope: self.scope,
+            key: self.key.clone(),
+        }
+    }
+
     /// Tells that a phase begins.
     pub(super) fn phase(&self, phase: &'static str, steps: usize) {
         let steps = u64::try_from(steps).ok();
@@ -98,6 +109,9 @@ impl Crew {
     /// # Errors
     /// `LocalRejected`, `LocalUnreachable`.
     pub(super) async fn see_types(&self, plan: &Plan) -> Result<()> {
+        if plan.extensions.is_empty() && plan.given.is_none() {
+            return Ok(());
+        }
         let sql = "SELECT DISTINCT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
                    WHERE e.extname = ANY($1)";
         let rows = self.first()?.rows("looking for extensions", sql, &[&plan.extensions]).await?;

@@ -32,7 +32,7 @@ pub(super) struct Checked {
 /// # Errors
 /// `SourceInvalid` for damage, with the table; `Interrupted`.
 pub(super) fn quick_check(path: &Path, stop: &Stop, told: &dyn Fn()) -> Result<Checked> {
-    let connection = open::read_only(path)?;
+    let connection = open::without_stand_ins(path)?;
     restore::look_for_stop(&connection, stop);
     let schema = layout::read_schema(&connection)?;
     let mut checked = Checked::default();

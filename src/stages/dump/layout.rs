@@ -174,10 +174,19 @@ pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
         .map_err(failed)?;
     // The reset loads the text anew; it also turns the pragma off, which tolerates what can't be parsed.
     model.execute_batch("PRAGMA writable_schema=RESET; PRAGMA writable_schema=ON").map_err(failed)?;
-    shapes(&model, rows)
+    let found = shapes(&model, rows)?;
+    let is_missing =
+        |(place, row): &(usize, &SchemaRow)| row.holds_rows() && !found.iter().any(|shape| shape.index == *place);
+    match rows.iter().enumerate().find(is_missing) {
+        Some((_, row)) => Err(Error::new(Kind::SourceInvalid, "the table's definition can't be parsed")
+            .at_table(&row.name)
+            .with_hint("this version's engine doesn't know its syntax; export the table on its own")),
+        None => Ok(found),
+    }
 }
 
-/// How the tables of an open database store their rows. The connection must have `writable_schema` on.
+/// How the tables of an open database store their rows. The connection must have `writable_schema` on. A table whose
+/// definition the engine can't parse is left out: nobody can read its rows.
 pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
     let failed = |failure: rusqlite::Error| cause::describe("loading the schema", &failure);
     let mut without_rowid =
@@ -201,9 +210,7 @@ pub(super) fn shapes(connection: &Connection, rows: &[SchemaRow]) -> Result<Vec<
             .and_then(Iterator::collect)
             .map_err(failed)?;
         if declared.is_empty() {
-            return Err(Error::new(Kind::SourceInvalid, "the table's definition can't be parsed")
-                .at_table(&row.name)
-                .with_hint("this version's engine doesn't know its syntax; export the table on its own"));
+            continue;
         }
         let key_index = key_index(connection, &row.name).map_err(failed)?;
         let keyed_by_columns = without_rowid.contains(&row.name);

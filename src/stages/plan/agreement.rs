@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::draft::{Draft, planned_column};
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     model::{
         Conversion, Finding, FindingCode, PgType, Severity,
         conversion_plan::{ObjectPlan, Outcome, RowAddress},
@@ -131,9 +131,7 @@ fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Me
 }
 
 fn is_fixed(draft: &Draft<'_>, column: usize) -> bool {
-    draft.outline.columns.get(column).is_some_and(|column| {
-        column.role == Role::RowidAlias || column.decision.is_some_and(|decision| decision.pg_type.is_some())
-    })
+    draft.outline.columns.get(column).is_some_and(|column| column.role == Role::RowidAlias || column.wish.is_some())
 }
 
 fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<UniqueKey<'a>> {
@@ -180,7 +178,13 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
     let profile = &column.profile;
     match column.choice.conversion {
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
-        Conversion::UuidText | Conversion::Time | Conversion::TimestampTz | Conversion::WordBoolean => true,
+        Conversion::UuidText
+        | Conversion::Time
+        | Conversion::RailsTime
+        | Conversion::TimestampTz
+        | Conversion::AnyMoment { .. }
+        | Conversion::AnyBoolean
+        | Conversion::WordBoolean => true,
         Conversion::Timestamp => {
             profile.texts_respelled > 0
                 || profile.shape(word::DATE) > 0
@@ -194,6 +198,9 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
         | Conversion::Date
         | Conversion::Epoch { .. }
         | Conversion::UuidBlob
+        | Conversion::UuidDotnet
+        | Conversion::Reckoned { .. }
+        | Conversion::SqliteJsonb
         | Conversion::Json
         | Conversion::Vector { .. }
         | Conversion::Given { .. }
@@ -218,7 +225,11 @@ fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) ->
         predicate: key.predicate,
         is_virtual: draft.outline.address == RowAddress::Ordinal,
     };
-    merged_keys(connection, &scan)
+    match merged_keys(connection, &scan) {
+        // A predicate that only the application can compute is not carried, and neither is its index.
+        Err(error) if key.predicate.is_some() && error.kind() == Kind::SourceInvalid => Ok(0),
+        counted => counted,
+    }
 }
 
 /// Gives the risky columns of a key the type text; false if there is none that can step back.

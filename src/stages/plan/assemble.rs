@@ -6,13 +6,14 @@ use super::{
     agreement::LostKey,
     decisions::Decisions,
     draft::{ColumnOutline, Draft, DraftColumn},
+    exceptions,
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         ColumnPlan, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{ObjectPlan, Origin},
-        overrides::{Identifiers, Overrides},
+        overrides::{FullText, Identifiers, Overrides},
         source_schema::SourceSchema,
     },
     rules::{
@@ -86,8 +87,12 @@ pub(super) fn assemble(
         all.findings.push(key.finding);
     }
     let carried = keys::carry(&carried_schema, facts, &mut namespace, &mut all.tables);
+    if overrides.fts == FullText::Tsvector {
+        all.findings.extend(keys::add_search(schema, &mut namespace, &mut all.tables));
+    }
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
+    exceptions::restrain(&mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
     all.findings.sort_by_cached_key(|finding| {
         (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
@@ -166,6 +171,7 @@ fn table_plan(
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: draft.rejected,
     })
 }
 
@@ -177,7 +183,7 @@ fn column_plan(
 ) -> ColumnPlan {
     let choice = column.choice;
     findings.extend(choice.findings);
-    let is_decided = outline.decision.is_some_and(|decision| decision.pg_type.is_some());
+    let is_decided = outline.wish.is_some();
     ColumnPlan {
         source: outline.source.name.clone(),
         name,
@@ -186,6 +192,7 @@ fn column_plan(
         conversion: choice.conversion,
         main_class: choice.main_class,
         ledger: choice.ledger,
+        exceptions: choice.exceptions,
         not_null: false,
         default: None,
         generated: None,

@@ -7,11 +7,16 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        conversion_plan::EpochUnit,
+        conversion_plan::{Exceptions, OffType, Reckoning},
         overrides::{ColumnOverride, Overrides},
         source_schema::{SourceColumn, SourceSchema},
     },
-    rules::type_choice::{family::squeezed, unify::Position},
+    rules::type_choice::{
+        BadText,
+        family::{self, Family, squeezed},
+        fit::Manner,
+        unify::Position,
+    },
 };
 
 /// What is decided about one column.
@@ -19,10 +24,14 @@ use crate::{
 pub(super) struct Decision {
     /// The type.
     pub(super) pg_type: Option<PgType>,
-    /// The unit of its integers.
-    pub(super) from: Option<EpochUnit>,
+    /// How its values are read.
+    pub(super) manner: Option<Manner>,
     /// The PostgreSQL name.
     pub(super) name: Option<String>,
+    /// What becomes of values that don't fit.
+    pub(super) exceptions: Exceptions,
+    /// What becomes of texts that PostgreSQL can't hold.
+    pub(super) bad_text: Option<BadText>,
 }
 
 /// Everything that is decided, by positions in the schema.
@@ -44,6 +53,11 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<De
     for (place, wanted) in &overrides.columns {
         let position = column_position(schema, place)?;
         let decision = decision(place, wanted)?;
+        let typed = decision.pg_type.is_some() || columns.get(&position).is_some_and(|before| before.pg_type.is_some());
+        if decision.exceptions.off_type.is_some() && !typed && promises_nothing(schema, position) {
+            let what = format!("columns.\"{place}\": off_type needs a type, because the declared one promises none");
+            return Err(Error::new(Kind::Config, what).with_hint("add `type = ...` to the same column"));
+        }
         let before = columns.entry(position).or_default();
         let pg_type = decision.pg_type.or_else(|| before.pg_type.take());
         *before = Decision { pg_type, ..decision };
@@ -58,26 +72,83 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<De
     Ok(Decisions { selected, columns })
 }
 
+fn promises_nothing(schema: &SourceSchema, (table, column): Position) -> bool {
+    let column = schema.tables.get(table).and_then(|table| table.columns.get(column));
+    column.is_some_and(|column| family::of(&column.declared, column.affinity) == Family::Any)
+}
+
 fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
     let refused = |what: String| Error::new(Kind::Config, format!("columns.\"{place}\": {what}"));
     let mut pg_type = match &wanted.pg_type {
         Some(text) => Some(text.parse::<PgType>().map_err(|reason| refused(format!("type: {reason}")))?),
         None => None,
     };
-    let from = match wanted.from.as_deref() {
-        None => None,
-        Some("unix_s") => Some(EpochUnit::Seconds),
-        Some("unix_ms") => Some(EpochUnit::Milliseconds),
-        Some("unix_us") => Some(EpochUnit::Microseconds),
-        Some(_) => return Err(refused("from is none of unix_s, unix_ms, unix_us".to_owned())),
-    };
-    if from.is_some() {
-        let moment = pg_type.get_or_insert(PgType::TimestampTz);
-        if !matches!(moment, PgType::TimestampTz | PgType::Timestamp | PgType::Date) {
-            return Err(refused(format!("from goes with timestamptz, timestamp or date, not with {moment}")));
-        }
+    let asked = [
+        wanted.from.as_deref().map(|word| ("from", manner_of(word))),
+        wanted.bool_words.unwrap_or(false).then_some(("bool_words", Some(Manner::BoolWords))),
+        wanted.dates.as_deref().map(|word| ("dates", (word == "auto").then_some(Manner::AnyMoment))),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    let manner = asked.next();
+    if let (Some((one, _)), Some((other, _))) = (manner, asked.next()) {
+        return Err(refused(format!("{one} and {other} exclude each other")));
     }
-    Ok(Decision { pg_type, from, name: wanted.name.clone() })
+    let manner = match manner {
+        None => None,
+        Some((key, None)) => return Err(refused(format!("{key} has none of the words that it knows"))),
+        Some((key, Some(manner))) => {
+            let (usual, fits) = types_of(manner);
+            let wish = pg_type.get_or_insert(usual);
+            if !fits.contains(wish) {
+                let types: Vec<String> = fits.iter().map(PgType::to_string).collect();
+                return Err(refused(format!("{key} goes with {}, not with {wish}", types.join(" or "))));
+            }
+            Some(manner)
+        }
+    };
+    let off_type = match wanted.off_type.as_deref() {
+        None => None,
+        Some("reject") => Some(OffType::Reject),
+        Some("null") => Some(OffType::Null),
+        Some(_) => return Err(refused("off_type is none of reject, null".to_owned())),
+    };
+    let bad_text = match wanted.bad_text.as_deref() {
+        None => None,
+        Some("replace") => Some(BadText::Replace),
+        Some("bytea") => Some(BadText::Bytea),
+        Some("fail") => Some(BadText::Fail),
+        Some(_) => return Err(refused("bad_text is none of replace, bytea, fail".to_owned())),
+    };
+    if bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
+        return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
+    }
+    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type };
+    Ok(Decision { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text })
+}
+
+fn manner_of(from: &str) -> Option<Manner> {
+    Some(match from {
+        "unix_s" => Manner::Reckoned(Reckoning::UnixS),
+        "unix_ms" => Manner::Reckoned(Reckoning::UnixMs),
+        "unix_us" => Manner::Reckoned(Reckoning::UnixUs),
+        "unix_ns" => Manner::Reckoned(Reckoning::UnixNs),
+        "julian" => Manner::Reckoned(Reckoning::Julian),
+        "core_data" => Manner::Reckoned(Reckoning::CoreData),
+        "rails_time" => Manner::RailsTime,
+        "guid_dotnet" => Manner::GuidDotnet,
+        _ => return None,
+    })
+}
+
+/// The type that a manner of reading gives without being asked, and all that it can give.
+fn types_of(manner: Manner) -> (PgType, Vec<PgType>) {
+    match manner {
+        Manner::Reckoned(_) => (PgType::TimestampTz, vec![PgType::TimestampTz, PgType::Timestamp, PgType::Date]),
+        Manner::RailsTime => (PgType::Time, vec![PgType::Time]),
+        Manner::GuidDotnet => (PgType::Uuid, vec![PgType::Uuid]),
+        Manner::BoolWords => (PgType::Boolean, vec![PgType::Boolean]),
+        Manner::AnyMoment => (PgType::TimestampTz, vec![PgType::TimestampTz]),
+    }
 }
 
 fn by_declared_type(schema: &SourceSchema, overrides: &Overrides) -> Result<BTreeMap<Position, Decision>> {
@@ -258,7 +329,11 @@ mod tests {
     }
 
     fn with_column(place: &str, pg_type: Option<&str>, from: Option<&str>) -> Overrides {
-        let column = ColumnOverride { pg_type: pg_type.map(str::to_owned), from: from.map(str::to_owned), name: None };
+        let column = ColumnOverride {
+            pg_type: pg_type.map(str::to_owned),
+            from: from.map(str::to_owned),
+            ..ColumnOverride::default()
+        };
         Overrides { columns: BTreeMap::from([(place.to_owned(), column)]), ..Overrides::default() }
     }
 
@@ -267,8 +342,8 @@ mod tests {
         let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some("unix_ms"))).unwrap();
         let decision = &found.columns[&(0, 1)];
         assert_eq!(
-            (decision.pg_type.clone(), decision.from),
-            (Some(PgType::TimestampTz), Some(EpochUnit::Milliseconds))
+            (decision.pg_type.clone(), decision.manner),
+            (Some(PgType::TimestampTz), Some(Manner::Reckoned(Reckoning::UnixMs)))
         );
         let found = resolve(&schema(), &with_column("a.b.c.d", Some("text"), None)).unwrap();
         assert!(found.columns.contains_key(&(1, 0)));

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decisions::{Decision, Decisions};
+use super::{
+    decisions::{Decision, Decisions},
+    exceptions,
+};
 use crate::{
     model::{
-        Finding, FindingCode, Severity,
+        Finding, FindingCode, PgType, Severity,
         cell::StorageClass,
         column_profile::ColumnProfile,
         conversion_plan::RowAddress,
@@ -21,7 +24,7 @@ use crate::{
             unify::Position,
         },
     },
-    sqlite::profile::{Candidate, ColumnScan, ColumnSurvey, Ranges, TableScan, TableSurvey},
+    sqlite::profile::{Candidate, ColumnScan, Misfits, Ranges, TableScan, TableSurvey},
 };
 
 /// PostgreSQL's most columns (PostgreSQL, Appendix K).
@@ -45,6 +48,8 @@ pub(super) struct ColumnOutline<'a> {
     pub(super) source: &'a SourceColumn,
     pub(super) role: Role,
     pub(super) decision: Option<&'a Decision>,
+    /// The type that the configuration asks for, by name or by what it says about values that don't fit.
+    pub(super) wish: Option<PgType>,
     /// A CHECK says that it holds JSON.
     checked_json: bool,
 }
@@ -54,6 +59,8 @@ pub(super) struct Draft<'a> {
     pub(super) outline: Outline<'a>,
     pub(super) rows: u64,
     pub(super) bytes: u64,
+    /// Rows that are left out.
+    pub(super) rejected: u64,
     pub(super) columns: Vec<DraftColumn>,
     /// Findings about the table as a whole.
     pub(super) findings: Vec<Finding>,
@@ -63,14 +70,21 @@ pub(super) struct Draft<'a> {
 /// A column with its values known.
 pub(super) struct DraftColumn {
     pub(super) profile: ColumnProfile,
+    /// The cells that the configuration's type doesn't take.
+    pub(super) misfits: Misfits,
     pub(super) choice: Choice,
 }
 
 /// The tables that are planned, in the schema's order.
-pub(super) fn outlines<'a>(schema: &'a SourceSchema, decisions: &'a Decisions) -> Vec<Outline<'a>> {
+pub(super) fn outlines<'a>(
+    schema: &'a SourceSchema,
+    decisions: &'a Decisions,
+    vector_extension: bool,
+) -> Vec<Outline<'a>> {
     let referenced = referenced_columns(schema);
     let planned = schema.tables.iter().enumerate().zip(&decisions.selected).filter(|(_, selected)| **selected);
-    planned.map(|((position, source), _)| outline(position, source, decisions, &referenced)).collect()
+    let outline = |(position, source)| outline(position, source, decisions, &referenced).with_wishes(vector_extension);
+    planned.map(|(found, _)| outline(found)).collect()
 }
 
 fn outline<'a>(
@@ -85,6 +99,7 @@ fn outline<'a>(
         source: column,
         role: roles.get(&column.name.to_ascii_lowercase()).copied().unwrap_or(Role::Plain),
         decision: decisions.columns.get(&(position, at)),
+        wish: None,
         checked_json: source.checks.iter().any(|check| {
             let text = check.expression.to_ascii_lowercase();
             text.contains("json_valid") && text.contains(&column.name.to_ascii_lowercase())
@@ -135,6 +150,24 @@ fn roles(source: &SourceTable, referenced: &BTreeSet<(String, String)>) -> BTree
 }
 
 impl Outline<'_> {
+    /// What the configuration asks for: a type that values may be kept from is the one that the declaration promises.
+    fn with_wishes(mut self, vector_extension: bool) -> Self {
+        let nothing = ColumnProfile::default();
+        let wish = |column: &ColumnOutline<'_>| {
+            let decision = column.decision?;
+            let named = decision.pg_type.clone();
+            named.or_else(|| {
+                decision.exceptions.off_type?;
+                type_choice::promised(&subject(&self, column, &nothing, vector_extension))
+            })
+        };
+        let wishes: Vec<Option<PgType>> = self.columns.iter().map(wish).collect();
+        for (column, wish) in self.columns.iter_mut().zip(wishes) {
+            column.wish = wish;
+        }
+        self
+    }
+
     /// What to read and to look for.
     pub(super) fn scan(&self) -> TableScan {
         let table = quote_ident(&self.source.name);
@@ -162,14 +195,14 @@ impl ColumnOutline<'_> {
         if self.checked_json {
             wanted.text = wanted.text.or(Some(TextShape::Json));
         }
-        ColumnScan { wanted, candidates: self.candidates() }
+        let empty_as_null = self.decision.is_some_and(|decision| decision.exceptions.empty_as_null);
+        ColumnScan { wanted, candidates: self.candidates(), empty_as_null }
     }
 
     /// The conversions that could fill the type which the configuration asks for.
     fn candidates(&self) -> Vec<Candidate> {
-        let Some(decision) = self.decision else { return Vec::new() };
-        let Some(pg_type) = &decision.pg_type else { return Vec::new() };
-        let conversions = fit::candidates(pg_type, decision.from);
+        let Some(pg_type) = &self.wish else { return Vec::new() };
+        let conversions = fit::candidates(pg_type, self.decision.and_then(|decision| decision.manner));
         conversions.into_iter().map(|conversion| Candidate { pg_type: pg_type.clone(), conversion }).collect()
     }
 }
@@ -178,15 +211,18 @@ impl<'a> Draft<'a> {
     /// Chooses every type by itself; see `agreement` for what columns owe each other.
     pub(super) fn new(outline: Outline<'a>, survey: TableSurvey, vector_extension: bool) -> Self {
         let findings = size_findings(&outline, &survey);
-        let mut draft =
-            Self { outline, rows: survey.rows, bytes: survey.bytes, columns: Vec::new(), findings, vector_extension };
+        let (rows, bytes) = (survey.rows, survey.bytes);
+        let mut draft = Self { outline, rows, bytes, rejected: 0, columns: Vec::new(), findings, vector_extension };
         let columns = draft.outline.columns.iter().zip(survey.columns);
         draft.columns = columns
             .map(|(column, survey)| {
                 let subject = subject(&draft.outline, column, &survey.profile, vector_extension);
-                let mut choice = decided(&subject, column, &survey).unwrap_or_else(|| type_choice::choose(&subject));
+                let chosen = exceptions::decided(&subject, &column.candidates(), &survey);
+                let (mut choice, misfits) =
+                    chosen.unwrap_or_else(|| (type_choice::choose(&subject), Misfits::default()));
+                exceptions::apply(&subject, &draft.outline, column.decision, misfits, &mut choice);
                 choice.findings.extend(column_findings(&subject, column, &choice));
-                DraftColumn { profile: survey.profile, choice }
+                DraftColumn { profile: survey.profile, misfits, choice }
             })
             .collect();
         draft
@@ -202,9 +238,9 @@ impl<'a> Draft<'a> {
         let (Some(column), Some(outline)) = (self.columns.get_mut(at), self.outline.columns.get(at)) else {
             return false;
         };
-        let Some(choice) = rule(&subject(&self.outline, outline, &column.profile, self.vector_extension)) else {
-            return false;
-        };
+        let subject = subject(&self.outline, outline, &column.profile, self.vector_extension);
+        let Some(mut choice) = rule(&subject) else { return false };
+        exceptions::apply(&subject, &self.outline, outline.decision, column.misfits, &mut choice);
         column.choice = choice;
         true
     }
@@ -223,32 +259,8 @@ fn subject<'s>(
         role: column.role,
         address: &outline.address,
         vector_extension,
+        bad_text: column.decision.and_then(|decision| decision.bad_text),
     }
-}
-
-/// The type of the configuration, refused where a value doesn't fit it.
-fn decided(subject: &Subject<'_>, column: &ColumnOutline<'_>, survey: &ColumnSurvey) -> Option<Choice> {
-    let candidates = column.candidates();
-    let (candidate, misfits) = candidates.iter().zip(&survey.misfits).min_by_key(|(_, misfits)| misfits.count)?;
-    let pg_type = candidate.pg_type.clone();
-    let mut choice = subject.choice(pg_type, candidate.conversion, "the configuration decides");
-    if let Some(first) = misfits.first {
-        let values = type_choice::counted(misfits.count, "value");
-        let message = format!(
-            "{values} of {} can't be {} exactly (first at {})",
-            subject.profile.values(),
-            choice.pg_type,
-            subject.place_of(first)
-        );
-        choice.findings.push(
-            subject
-                .finding(FindingCode::TypeDoesNotFit, Severity::Refused, message)
-                .counting(misfits.count)
-                .choice("leave the type to the rules, or name one that holds every value")
-                .choice("correct the values in the source and dump again"),
-        );
-    }
-    Some(choice)
 }
 
 /// Values beyond what a field takes, and what a column could be besides.

@@ -14,6 +14,8 @@ mod decisions;
 
 mod draft;
 
+mod exceptions;
+
 mod explain;
 
 mod given;
@@ -130,7 +132,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let connection = open::read_only(&path)?;
     let schema = catalog::read(&connection)?;
     let decisions = decisions::resolve(&schema, overrides)?;
-    let outlines = draft::outlines(&schema, &decisions);
+    let outlines = draft::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(draft::Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut all = match &overrides.given {
@@ -179,6 +181,7 @@ fn by_rules<'a>(
         .collect();
     ctx.stop.check()?;
     let lost = agreement::reach(connection, schema, &mut drafts)?;
+    exceptions::count_rejected(connection, &mut drafts)?;
     ctx.stop.check()?;
     let facts = facts::read(connection, &assemble::counted_schema(schema, decisions))?;
     assemble::assemble(schema, &facts, overrides, drafts, lost)

@@ -10,7 +10,7 @@ use crate::{
 /// The code that accepts every finding that needs a decision.
 const ALL: &str = "all";
 
-/// Marks accepted findings. What PostgreSQL can't hold can't be accepted.
+/// Marks accepted findings; what the configuration asks for by a column's name is marked already. What PostgreSQL can't hold can't be accepted.
 pub(super) fn accept(findings: &mut [Finding], accepted: &BTreeMap<String, Vec<String>>) {
     let covers = |code: &str, finding: &Finding| {
         let places = accepted.get(code)?;
@@ -19,7 +19,7 @@ pub(super) fn accept(findings: &mut [Finding], accepted: &BTreeMap<String, Vec<S
     for finding in findings.iter_mut().filter(|finding| finding.severity < Severity::Refused) {
         let by_code = covers(finding.code.word(), finding).is_some();
         let by_all = finding.severity == Severity::NeedsDecision && covers(ALL, finding).is_some();
-        finding.accepted = by_code || by_all;
+        finding.accepted |= by_code || by_all;
     }
 }
 

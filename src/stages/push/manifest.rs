@@ -8,7 +8,7 @@ use crate::{
         cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
         column_profile::ColumnProfile,
-        conversion_plan::{LEDGER_TABLE, Origin, RowAddress},
+        conversion_plan::{Exceptions, LEDGER_TABLE, Origin, RowAddress},
     },
     rules::ddl,
     workdir::{sealed, sha256_of, sha256_of_bytes},
@@ -128,6 +128,7 @@ fn ledger() -> TablePlan {
         pg_type,
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: true,
         default: None,
         generated: None,
@@ -154,6 +155,7 @@ fn ledger() -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// Constraints by name.
     pub(super) constraints: BTreeMap<String, Constraint>,
-    /// Indexes that belong to no constraint, by name.
+    /// Indexes that belong to no key, by name; those of exclusion constraints are among them.
     pub(super) indexes: BTreeMap<String, Index>,
 }
 
@@ -81,6 +81,8 @@ pub(super) struct Constraint {
     pub(super) parent_columns: Vec<String>,
     /// `confupdtype`, `confdeltype`, `confmatchtype`.
     pub(super) actions: String,
+    /// The operators of an exclusion constraint, in key order.
+    pub(super) operators: Vec<String>,
     /// The condition of a check.
     pub(super) expression: Option<String>,
 }
@@ -150,7 +152,9 @@ const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::t
        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS u(num, place)
               JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num ORDER BY u.place),
        k.confupdtype::text || k.confdeltype::text || k.confmatchtype::text,
-       pg_catalog.pg_get_expr(k.conbin, k.conrelid)
+       pg_catalog.pg_get_expr(k.conbin, k.conrelid),
+       ARRAY(SELECT o.oprname::text FROM pg_catalog.unnest(k.conexclop) WITH ORDINALITY AS u(op, place)
+              JOIN pg_catalog.pg_operator o ON o.oid = u.op ORDER BY u.place)
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -181,7 +185,7 @@ const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = ANY($2)
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
-                    WHERE k.conindid = x.indexrelid AND k.contype IN ('p','u','x') AND k.conrelid = x.indrelid)";
+                    WHERE k.conindid = x.indexrelid AND k.contype IN ('p','u') AND k.conrelid = x.indrelid)";
 
 /// Sequences that are read by one statement.
 const SEQUENCES_AT_ONCE: usize = 100;
@@ -268,6 +272,7 @@ fn constraint(row: &Row) -> Result<Constraint> {
         parent_columns: get(row, 8)?,
         actions: get(row, 9)?,
         expression: get(row, 10)?,
+        operators: get(row, 11)?,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::model::cell::SqliteCell;
+
 /// Microseconds of a day.
 pub(super) const DAY: i64 = 86_400_000_000;
 
@@ -111,6 +113,33 @@ pub(super) fn date(text: &[u8]) -> Option<i64> {
     let mut cursor = Cursor(text);
     let days = cursor.date()?;
     cursor.0.is_empty().then_some(days)
+}
+
+/// A Julian day of the years 1 to 9999 in microseconds from 1970, the nearest ones, half to even.
+pub(super) fn julian(cell: SqliteCell<'_>) -> Option<i64> {
+    let days = match cell {
+        SqliteCell::Integer(days) => f64::from(i32::try_from(days).ok()?),
+        SqliteCell::Real(days) => days,
+        SqliteCell::Null | SqliteCell::Text(_) | SqliteCell::Blob(_) => return None,
+    };
+    // 0001-01-01 00:00 and 10000-01-01 00:00.
+    if !(1_721_425.5..5_373_484.5).contains(&days) {
+        return None;
+    }
+    let whole = days.floor();
+    // Beyond 2^20 days a double has at most 32 bits behind the point, so that this is a whole number.
+    let rest = (days - whole) * 4_294_967_296.0;
+    let scaled = i128::from(whole_number(rest)?) * i128::from(DAY);
+    let (micros, left) = (scaled >> 32, scaled & 0xffff_ffff);
+    let up = left > 1 << 31 || (left == 1 << 31 && micros % 2 != 0);
+    // Noon of day 2440588 is 12 hours into 1970-01-01.
+    let from_1970 = (whole_number(whole)? - 2_440_588) * DAY + DAY / 2;
+    from_1970.checked_add(i64::try_from(micros).ok()? + i64::from(up))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^33")]
+fn whole_number(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < 8_589_934_592.0).then_some(value as i64)
 }
 
 /// A time of day in microseconds from midnight.

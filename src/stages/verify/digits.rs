@@ -72,6 +72,18 @@ impl Digits {
         self.significant.is_empty()
     }
 
+    /// The number times `10^places` if that is a whole number of 64 bits.
+    pub(super) fn shifted(&self, places: i64) -> Option<i64> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        let length = usize::try_from(self.point.checked_add(places)?).ok()?;
+        let zeros = length.checked_sub(self.significant.len()).filter(|zeros| *zeros < 20)?;
+        let digits = self.significant.iter().copied().chain(std::iter::repeat_n(b'0', zeros));
+        let size = digits.fold(Some(0_i64), |sum, digit| sum?.checked_mul(10)?.checked_add(i64::from(digit - b'0')))?;
+        Some(if self.negative { -size } else { size })
+    }
+
     /// Digits after the decimal point.
     pub(super) fn scale(&self) -> u64 {
         let length = i64::try_from(self.significant.len()).unwrap_or(i64::MAX);

@@ -4,7 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{expected::Reading, image::RowImage, suspects::RowName, watch::Meter};
+use super::{
+    expected::{Fate, Reading},
+    image::RowImage,
+    suspects::RowName,
+    watch::Meter,
+};
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, name::quote_ident},
@@ -17,23 +22,33 @@ pub(super) struct DumpScan {
     sql: String,
     has_rowid: bool,
     readings: Vec<Reading>,
+    /// Of columns that aren't compared, but may keep a row from being loaded.
+    judges: Vec<Reading>,
 }
 
 impl DumpScan {
     /// These columns of a table; generated ones are read as SQLite computes them.
     pub(super) fn new(table: &TablePlan, columns: &[&ColumnPlan]) -> Self {
         let rowid = table.address.rowid_name().map(|name| format!("t.{name}"));
-        let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.source)));
+        let judging = table.columns.iter().filter(|column| {
+            Reading::of(column).rejects() && columns.iter().all(|compared| compared.name != column.name)
+        });
+        let judging: Vec<&ColumnPlan> = judging.collect();
+        let names = columns
+            .iter()
+            .chain(&judging)
+            .map(|column| Reading::of(column).expression(&format!("t.{}", quote_ident(&column.source))));
         let list: Vec<String> = rowid.into_iter().chain(names).collect();
         let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
         Self {
             sql: format!("SELECT {list} FROM {}", from(table)),
             has_rowid: table.address.rowid_name().is_some(),
             readings: columns.iter().map(|column| Reading::of(column)).collect(),
+            judges: judging.into_iter().map(Reading::of).collect(),
         }
     }
 
-    /// Hands over each row; returns how many there are. The name is made only when it is asked for.
+    /// Hands over each row that is loaded; returns how many there are. The name is made only when it is asked for.
     pub(super) fn run(
         &self,
         dump: &Connection,
@@ -43,15 +58,22 @@ impl DumpScan {
         let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
         let mut statement = dump.prepare(&self.sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
-        let mut image = RowImage::default();
+        let (mut image, mut aside) = (RowImage::default(), RowImage::default());
+        let mut ordinal = 0;
         while let Some(row) = rows.next().map_err(failed)? {
             image.clear();
-            for (index, reading) in self.readings.iter().enumerate() {
+            aside.clear();
+            ordinal += 1;
+            let mut rejected = false;
+            for (index, reading) in self.readings.iter().chain(&self.judges).enumerate() {
                 let value = row.get_ref(index + usize::from(self.has_rowid)).map_err(failed)?;
-                reading.append(&mut image, cell(value));
+                let into = if index < self.readings.len() { &mut image } else { &mut aside };
+                rejected |= reading.append(into, cell(value)) == Fate::Rejected;
+            }
+            if rejected {
+                continue;
             }
             meter.row(image.len())?;
-            let ordinal = meter.rows;
             let name = || match row.get_ref(0) {
                 Ok(ValueRef::Integer(rowid)) if self.has_rowid => RowName::Rowid(rowid),
                 _ => RowName::Ordinal(ordinal),

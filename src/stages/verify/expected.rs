@@ -1,6 +1,8 @@
 //! What PostgreSQL must hold for a cell of the dump, read from the documentation of
 //! [`Conversion`] and from nothing of the loader.
 
+use std::borrow::Cow;
+
 use super::{
     civil,
     digits::{Digits, real_text},
@@ -11,8 +13,14 @@ use super::{
 use crate::model::{
     ColumnPlan, Conversion, PgType,
     cell::SqliteCell,
-    conversion_plan::{BlobText, EpochUnit, Origin, VectorEncoding},
+    conversion_plan::{BlobText, EpochUnit, Exceptions, OffType, Origin, Reckoning, VectorEncoding},
 };
+
+/// From 1970 to 2001.
+const SECONDS_TO_2001: i64 = 11_323 * 86_400;
+
+/// 4713-11-24 BC, with which PostgreSQL's timestamps begin, in microseconds from 1970.
+const FIRST_MOMENT: i64 = -2_440_588 * civil::DAY;
 
 /// 2^53: up to here every integer is a double.
 const EXACT: u64 = 9_007_199_254_740_992;
@@ -24,6 +32,21 @@ pub(super) struct Reading {
     pg_type: PgType,
     /// The user chose the type, and with it what the type forgets.
     chosen: bool,
+    /// What becomes of cells that don't fit.
+    exceptions: Exceptions,
+    /// Text that PostgreSQL can't hold is replaced, because the ledger keeps it.
+    replaces: bool,
+}
+
+/// What becomes of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is loaded, as what the image says.
+    Kept,
+    /// It became NULL, because it doesn't fit.
+    Nulled,
+    /// Its row is left out.
+    Rejected,
 }
 
 impl Reading {
@@ -33,21 +56,63 @@ impl Reading {
             conversion: column.conversion,
             pg_type: column.pg_type.clone(),
             chosen: column.origin == Origin::Override,
+            exceptions: column.exceptions,
+            replaces: column.ledger,
         }
     }
 
-    /// Appends to the image what PostgreSQL must hold for this cell.
-    pub(super) fn append(&self, image: &mut RowImage, cell: SqliteCell<'_>) {
-        if cell == SqliteCell::Null {
-            return image.null();
+    /// The expression that reads the column in SQLite. SQLite itself reads its binary JSON; a text of that column is
+    /// read as a blob, because the conversion takes no text.
+    pub(super) fn expression(&self, column: &str) -> String {
+        if self.conversion == Conversion::SqliteJsonb {
+            format!(
+                "CASE typeof({column}) WHEN 'blob' THEN CASE WHEN json_valid({column}, 8) THEN json({column}) ELSE {column} \
+                 END WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
+            )
+        } else {
+            column.to_owned()
         }
-        let done = match self.conversion {
+    }
+
+    /// Whether a cell of this column can keep its row from being loaded.
+    pub(super) fn rejects(&self) -> bool {
+        self.exceptions.off_type == Some(OffType::Reject)
+    }
+
+    /// Appends to the image what PostgreSQL must hold for this cell.
+    pub(super) fn append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Fate {
+        if cell == SqliteCell::Null {
+            image.null();
+            return Fate::Kept;
+        }
+        if self.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
+            image.null();
+            return Fate::Nulled;
+        }
+        let done = self.try_append(image, cell);
+        match (done, self.exceptions.off_type) {
+            (Ok(()), _) => Fate::Kept,
+            (Err(_), Some(OffType::Null)) => {
+                image.null();
+                Fate::Nulled
+            }
+            (Err(misfit), off_type) => {
+                image.misfit(misfit);
+                if off_type.is_some() { Fate::Rejected } else { Fate::Kept }
+            }
+        }
+    }
+
+    /// Nothing is appended if there is a misfit.
+    fn try_append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+        match self.conversion {
             Conversion::Integer => self.integer(image, cell),
             Conversion::IntegerBoolean => integer_boolean(image, cell),
             Conversion::WordBoolean => word_boolean(image, cell),
             Conversion::Double => double(image, cell),
             Conversion::Numeric => self.numeric(image, cell),
-            Conversion::Text { blobs } => text(image, cell, blobs),
+            Conversion::AnyBoolean => any_boolean(image, cell),
+            Conversion::Text { blobs } => self.text(image, cell, blobs),
             Conversion::Bytea => bytea(image, cell),
             Conversion::Date => number(image, cell, civil::date),
             Conversion::Time => number(image, cell, civil::clock),
@@ -60,16 +125,42 @@ impl Reading {
                 Some(moment.wall - moment.east.unwrap_or(0))
             }),
             Conversion::Epoch { unit } => self.epoch(image, cell, unit),
+            Conversion::RailsTime => number(image, cell, |text| {
+                civil::clock(text.strip_prefix(b"2000-01-01 ").or(text.strip_prefix(b"2000-01-01T")).unwrap_or(text))
+            }),
+            Conversion::Reckoned { by } => self.reckoned(image, cell, by),
+            Conversion::AnyMoment { unit } => self.any_moment(image, cell, unit),
+            Conversion::UuidDotnet => uuid_dotnet(image, cell),
             Conversion::UuidText => uuid_text(image, cell),
             Conversion::UuidBlob => uuid_blob(image, cell),
+            // The engine has read the blob: see `expression`.
+            Conversion::SqliteJsonb => match cell {
+                SqliteCell::Text(_) => self.json(image, cell),
+                SqliteCell::Blob(_) => Err(Misfit::Form),
+                _ => Err(Misfit::Class),
+            },
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
             Conversion::Given { unit } => given::expected(image, &self.pg_type, unit, cell),
             Conversion::Absent => Err(Misfit::Class),
-        };
-        if let Err(misfit) = done {
-            image.misfit(misfit);
         }
+    }
+
+    fn text(&self, image: &mut RowImage, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Misfit> {
+        let mended = match cell {
+            SqliteCell::Text(bytes) if self.replaces && !is_text(bytes) => Some(mended(bytes)),
+            _ => None,
+        };
+        let cell = mended.as_deref().map_or(cell, SqliteCell::Text);
+        let written = written(cell, blobs).ok_or(Misfit::Class)?;
+        if let PgType::Varchar(most) = self.pg_type {
+            let beginnings = written.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+            if u32::try_from(beginnings).map_or(true, |count| count > most) {
+                return Err(Misfit::Loss);
+            }
+        }
+        image.value(&written);
+        Ok(())
     }
 
     fn integer(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
@@ -120,13 +211,58 @@ impl Reading {
             EpochUnit::Milliseconds => 1_000,
             EpochUnit::Microseconds => 1,
         };
-        let time = value.checked_mul(unit).ok_or(Misfit::Loss)?;
+        self.moment(image, value.checked_mul(unit).ok_or(Misfit::Loss)?)
+    }
+
+    /// Microseconds since 1970.
+    fn moment(&self, image: &mut RowImage, time: i64) -> Result<(), Misfit> {
         match self.pg_type {
+            _ if time < FIRST_MOMENT => return Err(Misfit::Loss),
             PgType::Date if time % civil::DAY == 0 => image.value(&(time / civil::DAY).to_be_bytes()),
             PgType::Date => return Err(Misfit::Loss),
             _ => image.value(&time.to_be_bytes()),
         }
         Ok(())
+    }
+
+    fn reckoned(&self, image: &mut RowImage, cell: SqliteCell<'_>, by: Reckoning) -> Result<(), Misfit> {
+        let (places, zero) = match by {
+            Reckoning::UnixS => (6, 0),
+            Reckoning::UnixMs => (3, 0),
+            Reckoning::UnixUs => (0, 0),
+            Reckoning::UnixNs => (-3, 0),
+            Reckoning::CoreData => (6, SECONDS_TO_2001 * 1_000_000),
+            Reckoning::Julian => return self.moment(image, civil::julian(cell).ok_or(Misfit::Form)?),
+        };
+        let digits = match cell {
+            SqliteCell::Integer(value) => Digits::of_integer(value),
+            SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => return Err(Misfit::Loss),
+            SqliteCell::Real(value) => Digits::of_real(value).ok_or(Misfit::Loss)?,
+            _ => return Err(Misfit::Class),
+        };
+        let time = digits.shifted(places).and_then(|time| time.checked_add(zero)).ok_or(Misfit::Loss)?;
+        self.moment(image, time)
+    }
+
+    fn any_moment(&self, image: &mut RowImage, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Misfit> {
+        match cell {
+            SqliteCell::Integer(value) => {
+                // Each window is 1e8 to 5e9 seconds in its unit.
+                let scale = match unit {
+                    EpochUnit::Seconds => 1,
+                    EpochUnit::Milliseconds => 1_000,
+                    EpochUnit::Microseconds => 1_000_000,
+                };
+                if value < 100_000_000 * scale || value > 5_000_000_000 * scale {
+                    return Err(Misfit::Form);
+                }
+                self.epoch(image, cell, unit)
+            }
+            _ => number(image, cell, |text| {
+                let moment = civil::moment(text)?;
+                Some(moment.wall - moment.east.unwrap_or(0))
+            }),
+        }
     }
 
     fn json(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
@@ -144,11 +280,14 @@ impl Reading {
             SqliteCell::Null | SqliteCell::Blob(_) => return Err(Misfit::Class),
         };
         if self.pg_type == PgType::Json {
+            if self.exceptions.off_type.is_some() && !json::is_json(document) {
+                return Err(Misfit::Form);
+            }
             image.value(document);
             return Ok(());
         }
         let meaning = json::meaning(document).ok_or(Misfit::Form)?;
-        if meaning.loses && !self.chosen {
+        if meaning.loses && !self.chosen || meaning.is_beyond() && self.exceptions.off_type.is_some() {
             return Err(Misfit::Loss);
         }
         image.value(&meaning.hash.to_be_bytes());
@@ -158,6 +297,9 @@ impl Reading {
     fn vector(&self, image: &mut RowImage, cell: SqliteCell<'_>, encoding: VectorEncoding) -> Result<(), Misfit> {
         let SqliteCell::Blob(blob) = cell else { return Err(Misfit::Class) };
         let elements = vector::of_blob(encoding, blob).ok_or(Misfit::Form)?;
+        if self.exceptions.off_type.is_some() && !elements.fit(&self.pg_type) {
+            return Err(Misfit::Loss);
+        }
         image.value(&elements.as_type(&self.pg_type)?.bytes());
         Ok(())
     }
@@ -201,23 +343,59 @@ fn double(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// Appends the text of a cell as the conversion to text documents it.
-fn text(image: &mut RowImage, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Misfit> {
-    match cell {
-        SqliteCell::Null => return Err(Misfit::Class),
-        SqliteCell::Text(bytes) => image.value(bytes),
-        SqliteCell::Integer(value) => image.value(value.to_string().as_bytes()),
-        SqliteCell::Real(value) => image.value(real_text(value).as_bytes()),
-        SqliteCell::Blob(blob) => {
-            let is_text = !blob.contains(&0) && std::str::from_utf8(blob).is_ok();
-            if blobs == BlobText::Utf8OrHex && is_text {
-                image.value(blob);
-            } else {
-                image.value(hexadecimal(blob).as_bytes());
+/// The text of a cell as the conversion to text documents it.
+fn written(cell: SqliteCell<'_>, blobs: BlobText) -> Option<Cow<'_, [u8]>> {
+    Some(match cell {
+        SqliteCell::Null => return None,
+        SqliteCell::Text(bytes) => Cow::Borrowed(bytes),
+        SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
+        SqliteCell::Real(value) => Cow::Owned(real_text(value).into_bytes()),
+        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) => Cow::Borrowed(blob),
+        SqliteCell::Blob(blob) => Cow::Owned(hexadecimal(blob).into_bytes()),
+    })
+}
+
+/// Whether PostgreSQL can hold these bytes as text.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// U+FFFD in UTF-8.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// The bytes with U+FFFD for each NUL and each maximal subpart of an ill-formed sequence, byte by byte along table 3-7
+/// of the Unicode standard.
+fn mended(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mut at = 0;
+    while let Some(first) = bytes.get(at).copied() {
+        let (followers, second) = match first {
+            1..=0x7f => (0, 0..=0),
+            0xc2..=0xdf => (1, 0x80..=0xbf),
+            0xe0 => (2, 0xa0..=0xbf),
+            0xe1..=0xec | 0xee | 0xef => (2, 0x80..=0xbf),
+            0xed => (2, 0x80..=0x9f),
+            0xf0 => (3, 0x90..=0xbf),
+            0xf1..=0xf3 => (3, 0x80..=0xbf),
+            0xf4 => (3, 0x80..=0x8f),
+            _ => {
+                out.extend_from_slice(REPLACEMENT);
+                at += 1;
+                continue;
             }
+        };
+        let mut length = 1;
+        while length <= followers
+            && let Some(next) = bytes.get(at + length)
+            && if length == 1 { second.contains(next) } else { (0x80..=0xbf).contains(next) }
+        {
+            length += 1;
         }
+        let part = bytes.get(at..at + length).unwrap_or_default();
+        out.extend_from_slice(if length > followers { part } else { REPLACEMENT });
+        at += length;
     }
-    Ok(())
+    out
 }
 
 /// `\x` and two lower-case digits for each byte.
@@ -231,12 +409,38 @@ pub(super) fn hexadecimal(blob: &[u8]) -> String {
 
 fn bytea(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
     match cell {
-        SqliteCell::Blob(bytes) => {
-            image.value(bytes);
-            Ok(())
-        }
-        other => text(image, other, BlobText::Hex),
+        SqliteCell::Blob(bytes) => image.value(bytes),
+        other => image.value(&written(other, BlobText::Hex).ok_or(Misfit::Class)?),
     }
+    Ok(())
+}
+
+fn any_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let truth = match cell {
+        SqliteCell::Integer(value @ (0 | 1)) => value == 1,
+        SqliteCell::Text(word) => match word.to_ascii_lowercase().as_slice() {
+            b"1" | b"t" | b"y" | b"on" | b"yes" | b"true" => true,
+            b"0" | b"f" | b"n" | b"no" | b"off" | b"false" => false,
+            _ => return Err(Misfit::Form),
+        },
+        _ => return Err(Misfit::Class),
+    };
+    image.value(&[u8::from(truth)]);
+    Ok(())
+}
+
+/// `Data1` to `Data3` are numbers in the machine's order, `Data4` is bytes (.NET, `Guid`).
+fn uuid_dotnet(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let SqliteCell::Blob(bytes) = cell else { return Err(Misfit::Class) };
+    let whole = u128::from_be_bytes(bytes.try_into().map_err(|_| Misfit::Form)?);
+    let field = |shift: u32, mask: u128| (whole >> shift) & mask;
+    let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let two = u16::try_from(field(80, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let three = u16::try_from(field(64, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let value =
+        u128::from(one) << 96 | u128::from(two) << 80 | u128::from(three) << 64 | field(0, u128::from(u64::MAX));
+    image.value(&value.to_be_bytes());
+    Ok(())
 }
 
 fn number(image: &mut RowImage, cell: SqliteCell<'_>, read: impl Fn(&[u8]) -> Option<i64>) -> Result<(), Misfit> {
@@ -276,7 +480,7 @@ mod tests {
     use crate::stages::verify::image::{Mark, Shape};
 
     fn reading(conversion: Conversion, pg_type: PgType) -> Reading {
-        Reading { conversion, pg_type, chosen: false }
+        Reading { conversion, pg_type, chosen: false, exceptions: Exceptions::default(), replaces: false }
     }
 
     fn mark(reading: &Reading, cell: SqliteCell<'_>) -> Mark {
@@ -310,6 +514,69 @@ mod tests {
     }
 
     #[test]
+    fn ill_formed_text_is_mended_as_the_standard_library_mends_it() {
+        for bytes in [
+            &b"plain"[..],
+            b"a\0b\xffc",
+            b"\xe2\x82\xac\xe2\x82",
+            b"\xed\xa0\x80\xf4\x90\x80\x80\xf0\x9f\x98",
+            b"\xc0\xaf\xe0\x80\xf8\x88",
+        ] {
+            assert_eq!(
+                mended(bytes),
+                String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into_bytes(),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn exceptions_are_null_or_reject() {
+        let fate = |exceptions: Exceptions, cell| {
+            let mut image = RowImage::default();
+            let reading = Reading { exceptions, ..reading(Conversion::Integer, PgType::BigInt) };
+            (reading.append(&mut image, cell), image.marks().remove(0).shape)
+        };
+        let null = Exceptions { off_type: Some(OffType::Null), ..Exceptions::default() };
+        let reject = Exceptions { off_type: Some(OffType::Reject), empty_as_null: true };
+        assert_eq!(fate(null, SqliteCell::Text(b"x")), (Fate::Nulled, Shape::Null));
+        assert_eq!(fate(null, SqliteCell::Integer(1)).0, Fate::Kept);
+        assert_eq!(fate(reject, SqliteCell::Text(b"x")).0, Fate::Rejected);
+        assert_eq!(fate(reject, SqliteCell::Text(b"")), (Fate::Nulled, Shape::Null));
+    }
+
+    #[test]
+    fn counts_of_time_and_turned_uuids() {
+        let value = |conversion, pg_type, cell| mark(&reading(conversion, pg_type), cell);
+        let at = |micros: i64| {
+            let mut image = RowImage::default();
+            image.value(&micros.to_be_bytes());
+            image.marks().remove(0)
+        };
+        for (by, cell, expected) in [
+            (Reckoning::UnixS, SqliteCell::Real(1.25), 1_250_000),
+            (Reckoning::UnixNs, SqliteCell::Integer(5_000), 5),
+            (Reckoning::CoreData, SqliteCell::Integer(0), 978_307_200_000_000),
+            (Reckoning::Julian, SqliteCell::Real(2_440_587.75), civil::DAY / 4),
+            (Reckoning::Julian, SqliteCell::Integer(2_440_588), civil::DAY / 2),
+        ] {
+            assert_eq!(value(Conversion::Reckoned { by }, PgType::TimestampTz, cell), at(expected), "{by:?}");
+        }
+        for (by, cell) in [
+            (Reckoning::UnixNs, SqliteCell::Integer(5_001)),
+            (Reckoning::UnixMs, SqliteCell::Real(0.000_1)),
+            (Reckoning::Julian, SqliteCell::Real(1.0)),
+        ] {
+            let found = value(Conversion::Reckoned { by }, PgType::TimestampTz, cell).shape;
+            assert!(matches!(found, Shape::Misfit(_)), "{by:?}");
+        }
+        let blob: Vec<u8> = (0..16).collect();
+        let turned = value(Conversion::UuidDotnet, PgType::Uuid, SqliteCell::Blob(&blob));
+        let text = SqliteCell::Text(b"03020100-0504-0706-0809-0a0b0c0d0e0f");
+        assert_eq!(turned, value(Conversion::UuidText, PgType::Uuid, text));
+    }
+
+    #[test]
     fn numbers_show_their_scale() {
         let scale = |pg_type, cell| match mark(&reading(Conversion::Numeric, pg_type), cell).shape {
             Shape::Number { scale } => scale,
@@ -323,7 +590,7 @@ mod tests {
 
     #[test]
     fn a_choice_of_the_user_covers_what_jsonb_forgets() {
-        let chosen = Reading { conversion: Conversion::Json, pg_type: PgType::Jsonb, chosen: true };
+        let chosen = Reading { chosen: true, ..reading(Conversion::Json, PgType::Jsonb) };
         let found = mark(&chosen, SqliteCell::Text(b"{\"a\":1,\"a\":2}"));
         assert_eq!(found, mark(&chosen, SqliteCell::Text(b"{\"a\":2}")));
     }

@@ -38,7 +38,7 @@ pub(super) fn compare(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, p
 }
 
 fn differs(planned: &IndexPlan, there: &Index) -> Option<&'static str> {
-    if planned.unique != there.unique {
+    if (planned.unique && !planned.is_exclusion()) != there.unique {
         return Some(if there.unique { "it is unique" } else { "it is not unique" });
     }
     if planned.method != there.method {

@@ -12,7 +12,40 @@ pub(super) struct Meaning {
     pub(super) hash: u128,
     /// Whether it says something that `jsonb` forgets: a member twice in one object, or a negative zero.
     pub(super) loses: bool,
+    /// Whether `jsonb` refuses it, or only digits without end would hold it: U+0000, numbers of more than 1000
+    /// characters or with an exponent beyond, 200 MB, 5000 levels.
+    beyond: bool,
 }
+
+impl Meaning {
+    /// Whether the plan keeps the document out of `jsonb`.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.loses || self.beyond
+    }
+}
+
+/// Whether a text is JSON of a depth that PostgreSQL reads. Escapes of lone surrogates are.
+pub(super) fn is_json(document: &[u8]) -> bool {
+    let parsed = serde_json::from_slice::<&serde_json::value::RawValue>(document).is_ok();
+    let (mut depth, mut deepest, mut inside, mut escaped) = (0_usize, 0, false, false);
+    for byte in document {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            b'[' | b'{' if !inside => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !inside => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    parsed && deepest <= DEPTH_MOST
+}
+
+/// Levels that a document may have.
+const DEPTH_MOST: usize = 5000;
 
 /// A container that is being read.
 enum Open {
@@ -38,12 +71,13 @@ struct Reader<'a> {
     rest: &'a [u8],
     open: Vec<Open>,
     loses: bool,
+    beyond: bool,
 }
 
 /// The meaning of a document; none if it isn't JSON.
 pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
     std::str::from_utf8(document).ok()?;
-    let mut reader = Reader { rest: document, open: Vec::new(), loses: false };
+    let mut reader = Reader { rest: document, open: Vec::new(), loses: false, beyond: document.len() > 200_000_000 };
     let mut expect = Expect::Value;
     loop {
         reader.skip_blanks();
@@ -58,7 +92,8 @@ pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
                 None => expect = Expect::More,
                 Some(hash) => {
                     reader.skip_blanks();
-                    return reader.rest.is_empty().then_some(Meaning { hash, loses: reader.loses });
+                    let meaning = Meaning { hash, loses: reader.loses, beyond: reader.beyond };
+                    return reader.rest.is_empty().then_some(meaning);
                 }
             },
         }
@@ -118,11 +153,13 @@ impl<'a> Reader<'a> {
             b'[' => {
                 self.rest = rest;
                 self.open.push(Open::Array(0));
+                self.beyond |= self.open.len() > DEPTH_MOST;
                 Some(Step::Next(Expect::ValueOrEnd))
             }
             b'{' => {
                 self.rest = rest;
                 self.open.push(Open::Object(Vec::new(), 0));
+                self.beyond |= self.open.len() > DEPTH_MOST;
                 Some(Step::Next(Expect::NameOrEnd))
             }
             b']' if may_end => {
@@ -183,9 +220,14 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             self.digits()?;
         }
+        self.beyond |= all.len() - self.rest.len() > 1000;
         if let [b'e' | b'E', rest @ ..] = self.rest {
             self.rest = rest.strip_prefix(b"+").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
+            let power = self.rest;
             self.digits()?;
+            let power = power.get(..power.len() - self.rest.len())?;
+            let power = std::str::from_utf8(power).ok()?.parse::<u64>();
+            self.beyond |= power.map_or(true, |power| power > 1000);
         }
         let number = Digits::of_number(all.get(..all.len() - self.rest.len())?)?;
         self.loses |= number.is_zero() && number.negative;
@@ -246,6 +288,7 @@ impl<'a> Reader<'a> {
             b't' => '\t',
             b'u' => {
                 let unit = self.unit()?;
+                self.beyond |= unit == 0;
                 if !(0xd800..0xdc00).contains(&unit) {
                     return char::from_u32(unit);
                 }

@@ -8,7 +8,7 @@ use super::{
     Difference,
     digits::real_text,
     dump_scan::{cell, from},
-    expected::hexadecimal,
+    expected::{Fate, Reading, hexadecimal, is_text},
     full::{finish, joined},
     image::{Key, RowImage},
     run::{SideAnswer, Worker},
@@ -23,7 +23,7 @@ use crate::{
         ColumnPlan, Conversion, PgType, TablePlan,
         cell::{SqliteCell, StorageClass},
         column_profile::ColumnProfile,
-        conversion_plan::{BlobText, LEDGER_TABLE, Origin, RowAddress},
+        conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, Origin, RowAddress},
         name::{qualified, quote_ident, quote_literal},
     },
     postgres::Role,
@@ -53,6 +53,7 @@ pub(super) fn plan() -> TablePlan {
         main_class: if pg_type == PgType::Bytea { StorageClass::Blob } else { StorageClass::Text },
         pg_type,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: true,
         default: None,
         generated: None,
@@ -73,6 +74,7 @@ pub(super) fn plan() -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
@@ -214,7 +216,7 @@ fn expected_rows(
     mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
 ) -> Result<()> {
     for table in tables {
-        for column in table.columns.iter().filter(|column| column.ledger) {
+        for column in table.loaded_columns().filter(|column| column.ledger) {
             expected_of_column(dump, table, column, meter, &mut each).at_table(&table.source)?;
         }
     }
@@ -229,12 +231,18 @@ fn expected_of_column(
     each: &mut impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
 ) -> Result<()> {
     let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
+    let judges: Vec<&ColumnPlan> = table.columns.iter().filter(|other| Reading::of(other).rejects()).collect();
+    let judgements: Vec<Reading> = judges.iter().map(|judge| Reading::of(judge)).collect();
+    let own = Reading::of(column);
     let (keys, condition) = match table.address.rowid_name() {
-        Some(rowid) => (vec![format!("t.{rowid}")], format!(" WHERE {}", off_class(column))),
+        Some(rowid) => (vec![format!("t.{rowid}")], off_class(column)),
         None => (key_columns(table), String::new()),
     };
-    let value = format!("t.{}", quote_ident(&column.source));
-    let list = keys.iter().map(String::as_str).chain([value.as_str()]).collect::<Vec<_>>().join(", ");
+    let name = |of: &ColumnPlan| format!("t.{}", quote_ident(&of.source));
+    let read = std::iter::once(own.expression(&name(column)))
+        .chain(judges.iter().zip(&judgements).map(|(judge, reading)| reading.expression(&name(judge))));
+    let list: Vec<String> = keys.iter().cloned().chain([name(column)]).chain(read).collect();
+    let list = list.join(", ");
     let mut statement = dump.prepare(&format!("SELECT {list} FROM {}{condition}", from(table))).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut image = RowImage::default();
@@ -242,7 +250,17 @@ fn expected_of_column(
     while let Some(row) = rows.next().map_err(failed)? {
         ordinal += 1;
         let value = cell(row.get_ref(keys.len()).map_err(failed)?);
-        if !is_off_class(column, value) {
+        image.clear();
+        let fate = own.append(&mut image, cell(row.get_ref(keys.len() + 1).map_err(failed)?));
+        if !is_off_class(column, value) && fate != Fate::Nulled {
+            continue;
+        }
+        let mut rejected = fate == Fate::Rejected;
+        for (at, judgement) in judgements.iter().enumerate() {
+            let judged = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
+            rejected |= judgement.append(&mut image, judged) == Fate::Rejected;
+        }
+        if rejected {
             continue;
         }
         let mut key = Vec::with_capacity(keys.len());
@@ -272,20 +290,29 @@ fn expected_of_column(
     Ok(())
 }
 
-/// SQLite's condition for what [`is_off_class`] says.
+/// SQLite's condition that leaves out most of the cells that need no entry.
 fn off_class(column: &ColumnPlan) -> String {
+    if !column.exceptions.is_none() || holds_bad_text(column) {
+        return String::new();
+    }
     let name = format!("t.{}", quote_ident(&column.source));
     let zero = if column.conversion == Conversion::Numeric { format!(" OR {name} = 0.0") } else { String::new() };
-    format!("typeof({name}) NOT IN ('null', {}){zero}", quote_literal(column.main_class.word()))
+    format!(" WHERE typeof({name}) NOT IN ('null', {}){zero}", quote_literal(column.main_class.word()))
 }
 
-/// Whether a cell must be in the ledger: its class is not the column's, or it is the `-0.0` that `numeric` forgets.
+fn holds_bad_text(column: &ColumnPlan) -> bool {
+    matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0
+}
+
+/// Whether a cell must be in the ledger even if it fits: its class is not the column's, or it is the `-0.0` that
+/// `numeric` forgets, or a text that had to be mended.
 fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     match cell {
         SqliteCell::Null => false,
         SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => {
             column.conversion == Conversion::Numeric || column.main_class != StorageClass::Real
         }
+        SqliteCell::Text(bytes) if matches!(column.conversion, Conversion::Text { .. }) && !is_text(bytes) => true,
         other => other.class() != column.main_class,
     }
 }
@@ -302,8 +329,8 @@ fn key_text(cell: SqliteCell<'_>) -> String {
         SqliteCell::Null => String::new(),
         SqliteCell::Integer(value) => value.to_string(),
         SqliteCell::Real(value) => real_text(value),
-        SqliteCell::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        SqliteCell::Blob(bytes) => hexadecimal(bytes),
+        SqliteCell::Text(bytes) if is_text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => hexadecimal(bytes),
     }
 }
 

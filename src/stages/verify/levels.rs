@@ -38,7 +38,7 @@ pub(super) async fn counts(
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
         let rows = count(&session, &qualified(schema, &table.name), "").await?;
-        answers.push(counted(*role, &table.source, rows, expected));
+        answers.push(counted(*role, &table.source, rows, table.loaded_rows()));
     }
     Ok(answers)
 }

@@ -25,6 +25,8 @@ mod given;
 
 mod ledger;
 
+mod rejects;
+
 mod dump_scan;
 
 mod expected;

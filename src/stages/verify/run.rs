@@ -10,8 +10,11 @@ use rusqlite::Connection;
 use tokio::task::JoinSet;
 
 use super::{
-    Difference, Level, TableVerdict, dump_scan, full, ledger, levels, schema::SchemaAnswer, scope::Scope,
-    server_scan::side_word, watch::Watch,
+    Difference, Level, TableVerdict, dump_scan, full, ledger, levels, rejects,
+    schema::SchemaAnswer,
+    scope::Scope,
+    server_scan::side_word,
+    watch::{Meter, Watch},
 };
 use crate::{
     context::Context,
@@ -197,7 +200,7 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
     let stage = Stage::Verify;
     task.ctx.out.emit(&Event::TableStarted { stage, table: name.clone(), rows_total: Some(table.rows) });
     let (present, columns) = common_ground(task, table);
-    let answers = match task.level {
+    let mut answers = match task.level {
         Level::Counts => levels::counts(task, worker, table, &present).await?,
         Level::Digest => levels::digests(task, worker, table, &columns, &present).await?,
         Level::Full => {
@@ -209,10 +212,30 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
             }
         }
     };
+    if table.rejected > 0 && task.level == Level::Full {
+        let wrong = rejected_rows(task, worker, table).await?;
+        if let (Some(answer), Some(wrong)) = (answers.first_mut(), wrong) {
+            answer.differs(&name, wrong);
+        }
+    }
     let rows = answers.iter().map(|answer| answer.rows).max().unwrap_or(0);
     let elapsed_ms = milliseconds(started);
     task.ctx.out.emit(&Event::TableFinished { stage, table: name, rows, elapsed_ms });
     Ok(answers)
+}
+
+/// What is wrong with the file of rejected rows, if anything is.
+async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> Result<Option<String>> {
+    let dump = worker.dump()?;
+    let (shared, watch, path) = (table.clone(), task.watch.clone(), task.ctx.workdir.rejects());
+    let reader = tokio::task::spawn_blocking(move || {
+        let expected = rejects::of_dump(&dump, &shared, &mut Meter::new(&watch, None))?;
+        let found = rejects::of_file(&path)?.get(&shared.source).copied().unwrap_or_default();
+        Ok((dump, rejects::difference(expected, found)))
+    });
+    let (dump, wrong) = full::joined(reader).await?;
+    worker.keep_dump(dump);
+    Ok(wrong)
 }
 
 async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {

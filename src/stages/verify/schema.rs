@@ -231,6 +231,16 @@ fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &
             }
         }
     }
+    for planned in table.indexes.iter().filter(|index| index.is_exclusion()) {
+        known.insert(planned.name.as_str());
+        match found.constraints.get(&planned.name).filter(|there| there.kind == "x" && !there.deferrable) {
+            None => notes.table(format!("exclusion constraint {} is missing", planned.name)),
+            Some(there) if there.operators.iter().any(|operator| operator != "=") => {
+                notes.table(format!("exclusion constraint {} differs", planned.name));
+            }
+            Some(_) => {}
+        }
+    }
     for name in found.constraints.keys().filter(|name| !known.contains(name.as_str())) {
         notes.table(format!("constraint {name} added"));
     }

@@ -85,6 +85,21 @@ impl Elements {
         }
     }
 
+    /// Whether there are as many elements as the type says, all of them numbers.
+    pub(super) fn fit(&self, pg_type: &PgType) -> bool {
+        let (count, finite) = match self {
+            Self::Half(all) => (all.len(), all.iter().all(|bits| bits & 0x7c00 != 0x7c00)),
+            Self::Single(all) => (all.len(), all.iter().all(|bits| f32::from_bits(*bits).is_finite())),
+            Self::Double(all) => (all.len(), all.iter().all(|bits| f64::from_bits(*bits).is_finite())),
+            Self::Bits(all) => (all.len(), true),
+        };
+        let wanted = match pg_type {
+            PgType::Vector(n) | PgType::HalfVec(n) | PgType::Bit(n) => usize::try_from(*n).ok(),
+            _ => Some(count),
+        };
+        finite && wanted == Some(count)
+    }
+
     /// Width of an element in bytes (0: a bit), how many there are, and their bytes.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let (width, count) = match self {

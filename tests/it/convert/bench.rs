@@ -252,6 +252,7 @@ pub(super) fn table(name: &str, rows: u64, columns: Vec<ColumnPlan>) -> TablePla
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
@@ -265,6 +266,7 @@ pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> Colum
         conversion,
         main_class: StorageClass::Integer,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,

@@ -260,6 +260,7 @@ fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, va
         conversion,
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,
@@ -322,5 +323,6 @@ fn empty_plan() -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }

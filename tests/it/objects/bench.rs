@@ -160,6 +160,7 @@ fn plan(source: &SourceTable, rows: &[Vec<Value>], name: String) -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 
@@ -175,6 +176,7 @@ fn column_plan(column: &SourceColumn, name: String, values: &[Value]) -> ColumnP
         conversion,
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,

@@ -225,6 +225,7 @@ fn column(name: &str, pg_type: PgType) -> ColumnPlan {
         conversion: Conversion::Text { blobs: BlobText::Hex },
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,
@@ -248,6 +249,7 @@ fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 

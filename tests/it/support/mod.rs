@@ -11,6 +11,8 @@ pub(crate) mod journey;
 
 pub(crate) mod process;
 
+pub(crate) mod programs;
+
 pub(crate) mod shop;
 
 pub(crate) mod sqld;
@@ -21,6 +23,7 @@ pub(crate) mod tool;
 
 pub(crate) use fixture::Workspace;
 pub(crate) use journey::Journey;
+pub(crate) use programs::{MAJORS, Which};
 pub(crate) use sqld::Sqld;
 pub(crate) use target::Target;
 pub(crate) use tool::{Run, Tool, bin};

@@ -3,12 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -16,7 +15,10 @@ use std::{
 use rustix::process::Signal;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::process::{Directory, Server, block_on, free_port, must_run};
+use super::{
+    process::{Directory, Server, block_on, free_port, must_run},
+    programs::{Programs, Which},
+};
 
 /// The role that owns the databases, built like a Neon project's role.
 pub(crate) const OWNER: &str = "owner";
@@ -33,13 +35,23 @@ pub(crate) struct Target {
 impl Target {
     /// A fresh database on the server that all tests of this process share.
     pub(crate) fn start() -> Self {
-        static SHARED: OnceLock<Arc<Cluster>> = OnceLock::new();
-        Self::on(Arc::clone(SHARED.get_or_init(|| Arc::new(Cluster::start("")))))
+        Self::start_on(Which::Newest)
+    }
+
+    /// A fresh database on the server of this version that all tests of this process share.
+    pub(crate) fn start_on(which: Which) -> Self {
+        static SHARED: Mutex<BTreeMap<Which, Arc<Mutex<Option<Arc<Cluster>>>>>> = Mutex::new(BTreeMap::new());
+        // Servers of several versions start side by side; of each version there is one.
+        let place = Arc::clone(SHARED.lock().unwrap().entry(which).or_default());
+        let mut shared = place.lock().unwrap();
+        let cluster = Arc::clone(shared.get_or_insert_with(|| Arc::new(Cluster::start(which, ""))));
+        drop(shared);
+        Self::on(cluster)
     }
 
     /// A fresh database on a server of its own, with these lines added to `postgresql.conf`.
     pub(crate) fn start_alone(settings: &str) -> Self {
-        Self::on(Arc::new(Cluster::start(settings)))
+        Self::on(Arc::new(Cluster::start(Which::Newest, settings)))
     }
 
     fn on(cluster: Arc<Cluster>) -> Self {
@@ -104,7 +116,7 @@ impl Target {
 
     /// The server's programs, such as `psql`.
     pub(crate) fn bin_dir(&self) -> &Path {
-        &self.cluster.programs
+        &self.cluster.programs.bin
     }
 
     /// The rows of all statements, as the superuser over the unix socket, every value as text; NULL is none.
@@ -168,19 +180,21 @@ impl Drop for Target {
 struct Cluster {
     _server: Server,
     port: u16,
-    programs: PathBuf,
+    programs: Programs,
     // Declared after the server: it is dropped after it.
     directory: Directory,
 }
 
 impl Cluster {
-    fn start(settings: &str) -> Self {
+    fn start(which: Which, settings: &str) -> Self {
         let directory = Directory::new();
-        let programs = newest_programs();
         make_certificates(directory.path());
         let account = Account::unprivileged();
+        let programs = Programs::find(which, &account, directory.path());
         account.own(directory.path());
-        initialise(&programs, directory.path(), &account, settings);
+        // The one with pgvector is built without TLS.
+        let tls = if which == Which::Pgvector { "off" } else { "on" };
+        initialise(&programs, directory.path(), &account, &format!("ssl = {tls}\n{settings}"));
         let (server, port) = spawn_on_free_port(&programs, directory.path(), &account);
         let cluster = Self { _server: server, port, programs, directory };
         let roles = format!(
@@ -254,14 +268,14 @@ impl Account {
     }
 }
 
-fn initialise(programs: &Path, directory: &Path, account: &Account, settings: &str) {
+fn initialise(programs: &Programs, directory: &Path, account: &Account, settings: &str) {
     let data = directory.join("data");
-    let mut initdb = account.command(&programs.join("initdb"), directory);
+    let mut initdb = programs.command("initdb", account, directory);
     initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]).arg(&data);
     must_run(&mut initdb);
     let configuration = format!(
         "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{0}'\nunix_socket_permissions = 0700\n\
-         ssl = on\nssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'\n\
+         ssl_cert_file = '{0}/server.pem'\nssl_key_file = '{0}/server.key'\n\
          password_encryption = 'scram-sha-256'\nidle_in_transaction_session_timeout = 300000\n\
          fsync = off\n{settings}\n",
         directory.display()
@@ -273,12 +287,12 @@ fn initialise(programs: &Path, directory: &Path, account: &Account, settings: &s
     std::fs::write(data.join("pg_hba.conf"), rules).unwrap();
 }
 
-fn spawn_on_free_port(programs: &Path, directory: &Path, account: &Account) -> (Server, u16) {
+fn spawn_on_free_port(programs: &Programs, directory: &Path, account: &Account) -> (Server, u16) {
     let mut log = String::new();
     // Between choosing a port and listening on it somebody else may take it.
     for _ in 0..5 {
         let port = free_port();
-        let mut command = account.command(&programs.join("postgres"), directory);
+        let mut command = programs.command("postgres", account, directory);
         command.arg("-D").arg(directory.join("data")).arg("-p").arg(port.to_string());
         let mut server = Server::spawn("PostgreSQL", &mut command, directory, Signal::QUIT);
         if server.wait_ready(|| block_on(try_query(directory, port, "postgres", "SELECT 1")).is_ok()) {
@@ -320,21 +334,4 @@ fn make_certificates(directory: &Path) {
         "-out",
         "server.pem",
     ]);
-}
-
-/// The newest PostgreSQL of this machine, or the one that `TURSO2NEON_TEST_PG` names.
-fn newest_programs() -> PathBuf {
-    if let Some(path) = std::env::var_os("TURSO2NEON_TEST_PG") {
-        return PathBuf::from(path);
-    }
-    let version = |path: &Path| path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse::<u32>().ok());
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest =
-        installed.map(|entry| entry.path()).filter(|path| version(path).is_some()).max_by_key(|path| version(path));
-    let Some(newest) = newest else {
-        panic!(
-            "there is no PostgreSQL in /usr/lib/postgresql; scripts/setup installs it, TURSO2NEON_TEST_PG names another place"
-        )
-    };
-    newest.join("bin")
 }

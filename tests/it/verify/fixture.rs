@@ -38,6 +38,7 @@ pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> Colum
         conversion,
         main_class: StorageClass::Text,
         ledger: false,
+        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
         not_null: false,
         default: None,
         generated: None,
@@ -62,6 +63,7 @@ pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         identity: None,
+        rejected: 0,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{EpochUnit, Origin},
+        conversion_plan::{EpochUnit, Exceptions, Origin, Reckoning},
         given_schema::{GivenColumn, GivenTable},
         given_type::{Element, GivenShape},
         source_schema::SourceColumn,
@@ -19,7 +19,10 @@ use crate::{
     },
     rules::{
         given::{Altered, Misfit},
-        type_choice::{column_setting, fit},
+        type_choice::{
+            column_setting,
+            fit::{self, Manner},
+        },
     },
 };
 
@@ -34,15 +37,22 @@ pub(super) fn plan(
     let declared = source.and_then(|at| work.schema.tables.get(table)?.columns.get(at));
     let Some(declared) = declared else { return absent(target) };
     let profile = profile_of(seen, declared).cloned().unwrap_or_default();
-    let named = source.and_then(|at| work.decisions.columns.get(&(table, at))).and_then(|decision| decision.from);
-    let unit = named.or_else(|| assumed(seen, declared, target, &profile, findings));
+    let decision = source.and_then(|at| work.decisions.columns.get(&(table, at)));
+    let conversion = match decision.and_then(|decision| decision.manner) {
+        Some(manner) => asked(manner, target),
+        None => None,
+    };
+    let conversion =
+        conversion.unwrap_or_else(|| Conversion::Given { unit: assumed(seen, declared, target, &profile, findings) });
+    let exceptions = decision.map(|decision| decision.exceptions).unwrap_or_default();
     let classes = profile.classes();
     let main_class = classes.into_iter().rev().max_by_key(|class| profile.count(*class)).unwrap_or(StorageClass::Text);
     ColumnPlan {
         source: declared.name.clone(),
         declared: declared.declared.clone(),
-        conversion: Conversion::Given { unit },
+        conversion,
         main_class,
+        exceptions,
         rule: format!("the given schema says {}", target.pg_type),
         evidence: profile,
         ..absent(target)
@@ -59,6 +69,7 @@ pub(super) fn absent(target: &GivenColumn) -> ColumnPlan {
         conversion: Conversion::Absent,
         main_class: StorageClass::Null,
         ledger: false,
+        exceptions: Exceptions::default(),
         not_null: target.not_null,
         default: target.default.clone(),
         generated: target.generated.clone(),
@@ -66,6 +77,21 @@ pub(super) fn absent(target: &GivenColumn) -> ColumnPlan {
         origin: Origin::Override,
         evidence: ColumnProfile::default(),
     }
+}
+
+/// How the configuration wants a column of this type to be read, if it says more than the type.
+fn asked(manner: Manner, target: &GivenColumn) -> Option<Conversion> {
+    let unit = match manner {
+        Manner::Reckoned(Reckoning::UnixS) => EpochUnit::Seconds,
+        Manner::Reckoned(Reckoning::UnixMs) => EpochUnit::Milliseconds,
+        Manner::Reckoned(Reckoning::UnixUs) => EpochUnit::Microseconds,
+        // The type's own reading knows these.
+        Manner::BoolWords | Manner::AnyMoment => return None,
+        Manner::Reckoned(_) | Manner::RailsTime | Manner::GuidDotnet => {
+            return fit::candidates(&target.pg_type, Some(manner)).into_iter().next();
+        }
+    };
+    Some(Conversion::Given { unit: Some(unit) })
 }
 
 fn profile_of<'a>(seen: &'a Seen<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
@@ -172,7 +198,8 @@ pub(super) fn nulls(table: &mut TablePlan, target: &GivenTable, findings: &mut V
             }
             continue;
         }
-        let nulls = column.evidence.nulls;
+        let emptied = if column.exceptions.empty_as_null { column.evidence.texts_empty } else { 0 };
+        let nulls = column.evidence.nulls + emptied;
         if given.not_null && nulls > 0 && given.generated.is_none() {
             let in_key = target.primary_key.as_ref().is_some_and(|key| key.columns.contains(&given.name));
             let (code, without) = if in_key {

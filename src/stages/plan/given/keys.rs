@@ -53,7 +53,11 @@ fn unique(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     if let Some(key) = &given.primary_key {
-        let has_nulls = |name: &String| table.column(name).is_some_and(|column| column.evidence.nulls > 0);
+        let has_nulls = |name: &String| {
+            table.column(name).is_some_and(|column| {
+                column.evidence.nulls > 0 || (column.exceptions.empty_as_null && column.evidence.texts_empty > 0)
+            })
+        };
         if !key.columns.iter().any(has_nulls) && is_unique(connection, table, &key.columns, &key.name, findings)? {
             table.primary_key = Some(key.clone());
         }

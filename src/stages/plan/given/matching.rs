@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         given_schema::{GivenSchema, GivenTable},
-        overrides::Overrides,
+        overrides::{ColumnOverride, Identifiers, Overrides},
         source_schema::{SourceSchema, SourceTable},
     },
     rules::naming::snake,
@@ -136,12 +136,15 @@ fn pair(sources: &[(&str, Option<&str>)], targets: &[&str]) -> BTreeMap<usize, u
 /// # Errors
 /// `Config`.
 pub(super) fn refuse_types(overrides: &Overrides) -> Result<()> {
-    let wrong = match (overrides.types.keys().next(), overrides.columns.iter().find(|(_, one)| one.pg_type.is_some())) {
+    let off = |one: &ColumnOverride| one.pg_type.is_some() || one.off_type.is_some() || one.bad_text.is_some();
+    let wrong = match (overrides.types.keys().next(), overrides.columns.iter().find(|(_, one)| off(one))) {
         (Some(declared), _) => format!("types.\"{declared}\""),
-        (None, Some((place, _))) => format!("columns.\"{place}\".type"),
-        (None, None) if overrides.identifiers != crate::model::overrides::Identifiers::Preserve => {
-            "identifiers".to_owned()
+        (None, Some((place, one))) => {
+            let key = [("type", &one.pg_type), ("off_type", &one.off_type), ("bad_text", &one.bad_text)];
+            let key = key.iter().find(|(_, value)| value.is_some()).map_or("type", |(key, _)| key);
+            format!("columns.\"{place}\".{key}")
         }
+        (None, None) if overrides.identifiers != Identifiers::Preserve => "identifiers".to_owned(),
         (None, None) => return Ok(()),
     };
     Err(Error::new(Kind::Config, format!("{wrong}: types and names come from the given schema"))

@@ -127,6 +127,7 @@ fn bare(source: &str, target: &GivenTable) -> TablePlan {
         source: source.to_owned(),
         name: target.name.clone(),
         rows: 0,
+        rejected: 0,
         bytes: 0,
         address: RowAddress::Absent,
         columns: Vec::new(),

@@ -17,6 +17,7 @@ use crate::{
     rules::{
         given::{self, Altered, Content, Misfit, Value},
         shape::json::Checker,
+        type_choice::fit,
     },
     sqlite::{cause, profile::cell_of},
 };
@@ -57,6 +58,9 @@ struct Reader<'a> {
     column: usize,
     shape: Option<GivenShape>,
     unit: Option<EpochUnit>,
+    /// A reading that the configuration asks for.
+    asked: Option<(&'a PgType, Conversion)>,
+    empty_as_null: bool,
     labels: Option<BTreeSet<&'a str>>,
 }
 
@@ -109,20 +113,30 @@ pub(super) fn check(
     Ok(verdicts)
 }
 
-fn reader<'a>(position: usize, column: usize, plan: &ColumnPlan, schema: &'a GivenSchema) -> Reader<'a> {
-    let unit = match plan.conversion {
-        Conversion::Given { unit } => unit,
-        _ => None,
+fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a GivenSchema) -> Reader<'a> {
+    let (unit, asked) = match plan.conversion {
+        Conversion::Given { unit } => (unit, None),
+        other => (None, Some((&plan.pg_type, other))),
     };
     let labels = match &plan.pg_type {
         PgType::Enum(name) => schema.labels(name).map(|labels| labels.iter().map(String::as_str).collect()),
         _ => None,
     };
-    Reader { position, column, shape: GivenShape::of(&plan.pg_type), unit, labels }
+    let empty_as_null = plan.exceptions.empty_as_null;
+    Reader { position, column, shape: GivenShape::of(&plan.pg_type), unit, asked, empty_as_null, labels }
 }
 
 impl Reader<'_> {
     fn judge(&self, cell: SqliteCell<'_>, place: i64, json: &mut Checker, verdict: &mut Verdict) {
+        if self.empty_as_null && cell == SqliteCell::Text(b"") {
+            return;
+        }
+        if let Some((pg_type, conversion)) = self.asked {
+            if !fit::accepts(pg_type, conversion, cell, json) {
+                verdict.misfits.entry(Misfit::Form).or_default().add(place);
+            }
+            return;
+        }
         let read = match self.shape {
             Some(shape) => given::read(shape, self.unit, cell, json),
             None => Err(Misfit::NoEncoder),
@@ -144,6 +158,9 @@ impl Reader<'_> {
 
 /// Whether the profile alone proves that every value fits.
 fn is_plain(column: &ColumnPlan) -> bool {
+    if !matches!(column.conversion, Conversion::Given { .. }) {
+        return false;
+    }
     let profile = &column.evidence;
     let only = |count: u64| count == profile.values();
     let Some(GivenShape { element, array: false }) = GivenShape::of(&column.pg_type) else {

@@ -1,0 +1,62 @@
+//! GENERATED ALWAYS AS: the expression as a value of the column's PostgreSQL type, with SQLite's affinity applied (rule
+//! book, 6.1).
+
+use super::{
+    Untranslatable,
+    operand::{Kind, Operand},
+    parse, refuse,
+    scope::Scope,
+    translate,
+};
+use crate::model::{ColumnPlan, Conversion, PgType, source_schema::Affinity};
+
+impl Scope<'_> {
+    /// The generating expression of a column that holds what SQLite stores under this affinity. Generated columns that
+    /// it names are put in as their own expressions, because PostgreSQL's generated columns can't use each other.
+    ///
+    /// # Errors
+    /// The reason why there is no exact equivalent.
+    pub fn generated(&self, sql: &str, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
+        parse::with_expression(sql, |expression| {
+            let operand = translate::translate(&self.inlining(), expression)?;
+            operand.uncollated()?;
+            if operand.moment.is_some() {
+                return Err(refuse("it depends on the present moment or on PostgreSQL's forms of dates"));
+            }
+            stored(&operand, column, affinity)
+        })
+    }
+}
+
+/// The operand as the column stores it.
+fn stored(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
+    let unfit = || operand.refusal(&format!("is stored in a column of type {}", column.pg_type));
+    let number = matches!(operand.kind, Kind::Int(_) | Kind::Bool | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_));
+    match (column.conversion, operand.kind) {
+        (_, Kind::Null) => Ok(format!("NULL::{}", column.pg_type)),
+        (Conversion::IntegerBoolean, Kind::Bool) => Ok(operand.sql().to_owned()),
+        (Conversion::IntegerBoolean, Kind::Int(_)) => Ok(format!("{} <> 0", operand.arg())),
+        (Conversion::Integer, Kind::Int(_) | Kind::Bool) => operand.integer(),
+        // A number without fraction becomes an INTEGER under these affinities; the values say that all of them do.
+        (Conversion::Integer, Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_))
+            if matches!(affinity, Affinity::Integer | Affinity::Numeric) =>
+        {
+            Ok(format!("{}::{}", operand.arg(), column.pg_type))
+        }
+        (Conversion::Double, _) if number => operand.double(),
+        (Conversion::Numeric, Kind::Int(_) | Kind::Bool) => operand.integer(),
+        (Conversion::Numeric, Kind::Numeric(_)) => Ok(operand.sql().to_owned()),
+        // The shortest decimal that reads back as the same double; the cast alone keeps 15 digits.
+        (Conversion::Numeric, Kind::Real(_) | Kind::Double(_)) => Ok(format!("{}::text::numeric", operand.arg())),
+        (Conversion::Text { .. }, _) => operand.text(),
+        (Conversion::Bytea, Kind::Blob) | (Conversion::Date, Kind::Date) | (Conversion::Json, Kind::Json) => {
+            Ok(operand.sql().to_owned())
+        }
+        (Conversion::Json, Kind::Text) if matches!(column.pg_type, PgType::Json | PgType::Jsonb) => {
+            Ok(format!("{}::{}", operand.arg(), column.pg_type))
+        }
+        (Conversion::UuidText, Kind::Text) => Ok(format!("{}::uuid", operand.arg())),
+        (Conversion::Epoch { unit }, Kind::Epoch(of)) if unit == of => Ok(operand.sql().to_owned()),
+        _ => Err(unfit()),
+    }
+}
