@@ -263,6 +263,9 @@ pub struct PushArgs {
     /// Check everything and say what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Don't keep what is replaced or changed; `rollback` can't put it back then
+    #[arg(long)]
+    pub no_keep_previous: bool,
 }
 
 /// `run`.
@@ -363,6 +366,7 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Replica,
     Sql,
 }
 
@@ -372,6 +376,8 @@ pub enum MethodWord {
 pub enum ModeWord {
     Auto,
     Create,
+    Diff,
+    Swap,
 }
 
 /// `--vector`.

@@ -125,9 +125,11 @@ impl Front {
     }
 
     async fn push(&self, typed: &PushArgs) -> Result<u8> {
+        let request = self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
         let request = PushRequest {
             dry_run: typed.dry_run || self.layers.file.dry_run,
-            ..self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?
+            keep_previous: request.keep_previous && !typed.no_keep_previous,
+            ..request
         };
         makes_sense(None, request.local.url.as_ref(), Some(&request.target))?;
         let (ctx, _lock) = self.enter("push", false)?;

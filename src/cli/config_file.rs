@@ -24,7 +24,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 37] = [
+pub const KEYS: [&str; 38] = [
     "dir",
     "json",
     "quiet",
@@ -52,6 +52,7 @@ pub const KEYS: [&str; 37] = [
     "mode",
     "schema",
     "dry-run",
+    "no-keep-previous",
     "against",
     "level",
     "tables",
@@ -68,7 +69,7 @@ pub const KEYS: [&str; 37] = [
 const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 5] = ["neon-project", "neon-branch", "neon-create-branch", "sample", "no-keep-previous"];
+const LATER_KEYS: [&str; 4] = ["neon-project", "neon-branch", "neon-create-branch", "sample"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]
@@ -101,6 +102,7 @@ pub struct ConfigFile {
     pub mode: Option<ModeWord>,
     pub schema: Option<String>,
     pub dry_run: bool,
+    pub no_keep_previous: bool,
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
@@ -190,6 +192,7 @@ impl ConfigFile {
             "mode" => self.mode = Some(entry.word()?),
             "schema" => self.schema = Some(entry.text()?),
             "dry-run" => self.dry_run = entry.flag()?,
+            "no-keep-previous" => self.no_keep_previous = entry.flag()?,
             "against" => self.against = Some(entry.word()?),
             "level" => self.level = Some(entry.word()?),
             // A list is the flag of `verify`, a table is what the tables are called.

@@ -317,6 +317,7 @@ impl Layers {
             jobs: self.jobs(jobs),
             schema: self.schema(target),
             dry_run: false,
+            keep_previous: !self.file.no_keep_previous,
             fresh: self.fresh(fresh),
         })
     }

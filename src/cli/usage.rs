@@ -14,13 +14,12 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 8] = [
+const LATER_FLAGS: [&str; 7] = [
     "--neon-project",
     "--neon-branch",
     "--neon-create-branch",
     "--sample",
     "--archive",
-    "--no-keep-previous",
     "--database",
     "--org",
 ];
@@ -29,7 +28,7 @@ const LATER_FLAGS: [&str; 8] = [
 const LATER_COMMANDS: [&str; 1] = ["rollback"];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 6] = ["pages", "export", "replica", "diff", "swap", "replace"];
+const LATER_VALUES: [&str; 3] = ["pages", "export", "replace"];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -205,7 +204,7 @@ mod tests {
             "turso2neon push --neon-project=p1",
             "turso2neon plan --sample 10",
             "turso2neon dump --method pages",
-            "turso2neon push --mode diff",
+            "turso2neon push --mode replace",
             "turso2neon rollback",
         ] {
             let error = refused(line);

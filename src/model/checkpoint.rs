@@ -144,7 +144,7 @@ pub struct PushCheckpoint {
     pub target: String,
     /// The schema on the target.
     pub schema: String,
-    /// `create` or `swap`.
+    /// `create`, `diff`, `swap`, `replace` or `rollback`.
     pub mode: String,
     /// Names of the tables that were replaced; where they are kept.
     pub replaced: Vec<String>,
@@ -159,6 +159,9 @@ pub struct PushCheckpoint {
     pub withheld: Vec<Withheld>,
     /// Bytes of row data sent in all tries of this run.
     pub sent_bytes: u64,
+    /// Bytes of hashes received from the target to find what differs.
+    #[serde(default)]
+    pub compared_bytes: u64,
     /// Time per phase in milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
     /// Seconds since 1970.

@@ -43,6 +43,8 @@ pub struct ColumnProfile {
     /// TEXT cells that look as INTEGER and REAL cells look when they are written as text. Not looked at where the
     /// affinity leaves no numbers (TEXT).
     pub texts_like_numbers: u64,
+    /// TEXT cells that are a 64-bit integer as SQLite prints it. Looked at only in columns of keys.
+    pub texts_whole: u64,
     /// TEXT cells with more characters than the declared type names.
     pub texts_over_declared: u64,
     /// TEXT cells of a recognised date, time, timestamp or UUID shape that PostgreSQL prints in another spelling.
@@ -64,6 +66,9 @@ pub struct ColumnProfile {
     /// Where a TEXT or BLOB occurs first that has none of the shapes that were looked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_off_shape: Option<i64>,
+    /// Where a cell occurs first that the type which the declaration promises doesn't hold, if the column got another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_spoiler: Option<i64>,
 }
 
 impl ColumnProfile {

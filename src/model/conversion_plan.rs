@@ -299,6 +299,8 @@ pub enum OffType {
 pub enum Conversion {
     /// INTEGER to `smallint`, `integer`, `bigint`.
     Integer,
+    /// TEXT that is a 64-bit integer as SQLite prints it (`-?[1-9][0-9]*` or `0`), and INTEGER, to `bigint`.
+    IntegerText,
     /// INTEGER 0 or 1 to `boolean`.
     IntegerBoolean,
     /// TEXT `t`, `f`, `true`, `false` in any ASCII case to `boolean`.
@@ -379,7 +381,8 @@ pub enum Conversion {
 pub enum BlobText {
     /// `\x` and lower-case hexadecimal digits.
     Hex,
-    /// The text itself if it is valid UTF-8 without NUL, else `\x` and hexadecimal digits.
+    /// The text itself if it is valid UTF-8 without NUL and doesn't begin with `\x`, else `\x` and hexadecimal digits.
+    /// So no two BLOBs become the same text.
     Utf8OrHex,
 }
 

@@ -20,6 +20,8 @@ pub mod withheld;
 
 pub mod finding;
 
+pub mod review;
+
 pub mod overrides;
 
 pub mod checkpoint;

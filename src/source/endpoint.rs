@@ -133,6 +133,14 @@ impl Endpoint {
         warnings
     }
 
+    /// The host's name up to the first dot, by which a server with namespaces tells them apart; none for an address.
+    #[must_use]
+    pub fn first_label(&self) -> Option<String> {
+        let name = self.base.host_str()?;
+        let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
+        name.split_once('.').filter(|_| !is_address).map(|(label, _)| label.to_owned())
+    }
+
     fn is_loopback(&self) -> bool {
         let host = self.base.host_str().unwrap_or_default();
         let bare = host.trim_start_matches('[').trim_end_matches(']');

@@ -62,6 +62,8 @@ pub struct Server {
     client: Client,
     endpoint: Endpoint,
     token: Option<Secret<String>>,
+    namespace: Option<String>,
+    authorization: Option<HeaderValue>,
     now_s: u64,
     ctx: Context,
 }
@@ -72,8 +74,10 @@ impl Server {
     /// # Errors
     /// `Usage` for a CA file, token or namespace that can't be used.
     pub fn new(ctx: &Context, settings: &ServerSettings<'_>) -> Result<Self> {
+        let headers = headers(settings)?;
+        let authorization = headers.get(AUTHORIZATION).cloned();
         let mut builder = Client::builder()
-            .default_headers(headers(settings)?)
+            .default_headers(headers)
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_TIMEOUT)
             .redirect(same_host_only())
@@ -90,6 +94,8 @@ impl Server {
             client,
             endpoint: settings.endpoint.clone(),
             token: settings.token.cloned(),
+            namespace: settings.namespace.map(str::to_owned),
+            authorization,
             now_s: settings.now_s,
             ctx: ctx.clone(),
         })
@@ -130,19 +136,61 @@ impl Server {
         &self.ctx.stop
     }
 
-    /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The namespace that was named.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// What proves who we are, for protocols that look for it in a header of their own.
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
+    /// The token's words for `refused access`, for protocols that say so elsewhere than in the status.
+    pub(super) fn denied(&self, how: &str) -> Error {
+        let why = token::refusal(self.token.as_ref(), self.now_s);
+        Error::new(Kind::SourceDenied, format!("{} refused access: {why} ({how})", self.endpoint))
+    }
+
+    /// Posts JSON until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
-        let body = bytes::Bytes::from(body);
+        let call = Call { path, content_type: "application/json", headers: HeaderMap::new(), body: body.into() };
+        self.send(&call).await
+    }
+
+    /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response> {
+        match self.ask(call, false).await? {
+            Asked::Answered(response) => Ok(response),
+            // Only a probe is told so.
+            Asked::Absent(status) => Err(self.refused(&format!("it answered with status {status}"))),
+        }
+    }
+
+    /// The same for a path that a server need not have.
+    pub(super) async fn probe(&self, call: &Call<'_>) -> Result<Asked> {
+        self.ask(call, true).await
+    }
+
+    async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<Asked> {
         let mut attempt = 1;
         loop {
-            let request = self.client.post(self.endpoint.path(path)).header(CONTENT_TYPE, "application/json");
+            let request = self.client.post(self.endpoint.path(call.path)).headers(call.headers.clone());
+            let request = request.header(CONTENT_TYPE, call.content_type).body(call.body.clone());
             let sent = tokio::select! {
                 () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
-                sent = request.body(body.clone()).send() => sent,
+                sent = request.send() => sent,
             };
             let failure = match sent {
+                Ok(response) if may_lack && is_absent(&response) => {
+                    return Ok(Asked::Absent(response.status().as_u16()));
+                }
                 Ok(response) => match self.classify(&response) {
-                    None => return Ok(response),
+                    None => return Ok(Asked::Answered(response)),
                     Some(failure) => failure,
                 },
                 Err(failure) => self.unreachable(&failure),
@@ -178,10 +226,7 @@ impl Server {
         Some(match status {
             StatusCode::OK if is_html(response) => Failure::last(self.refused("it sent a web page")),
             StatusCode::OK => return None,
-            StatusCode::UNAUTHORIZED => {
-                let why = token::refusal(self.token.as_ref(), self.now_s);
-                Failure::last(failed(Kind::SourceDenied, format!("{address} refused access: {why} (status 401)")))
-            }
+            StatusCode::UNAUTHORIZED => Failure::last(self.denied("status 401")),
             StatusCode::FORBIDDEN => Failure::last(
                 failed(Kind::SourceDenied, format!("{address} forbids reading this database (status 403)")).with_hint(
                     "check that the token is for this database, and that its allow-list admits this machine",
@@ -261,6 +306,29 @@ pub fn statement_refused(doing: &str, code: &str) -> Error {
         );
     }
     Error::new(Kind::SourceRefused, format!("{doing}: the server refused the statement ({code})"))
+}
+
+/// What is sent to one of the server's paths.
+pub(super) struct Call<'a> {
+    /// Without the leading slash.
+    pub(super) path: &'a str,
+    pub(super) content_type: &'static str,
+    /// Besides those of every request.
+    pub(super) headers: HeaderMap,
+    pub(super) body: bytes::Bytes,
+}
+
+/// What a probe found.
+pub(super) enum Asked {
+    /// The server has the path.
+    Answered(Response),
+    /// It doesn't, and said so with this status.
+    Absent(u16),
+}
+
+/// Whether a server says that it has no such path, or none for such a request.
+fn is_absent(response: &Response) -> bool {
+    matches!(response.status().as_u16(), 400 | 404 | 405 | 406 | 415 | 501) || is_html(response)
 }
 
 struct Failure {

@@ -12,3 +12,13 @@ pub mod hrana;
 pub mod cursor;
 
 pub mod http;
+
+pub mod grpc_web;
+
+pub mod page_file;
+
+pub mod page_updates;
+
+pub mod pump;
+
+pub mod replication;

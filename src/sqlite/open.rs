@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 pub fn read_only(path: &Path) -> Result<Connection> {
     let connection = without_stand_ins(path)?;
     connection
-        .collation_needed(|connection, name| connection.create_collation(name, |one, other| one.cmp(other)))
+        .collation_needed(|connection, name| connection.create_collation(name, str::cmp))
         .map_err(|failure| cause::describe("opening", &failure))?;
     Ok(connection)
 }

@@ -102,7 +102,7 @@ fn every_flag_has_a_key_of_its_name() {
     for flag in flags.iter().filter(|flag| !unkeyed.contains(&flag.as_str())) {
         assert!(keys.contains(flag.as_str()), "--{flag} has no key");
     }
-    let unflagged = ["identifiers", "types", "columns"];
+    let unflagged = ["identifiers", "fts", "types", "columns"];
     for key in keys.iter().filter(|key| !unflagged.contains(key)) {
         assert!(flags.contains(*key), "the key {key} has no flag");
     }
@@ -150,7 +150,7 @@ fn what_makes_no_sense_is_exit_2() {
     is_usage(&["run", "--source", "x.db"], "NEON_DATABASE_URL");
     is_usage(&["push"], "NEON_DATABASE_URL");
     is_usage(&["push", "--target", ""], "--target is empty");
-    is_usage(&["push", "--target", "x", "--mode", "diff"], "not in this version");
+    is_usage(&["push", "--target", "x", "--mode", "replace"], "not in this version");
     is_usage(&["push", "--neon-project", "p"], "not in this version");
     is_usage(&["push", "--target", "x", "--jobs", "0"], "from 1 to 256");
     is_usage(&["push", "--target", "x", "--schema", ""], "--schema");

@@ -29,6 +29,8 @@ mod verify;
 
 mod cli;
 
+mod choices;
+
 mod report;
 
 mod objects;
@@ -48,3 +50,7 @@ mod corpus;
 mod dump;
 
 mod plan;
+
+mod traps;
+
+mod property;

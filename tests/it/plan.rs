@@ -182,7 +182,15 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
             "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT); \
              INSERT INTO notes VALUES(3, 'fine'), (9, {value}), (12, {value})"
         ));
-        let plan = desk.plan();
+        let kept = desk.plan();
+        let body = column(&kept, "notes", "body");
+        assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
+        assert_eq!(finding(&kept, FindingCode::TextNotStorable, "notes.body").severity, Severity::Warning);
+        let by = |word: &str| ColumnOverride { bad_text: Some(word.to_owned()), ..ColumnOverride::default() };
+        let replaced = desk.plan_with(&with_column("notes.body", by("replace")));
+        assert!(refuse_if_blocked(&replaced).is_ok() && column(&replaced, "notes", "body").ledger);
+        let fail = with_column("notes.body", by("fail"));
+        let plan = desk.plan_with(&fail);
         let refused = finding(&plan, FindingCode::TextNotStorable, "notes.body");
         assert_eq!((refused.severity, refused.count), (Severity::Refused, Some(2)));
         let error = refuse_if_blocked(&plan).unwrap_err();
@@ -191,11 +199,11 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
         for part in [words, "storage class text", "rowid 9"] {
             assert!(error.message().contains(part), "{part}: {error}");
         }
-        assert!(error.hint().contains("type = \"bytea\""), "{}", error.hint());
+        assert!(error.hint().contains("bad_text = \"bytea\""), "{}", error.hint());
         // Neither `all` nor the code makes PostgreSQL hold it.
         for code in ["all", "text-not-storable"] {
             let accept = BTreeMap::from([(code.to_owned(), vec!["*".to_owned()])]);
-            let plan = desk.plan_with(&Overrides { accept, ..Overrides::default() });
+            let plan = desk.plan_with(&Overrides { accept, ..fail.clone() });
             assert_eq!(refuse_if_blocked(&plan).unwrap_err().kind(), Kind::DataRefused);
         }
         let plan = desk.plan_with(&typed("notes.body", "bytea"));

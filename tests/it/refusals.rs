@@ -269,13 +269,14 @@ fn a_value_that_postgresql_cannot_hold_is_named_before_anything_is_loaded() {
     let source =
         workspace.sqlite("nul.db", "CREATE TABLE note (words TEXT); INSERT INTO note VALUES ('a'), ('a' || char(0))");
     workspace.tool("dump").arg("--source").arg(&source).run().expect_exit(0);
+    let config = workspace.path().join("turso2neon.toml");
+    std::fs::write(&config, "[columns.\"note.words\"]\nbad_text = \"fail\"\n").unwrap();
     for command in ["plan", "convert"] {
         let run = workspace.tool(command).args(["--accept", "all"]).run().expect_exit(5);
         run.expect_text("note.words").expect_text("rowid 2").expect_text("text");
     }
     assert!(!workspace.dir().join("convert/checkpoint.json").exists(), "something was loaded");
-    let decision = "[columns.\"note.words\"]\ntype = \"bytea\"\n";
-    std::fs::write(workspace.path().join("turso2neon.toml"), decision).unwrap();
+    std::fs::write(&config, "[columns.\"note.words\"]\ntype = \"bytea\"\n").unwrap();
     workspace.tool("convert").run().expect_exit(0);
     workspace.tool("verify").args(["--against", "local", "--level", "full"]).run().expect_exit(0);
 }

@@ -226,6 +226,8 @@ fn dump_fails_and_succeeds(stage: &mut Stage) {
 
 fn plan_and_convert_fail_and_succeed(stage: &mut Stage) {
     let (workspace, canaries) = (&stage.workspace, &mut stage.canaries);
+    let config = workspace.path().join("turso2neon.toml");
+    std::fs::write(&config, "[columns.\"moan.raw\"]\nbad_text = \"fail\"\n").unwrap();
     canaries.fails(|| workspace.tool("plan"), &[1, 5]);
     canaries.fails(|| workspace.tool("convert"), &[1, 5]);
     for format in ["json", "md", "sql", "text"] {

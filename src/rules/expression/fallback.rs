@@ -143,7 +143,7 @@ fn text(value: Value, blobs: BlobText, pg_type: &PgType) -> Option<String> {
         Value::Real(number) => real_text(number),
         Value::Text(text) => text,
         Value::Blob(bytes) => match (blobs, String::from_utf8(bytes)) {
-            (BlobText::Utf8OrHex, Ok(text)) => text,
+            (BlobText::Utf8OrHex, Ok(text)) if !text.starts_with("\\x") => text,
             _ => return None,
         },
     };

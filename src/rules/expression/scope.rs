@@ -173,6 +173,7 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::TimestampTz
         | Conversion::UuidText
         | Conversion::UuidBlob
+        | Conversion::IntegerText
         | Conversion::AnyBoolean
         | Conversion::RailsTime
         | Conversion::UuidDotnet

@@ -25,6 +25,7 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
         let answer = match obstacle(seat.source, column) {
             Some(reason) => Err(reason.to_owned()),
             None if planned.ledger => Err("its values have several storage classes".to_owned()),
+            None if !planned.exceptions.is_none() => Err("the configuration changes some of its values".to_owned()),
             None => Scope::new(seat.plan, seat.source, &work.schema.encoding)
                 .generated(expression, planned, column.affinity)
                 .map_err(|failure| failure.reason),

@@ -73,16 +73,6 @@ pub(super) fn rest(work: &mut Work<'_>) {
         };
         work.find(finding.at_table(&object.name));
     }
-    let keyless: Vec<&str> =
-        schema.tables.iter().filter(|table| table.primary_key.is_empty()).map(|table| table.name.as_str()).collect();
-    if !keyless.is_empty() {
-        let message = format!(
-            "tables without primary key ({}): logical replication of their UPDATE and DELETE needs REPLICA IDENTITY \
-             FULL; their rowids are not carried",
-            keyless.join(", ")
-        );
-        work.find(Finding::new(FindingCode::Advice, Severity::Info, message));
-    }
     if work.schema.tables.iter().any(|table| table.rowid_alias.is_some()) {
         let message = "an INSERT of NULL into an identity column is refused by PostgreSQL, where SQLite took it for \
                        `number this row`; leave the column out instead";

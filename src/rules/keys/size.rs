@@ -121,16 +121,16 @@ pub(super) fn fit(parts: &[Part], unique: bool) -> Result<Fitted, &'static str> 
         let change = Some(if unique { EXCLUSION } else { HASHED });
         return Ok(Fitted { method: "hash", keys: vec![only.sql.clone()], change });
     }
-    let long = parts.iter().filter(|part| part.short != Short::No && part.bytes > DIGEST_BYTES);
-    let others: u64 = parts.iter().filter(|part| part.short == Short::No).map(|part| part.bytes).sum();
-    let count = u64::try_from(long.count()).unwrap_or(u64::MAX);
+    let is_long = |part: &&Part| part.short != Short::No && part.bytes > DIGEST_BYTES;
+    let others: u64 = parts.iter().filter(|part| !is_long(part)).map(|part| part.bytes).sum();
+    let count = u64::try_from(parts.iter().filter(is_long).count()).unwrap_or(u64::MAX);
     if others.saturating_add(count.saturating_mul(DIGEST_BYTES)) > KEY_BYTES_MAX {
         return Err("its values are longer than PostgreSQL's B-tree takes (2704 bytes)");
     }
     // Characters have up to 4 bytes.
     let room = (KEY_BYTES_MAX - others) / 4 / count.max(1);
     let keys = parts.iter().map(|part| {
-        let key = if part.bytes <= DIGEST_BYTES { None } else { shortened(part, unique, room) };
+        let key = if is_long(&part) { shortened(part, unique, room) } else { None };
         key.map_or_else(|| whole(part), |key| format!("{key}{}", part.order))
     });
     Ok(Fitted { method: "btree", keys: keys.collect(), change: Some(if unique { DIGESTS } else { PREFIXES }) })

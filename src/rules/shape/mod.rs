@@ -84,6 +84,8 @@ pub struct Wanted {
     pub decimal_digits: bool,
     /// TEXT that looks like a number.
     pub number_texts: bool,
+    /// TEXT that is an integer to the letter.
+    pub whole_texts: bool,
     /// The declared length in characters.
     pub characters: Option<u32>,
 }
@@ -314,6 +316,18 @@ pub fn like_number(text: &[u8]) -> bool {
     }
 }
 
+/// Reads a 64-bit integer as SQLite prints it, and nothing else.
+#[must_use]
+pub fn whole_number(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_plain = match digits {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', ..] => digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if is_plain { str::from_utf8(text).ok()?.parse().ok() } else { None }
+}
+
 fn skip_digits(text: &[u8]) -> &[u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.get(end..).unwrap_or_default()
@@ -458,6 +472,26 @@ mod tests {
         ] {
             assert_eq!(replaced(text), expected, "{text:?}");
             assert_eq!(is_storable(text), text == b"fine");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_have_one_spelling() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-7", Some(-7)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-0", None),
+            ("007", None),
+            ("+7", None),
+            (" 7", None),
+            ("7.0", None),
+            ("", None),
+            ("-", None),
+        ] {
+            assert_eq!(whole_number(text.as_bytes()), expected, "{text}");
         }
     }
 

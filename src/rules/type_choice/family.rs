@@ -65,7 +65,8 @@ impl Family {
             _ => None,
         };
         let number_texts = !matches!(affinity, Affinity::Text);
-        Wanted { text, blob, decimal_digits: matches!(self, Self::Decimal(Some(_))), number_texts, characters }
+        let decimal_digits = matches!(self, Self::Decimal(Some(_)));
+        Wanted { text, blob, decimal_digits, number_texts, whole_texts: false, characters }
     }
 }
 
@@ -94,7 +95,9 @@ pub fn take_apart(declared: &str) -> Declared {
         .filter(|word| !DECORATIONS.contains(word))
         .collect::<Vec<_>>()
         .join(" ");
-    let arguments = inside.split(',').filter_map(|argument| argument.trim().parse().ok()).collect();
+    // A sign or a point makes it nothing that PostgreSQL would take.
+    let number = |argument: &str| Some(argument.trim()).filter(|digits| !digits.starts_with('+'))?.parse().ok();
+    let arguments = inside.split(',').map(number).collect::<Option<Vec<u32>>>().unwrap_or_default();
     Declared { words, arguments }
 }
 
@@ -235,6 +238,8 @@ mod tests {
             ("NUMERIC(20, 6)", Family::Decimal(Some((20, 6)))),
             ("numeric(8)", Family::Decimal(Some((8, 0)))),
             ("numeric(2,5)", Family::Decimal(None)),
+            ("numeric(5,-2)", Family::Decimal(None)),
+            ("VARCHAR(-1)", Family::Text(None)),
             ("numeric(2000,5)", Family::Decimal(None)),
             ("VARCHAR(255)", Family::Text(Some(255))),
             ("character varying(20)", Family::Text(Some(20))),

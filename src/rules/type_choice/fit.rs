@@ -53,7 +53,8 @@ pub fn candidates(pg_type: &PgType, manner: Option<Manner>) -> Vec<Conversion> {
         encodings.iter().map(|encoding| Conversion::Vector { encoding: *encoding }).collect()
     };
     match pg_type {
-        PgType::SmallInt | PgType::Integer | PgType::BigInt => vec![Conversion::Integer],
+        PgType::SmallInt | PgType::Integer => vec![Conversion::Integer],
+        PgType::BigInt => vec![Conversion::Integer, Conversion::IntegerText],
         PgType::Boolean => vec![Conversion::IntegerBoolean, Conversion::WordBoolean],
         PgType::Double => vec![Conversion::Double],
         PgType::Numeric(_) => vec![Conversion::Numeric],
@@ -98,7 +99,8 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (_, SqliteCell::Null)
         | (Conversion::Double, SqliteCell::Real(_))
         | (Conversion::Bytea, _)
-        | (Conversion::Json, SqliteCell::Integer(_)) => true,
+        | (Conversion::Json | Conversion::IntegerText, SqliteCell::Integer(_)) => true,
+        (Conversion::IntegerText, SqliteCell::Text(text)) => shape::whole_number(text).is_some(),
         (Conversion::Integer, SqliteCell::Integer(value)) => match pg_type {
             PgType::SmallInt => i16::try_from(value).is_ok(),
             PgType::Integer => i32::try_from(value).is_ok(),
@@ -294,7 +296,9 @@ mod tests {
             ("integer", Integer(-2_147_483_648), true),
             ("integer", Integer(2_147_483_648), false),
             ("bigint", Integer(i64::MAX), true),
-            ("bigint", Text(b"5"), false),
+            ("bigint", Text(b"5"), true),
+            ("bigint", Text(b"05"), false),
+            ("integer", Text(b"5"), false),
             ("boolean", Integer(1), true),
             ("boolean", Integer(2), false),
             ("boolean", Text(b"T"), true),

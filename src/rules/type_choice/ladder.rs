@@ -66,13 +66,14 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
     let is_vector = matches!(family, Family::Vector(..) | Family::QuantisedVector);
     let mostly_blobs = profile.blobs * 2 > profile.values() || (is_vector && profile.blobs > 0);
     let bytes_are_fine = matches!(family, Family::Any | Family::Blob) || mostly_blobs;
+    let counts_from_2001 = subject.core_data && matches!(family, Family::Date | Family::Timestamp { .. });
     let mut choice = match (profile.integers + profile.reals, profile.texts, profile.blobs) {
         _ if profile.texts_not_storable() > 0 && bytes_are_fine => subject.choice(
             PgType::Bytea,
             Conversion::Bytea,
             "texts among the values that PostgreSQL can't hold as text",
         ),
-        (_, 0, 0) if profile.reals == 0 => whole(subject, "all values are integers"),
+        (_, 0, 0) if profile.reals == 0 && !counts_from_2001 => whole(subject, "all values are integers"),
         (_, 0, 0) if profile.integers_beyond_double == 0 => {
             subject.choice(PgType::Double, Conversion::Double, "all values are numbers that a double holds exactly")
         }
@@ -252,7 +253,12 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
         format!("values have up to {whole_digits} digits before and {fraction_digits} after the point")
     };
     let message = format!("declared ({precision},{scale}), but {found}: numeric without precision keeps them");
-    choice.findings.push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message));
+    let mut finding = subject.finding(FindingCode::TypeWidened, Severity::Warning, message);
+    if profile.reals_infinite == 0 && whole_digits + fraction_digits <= 1000 {
+        let enough = format!("type = \"numeric({},{fraction_digits})\"", (whole_digits + fraction_digits).max(1));
+        finding = finding.choice(subject.typed(&enough));
+    }
+    choice.findings.push(finding);
     choice
 }
 
@@ -293,6 +299,9 @@ fn blob_and_others(subject: &Subject<'_>) -> Choice {
 
 fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
     let profile = subject.profile;
+    if subject.core_data && profile.integers > 0 && profile.texts + profile.blobs == 0 {
+        return None;
+    }
     if profile.integers == profile.values() {
         return Some(epoch(subject));
     }
@@ -401,9 +410,12 @@ fn uuid(subject: &Subject<'_>) -> Option<Choice> {
         let mut choice =
             subject.choice(PgType::Bytea, Conversion::Bytea, "16 bytes that look like UUIDs in .NET's byte order");
         let message = "the values look like UUIDs in .NET's mixed byte order; as `uuid` they would be other UUIDs";
-        choice
-            .findings
-            .push(subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.blobs));
+        choice.findings.push(
+            subject
+                .finding(FindingCode::TypeWidened, Severity::Warning, message)
+                .counting(profile.blobs)
+                .choice(subject.typed("from = \"guid_dotnet\"")),
+        );
         choice
     })
 }

@@ -64,6 +64,8 @@ pub struct Subject<'a> {
     pub vector_extension: bool,
     /// What the configuration says about texts that PostgreSQL can't hold.
     pub bad_text: Option<BadText>,
+    /// Whether the table is one of Apple's Core Data, whose times count from 2001.
+    pub core_data: bool,
 }
 
 /// A decision about a column.
@@ -196,7 +198,8 @@ pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
 #[must_use]
 pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_are_odd: bool) -> bool {
     let numbers = profile.integers + profile.reals;
-    let alike = numbers_are_odd || profile.texts_like_numbers > 0;
+    // `Inf` is no number to SQLite's affinity, so that both the text and the infinity may stand in the same column.
+    let alike = numbers_are_odd || profile.texts_like_numbers > 0 || profile.reals_infinite > 0;
     // An INTEGER has no fraction, so a whole REAL beside it could be either.
     let whole_reals = profile.integers > 0 && profile.reals_integral > 0;
     match conversion {
@@ -206,7 +209,9 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
             let blobs_and_others = profile.blobs > 0 && numbers + profile.texts > 0;
             blobs_and_others || (numbers > 0 && profile.texts > 0 && alike)
         }
-        Conversion::Bytea | Conversion::AnyBoolean | Conversion::AnyMoment { .. } => profile.classes().len() > 1,
+        Conversion::Bytea | Conversion::AnyBoolean | Conversion::IntegerText | Conversion::AnyMoment { .. } => {
+            profile.classes().len() > 1
+        }
         Conversion::Reckoned { .. } => whole_reals,
         Conversion::Json => whole_reals || (numbers > 0 && profile.texts > 0 && alike),
         Conversion::Integer
@@ -239,6 +244,7 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
         | Conversion::Epoch { .. } => StorageClass::Integer,
         Conversion::Double | Conversion::Numeric | Conversion::Reckoned { .. } => StorageClass::Real,
         Conversion::WordBoolean
+        | Conversion::IntegerText
         | Conversion::RailsTime
         | Conversion::Text { .. }
         | Conversion::Date
@@ -269,6 +275,11 @@ pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<
     match pg_type {
         PgType::BigInt if numbers_only && profile.reals == 0 => {
             Some(subject.choice(PgType::BigInt, Conversion::Integer, rule))
+        }
+        PgType::BigInt
+            if profile.texts > 0 && profile.texts_whole == profile.texts && profile.reals + profile.blobs == 0 =>
+        {
+            Some(subject.choice(PgType::BigInt, Conversion::IntegerText, rule))
         }
         PgType::Numeric(None) if numbers_only => Some(subject.choice(PgType::Numeric(None), Conversion::Numeric, rule)),
         PgType::Text if profile.texts_not_storable() == 0 => {
@@ -345,6 +356,7 @@ mod tests {
             address: &address,
             vector_extension,
             bad_text: None,
+            core_data: false,
         })
     }
 
@@ -484,6 +496,7 @@ mod tests {
                 address,
                 vector_extension: false,
                 bad_text: Some(bad_text),
+                core_data: false,
             })
         };
         let severity = |choice: &Choice| choice.findings[0].severity;
@@ -626,6 +639,7 @@ mod tests {
             address: &address,
             vector_extension: false,
             bad_text: None,
+            core_data: false,
         };
         let choice = choose(&subject);
         assert!(!choice.ledger);
@@ -634,6 +648,29 @@ mod tests {
             "{:?}",
             choice.findings
         );
+    }
+
+    #[test]
+    fn core_data_never_counts_from_1970() {
+        let column = column("TIMESTAMP");
+        let address = RowAddress::Rowid("rowid".to_owned());
+        let by = |cells: &[SqliteCell<'_>]| {
+            let profile = profile::of_cells(Family::Timestamp { zoned: false }.wanted(column.affinity), cells);
+            choose(&Subject {
+                table: "ZITEM",
+                column: &column,
+                profile: &profile,
+                role: Role::Plain,
+                address: &address,
+                vector_extension: false,
+                bad_text: None,
+                core_data: true,
+            })
+        };
+        assert_eq!(outline(&by(&[Integer(700_000_000)])), "double precision !type-widened");
+        let choice = by(&[Integer(700_000_000), Real(700_000_000.5)]);
+        assert_eq!(outline(&choice), "double precision !type-widened");
+        assert!(choice.findings[0].choices.iter().any(|choice| choice.contains("core_data")), "{:?}", choice.findings);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Member {
     pub is_parent: bool,
     /// Whether its type can't change: the rowid itself, or the configuration's choice.
     pub is_fixed: bool,
+    /// Whether it is `bytea` because no text can hold its texts.
+    pub needs_bytes: bool,
 }
 
 /// The classes of columns that links connect, directly or not; each in order, the classes by their first member.
@@ -69,6 +71,12 @@ pub fn common_type(members: &[Member]) -> Option<PgType> {
     let mut fixed = members.iter().filter(|member| member.is_fixed).map(|member| &member.pg_type);
     if let Some(chosen) = fixed.next() {
         return fixed.all(|other| agree(chosen, other)).then(|| chosen.clone());
+    }
+    let is_bytes_or_text = |member: &Member| member.pg_type.is_text() || member.pg_type == PgType::Bytea;
+    if members.iter().any(|member| member.needs_bytes)
+        && members.iter().all(|member| is_bytes_or_text(member) || !member.has_values)
+    {
+        return Some(PgType::Bytea);
     }
     let with_values = |is_parent: bool| {
         members
@@ -140,7 +148,7 @@ mod tests {
     use super::*;
 
     fn member(pg_type: PgType, is_parent: bool) -> Member {
-        Member { pg_type, has_values: true, is_parent, is_fixed: false }
+        Member { pg_type, has_values: true, is_parent, is_fixed: false, needs_bytes: false }
     }
 
     #[test]
@@ -170,6 +178,14 @@ mod tests {
             let members = [member(parent.clone(), true), member(child.clone(), false)];
             assert_eq!(common_type(&members), expected, "{parent} <- {child}");
         }
+    }
+
+    #[test]
+    fn text_that_no_text_can_hold_makes_all_bytes() {
+        let parent = member(PgType::Text, true);
+        let child = Member { needs_bytes: true, ..member(PgType::Bytea, false) };
+        assert_eq!(common_type(&[parent, child.clone()]), Some(PgType::Bytea));
+        assert_eq!(common_type(&[member(PgType::BigInt, true), child]), Some(PgType::BigInt));
     }
 
     #[test]

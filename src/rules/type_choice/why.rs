@@ -19,10 +19,50 @@ pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -
     };
     let message = format!("declared {declared}, loaded as {pg_type}: {}", why_not_natural(subject, family));
     let odd = odd_ones(subject, family);
-    let finding = subject
+    let mut finding = subject
         .finding(FindingCode::TypeWidened, Severity::Warning, message)
         .choice(format!("correct the values in the source and dump again, or keep {pg_type}"));
+    for option in options(subject, family) {
+        finding = finding.choice(subject.typed(option));
+    }
     if odd > 0 { finding.counting(odd) } else { finding }
+}
+
+/// What the configuration could say instead, as far as the values allow it.
+fn options(subject: &Subject<'_>, family: Family) -> Vec<&'static str> {
+    let profile = subject.profile;
+    let mut options = Vec::new();
+    let is_moment = matches!(family, Family::Date | Family::Timestamp { .. });
+    let stamps = profile.shape(word::DATE) + profile.shape(word::TIMESTAMP) + profile.shape(word::ZONED);
+    let texts_are_stamps = profile.texts > 0 && stamps == profile.texts;
+    let numbers_only = profile.texts + profile.blobs == 0;
+    let in_window = profile.integer_range.and_then(super::fit::epoch_unit).is_some();
+    if is_moment && texts_are_stamps && profile.texts == profile.values() {
+        options.push("type = \"timestamptz\"");
+    }
+    if is_moment && texts_are_stamps && in_window && profile.reals + profile.blobs == 0 {
+        options.push("dates = \"auto\"");
+    }
+    if is_moment && numbers_only {
+        options.extend(["from = \"unix_s\"", "from = \"unix_ms\"", "from = \"julian\"", "from = \"core_data\""]);
+    }
+    if family == Family::Time && profile.shape(word::TIME) + profile.shape(word::TIMESTAMP) == profile.values() {
+        options.push("from = \"rails_time\"");
+    }
+    if family == Family::Bool && profile.texts > 0 && profile.reals + profile.blobs == 0 {
+        options.push("bool_words = true");
+    }
+    if profile.texts_empty > 0 && family != Family::Any && !subject.column.not_null {
+        options.push("empty_as_null = true");
+    }
+    let promises = !matches!(family, Family::Any | Family::Text(_) | Family::Blob);
+    if promises && (profile.classes().len() > 1 || odd_ones(subject, family) > 0) && !numbers_only {
+        options.push("off_type = \"reject\"");
+        if !subject.column.not_null && subject.role < super::Role::Key {
+            options.push("off_type = \"null\"");
+        }
+    }
+    options
 }
 
 fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
@@ -41,6 +81,9 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
             } else {
                 "the texts mix zones, offsets, or values with and without zone".to_owned()
             }
+        }
+        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) if subject.core_data => {
+            "the table is one of Core Data, whose times count from 2001".to_owned()
         }
         (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
             "the integers don't all lie in the window of one unit of time".to_owned()

@@ -14,7 +14,7 @@ mod misfits;
 mod workers;
 
 pub use merged::{KeyScan, keys_without, merged_keys};
-pub use misfits::{MisfitScan, rows_with_misfits};
+pub use misfits::SecondLook;
 pub use tally::Misfits;
 pub use workers::{cell as cell_of, survey};
 

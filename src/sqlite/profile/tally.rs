@@ -218,6 +218,9 @@ impl<'a> ColumnTally<'a> {
             Some(shape) => self.add_text_shape(at, text, shape),
             None => false,
         };
+        if self.wanted.whole_texts {
+            self.profile.texts_whole += u64::from(shape::whole_number(text).is_some());
+        }
         // A date or a UUID is no number; a JSON document can be one.
         if self.wanted.number_texts && !is_shaped {
             self.profile.texts_like_numbers += u64::from(shape::like_number(text));
@@ -424,6 +427,7 @@ fn merge_profiles(mine: &mut ColumnProfile, theirs: ColumnProfile) {
         (&mut mine.texts_with_nul, theirs.texts_with_nul),
         (&mut mine.texts_not_utf8, theirs.texts_not_utf8),
         (&mut mine.texts_like_numbers, theirs.texts_like_numbers),
+        (&mut mine.texts_whole, theirs.texts_whole),
         (&mut mine.texts_over_declared, theirs.texts_over_declared),
         (&mut mine.texts_respelled, theirs.texts_respelled),
     ] {

@@ -13,7 +13,7 @@ use crate::{
     rules::{
         datetime::{self, DAY_MICROSECONDS},
         decimal::{Decimal, real_text},
-        shape::{bool_word, jsonb, replaced, turned_guid},
+        shape::{bool_word, jsonb, replaced, turned_guid, whole_number},
         type_choice::fit::epoch_unit,
     },
     workdir::hex,
@@ -45,6 +45,7 @@ pub(super) enum CellForm {
     SmallInt,
     Integer,
     BigInt,
+    IntegerText,
     IntegerBoolean,
     WordBoolean,
     AnyBoolean,
@@ -89,6 +90,7 @@ impl CellForm {
             (Conversion::WordBoolean, PgType::Boolean) => Self::WordBoolean,
             (Conversion::Double, PgType::Double) => Self::Double,
             (Conversion::Numeric, PgType::Numeric(limits)) => Self::Numeric(*limits),
+            (Conversion::IntegerText, PgType::BigInt) => Self::IntegerText,
             (Conversion::AnyBoolean, PgType::Boolean) => Self::AnyBoolean,
             (Conversion::Text { blobs }, PgType::Text) => {
                 Self::Text { blobs, characters_max: None, replaces: column.ledger }
@@ -129,8 +131,9 @@ impl CellForm {
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match (self, cell) {
             (_, SqliteCell::Null) => field::null(out),
-            (Self::BigInt, SqliteCell::Integer(value)) => field::int8(out, value),
             (Self::Given(form), cell) => form.write(cell, out)?,
+            (Self::BigInt | Self::IntegerText, SqliteCell::Integer(value)) => field::int8(out, value),
+            (Self::IntegerText, SqliteCell::Text(text)) => field::int8(out, whole_number(text).ok_or(OFF_PLAN)?),
             (Self::Text { characters_max: None, replaces: false, .. }, SqliteCell::Text(text)) => {
                 field::bytes(out, storable(text)?)?;
             }
@@ -298,7 +301,9 @@ fn write_text(
 pub(super) fn text(out: &mut Vec<u8>, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Refusal> {
     match cell {
         SqliteCell::Text(text) => out.extend_from_slice(storable(text)?),
-        SqliteCell::Blob(bytes) if blobs == BlobText::Utf8OrHex && storable(bytes).is_ok() => {
+        SqliteCell::Blob(bytes)
+            if blobs == BlobText::Utf8OrHex && storable(bytes).is_ok() && !bytes.starts_with(b"\\x") =>
+        {
             out.extend_from_slice(bytes);
         }
         SqliteCell::Blob(bytes) => {
@@ -426,6 +431,7 @@ mod tests {
         assert_eq!(value(&text, SqliteCell::Real(1e20)), b"1.0e+20");
         assert_eq!(value(&text, SqliteCell::Blob(b"ab")), b"ab");
         assert_eq!(value(&text, SqliteCell::Blob(b"\x00\xff")), b"\\x00ff");
+        assert_eq!(value(&text, SqliteCell::Blob(b"\\xff")), b"\\x5c786666");
         assert_eq!(value(&CellForm::Bytea, SqliteCell::Integer(12)), b"12");
         assert_eq!(value(&CellForm::Json, SqliteCell::Real(0.5)), b"0.5");
         assert_eq!(value(&CellForm::Jsonb, SqliteCell::Integer(5)), b"\x015");

@@ -180,14 +180,14 @@ impl<'a> RowEncoder<'a> {
 
 /// What becomes of a cell in a column with exceptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Written,
     Nulled,
     Rejected,
 }
 
 /// By the very rule by which the plan has counted.
-fn fate(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> Fate {
+pub(super) fn fate(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> Fate {
     if column.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
         return Fate::Nulled;
     }

@@ -4,10 +4,12 @@
 //! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
 //! stays the one it was, so that nothing made from it becomes stale.
 //!
-//! Methods of this version: `sql` for servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files
-//! ([`local_file`]).
+//! Methods of this version: `replica` for servers that lend their replication log ([`replica`]), `sql` for all
+//! servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
 
 mod check;
+
+mod compare;
 
 mod content;
 
@@ -17,9 +19,15 @@ mod local_file;
 
 mod remote;
 
+mod replica;
+
 mod restore;
 
+mod server;
+
 mod snapshot;
+
+mod unfinished;
 
 use std::{
     fs::{self, File},
@@ -28,18 +36,17 @@ use std::{
     time::Instant,
 };
 
-use self::content::{Content, Step};
+use self::{
+    content::{Content, Step},
+    server::Made,
+};
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT},
+    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, units},
     secret::Secret,
-    source::{
-        endpoint::{Endpoint, Source},
-        http::{Server, ServerSettings},
-        token,
-    },
+    source::endpoint::Source,
     workdir::{atomic, modified_ns, now_s, sealed, sha256_of},
 };
 
@@ -50,7 +57,7 @@ pub struct DumpRequest {
     pub source: Secret<String>,
     /// The token, where it isn't in the URL.
     pub token: Option<Secret<String>>,
-    /// `auto`, `sql` (other methods are refused until they exist).
+    /// `auto`, `replica` or `sql`.
     pub method: String,
     /// A CA certificate to trust besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
@@ -86,8 +93,10 @@ struct Copy {
     proof: Vec<String>,
     consistency_mark: Option<String>,
     received_bytes: u64,
-    /// What a server sent, to be compared with what the file holds.
+    /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<remote::Snapshot>,
+    /// What the server says of itself at the copy's commit, where it was asked.
+    told: Option<compare::Told>,
 }
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
@@ -96,88 +105,57 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     require_method(&request.method, &source)?;
     ctx.out.emit(&Event::StageStarted { stage: Stage::Dump });
     let part = local_file::beside(&ctx.workdir.subdir("dump")?.join("source.db"), ".part");
-    let made = match source {
-        Source::Server(endpoint) => copy_server(ctx, request, &endpoint, started_s, &part).await,
-        Source::File(path) => copy_file(ctx, request, path, &part).await,
-    };
-    let finished = match made {
-        Ok(copy) => {
-            let (ctx, part, fresh) = (ctx.clone(), part.clone(), request.fresh);
-            on_thread(move || finish(&ctx, copy, &part, fresh, started_s)).await
-        }
-        Err(error) => Err(error),
-    };
-    if finished.is_err() {
-        // What is left of it would only take space; the next dump removes it if this fails.
-        remove_part(&part).ok();
+    if request.fresh {
+        remove_part(&part)?;
     }
-    let dumped = finished?;
+    let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
+    let made = match source {
+        Source::Server(endpoint) => server::copy(ctx, request, &endpoint, started_s, &part, previous.as_ref()).await,
+        Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(Made::Copied),
+    };
+    let dumped = match (made, previous) {
+        (Ok(Made::Copied(copy)), previous) => {
+            let (ctx, kept) = (ctx.clone(), part.clone());
+            let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
+            match &finished {
+                Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
+                // Nobody can go on from a copy that is complete and yet not right.
+                Err(_) => remove_part(&part)?,
+                Ok(_) => {}
+            }
+            finished?
+        }
+        (Ok(Made::Unchanged { received_bytes }), Some(previous)) => {
+            remove_part(&part)?;
+            confirm(ctx, previous, received_bytes, started_s)?
+        }
+        (Ok(Made::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
+        (Err(error), _) => {
+            if !unfinished::can_continue(&part) {
+                // What is left of it would only take space; the next dump removes it if this fails.
+                remove_part(&part).ok();
+            }
+            return Err(error);
+        }
+    };
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     ctx.out.emit(&Event::StageFinished { stage: Stage::Dump, elapsed_ms, summary: summary(&dumped) });
     Ok(dumped)
 }
 
 fn require_method(method: &str, source: &Source) -> Result<()> {
-    let refuse = |why: String| Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto or sql"));
+    let refuse =
+        |why: String| Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, replica or sql"));
     match (method, source) {
-        ("auto", _) | ("sql", Source::Server(_)) => Ok(()),
-        ("sql", Source::File(_)) => refuse("method sql needs a server; a local file is copied as it is".to_owned()),
-        ("pages" | "export" | "replica", _) => {
-            refuse(format!("this version knows the methods auto and sql, not {method}"))
+        ("auto", _) | ("replica" | "sql", Source::Server(_)) => Ok(()),
+        ("replica" | "sql", Source::File(_)) => {
+            refuse(format!("method {method} needs a server; a local file is copied as it is"))
         }
-        _ => refuse("the method is none of auto and sql".to_owned()),
+        ("pages" | "export", _) => {
+            refuse(format!("this version knows the methods auto, replica and sql, not {method}"))
+        }
+        _ => refuse("the method is none of auto, replica and sql".to_owned()),
     }
-}
-
-async fn copy_server(
-    ctx: &Context,
-    request: &DumpRequest,
-    endpoint: &Endpoint,
-    now_s: u64,
-    part: &Path,
-) -> Result<Copy> {
-    endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
-    let token = token::one_of(endpoint.token(), request.token.as_ref())?;
-    let settings = ServerSettings {
-        endpoint,
-        token: token.as_ref(),
-        ca_file: request.ca_file.as_deref(),
-        namespace: request.namespace.as_deref(),
-        now_s,
-    };
-    let server = Server::new(ctx, &settings)?;
-    let snapshot = remote::copy(ctx, &server, part).await?;
-    let received = &snapshot.received;
-    let rows: u64 = received.tables.iter().map(|table| table.rows).sum();
-    let mut proof = vec![
-        format!(
-            "one cursor request in one read transaction: all {} statements began and ended, COMMIT among them, and \
-             the end of the answer was seen",
-            received.steps
-        ),
-        format!(
-            "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
-            received.tables.len()
-        ),
-    ];
-    if snapshot.safe_tables > 0 {
-        proof.push(format!(
-            "{} tables were read byte for byte, for text that isn't UTF-8 or for infinities",
-            snapshot.safe_tables
-        ));
-    }
-    Ok(Copy {
-        source: endpoint.to_string(),
-        method: "sql",
-        method_reason: match request.method.as_str() {
-            "auto" => "works with every libSQL server; the only method of this version".to_owned(),
-            _ => "asked for".to_owned(),
-        },
-        proof,
-        consistency_mark: received.replication_index.map(|index| format!("replication_index {index}")),
-        received_bytes: received.bytes,
-        snapshot: Some(snapshot),
-    })
 }
 
 async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &Path) -> Result<Copy> {
@@ -198,16 +176,22 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
             consistency_mark: None,
             received_bytes,
             snapshot: None,
+            told: None,
         })
     })
     .await
 }
 
 /// Checks the copy, and makes it the dump unless its content is that of the dump already there.
-fn finish(ctx: &Context, mut copy: Copy, part: &Path, fresh: bool, started_s: u64) -> Result<Dumped> {
+fn finish(
+    ctx: &Context,
+    mut copy: Copy,
+    part: &Path,
+    previous: Option<DumpCheckpoint>,
+    started_s: u64,
+) -> Result<Dumped> {
     let content = read_back(ctx, &mut copy, part)?;
     check_damage(ctx, &mut copy, part, content.tables.len())?;
-    let previous = if fresh { None } else { ctx.workdir.load_dump().ok() };
     let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
     let target = ctx.workdir.source_db();
     let sha256 = if let Some(previous) = &unchanged {
@@ -217,9 +201,16 @@ fn finish(ctx: &Context, mut copy: Copy, part: &Path, fresh: bool, started_s: u6
         sha256_of(part)?
     };
     ctx.stop.check()?;
-    match unchanged {
-        Some(_) => remove_part(part)?,
-        None => atomic::publish(part, &target)?,
+    match &unchanged {
+        // The file stays, and with it the place in the log that its pages are from.
+        Some(previous) => {
+            copy.consistency_mark.clone_from(&previous.consistency_mark);
+            remove_part(part)?;
+        }
+        None => {
+            atomic::publish(part, &target)?;
+            unfinished::forget(part)?;
+        }
     }
     let facts = fs::metadata(&target).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
     let checkpoint = DumpCheckpoint {
@@ -247,11 +238,28 @@ fn finish(ctx: &Context, mut copy: Copy, part: &Path, fresh: bool, started_s: u6
     Ok(Dumped { checkpoint, unchanged: unchanged.is_some() })
 }
 
+/// The dump before, which the server says is still what it holds.
+fn confirm(ctx: &Context, previous: DumpCheckpoint, received_bytes: u64, started_s: u64) -> Result<Dumped> {
+    let checkpoint = DumpCheckpoint {
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        received_bytes,
+        started_s,
+        finished_s: now_s(),
+        ..previous
+    };
+    sealed::store(&ctx.workdir.dump_checkpoint(), &checkpoint)?;
+    Ok(Dumped { checkpoint, unchanged: true })
+}
+
 /// Reads the finished file and compares it with what the server sent.
 fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let Some(snapshot) = &copy.snapshot else {
-        // A copied file tells of its tables here; a server's were told of as they came.
-        return content::read(part, &ctx.stop, &|step| tell(ctx, &step));
+        // What came as pages tells of its tables here; rows were told of as they came.
+        let content = content::read(part, &ctx.stop, &|step| tell(ctx, &step))?;
+        if let Some(told) = &copy.told {
+            copy.proof.push(told.check(&content)?);
+        }
+        return Ok(content);
     };
     let phase = "read-back";
     let steps = u64::try_from(snapshot.received.tables.len()).ok();
@@ -324,11 +332,16 @@ fn summary(dumped: &Dumped) -> String {
     let checkpoint = &dumped.checkpoint;
     let rows: u64 = checkpoint.rows.values().sum();
     let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
-    if dumped.unchanged { format!("nothing has changed since the dump before: {held}") } else { held }
+    let received = units::bytes(checkpoint.received_bytes);
+    match dumped.unchanged {
+        true => format!("nothing has changed since the dump before: {held}; {received} received"),
+        false => format!("{held}; {received} received"),
+    }
 }
 
 /// Removes an unfinished file and what the engine may have put beside it.
 fn remove_part(part: &Path) -> Result<()> {
+    unfinished::forget(part)?;
     for ending in ["", "-wal", "-shm", "-journal"] {
         let path = local_file::beside(part, ending);
         match fs::remove_file(&path) {

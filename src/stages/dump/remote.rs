@@ -40,6 +40,32 @@ pub(super) struct Snapshot {
     pub(super) safe_tables: usize,
 }
 
+impl Snapshot {
+    /// What proves that it is one snapshot and complete, as sentences.
+    pub(super) fn proof(&self) -> Vec<String> {
+        let received = &self.received;
+        let rows: u64 = received.tables.iter().map(|table| table.rows).sum();
+        let mut proof = vec![
+            format!(
+                "one cursor request in one read transaction: all {} statements began and ended, COMMIT among them, \
+                 and the end of the answer was seen",
+                received.steps
+            ),
+            format!(
+                "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
+                received.tables.len()
+            ),
+        ];
+        if self.safe_tables > 0 {
+            proof.push(format!(
+                "{} tables were read byte for byte, for text that isn't UTF-8 or for infinities",
+                self.safe_tables
+            ));
+        }
+        proof
+    }
+}
+
 /// Makes the snapshot.
 ///
 /// # Errors

@@ -127,6 +127,7 @@ fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Me
         has_values: column.profile.values() > 0,
         is_parent: links.iter().any(|link| link.parent == position),
         is_fixed: is_fixed(draft, position.1),
+        needs_bytes: column.choice.pg_type == PgType::Bytea && column.profile.texts_not_storable() > 0,
     })
 }
 
@@ -190,7 +191,7 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
                 || profile.shape(word::DATE) > 0
                 || profile.shape(word::TIMESTAMP) < profile.texts
         }
-        Conversion::Text { .. } | Conversion::Bytea => profile.classes().len() > 1,
+        Conversion::Text { .. } | Conversion::Bytea | Conversion::IntegerText => profile.classes().len() > 1,
         Conversion::Numeric => profile.integers_beyond_double > 0 && profile.reals > 0,
         Conversion::Integer
         | Conversion::IntegerBoolean

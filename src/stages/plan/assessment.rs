@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::model::{
-    ColumnPlan, Finding, FindingCode, Plan, Severity, TablePlan,
+    Finding, Plan, Severity,
     conversion_plan::{LEDGER_TABLE, Outcome},
+    review::{self, Section},
 };
 
 /// The word for a severity in text for people.
@@ -25,6 +26,7 @@ pub(super) fn render(plan: &Plan) -> String {
     findings(&mut text, plan);
     tables(&mut text, plan);
     changed_columns(&mut text, plan);
+    notices(&mut text, plan);
     original_sql(&mut text, plan);
     text
 }
@@ -90,22 +92,29 @@ fn findings(text: &mut String, plan: &Plan) {
     if plan.findings.is_empty() {
         put!(text, "None.\n");
     }
-    for (severity, title) in [
-        (Severity::Refused, "PostgreSQL can't hold this as planned"),
-        (Severity::NeedsDecision, "Needs a decision"),
-        (Severity::Warning, "Warnings"),
-        (Severity::Info, "For information"),
-    ] {
-        let of: Vec<&Finding> = plan.findings.iter().filter(|finding| finding.severity == severity).collect();
-        if of.is_empty() {
-            continue;
-        }
-        put!(text, "### {title} ({})\n", of.len());
-        for finding in of {
-            one_finding(text, finding);
-        }
-        put!(text, "");
+    for (severity, title) in STOPPING {
+        group(text, title, plan.findings.iter().filter(|finding| finding.severity == severity));
     }
+    for section in Section::ALL {
+        let others = plan.findings.iter().filter(|finding| STOPPING.iter().all(|(of, _)| finding.severity != *of));
+        group(text, section.heading(), others.filter(|finding| finding.code.section() == section));
+    }
+}
+
+/// Severities that keep a plan from being loaded.
+const STOPPING: [(Severity, &str); 2] =
+    [(Severity::Refused, "PostgreSQL can't hold this as planned"), (Severity::NeedsDecision, "Needs a decision")];
+
+fn group<'a>(text: &mut String, title: &str, findings: impl Iterator<Item = &'a Finding>) {
+    let findings: Vec<&Finding> = findings.collect();
+    if findings.is_empty() {
+        return;
+    }
+    put!(text, "### {title} ({})\n", findings.len());
+    for finding in findings {
+        one_finding(text, finding);
+    }
+    put!(text, "");
 }
 
 fn one_finding(text: &mut String, finding: &Finding) {
@@ -137,58 +146,22 @@ fn cell(name: &str) -> String {
 /// One line for each column whose values are not simply the same value in the declared type.
 fn changed_columns(text: &mut String, plan: &Plan) {
     put!(text, "## Columns that are not the same value in the same type\n");
-    let mut any = false;
-    for table in &plan.tables {
-        for column in &table.columns {
-            let of: Vec<&Finding> = plan.findings.iter().filter(|finding| is_about(finding, table, column)).collect();
-            if of.is_empty() {
-                continue;
-            }
-            any = true;
-            let declared = if column.declared.is_empty() { "(no type)" } else { &column.declared };
-            let messages: Vec<&str> = of.iter().map(|finding| finding.message.as_str()).collect();
-            let choices: Vec<String> =
-                of.iter().flat_map(|finding| &finding.choices).map(|choice| format!("`{choice}`")).collect();
-            let options =
-                if choices.is_empty() { String::new() } else { format!("; option: {}", choices.join(" or ")) };
-            let place = format!("{}.{}", table.source, column.source);
-            put!(
-                text,
-                "- {place}: {declared} -> {}: {}; {}{options}",
-                column.pg_type,
-                messages.join("; "),
-                counts(column)
-            );
+    let decisions = review::decisions(plan);
+    for decision in &decisions {
+        put!(text, "- {}", decision.line());
+    }
+    put!(text, "{}", if decisions.is_empty() { "None.\n" } else { "" });
+}
+
+fn notices(text: &mut String, plan: &Plan) {
+    let notices = review::notices(plan);
+    if !notices.is_empty() {
+        put!(text, "## What applications will notice\n");
+        for notice in notices {
+            put!(text, "- {notice}");
         }
+        put!(text, "");
     }
-    put!(text, "{}", if any { "" } else { "None.\n" });
-}
-
-fn is_about(finding: &Finding, table: &TablePlan, column: &ColumnPlan) -> bool {
-    let about_values = matches!(
-        finding.code,
-        FindingCode::TypeWidened
-            | FindingCode::ClassMerged
-            | FindingCode::SpellingNormalised
-            | FindingCode::EpochAssumed
-            | FindingCode::TextNotStorable
-            | FindingCode::ValueTooLong
-            | FindingCode::TypeDoesNotFit
-            | FindingCode::VectorExtensionMissing
-    );
-    about_values
-        && finding.table.as_deref() == Some(table.source.as_str())
-        && finding.column.as_deref() == Some(column.source.as_str())
-}
-
-fn counts(column: &ColumnPlan) -> String {
-    let profile = &column.evidence;
-    let classes = profile.classes();
-    let mut words: Vec<String> = classes.iter().map(|class| format!("{} {class}", profile.count(*class))).collect();
-    if profile.nulls > 0 {
-        words.push(format!("{} null", profile.nulls));
-    }
-    if words.is_empty() { "no values".to_owned() } else { words.join(", ") }
 }
 
 fn original_sql(text: &mut String, plan: &Plan) {

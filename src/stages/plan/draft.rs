@@ -64,7 +64,7 @@ pub(super) struct Draft<'a> {
     pub(super) columns: Vec<DraftColumn>,
     /// Findings about the table as a whole.
     pub(super) findings: Vec<Finding>,
-    vector_extension: bool,
+    pub(super) vector_extension: bool,
 }
 
 /// A column with its values known.
@@ -195,6 +195,7 @@ impl ColumnOutline<'_> {
         if self.checked_json {
             wanted.text = wanted.text.or(Some(TextShape::Json));
         }
+        wanted.whole_texts = self.role == Role::Key;
         let empty_as_null = self.decision.is_some_and(|decision| decision.exceptions.empty_as_null);
         ColumnScan { wanted, candidates: self.candidates(), empty_as_null }
     }
@@ -246,7 +247,14 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn subject<'s>(
+/// Whether a table has the columns that Core Data gives to each.
+fn is_core_data(table: &SourceTable) -> bool {
+    ["Z_PK", "Z_ENT", "Z_OPT"]
+        .iter()
+        .all(|name| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)))
+}
+
+pub(super) fn subject<'s>(
     outline: &'s Outline<'_>,
     column: &'s ColumnOutline<'_>,
     profile: &'s ColumnProfile,
@@ -260,6 +268,7 @@ fn subject<'s>(
         address: &outline.address,
         vector_extension,
         bad_text: column.decision.and_then(|decision| decision.bad_text),
+        core_data: is_core_data(outline.source),
     }
 }
 
@@ -271,7 +280,8 @@ fn column_findings(subject: &Subject<'_>, column: &ColumnOutline<'_>, choice: &C
     let mut findings = Vec::new();
     if longest > FIELD_BYTES_MOST {
         let message = format!("a value of {longest} bytes is more than PostgreSQL takes in one field (1 GB)");
-        findings.push(subject.finding(FindingCode::ValueTooLong, Severity::Refused, message));
+        let finding = subject.finding(FindingCode::ValueTooLong, Severity::Refused, message);
+        findings.push(finding.choice(format!("exclude = [{}]", toml_text(subject.table))));
     } else if longest > DUMPABLE_BYTES_MOST {
         let message = format!("a value of {longest} bytes loads, but pg_dump of this table fails on it");
         findings.push(subject.finding(FindingCode::ValueTooLong, Severity::Warning, message));
@@ -295,17 +305,15 @@ fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
         RowAddress::Rowid(_) => format!("rowid {at}"),
         RowAddress::PrimaryKey | RowAddress::Ordinal | RowAddress::Absent => format!("row {at}"),
     };
+    let exclude = || format!("exclude = [{}]", toml_text(&outline.source.name));
     let mut findings = Vec::new();
     if outline.columns.len() > COLUMNS_MOST {
         let message = format!("{} columns are more than PostgreSQL's {COLUMNS_MOST}", outline.columns.len());
-        findings.push(
-            finding(FindingCode::RowTooWide, Severity::Refused, message)
-                .choice(format!("exclude = [\"{}\"]", outline.source.name)),
-        );
+        findings.push(finding(FindingCode::RowTooWide, Severity::Refused, message).choice(exclude()));
     }
     if let Some((bytes, at)) = survey.heaviest.filter(|(bytes, _)| *bytes > FIELD_BYTES_MOST) {
         let message = format!("{} has {bytes} bytes, more than PostgreSQL takes in one row (1 GB)", place(at));
-        findings.push(finding(FindingCode::ValueTooLong, Severity::Refused, message));
+        findings.push(finding(FindingCode::ValueTooLong, Severity::Refused, message).choice(exclude()));
     }
     if let Some((bytes, at)) = survey.widest.filter(|(bytes, _)| *bytes > PAGE_ROW_BYTES_MOST) {
         let message = format!(
@@ -314,10 +322,16 @@ fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
         );
         findings.push(
             finding(FindingCode::RowTooWide, Severity::NeedsDecision, message)
+                .choice(exclude())
                 .choice(format!("--accept row-too-wide@{}", outline.source.name)),
         );
     }
     findings
+}
+
+/// A name as a string of the configuration file.
+fn toml_text(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The positions of a draft and its column by their source names.

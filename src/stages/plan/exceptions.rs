@@ -1,21 +1,14 @@
 //! Types that the configuration chose, the values that don't fit them, and what it says about those: the one place where
 //! a value is left out or becomes NULL, and only because somebody named the column.
 
-use rusqlite::Connection;
-
-use super::{
-    assemble::Assembled,
-    decisions::Decision,
-    draft::{Draft, Outline},
-};
+use super::{assemble::Assembled, decisions::Decision, draft::Outline};
 use crate::{
-    error::Result,
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{LEDGER_TABLE, OffType, RowAddress},
     },
     rules::type_choice::{self, Choice, Role, Subject, counted},
-    sqlite::profile::{Candidate, ColumnSurvey, MisfitScan, Misfits, rows_with_misfits},
+    sqlite::profile::{Candidate, ColumnSurvey, Misfits},
 };
 
 /// The file of rejected rows, as messages name it.
@@ -77,8 +70,12 @@ fn does_not_fit(subject: &Subject<'_>, what: &str, count: u64) -> Finding {
     let finding = finding
         .choice("leave the type to the rules, or name one that holds every value")
         .choice("correct the values in the source and dump again")
-        .choice(subject.typed("off_type = \"reject\""));
-    if subject.column.not_null { finding } else { finding.choice(subject.typed("off_type = \"null\"")) }
+        .choice("add off_type = \"reject\" to the column in the configuration");
+    if subject.column.not_null {
+        finding
+    } else {
+        finding.choice("add off_type = \"null\" to the column in the configuration")
+    }
 }
 
 /// A loss that the configuration asks for by the column's name.
@@ -109,31 +106,6 @@ fn nulled(subject: &Subject<'_>, outline: &Outline<'_>, choice: &mut Choice, cou
         "{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says"
     );
     choice.findings.push(agreed(subject, message, count));
-}
-
-/// Counts the rows that are left out, table by table.
-///
-/// # Errors
-/// `SourceInvalid` if the dump can't be read.
-pub(super) fn count_rejected(connection: &Connection, drafts: &mut [Draft<'_>]) -> Result<()> {
-    for draft in drafts {
-        let columns = draft.outline.columns.iter().zip(&draft.columns).filter_map(|(outline, column)| {
-            (column.choice.exceptions.off_type == Some(OffType::Reject)).then(|| {
-                let candidate =
-                    Candidate { pg_type: column.choice.pg_type.clone(), conversion: column.choice.conversion };
-                (outline.source.name.as_str(), candidate, column.choice.exceptions.empty_as_null)
-            })
-        });
-        let scan = MisfitScan {
-            table: &draft.outline.source.name,
-            columns: columns.collect(),
-            is_virtual: draft.outline.address == RowAddress::Ordinal,
-        };
-        if !scan.columns.is_empty() {
-            draft.rejected = rows_with_misfits(connection, &scan)?;
-        }
-    }
-    Ok(())
 }
 
 /// What other objects of the plan can no longer promise where values are changed or rows are left out.

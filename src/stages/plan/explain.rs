@@ -6,10 +6,10 @@ use super::decisions::nearest;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Finding, Plan, TablePlan,
+        ColumnPlan, Conversion, Finding, PgType, Plan, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{LEDGER_TABLE, Origin, RowAddress},
+        conversion_plan::{LEDGER_TABLE, OffType, Origin, RowAddress},
     },
 };
 
@@ -80,8 +80,11 @@ fn explain_column(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> String
         line(&mut text, &format!("  PostgreSQL name: {}", column.name));
     }
     evidence(&mut text, &table.address, table.rows, &column.evidence);
-    if column.ledger {
-        line(&mut text, &format!("  cells of another class than {} are kept in {LEDGER_TABLE}", column.main_class));
+    for words in losses(column) {
+        line(&mut text, &format!("  loss: {words}"));
+    }
+    if table.rejected > 0 {
+        line(&mut text, &format!("  rows of the table that are left out: {}", table.rejected));
     }
     let of_column = |finding: &&Finding| {
         finding.table.as_deref() == Some(table.source.as_str())
@@ -89,6 +92,48 @@ fn explain_column(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> String
     };
     findings(&mut text, plan.findings.iter().filter(of_column));
     text
+}
+
+/// What the PostgreSQL value no longer says, and where it is kept.
+fn losses(column: &ColumnPlan) -> Vec<String> {
+    let profile = &column.evidence;
+    let mut losses = Vec::new();
+    if column.ledger {
+        losses.push(format!("storage classes other than {}, which {LEDGER_TABLE} keeps", column.main_class));
+    }
+    if matches!(column.conversion, Conversion::Text { .. }) && profile.texts_not_storable() > 0 {
+        losses.push(format!(
+            "NUL and invalid UTF-8 in {} texts, whose bytes {LEDGER_TABLE} keeps",
+            profile.texts_not_storable()
+        ));
+    }
+    match column.exceptions.off_type {
+        Some(OffType::Reject) => {
+            losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned())
+        }
+        Some(OffType::Null) => losses.push(format!("values that don't fit, which {LEDGER_TABLE} keeps")),
+        None => {}
+    }
+    if column.exceptions.empty_as_null && profile.texts_empty > 0 {
+        losses.push(format!("{} empty texts become NULL, which {LEDGER_TABLE} tells", profile.texts_empty));
+    }
+    let respelled = match column.conversion {
+        Conversion::Json if column.pg_type == PgType::Jsonb => Some("spacing and the order of keys"),
+        Conversion::SqliteJsonb => Some("the bytes of SQLite's binary JSON"),
+        Conversion::WordBoolean | Conversion::AnyBoolean => Some("the spelling of true and false"),
+        Conversion::Numeric if profile.reals > 0 => Some("the spelling of numbers (1.5 may be shown as 1.50)"),
+        Conversion::TimestampTz | Conversion::AnyMoment { .. } => Some("the spelling and the offset of the moments"),
+        Conversion::Epoch { .. } | Conversion::Reckoned { .. } => Some("that the moments were numbers"),
+        _ if profile.texts_respelled > 0 && !column.pg_type.is_text() && column.pg_type != PgType::Bytea => {
+            Some("the spelling of some values")
+        }
+        _ => None,
+    };
+    losses.extend(respelled.map(|what| format!("{what}; the value is the same")));
+    if losses.is_empty() {
+        losses.push("none".to_owned());
+    }
+    losses
 }
 
 fn declared(column: &ColumnPlan) -> &str {
@@ -116,6 +161,8 @@ fn evidence(text: &mut String, address: &RowAddress, rows: u64, profile: &Column
     }
     for (count, what) in [
         (profile.integers_beyond_double, "integers beyond 2^53"),
+        (profile.reals_negative_zero, "reals that are -0.0"),
+        (profile.texts_whole, "texts that are whole numbers"),
         (profile.reals_infinite, "infinite reals"),
         (profile.texts_empty, "empty texts"),
         (profile.texts_with_nul, "texts with a NUL character"),
@@ -127,6 +174,13 @@ fn evidence(text: &mut String, address: &RowAddress, rows: u64, profile: &Column
         if count > 0 {
             line(text, &format!("    {what}: {count}"));
         }
+    }
+    if let Some(at) = profile.first_spoiler {
+        line(text, &format!("    first value that the declared type doesn't hold: {word} {at}"));
+    }
+    if profile.decimal_digits != (0, 0) {
+        let (whole, fraction) = profile.decimal_digits;
+        line(text, &format!("    decimal digits: up to {whole} before and {fraction} after the point"));
     }
     if let Some(at) = profile.first_not_storable {
         line(text, &format!("    first text that PostgreSQL can't hold: {word} {at}"));

@@ -20,6 +20,8 @@ mod explain;
 
 mod given;
 
+mod second_look;
+
 mod verdict;
 
 use std::time::Instant;
@@ -181,7 +183,7 @@ fn by_rules<'a>(
         .collect();
     ctx.stop.check()?;
     let lost = agreement::reach(connection, schema, &mut drafts)?;
-    exceptions::count_rejected(connection, &mut drafts)?;
+    second_look::look(connection, &mut drafts, &|| ctx.stop.check())?;
     ctx.stop.check()?;
     let facts = facts::read(connection, &assemble::counted_schema(schema, decisions))?;
     assemble::assemble(schema, &facts, overrides, drafts, lost)

@@ -5,35 +5,29 @@
 //! everything is let go and tried again after a moment. All statements go to the server in one message, so that the
 //! locks are held for no round trip.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
 
 use crate::{
-    error::{Error, Kind, Result, Retry},
-    model::{
-        Stage,
-        name::{qualified, quote_ident, quote_literal},
-    },
-    postgres::{Session, patience},
+    error::Result,
+    model::name::{qualified, quote_ident, quote_literal},
+    postgres::Session,
     rules::ddl,
 };
 
 use super::{
     carry,
     compare::Wanted,
+    enums,
+    locks::{self, Strength},
     manifest::Manifest,
-    preflight::{Situation, names_of},
-    record::{PARTS, unreadable},
+    preflight::Situation,
+    record::{self, PARTS, Record, unreadable},
     staging::{self, Staging},
     target::{Target, previous_schema},
+    undo,
 };
-
-/// How long to try to get the locks.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// How many finished runs the record keeps per schema.
-const RUNS_KEPT: u32 = 100;
 
 /// Everything that a cutover needs.
 pub(super) struct Cutover<'a> {
@@ -51,6 +45,14 @@ pub(super) struct Cutover<'a> {
     pub digests: Vec<Wanted<'a>>,
     /// Chunks per table, in the manifest's order.
     pub chunks: Vec<u32>,
+    /// Keep the replaced tables.
+    pub keep_previous: bool,
+}
+
+/// Enumerated types that go where their tables go.
+struct Enums {
+    live: Vec<String>,
+    previous: Vec<String>,
 }
 
 impl Cutover<'_> {
@@ -60,46 +62,20 @@ impl Cutover<'_> {
     /// `Target*`, `Interrupted`.
     pub(super) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
-        self.drop_previous().await?;
-        let enums = self.live_enums().await?;
         let replaced: BTreeSet<String> = self.situation.record.live.iter().map(|table| table.name.clone()).collect();
         let staged = self.staged_oids().await?;
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
         let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
-        self.take_over(&self.work(&carried, &enums)).await
-    }
-
-    /// Drops what the push before the last one left, which nobody but us has used: before the cutover, because it
-    /// needs locks of its own.
-    async fn drop_previous(&self) -> Result<()> {
-        let previous = &self.situation.record.previous;
-        if previous.is_empty() {
-            return Ok(());
-        }
-        let home = previous_schema(self.target.schema);
-        let names: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
-        let sql = format!(
-            "SET lock_timeout = '5s'; DROP TABLE IF EXISTS {} RESTRICT; \
-             DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'previous'; SET lock_timeout = 0",
-            names.join(", "),
-            quote_literal(self.target.schema)
-        );
-        let dropped = self.control.batch("dropping the tables that an earlier push replaced", &sql).await;
-        self.control.batch("preparing the cutover", "SET lock_timeout = 0").await?;
-        dropped?;
-        let enums = staging::enums(self.control, &home).await?;
-        let sql: Vec<String> = enums.iter().map(|name| staging::drop_enum(&home, name)).collect();
-        self.control.batch("dropping the types that an earlier push replaced", &sql.join("; ")).await
-    }
-
-    /// Enumerated types that the tables to be replaced use: they go with them.
-    async fn live_enums(&self) -> Result<Vec<String>> {
-        let live = self.situation.record.live_oids();
-        let sql = "SELECT DISTINCT t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-                   JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped \
-                   WHERE n.nspname = $1 AND t.typtype = 'e' AND a.attrelid = ANY($2) ORDER BY 1";
-        names_of(self.control, "listing the enumerated types", sql, &[&self.target.schema, &live]).await
+        let kept = undo::read(self.control, schema).await?;
+        let enums = Enums {
+            live: enums::used(self.control, schema, &live).await?,
+            previous: enums::of_schema(self.control, &previous_schema(schema)).await?,
+        };
+        let mut work = self.work(&carried, &enums);
+        work.extend(undo::forget(schema, &kept));
+        self.take_over(&work.join(";\n")).await?;
+        self.clear_up().await
     }
 
     async fn staged_oids(&self) -> Result<Vec<u32>> {
@@ -110,31 +86,60 @@ impl Cutover<'_> {
     }
 
     /// Everything after the locks.
-    fn work(&self, carried: &[String], enums: &[String]) -> String {
+    fn work(&self, carried: &[String], enums: &Enums) -> Vec<String> {
         let schema = self.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
-        let live = &self.situation.record.live;
+        let Record { live, previous, .. } = &self.situation.record;
+        let move_to = |from: &str, name: &str, to: &str| {
+            format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+        };
+        if !previous.is_empty() {
+            let attic = self.attic();
+            sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
+            sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
+            sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
+            sql.extend(enums::moved(&home, &enums.previous, &attic));
+        }
         if !live.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
             let comment = format!("turso2neon: what the last push into schema {schema} replaced");
             sql.push(ddl::comment_on_schema(&home, &comment));
         }
-        let move_to = |from: &str, name: &str, to: &str| {
-            format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
-        };
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
-        let move_type = |from: &str, name: &str, to: &str| {
-            format!("ALTER TYPE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
-        };
-        sql.extend(enums.iter().map(|name| move_type(schema, name, &home)));
-        sql.extend(ddl::enums(&self.manifest.plan).map(|made| move_type(&self.staging.schema, &made.name, schema)));
+        sql.extend(enums::moved(schema, &enums.live, &home));
+        let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
+        sql.extend(enums::moved(&self.staging.schema, &made, schema));
         let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());
         sql.extend(self.record());
         sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&self.staging.schema)));
-        sql.join(";\n")
+        sql
+    }
+
+    /// Where tables that a push before the last one replaced are dropped, once they have made room.
+    fn attic(&self) -> String {
+        format!("{}old_{}", staging::PREFIX, self.staging.run_id)
+    }
+
+    /// Drops what is no longer kept. The cutover stands, whatever comes of it: the next push tries again.
+    async fn clear_up(&self) -> Result<()> {
+        let schema = self.target.schema;
+        let dropping = async {
+            let record = Record::read(self.control, schema, &previous_schema(schema)).await?;
+            for run in &record.unfinished {
+                staging::drop_run(self.control, run).await?;
+            }
+            if self.keep_previous { Ok(()) } else { record::drop_previous(self.control, schema, &record).await }
+        };
+        if let Err(error) = dropping.await {
+            if self.control.is_lost() {
+                return Err(error);
+            }
+            self.target.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
+        }
+        Ok(())
     }
 
     /// Records the staged tables before the locks: what hangs on them takes a while to list.
@@ -170,93 +175,34 @@ impl Cutover<'_> {
     /// The record's part of the cutover.
     fn record(&self) -> Vec<String> {
         let schema = quote_literal(self.target.schema);
-        let run_id = self.staging.run_id;
         let kept: Vec<String> = self.situation.record.live.iter().map(|table| table.oid.to_string()).collect();
         let ours = format!("UPDATE turso2neon.tables SET state = 'previous' WHERE target_schema = {schema}");
-        vec![
+        let mut sql = vec![
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'previous'"),
             format!("{ours} AND state = 'live' AND oid = ANY ('{{{}}}'::oid[])", kept.join(",")),
             // What is left of the live ones was dropped, renamed or moved by somebody: no longer ours.
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'live'"),
             format!("UPDATE turso2neon.tables SET state = 'live' WHERE target_schema = {schema} AND state = 'staged'"),
-            format!(
-                "UPDATE turso2neon.runs SET state = 'done', finished_at = now(), row_count = {} WHERE run_id = {run_id}",
-                self.manifest.rows()
-            ),
-            format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id}"),
-            format!(
-                "DELETE FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} AND run_id NOT IN (\
-                 SELECT run_id FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} \
-                 ORDER BY run_id DESC LIMIT {RUNS_KEPT})"
-            ),
-        ]
+        ];
+        sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
+        sql
     }
 
     async fn take_over(&self, work: &str) -> Result<()> {
-        let begun = Instant::now();
-        let mut told = begun;
-        let mut attempt: u32 = 1;
-        loop {
-            self.target.ctx.stop.check()?;
-            let sql = format!("{}; {work}; COMMIT", self.locks());
-            let Err(error) = self.control.batch("replacing the tables", &sql).await else { return Ok(()) };
-            if self.control.is_lost() {
-                return Err(error);
-            }
-            self.control.batch("letting go of the locks", "ROLLBACK").await?;
-            if error.retry() != Retry::Patiently {
-                return Err(error);
-            }
-            if begun.elapsed() > PATIENCE {
-                return Err(Error::new(
-                    Kind::TargetRejected,
-                    format!(
-                        "the tables were in use without a pause for {} s; nothing was replaced",
-                        PATIENCE.as_secs()
-                    ),
-                )
-                .with_hint(
-                    "end long transactions on these tables, then run `turso2neon push` again: only the cutover is left",
-                ));
-            }
-            attempt = attempt.saturating_add(1);
-            let pause = Duration::from_millis(5 + patience::random_below(45));
-            if told.elapsed() > Duration::from_secs(5) {
-                told = Instant::now();
-                patience::wait_for(self.target.ctx, Stage::Push, &error, attempt, pause).await?;
-            } else {
-                patience::rest(self.target.ctx, pause).await?;
-            }
-        }
+        let attempt = || {
+            let sql = format!("{}; {work}; COMMIT", self.begin());
+            async move { self.control.batch("replacing the tables", &sql).await }.boxed()
+        };
+        locks::insist(self.target, self.control, attempt).await
     }
 
-    /// The beginning of the transaction: its settings, and the locks.
-    ///
-    /// First those that no reader or writer notices, which may be waited for: a server process that vacuums one of the
-    /// tables by itself gives way after a second. Then the ones that count, in an order of chance.
-    fn locks(&self) -> String {
+    fn begin(&self) -> String {
         let live = self.situation.record.live.iter();
-        let mut live: Vec<String> =
-            live.map(|table| format!("ONLY {}", qualified(self.target.schema, &table.name))).collect();
+        let live: Vec<String> = live.map(|table| qualified(self.target.schema, &table.name)).collect();
         let staged = self.manifest.cargo.iter();
-        let staged: Vec<String> =
-            staged.map(|cargo| format!("ONLY {}", qualified(&self.staging.schema, &cargo.table.name))).collect();
-        // The commit is the one that makes everything before it durable too.
-        let mut sql = vec!["BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'".to_owned()];
-        if !staged.is_empty() {
-            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", staged.join(", ")));
-        }
-        if !live.is_empty() {
-            sql.push(format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", live.join(", ")));
-        }
-        sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
-        live.sort_by_cached_key(|_| patience::random_below(u64::MAX));
-        if let Some((first, others)) = live.split_first() {
-            sql.push(format!("LOCK TABLE {first} IN ACCESS EXCLUSIVE MODE"));
-            if !others.is_empty() {
-                sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT", others.join(", ")));
-            }
-        }
-        sql.join("; ")
+        let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
+        let home = previous_schema(self.target.schema);
+        let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
+        locks::begin(&staged.chain(previous).collect::<Vec<_>>(), &live, Strength::AgainstEverybody)
     }
 }

@@ -27,6 +27,7 @@ use super::{manifest::Manifest, pump::Sent};
 pub(super) struct Diary {
     started_s: u64,
     sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
     told: Mutex<Told>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Entry {
     pub target: String,
     /// The schema on the target.
     pub schema: String,
-    /// `create` or `swap`.
+    /// `create`, `diff`, `swap`, `replace` or `rollback`.
     pub mode: String,
     /// Names of tables that were replaced.
     pub replaced: Vec<String>,
@@ -56,7 +57,12 @@ pub(super) struct Entry {
 
 impl Diary {
     pub(super) fn new() -> Self {
-        Self { started_s: now_s(), sent_bytes: AtomicU64::new(0), told: Mutex::default() }
+        Self {
+            started_s: now_s(),
+            sent_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -66,6 +72,11 @@ impl Diary {
     /// Counts bytes of row data as they leave.
     pub(super) fn sent(&self, bytes: u64) {
         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of hashes that came from the target.
+    pub(super) fn received(&self, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Bytes sent so far.
@@ -155,6 +166,7 @@ impl Diary {
             tables: entry.tables,
             withheld: manifest.convert.withheld.clone(),
             sent_bytes: self.sent_bytes(),
+            compared_bytes: self.received_bytes.load(Ordering::Relaxed),
             phases_ms: self.told().phases_ms.clone(),
             started_s: self.started_s,
             finished_s: if state == LoadState::Done { now_s() } else { 0 },

@@ -23,9 +23,11 @@ use super::{
     crew::Crew,
     cutover::Cutover,
     diary::{Diary, Entry},
+    diff::Change,
+    in_place::{self, InPlace},
     load::Load,
     manifest::Manifest,
-    preflight::Situation,
+    preflight::{Situation, Way},
     record::Record,
     staging::{self, Purpose, Staging},
     target::{Target, previous_schema},
@@ -107,8 +109,13 @@ impl Journey<'_> {
         let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
         situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
-        self.check_mode(&situation)?;
-        situation.require_clear()?;
+        let way = self.way(&control, &reader, &situation).await?;
+        situation.require_clear(way)?;
+        if way == Way::InPlace
+            && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
+        {
+            return Ok(pushed);
+        }
         if self.request.dry_run {
             return Ok(self.preview(&situation, &sizes));
         }
@@ -174,15 +181,82 @@ impl Journey<'_> {
             && known.schema == self.request.schema
     }
 
-    fn check_mode(&self, situation: &Situation) -> Result<()> {
-        if self.request.mode == "create" && !situation.record.live.is_empty() {
-            return Err(Error::new(
-                Kind::TargetOccupied,
-                "the target holds tables of an earlier push, and --mode is create",
-            )
-            .with_hint("use --mode auto, which replaces them"));
+    /// Whether rows are changed in place or tables replaced, by the wished mode and what is there.
+    async fn way(&self, control: &Session, reader: &Session, situation: &Situation) -> Result<Way> {
+        let (mode, pushed) = (self.request.mode.as_str(), !situation.record.live.is_empty());
+        match mode {
+            "create" if pushed => {
+                return Err(Error::new(
+                    Kind::TargetOccupied,
+                    "the target holds tables of an earlier push, and --mode is create",
+                )
+                .with_hint("use --mode auto, which changes or replaces them"));
+            }
+            "diff" if !pushed => {
+                return Err(Error::new(Kind::Usage, "--mode diff needs tables that an earlier push brought")
+                    .with_hint("use --mode auto, which creates them"));
+            }
+            "diff" => {}
+            "auto" if pushed && !self.request.fresh => {}
+            _ => return Ok(Way::Replacing),
         }
-        Ok(())
+        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
+            None => Ok(Way::InPlace),
+            Some(reason) if mode == "diff" => {
+                Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
+                    .with_hint("use --mode auto or swap, which replace the tables"))
+            }
+            Some(reason) => {
+                self.ctx.out.info(format!("the tables are replaced, because {reason}"));
+                Ok(Way::Replacing)
+            }
+        }
+    }
+
+    /// Changes the rows that differ; none if that is not possible and the tables have to be replaced.
+    async fn change_in_place(
+        &self,
+        control: &Session,
+        reader: &Session,
+        situation: &Situation,
+    ) -> Result<Option<Pushed>> {
+        let change = InPlace {
+            ctx: self.ctx,
+            target: &self.target,
+            control,
+            reader,
+            manifest: self.manifest,
+            situation,
+            diary: &self.diary,
+            workers: self.workers(self.manifest.cargo.len()),
+            keep_previous: self.request.keep_previous,
+        };
+        if self.request.dry_run {
+            let dry_run = change.preview().await?;
+            return Ok(Some(Pushed { checkpoint: None, unchanged: false, dry_run }));
+        }
+        let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+        let changed = match Box::pin(change.run(know)).await {
+            Ok(changed) => changed,
+            // A constraint stands in the way of a change row by row; whole tables can still take their places.
+            Err(error) if self.request.mode == "auto" && error.kind() == Kind::TargetRejected && !control.is_lost() => {
+                self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
+                situation.require_clear(Way::Replacing)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        for (table, change) in &changed.changes {
+            let Change { inserts, updates, deletes } = change;
+            self.ctx.out.info(format!("{table}: {inserts} rows inserted, {updates} changed, {deletes} deleted"));
+        }
+        let tables = self.manifest.cargo.iter().zip(&changed.digests);
+        let tables = tables.map(|(cargo, wanted)| {
+            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), chunks: 0 })
+        });
+        let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables.collect())?;
+        Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
     }
 
     fn workers(&self, work: usize) -> usize {
@@ -291,8 +365,16 @@ impl Journey<'_> {
             (cargo.table.source.clone(), pushed)
         });
         let tables: BTreeMap<String, PushedTable> = tables.collect();
-        let cutover =
-            Cutover { target: &self.target, control, manifest: self.manifest, situation, staging, digests, chunks };
+        let cutover = Cutover {
+            target: &self.target,
+            control,
+            manifest: self.manifest,
+            situation,
+            staging,
+            digests,
+            chunks,
+            keep_previous: self.request.keep_previous,
+        };
         self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
         let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
@@ -316,7 +398,8 @@ impl Journey<'_> {
             let entry = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: table.chunks };
             (table.source.clone(), entry)
         };
-        let mode = if replaced.is_empty() { "create" } else { "swap" };
+        let mode = now.last_mode.as_deref().unwrap_or("create");
+        let replaced = if mode == "diff" { Vec::new() } else { replaced };
         self.write_entry(replaced, mode, LoadState::Done, now.live.iter().map(pushed).collect())
     }
 

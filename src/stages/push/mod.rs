@@ -25,9 +25,17 @@ mod dependents;
 
 mod diary;
 
+mod enums;
+
+mod diff;
+
+mod in_place;
+
 mod journey;
 
 mod load;
+
+mod locks;
 
 mod manifest;
 
@@ -37,9 +45,13 @@ mod pump;
 
 mod record;
 
+pub mod rollback;
+
 mod staging;
 
 mod target;
+
+mod undo;
 
 use std::time::Instant;
 
@@ -59,7 +71,7 @@ pub struct PushRequest {
     pub target: Secret<String>,
     /// Which local PostgreSQL.
     pub local: LocalChoice,
-    /// `auto` or `create` (other modes are refused until they exist).
+    /// `auto`, `create`, `diff` or `swap`.
     pub mode: String,
     /// Connections that load at once; 0 means the default.
     pub jobs: usize,
@@ -67,6 +79,8 @@ pub struct PushRequest {
     pub schema: String,
     /// Everything but writing.
     pub dry_run: bool,
+    /// Keep what is replaced or changed, so that it can be put back.
+    pub keep_previous: bool,
     /// Forget the earlier result: push even if nothing changed.
     pub fresh: bool,
 }
@@ -127,7 +141,11 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
         Some(_) if pushed.unchanged => format!("nothing to do: {address} holds these {tables} tables already"),
         Some(checkpoint) => {
             let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
-            let verb = if checkpoint.mode == "swap" { "replaced" } else { "created" };
+            let verb = match checkpoint.mode.as_str() {
+                "swap" => "replaced",
+                "diff" => "changed",
+                _ => "created",
+            };
             format!("{verb} {tables} tables with {rows} rows on {address}")
         }
         None => format!("{tables} tables would be pushed to {address}; nothing was written"),
@@ -137,15 +155,10 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
 /// Checks what can be checked without looking anywhere.
 fn check(request: &PushRequest) -> Result<()> {
     match request.mode.as_str() {
-        "auto" | "create" => {}
-        "diff" | "swap" | "replace" => {
-            return Err(Error::new(Kind::Usage, format!("--mode {} does not exist yet", request.mode)).with_hint(
-                "this version knows `auto` (which replaces its own tables in one transaction) and `create`",
-            ));
-        }
+        "auto" | "create" | "diff" | "swap" => {}
         _ => {
             return Err(Error::new(Kind::Usage, "--mode has a value that is not known")
-                .with_hint("this version knows `auto` and `create`"));
+                .with_hint("there are auto, create, diff and swap"));
         }
     }
     let schema = request.schema.as_str();
@@ -174,6 +187,7 @@ mod tests {
             jobs: 0,
             schema: schema.to_owned(),
             dry_run: false,
+            keep_previous: true,
             fresh: false,
         }
     }
@@ -183,9 +197,6 @@ mod tests {
         assert!(check(&request("auto", "public")).is_ok());
         assert!(check(&request("create", "app")).is_ok());
         for (mode, schema) in [
-            ("diff", "public"),
-            ("swap", "public"),
-            ("replace", "public"),
             ("x", "public"),
             ("auto", ""),
             ("auto", "pg_catalog"),

@@ -22,10 +22,21 @@ const OLDEST: u32 = 140_000;
 /// How many names one complaint lists.
 const NAMED: usize = 20;
 
+/// What is done with tables that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// New ones take their place.
+    Replacing,
+    /// Their rows are changed.
+    InPlace,
+}
+
 /// One reason against the push.
 struct Problem {
     kind: Kind,
     text: String,
+    /// It speaks only against replacing the tables, not against changing their rows in place.
+    of_replacing: bool,
 }
 
 /// The target as it is before the push.
@@ -62,7 +73,8 @@ impl Situation {
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
-            path: Vec::new(),
+            // A given schema's defaults call its types by their names alone.
+            path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
             database_bytes: facts.database_bytes,
             limit_bytes: facts.limit.as_deref().and_then(megabytes),
         };
@@ -73,15 +85,17 @@ impl Situation {
         Ok(situation)
     }
 
-    /// Raises everything that speaks against the push as one error.
+    /// Raises everything that speaks against the push as one error. `way` says what counts.
     ///
     /// # Errors
     /// `TargetOccupied` if tables are in the way, else the first problem's kind.
-    pub(super) fn require_clear(&self) -> Result<()> {
-        let Some(first) = self.problems.first() else { return Ok(()) };
-        let occupied = self.problems.iter().any(|problem| problem.kind == Kind::TargetOccupied);
+    pub(super) fn require_clear(&self, way: Way) -> Result<()> {
+        let counts = |problem: &&Problem| way == Way::Replacing || !problem.of_replacing;
+        let problems: Vec<&Problem> = self.problems.iter().filter(counts).collect();
+        let Some(first) = problems.first() else { return Ok(()) };
+        let occupied = problems.iter().any(|problem| problem.kind == Kind::TargetOccupied);
         let kind = if occupied { Kind::TargetOccupied } else { first.kind };
-        let texts: Vec<&str> = self.problems.iter().map(|problem| problem.text.as_str()).collect();
+        let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
         let error = Error::new(kind, texts.join("; "));
         Err(match kind {
             Kind::TargetOccupied => error
@@ -96,7 +110,7 @@ impl Situation {
         let Some(limit) = self.limit_bytes else { return };
         let needed = self.database_bytes.saturating_add(local_bytes);
         if needed > limit {
-            self.complain(
+            self.complain_of_replacing(
                 Kind::TargetFull,
                 format!(
                     "the project may hold {} MB; the database has {} MB and the push adds about {} MB before it can \
@@ -110,7 +124,16 @@ impl Situation {
     }
 
     fn complain(&mut self, kind: Kind, text: impl Into<String>) {
-        self.problems.push(Problem { kind, text: text.into() });
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: false });
+    }
+
+    fn complain_of_replacing(&mut self, kind: Kind, text: impl Into<String>) {
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: true });
+    }
+
+    /// What was complained of since there were this many complaints is only about replacing tables.
+    fn only_about_replacing(&mut self, since: usize) {
+        self.problems.iter_mut().skip(since).for_each(|problem| problem.of_replacing = true);
     }
 
     fn complain_of(&mut self, kind: Kind, text: &str, names: &[String]) {
@@ -206,17 +229,20 @@ impl Situation {
         let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
         let text = format!("schema {schema} holds something of the same name that this tool did not put there");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
+        let before = self.problems.len();
         let home = previous_schema(schema);
         let previous = self.record.previous_oids();
         let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
         let taken = names_of(control, doing, sql, &[&home, &replaced, &replaced, &previous]).await?;
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
+        self.only_about_replacing(before);
         Ok(())
     }
 
     /// What hangs on the tables that will be replaced and would be lost or left behind.
     async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
+        let before = self.problems.len();
         let live = self.record.live_oids();
         let hanging = dependents::of(control, &live).await?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
@@ -232,6 +258,11 @@ impl Situation {
         let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
         let text = "these were added to the tables since the last push and can't be carried over by this version";
         self.complain_of(Kind::TargetOccupied, text, &added);
+        self.only_about_replacing(before);
+        let rule = |part: &&String| part.starts_with("rule ");
+        let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
+        let rules: Vec<String> = rules.map(|table| table.name.clone()).collect();
+        self.complain_of(Kind::TargetOccupied, "these tables have rewrite rules, which would redirect rows", &rules);
         let foreign = |table: &record::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
         let foreign: Vec<String> = self.record.live.iter().filter_map(foreign).collect();
         self.complain_of(Kind::TargetOccupied, "tables of the last push belong to another role now", &foreign);

@@ -82,7 +82,7 @@ impl Pair {
             prepared.map_err(|failure| self.target.error("preparing the load", &failure))
         };
         let ((), statement) = tokio::try_join!(self.target.batch("beginning a chunk", &begin), prepare)?;
-        let sent = self.copy(&statement, &output, count).await?;
+        let sent = relay(&self.local, &output, &self.target, &statement, count).await?;
         let commit = format!(
             "UPDATE turso2neon.chunks SET row_count = {}, byte_count = {} \
              WHERE run_id = {run_id} AND table_name = {name} AND chunk = {}; COMMIT",
@@ -90,39 +90,6 @@ impl Pair {
         );
         self.target.batch("committing a chunk", &commit).await?;
         Ok(sent)
-    }
-
-    async fn copy(&self, input: &tokio_postgres::Statement, output: &str, count: impl Fn(u64)) -> Result<Sent> {
-        let reading = |failure: tokio_postgres::Error| self.local.error("reading a chunk", &failure);
-        let writing = |failure: tokio_postgres::Error| self.target.error("loading a chunk", &failure);
-        let source = async { self.local.client().copy_out(output).await.map_err(reading) };
-        let sink = async { self.target.client().copy_in::<_, Bytes>(input).await.map_err(writing) };
-        let (source, sink) = tokio::try_join!(source, sink)?;
-        tokio::pin!(source, sink);
-        let mut piece = BytesMut::with_capacity(PIECE * 2);
-        let mut bytes = 0;
-        while let Some(row) = source.try_next().await.map_err(reading)? {
-            bytes += row.len() as u64;
-            if row.len() < PIECE {
-                piece.extend_from_slice(&row);
-                if piece.len() < PIECE {
-                    continue;
-                }
-            }
-            if !piece.is_empty() {
-                count(piece.len() as u64);
-                sink.feed(piece.split().freeze()).await.map_err(writing)?;
-                piece.reserve(PIECE * 2);
-            }
-            if row.len() >= PIECE {
-                count(row.len() as u64);
-                sink.feed(row).await.map_err(writing)?;
-            }
-        }
-        count(piece.len() as u64);
-        sink.feed(piece.freeze()).await.map_err(writing)?;
-        let rows = sink.finish().await.map_err(writing)?;
-        Ok(Sent { rows, bytes })
     }
 
     /// The marker of a chunk, if it is committed.
@@ -143,6 +110,49 @@ impl Pair {
         };
         Ok(Some(Sent { rows: number(0)?, bytes: number(1)? }))
     }
+}
+
+/// Passes the rows of one COPY on to another, in large pieces. `count` is told of bytes as they leave.
+///
+/// # Errors
+/// By the roles of the sessions.
+pub(super) async fn relay(
+    from: &Session,
+    output: &str,
+    to: &Session,
+    input: &tokio_postgres::Statement,
+    count: impl Fn(u64),
+) -> Result<Sent> {
+    let reading = |failure: tokio_postgres::Error| from.error("reading a chunk", &failure);
+    let writing = |failure: tokio_postgres::Error| to.error("loading a chunk", &failure);
+    let source = async { from.client().copy_out(output).await.map_err(reading) };
+    let sink = async { to.client().copy_in::<_, Bytes>(input).await.map_err(writing) };
+    let (source, sink) = tokio::try_join!(source, sink)?;
+    tokio::pin!(source, sink);
+    let mut piece = BytesMut::with_capacity(PIECE * 2);
+    let mut bytes = 0;
+    while let Some(row) = source.try_next().await.map_err(reading)? {
+        bytes += row.len() as u64;
+        if row.len() < PIECE {
+            piece.extend_from_slice(&row);
+            if piece.len() < PIECE {
+                continue;
+            }
+        }
+        if !piece.is_empty() {
+            count(piece.len() as u64);
+            sink.feed(piece.split().freeze()).await.map_err(writing)?;
+            piece.reserve(PIECE * 2);
+        }
+        if row.len() >= PIECE {
+            count(row.len() as u64);
+            sink.feed(row).await.map_err(writing)?;
+        }
+    }
+    count(piece.len() as u64);
+    sink.feed(piece.freeze()).await.map_err(writing)?;
+    let rows = sink.finish().await.map_err(writing)?;
+    Ok(Sent { rows, bytes })
 }
 
 /// The error of a chunk, with its table.

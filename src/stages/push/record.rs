@@ -5,9 +5,11 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    model::name::quote_literal,
+    model::name::{qualified, quote_literal},
     postgres::Session,
 };
+
+use super::{enums, target::previous_schema};
 
 /// The schema of the record.
 pub(super) const SCHEMA: &str = "turso2neon";
@@ -15,6 +17,8 @@ pub(super) const SCHEMA: &str = "turso2neon";
 /// The comment that marks the record's schema. The number rises with its format.
 const MARK: &str = "turso2neon record, format ";
 const FORMAT: u32 = 1;
+/// How many finished runs the record keeps per schema.
+const RUNS_KEPT: u32 = 100;
 
 /// One lock for whoever creates the record, because `IF NOT EXISTS` alone loses races.
 const CREATE: &str = "
@@ -57,6 +61,19 @@ CREATE TABLE IF NOT EXISTS turso2neon.tables (
   parts text[] NOT NULL,
   PRIMARY KEY (target_schema, state, name)
 );
+CREATE TABLE IF NOT EXISTS turso2neon.undo (
+  target_schema text NOT NULL,
+  run_id bigint NOT NULL,
+  name text NOT NULL,
+  source text NOT NULL,
+  fingerprint text NOT NULL,
+  run_key text NOT NULL,
+  digest text NOT NULL,
+  number integer,
+  next bigint,
+  plan text,
+  PRIMARY KEY (target_schema, name)
+);
 ";
 
 /// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
@@ -97,6 +114,10 @@ pub(super) struct Ours {
     pub chunks: u32,
     /// What has been added to it since.
     pub added: Vec<String>,
+    /// What has been taken from it since.
+    pub lost: Vec<String>,
+    /// Digest of its structure when it was pushed.
+    pub fingerprint: String,
     /// It belongs to another role now.
     pub foreign_owner: Option<String>,
 }
@@ -125,6 +146,8 @@ pub(super) struct Record {
     pub previous: Vec<Ours>,
     /// Runs that didn't come to their end.
     pub unfinished: Vec<Unfinished>,
+    /// How the last push that came to its end went about it.
+    pub last_mode: Option<String>,
 }
 
 impl Record {
@@ -140,6 +163,7 @@ impl Record {
             live: tables(control, schema, "live", schema).await?,
             previous: tables(control, schema, "previous", previous_schema).await?,
             unfinished: unfinished(control, schema).await?,
+            last_mode: last_mode(control, schema).await?,
         })
     }
 
@@ -194,6 +218,7 @@ async fn tables(control: &Session, schema: &str, state: &str, home: &str) -> Res
     let sql = format!(
         "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
            ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
+           ARRAY(SELECT p FROM unnest(t.parts) p WHERE p <> ALL (({PARTS})::text[])), t.fingerprint, \
            CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) \
              THEN pg_get_userbyid(c.relowner)::text END \
          FROM turso2neon.tables t JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
@@ -215,8 +240,128 @@ fn table(row: &tokio_postgres::Row) -> std::result::Result<Ours, tokio_postgres:
         digest: row.try_get(6)?,
         chunks: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
         added: row.try_get(8)?,
-        foreign_owner: row.try_get(9)?,
+        lost: row.try_get(9)?,
+        fingerprint: row.try_get(10)?,
+        foreign_owner: row.try_get(11)?,
     })
+}
+
+/// Enters a run that loads no chunks. Gives its number.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn begin_run(control: &Session, run_key: &str, schema: &str, mode: &str) -> Result<i64> {
+    let sql = format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, '', '', {}, {}, 'loading') RETURNING run_id",
+        quote_literal(run_key),
+        quote_literal(schema),
+        quote_literal(mode),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    );
+    let rows = control.rows("recording the run", &sql, &[]).await?;
+    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
+    run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))
+}
+
+/// The statement that enters a schema with tables which nobody needs any more: the next push drops them if this one
+/// doesn't.
+pub(super) fn given_up(schema: &str, run_key: &str, attic: &str) -> String {
+    format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, {}, '', 'attic', {}, 'given up')",
+        quote_literal(run_key),
+        quote_literal(schema),
+        quote_literal(attic),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    )
+}
+
+/// What the record says of a live table.
+pub(super) struct Described<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// SQLite's name.
+    pub source: &'a str,
+    /// Digest of its structure.
+    pub fingerprint: &'a str,
+    /// `count:sum`.
+    pub digest: String,
+}
+
+/// The statement that records the new content of tables which stay in place.
+pub(super) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[Described<'_>]) -> String {
+    let values = tables.iter().map(|table| {
+        let [name, source, fingerprint, digest] =
+            [table.name, table.source, table.fingerprint, &table.digest].map(quote_literal);
+        format!("({name}, {source}, {fingerprint}, {digest})")
+    });
+    format!(
+        "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
+         digest = v.digest, row_count = split_part(v.digest, ':', 1)::bigint \
+         FROM (VALUES {}) AS v(name, source, fingerprint, digest) \
+         WHERE t.target_schema = {} AND t.state = 'live' AND t.name = v.name",
+        quote_literal(run_key),
+        values.collect::<Vec<_>>().join(", "),
+        quote_literal(schema)
+    )
+}
+
+/// The statements that record the end of a run.
+pub(super) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
+    let schema = quote_literal(schema);
+    vec![
+        format!(
+            "UPDATE turso2neon.runs SET state = 'done', finished_at = now(), row_count = {rows} WHERE run_id = {run_id}"
+        ),
+        format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id}"),
+        format!(
+            "DELETE FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} AND run_id NOT IN (\
+             SELECT run_id FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} \
+             ORDER BY run_id DESC LIMIT {RUNS_KEPT})"
+        ),
+    ]
+}
+
+/// Drops the tables that an earlier push replaced, which nobody but us has used.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn drop_previous(control: &Session, schema: &str, record: &Record) -> Result<()> {
+    if record.previous.is_empty() {
+        return Ok(());
+    }
+    let home = previous_schema(schema);
+    let names: Vec<String> = record.previous.iter().map(|table| qualified(&home, &table.name)).collect();
+    let types = enums::dropped(&home, &enums::of_schema(control, &home).await?);
+    let types: String = types.into_iter().map(|drop| drop + "; ").collect();
+    let sql = format!(
+        "BEGIN; SET LOCAL lock_timeout = '5s'; DROP TABLE IF EXISTS {} RESTRICT; {types}\
+         DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'previous'; COMMIT",
+        names.join(", "),
+        quote_literal(schema)
+    );
+    let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
+    if dropped.is_err() && !control.is_lost() {
+        control.batch("leaving a failed transaction", "ROLLBACK").await?;
+    }
+    dropped
+}
+
+/// Whether a run came to its end.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn is_done(control: &Session, run_id: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM turso2neon.runs WHERE run_id = $1 AND state = 'done'";
+    Ok(!control.rows("looking whether a change is committed", sql, &[&run_id]).await?.is_empty())
+}
+
+async fn last_mode(control: &Session, schema: &str) -> Result<Option<String>> {
+    let sql =
+        "SELECT mode FROM turso2neon.runs WHERE target_schema = $1 AND state = 'done' ORDER BY run_id DESC LIMIT 1";
+    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    rows.first().map(|row| row.try_get(0).map_err(|failure| unreadable(control, &failure))).transpose()
 }
 
 async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> {

@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    enums,
     manifest::Manifest,
     preflight::{Situation, names_of},
     record::{self, Unfinished},
@@ -83,7 +84,7 @@ impl Staging {
         }
         sql.extend(situation.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
-        let known = enums(control, &self.schema).await?;
+        let known = enums::of_schema(control, &self.schema).await?;
         let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
         let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
         control.batch("creating the types", &sql.join(";\n")).await?;
@@ -143,7 +144,7 @@ pub(super) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> 
         if !names.is_empty() {
             sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
         }
-        sql.extend(enums(control, &run.staging).await?.iter().map(|name| drop_enum(&run.staging, name)));
+        sql.extend(enums::dropped(&run.staging, &enums::of_schema(control, &run.staging).await?));
         sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
     }
     sql.push(format!("DELETE FROM turso2neon.chunks WHERE run_id = {}", run.run_id));
@@ -156,21 +157,6 @@ async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
     names_of(control, "listing the staging tables", sql, &[&schema]).await
-}
-
-/// Enumerated types of a schema, by name.
-///
-/// # Errors
-/// `Target*`.
-pub(super) async fn enums(control: &Session, schema: &str) -> Result<Vec<String>> {
-    let sql = "SELECT t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-               WHERE n.nspname = $1 AND t.typtype = 'e' ORDER BY 1";
-    names_of(control, "listing the enumerated types", sql, &[&schema]).await
-}
-
-/// Drops a type that nothing uses.
-pub(super) fn drop_enum(schema: &str, name: &str) -> String {
-    format!("DROP TYPE {} RESTRICT", qualified(schema, name))
 }
 
 async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {

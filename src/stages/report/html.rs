@@ -2,7 +2,7 @@
 
 use super::{
     Report,
-    markdown::{SEVERITIES, hop, names, outcome, sentence, spent, summary, word},
+    markdown::{groups, hop, names, outcome, sentence, spent, summary, word},
 };
 use crate::model::{
     Finding,
@@ -25,6 +25,11 @@ pub(super) fn render(report: &Report) -> String {
     body.push_str(&findings(report));
     body.push_str(&decisions(report));
     body.push_str(&objects(report));
+    if !report.notices.is_empty() {
+        let lines: Vec<String> = report.notices.iter().map(|notice| format!("<li>{}</li>", escape(notice))).collect();
+        let lines = lines.join("\n");
+        body.push_str(&format!("<h2>What applications will notice</h2>\n<ul>\n{lines}\n</ul>\n"));
+    }
     body.push_str(&timings(report));
     body.push_str(&format!(
         "<footer>Made by turso2neon {} at {}.</footer>\n",
@@ -114,14 +119,9 @@ fn tables(report: &Report) -> String {
 
 fn findings(report: &Report) -> String {
     let mut html = String::new();
-    for (severity, heading) in SEVERITIES {
-        let of_severity: Vec<&Finding> =
-            report.findings.iter().filter(|finding| finding.severity == severity).collect();
-        if of_severity.is_empty() {
-            continue;
-        }
-        html.push_str(&format!("<h2>{} ({})</h2>\n<ul>\n", escape(heading), of_severity.len()));
-        for finding in of_severity {
+    for (heading, findings) in groups(report) {
+        html.push_str(&format!("<h2>{} ({})</h2>\n<ul>\n", escape(heading), findings.len()));
+        for finding in findings {
             html.push_str(&one_finding(finding));
         }
         html.push_str("</ul>\n");
@@ -154,11 +154,15 @@ fn decisions(report: &Report) -> String {
     let mut grid = Grid::new(&["Column", "Declared", "PostgreSQL", "Why"]);
     for decision in &report.decisions {
         let ledger = if decision.ledger { "; storage classes are kept in _sqlite_offtype" } else { "" };
+        let options = match decision.options.as_slice() {
+            [] => String::new(),
+            options => format!("; option: {}", options.join(" or ")),
+        };
         grid.row(&[
             text(&format!("{}.{}", decision.table, decision.column)),
             mono(&decision.declared),
             mono(&decision.pg_type),
-            text(&format!("{}{ledger}", decision.rule)),
+            text(&format!("{}; {}{options}{ledger}", decision.reason, decision.counts)),
         ]);
     }
     format!("<h2>Columns with another type or form</h2>\n{}", grid.end())

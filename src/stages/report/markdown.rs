@@ -4,6 +4,7 @@ use super::{Report, TablePart, Verdict};
 use crate::model::{
     Finding, Severity,
     instant::rfc3339_s,
+    review::Section,
     units::{bytes, count, duration},
 };
 
@@ -18,6 +19,7 @@ pub(super) fn render(report: &Report) -> String {
     text.push_str(&findings(report));
     text.push_str(&decisions(report));
     text.push_str(&objects(report));
+    text.push_str(&notices(report));
     text.push_str(&differences(report));
     text.push_str(&timings(report));
     text.push_str(&format!("\nMade by turso2neon {} at {}.\n", report.tool, rfc3339_s(report.made_s)));
@@ -39,13 +41,9 @@ pub(super) fn sentence(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Headings of the severities, worst first.
-pub(super) const SEVERITIES: [(Severity, &str); 4] = [
-    (Severity::Refused, "PostgreSQL can't hold it"),
-    (Severity::NeedsDecision, "Needs a decision"),
-    (Severity::Warning, "Warnings"),
-    (Severity::Info, "Notes"),
-];
+/// Headings of the severities that stop a load, worst first.
+const SEVERITIES: [(Severity, &str); 2] =
+    [(Severity::Refused, "PostgreSQL can't hold it"), (Severity::NeedsDecision, "Needs a decision")];
 
 /// The lines of the summary: what, and its value.
 pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
@@ -129,20 +127,34 @@ pub(super) fn names(table: &TablePart) -> String {
     }
 }
 
+/// Findings under their headings: what stops a load by severity, the rest by subject.
+pub(super) fn groups(report: &Report) -> Vec<(&'static str, Vec<&Finding>)> {
+    let stops = |finding: &Finding| SEVERITIES.iter().any(|(severity, _)| finding.severity == *severity);
+    let of = |wanted: &dyn Fn(&Finding) -> bool| report.findings.iter().filter(|one| wanted(one)).collect::<Vec<_>>();
+    let stopping = SEVERITIES.iter().map(|(severity, heading)| (*heading, of(&|one| one.severity == *severity)));
+    let others = Section::ALL
+        .iter()
+        .map(|section| (section.heading(), of(&|one| !stops(one) && one.code.section() == *section)));
+    stopping.chain(others).filter(|(_, findings)| !findings.is_empty()).collect()
+}
+
 fn findings(report: &Report) -> String {
     let mut text = String::new();
-    for (severity, heading) in SEVERITIES {
-        let of_severity: Vec<&Finding> =
-            report.findings.iter().filter(|finding| finding.severity == severity).collect();
-        if of_severity.is_empty() {
-            continue;
-        }
-        text.push_str(&format!("\n## {heading} ({})\n\n", of_severity.len()));
-        for finding in of_severity {
+    for (heading, findings) in groups(report) {
+        text.push_str(&format!("\n## {heading} ({})\n\n", findings.len()));
+        for finding in findings {
             text.push_str(&one_finding(finding));
         }
     }
     text
+}
+
+fn notices(report: &Report) -> String {
+    if report.notices.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = report.notices.iter().map(|notice| format!("- {}", prose(notice))).collect();
+    format!("\n## What applications will notice\n\n{}\n", lines.join("\n"))
 }
 
 fn one_finding(finding: &Finding) -> String {
@@ -172,18 +184,10 @@ fn decisions(report: &Report) -> String {
     if report.decisions.is_empty() {
         return String::new();
     }
-    let mut text = "\n## Columns with another type or form\n\n\
-                    | Column | Declared | PostgreSQL | Why |\n|---|---|---|---|\n"
-        .to_owned();
+    let mut text = "\n## Columns with another type or form\n\n".to_owned();
     for decision in &report.decisions {
-        text.push_str(&format!(
-            "| {} | {} | {} | {}{} |\n",
-            cell(&format!("{}.{}", decision.table, decision.column)),
-            cell(&decision.declared),
-            cell(&decision.pg_type),
-            prose(&decision.rule),
-            if decision.ledger { "; storage classes are kept in `_sqlite_offtype`" } else { "" },
-        ));
+        let ledger = if decision.ledger { "; storage classes are kept in `_sqlite_offtype`" } else { "" };
+        text.push_str(&format!("- {}{ledger}\n", prose(&decision.line)));
     }
     text
 }

@@ -17,10 +17,10 @@ use self::verdict::VerifyRecord;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
-        cell::StorageClass,
+        DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
         checkpoint::{LoadState, LocalServerRecord},
         conversion_plan::{ObjectPlan, Origin, Outcome},
+        review::{self, Decision},
     },
     workdir::{Workdir, atomic, now_s, sha256_of},
 };
@@ -65,6 +65,8 @@ pub struct Report {
     pub carried: BTreeMap<String, u64>,
     /// What the plan noticed, with SQL to finish by hand.
     pub findings: Vec<Finding>,
+    /// What applications will notice besides the findings.
+    pub notices: Vec<String>,
     /// The local PostgreSQL, as words.
     pub local: Option<String>,
     /// The target.
@@ -135,6 +137,14 @@ pub struct DecisionPart {
     pub pg_type: String,
     /// The rule, as a sentence.
     pub rule: String,
+    /// The rule, then what was found about the values.
+    pub reason: String,
+    /// How many values of which storage class.
+    pub counts: String,
+    /// Lines for the configuration that decide otherwise.
+    pub options: Vec<String>,
+    /// All of it as one line.
+    pub line: String,
     /// Whether the configuration decided.
     pub configured: bool,
     /// Whether storage classes are kept in the ledger table.
@@ -198,6 +208,7 @@ impl Report {
             objects: plan.as_ref().map(changed_objects).unwrap_or_default(),
             carried: plan.as_ref().map(carried_objects).unwrap_or_default(),
             findings: plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default(),
+            notices: plan.as_ref().map(review::notices).unwrap_or_default(),
             local: convert.as_ref().map(|load| local_words(&load.local)),
             timings: timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
             source: source_part(&dump),
@@ -354,33 +365,23 @@ fn table_parts(
 }
 
 fn decision_parts(plan: &Plan) -> Vec<DecisionPart> {
-    let columns = plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
-    let changed = columns.filter(|(_, column)| !same_value_same_type(column));
-    changed
-        .map(|(table, column)| DecisionPart {
-            table: table.source.clone(),
-            column: column.source.clone(),
-            declared: column.declared.clone(),
-            pg_type: column.pg_type.to_string(),
+    let part = |decision: Decision| {
+        let column = plan.table(&decision.table)?.columns.iter().find(|column| column.source == decision.column)?;
+        Some(DecisionPart {
+            line: decision.line(),
             rule: column.rule.clone(),
             configured: column.origin == Origin::Override,
             ledger: column.ledger,
+            table: decision.table,
+            column: decision.column,
+            declared: decision.declared,
+            pg_type: decision.pg_type,
+            reason: decision.reason,
+            counts: decision.counts,
+            options: decision.options,
         })
-        .collect()
-}
-
-/// Whether every value keeps its kind: integers stay integers, text stays text, and so on.
-#[must_use]
-pub fn same_value_same_type(column: &ColumnPlan) -> bool {
-    let own_class = match column.conversion {
-        Conversion::Integer => StorageClass::Integer,
-        Conversion::Double => StorageClass::Real,
-        Conversion::Text { .. } => StorageClass::Text,
-        Conversion::Bytea => StorageClass::Blob,
-        _ => return false,
     };
-    let only_own = column.evidence.classes().iter().all(|class| *class == own_class);
-    only_own && !column.ledger && column.origin == Origin::Rule
+    review::decisions(plan).into_iter().filter_map(part).collect()
 }
 
 fn changed_objects(plan: &Plan) -> Vec<ObjectPlan> {

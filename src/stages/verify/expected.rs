@@ -107,6 +107,7 @@ impl Reading {
     fn try_append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
         match self.conversion {
             Conversion::Integer => self.integer(image, cell),
+            Conversion::IntegerText => integer_text(image, cell),
             Conversion::IntegerBoolean => integer_boolean(image, cell),
             Conversion::WordBoolean => word_boolean(image, cell),
             Conversion::Double => double(image, cell),
@@ -311,6 +312,20 @@ pub(super) const INFINITY: &[u8] = b"+inf";
 /// The image of `-Infinity` in `numeric`.
 pub(super) const MINUS_INFINITY: &[u8] = b"-inf";
 
+/// A number that prints as the very text.
+fn integer_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let value = match cell {
+        SqliteCell::Integer(value) => value,
+        SqliteCell::Text(text) => {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
+            number.filter(|number| number.to_string().as_bytes() == text).ok_or(Misfit::Form)?
+        }
+        _ => return Err(Misfit::Class),
+    };
+    image.value(&value.to_be_bytes());
+    Ok(())
+}
+
 fn integer_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
     match cell {
         SqliteCell::Integer(0) => image.value(&[0]),
@@ -350,7 +365,9 @@ fn written(cell: SqliteCell<'_>, blobs: BlobText) -> Option<Cow<'_, [u8]>> {
         SqliteCell::Text(bytes) => Cow::Borrowed(bytes),
         SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
         SqliteCell::Real(value) => Cow::Owned(real_text(value).into_bytes()),
-        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) => Cow::Borrowed(blob),
+        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) && !blob.starts_with(b"\\x") => {
+            Cow::Borrowed(blob)
+        }
         SqliteCell::Blob(blob) => Cow::Owned(hexadecimal(blob).into_bytes()),
     })
 }

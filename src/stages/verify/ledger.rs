@@ -257,8 +257,8 @@ fn expected_of_column(
         }
         let mut rejected = fate == Fate::Rejected;
         for (at, judgement) in judgements.iter().enumerate() {
-            let judged = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
-            rejected |= judgement.append(&mut image, judged) == Fate::Rejected;
+            let other = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
+            rejected |= judgement.append(&mut image, other) == Fate::Rejected;
         }
         if rejected {
             continue;

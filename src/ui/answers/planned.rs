@@ -7,9 +7,10 @@ use crate::{
     error::Error,
     model::{
         Finding, Plan, Severity,
+        review::same_value_same_type,
         units::{bytes, count, counted},
     },
-    stages::{plan::Planned, report::same_value_same_type},
+    stages::plan::Planned,
     ui::{
         Answer,
         table::{Align, TextTable},

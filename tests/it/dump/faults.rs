@@ -14,7 +14,7 @@ use std::{
 
 use turso2neon::{error::Error, event::Event, stages::dump::DumpRequest};
 
-use super::{Desk, code, request_with};
+use super::{Desk, code, sql_request};
 use crate::support::{
     Sqld,
     process::{block_on, must_run},
@@ -216,14 +216,14 @@ fn source() -> Sqld {
 /// Dumps well, then through the spoiler: the second must fail and leave the first as it was.
 fn spoiled(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static) -> Error {
     let desk = Desk::new();
-    desk.dump(&request_with(server.url(), server.token())).unwrap();
+    desk.dump(&sql_request(server.url(), server.token())).unwrap();
     let state = |desk: &Desk| {
         let read = |name: &str| std::fs::read(desk.dir().join("dump").join(name)).unwrap();
         (desk.listing(), read("source.db"), read("checkpoint.json"))
     };
     let before = state(&desk);
     let spoiler = Spoiler::start(server, script);
-    let error = desk.dump(&request_with(spoiler.url(), server.token())).unwrap_err();
+    let error = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
     assert!(state(&desk) == before, "the dump before has changed after: {error}");
     assert_eq!(error.kind().exit(), 3, "{error}");
     assert_eq!(error.stage().unwrap().word(), "dump");
@@ -237,7 +237,7 @@ fn an_answer_that_ends_early_is_never_a_dump() {
     let server = source();
     let length = {
         let desk = Desk::new();
-        let dumped = desk.dump(&request_with(server.url(), server.token())).unwrap();
+        let dumped = desk.dump(&sql_request(server.url(), server.token())).unwrap();
         usize::try_from(dumped.checkpoint.received_bytes).unwrap()
     };
     // Side by side, for each one waits between its tries.
@@ -373,7 +373,7 @@ fn a_server_that_blocks_reading_names_the_quota() {
 fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
     let server = source();
     let clean = Desk::new();
-    let expected = clean.dump(&request_with(server.url(), server.token())).unwrap();
+    let expected = clean.dump(&sql_request(server.url(), server.token())).unwrap();
     let spoiler = Spoiler::start(&server, |path, count, mut body| match (path, count) {
         ("/v3/pipeline", 0) => Reply::Whole(503, "text/plain", Vec::new()),
         ("/v3/cursor", 0) => {
@@ -384,7 +384,7 @@ fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
         _ => whole(body),
     });
     let desk = Desk::new();
-    let dumped = desk.dump(&request_with(spoiler.url(), server.token())).unwrap();
+    let dumped = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap();
     assert_eq!(dumped.checkpoint.content_sha256, expected.checkpoint.content_sha256);
     let retries = desk.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count();
     assert_eq!(retries, 3);
@@ -407,7 +407,7 @@ fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
         whole(body)
     });
     let desk = Desk::new();
-    desk.dump(&request_with(spoiler.url(), server.token())).unwrap();
+    desk.dump(&sql_request(spoiler.url(), server.token())).unwrap();
     assert_eq!(desk.value("SELECT group_concat(DISTINCT late) FROM t"), "x");
 }
 
@@ -417,7 +417,7 @@ fn a_certificate_is_trusted_only_if_its_authority_is() {
     let certificate = Certificate::make();
     let spoiler = Spoiler::launch(&server, Some(certificate.acceptor()), |_, _, body| whole(body));
     let port = spoiler.port;
-    let mut request = request_with(format!("wss://127.0.0.1:{port}"), server.token());
+    let mut request = sql_request(format!("wss://127.0.0.1:{port}"), server.token());
     let error = Desk::new().dump(&request).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
     assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
@@ -446,9 +446,9 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
         })
     };
     let spoiler = moved("/v3/pipeline".to_owned());
-    Desk::new().dump(&request_with(spoiler.url(), server.token())).unwrap();
+    Desk::new().dump(&sql_request(spoiler.url(), server.token())).unwrap();
     let spoiler = moved(format!("{other}/v3/pipeline"));
-    let error = Desk::new().dump(&request_with(spoiler.url(), server.token())).unwrap_err();
+    let error = Desk::new().dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
     assert_eq!(code(&error), "source-refused");
     assert!(error.message().contains("redirects"), "{error}");
 }
@@ -457,7 +457,7 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
 fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
     let server = source();
     let desk = Desk::new();
-    desk.dump(&request_with(server.url(), server.token())).unwrap();
+    desk.dump(&sql_request(server.url(), server.token())).unwrap();
     let before = std::fs::read(desk.source_db()).unwrap();
     let stop = desk.stop.clone();
     let spoiler = Spoiler::start(&server, move |path, _, body| {
@@ -468,7 +468,7 @@ fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
         whole(body)
     });
     let begun = std::time::Instant::now();
-    let error = desk.dump(&request_with(spoiler.url(), server.token())).unwrap_err();
+    let error = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("interrupted", 130));
     assert!(begun.elapsed().as_secs() < 5);
     assert_eq!(std::fs::read(desk.source_db()).unwrap(), before);

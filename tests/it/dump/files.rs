@@ -219,7 +219,8 @@ fn methods_that_do_not_fit_are_usage_errors() {
     for (source, method) in [
         (original.source(), "sql"),
         (original.source(), "pages"),
-        ("https://host.invalid".to_owned(), "replica"),
+        (original.source(), "replica"),
+        ("https://host.invalid".to_owned(), "export"),
         ("https://host.invalid".to_owned(), "file"),
         ("https://host.invalid".to_owned(), "nonsense"),
     ] {

@@ -4,7 +4,11 @@ mod faults;
 
 mod files;
 
+mod replica;
+
 mod server;
+
+mod wire;
 
 use std::{
     path::{Path, PathBuf},
@@ -111,6 +115,10 @@ fn request(source: impl Into<String>) -> DumpRequest {
 
 fn request_with(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {
     DumpRequest { token: Some(Secret::new(token.into())), ..request(source) }
+}
+
+fn sql_request(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {
+    DumpRequest { method: "sql".to_owned(), ..request_with(source, token) }
 }
 
 fn code(error: &Error) -> &'static str {

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use turso2neon::event::Event;
 
-use super::{Desk, code, listing, request, request_with};
+use super::{Desk, code, listing, request, request_with, sql_request};
 use crate::support::{Sqld, process::block_on, shop};
 
 /// Everything that a SQL interface may lose: classes at their extremes, odd names, every kind of table.
-const HARD: &str = r#"
+pub(super) const HARD: &str = r#"
 CREATE TABLE "all ""classes""" (id INTEGER PRIMARY KEY, "a b" , "select" TEXT, n INTEGER, r REAL, u NUMERIC);
 INSERT INTO "all ""classes""" VALUES (-9223372036854775808, 9223372036854775807, 'x', -9223372036854775808, 5e-324, 1);
 INSERT INTO "all ""classes""" VALUES (0, -0.0, '', 9007199254740993, -1.7976931348623157e308, 1.5);
@@ -51,7 +51,7 @@ PRAGMA user_version = -42;
 "#;
 
 /// Schema, rows and header exactly as in the server's own file.
-fn assert_equals_servers_file(server: &Sqld, desk: &Desk, content_sha256: &str) {
+pub(super) fn assert_equals_servers_file(server: &Sqld, desk: &Desk, content_sha256: &str) {
     let reference = Desk::new();
     let own = reference.dump(&request(server.data_file().to_str().unwrap())).unwrap();
     assert_eq!(own.checkpoint.method, "file");
@@ -68,7 +68,7 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
     let server = Sqld::start();
     server.execute(HARD);
     let desk = Desk::new();
-    let dumped = desk.dump(&request_with(server.url(), server.read_only_token())).unwrap();
+    let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
     let checkpoint = &dumped.checkpoint;
     assert!(!dumped.unchanged);
     assert_eq!(checkpoint.method, "sql");
@@ -108,7 +108,7 @@ fn progress_is_told_table_by_table() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a); INSERT INTO t SELECT value FROM json_each('[1,2,3]'); CREATE TABLE u (b);");
     let desk = Desk::new();
-    desk.dump(&request_with(server.url(), server.token())).unwrap();
+    desk.dump(&sql_request(server.url(), server.token())).unwrap();
     let mut story = Vec::new();
     for event in desk.events() {
         match event {
@@ -128,7 +128,7 @@ fn an_unchanged_source_keeps_the_dump_as_it_is() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
     let desk = Desk::new();
-    let mut request = request_with(server.url(), server.token());
+    let mut request = sql_request(server.url(), server.token());
     let first = desk.dump(&request).unwrap();
     let bytes = std::fs::read(desk.source_db()).unwrap();
     let second = desk.dump(&request).unwrap();
@@ -163,7 +163,7 @@ fn a_dump_is_one_moment_while_others_write() {
         let sums: Vec<(String, String)> = (0..3)
             .map(|_| {
                 let desk = Desk::new();
-                desk.dump(&request_with(server.url(), server.read_only_token())).unwrap();
+                desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
                 let sum = desk.value("SELECT (SELECT cents FROM debit) + (SELECT cents FROM credit)");
                 (sum, desk.value("SELECT cents FROM credit"))
             })
@@ -177,7 +177,7 @@ fn a_dump_is_one_moment_while_others_write() {
 }
 
 /// Moves money with libSQL's own client, request by request, until all is done; gives the number of transfers.
-async fn transfer(server: &Sqld, done: &AtomicBool) -> u32 {
+pub(super) async fn transfer(server: &Sqld, done: &AtomicBool) -> u32 {
     let connector = hyper::client::HttpConnector::new();
     let database =
         libsql::Builder::new_remote(server.url(), server.token()).connector(connector).build().await.unwrap();
@@ -206,7 +206,7 @@ fn a_schema_that_keeps_changing_gives_no_mixture() {
         });
         let desk = Desk::new();
         // Whether a try falls between two changes is chance; what comes is whole or refused.
-        match desk.dump(&request_with(server.url(), server.token())) {
+        match desk.dump(&sql_request(server.url(), server.token())) {
             Ok(_) => assert_eq!(desk.value("SELECT a FROM t"), "1"),
             Err(error) => assert_eq!(code(&error), "source-changed"),
         }
@@ -295,7 +295,7 @@ fn the_shop_arrives_as_it_is() {
     let server = Sqld::start();
     fill(&server);
     let desk = Desk::new();
-    let dumped = desk.dump(&request_with(server.url(), server.read_only_token())).unwrap();
+    let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
     for (table, rows) in shop::tables(1) {
         assert_eq!(dumped.checkpoint.rows[table], u64::from(rows), "{table}");
     }

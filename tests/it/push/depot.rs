@@ -162,6 +162,7 @@ impl Depot {
             jobs: 0,
             schema: "public".to_owned(),
             dry_run: false,
+            keep_previous: true,
             fresh: false,
         }
     }
@@ -170,6 +171,13 @@ impl Depot {
     pub(super) fn push(&self, url: &str) -> (Result<Pushed, Error>, Arc<Recorder>) {
         let (ctx, recorder) = self.context();
         (run(&ctx, &self.request(url)), recorder)
+    }
+
+    /// The same in another mode.
+    pub(super) fn push_in(&self, mode: &str, url: &str) -> (Result<Pushed, Error>, Arc<Recorder>) {
+        let (ctx, recorder) = self.context();
+        let request = PushRequest { mode: mode.to_owned(), ..self.request(url) };
+        (run(&ctx, &request), recorder)
     }
 
     /// The digest of a table here and there; stops the test if they differ.
@@ -216,7 +224,7 @@ pub(super) fn remote_url_at(target: &Target, port: u16) -> String {
     )
 }
 
-fn column(name: &str, pg_type: PgType) -> ColumnPlan {
+pub(super) fn column(name: &str, pg_type: PgType) -> ColumnPlan {
     ColumnPlan {
         source: name.to_owned(),
         name: name.to_owned(),
@@ -235,7 +243,7 @@ fn column(name: &str, pg_type: PgType) -> ColumnPlan {
     }
 }
 
-fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
+pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     TablePlan {
         source: name.to_uppercase(),
         name: name.to_owned(),
@@ -253,7 +261,7 @@ fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     }
 }
 
-fn plan(tables: Vec<TablePlan>) -> Plan {
+pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
     Plan {
         format: PLAN_FORMAT,
         tool: "test".to_owned(),

@@ -40,7 +40,7 @@ fn sessions_that_the_server_ends_in_the_middle_of_a_chunk_are_replaced() {
             }
             kills
         });
-        let (pushed, recorder) = depot.push(&url);
+        let (pushed, recorder) = depot.push_in("swap", &url);
         done.store(true, Ordering::SeqCst);
         (pushed.unwrap().checkpoint.unwrap(), recorder, killer.join().unwrap())
     });
@@ -136,12 +136,12 @@ fn slow_commits(target: &Target, table: &str) {
 fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "chunks");
     depot.refill(&shop_rows(2));
     let wire = Wire::to(target.port());
     let mut request = depot.request(&remote_url_at(&target, wire.port()));
-    request.jobs = 1;
+    (request.jobs, request.mode) = (1, "swap".to_owned());
     let (ctx, recorder) = depot.context();
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
@@ -163,11 +163,12 @@ fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
 fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "runs");
     depot.refill(&shop_rows(2));
     let wire = Wire::to(target.port());
-    let request = depot.request(&remote_url_at(&target, wire.port()));
+    let mut request = depot.request(&remote_url_at(&target, wire.port()));
+    request.mode = "swap".to_owned();
     let (ctx, recorder) = depot.context();
     let pushed = std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
@@ -194,7 +195,7 @@ fn a_server_that_restarts_is_waited_for() {
     let depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
     let url = remote_url(&target);
     let recorder = std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push(&url));
+        let pushing = scope.spawn(|| depot.push_in("swap", &url));
         wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
         // Everything at once, the deciding session too, as a restarted compute would.
         assert!(target.cut_connections() > 1);
@@ -211,7 +212,7 @@ fn a_server_that_restarts_is_waited_for() {
 fn a_row_that_changes_on_the_way_is_found_before_the_cutover() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.refill(&shop_rows(2));
     // One bit of one row changes on the target as it arrives.
     target.query(
@@ -222,12 +223,12 @@ fn a_row_that_changes_on_the_way_is_found_before_the_cutover() {
            END IF; END$$; \
          CREATE EVENT TRIGGER damage ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION public.damage()",
     );
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
     assert!(error.message().contains("differs from the local PostgreSQL in: ORDERS"), "{error}");
     assert_eq!(target.value("SELECT max(version) FROM public.orders"), "1");
     target.query("DROP EVENT TRIGGER damage");
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.assert_equal(&target, "public");
 }
 
@@ -236,7 +237,7 @@ fn a_local_table_that_changed_since_convert_is_not_cut_over() {
     let target = Target::start();
     let depot = Depot::new(shop_plan(), &shop_rows(1));
     depot.server.query("UPDATE shop.orders SET amount = 0 WHERE id = 5");
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::ArtifactStale, 4), "{error}");
     assert_eq!(target.value("SELECT to_regclass('public.orders') IS NULL"), "t");
 }
@@ -245,14 +246,14 @@ fn a_local_table_that_changed_since_convert_is_not_cut_over() {
 fn a_full_target_is_said_at_once() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     target.query(
         "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS \
            'BEGIN RAISE EXCEPTION ''could not extend file'' USING ERRCODE = ''53100''; END'; \
          CREATE TRIGGER full_disk BEFORE UPDATE ON turso2neon.chunks FOR EACH ROW EXECUTE FUNCTION public.full_disk()",
     );
     depot.refill(&shop_rows(2));
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let (pushed, recorder) = depot.push_in("swap", &remote_url(&target));
     let error = pushed.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::TargetFull, 7), "{error}");
     assert_eq!(recorder.retries(), 0);
@@ -266,7 +267,7 @@ fn a_second_push_is_kept_out_while_one_is_at_work() {
     let other = Depot::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push(&url));
+        let pushing = scope.spawn(|| depot.push_in("swap", &url));
         wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
         let error = other.push(&url).0.err().unwrap();
         assert_eq!((error.kind(), error.kind().exit()), (Kind::Locked, 8), "{error}");
@@ -296,7 +297,7 @@ fn sessions_behind_a_killed_tool_are_ended() {
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
-    let (pushed, _) = depot.push(&remote_url(&target));
+    let (pushed, _) = depot.push_in("swap", &remote_url(&target));
     pushed.unwrap();
     depot.assert_equal(&target, "public");
     drop(wire);

@@ -4,6 +4,8 @@ mod connection;
 
 mod depot;
 
+mod diff;
+
 mod faults;
 
 mod proxy;

@@ -66,7 +66,7 @@ fn rows_changed_on_the_target_are_noticed_and_pushed_again() {
     let (pushed, recorder) = depot.push(&remote_url(&target));
     let pushed = pushed.unwrap();
     assert!(!pushed.unchanged);
-    assert_eq!(pushed.checkpoint.unwrap().mode, "swap");
+    assert_eq!(pushed.checkpoint.unwrap().mode, "diff");
     assert!(recorder.texts().iter().any(|text| text.contains("ORDERS")));
     depot.assert_equal(&target, "public");
     // With --fresh the same content goes out once more.
@@ -83,7 +83,7 @@ fn tables_of_the_same_name_that_are_not_ours_are_left_alone() {
          CREATE TYPE empty AS ENUM ('a')",
     );
     let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (pushed, _) = depot.push(&remote_url(&target));
+    let (pushed, _) = depot.push_in("swap", &remote_url(&target));
     let error = pushed.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::TargetOccupied, 8), "{error}");
     for name in ["table orders", "view customers", "type empty"] {
@@ -121,7 +121,7 @@ fn a_target_without_rights_or_room_is_refused_with_all_reasons() {
         target.database()
     ));
     let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetDenied, "{error}");
     for words in ["may not create schemas", "may not create tables in schema public", "the project may hold 1 MB"] {
         assert!(error.message().contains(words), "{words} in {error}");
@@ -132,7 +132,7 @@ fn a_target_without_rights_or_room_is_refused_with_all_reasons() {
 fn replacement_keeps_grants_comments_and_the_old_tables() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     let role = format!("reader_{}", target.database());
     target.query(&format!("CREATE ROLE {role}"));
     target.execute_as_owner(&format!(
@@ -141,7 +141,7 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
          COMMENT ON TABLE orders IS 'it''s'; COMMENT ON COLUMN orders.amount IS 'net'"
     ));
     depot.refill(&shop_rows(2));
-    let checkpoint = depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    let checkpoint = depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
     assert_eq!(checkpoint.mode, "swap");
     assert_eq!(checkpoint.previous_schema.as_deref(), Some("turso2neon_previous"));
     assert_eq!(checkpoint.replaced, ["_sqlite_offtype", "customers", "empty", "orders"]);
@@ -160,7 +160,7 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
     // A third push drops what the second kept, and a table that the plan no longer has goes there too.
     depot.plan.tables.retain(|table| table.name != "empty");
     depot.refill(&shop_rows(3));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max(version) FROM turso2neon_previous.orders"), "2");
     assert_eq!(target.value("SELECT to_regclass('public.empty') IS NULL"), "t");
@@ -171,7 +171,7 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
 fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     target.execute_as_owner(
         "CREATE VIEW totals AS SELECT sum(amount) FROM orders; \
          CREATE TABLE notes (customer bigint REFERENCES customers); \
@@ -180,7 +180,7 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
          ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON orders USING (true)",
     );
     depot.refill(&shop_rows(2));
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     for words in [
         "view public.totals uses orders",
@@ -197,7 +197,7 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
         "DROP FUNCTION first_of; DROP TABLE notes; DROP VIEW totals; DROP INDEX by_score; \
          ALTER TABLE orders DISABLE ROW LEVEL SECURITY; DROP POLICY mine ON orders",
     );
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     assert_eq!(target.value("SELECT max(version) FROM orders"), "2");
 }
 
@@ -205,12 +205,12 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
 fn readers_see_the_old_tables_or_the_new_ones_and_never_an_error() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..3).map(|order| spawn_reader(&target, order, Arc::clone(&stop))).collect();
     for version in 2..6 {
         depot.refill(&shop_rows(version));
-        assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "swap");
+        assert_eq!(depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "swap");
     }
     stop.store(true, Ordering::SeqCst);
     for reader in readers {
@@ -259,7 +259,7 @@ fn spawn_reader(target: &Target, order: usize, stop: Arc<AtomicBool>) -> std::th
 fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.refill(&shop_rows(2));
     let mut config = tokio_postgres::Config::new();
     config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
@@ -269,7 +269,7 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
     runtime.block_on(client.batch_execute("BEGIN; SELECT count(*) FROM customers")).unwrap();
     let (url, held) = (remote_url(&target), Instant::now());
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push(&url).0.unwrap());
+        let pushing = scope.spawn(|| depot.push_in("swap", &url).0.unwrap());
         // While the cutover waits, others still read within its 100 ms.
         let mut slowest = Duration::ZERO;
         while held.elapsed() < Duration::from_secs(4) {
@@ -289,7 +289,7 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
 fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.refill(&shop_rows(2));
     let mut config = tokio_postgres::Config::new();
     config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
@@ -300,7 +300,7 @@ fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers()
     runtime.block_on(client.batch_execute("BEGIN; LOCK TABLE customers IN SHARE UPDATE EXCLUSIVE MODE")).unwrap();
     let url = remote_url(&target);
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push(&url).0.unwrap());
+        let pushing = scope.spawn(|| depot.push_in("swap", &url).0.unwrap());
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'";
         let deadline = Instant::now() + Duration::from_secs(60);
         while target.value(waiting) == "0" {
@@ -329,7 +329,7 @@ fn extensions_are_created_where_operators_are_found_and_missing_ones_are_named()
         predicate: None,
     });
     let mut depot = Depot::new(plan, &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.assert_equal(&target, "public");
     assert_eq!(
         target.value("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_trgm'"),
@@ -338,7 +338,7 @@ fn extensions_are_created_where_operators_are_found_and_missing_ones_are_named()
     assert_eq!(target.value("SELECT to_regclass('public.customers_email_trgm') IS NOT NULL"), "t");
     depot.plan.extensions.push("no_such_extension".to_owned());
     depot.refill(&shop_rows(2));
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
     assert!(error.message().contains("extension no_such_extension is not available"), "{error}");
 }

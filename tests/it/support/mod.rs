@@ -5,6 +5,8 @@
     reason = "a fixture belongs to all test modules, whichever of them use it at present"
 )]
 
+pub(crate) mod dice;
+
 pub(crate) mod fixture;
 
 pub(crate) mod journey;
@@ -21,6 +23,7 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
+pub(crate) use dice::Dice;
 pub(crate) use fixture::Workspace;
 pub(crate) use journey::Journey;
 pub(crate) use programs::{MAJORS, Which};

@@ -20,6 +20,7 @@ pub(crate) struct Sqld {
     port: u16,
     admin_port: u16,
     namespaces: bool,
+    extra: Vec<&'static str>,
     // Declared after the server: it is dropped after it.
     directory: Directory,
 }
@@ -27,22 +28,27 @@ pub(crate) struct Sqld {
 impl Sqld {
     /// A server with the one namespace `default`.
     pub(crate) fn start() -> Self {
-        Self::launch(false)
+        Self::launch(false, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(extra: &[&'static str]) -> Self {
+        Self::launch(false, extra)
     }
 
     /// A server that chooses the namespace by the request; make them with [`Self::create_namespace`].
     pub(crate) fn start_with_namespaces() -> Self {
-        Self::launch(true)
+        Self::launch(true, &[])
     }
 
-    fn launch(namespaces: bool) -> Self {
+    fn launch(namespaces: bool, extra: &[&'static str]) -> Self {
         let directory = Directory::new();
         let private = directory.path().join("jwt_key.pem");
         must_run(Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&private));
         let public = directory.path().join("jwt_pub.pem");
         must_run(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&private).arg("-out").arg(&public));
-        let (server, port, admin_port) = spawn_on_free_ports(directory.path(), namespaces);
-        Self { server, port, admin_port, namespaces, directory }
+        let (server, port, admin_port) = spawn_on_free_ports(directory.path(), namespaces, extra);
+        Self { server, port, admin_port, namespaces, extra: extra.to_vec(), directory }
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -143,6 +149,16 @@ impl Sqld {
         self.directory.path().join("data.sqld/dbs/default/data")
     }
 
+    /// The port on which it answers.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory in which it keeps everything.
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.directory.path().join("data.sqld")
+    }
+
     /// The server's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.server.pid()
@@ -166,7 +182,7 @@ impl Sqld {
     /// Starts a stopped server on the same data and ports.
     pub(crate) fn start_again(&mut self) {
         self.server.stop();
-        let (server, up) = spawn(self.directory.path(), self.namespaces, self.port, self.admin_port);
+        let (server, up) = spawn(self.directory.path(), self.namespaces, &self.extra, self.port, self.admin_port);
         assert!(up, "the libSQL server doesn't start again:\n{}", server.log());
         self.server = server;
     }
@@ -193,12 +209,12 @@ fn cell(value: &Value) -> Option<String> {
     }
 }
 
-fn spawn_on_free_ports(directory: &Path, namespaces: bool) -> (Server, u16, u16) {
+fn spawn_on_free_ports(directory: &Path, namespaces: bool, extra: &[&'static str]) -> (Server, u16, u16) {
     let mut log = String::new();
     // Between choosing a port and listening on it somebody else may take it.
     for _ in 0..5 {
         let (port, admin_port) = (free_port(), free_port());
-        let (server, up) = spawn(directory, namespaces, port, admin_port);
+        let (server, up) = spawn(directory, namespaces, extra, port, admin_port);
         if up {
             return (server, port, admin_port);
         }
@@ -207,7 +223,7 @@ fn spawn_on_free_ports(directory: &Path, namespaces: bool) -> (Server, u16, u16)
     panic!("the libSQL server doesn't start:\n{log}");
 }
 
-fn spawn(directory: &Path, namespaces: bool, port: u16, admin_port: u16) -> (Server, bool) {
+fn spawn(directory: &Path, namespaces: bool, extra: &[&'static str], port: u16, admin_port: u16) -> (Server, bool) {
     let mut command = Command::new(program());
     command
         .env_clear()
@@ -220,6 +236,7 @@ fn spawn(directory: &Path, namespaces: bool, port: u16, admin_port: u16) -> (Ser
         .arg("--no-welcome")
         .arg("--auth-jwt-key-file")
         .arg(directory.join("jwt_pub.pem"))
+        .args(extra)
         .current_dir(directory);
     if namespaces {
         command.arg("--enable-namespaces");

@@ -40,7 +40,9 @@ impl Target {
 
     /// A fresh database on the server of this version that all tests of this process share.
     pub(crate) fn start_on(which: Which) -> Self {
-        static SHARED: Mutex<BTreeMap<Which, Arc<Mutex<Option<Arc<Cluster>>>>>> = Mutex::new(BTreeMap::new());
+        /// Starts on first use.
+        type Place = Arc<Mutex<Option<Arc<Cluster>>>>;
+        static SHARED: Mutex<BTreeMap<Which, Place>> = Mutex::new(BTreeMap::new());
         // Servers of several versions start side by side; of each version there is one.
         let place = Arc::clone(SHARED.lock().unwrap().entry(which).or_default());
         let mut shared = place.lock().unwrap();
@@ -122,6 +124,15 @@ impl Target {
     /// The rows of all statements, as the superuser over the unix socket, every value as text; NULL is none.
     pub(crate) fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         self.cluster.query(&self.database, sql)
+    }
+
+    /// As [`Self::query`], but a refusal is an answer: its SQLSTATE and its message.
+    pub(crate) fn try_query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, (String, String)> {
+        let answer = block_on(try_query(self.cluster.directory.path(), self.cluster.port, &self.database, sql));
+        answer.map_err(|failure| match failure.as_db_error() {
+            Some(refusal) => (refusal.code().code().to_owned(), refusal.message().to_owned()),
+            None => panic!("PostgreSQL is gone: {failure:?}"),
+        })
     }
 
     /// The first value of the first row, `(null)` for NULL.

@@ -185,6 +185,7 @@ impl Hops {
             tables: digests(servers.target.unwrap(), TARGET_SCHEMA).into_iter().map(pushed).collect(),
             withheld: Vec::new(),
             sent_bytes: 0,
+            compared_bytes: 0,
             phases_ms: BTreeMap::new(),
             started_s: 0,
             finished_s: 0,

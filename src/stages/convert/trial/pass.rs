@@ -9,7 +9,11 @@ use rusqlite::types::ValueRef;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    super::{cell::CellForm, encode::cell_at, work::Work},
+    super::{
+        cell::CellForm,
+        encode::{Fate, cell_at, fate},
+        work::Work,
+    },
     answer::{self, Arrival},
     subject::{Form, Probe, Subject},
 };
@@ -18,6 +22,7 @@ use crate::{
     model::{
         ColumnPlan, TablePlan,
         cell::SqliteCell,
+        conversion_plan::OffType,
         name::{qualified, quote_ident},
     },
     postgres::{
@@ -28,6 +33,7 @@ use crate::{
             rows::{self, Malformed, RowCutter},
         },
     },
+    rules::shape::json::Checker,
     sqlite,
 };
 
@@ -57,6 +63,8 @@ struct Ready {
 struct Question {
     table: TablePlan,
     columns: Vec<ColumnPlan>,
+    /// Columns whose cells can keep a row from being loaded.
+    rejecting: Vec<ColumnPlan>,
     probes: Vec<Ready>,
 }
 
@@ -126,7 +134,9 @@ async fn ready(work: &Work, session: &Session, table: &TablePlan, subjects: &[Su
         subjects.iter().any(|subject| subject.columns(table).iter().any(|other| other.name == column.name))
     };
     let columns = table.columns.iter().filter(needed).cloned().collect();
-    Ok(Question { table: table.clone(), columns, probes })
+    let rejects = |column: &&ColumnPlan| column.exceptions.off_type == Some(OffType::Reject);
+    let rejecting = table.loaded_columns().filter(rejects).cloned().collect();
+    Ok(Question { table: table.clone(), columns, rejecting, probes })
 }
 
 /// Makes the hash of a row's columns, and of those with an answer.
@@ -187,24 +197,33 @@ fn ours(work: &Work, question: &Question) -> Result<Sums> {
     let connection = sqlite::open::read_only(&work.source)?;
     let columns = question.columns.iter().map(|column| quote_ident(&column.source));
     let probes = question.probes.iter().map(|ready| ready.probe.ours.clone());
-    let list = columns.chain(probes).collect::<Vec<_>>().join(", ");
+    let rejecting = question.rejecting.iter().map(|column| quote_ident(&column.source));
+    let list = columns.chain(probes).chain(rejecting).collect::<Vec<_>>().join(", ");
     // `NOT INDEXED` keeps a vector index, which only its own module can read, from answering for the table.
     let sql = format!("SELECT {list} FROM main.{} NOT INDEXED", quote_ident(&table.source));
     let mut statement = connection.prepare(&sql).map_err(|failure| failed(&failure))?;
     let mut found = statement.query([]).map_err(|failure| failed(&failure))?;
     let forms: Option<Vec<CellForm>> = question.columns.iter().map(CellForm::of).collect();
     let forms = forms.ok_or_else(|| Error::new(Kind::Bug, "the plan's conversion can't give its type"))?;
-    let mut rows = Rows::new(question);
+    let (mut rows, mut checker) = (Rows::new(question), Checker::default());
     let mut count = 0_u64;
     while let Some(row) = found.next().map_err(|failure| failed(&failure))? {
         count += 1;
         if count.is_multiple_of(ROWS_BETWEEN_LOOKS) {
             work.ctx.stop.check()?;
         }
+        let first = forms.len() + question.probes.len();
+        let mut rejecting = question.rejecting.iter().enumerate();
+        if rejecting.any(|(at, column)| fate(column, cell_at(row, first + at), &mut checker) == Fate::Rejected) {
+            continue;
+        }
         rows.row.clear();
         field::row(&mut rows.row, field_count(&question.columns));
-        for (index, form) in forms.iter().enumerate() {
-            write(form, cell_at(row, index), &mut rows.row)?;
+        for (index, (form, column)) in forms.iter().zip(&question.columns).enumerate() {
+            match fate(column, cell_at(row, index), &mut checker) {
+                Fate::Nulled => field::null(&mut rows.row),
+                Fate::Written | Fate::Rejected => write(form, cell_at(row, index), &mut rows.row)?,
+            }
         }
         let identity = rows.identity().map_err(not_json)?;
         for (number, ready) in question.probes.iter().enumerate() {

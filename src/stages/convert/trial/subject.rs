@@ -148,7 +148,9 @@ pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TableP
     let mut translated: Vec<_> =
         source.checks.iter().filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql))).collect();
     let one = |planned: &CheckPlan| {
-        let at = translated.iter().position(|(_, sql)| *sql == planned.expression)?;
+        let same_words = translated.iter().position(|(_, sql)| *sql == planned.expression);
+        let same_name = || translated.iter().position(|(check, _)| check.name.as_ref() == Some(&planned.name));
+        let at = same_words.or_else(same_name)?;
         let (check, _) = translated.remove(at);
         Some(Subject {
             kind: WithheldKind::Check,

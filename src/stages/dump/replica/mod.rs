@@ -1,0 +1,308 @@
+//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`intake`], [`position`]).
+//!
+//! The log's last commit is pinned by a greeting; what is written meanwhile is left out. An interrupted copy goes on
+//! where it stopped, and a finished one is brought up to date by what came after it, but only on the very same log:
+//! the greeting must name the same log, and the last frame that was read must still be there, with its checksum.
+//! Otherwise all is read again from the first frame; two logs are never spliced.
+
+mod intake;
+
+mod position;
+
+use std::path::{Path, PathBuf};
+
+use self::intake::{Counters, Intake, Outcome};
+pub(super) use self::position::Position;
+use super::{on_thread, unfinished::Unfinished};
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    event::Event,
+    model::{Stage, units},
+    source::{
+        cursor::Ending,
+        http::{self, Server},
+        page_file::PAGE_BYTES,
+        replication::{self, Flow, Frames, Greeting, Item, Log},
+    },
+};
+
+/// The method's name.
+pub(super) const METHOD: &str = "replica";
+
+/// How often the reading is taken up again without a frame in between.
+const TRIES: u32 = 5;
+
+/// How often all is read again because the log was replaced.
+const RESTARTS: u32 = 3;
+
+/// A complete copy in the part file.
+pub(super) struct Pulled {
+    pub(super) position: Position,
+    pub(super) pages: u64,
+    pub(super) counters: Counters,
+    pub(super) begun: Begun,
+}
+
+/// What a copy begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Nothing.
+    Zero,
+    /// An interrupted copy, which had all before this frame.
+    Interrupted(u64),
+    /// The dump before, which had all before this frame.
+    Dump(u64),
+}
+
+/// The dump before, made from a log.
+pub(super) struct Base {
+    pub(super) position: Position,
+    pub(super) file: PathBuf,
+}
+
+/// Whether the log ends where it ended when the dump before was made; and the bytes that the question took.
+pub(super) async fn is_unchanged(server: &Server, log: &Log, position: &Position) -> Result<(bool, u64)> {
+    if log.id != position.log_id || log.last != Some(position.frame) {
+        return Ok((false, 0));
+    }
+    let (pump, mut reader) = match server.frames(log, Flow::Log, position.frame).await? {
+        Frames::Coming(pump, reader) => (pump, reader),
+        Frames::Refused(_) => return Ok((false, 0)),
+    };
+    let expected = (position.frame, position.checksum);
+    let looked = tokio::task::spawn_blocking(move || {
+        let item = reader.next_item();
+        let same = matches!(item, Ok(Some(Item::Frame(frame))) if (frame.number, frame.checksum) == expected);
+        (same, reader.received_bytes())
+    });
+    pump.run().await?;
+    looked.await.map_err(|_| Error::new(Kind::Bug, "the reader of the log stopped"))
+}
+
+/// Brings the part file to the last commit that the greeting named.
+///
+/// # Errors
+/// `Source*` kinds, `ArtifactIo`, `Interrupted`. What came is kept for the next time.
+pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, base: Option<Base>) -> Result<Pulled> {
+    let target = log.last.ok_or_else(|| Error::new(Kind::SourceRefused, "the server's log is empty"))?;
+    let (intake, begun) = {
+        let (ctx, log_id, part) = (ctx.clone(), log.id.clone(), part.to_owned());
+        on_thread(move || begin(&ctx, &log_id, target, &part, base)).await?
+    };
+    let mut puller = Puller { ctx, server, log, part, intake: Some(intake), begun, flow: Flow::Log };
+    let outcome = puller.run().await;
+    if outcome.is_err()
+        && let Some(mut intake) = puller.intake.take()
+    {
+        // The reason of the failure is the better message than one of this.
+        intake.record().ok();
+    }
+    outcome
+}
+
+fn begin(ctx: &Context, log_id: &str, target: u64, part: &Path, base: Option<Base>) -> Result<(Intake, Begun)> {
+    let fits = |position: &Position| position.log_id == log_id && position.frame <= target;
+    let found = Unfinished::<Position>::load(part, METHOD);
+    let base = base.filter(|base| fits(&base.position));
+    let known = base.as_ref().map(|base| base.position.frame);
+    let usable = found.filter(|found| fits(&found.place) && Some(found.place.frame) >= known);
+    let taken = match (usable, base) {
+        (Some(unfinished), _) => {
+            let begun = Begun::Interrupted(unfinished.place.frame + 1);
+            Intake::resume(ctx, part, &unfinished.place, &unfinished.pages).map(|intake| (intake, begun)).ok()
+        }
+        (None, Some(base)) => Some(copy_base(ctx, part, &base)?),
+        (None, None) => None,
+    };
+    let (mut intake, begun) = match taken {
+        Some(taken) => taken,
+        None => {
+            super::remove_part(part)?;
+            (Intake::begin(ctx, part, log_id)?, Begun::Zero)
+        }
+    };
+    intake.aim(target);
+    announce(ctx, &intake);
+    Ok((intake, begun))
+}
+
+fn copy_base(ctx: &Context, part: &Path, base: &Base) -> Result<(Intake, Begun)> {
+    super::remove_part(part)?;
+    let bytes =
+        std::fs::copy(&base.file, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
+    let pages = bytes / PAGE_BYTES as u64;
+    let mut intake = Intake::resume(ctx, part, &base.position, &[(0, pages)])?;
+    intake.record()?;
+    Ok((intake, Begun::Dump(base.position.frame + 1)))
+}
+
+fn announce(ctx: &Context, intake: &Intake) {
+    let frames = (intake.target() + 1).saturating_sub(intake.from());
+    let steps = Some(frames / intake::STEP_FRAMES);
+    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: intake::PHASE, steps });
+}
+
+struct Puller<'a> {
+    ctx: &'a Context,
+    server: &'a Server,
+    log: Log,
+    part: &'a Path,
+    /// Absent only while a thread has it.
+    intake: Option<Intake>,
+    begun: Begun,
+    flow: Flow,
+}
+
+impl Puller<'_> {
+    async fn run(&mut self) -> Result<Pulled> {
+        let (mut setbacks, mut restarts, mut frames) = (0, 0, 0);
+        loop {
+            let outcome = self.fetch().await?;
+            let now = self.intake()?.counters().frames;
+            if now > frames {
+                (frames, setbacks) = (now, 0);
+            }
+            let failure = match outcome {
+                Outcome::Complete => return self.finish().await,
+                Outcome::Snapshot => {
+                    self.flow = Flow::Log;
+                    continue;
+                }
+                Outcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == Flow::Log => {
+                    self.flow = Flow::Snapshot;
+                    setbacks += 1;
+                    if setbacks < TRIES {
+                        continue;
+                    }
+                    Error::new(Kind::SourceTruncated, "the server has neither the log nor a snapshot of it")
+                }
+                Outcome::Ended(status) if status.code == 0 || replication::is_passing(&status) => {
+                    Error::new(Kind::SourceTruncated, "the server ended its log before the last commit")
+                }
+                Outcome::Ended(status) => return Err(self.server.grpc_failed(&status)),
+                Outcome::Broken(why) => Error::new(Kind::SourceTruncated, format!("{why} before the last commit")),
+                Outcome::OtherLog(why) => {
+                    restarts += 1;
+                    self.restart(why, restarts).await?;
+                    continue;
+                }
+            };
+            setbacks += 1;
+            if setbacks >= TRIES {
+                return Err(failure.with_hint("what came is kept; `turso2neon dump` goes on from there"));
+            }
+            self.server.pause(failure.message(), setbacks + 1, http::backoff(setbacks)).await?;
+            if let Some(why) = self.greet_again().await? {
+                restarts += 1;
+                self.restart(why, restarts).await?;
+            }
+        }
+    }
+
+    fn intake(&mut self) -> Result<&mut Intake> {
+        self.intake.as_mut().ok_or_else(|| Error::new(Kind::Bug, "the reader of the log stopped"))
+    }
+
+    /// Asks for frames once, and takes what comes.
+    async fn fetch(&mut self) -> Result<Outcome> {
+        let from = self.intake()?.from();
+        let (pump, reader) = match self.server.frames(&self.log, self.flow, from).await? {
+            Frames::Coming(pump, reader) => (pump, reader),
+            Frames::Refused(status) => return Ok(Outcome::Ended(status)),
+        };
+        let (mut intake, flow) = (self.intake.take(), self.flow);
+        let taking = tokio::task::spawn_blocking(move || {
+            let outcome = match intake.as_mut() {
+                Some(intake) => intake.take(reader, flow),
+                None => Err(Error::new(Kind::Bug, "the reader of the log is gone")),
+            };
+            (intake, outcome)
+        });
+        let ending = pump.run().await;
+        let (intake, outcome) = taking.await.map_err(|_| Error::new(Kind::Bug, "the reader of the log stopped"))?;
+        self.intake = intake;
+        match (ending?, outcome?) {
+            (Ending::Silent, Outcome::Broken(_)) => Ok(Outcome::Broken("the server said nothing for 60 s")),
+            (_, outcome) => Ok(outcome),
+        }
+    }
+
+    /// Greets the server anew, for its session or its log may be another one; if it is another log, says so.
+    async fn greet_again(&mut self) -> Result<Option<&'static str>> {
+        self.flow = Flow::Log;
+        self.log = match self.server.hello().await? {
+            Greeting::Log(log) => log,
+            Greeting::NotOffered(why) => {
+                return Err(Error::new(Kind::SourceChanged, format!("the server lends its log no more: {why}")));
+            }
+        };
+        let (bytes, id, last) = (self.log.received_bytes, self.log.id.clone(), self.log.last);
+        let intake = self.intake()?;
+        intake.count_bytes(bytes);
+        intake.prove_again();
+        if intake.log_id() != id {
+            return Ok(Some("the server has another log"));
+        }
+        Ok((last < Some(intake.target())).then_some("the server's log is shorter than it was"))
+    }
+
+    /// Begins from the first frame of the log that is there now.
+    async fn restart(&mut self, why: &str, restarts: u32) -> Result<()> {
+        if restarts > RESTARTS {
+            return Err(Error::new(Kind::SourceChanged, format!("{why}, again and again")));
+        }
+        self.ctx.out.warn(format!("{why}: everything is read again from the beginning"));
+        self.greet_again().await?;
+        let target = self.log.last;
+        let target = target.ok_or_else(|| Error::new(Kind::SourceChanged, "the server's log is empty now"))?;
+        super::remove_part(self.part)?;
+        let received = self.intake()?.counters().received_bytes;
+        let mut intake = Intake::begin(self.ctx, self.part, &self.log.id)?;
+        intake.count_bytes(received);
+        intake.aim(target);
+        announce(self.ctx, &intake);
+        (self.intake, self.begun) = (Some(intake), Begun::Zero);
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<Pulled> {
+        let bug = || Error::new(Kind::Bug, "a finished copy has no position");
+        let mut intake = self.intake.take().ok_or_else(bug)?;
+        let begun = self.begun;
+        on_thread(move || {
+            intake.record()?;
+            let (position, counters) = (intake.position().ok_or_else(bug)?, intake.counters());
+            Ok(Pulled { position, pages: intake.finish()?, counters, begun })
+        })
+        .await
+    }
+}
+
+impl Pulled {
+    /// What proves that the copy is one snapshot and complete, as sentences.
+    pub(super) fn proof(&self) -> Vec<String> {
+        let Counters { frames, snapshots, .. } = self.counters;
+        let mut proof = vec![format!(
+            "the pages are those of the commit that ends with frame {} of the server's replication log {}: all {} \
+             pages are there, and the running checksum (CRC-64) of each log frame continues that of the one before",
+            self.position.frame, self.position.log_id, self.pages
+        )];
+        if snapshots > 0 {
+            proof.push(format!("what the log no longer holds came in {snapshots} snapshots, each to its end"));
+        }
+        match self.begun {
+            Begun::Zero => {}
+            Begun::Interrupted(frame) => proof.push(format!(
+                "an interrupted dump was continued at frame {frame} with {}; the frame before it was the same still",
+                units::counted(frames, "new page", "new pages")
+            )),
+            Begun::Dump(frame) => proof.push(format!(
+                "the dump before was brought up to date from frame {frame} with {}; the frame before it was the same \
+                 still",
+                units::counted(frames, "new page", "new pages")
+            )),
+        }
+        proof
+    }
+}

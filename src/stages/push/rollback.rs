@@ -1,0 +1,308 @@
+//! Puts back what the last push replaced or changed on the target. Needs nothing but the target: everything is in its
+//! record.
+//!
+//! Decisions: replaced tables and those that replaced them change places, changed rows are changed back, both in one
+//! transaction as in a push; so a second rollback takes the first one back.
+
+use futures_util::FutureExt;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result, ResultExt, Retry},
+    model::{
+        Stage,
+        conversion_plan::IdentityPlan,
+        name::{qualified, quote_ident, quote_literal},
+    },
+    postgres::{Parsed, PgEndpoint, Role, Session, patience},
+    rules::ddl,
+    secret::Secret,
+};
+
+use super::{
+    dependents,
+    diff::{self, Item, Shape, Work},
+    enums,
+    locks::{self, Strength},
+    record::{self, Described, Ours, Record},
+    staging,
+    target::{Target, previous_schema},
+    undo::{self, Undone},
+};
+
+/// How often a rollback that loses its connection begins anew.
+const TRIES: u32 = 6;
+
+/// What to roll back.
+#[derive(Debug, Clone)]
+pub struct RollbackRequest {
+    /// The target's connection string.
+    pub target: Secret<String>,
+    /// The schema on the target.
+    pub schema: String,
+    /// Only say what there is.
+    pub list: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct RolledBack {
+    /// `host:port/database`.
+    pub target: String,
+    /// What was put back, or with `list` what could be.
+    pub tables: Vec<PutBack>,
+    /// Nothing was done but looking.
+    pub listed: bool,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBack {
+    /// Its name.
+    pub name: String,
+    /// Rows that it has afterwards.
+    pub rows: u64,
+    /// `replaced`, `changed` or `unchanged` by the last push.
+    pub how: &'static str,
+}
+
+/// What a rollback would bring back.
+enum Former {
+    /// Tables.
+    Tables(Vec<Ours>),
+    /// Rows.
+    Rows(Vec<Undone>),
+}
+
+/// Puts back what the last push replaced, or with `list` says what there is.
+///
+/// # Errors
+/// `Usage` if there is nothing, `TargetOccupied` if something else hangs on the tables, `Target*`, `Locked`.
+pub async fn rollback(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
+    Box::pin(run(ctx, request)).await.in_stage(Stage::Push)
+}
+
+async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
+    let Parsed { endpoint, .. } = PgEndpoint::parse(&request.target, Role::Target)?;
+    let target = Target::new(ctx, &endpoint, &request.schema);
+    let address = endpoint.address().to_owned();
+    let mut begun = None;
+    let mut attempt = 1;
+    loop {
+        let error = match Box::pin(one_try(&target, request, &mut begun)).await {
+            Ok(tables) => return Ok(RolledBack { target: address, tables, listed: request.list }),
+            Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
+            Err(error) => return Err(error),
+        };
+        attempt += 1;
+        patience::wait(ctx, Stage::Push, &error, attempt).await?;
+    }
+}
+
+async fn one_try(
+    target: &Target<'_>,
+    request: &RollbackRequest,
+    begun: &mut Option<(i64, Vec<PutBack>)>,
+) -> Result<Vec<PutBack>> {
+    let control = target.control().await?;
+    let schema = request.schema.as_str();
+    if !request.list {
+        target.lock(&control).await?;
+    }
+    if let Some((run_id, tables)) = begun
+        && record::is_done(&control, *run_id).await?
+    {
+        return Ok(tables.clone());
+    }
+    let record = Record::read(&control, schema, &previous_schema(schema)).await?;
+    let former = former(&control, schema, &record).await?;
+    let tables = former.described();
+    if request.list {
+        return Ok(tables);
+    }
+    if tables.is_empty() {
+        return Err(Error::new(Kind::Usage, format!("there is nothing to put back in schema {schema}"))
+            .with_hint("a push keeps what it replaces unless it is told --no-keep-previous, until the next push"));
+    }
+    record::create(&control).await?;
+    for unfinished in &record.unfinished {
+        staging::drop_run(&control, unfinished).await?;
+    }
+    let run_key = former.run_key();
+    let run_id = record::begin_run(&control, run_key, schema, "rollback").await?;
+    *begun = Some((run_id, tables.clone()));
+    match &former {
+        Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
+        Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
+    }
+    Ok(tables)
+}
+
+async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
+    let kept = undo::read(control, schema).await?;
+    // Rows are kept by the last push alone; tables of the push before it may not have been dropped yet.
+    if kept.is_empty() { Ok(Former::Tables(record.previous.clone())) } else { Ok(Former::Rows(kept)) }
+}
+
+impl Former {
+    fn described(&self) -> Vec<PutBack> {
+        match self {
+            Self::Tables(tables) => tables
+                .iter()
+                .map(|table| PutBack { name: table.name.clone(), rows: table.rows, how: "replaced" })
+                .collect(),
+            Self::Rows(kept) => kept
+                .iter()
+                .map(|table| PutBack {
+                    name: table.name.clone(),
+                    rows: table.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0),
+                    how: if table.number.is_some() || table.next.is_some() { "changed" } else { "unchanged" },
+                })
+                .collect(),
+        }
+    }
+
+    fn run_key(&self) -> &str {
+        match self {
+            Self::Tables(tables) => tables.first().map_or("", |table| table.run_key.as_str()),
+            Self::Rows(kept) => kept.first().map_or("", |table| table.run_key.as_str()),
+        }
+    }
+}
+
+/// The live tables and the previous ones change places.
+async fn exchange(
+    target: &Target<'_>,
+    control: &Session,
+    record: &Record,
+    previous: &[Ours],
+    run_id: i64,
+) -> Result<()> {
+    let (schema, home) = (target.schema, previous_schema(target.schema));
+    refuse_dependents(control, record).await?;
+    let between = format!("{}back_{run_id}", staging::PREFIX);
+    let move_to = |from: &str, name: &str, to: &str| {
+        format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+    };
+    let mut sql = vec![format!("CREATE SCHEMA {}", quote_ident(&between))];
+    let former = enums::of_schema(control, &home).await?;
+    let newer = enums::used(control, schema, &record.live_oids()).await?;
+    sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &between)));
+    sql.extend(enums::moved(&home, &former, &between));
+    sql.extend(record.live.iter().map(|table| move_to(schema, &table.name, &home)));
+    sql.extend(enums::moved(schema, &newer, &home));
+    sql.extend(previous.iter().map(|table| move_to(&between, &table.name, schema)));
+    sql.extend(enums::moved(&between, &former, schema));
+    sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
+    sql.extend(exchanged(schema, record));
+    sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
+    let work = sql.join(";\n");
+    let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
+    let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
+    let attempt = || {
+        let begin = locks::begin(&ours, &live, Strength::AgainstEverybody);
+        let sql = format!("{begin}; {work}; COMMIT");
+        async move { control.batch("putting the replaced tables back", &sql).await }.boxed()
+    };
+    locks::insist(target, control, attempt).await
+}
+
+async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
+    let hanging = dependents::of(control, &record.live_oids()).await?;
+    if hanging.is_empty() {
+        return Ok(());
+    }
+    let text = format!("the tables are used by objects that would stay with the newer ones: {}", hanging.join(", "));
+    Err(Error::new(Kind::TargetOccupied, text)
+        .with_hint("nothing was changed; drop these and create them again afterwards"))
+}
+
+/// The rows that the last push changed get their old form.
+async fn change_back(
+    target: &Target<'_>,
+    control: &Session,
+    record: &Record,
+    kept: &[Undone],
+    run_id: i64,
+) -> Result<()> {
+    let schema = target.schema;
+    let oid = |name: &str| record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+    let gone = kept.iter().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
+    if let Some(table) = gone {
+        return Err(Error::new(Kind::TargetOccupied, "the table whose rows would be changed back is gone")
+            .at_table(&table.source));
+    }
+    let changed = || kept.iter().filter_map(|table| Some((table, table.number?, table.plan.as_ref()?)));
+    let oids: Vec<u32> = changed().filter_map(|(table, ..)| oid(&table.name)).collect();
+    let mut facts = diff::facts(control, &oids).await?;
+    let items: Vec<Item<'_>> = changed()
+        .map(|(table, number, plan)| Item {
+            shape: Shape::new(plan),
+            facts: facts.remove(&table.name).unwrap_or_default(),
+            rows: undo::rows(schema, table.run_id, number),
+        })
+        .collect();
+    let (mut nexts, mut after) = (Vec::new(), Vec::new());
+    for (plan, next) in kept.iter().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
+        let Some(identity) = &plan.identity else { continue };
+        nexts.push((plan, next_number(control, &qualified(schema, &identity.sequence)).await?));
+        let mut plan = plan.clone();
+        plan.identity = plan.identity.map(|identity| IdentityPlan { next: Some(next), ..identity });
+        after.extend(ddl::sequence(schema, &plan).map(|statement| statement.sql));
+    }
+    let keep = undo::keep(schema, run_id, &items, &nexts);
+    after.extend(undo::drop_kept(schema, kept));
+    let described: Vec<Described<'_>> = kept
+        .iter()
+        .map(|table| Described {
+            name: &table.name,
+            source: &table.source,
+            fingerprint: &table.fingerprint,
+            digest: table.digest.clone(),
+        })
+        .collect();
+    let run_key = kept.first().map_or("", |table| table.run_key.as_str());
+    after.push(record::live(schema, run_id, run_key, &described));
+    after.extend(record::done(schema, run_id, 0));
+    let wanted = changed().map(|(table, _, plan)| (Shape::new(plan), table.digest.clone())).collect();
+    let work = Work { schema, items: &items, keep, after, wanted };
+    let differing = work.run(target, control).await?;
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let text = format!("rows changed since the last push, so they can't be changed back: {}", differing.join(", "));
+    Err(Error::new(Kind::TargetOccupied, text)
+        .with_hint("nothing was changed; `turso2neon push` brings the tables into a known state"))
+}
+
+/// The number that the next row gets.
+async fn next_number(control: &Session, sequence: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT CASE WHEN is_called AND last_value < {0} THEN last_value + 1 ELSE last_value END FROM {sequence}",
+        i64::MAX
+    );
+    let rows = control.rows("reading the next number of an identity column", &sql, &[]).await?;
+    Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(1))
+}
+
+/// The statements that record the exchange of live and previous tables.
+fn exchanged(schema: &str, record: &Record) -> Vec<String> {
+    let of = |state: &str| format!("target_schema = {} AND state = '{state}'", quote_literal(schema));
+    let oids = |tables: &[Ours]| {
+        let oids: Vec<String> = tables.iter().map(|table| table.oid.to_string()).collect();
+        format!("oid = ANY ('{{{}}}'::oid[])", oids.join(","))
+    };
+    let turn = |from: &str, to: &str, which: &str| {
+        format!("UPDATE turso2neon.tables SET state = '{to}' WHERE {} AND {which}", of(from))
+    };
+    // What is left in a state was dropped, renamed or moved by somebody: no longer ours.
+    let forget = |state: &str| format!("DELETE FROM turso2neon.tables WHERE {}", of(state));
+    vec![
+        forget("staged"),
+        turn("previous", "staged", &oids(&record.previous)),
+        forget("previous"),
+        turn("live", "previous", &oids(&record.live)),
+        forget("live"),
+        turn("staged", "live", "true"),
+    ]
+}

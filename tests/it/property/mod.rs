@@ -1,0 +1,46 @@
+//! Random schemas and random values of all storage classes, through the tool and back: what PostgreSQL holds, with the
+//! ledger, rebuilds every cell of the SQLite file.
+//!
+//! `TURSO2NEON_TEST_SECONDS` says how long, `TURSO2NEON_TEST_SEED` repeats one round.
+
+mod back;
+
+mod schema;
+
+use schema::Database;
+
+use crate::support::{Dice, Target, Which, Workspace, dice};
+
+/// How long it tries, unless told otherwise.
+const SECONDS: u64 = 12;
+
+#[test]
+fn what_postgresql_holds_rebuilds_every_cell() {
+    let targets = [Target::start(), Target::start_on(Which::Major(14)), Target::start_on(Which::Major(18))];
+    let mut arrived = 0;
+    dice::rounds(SECONDS, |seed| {
+        let mut dice = Dice::new(seed);
+        let workspace = Workspace::new();
+        let source = workspace.path().join("source.db");
+        let database = Database::make(&mut dice, &source);
+        let target = &targets[dice.below(targets.len())];
+        target.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS _turso2neon CASCADE");
+        let local = target.admin_url();
+        let call = |command: &str| workspace.tool(command).env("TURSO2NEON_LOCAL_URL", &local);
+        let told = || database.script.clone();
+        let run = |tool: crate::support::Tool| {
+            let run = tool.run();
+            assert!(run.code() == Some(0), "{}\n{:?}\n{}", told(), run.args, run.stderr);
+        };
+        run(call("dump").arg("--source").arg(&source));
+        run(call("plan").args(["--accept", "all"]));
+        run(call("convert").args(["--accept", "all"]));
+        run(call("verify").args(["--against", "local", "--level", "full"]));
+        let plan = serde_json::from_str(&workspace.read("plan/plan.json")).unwrap();
+        if let Err(what) = back::compare(&source, &plan, target) {
+            panic!("{what}\n{}", told());
+        }
+        arrived += 1;
+    });
+    assert!(arrived > 0);
+}
