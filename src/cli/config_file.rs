@@ -15,7 +15,9 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{BAD_TEXTS, ColumnOverride, DATES, FullText, Identifiers, OFF_TYPES, READINGS, TableOverride},
+        overrides::{
+            BAD_TEXTS, ColumnOverride, DATES, FullText, Hooks, Identifiers, OFF_TYPES, READINGS, TableOverride,
+        },
     },
     secret::Secret,
 };
@@ -24,7 +26,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 38] = [
+pub const KEYS: [&str; 39] = [
     "dir",
     "json",
     "quiet",
@@ -60,6 +62,7 @@ pub const KEYS: [&str; 38] = [
     "yes",
     "identifiers",
     "fts",
+    "sql",
     "types",
     "columns",
     "accept",
@@ -106,6 +109,7 @@ pub struct ConfigFile {
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
+    pub sql: Hooks,
     pub renamed: BTreeMap<String, TableOverride>,
     pub fresh: bool,
     pub yes: bool,
@@ -162,6 +166,7 @@ impl ConfigFile {
             "yes" => self.yes = entry.flag()?,
             "fresh" => self.fresh = entry.flag()?,
             "identifiers" => self.identifiers = entry.identifiers()?,
+            "sql" => self.sql = entry.hooks()?,
             "fts" => self.fts = entry.full_text()?,
             "types" => self.types = entry.types()?,
             "columns" => self.columns = entry.columns()?,
@@ -338,6 +343,21 @@ impl Entry<'_> {
             columns.insert(place.clone(), self.inside(&head, value).column()?);
         }
         Ok(columns)
+    }
+
+    /// Statements, or names of files that hold them; which of the two is seen when they are read.
+    fn hooks(&self) -> Result<Hooks> {
+        let mut hooks = Hooks::default();
+        for (key, value) in self.table()? {
+            let place = format!("{}.{}", self.key, shorten(key));
+            let inner = self.inside(&place, value);
+            match key.as_str() {
+                "before" => hooks.before = inner.texts()?,
+                "after" => hooks.after = inner.texts()?,
+                _ => return Err(inner.unknown(&place, &[]).with_hint("the keys of [sql] are before and after")),
+            }
+        }
+        Ok(hooks)
     }
 
     fn tables(&self) -> Result<BTreeMap<String, TableOverride>> {

@@ -18,6 +18,7 @@ use super::{
         VerifyArgs,
     },
     config_file::{ConfigFile, code_words, nearest},
+    hooks,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -221,6 +222,7 @@ impl Layers {
                 columns: self.file.columns.clone(),
                 tables: self.file.renamed.clone(),
                 given: None,
+                sql: hooks::read(&self.file.sql)?,
                 accept,
                 include: list(&typed.include, &self.file.include),
                 exclude: list(&typed.exclude, &self.file.exclude),

@@ -14,15 +14,8 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 7] = [
-    "--neon-project",
-    "--neon-branch",
-    "--neon-create-branch",
-    "--sample",
-    "--archive",
-    "--database",
-    "--org",
-];
+const LATER_FLAGS: [&str; 7] =
+    ["--neon-project", "--neon-branch", "--neon-create-branch", "--sample", "--archive", "--database", "--org"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 1] = ["rollback"];

@@ -12,6 +12,7 @@ use super::{
     finding::{Finding, FindingCode},
     given_schema::GivenSchema,
     name::{quote_ident, quote_list},
+    overrides::Hooks,
     pg_type::PgType,
 };
 
@@ -45,6 +46,9 @@ pub struct Plan {
     /// The schema that the user gave, if the types come from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Box<GivenSchema>>,
+    /// SQL of the user's that runs beside the tables.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
 }
 
 impl Plan {

@@ -49,6 +49,9 @@ pub struct Overrides {
     /// The schema that gives the types.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<Box<GivenSchema>>,
+    /// SQL that runs beside the tables.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub sql: Hooks,
     /// Finding code to the places where it is accepted: `table`, `table.column`, or `*`. The code `all` accepts all.
     pub accept: BTreeMap<String, Vec<String>>,
     /// Table name patterns to read; empty means all.
@@ -66,6 +69,24 @@ impl Overrides {
         // Strings, lists and maps with string keys always have a JSON form.
         let text = serde_json::to_string(self).unwrap_or_default();
         Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+}
+
+/// SQL of the user's that runs before the tables are made and after they are complete, on both servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hooks {
+    /// Statements before the tables are made.
+    pub before: Vec<String>,
+    /// Statements after the tables are complete.
+    pub after: Vec<String>,
+}
+
+impl Hooks {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
     }
 }
 

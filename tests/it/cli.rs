@@ -102,7 +102,7 @@ fn every_flag_has_a_key_of_its_name() {
     for flag in flags.iter().filter(|flag| !unkeyed.contains(&flag.as_str())) {
         assert!(keys.contains(flag.as_str()), "--{flag} has no key");
     }
-    let unflagged = ["identifiers", "fts", "types", "columns"];
+    let unflagged = ["identifiers", "fts", "sql", "types", "columns"];
     for key in keys.iter().filter(|key| !unflagged.contains(key)) {
         assert!(flags.contains(*key), "the key {key} has no flag");
     }

@@ -51,6 +51,8 @@ mod dump;
 
 mod plan;
 
+mod given;
+
 mod traps;
 
 mod property;

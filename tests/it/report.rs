@@ -92,6 +92,7 @@ impl Finished {
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             overrides_sha256: Overrides::default().sha256(),
             given: None,
+            hooks: turso2neon::model::overrides::Hooks::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: vec![serde_json::from_value(table).unwrap()],

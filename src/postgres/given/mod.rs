@@ -73,6 +73,14 @@ impl SchemaFrom {
     }
 }
 
+/// A text of SQL cut into its statements.
+///
+/// # Errors
+/// `Config` for commands of psql and for rows.
+pub fn statements_of(text: &str) -> Result<Vec<String>> {
+    Ok(script::every_statement(text)?.into_iter().map(|statement| statement.sql).collect())
+}
+
 fn unreadable(path: &std::path::Path, cause: &io::Error) -> Error {
     Error::io(Kind::Config, "reading the schema", path, cause)
         .with_hint("--schema-from takes a file of SQL, or a URL that begins with postgresql://")

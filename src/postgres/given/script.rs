@@ -58,18 +58,27 @@ fn words_of(sql: &str) -> impl Iterator<Item = &str> {
     sql.split(|letter: char| letter.is_whitespace() || letter == '(').filter(|word| !word.is_empty())
 }
 
-/// The statements to run.
+/// The statements that make a schema.
 ///
 /// # Errors
 /// `Config` for a command of psql that changes what runs, and for rows (`COPY ... FROM stdin`).
 pub(super) fn statements(text: &str) -> Result<Vec<Statement>> {
+    let mut found = every_statement(text)?;
+    found.retain(|statement| !statement.is_left_out());
+    Ok(found)
+}
+
+/// All statements.
+///
+/// # Errors
+/// As [`statements`].
+pub(super) fn every_statement(text: &str) -> Result<Vec<Statement>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut cutter = Cutter { rest: text, line: 1, found: Vec::new(), sql: String::new(), begun: 1 };
     while !cutter.rest.is_empty() {
         cutter.step()?;
     }
     cutter.end()?;
-    cutter.found.retain(|statement| !statement.is_left_out());
     Ok(cutter.found)
 }
 

@@ -13,6 +13,7 @@ use crate::{
     },
     postgres::{
         Session,
+        managed::LocalServer,
         marker::{self, Load, Made, Scope},
     },
     rules::ddl,
@@ -59,6 +60,40 @@ pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Resu
     }
     let load = Load { key: work.key.clone(), scope: work.scope, finished: false };
     session.batch("recording the load", &format!("BEGIN; {}; COMMIT", marker::record_sql(&load))).await
+}
+
+/// Runs the user's SQL that comes before the tables, unless an interrupted load has made some.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn before(work: &Work, server: &LocalServer, session: &Session) -> Result<()> {
+    if work.scope == Scope::Data || !marker::made(session).await?.is_empty() {
+        return Ok(());
+    }
+    run(work, server, "sql.before", &work.plan.hooks.before).await
+}
+
+/// Runs the user's SQL that comes after the tables.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn after(work: &Work, server: &LocalServer) -> Result<()> {
+    run(work, server, "sql.after", &work.plan.hooks.after).await
+}
+
+async fn run(work: &Work, server: &LocalServer, key: &str, statements: &[String]) -> Result<()> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    // In a session of its own, whose settings it may change.
+    let session = Session::connect(server.endpoint()).await?;
+    let path = format!("SET search_path = {}", quote_ident(&work.plan.schema));
+    session.batch("preparing the session", &path).await?;
+    for (number, statement) in (1..).zip(statements) {
+        work.ctx.stop.check()?;
+        session.batch(&format!("{key}, statement {number}"), statement).await?;
+    }
+    Ok(())
 }
 
 /// Creates the enumerated types that aren't there; one of the same name with other labels is replaced if nothing uses it.

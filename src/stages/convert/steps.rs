@@ -44,6 +44,7 @@ impl Steps<'_> {
         let mut work = Arc::new(work);
         let mut crew = self.crew(&work).await?;
         ground::prepare(&work, crew.first()?, self.request.fresh).await?;
+        ground::before(&work, self.server, crew.first()?).await?;
         crew.see_types(&work.plan).await?;
         if work.scope != Scope::Data {
             ground::create_enums(&work, crew.first()?).await?;
@@ -58,6 +59,7 @@ impl Steps<'_> {
             let (_, failed) = self.finish(&work, &schema, &crew).await?;
             self.withheld.extend(failed);
             finish::sequences(&work, &crew).await?;
+            ground::after(&work, self.server).await?;
             return Ok(BTreeMap::new());
         }
         (work, crew) = Box::pin(self.rows(work, crew, &schema)).await?;
@@ -70,6 +72,7 @@ impl Steps<'_> {
         let session = crew.first()?;
         let chunks: Vec<Chunk> = marker::chunks(session).await?.into_values().collect();
         let tables = proof::prove(&work, &crew, &chunks).await?;
+        ground::after(&work, self.server).await?;
         let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
         session.batch("recording the load", &sql).await?;

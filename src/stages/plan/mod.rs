@@ -163,6 +163,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         objects: all.objects,
         findings: all.findings,
         given: overrides.given.clone(),
+        hooks: overrides.sql.clone(),
     })
 }
 

@@ -103,6 +103,7 @@ mod tests {
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
             given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),

@@ -74,6 +74,9 @@ impl Cutover<'_> {
         };
         let mut work = self.work(&carried, &enums);
         work.extend(undo::forget(schema, &kept));
+        if !self.manifest.plan.hooks.after.is_empty() {
+            work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
+        }
         self.take_over(&work.join(";\n")).await?;
         self.clear_up().await
     }

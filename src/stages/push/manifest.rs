@@ -176,6 +176,9 @@ fn fingerprint(table: &TablePlan) -> String {
 
 fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
     let mut text = format!("schema {schema}\nextensions {}\n", plan.extensions.join(" "));
+    for statement in plan.hooks.before.iter().chain(&plan.hooks.after) {
+        text.push_str(&format!("sql {statement}\n"));
+    }
     for made in ddl::enums(plan) {
         text.push_str(&ddl::create_enum("", made));
         text.push('\n');
@@ -201,6 +204,7 @@ mod tests {
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
             given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
@@ -219,6 +223,7 @@ mod tests {
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
             given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),

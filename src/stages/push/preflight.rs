@@ -227,7 +227,11 @@ impl Situation {
         let live = self.record.live_oids();
         let doing = "looking for names that are taken";
         let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
-        let text = format!("schema {schema} holds something of the same name that this tool did not put there");
+        let own = match manifest.plan.given {
+            Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
+            None => "",
+        };
+        let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let home = previous_schema(schema);

@@ -84,11 +84,15 @@ impl Staging {
         }
         sql.extend(situation.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
+        let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
+        let before = &purpose.manifest.plan.hooks.before;
+        if there.is_empty() && !before.is_empty() {
+            control.batch("running sql.before", &hooks(purpose.schema, before).join(";\n")).await?;
+        }
         let known = enums::of_schema(control, &self.schema).await?;
         let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
         let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
         control.batch("creating the types", &sql.join(";\n")).await?;
-        let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
         let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
         let mut sql = vec![search_path(&self.path(situation, purpose.manifest))];
         sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
@@ -157,6 +161,14 @@ async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
     names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+/// The user's statements, which find the target schema's tables and whatever the server has.
+pub(super) fn hooks(schema: &str, statements: &[String]) -> Vec<String> {
+    let mut sql = vec![format!("SET search_path = {}", quote_ident(schema))];
+    sql.extend(statements.iter().cloned());
+    sql.push(search_path(&[]));
+    sql
 }
 
 async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {

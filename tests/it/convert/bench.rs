@@ -229,6 +229,7 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         dump_sha256: String::new(),
         overrides_sha256: String::new(),
         given: None,
+        hooks: turso2neon::model::overrides::Hooks::default(),
         schema: "public".to_owned(),
         extensions: Vec::new(),
         tables,

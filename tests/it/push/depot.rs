@@ -268,6 +268,7 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         dump_sha256: "d".repeat(64),
         overrides_sha256: String::new(),
         given: None,
+        hooks: turso2neon::model::overrides::Hooks::default(),
         schema: "shop".to_owned(),
         extensions: Vec::new(),
         tables,

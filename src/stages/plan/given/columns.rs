@@ -159,9 +159,9 @@ pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &Verdict, f
     }
     for (altered, found) in &verdict.altered {
         let (code, words) = match altered {
-            Altered::Rounded => (FindingCode::TypeDoesNotFit, "are rounded to the type's digits"),
+            Altered::Rounded => (FindingCode::TypeDoesNotFit, "would be rounded to the type's digits"),
             Altered::Shifted => {
-                (FindingCode::SpellingNormalised, "lose their offset from UTC; the point in time stays")
+                (FindingCode::SpellingNormalised, "would lose the offset from UTC; the point in time stays")
             }
         };
         let message = format!("{} {words} ({})", counted(found.count, "value", "values"), places(table, found));

@@ -71,7 +71,8 @@ impl Given<'_> {
         }
         self.extra_tables(&matches, &mut all);
         keys::carry(self, &connection, &mut all)?;
-        objects::tell(self, &matches, &mut all);
+        let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
+        objects::tell(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
             (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
         });

@@ -1,6 +1,6 @@
 //! What becomes of the source's own tables and objects, and what of the given schema is not made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{assemble::Assembled, decisions::nearest},
@@ -11,6 +11,7 @@ use crate::model::{
     Finding, FindingCode, Severity, TablePlan,
     conversion_plan::{ObjectPlan, Outcome},
     source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceTable},
+    units::counted,
 };
 
 /// Why an object of the source is not made.
@@ -32,7 +33,7 @@ const BOOKKEEPING: [&str; 11] = [
 ];
 
 /// Adds one object for each of the source, and the findings.
-pub(super) fn tell(work: &Given<'_>, matches: &Matches, all: &mut Assembled) {
+pub(super) fn tell(work: &Given<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
     for (at, source) in work.schema.tables.iter().enumerate() {
         let selected = work.decisions.selected.get(at).copied().unwrap_or(false);
         let planned = all.tables.iter().find(|table| matches.tables.contains_key(&at) && table.source == source.name);
@@ -46,7 +47,8 @@ pub(super) fn tell(work: &Given<'_>, matches: &Matches, all: &mut Assembled) {
                     if selected { "the given schema has no such table" } else { "the configuration leaves it out" };
                 all.objects.push(object("table", &source.name, &source.name, false, reason));
                 all.objects.extend(own_objects(source, None));
-                all.findings.push(skipped(work, matches, source, at, selected));
+                let rows = rows.get(source.name.as_str()).copied().unwrap_or(0);
+                all.findings.push(skipped(work, matches, (at, source), selected, rows));
             }
         }
     }
@@ -91,7 +93,13 @@ fn left_out(work: &Given<'_>, all: &mut Assembled) {
 }
 
 /// A table of the source without a place.
-fn skipped(work: &Given<'_>, matches: &Matches, source: &SourceTable, at: usize, selected: bool) -> Finding {
+fn skipped(
+    work: &Given<'_>,
+    matches: &Matches,
+    (at, source): (usize, &SourceTable),
+    selected: bool,
+    rows: u64,
+) -> Finding {
     let name = &source.name;
     if !selected {
         let message = "the configuration leaves it out";
@@ -101,8 +109,9 @@ fn skipped(work: &Given<'_>, matches: &Matches, source: &SourceTable, at: usize,
         let message = "left out: it books the migrations of the source, and the given schema has a book of its own";
         return Finding::new(FindingCode::TableSkipped, Severity::Warning, message).at_table(name);
     }
-    let message = "the given schema has no such table: its rows are left out";
-    let mut finding = Finding::new(FindingCode::TableSkipped, Severity::NeedsDecision, message).at_table(name);
+    let message = format!("the given schema has no such table: {} left out", counted(rows, "row is", "rows are"));
+    let severity = if rows == 0 { Severity::Info } else { Severity::NeedsDecision };
+    let mut finding = Finding::new(FindingCode::TableSkipped, severity, message).at_table(name).counting(rows);
     let free = work
         .target
         .tables
