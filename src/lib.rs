@@ -18,6 +18,8 @@
 
 pub mod model;
 
+pub mod neon;
+
 pub mod secret;
 
 pub mod error;

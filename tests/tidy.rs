@@ -43,7 +43,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),
     ("stages/convert", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
-    ("stages/push", &["WORDS", "rules", "postgres", "stages/plan"]),
+    ("neon", &["model", "error", "event", "secret", "context", "workdir"]),
+    ("stages/push", &["WORDS", "rules", "postgres", "neon", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
     ("stages/verify", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
     // What is told about the stages, from their artifacts.
@@ -54,7 +55,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // The way and the front.
     ("pipeline", &["WORDS", "sqlite", "source", "postgres", "stages"]),
     ("ui", &["WORDS", "stages", "pipeline"]),
-    ("cli", &["WORDS", "rules", "source", "sqlite", "postgres", "stages", "pipeline", "ui"]),
+    ("cli", &["WORDS", "rules", "source", "sqlite", "postgres", "neon", "stages", "pipeline", "ui"]),
 ];
 
 /// What `WORDS` stands for in [`IMPORTS`].
@@ -63,10 +64,12 @@ const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdi
 /// Where a secret is turned back into text, and how often in each file.
 const EXPOSED: &[(&str, usize)] = &[
     ("src/cli/settings.rs", 1),
+    ("src/neon/api.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
     ("src/postgres/given/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
+    ("src/source/platform.rs", 1),
     ("src/source/token.rs", 2),
 ];
 

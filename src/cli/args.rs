@@ -14,7 +14,9 @@ use crate::secret::{Secret, parse_secret};
 const EXAMPLES: &str = "\
 Environment:
   TURSO_DATABASE_URL, TURSO_AUTH_TOKEN       the source and its token
+  TURSO_API_TOKEN                            the Turso platform, for --database
   NEON_DATABASE_URL, then DATABASE_URL       the target
+  NEON_API_KEY                               the key for --neon-project
   TURSO2NEON_LOCAL_URL                       a local PostgreSQL instead of the managed one
   TURSO2NEON_DIR                             the working directory
   NO_COLOR                                   no colours
@@ -98,6 +100,8 @@ pub enum Command {
     Status,
     /// Render the migration report from the artifacts
     Report(ReportArgs),
+    /// Put back what the last push replaced or changed on the target
+    Rollback(RollbackArgs),
     /// Check both ends, versions, rights, TLS, disk space; change nothing
     Doctor(DoctorArgs),
     /// Stop the managed PostgreSQL and remove the local artifacts
@@ -126,6 +130,12 @@ pub struct SourceArgs {
     /// Namespace on a self-hosted libSQL server
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
+    /// A database of the Turso platform by its name; needs --org and TURSO_API_TOKEN
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["source", "auth_token_file", "namespace"], value_parser = NonEmptyStringValueParser::new())]
+    pub database: Option<String>,
+    /// The organization of --database
+    #[arg(long, value_name = "ORG", value_parser = NonEmptyStringValueParser::new())]
+    pub org: Option<String>,
 }
 
 /// How to dump.
@@ -134,6 +144,15 @@ pub struct MethodArgs {
     /// Protocol to read the source with [default: auto]
     #[arg(long, value_name = "METHOD")]
     pub method: Option<MethodWord>,
+    /// Keep a compressed copy of the dump there, with its metadata
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+    /// Copies that --archive keeps, the newest first [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Make --database take no writes before it is read, for a last run that loses none
+    #[arg(long)]
+    pub block_writes: bool,
 }
 
 /// What changes the plan.
@@ -179,6 +198,20 @@ pub struct TargetArgs {
     /// Schema on the target [default: public]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub schema: Option<String>,
+    /// Neon project to ask for the connection string, with the variable NEON_API_KEY
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_project: Option<String>,
+    /// Branch of that project [default: its default branch]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_branch: Option<String>,
+}
+
+/// Where a trial goes.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct TrialArgs {
+    /// Create this Neon branch first and push there; it expires after 7 days
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_create_branch: Option<String>,
 }
 
 /// How to load.
@@ -207,6 +240,9 @@ pub struct DumpArgs {
     pub method: MethodArgs,
     #[command(flatten)]
     pub fresh: FreshArgs,
+    /// Undo --block-writes; nothing is dumped
+    #[arg(long, conflicts_with = "block_writes")]
+    pub unblock_writes: bool,
 }
 
 /// `plan`.
@@ -266,6 +302,11 @@ pub struct PushArgs {
     /// Don't keep what is replaced or changed; `rollback` can't put it back then
     #[arg(long)]
     pub no_keep_previous: bool,
+    /// Replace this table of the target although another tool created it (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub force_table: Vec<String>,
+    #[command(flatten)]
+    pub trial: TrialArgs,
 }
 
 /// `run`.
@@ -282,6 +323,8 @@ pub struct RunArgs {
     pub local: LocalArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub trial: TrialArgs,
     /// How the tables get to the target [default: auto]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<ModeWord>,
@@ -319,6 +362,20 @@ pub struct ReportArgs {
     /// Which of the three to print; all are written to DIR [default: md]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ReportFormatWord>,
+}
+
+/// `rollback`.
+#[derive(Debug, Default, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct RollbackArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Only say what would be put back
+    #[arg(long)]
+    pub list: bool,
+    /// Overwrite the Neon branch, with all its databases, by this restore point
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "list")]
+    pub restore_point: Option<String>,
 }
 
 /// `doctor`.
@@ -366,6 +423,8 @@ pub enum ColorWord {
 #[allow(missing_docs, reason = "the words are the documentation")]
 pub enum MethodWord {
     Auto,
+    Pages,
+    Export,
     Replica,
     Sql,
 }
@@ -378,6 +437,7 @@ pub enum ModeWord {
     Create,
     Diff,
     Swap,
+    Replace,
 }
 
 /// `--vector`.

@@ -8,9 +8,10 @@ use super::{
     Front,
     args::{
         CleanArgs, Command, ConvertArgs, DecisionArgs, DoctorArgs, DumpArgs, FreshArgs, LocalArgs, MethodArgs,
-        PlanArgs, PlanFormatWord, PushArgs, ReportArgs, ReportFormatWord, RunArgs, VerifyArgs,
+        PlanArgs, PlanFormatWord, PushArgs, ReportArgs, ReportFormatWord, RollbackArgs, RunArgs, TrialArgs, VerifyArgs,
     },
     documents,
+    settings::no_target,
 };
 use crate::{
     context::{Context, Stop},
@@ -25,8 +26,11 @@ use crate::{
         clean,
         convert::ConvertRequest,
         doctor::{self, DoctorRequest},
-        plan,
-        push::PushRequest,
+        dump, plan,
+        push::{
+            PushRequest,
+            rollback::{self, RollbackRequest},
+        },
         report::{Report, verdict::VerifyRecord},
         status,
         verify::VerifyRequest,
@@ -47,6 +51,7 @@ impl Front {
             Command::Verify(typed) => self.verify(typed).await,
             Command::Status => self.status().await,
             Command::Report(typed) => self.report(typed),
+            Command::Rollback(typed) => self.rollback(typed).await,
             Command::Doctor(typed) => self.doctor(typed).await,
             Command::Clean(typed) => self.clean(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", documents::completions(*shell)?)),
@@ -64,11 +69,25 @@ impl Front {
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
+        if typed.unblock_writes || self.layers.file.unblock_writes {
+            return self.unblock_writes(typed).await;
+        }
         let request = self.layers.dump(typed)?;
-        makes_sense(Some(&request.source), None, None)?;
+        makes_sense(request.platform.is_none().then_some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::dumped(&dumped)))
+    }
+
+    async fn unblock_writes(&self, typed: &DumpArgs) -> Result<u8> {
+        let settings = self.layers.platform(&typed.source)?.ok_or_else(|| {
+            Error::new(Kind::Usage, "--unblock-writes needs a database of the Turso platform and an API token")
+                .with_hint("give --database and --org, and set TURSO_API_TOKEN")
+        })?;
+        let (ctx, _lock) = self.enter("dump", true)?;
+        interruptible(&ctx, Box::pin(dump::unblock_writes(&ctx, &settings))).await?;
+        let text = format!("{} takes writes again\n", settings.database);
+        Ok(self.ui.answer(&Answer::new("dump", text, json!({ "writes": "unblocked" }))))
     }
 
     async fn plan(&self, typed: &PlanArgs) -> Result<u8> {
@@ -125,8 +144,11 @@ impl Front {
     }
 
     async fn push(&self, typed: &PushArgs) -> Result<u8> {
-        let request = self.layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
+        let to = self.destination(&typed.target, &typed.trial).await?;
+        let request = self.layers.push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
         let request = PushRequest {
+            force_tables: typed.force_table.clone(),
+            neon: to.branch,
             dry_run: typed.dry_run || self.layers.file.dry_run,
             keep_previous: request.keep_previous && !typed.no_keep_previous,
             ..request
@@ -138,12 +160,14 @@ impl Front {
     }
 
     async fn verify(&self, typed: &VerifyArgs) -> Result<u8> {
+        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
+        let typed = VerifyArgs { target: to.target.clone(), ..typed.clone() };
         let pushed = Workdir::open(&self.globals.dir).ok().filter(|workdir| workdir.push_checkpoint().exists());
         let request = VerifyRequest {
-            against: self.layers.against(typed, pushed.is_some())?,
+            against: self.layers.against(&typed, pushed.is_some())?,
             level: self.layers.level(typed.level),
             tables: if typed.tables.is_empty() { self.layers.file.tables.clone() } else { typed.tables.clone() },
-            target: self.layers.target(&typed.target)?,
+            target: self.layers.target(&to.target)?,
             schema: match pushed.and_then(|workdir| workdir.load_push().ok()) {
                 // Where it was pushed to, unless another schema is named.
                 Some(push) if !self.layers.names_schema(&typed.target) => push.schema,
@@ -160,6 +184,8 @@ impl Front {
     async fn all(&self, typed: &RunArgs) -> Result<u8> {
         let layers = &self.layers;
         let decisions = layers.decisions(&typed.decisions, &typed.local)?;
+        let to = self.destination(&typed.target, &typed.trial).await?;
+        let push = layers.push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
         let request = RunRequest {
             dump: layers.dump_of(&typed.source, &typed.method, &typed.fresh)?,
             convert: ConvertRequest {
@@ -168,11 +194,12 @@ impl Front {
                 fresh: layers.fresh(&typed.fresh),
                 ..ConvertRequest::default()
             },
-            push: layers.push(&typed.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?,
+            push: PushRequest { neon: to.branch, ..push },
             level: layers.level(typed.level),
             decisions,
         };
-        makes_sense(Some(&request.dump.source), request.convert.local.url.as_ref(), Some(&request.push.target))?;
+        let source = request.dump.platform.is_none().then_some(&request.dump.source);
+        makes_sense(source, request.convert.local.url.as_ref(), Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
@@ -217,12 +244,33 @@ impl Front {
         Ok(self.ui.answer(&Answer::new("report", text, json).raw()))
     }
 
+    async fn rollback(&self, typed: &RollbackArgs) -> Result<u8> {
+        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
+        let target = self.layers.target(&to.target)?.ok_or_else(no_target)?;
+        makes_sense(None, None, Some(&target))?;
+        let (ctx, _lock) = self.enter("rollback", true)?;
+        if let Some(point) = &typed.restore_point {
+            let branch = to.branch.ok_or_else(|| Error::new(Kind::Usage, "--restore-point needs --neon-project"))?;
+            let preserved = interruptible(&ctx, Box::pin(branch.restore(&ctx, point))).await?;
+            return Ok(self.ui.answer(&answers::restored(&branch.name, point, &preserved)));
+        }
+        let pushed = ctx.workdir.load_push().ok().filter(|_| !self.layers.names_schema(&typed.target));
+        let schema = pushed.map_or_else(|| self.layers.schema(&typed.target), |push| push.schema);
+        let request = RollbackRequest { target, schema, list: typed.list };
+        let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
+        let points = match &to.branch {
+            Some(branch) if typed.list => branch.restore_points(&ctx).await?,
+            Some(_) | None => Vec::new(),
+        };
+        Ok(self.ui.answer(&answers::rolled_back(&back, &points)))
+    }
+
     async fn doctor(&self, typed: &DoctorArgs) -> Result<u8> {
         let layers = &self.layers;
-        let source = match layers.source(&typed.source)? {
-            Some(_) => Some(layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default())?),
-            None => None,
-        };
+        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
+        let named = layers.platform(&typed.source)?.is_some() || layers.source(&typed.source)?.is_some();
+        let request = || layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default());
+        let source = if named { Some(request()?) } else { None };
         let local = LocalArgs {
             local_url: typed.local.local_url.clone(),
             pg_bin: typed.local.pg_bin.clone(),
@@ -231,7 +279,7 @@ impl Front {
         let request = DoctorRequest {
             source,
             local: layers.local(&local)?,
-            target: layers.target(&typed.target)?,
+            target: layers.target(&to.target)?,
             schema: layers.schema(&typed.target),
         };
         let out: Arc<dyn Sink> = Arc::<Ui>::clone(&self.ui);

@@ -26,7 +26,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 39] = [
+pub const KEYS: [&str; 48] = [
     "dir",
     "json",
     "quiet",
@@ -38,6 +38,12 @@ pub const KEYS: [&str; 39] = [
     "method",
     "ca-file",
     "namespace",
+    "database",
+    "org",
+    "archive",
+    "keep",
+    "block-writes",
+    "unblock-writes",
     "explain",
     "format",
     "include",
@@ -55,6 +61,9 @@ pub const KEYS: [&str; 39] = [
     "schema",
     "dry-run",
     "no-keep-previous",
+    "neon-project",
+    "neon-branch",
+    "neon-create-branch",
     "against",
     "level",
     "tables",
@@ -72,7 +81,7 @@ pub const KEYS: [&str; 39] = [
 const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 4] = ["neon-project", "neon-branch", "neon-create-branch", "sample"];
+const LATER_KEYS: [&str; 1] = ["sample"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]
@@ -89,6 +98,12 @@ pub struct ConfigFile {
     pub method: Option<MethodWord>,
     pub ca_file: Option<PathBuf>,
     pub namespace: Option<String>,
+    pub database: Option<String>,
+    pub org: Option<String>,
+    pub archive: Option<PathBuf>,
+    pub keep: Option<u32>,
+    pub block_writes: bool,
+    pub unblock_writes: bool,
     pub explain: Option<String>,
     pub format: Option<String>,
     pub include: Vec<String>,
@@ -106,6 +121,9 @@ pub struct ConfigFile {
     pub schema: Option<String>,
     pub dry_run: bool,
     pub no_keep_previous: bool,
+    pub neon_project: Option<String>,
+    pub neon_branch: Option<String>,
+    pub neon_create_branch: Option<String>,
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
@@ -183,6 +201,12 @@ impl ConfigFile {
             "method" => self.method = Some(entry.word()?),
             "ca-file" => self.ca_file = Some(entry.path()?),
             "namespace" => self.namespace = Some(entry.text()?),
+            "database" => self.database = Some(entry.text()?),
+            "org" => self.org = Some(entry.text()?),
+            "archive" => self.archive = Some(entry.path()?),
+            "keep" => self.keep = Some(entry.number("of 1 or more", 1, i64::from(u32::MAX))?),
+            "block-writes" => self.block_writes = entry.flag()?,
+            "unblock-writes" => self.unblock_writes = entry.flag()?,
             "include" => self.include = entry.texts()?,
             "exclude" => self.exclude = entry.texts()?,
             "vector" => self.vector = Some(entry.word()?),
@@ -197,6 +221,9 @@ impl ConfigFile {
             "mode" => self.mode = Some(entry.word()?),
             "schema" => self.schema = Some(entry.text()?),
             "dry-run" => self.dry_run = entry.flag()?,
+            "neon-project" => self.neon_project = Some(entry.text()?),
+            "neon-branch" => self.neon_branch = Some(entry.text()?),
+            "neon-create-branch" => self.neon_create_branch = Some(entry.text()?),
             "no-keep-previous" => self.no_keep_previous = entry.flag()?,
             "against" => self.against = Some(entry.word()?),
             "level" => self.level = Some(entry.word()?),

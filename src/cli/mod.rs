@@ -8,6 +8,8 @@ pub mod config_file;
 
 mod hooks;
 
+mod neon;
+
 pub mod settings;
 
 pub mod documents;

@@ -26,8 +26,9 @@ use crate::{
     pipeline::{Decisions, Vector},
     postgres::managed::LocalChoice,
     secret::Secret,
+    source::platform::PlatformSettings,
     stages::{
-        dump::DumpRequest,
+        dump::{ArchiveSettings, DumpRequest},
         push::PushRequest,
         verify::{Against, Level},
     },
@@ -43,11 +44,27 @@ const DEFAULT_SCHEMA: &str = "public";
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
 /// Variables that may hold a secret.
-const SECRETS: [&str; 5] =
-    ["TURSO_DATABASE_URL", "TURSO_AUTH_TOKEN", "NEON_DATABASE_URL", "DATABASE_URL", "TURSO2NEON_LOCAL_URL"];
+const SECRETS: [&str; 7] = [
+    "NEON_API_KEY",
+    "TURSO_DATABASE_URL",
+    "TURSO_AUTH_TOKEN",
+    "TURSO_API_TOKEN",
+    "NEON_DATABASE_URL",
+    "DATABASE_URL",
+    "TURSO2NEON_LOCAL_URL",
+];
 
 /// The other variables that are looked at.
-const PLAIN: [&str; 6] = ["TURSO2NEON_DIR", "NO_COLOR", "CI", "TERM", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"];
+const PLAIN: [&str; 8] = [
+    "NEON_API_HOST",
+    "TURSO2NEON_DIR",
+    "TURSO_API_BASEURL",
+    "NO_COLOR",
+    "CI",
+    "TERM",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
+];
 
 /// The environment as it was at the start, as far as this tool looks at it.
 #[derive(Debug, Default)]
@@ -158,10 +175,20 @@ impl Layers {
     /// # Errors
     /// As [`Self::dump`].
     pub fn dump_of(&self, source: &SourceArgs, method: &MethodArgs, fresh: &FreshArgs) -> Result<DumpRequest> {
-        let url = self.source(source)?.ok_or_else(|| {
-            Error::new(Kind::Usage, "no source is given")
-                .with_hint("set TURSO_DATABASE_URL, or name a URL or a file with --source")
-        })?;
+        let platform = self.platform(source)?;
+        let url = match &platform {
+            Some(_) => Secret::new(String::new()),
+            None => self.source(source)?.ok_or_else(|| {
+                Error::new(Kind::Usage, "no source is given")
+                    .with_hint("set TURSO_DATABASE_URL, or name a URL or a file with --source")
+            })?,
+        };
+        let keep = method.keep.or(self.file.keep);
+        let directory = method.archive.clone().or_else(|| self.file.archive.clone());
+        if keep.is_some() && directory.is_none() {
+            return Err(Error::new(Kind::Usage, "--keep needs --archive"));
+        }
+        let block_writes = method.block_writes || self.file.block_writes;
         let method = method.method.or(self.file.method).unwrap_or(MethodWord::Auto);
         Ok(DumpRequest {
             source: url,
@@ -170,7 +197,29 @@ impl Layers {
             ca_file: source.ca_file.clone().or_else(|| self.file.ca_file.clone()),
             namespace: source.namespace.clone().or_else(|| self.file.namespace.clone()),
             fresh: self.fresh(fresh),
+            platform,
+            block_writes,
+            archive: directory.map(|directory| ArchiveSettings { directory, keep }),
         })
+    }
+
+    /// The database of the Turso platform, if one is named: by a flag, or by the file where nothing else is given.
+    ///
+    /// # Errors
+    /// `Usage` without its organization or an API token.
+    pub fn platform(&self, typed: &SourceArgs) -> Result<Option<PlatformSettings>> {
+        let by_file = || self.file.database.clone().filter(|_| typed.source.is_none());
+        let by_file = || by_file().filter(|_| self.environment.secret("TURSO_DATABASE_URL").is_none());
+        let Some(database) = typed.database.clone().or_else(by_file) else { return Ok(None) };
+        let missing = |what: &str, hint: &str| Error::new(Kind::Usage, what).with_hint(hint);
+        let organization = typed.org.clone().or_else(|| self.file.org.clone());
+        let organization =
+            organization.ok_or_else(|| missing("--database needs --org", "`turso org list` shows the slugs"))?;
+        let token = self.environment.secret("TURSO_API_TOKEN").ok_or_else(|| {
+            missing("--database needs an API token", "set TURSO_API_TOKEN; `turso auth api-tokens mint NAME` makes one")
+        })?;
+        let base = self.environment.text("TURSO_API_BASEURL").map(str::to_owned);
+        Ok(Some(PlatformSettings { database, organization, token, base }))
     }
 
     /// The source's URL or path, if one is given.
@@ -320,6 +369,8 @@ impl Layers {
             schema: self.schema(target),
             dry_run: false,
             keep_previous: !self.file.no_keep_previous,
+            force_tables: Vec::new(),
+            neon: None,
             fresh: self.fresh(fresh),
         })
     }
@@ -370,7 +421,7 @@ impl Layers {
 }
 
 /// The error for a command that needs a target.
-fn no_target() -> Error {
+pub(super) fn no_target() -> Error {
     Error::new(Kind::Usage, "no target is given")
         .with_hint("set NEON_DATABASE_URL to the connection string that Neon shows, or name it with --target")
 }
@@ -482,7 +533,7 @@ mod tests {
         assert_eq!(shown(&layers(&[("DATABASE_URL", "d")], "target = 'f'")), Some("d".to_owned()));
         assert_eq!(shown(&layers(&[], "target = 'f'")), Some("f".to_owned()));
         assert_eq!(shown(&layers(&[], "")), None);
-        let empty = TargetArgs { target: Some(Secret::new(String::new())), schema: None };
+        let empty = TargetArgs { target: Some(Secret::new(String::new())), ..TargetArgs::default() };
         assert_eq!(layers(&[("DATABASE_URL", "d")], "").target(&empty).unwrap_err().kind(), Kind::Usage);
     }
 

@@ -14,14 +14,13 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 7] =
-    ["--neon-project", "--neon-branch", "--neon-create-branch", "--sample", "--archive", "--database", "--org"];
+const LATER_FLAGS: [&str; 1] = ["--sample"];
 
 /// Commands of the contract that this version lacks.
-const LATER_COMMANDS: [&str; 1] = ["rollback"];
+const LATER_COMMANDS: [&str; 0] = [];
 
 /// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 3] = ["pages", "export", "replace"];
+const LATER_VALUES: [&str; 0] = [];
 
 /// How a message says so.
 const LATER: &str = "is not in this version";
@@ -193,13 +192,7 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_named() {
-        for line in [
-            "turso2neon push --neon-project=p1",
-            "turso2neon plan --sample 10",
-            "turso2neon dump --method pages",
-            "turso2neon push --mode replace",
-            "turso2neon rollback",
-        ] {
+        for line in ["turso2neon plan --sample 10"] {
             let error = refused(line);
             assert!(error.message().contains("not in this version"), "{line}: {error}");
         }

@@ -23,7 +23,7 @@ pub struct DumpCheckpoint {
     pub engine: String,
     /// Where it came from, without secrets: a URL without query and user, or a path.
     pub source: String,
-    /// `sql` or `file`.
+    /// `pages`, `export`, `replica`, `sql` or `file`.
     pub method: String,
     /// Why this method.
     pub method_reason: String,
@@ -150,6 +150,9 @@ pub struct PushCheckpoint {
     pub replaced: Vec<String>,
     /// The schema that holds the replaced tables, if any.
     pub previous_schema: Option<String>,
+    /// The Neon branch that keeps the state before the push, if one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<String>,
     /// How far it is.
     pub state: LoadState,
     /// Per source table: rows, server-side digest on the target.

@@ -14,7 +14,10 @@ use super::{
     name::{quote_ident, quote_list},
     overrides::Hooks,
     pg_type::PgType,
+    query_plan::{TriggerPlan, ViewPlan},
 };
+
+pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, Reckoning, VectorEncoding};
 
 /// The format number of `plan.json` that this version writes and reads.
 pub const PLAN_FORMAT: u32 = 1;
@@ -39,6 +42,12 @@ pub struct Plan {
     pub extensions: Vec<String>,
     /// Tables in load order (the source's order).
     pub tables: Vec<TablePlan>,
+    /// Views, each after those that it uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<ViewPlan>,
+    /// Triggers in the source's order; created after everything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerPlan>,
     /// What becomes of every object of the source.
     pub objects: Vec<ObjectPlan>,
     /// Everything that was noticed, sorted by severity (worst first), code and place.
@@ -263,192 +272,6 @@ pub enum Origin {
     Rule,
     /// `turso2neon.toml`.
     Override,
-}
-
-/// What the configuration says about cells that the conversion doesn't take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Exceptions {
-    /// An empty TEXT becomes NULL, before anything else is asked, and goes to the ledger.
-    pub empty_as_null: bool,
-    /// A cell that the conversion doesn't take.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub off_type: Option<OffType>,
-}
-
-impl Exceptions {
-    /// Whether every cell has to fit.
-    #[must_use]
-    pub const fn is_none(&self) -> bool {
-        !self.empty_as_null && self.off_type.is_none()
-    }
-}
-
-/// What becomes of a cell that the conversion doesn't take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OffType {
-    /// Its row isn't loaded, but written to `convert/rejects.jsonl`.
-    Reject,
-    /// It becomes NULL, and its class and bytes go to the ledger.
-    Null,
-}
-
-/// How a non-NULL cell becomes a PostgreSQL value. NULL is NULL everywhere.
-///
-/// A cell that a conversion doesn't name, or whose value the type can't hold exactly, is what `Exceptions` speaks of;
-/// without exceptions it is an error at load time (a bug: the plan has seen every cell).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "how")]
-pub enum Conversion {
-    /// INTEGER to `smallint`, `integer`, `bigint`.
-    Integer,
-    /// TEXT that is a 64-bit integer as SQLite prints it (`-?[1-9][0-9]*` or `0`), and INTEGER, to `bigint`.
-    IntegerText,
-    /// INTEGER 0 or 1 to `boolean`.
-    IntegerBoolean,
-    /// TEXT `t`, `f`, `true`, `false` in any ASCII case to `boolean`.
-    WordBoolean,
-    /// REAL bit for bit, INTEGER within +-2^53 exactly, to `double precision`.
-    Double,
-    /// INTEGER, and REAL by its shortest decimal that reads back as the same double, to `numeric`. In plain `numeric`
-    /// the display scale is the number of fraction digits (0 for whole numbers); in `numeric(p,s)` it is `s`.
-    /// Infinities only to `numeric` without precision. `-0.0` becomes `0`, with a ledger entry if the column has one.
-    Numeric,
-    /// TEXT as is; INTEGER in decimal; REAL as `rules::decimal::real_text` defines; BLOB as said. In a column with a
-    /// ledger a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed sequence
-    /// (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), becomes U+FFFD.
-    Text {
-        /// How a BLOB is written.
-        blobs: BlobText,
-    },
-    /// BLOB as is; TEXT as its bytes; INTEGER and REAL as the bytes of the text that `Text` would write.
-    Bytea,
-    /// TEXT `YYYY-MM-DD` to `date`.
-    Date,
-    /// TEXT `HH:MM[:SS[.f]]` to `time`.
-    Time,
-    /// TEXT `YYYY-MM-DD[( |T)HH:MM[:SS[.f]]]` without zone to `timestamp`.
-    Timestamp,
-    /// The same with `Z` or an offset to `timestamptz`; without one it is read as UTC.
-    TimestampTz,
-    /// INTEGER as time since 1970-01-01 UTC to `timestamptz`, `timestamp` or `date`.
-    Epoch {
-        /// The unit of the integer.
-        unit: EpochUnit,
-    },
-    /// TEXT of 32 hexadecimal digits in the canonical 8-4-4-4-12 form, any case, to `uuid`.
-    UuidText,
-    /// BLOB of 16 bytes, network order, to `uuid`.
-    UuidBlob,
-    /// TEXT that is JSON (RFC 8259) to `json` or `jsonb`; INTEGER and REAL as JSON numbers.
-    Json,
-    /// Any cell that is a value of the given type by what the type means: see `rules::given`.
-    Given {
-        /// The unit of integers in a column of dates or times.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit: Option<EpochUnit>,
-    },
-    /// The source has no such column: nothing is loaded, PostgreSQL puts the default, or NULL.
-    Absent,
-    /// INTEGER 0 or 1, and TEXT `t`, `true`, `y`, `yes`, `on`, `1`, `f`, `false`, `n`, `no`, `off`, `0` in any ASCII
-    /// case to `boolean`.
-    AnyBoolean,
-    /// TEXT `2000-01-01( |T)HH:MM[:SS[.f]]`, or without the date, to `time`: what Rails writes.
-    RailsTime,
-    /// BLOB of 16 bytes as .NET's `Guid.ToByteArray` gives them (the first three fields little-endian) to `uuid`.
-    UuidDotnet,
-    /// INTEGER or REAL as a count of time, to `timestamptz`, `timestamp` or `date`.
-    Reckoned {
-        /// What is counted.
-        by: Reckoning,
-    },
-    /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::fit::epoch_unit`), and TEXT as
-    /// `TimestampTz` reads it, to `timestamptz`.
-    AnyMoment {
-        /// The unit of the integers.
-        unit: EpochUnit,
-    },
-    /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
-    /// `json()` makes.
-    SqliteJsonb,
-    /// libSQL vector BLOB to `vector(n)`, `halfvec(n)`, `real[]`, `double precision[]` or `bit(n)`.
-    Vector {
-        /// The encoding of the blob.
-        encoding: VectorEncoding,
-    },
-}
-
-/// How a BLOB is written in a text column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlobText {
-    /// `\x` and lower-case hexadecimal digits.
-    Hex,
-    /// The text itself if it is valid UTF-8 without NUL and doesn't begin with `\x`, else `\x` and hexadecimal digits.
-    /// So no two BLOBs become the same text.
-    Utf8OrHex,
-}
-
-/// A count of time. What isn't a whole number of microseconds isn't taken, with one exception.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reckoning {
-    /// Seconds since 1970-01-01 UTC: INTEGER, or REAL whose shortest decimal has at most 6 digits after the point.
-    UnixS,
-    /// Milliseconds since 1970: the same with at most 3 digits.
-    UnixMs,
-    /// Microseconds since 1970: the same without digits after the point.
-    UnixUs,
-    /// Nanoseconds since 1970: multiples of 1000, no REAL with digits after the point.
-    UnixNs,
-    /// Seconds since 2001-01-01 UTC: as `UnixS`.
-    CoreData,
-    /// Julian days of the years 1 to 9999, as the nearest microsecond (of two as near the even): the double that is
-    /// nearest to that microsecond is the one that was read.
-    Julian,
-}
-
-/// The unit of an epoch integer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EpochUnit {
-    /// Seconds.
-    #[serde(rename = "unix_s")]
-    Seconds,
-    /// Milliseconds.
-    #[serde(rename = "unix_ms")]
-    Milliseconds,
-    /// Microseconds.
-    #[serde(rename = "unix_us")]
-    Microseconds,
-}
-
-impl EpochUnit {
-    /// How many microseconds one unit has.
-    #[must_use]
-    pub const fn microseconds(self) -> i64 {
-        match self {
-            Self::Seconds => 1_000_000,
-            Self::Milliseconds => 1_000,
-            Self::Microseconds => 1,
-        }
-    }
-}
-
-/// libSQL's vector encodings (libsql `vectorInt.h`); numbers are little-endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VectorEncoding {
-    /// n float32, optionally followed by the byte 1.
-    F32,
-    /// n float64 followed by the byte 2.
-    F64,
-    /// n float16 followed by the byte 5.
-    F16,
-    /// n bfloat16 followed by the byte 6.
-    Fb16,
-    /// Bits, least significant first, [padding], count of trailing bits, the byte 3.
-    F1Bit,
 }
 
 /// A key of one table; names are PostgreSQL's.

@@ -14,7 +14,11 @@ pub mod given_type;
 
 pub mod given_schema;
 
+pub mod conversion;
+
 pub mod conversion_plan;
+
+pub mod query_plan;
 
 pub mod withheld;
 

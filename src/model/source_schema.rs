@@ -57,6 +57,8 @@ pub struct SourceObject {
     pub table: String,
     /// Its SQL as stored.
     pub sql: String,
+    /// A view's columns by the names that SQLite gives them; none for a view that SQLite can't read, and for a trigger.
+    pub columns: Vec<String>,
 }
 
 /// An object of `sqlite_schema` that is left out.

@@ -18,6 +18,10 @@ pub enum WithheldKind {
     Index,
     /// The expression of a generated column: the column is there, filled with SQLite's values.
     Generated,
+    /// A view.
+    View,
+    /// A trigger with its function.
+    Trigger,
 }
 
 impl WithheldKind {
@@ -28,6 +32,8 @@ impl WithheldKind {
             Self::Check => "check",
             Self::Index => "index",
             Self::Generated => "generated column",
+            Self::View => "view",
+            Self::Trigger => "trigger",
         }
     }
 
@@ -36,6 +42,8 @@ impl WithheldKind {
             Self::Check => FindingCode::CheckNotCarried,
             Self::Index => FindingCode::IndexNotCarried,
             Self::Generated => FindingCode::GeneratedAsPlain,
+            Self::View => FindingCode::ViewNotCarried,
+            Self::Trigger => FindingCode::TriggerNotCarried,
         }
     }
 }
@@ -57,11 +65,29 @@ pub struct Withheld {
     pub sql: String,
 }
 
+impl Withheld {
+    /// What the user should know.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        Finding::new(self.kind.code(), Severity::Warning, &self.reason)
+            .at_table(&self.table)
+            .at_column(&self.source)
+            .with_sql(&self.sql)
+    }
+}
+
 impl Plan {
     /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
     #[must_use]
     pub fn without(mut self, withheld: &[Withheld]) -> Self {
         for one in withheld {
+            match one.kind {
+                WithheldKind::View => self.views.retain(|view| view.name != one.object),
+                WithheldKind::Trigger => {
+                    self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source)
+                }
+                WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
+            }
             if let Some(table) = self.tables.iter_mut().find(|table| table.source == one.table) {
                 remove(table, one);
             }
@@ -72,11 +98,7 @@ impl Plan {
                 object.outcome = Outcome::NotCarried;
                 object.reason.clone_from(&one.reason);
             }
-            let finding = Finding::new(one.kind.code(), Severity::Warning, &one.reason)
-                .at_table(&one.table)
-                .at_column(&one.source)
-                .with_sql(&one.sql);
-            self.findings.push(finding);
+            self.findings.push(one.finding());
         }
         self
     }
@@ -90,6 +112,7 @@ fn remove(table: &mut TablePlan, one: &Withheld) {
             let columns = table.columns.iter_mut().filter(|column| column.name == one.object);
             columns.for_each(|column| column.generated = None);
         }
+        WithheldKind::View | WithheldKind::Trigger => {}
     }
 }
 

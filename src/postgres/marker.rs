@@ -17,6 +17,8 @@ const TABLES: &str = "\
 CREATE SCHEMA IF NOT EXISTS turso2neon;
 CREATE TABLE IF NOT EXISTS turso2neon.load (load_key text NOT NULL, scope text NOT NULL, finished boolean NOT NULL);
 CREATE TABLE IF NOT EXISTS turso2neon.made (schema_name text NOT NULL, table_name text NOT NULL, oid bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS turso2neon.made_object (schema_name text NOT NULL, kind text NOT NULL,
+  object_name text NOT NULL, oid bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS turso2neon.chunk (table_name text NOT NULL, number integer NOT NULL, low bigint, high bigint,
   row_count bigint NOT NULL, byte_count bigint NOT NULL, digest text NOT NULL,
   ledger_count bigint NOT NULL, ledger_digest text NOT NULL, PRIMARY KEY (table_name, number))";
@@ -144,6 +146,55 @@ pub fn unmade_sql(made: &Made) -> String {
         quote_literal(&made.schema),
         quote_literal(&made.table)
     )
+}
+
+/// The statement that records a view (`view`) or a trigger function (`function`) as made, for the transaction that makes
+/// it.
+#[must_use]
+pub fn made_object_sql(schema: &str, kind: &str, name: &str) -> String {
+    let whole = format!("{}.{}", quote_ident(schema), quote_ident(name));
+    let (class, whole) = if kind == "view" { ("regclass", whole) } else { ("regprocedure", format!("{whole}()")) };
+    format!(
+        "INSERT INTO turso2neon.made_object SELECT {}, {}, {}, {}::{class}::oid::bigint",
+        quote_literal(schema),
+        quote_literal(kind),
+        quote_literal(name),
+        quote_literal(&whole)
+    )
+}
+
+/// The statement that forgets a view or function, for the transaction that drops it.
+#[must_use]
+pub fn unmade_object_sql(kind: &str, schema: &str, name: &str) -> String {
+    format!(
+        "DELETE FROM turso2neon.made_object WHERE kind = {} AND schema_name = {} AND object_name = {}",
+        quote_literal(kind),
+        quote_literal(schema),
+        quote_literal(name)
+    )
+}
+
+/// Drops the views, triggers and trigger functions that the tool made and that are there still, those that were made
+/// last first, and never with CASCADE.
+///
+/// # Errors
+/// By role and SQLSTATE.
+pub async fn drop_objects(session: &Session) -> Result<()> {
+    let doing = "dropping views and triggers of an earlier load";
+    let sql = "SELECT format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass) FROM turso2neon.made_object m \
+               JOIN pg_trigger g ON g.tgfoid::bigint = m.oid WHERE m.kind = 'function' AND NOT g.tgisinternal \
+               UNION ALL SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM turso2neon.made_object m \
+               JOIN pg_proc p ON p.oid::bigint = m.oid WHERE m.kind = 'function'";
+    let mut drops: Vec<String> = texts(&session.rows(doing, sql, &[]).await?);
+    let sql = "SELECT format('DROP VIEW %s', c.oid::regclass) FROM turso2neon.made_object m \
+               JOIN pg_class c ON c.oid::bigint = m.oid WHERE m.kind = 'view' AND c.relkind = 'v' ORDER BY m.oid DESC";
+    drops.extend(texts(&session.rows(doing, sql, &[]).await?));
+    drops.push("DELETE FROM turso2neon.made_object".to_owned());
+    session.batch(doing, &drops.join("; ")).await
+}
+
+fn texts(rows: &[tokio_postgres::Row]) -> Vec<String> {
+    rows.iter().filter_map(|row| row.try_get(0).ok()).collect()
 }
 
 /// The statement that forgets the chunks of a table, for the transaction that drops it.

@@ -3,19 +3,21 @@
 //!
 //! Decisions: every statement names its schema, because an unqualified name could resolve to the catalog. Names of
 //! keys, indexes and sequences are given explicitly, because PostgreSQL's own choice may collide with a user's table.
-//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences (conversion rule book, section 0).
+//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers (conversion rule book, section 0).
 
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
     conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE},
     given_schema::EnumType,
     name::{qualified, quote_ident, quote_list, quote_literal},
+    query_plan::{TriggerPlan, ViewPlan},
 };
 
 /// One statement and what it is about, for progress and error messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// `table`, `primary key`, `unique`, `index`, `check`, `foreign key`, `default`, `sequence`, `validate`.
+    /// `table`, `primary key`, `unique`, `index`, `check`, `foreign key`, `default`, `sequence`, `validate`, `view`,
+    /// `function`, `trigger`.
     pub kind: &'static str,
     /// The source table.
     pub table: String,
@@ -280,6 +282,52 @@ pub fn sequence(schema: &str, table: &TablePlan) -> Option<Statement> {
     Some(Statement::new("sequence", table, &identity.sequence, sql))
 }
 
+/// CREATE VIEW.
+#[must_use]
+pub fn create_view(schema: &str, view: &ViewPlan) -> Statement {
+    let sql = format!(
+        "CREATE VIEW {} ({}) AS {}",
+        qualified(schema, &view.name),
+        quote_list(view.columns.iter().map(|column| column.name.as_str())),
+        view.query.render(schema)
+    );
+    Statement { kind: "view", table: view.source.clone(), object: view.name.clone(), sql }
+}
+
+/// CREATE FUNCTION and CREATE TRIGGER.
+#[must_use]
+pub fn create_trigger(schema: &str, trigger: &TriggerPlan) -> [Statement; 2] {
+    let (function, body) = (qualified(schema, &trigger.function), trigger.body.render(schema));
+    let tag = free_tag(&body);
+    let statement =
+        |kind, object: &str, sql| Statement { kind, table: trigger.source.clone(), object: object.to_owned(), sql };
+    let create = format!(
+        "CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS {tag}\n{body}\n{tag}"
+    );
+    let columns = match trigger.columns.as_slice() {
+        [] => String::new(),
+        columns => format!(" OF {}", quote_list(columns.iter().map(String::as_str))),
+    };
+    let condition = trigger.condition.as_ref().map(|condition| format!(" WHEN ({condition})")).unwrap_or_default();
+    let fires = format!(
+        "CREATE TRIGGER {} {} {}{columns} ON {} FOR EACH ROW{condition} EXECUTE FUNCTION {function}()",
+        quote_ident(&trigger.name),
+        trigger.timing.words(),
+        trigger.event,
+        qualified(schema, &trigger.relation)
+    );
+    [statement("function", &trigger.function, create), statement("trigger", &trigger.name, fires)]
+}
+
+/// A dollar quote that the text doesn't hold.
+fn free_tag(text: &str) -> String {
+    let mut tag = "$function$".to_owned();
+    while text.contains(&tag) {
+        tag.insert(1, '_');
+    }
+    tag
+}
+
 /// Everything of `plan/schema.sql`, in the order in which it is run, as a reader would write it.
 #[must_use]
 pub fn schema_sql(plan: &Plan) -> String {
@@ -308,6 +356,9 @@ pub fn schema_sql(plan: &Plan) -> String {
     section("Validation of the rows that are there", each(&|table| validations(schema, table)));
     section("Defaults", each(&|table| defaults(schema, table)));
     section("Next numbers of identity columns", each(&|table| sequence(schema, table).into_iter().collect()));
+    section("Views", plan.views.iter().map(|view| create_view(schema, view).sql).collect());
+    let triggers = plan.triggers.iter().flat_map(|trigger| create_trigger(schema, trigger));
+    section("Functions and triggers", triggers.map(|statement| statement.sql).collect());
     text
 }
 

@@ -12,6 +12,10 @@ pub mod type_choice;
 
 pub mod expression;
 
+pub mod query;
+
+pub mod trigger;
+
 pub mod naming;
 
 pub mod keys;

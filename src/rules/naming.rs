@@ -179,6 +179,8 @@ mod tests {
         let found = names(&[&one, &other], Identifiers::Preserve);
         assert!(found.iter().all(|name| name.len() <= 63 && name.starts_with(&"ä".repeat(27))), "{found:?}");
         assert_ne!(found[0], found[1]);
+        let cut = columns(&["x".repeat(64).as_str()], Identifiers::Preserve);
+        assert_eq!(cut[0].name, format!("{}_c1bb4f81", "x".repeat(54)));
         let exact = "x".repeat(63);
         assert_eq!(names(&[&exact], Identifiers::Preserve), [exact]);
     }

@@ -9,7 +9,7 @@
 use std::{path::Path, time::Duration};
 
 use reqwest::{
-    Certificate, Client, Response, StatusCode,
+    Certificate, Client, Method, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -76,20 +76,7 @@ impl Server {
     pub fn new(ctx: &Context, settings: &ServerSettings<'_>) -> Result<Self> {
         let headers = headers(settings)?;
         let authorization = headers.get(AUTHORIZATION).cloned();
-        let mut builder = Client::builder()
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            .redirect(same_host_only())
-            .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = settings.ca_file {
-            for certificate in certificates(path)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        let client = builder
-            .build()
-            .map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))?;
+        let client = client(headers, settings.ca_file, SILENCE_TIMEOUT)?;
         Ok(Self {
             client,
             endpoint: settings.endpoint.clone(),
@@ -152,13 +139,17 @@ impl Server {
 
     /// The token's words for `refused access`, for protocols that say so elsewhere than in the status.
     pub(super) fn denied(&self, how: &str) -> Error {
-        let why = token::refusal(self.token.as_ref(), self.now_s);
+        let why = match (&self.token, self.endpoint.basic()) {
+            (None, Some(_)) => "the server says that the user or the password is wrong".to_owned(),
+            (token, _) => token::refusal(token.as_ref(), self.now_s),
+        };
         Error::new(Kind::SourceDenied, format!("{} refused access: {why} ({how})", self.endpoint))
     }
 
     /// Posts JSON until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
-        let call = Call { path, content_type: "application/json", headers: HeaderMap::new(), body: body.into() };
+        let content_type = "application/json";
+        let call = Call { method: Method::POST, path, content_type, headers: HeaderMap::new(), body: body.into() };
         self.send(&call).await
     }
 
@@ -167,7 +158,9 @@ impl Server {
         match self.ask(call, false).await? {
             Asked::Answered(response) => Ok(response),
             // Only a probe is told so.
-            Asked::Absent(status) => Err(self.refused(&format!("it answered with status {status}"))),
+            Asked::Absent(response) => {
+                Err(self.refused(&format!("it answered with status {}", response.status().as_u16())))
+            }
         }
     }
 
@@ -179,16 +172,15 @@ impl Server {
     async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<Asked> {
         let mut attempt = 1;
         loop {
-            let request = self.client.post(self.endpoint.path(call.path)).headers(call.headers.clone());
-            let request = request.header(CONTENT_TYPE, call.content_type).body(call.body.clone());
+            let request = self.client.request(call.method.clone(), self.endpoint.path(call.path));
+            let request = request.headers(call.headers.clone()).header(CONTENT_TYPE, call.content_type);
+            let request = request.body(call.body.clone());
             let sent = tokio::select! {
                 () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
                 sent = request.send() => sent,
             };
             let failure = match sent {
-                Ok(response) if may_lack && is_absent(&response) => {
-                    return Ok(Asked::Absent(response.status().as_u16()));
-                }
+                Ok(response) if may_lack && is_absent(&response) => return Ok(Asked::Absent(response)),
                 Ok(response) => match self.classify(&response) {
                     None => return Ok(Asked::Answered(response)),
                     Some(failure) => failure,
@@ -210,13 +202,7 @@ impl Server {
     /// # Errors
     /// `Interrupted`.
     pub async fn pause(&self, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
-        let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let reason = reason.to_owned();
-        self.ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason, attempt, wait_ms });
-        tokio::select! {
-            () = self.ctx.stop.wished() => self.ctx.stop.check(),
-            () = tokio::time::sleep(pause) => Ok(()),
-        }
+        self::pause(&self.ctx, reason, attempt, pause).await
     }
 
     fn classify(&self, response: &Response) -> Option<Failure> {
@@ -276,6 +262,32 @@ impl Server {
     }
 }
 
+/// A client with these headers in every request, that waits so long for a server that says nothing.
+pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Duration) -> Result<Client> {
+    let mut builder = Client::builder()
+        .default_headers(headers)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(silence)
+        .redirect(same_host_only())
+        .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))
+}
+
+/// Says that something is tried again and waits.
+pub(super) async fn pause(ctx: &Context, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
+    let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason: reason.to_owned(), attempt, wait_ms });
+    tokio::select! {
+        () = ctx.stop.wished() => ctx.stop.check(),
+        () = tokio::time::sleep(pause) => Ok(()),
+    }
+}
+
 /// Whether a failure means that the server said nothing for too long.
 pub(super) fn is_silence(failure: &reqwest::Error) -> bool {
     failure.is_timeout()
@@ -310,6 +322,7 @@ pub fn statement_refused(doing: &str, code: &str) -> Error {
 
 /// What is sent to one of the server's paths.
 pub(super) struct Call<'a> {
+    pub(super) method: Method,
     /// Without the leading slash.
     pub(super) path: &'a str,
     pub(super) content_type: &'static str,
@@ -323,7 +336,7 @@ pub(super) enum Asked {
     /// The server has the path.
     Answered(Response),
     /// It doesn't, and said so with this status.
-    Absent(u16),
+    Absent(Response),
 }
 
 /// Whether a server says that it has no such path, or none for such a request.

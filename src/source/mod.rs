@@ -1,7 +1,8 @@
 //! The remote libSQL server as the rest may see it: where it is, how to ask it, and how its answer is read.
 //!
-//! Owns the only HTTP client of the source. Never interprets SQL and never writes a file; `stages::dump` decides
-//! what is asked and what becomes of the answer.
+//! Owns the only HTTP clients of the source and of its owner's API ([`platform`]). Never interprets SQL, and writes no
+//! file but a database put together from pages ([`page_file`]); `stages::dump` decides what is asked and what becomes
+//! of the answer.
 
 pub mod endpoint;
 
@@ -13,11 +14,15 @@ pub mod cursor;
 
 pub mod http;
 
+pub mod generations;
+
 pub mod grpc_web;
 
 pub mod page_file;
 
 pub mod page_updates;
+
+pub mod platform;
 
 pub mod pump;
 

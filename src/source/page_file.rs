@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -126,6 +127,19 @@ impl PageFile {
         (0..pages).find(|index| *index != LOCK_BYTE_PAGE && !self.has(*index))
     }
 
+    /// All pages below `pages` that never came.
+    #[must_use]
+    pub fn missing(&self, pages: u64) -> Vec<Range<u64>> {
+        let mut missing: Vec<Range<u64>> = Vec::new();
+        for index in (0..pages).filter(|index| *index != LOCK_BYTE_PAGE && !self.has(*index)) {
+            match missing.last_mut().filter(|range| range.end == index) {
+                Some(range) => range.end += 1,
+                None => missing.push(index..index + 1),
+            }
+        }
+        missing
+    }
+
     fn has(&self, index: u64) -> bool {
         let word = usize::try_from(index / 64).ok().and_then(|slot| self.present.get(slot));
         word.is_some_and(|word| word & (1 << (index % 64)) != 0)
@@ -227,6 +241,7 @@ mod tests {
         assert_eq!(present, [(0, 3), (5, 6), (70, 71)]);
         let again = PageFile::reopen(&path, &present).unwrap();
         assert_eq!(again.first_missing(71), Some(3));
+        assert_eq!(again.missing(72), [3..5, 6..70, 71..72]);
         assert_eq!(again.settle().unwrap(), present);
         let error = PageFile::reopen(&path, &[(0, 72)]).unwrap_err();
         assert_eq!(error.kind(), Kind::ArtifactDamaged);

@@ -6,7 +6,10 @@
 use std::ops::Range;
 
 use prost::Message;
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::{
+    Method,
+    header::{ACCEPT_ENCODING, HeaderMap, HeaderValue},
+};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -141,9 +144,13 @@ impl Server {
         // As the clients of this protocol send it.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("application/protobuf"));
         let body = request.encode_to_vec().into();
-        let call = Call { path: PATH, content_type: "application/protobuf", headers, body };
+        let content_type = "application/protobuf";
+        let call = Call { method: Method::POST, path: PATH, content_type, headers, body };
         Ok(match self.probe(&call).await? {
-            Asked::Absent(status) => Updates::NotOffered(format!("it has no /{PATH} (status {status})")),
+            Asked::Absent(response) => {
+                let status = response.status().as_u16();
+                Updates::NotOffered(format!("it has no /{PATH} (status {status})"))
+            }
             Asked::Answered(response) => {
                 let (pump, pieces) = self.pump(response);
                 Updates::Coming(pump, Reader { pieces, buffer: bytes::BytesMut::new() })
@@ -285,6 +292,6 @@ mod tests {
         let bytes = selector(&[0..3, 70_000..70_002]).unwrap();
         let pages: Vec<u32> = RoaringBitmap::deserialize_from(&bytes[..]).unwrap().iter().collect();
         assert_eq!(pages, [0, 1, 2, 70_000, 70_001]);
-        assert!(selector(&[0..(1 << 33)]).is_err());
+        assert!(selector(&[0..1, 1..(1 << 33)]).is_err());
     }
 }

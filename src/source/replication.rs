@@ -6,7 +6,7 @@
 use crc::{CRC_64_GO_ISO, Crc, Table};
 use prost::Message;
 use reqwest::{
-    Response,
+    Method, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 
@@ -103,7 +103,8 @@ impl Server {
         let call = self.grpc("wal_log.ReplicationLog/Hello", grpc_web::encode(&request), None)?;
         let mut response = match self.probe(&call).await? {
             Asked::Answered(response) => response,
-            Asked::Absent(status) => {
+            Asked::Absent(response) => {
+                let status = response.status().as_u16();
                 return Ok(Greeting::NotOffered(format!("it has no replication log (status {status})")));
             }
         };
@@ -172,7 +173,8 @@ impl Server {
             let value = HeaderValue::from_str(&hrana::base64_bare(name.as_bytes()));
             put("x-namespace-bin", value.map_err(|_| Error::new(Kind::Usage, "the namespace can't be sent"))?);
         }
-        Ok(Call { path, content_type: "application/grpc-web+proto", headers, body: body.into() })
+        let content_type = "application/grpc-web+proto";
+        Ok(Call { method: Method::POST, path, content_type, headers, body: body.into() })
     }
 
     fn not_offered(&self, status: &Status) -> Result<Greeting> {

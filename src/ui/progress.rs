@@ -43,6 +43,17 @@ pub(super) struct Phase {
     pub(super) name: &'static str,
     pub(super) done: u64,
     pub(super) steps: Option<u64>,
+    since: Instant,
+}
+
+impl Phase {
+    /// Milliseconds until its last step at the pace so far; none below a second, which is no news.
+    pub(super) fn time_left(&self, now: Instant) -> Option<u64> {
+        let left = self.steps?.checked_sub(self.done)?;
+        let left =
+            milliseconds(now.saturating_duration_since(self.since)).saturating_mul(left).checked_div(self.done)?;
+        (left >= 1000).then_some(left)
+    }
 }
 
 impl Progress {
@@ -72,7 +83,7 @@ impl Progress {
                 self.rows_expected = Some(*rows);
             }
             Event::PhaseStarted { phase, steps, .. } => {
-                self.phase = Some(Phase { name: phase, done: 0, steps: *steps });
+                self.phase = Some(Phase { name: phase, done: 0, steps: *steps, since: now });
             }
             Event::Stepped { phase, .. } => {
                 if let Some(current) = self.phase.as_mut().filter(|current| current.name == *phase) {
@@ -142,6 +153,7 @@ impl Progress {
         if let Some(phase) = self.phase {
             let steps = phase.steps.map(|steps| format!(" {} of {steps}", phase.done)).unwrap_or_default();
             parts.push(format!("{}{steps}", phase.name));
+            parts.extend(phase.time_left(now).map(|left| format!("{} left", units::duration(left))));
         }
         if self.rows > 0 || !self.running.is_empty() {
             let total = self.rows_total().map(|total| format!(" of {}", units::count(total))).unwrap_or_default();

@@ -14,7 +14,10 @@ use super::{
     voice::{Voice, harmless},
     wording::{Bars, Talk, line},
 };
-use crate::{event::Event, model::units::count};
+use crate::{
+    event::Event,
+    model::units::{self, count},
+};
 
 /// More bars than this push the notes off a small terminal; further tables count in the total alone.
 const TABLE_BARS_MAX: usize = 8;
@@ -130,7 +133,9 @@ impl State {
         let steps = phase.and_then(|phase| Some((phase, phase.steps?)));
         match (steps, self.progress.rows_total()) {
             (Some((phase, steps)), _) if self.progress.running.is_empty() => {
-                (phase.done, Some(steps), format!("{} {}/{steps}", phase.name, phase.done))
+                let left = phase.time_left(now).map(|left| format!(", {} left", units::duration(left)));
+                let words = format!("{} {}/{steps}{}", phase.name, phase.done, left.unwrap_or_default());
+                (phase.done, Some(steps), words)
             }
             (_, Some(total)) => (self.progress.rows, Some(total), self.rows_message(now)),
             (_, None) if self.progress.rows > 0 => (0, None, self.rows_message(now)),

@@ -146,7 +146,6 @@ fn what_makes_no_sense_is_exit_2() {
     is_usage(&["dump", "--source", ""], "--source is empty");
     is_usage(&["dump", "--source", "a", "--source", "b"], "--source is given twice");
     is_usage(&["dump", "--source", "x.db", "--auth-token-file", "/nowhere/token"], "--auth-token-file");
-    is_usage(&["dump", "--source", "x.db", "--method", "pages"], "not in this version");
     is_usage(&["run", "--source", "x.db"], "NEON_DATABASE_URL");
     is_usage(&["push"], "NEON_DATABASE_URL");
     is_usage(&["push", "--target", ""], "--target is empty");

@@ -1,6 +1,7 @@
 //! Real databases of other projects, each the whole way to the local PostgreSQL and back by verification.
 //!
-//! They aren't part of the repository: `TURSO2NEON_CORPUS` names their folder. Where there is none, this says so.
+//! They aren't part of the repository: `TURSO2NEON_CORPUS` names their folder. Where there is none, this says so. The
+//! table of results is printed; `scripts/corpus` keeps it in docs/corpus.md (`TURSO2NEON_CORPUS_TABLE` names the file).
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,8 @@ use std::{
     sync::Mutex,
 };
 
+use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, withheld::Withheld};
+
 use crate::support::{Run, Target, Tool, Workspace};
 
 /// One line of the table.
@@ -16,6 +19,7 @@ struct Outcome {
     database: String,
     tables: usize,
     rows: u64,
+    fates: [usize; 3],
     verdict: String,
     findings: String,
     wrong: Option<String>,
@@ -55,10 +59,19 @@ fn every_database_of_the_corpus_arrives_whole_or_is_refused_with_a_reason() {
     });
     let mut outcomes = outcomes.into_inner().unwrap();
     outcomes.sort_by(|one, other| one.database.cmp(&other.database));
-    tell(&table(&outcomes));
+    let table = table(&outcomes);
+    tell(&table);
+    if let Some(path) = std::env::var_os("TURSO2NEON_CORPUS_TABLE") {
+        std::fs::write(path, format!("{HEADING}{table}")).unwrap();
+    }
     let wrong: Vec<&str> = outcomes.iter().filter_map(|outcome| outcome.wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What stands above the table in the docs.
+const HEADING: &str = "# Results on real databases\n\n\
+    Databases of other projects, each through `dump`, `plan --accept all`, `convert` and `verify --level full` against \
+    the local\nPostgreSQL. Made by `scripts/corpus`. `verify` compares every value of every row, and the schema.\n\n";
 
 /// Says something even if the test passes.
 fn tell(text: &str) {
@@ -70,8 +83,15 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
     let name = format!("corpus_{}", database.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_lowercase());
     target.query(&format!("CREATE DATABASE {name}"));
     let workspace = Workspace::new();
-    let mut outcome =
-        Outcome { database, tables: 0, rows: 0, verdict: "equal".to_owned(), findings: String::new(), wrong: None };
+    let mut outcome = Outcome {
+        database,
+        tables: 0,
+        rows: 0,
+        fates: [0; 3],
+        verdict: "equal".to_owned(),
+        findings: String::new(),
+        wrong: None,
+    };
     let local = target.admin_url_of(&name);
     let call = |command: &str| workspace.tool(command).arg("--json").env("TURSO2NEON_LOCAL_URL", &local);
     let steps: [(&str, Tool); 4] = [
@@ -88,8 +108,11 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
             outcome.tables = rows.len();
             outcome.rows = rows.values().filter_map(serde_json::Value::as_u64).sum();
         }
-        if step == "plan" && workspace.dir().join("plan/plan.json").is_file() {
-            outcome.findings = findings(&workspace.read_json("plan/plan.json"));
+        if matches!(step, "plan" | "convert") && workspace.dir().join("plan/plan.json").is_file() {
+            let plan = plan_as_loaded(&workspace);
+            outcome.findings = findings(&plan);
+            outcome.fates = [Fate::Carried, Fate::Translated, Fate::NotCarried]
+                .map(|fate| plan.objects.iter().filter(|object| object.outcome == fate).count());
         }
         if run.code() != Some(0) {
             judge(&mut outcome, step, &run);
@@ -133,24 +156,50 @@ fn judge(outcome: &mut Outcome, step: &str, run: &Run) {
     }
 }
 
+/// The plan without what convert tried and did not create.
+fn plan_as_loaded(workspace: &Workspace) -> Plan {
+    let plan: Plan = serde_json::from_str(&workspace.read("plan/plan.json")).unwrap();
+    if !workspace.dir().join("convert/checkpoint.json").is_file() {
+        return plan;
+    }
+    let checkpoint = workspace.read_json("convert/checkpoint.json");
+    let withheld: Vec<Withheld> = serde_json::from_value(checkpoint["withheld"].clone()).unwrap_or_default();
+    plan.without(&withheld)
+}
+
 /// How often each code was found.
-fn findings(plan: &serde_json::Value) -> String {
+fn findings(plan: &Plan) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for finding in plan["findings"].as_array().into_iter().flatten() {
-        *counts.entry(finding["code"].as_str().unwrap_or("?")).or_default() += 1;
+    for finding in &plan.findings {
+        *counts.entry(finding.code.word()).or_default() += 1;
     }
     let words: Vec<String> = counts.iter().map(|(code, count)| format!("{code} {count}")).collect();
     words.join(", ")
 }
 
 fn table(outcomes: &[Outcome]) -> String {
-    let mut text = format!("\n{:<28} {:>6} {:>9}  verified, findings\n", "database", "tables", "rows");
+    let mut text = "| Database | Tables | Rows | Carried | Translated | Not carried | Verified | Findings |\n\
+                    |---|---:|---:|---:|---:|---:|---|---|\n"
+        .to_owned();
     for outcome in outcomes {
-        text += &format!("{:<28} {:>6} {:>9}  {}\n", outcome.database, outcome.tables, outcome.rows, outcome.verdict);
-        if !outcome.findings.is_empty() {
-            text += &format!("{:<46} {}\n", "", outcome.findings);
-        }
+        let [carried, translated, left] = outcome.fates;
+        text += &format!(
+            "| {} | {} | {} | {carried} | {translated} | {left} | {} | {} |\n",
+            outcome.database,
+            outcome.tables,
+            outcome.rows,
+            outcome.verdict.replace('|', "/"),
+            outcome.findings
+        );
     }
     let equal = outcomes.iter().filter(|outcome| outcome.verdict == "equal").count();
-    text + &format!("{equal} of {} verified equal\n\n", outcomes.len())
+    let sum = |part: usize| outcomes.iter().map(|outcome| outcome.fates[part]).sum::<usize>();
+    text + &format!(
+        "\n{equal} of {} verified equal; of their tables, keys, indexes, checks, views and triggers {} were carried, {} \
+         translated\nand {} not carried, each with its reason and its SQL in the report.\n",
+        outcomes.len(),
+        sum(0),
+        sum(1),
+        sum(2)
+    )
 }

@@ -54,5 +54,6 @@ mod plan;
 mod given;
 
 mod traps;
+mod views;
 
 mod property;

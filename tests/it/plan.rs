@@ -60,6 +60,9 @@ impl Desk {
             ca_file: None,
             namespace: None,
             fresh: false,
+            platform: None,
+            block_writes: false,
+            archive: None,
         };
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { workspace, ctx, events }

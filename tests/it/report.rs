@@ -96,6 +96,8 @@ impl Finished {
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: vec![serde_json::from_value(table).unwrap()],
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: vec![
                 serde_json::from_value(object("table", TABLE, "carried", "")).unwrap(),
                 serde_json::from_value(object("view", "recent", "not-carried", "views are not translated")).unwrap(),

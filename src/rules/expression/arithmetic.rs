@@ -182,9 +182,11 @@ pub(super) fn negate(operand: &Operand) -> Result<Operand, Untranslatable> {
         (_, Kind::Bool) => {
             Ok(Operand::compound(format!("-({})", operand.integer()?), Kind::Int(Range { least: -1, most: 0 })))
         }
-        (_, kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_))) => {
-            Ok(Operand::compound(format!("-{}", operand.arg()), kind))
+        // SQLite subtracts from 0, which makes no -0.0.
+        (_, kind @ (Kind::Real(_) | Kind::Double(_))) => {
+            Ok(Operand::compound(format!("'0'::double precision - {}", operand.arg()), kind))
         }
+        (_, kind @ Kind::Numeric(_)) => Ok(Operand::compound(format!("-{}", operand.arg()), kind)),
         _ => Err(operand.refusal("is negated")),
     }
 }
@@ -246,6 +248,15 @@ fn to_integer(operand: &Operand) -> Result<Operand, Untranslatable> {
             let most = 10_i128.pow(span.whole.into());
             let range = Range { least: -most, most };
             Ok(Operand::atom(format!("trunc({})::bigint", operand.sql()), Kind::Int(range)))
+        }
+        (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), Some(_)) => {
+            let number = operand.arg();
+            let sql = format!(
+                "CASE WHEN {number} >= 9223372036854775807 THEN 9223372036854775807 \
+                 WHEN {number} <= -9223372036854775808 THEN '-9223372036854775808'::bigint \
+                 ELSE trunc({number})::bigint END"
+            );
+            Ok(Operand::compound(sql, Kind::Int(Range::all())))
         }
         (Kind::Text, _) => match as_number(operand)? {
             found if matches!(found.kind, Kind::Int(_)) => Ok(found),

@@ -17,7 +17,7 @@ use crate::{
 
 /// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(in crate::rules) enum Comparison {
     Equals,
     NotEquals,
     Less,
@@ -29,7 +29,7 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
-    pub(super) fn of(operator: Operator) -> Option<Self> {
+    pub(in crate::rules) fn of(operator: Operator) -> Option<Self> {
         match operator {
             Operator::Equals => Some(Self::Equals),
             Operator::NotEquals => Some(Self::NotEquals),
@@ -60,6 +60,17 @@ impl Comparison {
         matches!(self, Self::Less | Self::LessEquals | Self::Greater | Self::GreaterEquals)
     }
 
+    /// The same with the sides exchanged.
+    const fn mirrored(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessEquals => Self::GreaterEquals,
+            Self::Greater => Self::Less,
+            Self::GreaterEquals => Self::LessEquals,
+            same => same,
+        }
+    }
+
     /// The answer where the left side is always less, or always greater, than the right.
     const fn of_classes(self, left_less: bool) -> bool {
         match self {
@@ -78,7 +89,7 @@ enum Pair {
 }
 
 /// `left comparison right`.
-pub(super) fn compare(
+pub(in crate::rules) fn compare(
     scope: &Scope<'_>,
     comparison: Comparison,
     left: &Operand,
@@ -90,8 +101,20 @@ pub(super) fn compare(
     })
 }
 
+/// Both sides of `value IN (SELECT item)`.
+pub(in crate::rules) fn member(
+    scope: &Scope<'_>,
+    value: &Operand,
+    item: &Operand,
+) -> Result<(String, String), Untranslatable> {
+    match pair(scope, Comparison::Equals, value, item)? {
+        Pair::Sides(left, right) => Ok((left, right)),
+        Pair::Answer(_) => Err(refuse("values of different classes meet in IN")),
+    }
+}
+
 /// `value [NOT] IN (items)`.
-pub(super) fn one_of(
+pub(in crate::rules) fn one_of(
     scope: &Scope<'_>,
     value: &Operand,
     not: bool,
@@ -135,7 +158,7 @@ fn exhausts(value: &Operand, items: &[Operand]) -> bool {
 }
 
 /// `operand IS NULL` and its opposite.
-pub(super) fn null_test(operand: &Operand, test: &str) -> Operand {
+pub(in crate::rules) fn null_test(operand: &Operand, test: &str) -> Operand {
     match operand.kind {
         // The name of a class is never NULL.
         Kind::ClassOf(_) => Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool),
@@ -146,6 +169,9 @@ pub(super) fn null_test(operand: &Operand, test: &str) -> Operand {
 fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Operand) -> Result<Pair, Untranslatable> {
     if left.is_null() || right.is_null() {
         return Ok(Pair::Answer(null_side(comparison, left, right)));
+    }
+    if left.vague || right.vague {
+        vague_sides(left, right)?;
     }
     let affinity = comparison_affinity(left, right);
     let (left, right) = (converted(left, affinity)?, converted(right, affinity)?);
@@ -164,9 +190,15 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
         (_, Kind::Opaque(_)) => Err(right.refusal("is compared")),
         (Kind::ClassOf(class), _) => class_name(comparison, &left, class, &right).map(Pair::Answer),
         (_, Kind::ClassOf(class)) => class_name(comparison, &right, class, &left).map(Pair::Answer),
-        (Kind::Bool, Kind::Bool) | (Kind::Blob, Kind::Blob) | (Kind::Date, Kind::Date) => {
-            Ok(Pair::Sides(left.arg(), right.arg()))
-        }
+        (Kind::Bool, Kind::Bool)
+        | (Kind::Blob, Kind::Blob)
+        | (Kind::Date, Kind::Date)
+        | (Kind::Stamp, Kind::Stamp)
+        | (Kind::Uuid, Kind::Uuid) => Ok(Pair::Sides(left.arg(), right.arg())),
+        (Kind::Uuid, Kind::Text) => Ok(Pair::Sides(left.arg(), uuid_literal(comparison, &right)?)),
+        (Kind::Text, Kind::Uuid) => Ok(Pair::Sides(uuid_literal(comparison, &left)?, right.arg())),
+        (Kind::Stamp, Kind::Text) => stamp_against(comparison, &left, &right),
+        (Kind::Text, Kind::Stamp) => stamp_against(comparison.mirrored(), &right, &left),
         (Kind::Epoch(one), Kind::Epoch(other)) if one == other => Ok(Pair::Sides(left.arg(), right.arg())),
         (Kind::Epoch(unit), Kind::Int(_) | Kind::Real(_)) => {
             Ok(Pair::Sides(left.arg(), moment::epoch_literal(&right, unit)?))
@@ -211,7 +243,7 @@ fn by_class(
 const fn class_rank(kind: Kind) -> Option<u8> {
     match kind {
         Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) | Kind::Epoch(_) => Some(0),
-        Kind::Text | Kind::Date => Some(1),
+        Kind::Text | Kind::Date | Kind::Stamp | Kind::Uuid => Some(1),
         Kind::Blob => Some(2),
         Kind::Null | Kind::Written | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
     }
@@ -374,6 +406,63 @@ fn collation(left: &Operand, right: &Operand) -> Collation {
     let explicit = |operand: &Operand| operand.collation.filter(|(_, explicit)| *explicit);
     let found = explicit(left).or_else(|| explicit(right)).or(left.collation).or(right.collation);
     found.map_or(Collation::Binary, |(collation, _)| collation)
+}
+
+/// Without its affinity, a side may only meet values of its own class.
+fn vague_sides(left: &Operand, right: &Operand) -> Result<(), Untranslatable> {
+    let same = match (class_rank(left.kind), class_rank(right.kind)) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    };
+    let number = |side: &Operand| {
+        let numeric = matches!(side.affinity, Some(Affinity::Integer | Affinity::Real | Affinity::Numeric));
+        numeric && side.kind == Kind::Text
+    };
+    if same && !number(left) && !number(right) {
+        return Ok(());
+    }
+    Err(refuse("a column of a compound query is compared with a value of another class"))
+}
+
+/// A constant as a `uuid`, for equality: other texts are equal to none.
+fn uuid_literal(comparison: Comparison, operand: &Operand) -> Result<String, Untranslatable> {
+    let canonical = |text: &str| {
+        text.len() == 36
+            && text.char_indices().all(|(place, one)| match place {
+                8 | 13 | 18 | 23 => one == '-',
+                _ => one.is_ascii_digit() || ('a'..='f').contains(&one),
+            })
+    };
+    match &operand.constant {
+        Some(Value::Text(text)) if canonical(text) && !comparison.orders() => {
+            Ok(format!("{}::uuid", quote_literal(text)))
+        }
+        _ => Err(refuse("a UUID is compared with a text that is no UUID in lower case")),
+    }
+}
+
+/// A timestamp against a constant: a whole timestamp as PostgreSQL prints it, or a date, which as a text stands before
+/// all moments of its day.
+fn stamp_against(comparison: Comparison, stamp: &Operand, constant: &Operand) -> Result<Pair, Untranslatable> {
+    let refused = || refuse("a timestamp is compared with a text that is no timestamp of the same spelling");
+    let Some(Value::Text(text)) = &constant.constant else { return Err(refused()) };
+    if datetime::parse_date(text.as_bytes()).is_some() {
+        let word = match comparison {
+            Comparison::Less | Comparison::LessEquals => "<",
+            Comparison::Greater | Comparison::GreaterEquals => ">=",
+            _ => return Ok(Pair::Answer(never_equal(stamp, constant, comparison, comparison.of_classes(false)))),
+        };
+        let sql = format!("{} {word} {}::timestamp", stamp.arg(), quote_literal(text));
+        return Ok(Pair::Answer(Operand::compound(sql, Kind::Bool)));
+    }
+    let plain = text.len() >= 19 && text.as_bytes().get(10) == Some(&b' ') && !text.ends_with(['0', '.']);
+    let plain = plain || (text.len() == 19 && text.as_bytes().get(10) == Some(&b' '));
+    let stamped = datetime::parse_stamp(text.as_bytes()).filter(|found| found.offset_minutes.is_none());
+    if !plain || stamped.is_none() {
+        return Err(refused());
+    }
+    let sql = format!("{} {} {}::timestamp", stamp.arg(), comparison.word(), quote_literal(text));
+    Ok(Pair::Answer(Operand::compound(sql, Kind::Bool)))
 }
 
 fn date_literal(operand: &Operand) -> Result<String, Untranslatable> {

@@ -1,6 +1,6 @@
 //! DEFAULT: the value that SQLite would store, as a value of the column's PostgreSQL type (rule book, 5.1).
 
-use sqlite3_parser::ast::Expr;
+use sqlite3_parser::ast::{Expr, Literal, Operator};
 
 use super::{
     Untranslatable,
@@ -38,7 +38,27 @@ pub(super) fn default_of(
     operand.uncollated()?;
     match &operand.constant {
         Some(value) => literal(stored(value.clone(), affinity), column),
+        // Whole milliseconds but for the rounding of doubles; SQLite stores them as INTEGER where it finds them whole.
+        None if is_scaled(expression) && column.pg_type == PgType::BigInt && affinity != Affinity::Text => {
+            match operand.kind {
+                Kind::Real(_) | Kind::Double(_) => Ok(Some(format!("round({})::bigint", operand.sql()))),
+                _ => computed(&operand, column, affinity).map(Some),
+            }
+        }
         None => computed(&operand, column, affinity).map(Some),
+    }
+}
+
+/// Whether it is something times a thousand or more: seconds or days as milliseconds.
+fn is_scaled(expression: &Expr<'_>) -> bool {
+    let is_large = |side: &Expr<'_>| match side {
+        Expr::Literal(Literal::Numeric(token)) => token.parse::<f64>().is_ok_and(|number| number >= 1000.0),
+        _ => false,
+    };
+    match expression {
+        Expr::Parenthesized(inner) => matches!(inner.as_slice(), [one] if is_scaled(one)),
+        Expr::Binary(left, Operator::Multiply, right) => is_large(left) || is_large(right),
+        _ => false,
     }
 }
 
@@ -64,7 +84,7 @@ fn fits_length(characters: usize, length: u32) -> bool {
 }
 
 /// A value known now.
-fn literal(value: Value, column: &ColumnPlan) -> Result<Option<String>, Untranslatable> {
+pub(super) fn literal(value: Value, column: &ColumnPlan) -> Result<Option<String>, Untranslatable> {
     let wrong = || unfit(column);
     let sql = match (column.conversion, value) {
         (_, Value::Null) => return Ok(None),
@@ -199,7 +219,7 @@ fn storable_json(text: &str) -> bool {
 }
 
 /// A value that is computed for each row.
-fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
+pub(super) fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (operand.kind, &operand.moment) {
         (Kind::Text, Some(moment)) if numeric && moment.is_digits() => {

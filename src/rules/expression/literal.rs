@@ -6,7 +6,7 @@ use crate::{model::source_schema::Affinity, rules::decimal};
 
 /// A value that is known when the plan is made. From the schema's text, never from rows.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(in crate::rules) enum Value {
     Null,
     Integer(i64),
     Real(f64),
@@ -16,7 +16,7 @@ pub(super) enum Value {
 
 /// A numeric token: decimal, hexadecimal (wrapping to 64 bits), with `_` between digits. Integers beyond 64 bits are
 /// REAL.
-pub(super) fn number(token: &str) -> Option<Value> {
+pub(in crate::rules) fn number(token: &str) -> Option<Value> {
     let plain: String = token.chars().filter(|digit| *digit != '_').collect();
     if let Some(digits) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X")) {
         let value = u64::from_str_radix(digits, 16).ok()?;
@@ -26,7 +26,7 @@ pub(super) fn number(token: &str) -> Option<Value> {
 }
 
 /// The text of a string token.
-pub(super) fn string(token: &str) -> Option<String> {
+pub(in crate::rules) fn string(token: &str) -> Option<String> {
     match unquote(token) {
         (text, Quoting::Single) => Some(text),
         (_, Quoting::Bare | Quoting::Double | Quoting::Other) => None,
@@ -34,7 +34,7 @@ pub(super) fn string(token: &str) -> Option<String> {
 }
 
 /// The bytes of a blob token without its `x''`.
-pub(super) fn blob(digits: &str) -> Option<Vec<u8>> {
+pub(in crate::rules) fn blob(digits: &str) -> Option<Vec<u8>> {
     let nibble = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     digits
         .as_bytes()
@@ -47,14 +47,14 @@ pub(super) fn blob(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// Two lower-case digits for each byte.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(in crate::rules) fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The number that text stands for under NUMERIC affinity: an optional sign, digits, point, exponent, with white space
 /// around. `None` for text that SQLite keeps as text.
-pub(super) fn numeric_text(text: &str) -> Option<Value> {
+pub(in crate::rules) fn numeric_text(text: &str) -> Option<Value> {
     let trimmed = text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let unsigned = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -80,7 +80,7 @@ pub(super) fn numeric_text(text: &str) -> Option<Value> {
 }
 
 /// What is stored when this value is put into a column of this affinity.
-pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
+pub(in crate::rules) fn stored(value: Value, affinity: Affinity) -> Value {
     match (affinity, value) {
         (Affinity::Text, Value::Integer(value)) => Value::Text(value.to_string()),
         (Affinity::Text, Value::Real(value)) => Value::Text(real_as_text(value)),
@@ -99,7 +99,7 @@ pub(super) fn stored(value: Value, affinity: Affinity) -> Value {
 }
 
 /// The text that SQLite makes of a REAL: at most 15 significant digits.
-pub(super) fn real_as_text(value: f64) -> String {
+pub(in crate::rules) fn real_as_text(value: f64) -> String {
     let rounded = format!("{value:.14e}").parse().unwrap_or(value);
     decimal::real_text(if value.is_finite() { rounded } else { value })
 }

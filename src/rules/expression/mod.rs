@@ -13,6 +13,8 @@ mod operand;
 
 mod scope;
 
+mod surroundings;
+
 mod translate;
 
 mod compare;
@@ -20,6 +22,12 @@ mod compare;
 mod arithmetic;
 
 mod function;
+
+mod numbers;
+
+mod strings;
+
+mod format;
 
 mod pattern;
 
@@ -31,15 +39,23 @@ mod fallback;
 
 mod generated;
 
+mod assigned;
+
 use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
+pub(in crate::rules) use assigned::assigned;
+pub(in crate::rules) use compare::{Comparison, compare, member};
+pub(in crate::rules) use literal::Value;
+pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};
 pub(crate) use parse::{tokens, unquote, with_statement};
 pub use scope::Scope;
+pub(in crate::rules) use scope::column_operand;
+pub(in crate::rules) use surroundings::Surroundings;
+pub(in crate::rules) use translate::translate;
 
 use super::affinity;
-use operand::Kind;
 
 /// Why an expression was not translated. Names constructs, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +64,7 @@ pub struct Untranslatable {
     pub reason: String,
 }
 
-fn refuse(reason: impl Into<String>) -> Untranslatable {
+pub(in crate::rules) fn refuse(reason: impl Into<String>) -> Untranslatable {
     Untranslatable { reason: reason.into() }
 }
 

@@ -16,7 +16,7 @@ const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
 
 /// A text that shows the present moment.
 #[derive(Debug, Clone)]
-pub(super) struct Moment {
+pub(in crate::rules) struct Moment {
     /// The moment as a `timestamp` in UTC; can stand beside any operator.
     pub at: String,
     /// Whether it is the present moment itself, not one some days away.
@@ -45,13 +45,16 @@ impl Moment {
 
     /// The integers that such a text can be.
     pub(super) fn range(&self) -> Range {
-        Range { least: 0, most: 10_i128.pow(u32::try_from(self.sample.len()).unwrap_or(14).min(14)) }
+        {
+            let most = 10_i128.pow(u32::try_from(self.sample.len()).unwrap_or(14).min(14));
+            Range { least: -most, most }
+        }
     }
 }
 
 /// `date(...)`, `time(...)`, `datetime(...)`, `strftime(...)`, `unixepoch(...)`, `julianday(...)`.
 pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
-    if !scope.is_default() {
+    if !scope.is_at_present() {
         return Err(refuse(format!("{name}() reads any text as a date, for which PostgreSQL has no exact equivalent")));
     }
     match (name, arguments) {
@@ -69,8 +72,9 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
                     real_kind(11),
                 )),
                 "unixepoch" => Ok(Operand::atom(format!("floor({})::bigint", time.epoch()), epoch_kind())),
+                // SQLite counts whole milliseconds, and divides once.
                 _ => Ok(Operand::compound(
-                    format!("{}::double precision / 86400 + 2440587.5::double precision", time.epoch()),
+                    format!("(floor({} * 1000)::bigint + 210866760000000)::double precision / 86400000", time.epoch()),
                     real_kind(7),
                 )),
             }
@@ -115,14 +119,28 @@ fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
             time = moment.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
             continue;
         }
+        if index == 0
+            && let Some(column) = of_column(argument, arguments)?
+        {
+            time = column;
+            continue;
+        }
         let word = word(argument)?.trim().to_ascii_lowercase();
         match word.as_str() {
             "now" if index == 0 => {}
+            "unixepoch" if index == 1 && !time.present => {}
             "subsec" | "subsecond" => time.fraction = true,
             "localtime" => return Err(refuse("the time zone of the server isn't that of the application")),
             "start of day" | "start of month" | "start of year" if index > 0 => {
                 let unit = word.trim_start_matches("start of ");
                 time = Time { at: format!("date_trunc('{unit}', {})", time.at), present: false, ..time };
+            }
+            _ if index > 0 && word.starts_with("weekday ") => {
+                let day = word.trim_start_matches("weekday ").trim();
+                let day = day.parse::<u8>().ok().filter(|day| *day < 7);
+                let day = day.ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
+                let days = format!("({day} - extract(dow FROM {})::integer + 7) % 7", time.at);
+                time = Time { at: format!("({} + ({days}) * interval '1 day')", time.at), present: false, ..time };
             }
             _ if index > 0 => {
                 let step = interval(&word).ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
@@ -132,6 +150,26 @@ fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
         }
     }
     Ok(time)
+}
+
+/// The moments that a column holds: all its values are known to be such.
+fn of_column(argument: &Operand, arguments: &[Operand]) -> Result<Option<Time>, Untranslatable> {
+    let modifier = arguments.get(1).and_then(|argument| word(argument).ok());
+    let unix = modifier.is_some_and(|word| word.trim().eq_ignore_ascii_case("unixepoch"));
+    let at = match argument.kind {
+        _ if argument.constant.is_some() => return Ok(None),
+        Kind::Date if !unix => format!("{}::timestamp", argument.arg()),
+        // SQLite rounds to milliseconds.
+        Kind::Stamp if !unix => {
+            format!("date_trunc('milliseconds', {} + interval '500 microseconds')", argument.arg())
+        }
+        Kind::Epoch(EpochUnit::Seconds) if unix => format!("({} AT TIME ZONE 'UTC')", argument.arg()),
+        Kind::Int(range) if unix && range.least >= -62_135_596_800 && range.most <= 253_402_300_799 => {
+            format!("(to_timestamp({}) AT TIME ZONE 'UTC')", argument.double()?)
+        }
+        _ => return Err(argument.refusal("is read as a date, which not all of its values are known to be")),
+    };
+    Ok(Some(Time { at, present: false, fraction: false }))
 }
 
 /// `+7 days` and the like; months and years differ at the ends of months.
@@ -147,6 +185,16 @@ fn formatted(format: &str, time: &Time) -> Result<Operand, Untranslatable> {
         let moment = Moment { at: time.at.clone(), present: time.present, sample: "1704164645".to_owned() };
         let sql = format!("floor({})::bigint::text", time.epoch());
         return Ok(Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) });
+    }
+    let number = |field: &str| {
+        let moment = Moment { at: time.at.clone(), present: time.present, sample: "1".to_owned() };
+        let sql = format!("extract({field} FROM {})::integer::text", time.at);
+        Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) }
+    };
+    match format {
+        "%w" => return Ok(number("dow")),
+        "%u" => return Ok(number("isodow")),
+        _ => {}
     }
     let (template, sample) =
         template(format).ok_or_else(|| refuse("a format of strftime() has no exact equivalent"))?;

@@ -8,16 +8,16 @@ use super::{
     refuse,
 };
 use crate::{
-    model::{conversion_plan::EpochUnit, name::quote_literal, source_schema::Affinity},
+    model::{Conversion, PgType, conversion_plan::EpochUnit, name::quote_literal, source_schema::Affinity},
     rules::decimal,
 };
 
 /// More digits than any double has: they were not counted.
-pub(super) const DIGITS_UNKNOWN: u16 = 400;
+pub(in crate::rules) const DIGITS_UNKNOWN: u16 = 400;
 
 /// The static type.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(in crate::rules) enum Kind {
     /// NULL and nothing else.
     Null,
     /// INTEGER 0 or 1; `boolean`.
@@ -38,6 +38,10 @@ pub(super) enum Kind {
     Blob,
     /// TEXT `YYYY-MM-DD`; `date`.
     Date,
+    /// TEXT `YYYY-MM-DD HH:MM:SS[.f]` as PostgreSQL prints it; `timestamp`.
+    Stamp,
+    /// TEXT of a UUID in lower case; `uuid`.
+    Uuid,
     /// INTEGER since 1970; `timestamptz`.
     Epoch(EpochUnit),
     /// TEXT or a number that is JSON; `json` or `jsonb`.
@@ -50,31 +54,31 @@ pub(super) enum Kind {
 
 /// Least and greatest integer that occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(in crate::rules) struct Range {
     pub least: i128,
     pub most: i128,
 }
 
 impl Range {
-    pub(super) const fn point(value: i64) -> Self {
+    pub(in crate::rules) const fn point(value: i64) -> Self {
         Self { least: value as i128, most: value as i128 }
     }
 
-    pub(super) const fn all() -> Self {
+    pub(in crate::rules) const fn all() -> Self {
         Self { least: i64::MIN as i128, most: i64::MAX as i128 }
     }
 
-    pub(super) fn with(self, other: Self) -> Self {
+    pub(in crate::rules) fn with(self, other: Self) -> Self {
         Self { least: self.least.min(other.least), most: self.most.max(other.most) }
     }
 
     /// Whether every integer is exact in a double.
-    pub(super) fn fits_double(self) -> bool {
+    pub(in crate::rules) fn fits_double(self) -> bool {
         self.least >= -(1 << 53) && self.most <= 1 << 53
     }
 
     /// Decimal digits of the greatest magnitude.
-    pub(super) fn digits(self) -> u16 {
+    pub(in crate::rules) fn digits(self) -> u16 {
         let magnitude = self.least.unsigned_abs().max(self.most.unsigned_abs());
         u16::try_from(magnitude.checked_ilog10().unwrap_or(0)).unwrap_or(39) + 1
     }
@@ -83,7 +87,7 @@ impl Range {
 /// How large and how fine the numbers are: at most so many digits before and after the point, whether infinities
 /// occur, and which integers are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(in crate::rules) struct Span {
     pub whole: u16,
     pub fraction: u16,
     pub infinite: bool,
@@ -91,17 +95,17 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) fn of_range(range: Range) -> Self {
+    pub(in crate::rules) fn of_range(range: Range) -> Self {
         Self { whole: range.digits(), fraction: 0, infinite: false, integers: range }
     }
 
-    pub(super) fn of_real(value: f64) -> Self {
+    pub(in crate::rules) fn of_real(value: f64) -> Self {
         let found = decimal::Decimal::from_real(value);
         let digits = found.map_or((DIGITS_UNKNOWN, DIGITS_UNKNOWN), |found| (found.whole_digits(), found.scale()));
         Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: Range::point(0) }
     }
 
-    pub(super) fn with(self, other: Self) -> Self {
+    pub(in crate::rules) fn with(self, other: Self) -> Self {
         Self {
             whole: self.whole.max(other.whole),
             fraction: self.fraction.max(other.fraction),
@@ -113,7 +117,7 @@ impl Span {
 
 /// A collating sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Collation {
+pub(in crate::rules) enum Collation {
     /// BINARY.
     Binary,
     /// NOCASE: folds A to Z.
@@ -125,7 +129,7 @@ pub(super) enum Collation {
 }
 
 impl Collation {
-    pub(super) fn named(name: &str) -> Self {
+    pub(in crate::rules) fn named(name: &str) -> Self {
         match name.to_ascii_uppercase().as_str() {
             "BINARY" => Self::Binary,
             "NOCASE" => Self::NoCase,
@@ -137,7 +141,7 @@ impl Collation {
 
 /// A translated expression.
 #[derive(Debug, Clone)]
-pub(super) struct Operand {
+pub(in crate::rules) struct Operand {
     pub sql: String,
     /// Whether the SQL can stand beside any operator.
     pub atomic: bool,
@@ -156,6 +160,10 @@ pub(super) struct Operand {
     pub narrow: bool,
     /// For text that is a moment of time: the moment.
     pub moment: Option<Moment>,
+    /// For a column as it is: its type, and what its values are made from.
+    pub origin: Option<(PgType, Conversion)>,
+    /// A column of a compound query, whose affinity is not known.
+    pub vague: bool,
 }
 
 impl Operand {
@@ -163,7 +171,7 @@ impl Operand {
         let class = match kind {
             Kind::Bool | Kind::Int(_) | Kind::Epoch(_) => Some("integer"),
             Kind::Real(_) => Some("real"),
-            Kind::Text | Kind::Date | Kind::ClassOf(_) => Some("text"),
+            Kind::Text | Kind::Date | Kind::Stamp | Kind::Uuid | Kind::ClassOf(_) => Some("text"),
             Kind::Blob => Some("blob"),
             Kind::Null => Some("null"),
             Kind::Double(_) | Kind::Numeric(_) | Kind::Written | Kind::Json | Kind::Opaque(_) => None,
@@ -179,21 +187,23 @@ impl Operand {
             class,
             narrow: false,
             moment: None,
+            origin: None,
+            vague: false,
         }
     }
 
     /// SQL that can stand beside any operator: a name, a call, a literal, a cast.
-    pub(super) fn atom(sql: impl Into<String>, kind: Kind) -> Self {
+    pub(in crate::rules) fn atom(sql: impl Into<String>, kind: Kind) -> Self {
         Self::new(sql.into(), true, kind)
     }
 
     /// SQL that needs parentheses beside an operator.
-    pub(super) fn compound(sql: impl Into<String>, kind: Kind) -> Self {
+    pub(in crate::rules) fn compound(sql: impl Into<String>, kind: Kind) -> Self {
         Self::new(sql.into(), false, kind)
     }
 
     /// A value known now.
-    pub(super) fn constant(value: Value) -> Self {
+    pub(in crate::rules) fn constant(value: Value) -> Self {
         let (sql, atomic) = match &value {
             Value::Null => ("NULL".to_owned(), true),
             Value::Integer(i64::MIN) => (format!("'{}'::bigint", i64::MIN), true),
@@ -214,42 +224,42 @@ impl Operand {
     }
 
     /// The SQL as it stands alone.
-    pub(super) fn sql(&self) -> &str {
+    pub(in crate::rules) fn sql(&self) -> &str {
         &self.sql
     }
 
     /// The SQL as an operand of an operator.
-    pub(super) fn arg(&self) -> String {
+    pub(in crate::rules) fn arg(&self) -> String {
         if self.atomic { self.sql.clone() } else { format!("({})", self.sql) }
     }
 
     /// The same without the affinity of a column: `+x`.
-    pub(super) fn plain(mut self) -> Self {
+    pub(in crate::rules) fn plain(mut self) -> Self {
         self.affinity = None;
         self
     }
 
     /// An item of IN's list: neither its affinity nor its collation counts.
-    pub(super) fn listed(mut self) -> Self {
+    pub(in crate::rules) fn listed(mut self) -> Self {
         self.affinity = None;
         self.collation = None;
         self
     }
 
     /// Refuses a COLLATE that would reach beyond the comparison it stands in.
-    pub(super) fn uncollated(&self) -> Result<(), Untranslatable> {
+    pub(in crate::rules) fn uncollated(&self) -> Result<(), Untranslatable> {
         match self.collation {
             Some((_, true)) => Err(refuse("COLLATE inside an expression has no exact equivalent")),
             Some((_, false)) | None => Ok(()),
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::rules) fn is_null(&self) -> bool {
         self.kind == Kind::Null
     }
 
     /// `bigint` or a shorter integer.
-    pub(super) fn integer(&self) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn integer(&self) -> Result<String, Untranslatable> {
         match self.kind {
             Kind::Int(_) => Ok(self.arg()),
             Kind::Bool => Ok(format!("{}::integer", self.arg())),
@@ -258,17 +268,17 @@ impl Operand {
     }
 
     /// Whether `integer` gives less than 64 bits.
-    pub(super) fn is_narrow(&self) -> bool {
+    pub(in crate::rules) fn is_narrow(&self) -> bool {
         self.narrow || self.kind == Kind::Bool
     }
 
     /// The same in 64 bits: the least of a shorter integer has no counterpart in it.
-    pub(super) fn wide(&self) -> String {
+    pub(in crate::rules) fn wide(&self) -> String {
         if self.narrow { format!("{}::bigint", self.arg()) } else { self.arg() }
     }
 
     /// The integers it can be.
-    pub(super) fn range(&self) -> Option<Range> {
+    pub(in crate::rules) fn range(&self) -> Option<Range> {
         match self.kind {
             Kind::Int(range) => Some(range),
             Kind::Bool => Some(Range { least: 0, most: 1 }),
@@ -277,7 +287,7 @@ impl Operand {
     }
 
     /// How large the numbers are.
-    pub(super) fn span(&self) -> Option<Span> {
+    pub(in crate::rules) fn span(&self) -> Option<Span> {
         match self.kind {
             Kind::Real(span) | Kind::Double(span) | Kind::Numeric(span) => Some(span),
             _ => self.range().map(Span::of_range),
@@ -285,7 +295,7 @@ impl Operand {
     }
 
     /// `double precision`, for numbers whose integers are exact in it.
-    pub(super) fn double(&self) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn double(&self) -> Result<String, Untranslatable> {
         match self.kind {
             Kind::Real(_) | Kind::Double(_) => Ok(self.arg()),
             Kind::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
@@ -300,7 +310,7 @@ impl Operand {
     }
 
     /// Text, as SQLite writes the value.
-    pub(super) fn text(&self) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn text(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
             (Kind::Text | Kind::Written, _) => Ok(self.arg()),
             (Kind::Null, _) => Ok("NULL::text".to_owned()),
@@ -316,7 +326,7 @@ impl Operand {
     }
 
     /// As a condition: what SQLite takes for true, false or NULL.
-    pub(super) fn condition(&self) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn condition(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
             (_, Some(Value::Integer(number))) => Ok((*number != 0).to_string()),
             (_, Some(Value::Real(number))) => Ok((*number != 0.0).to_string()),
@@ -331,7 +341,7 @@ impl Operand {
     }
 
     /// The refusal for a kind that can't be used so.
-    pub(super) fn refusal(&self, use_: &str) -> Untranslatable {
+    pub(in crate::rules) fn refusal(&self, use_: &str) -> Untranslatable {
         let what = match self.kind {
             Kind::Null => "NULL",
             Kind::Bool => "a boolean",
@@ -341,6 +351,8 @@ impl Operand {
             Kind::Written => "a column of texts and integers",
             Kind::Blob => "a blob",
             Kind::Date => "a date",
+            Kind::Stamp => "a timestamp",
+            Kind::Uuid => "a UUID",
             Kind::Epoch(_) => "a time that was a number",
             Kind::Json => "a JSON document",
             Kind::ClassOf(_) => "the name of a storage class",
@@ -351,7 +363,7 @@ impl Operand {
 }
 
 /// A double, exactly.
-pub(super) fn real_literal(value: f64) -> String {
+pub(in crate::rules) fn real_literal(value: f64) -> String {
     if value.is_infinite() {
         let sign = if value < 0.0 { "-" } else { "" };
         return format!("'{sign}Infinity'::double precision");
@@ -360,7 +372,7 @@ pub(super) fn real_literal(value: f64) -> String {
 }
 
 /// A double as a `numeric`: exact for whole numbers that an INTEGER can equal, else the shortest decimal.
-pub(super) fn decimal_literal(value: f64) -> String {
+pub(in crate::rules) fn decimal_literal(value: f64) -> String {
     if value.is_infinite() {
         let sign = if value < 0.0 { "-" } else { "" };
         return format!("'{sign}Infinity'::numeric");
@@ -370,12 +382,12 @@ pub(super) fn decimal_literal(value: f64) -> String {
 }
 
 /// Bytes.
-pub(super) fn blob_literal(bytes: &[u8]) -> String {
+pub(in crate::rules) fn blob_literal(bytes: &[u8]) -> String {
     format!("'\\x{}'::bytea", hexadecimal(bytes))
 }
 
 /// Several operands in one PostgreSQL type: the branches of CASE, the arguments of coalesce.
-pub(super) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), Untranslatable> {
+pub(in crate::rules) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), Untranslatable> {
     for operand in operands {
         operand.uncollated()?;
     }
@@ -405,7 +417,9 @@ pub(super) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), U
         return Ok((each(&Operand::double)?, Kind::Double(span), false));
     }
     match first.kind {
-        kind @ (Kind::Text | Kind::Blob | Kind::Date | Kind::Epoch(_)) if values.iter().all(|one| one.kind == kind) => {
+        kind @ (Kind::Text | Kind::Blob | Kind::Date | Kind::Stamp | Kind::Uuid | Kind::Epoch(_))
+            if values.iter().all(|one| one.kind == kind) =>
+        {
             Ok((each(&|operand| Ok(operand.arg()))?, kind, false))
         }
         _ => Err(refuse("values of different classes meet in one expression")),
@@ -417,7 +431,7 @@ fn is_boolean(operand: &Operand) -> bool {
 }
 
 /// `numeric`, for integers, numerics and constants.
-pub(super) fn numeric(operand: &Operand) -> Result<String, Untranslatable> {
+pub(in crate::rules) fn numeric(operand: &Operand) -> Result<String, Untranslatable> {
     match (&operand.kind, &operand.constant) {
         (_, Some(Value::Real(number))) => Ok(decimal_literal(*number)),
         (Kind::Numeric(_) | Kind::Int(_), _) => Ok(operand.arg()),

@@ -5,6 +5,7 @@ use super::{
     operand::{Collation, DIGITS_UNKNOWN, Kind, Operand, Range, Span},
     parse::Quoting,
     refuse,
+    surroundings::Surroundings,
 };
 use crate::{
     model::{
@@ -22,6 +23,7 @@ use crate::{
 pub struct Scope<'a> {
     table: Option<&'a TablePlan>,
     source: Option<&'a SourceTable>,
+    query: Option<&'a dyn Surroundings>,
     utf8: bool,
     /// Whether a generated column stands for its expression.
     inlines: bool,
@@ -31,37 +33,61 @@ impl<'a> Scope<'a> {
     /// A table's columns, with the affinities and collations that the source declares.
     #[must_use]
     pub fn new(table: &'a TablePlan, source: &'a SourceTable, encoding: &str) -> Self {
-        Self { table: Some(table), source: Some(source), utf8: encoding.eq_ignore_ascii_case("UTF-8"), inlines: false }
+        let utf8 = encoding.eq_ignore_ascii_case("UTF-8");
+        Self { table: Some(table), source: Some(source), query: None, utf8, inlines: false }
     }
 
     /// A table's columns without the source's declarations: affinities from the declared types, no collations.
-    pub(super) fn of_plan(table: &'a TablePlan) -> Self {
-        Self { table: Some(table), source: None, utf8: true, inlines: false }
+    pub(in crate::rules) fn of_plan(table: &'a TablePlan) -> Self {
+        Self { table: Some(table), source: None, query: None, utf8: true, inlines: false }
     }
 
     /// No columns: identifiers are strings, and functions of the present moment are allowed.
-    pub(super) fn of_default() -> Self {
-        Self { table: None, source: None, utf8: true, inlines: false }
+    pub(in crate::rules) fn of_default() -> Self {
+        Self { table: None, source: None, query: None, utf8: true, inlines: false }
+    }
+
+    /// The sources of a query.
+    pub(in crate::rules) fn of_query(query: &'a dyn Surroundings) -> Self {
+        Self { table: None, source: None, query: Some(query), utf8: query.utf8(), inlines: false }
+    }
+
+    /// The query that the expression stands in.
+    pub(in crate::rules) fn query(&self) -> Option<&'a dyn Surroundings> {
+        self.query
     }
 
     /// The same with generated columns as their expressions.
-    pub(super) fn inlining(self) -> Self {
+    pub(in crate::rules) fn inlining(self) -> Self {
         Self { inlines: true, ..self }
     }
 
     /// Whether this is the expression of a DEFAULT.
-    pub(super) fn is_default(&self) -> bool {
+    pub(in crate::rules) fn is_default(&self) -> bool {
+        self.table.is_none() && self.query.is_none()
+    }
+
+    /// Whether the value may depend on the moment: not in an index or a check.
+    pub(in crate::rules) fn is_at_present(&self) -> bool {
         self.table.is_none()
     }
 
     /// Whether `<` on text compares bytes of UTF-8 (a UTF-16 database compares bytes of UTF-16).
-    pub(super) fn utf8(&self) -> bool {
+    pub(in crate::rules) fn utf8(&self) -> bool {
         self.utf8
     }
 
     /// What an identifier stands for: a column, TRUE, FALSE, the rowid, or a string.
-    pub(super) fn identifier(&self, name: &str, quoting: Quoting) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn identifier(&self, name: &str, quoting: Quoting) -> Result<Operand, Untranslatable> {
+        if let Some(query) = self.query
+            && let Some(found) = query.identifier(name)?
+        {
+            return Ok(found);
+        }
         let Some(table) = self.table else {
+            if self.query.is_some() && matches!(quoting, Quoting::Bare | Quoting::Other) && !is_truth(name) {
+                return Err(refuse("it names a column that none of its tables has"));
+            }
             return match (quoting, name.to_ascii_uppercase().as_str()) {
                 (Quoting::Bare, "TRUE") => Ok(Operand::constant(super::literal::Value::Integer(1))),
                 (Quoting::Bare, "FALSE") => Ok(Operand::constant(super::literal::Value::Integer(0))),
@@ -87,7 +113,10 @@ impl<'a> Scope<'a> {
     }
 
     /// `table.column`.
-    pub(super) fn qualified(&self, qualifier: &str, name: &str) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn qualified(&self, qualifier: &str, name: &str) -> Result<Operand, Untranslatable> {
+        if let Some(query) = self.query {
+            return query.qualified(qualifier, name);
+        }
         match self.table {
             Some(table) if table.source.eq_ignore_ascii_case(qualifier) => self.identifier(name, Quoting::Other),
             Some(_) | None => Err(refuse("it names another table")),
@@ -110,7 +139,12 @@ fn find<'a>(table: &'a TablePlan, name: &str) -> Option<&'a ColumnPlan> {
     table.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name))
 }
 
-fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Operand {
+fn is_truth(name: &str) -> bool {
+    name.eq_ignore_ascii_case("TRUE") || name.eq_ignore_ascii_case("FALSE")
+}
+
+/// A column by its name alone.
+pub(in crate::rules) fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Operand {
     let affinity = declared.map_or_else(|| affinity::of(&column.declared, false), |found| found.affinity);
     let kind = kind_of(column, affinity);
     let mut operand = Operand::atom(quote_ident(&column.name), kind);
@@ -118,6 +152,7 @@ fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Opera
     let collation = declared.and_then(|found| found.collation.as_deref()).map_or(Collation::Binary, Collation::named);
     operand.collation = Some((collation, false));
     operand.narrow = column.pg_type != PgType::BigInt;
+    operand.origin = Some((column.pg_type.clone(), column.conversion));
     if matches!(kind, Kind::Opaque(_) | Kind::Json) && only(&column.evidence, &[column.main_class]) && !column.ledger {
         operand.class = match column.main_class {
             StorageClass::Integer => Some("integer"),
@@ -165,6 +200,8 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         Conversion::Date if column.pg_type == PgType::Date => Kind::Date,
         Conversion::Epoch { unit } if column.pg_type == PgType::TimestampTz => Kind::Epoch(unit),
         Conversion::Json => Kind::Json,
+        Conversion::Timestamp if column.pg_type == PgType::Timestamp && evidence.texts_respelled == 0 => Kind::Stamp,
+        Conversion::UuidText if column.pg_type == PgType::Uuid && evidence.texts_respelled == 0 => Kind::Uuid,
         Conversion::Date
         | Conversion::Epoch { .. }
         | Conversion::WordBoolean

@@ -12,14 +12,16 @@ use super::{
     parse::{Quoting, unquote},
     pattern, refuse,
     scope::Scope,
+    surroundings::Surroundings,
 };
 
 /// Deepest tree that is followed; chains of AND, OR and `||` count as one level.
 const DEPTH_MAX: usize = 60;
 
 /// Translates a tree.
-pub(super) fn translate(scope: &Scope<'_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
-    Walk { scope, depth: 0 }.operand(expression)
+pub(in crate::rules) fn translate(scope: &Scope<'_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    let depth = scope.query().map_or(0, Surroundings::depth);
+    Walk { scope, depth }.operand(expression)
 }
 
 #[derive(Clone, Copy)]
@@ -32,6 +34,9 @@ impl Walk<'_> {
     fn operand(self, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
         if self.depth > DEPTH_MAX {
             return Err(refuse("it is nested too deeply"));
+        }
+        if let Some(found) = self.scope.query().and_then(|query| query.part(expression, self.depth)) {
+            return found;
         }
         let inner = Walk { depth: self.depth + 1, ..self };
         match expression {
@@ -245,7 +250,7 @@ fn star(tail: Option<&FunctionTail<'_>>) -> Untranslatable {
 }
 
 /// AND and OR of any number of conditions.
-pub(super) fn logical(operator: Operator, operands: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(in crate::rules) fn logical(operator: Operator, operands: &[Operand]) -> Result<Operand, Untranslatable> {
     let word = if operator == Operator::Or { " OR " } else { " AND " };
     let mut conditions = Vec::new();
     for operand in operands {

@@ -3,8 +3,8 @@
 use super::{Seat, Work};
 use crate::{
     model::{
-        Finding, FindingCode, PgType, Severity,
-        conversion_plan::{IdentityKind, IdentityPlan},
+        ColumnPlan, Finding, FindingCode, PgType, Severity,
+        conversion_plan::{IdentityKind, IdentityPlan, Origin},
         source_schema::{SourceColumn, TableKind},
     },
     rules::expression,
@@ -27,12 +27,29 @@ fn default(work: &mut Work<'_>, seat: &mut Seat<'_>, column: &SourceColumn) {
     let Some(planned) = seat.column_mut(&column.name) else { return };
     match expression::default_under(sql, planned, column.affinity) {
         Ok(default) => planned.default = default,
+        // SQLite doesn't look at lengths, so that the default may be longer than every value.
+        Err(_) if widen(planned, sql, column) => {
+            let message = format!("declared `{}`, made text: its default is longer", column.declared);
+            let finding = Finding::new(FindingCode::TypeWidened, Severity::Info, message);
+            work.find(finding.at_table(table).at_column(&column.name));
+        }
         Err(failure) => {
             let message = format!("the default can't be carried: {}", failure.reason);
             let finding = Finding::new(FindingCode::DefaultNotCarried, Severity::Warning, message);
             work.find(finding.at_table(table).at_column(&column.name).with_sql(format!("DEFAULT ({sql})")));
         }
     }
+}
+
+/// Makes a `varchar` that is too short for its default a `text`, unless the configuration wants it so.
+fn widen(planned: &mut ColumnPlan, sql: &str, column: &SourceColumn) -> bool {
+    if !matches!(planned.pg_type, PgType::Varchar(_)) || planned.origin == Origin::Override {
+        return false;
+    }
+    let wide = ColumnPlan { pg_type: PgType::Text, ..planned.clone() };
+    let Ok(default) = expression::default_under(sql, &wide, column.affinity) else { return false };
+    *planned = ColumnPlan { default, ..wide };
+    true
 }
 
 fn collation(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn) {

@@ -1,8 +1,8 @@
 //! Keys, constraints, indexes, defaults and identities: what of the source's schema each planned table gets, and what
 //! becomes of every object.
 //!
-//! Invariant: every table, index, view, trigger and skipped object of the source, and every check, foreign key and
-//! generated column, ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
+//! Invariant: every table, index and skipped object of the source, and every check, foreign key and generated column,
+//! ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in
 //! a form that the source's rows satisfy, or as NOT VALID.
 
 mod columns;

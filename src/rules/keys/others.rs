@@ -46,21 +46,9 @@ pub(super) fn left_out(work: &mut Work<'_>, position: usize, source: &SourceTabl
     work.find(Finding::new(FindingCode::TableSkipped, Severity::Info, REASON).at_table(name));
 }
 
-/// Views, triggers and what the catalogue skipped.
+/// What the catalogue skipped. Views and triggers are translated elsewhere.
 pub(super) fn rest(work: &mut Work<'_>) {
     let schema = work.schema;
-    for view in &schema.views {
-        let reason = "views are not translated; the SQL is kept for doing it by hand";
-        work.object(usize::MAX, "view", &view.name, &view.name, Outcome::NotCarried, reason);
-        let finding = Finding::new(FindingCode::ViewNotCarried, Severity::Warning, reason);
-        work.find(finding.at_table(&view.name).with_sql(&view.sql));
-    }
-    for trigger in &schema.triggers {
-        let reason = "triggers are not translated; the SQL is kept for doing it by hand";
-        work.object(usize::MAX, "trigger", &trigger.name, &trigger.table, Outcome::NotCarried, reason);
-        let finding = Finding::new(FindingCode::TriggerNotCarried, Severity::Warning, reason);
-        work.find(finding.at_table(&trigger.table).at_column(&trigger.name).with_sql(&trigger.sql));
-    }
     for object in &schema.skipped {
         work.object(usize::MAX, &object.kind, &object.name, &object.name, Outcome::NotCarried, &object.reason);
         let finding = if object.loses_rows {

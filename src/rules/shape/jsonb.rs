@@ -111,7 +111,9 @@ fn string(kind: u8, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     str::from_utf8(payload).ok()?;
     out.push(b'"');
     if kind == 10 {
-        payload.iter().for_each(|byte| escape(*byte, out));
+        for byte in payload {
+            escape(*byte, out);
+        }
     } else {
         let mut bytes = payload.iter();
         while let Some(byte) = bytes.next() {

@@ -1,17 +1,17 @@
 //! The rungs (conversion rule book, 1.4 to 1.8): for each family the first type that every non-NULL value fits.
 
 use super::{
-    BadText, Choice, Role, Subject, counted,
+    Choice, Role, Subject, bad_text, counted,
     family::Family,
     fit::{epoch_unit, vector_types},
     is_or_are, text_conversion,
-    why::{kept_as_bytes, not_storable, replaced, widened},
+    why::widened,
 };
 use crate::{
     model::{
         Conversion, FindingCode, PgType, Severity,
         cell::StorageClass,
-        conversion_plan::{EpochUnit, RowAddress, VectorEncoding},
+        conversion_plan::{EpochUnit, VectorEncoding},
         source_schema::Affinity,
     },
     rules::shape::word,
@@ -92,44 +92,13 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
         }
     };
     if profile.texts_not_storable() > 0 && (choice.pg_type == PgType::Text || subject.bad_text.is_some()) {
-        choice = bad_text(subject);
+        choice = bad_text::choose(subject);
         if profile.classes().len() > 1 {
             choice.findings.push(widened(subject, family, &choice.pg_type));
         }
     } else if family != Family::Any || profile.classes().len() > 1 || profile.texts_not_storable() > 0 {
         choice.findings.push(widened(subject, family, &choice.pg_type));
     }
-    choice
-}
-
-/// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
-/// the column tells rows apart, or they are many (conversion rule book, section 2).
-fn bad_text(subject: &Subject<'_>) -> Choice {
-    let profile = subject.profile;
-    let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);
-    let in_bytes = || {
-        subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
-    };
-    let needed = if subject.role >= Role::Key {
-        Some("the column is part of a key")
-    } else if *subject.address == RowAddress::Ordinal {
-        Some("the rows have no key under which the bytes could be kept")
-    } else {
-        None
-    };
-    let many = profile.texts_not_storable().saturating_mul(100) > profile.values();
-    let (mut choice, finding) = match (subject.bad_text, needed) {
-        (Some(BadText::Fail), _) => (as_text("texts that PostgreSQL can't hold"), not_storable(subject, None)),
-        (Some(BadText::Replace), Some(reason)) => {
-            (as_text("texts that PostgreSQL can't hold"), not_storable(subject, Some(reason)))
-        }
-        (Some(BadText::Replace), None) => (as_text("the configuration decides"), replaced(subject)),
-        (Some(BadText::Bytea), _) => (in_bytes(), kept_as_bytes(subject, "the configuration decides")),
-        (None, Some(reason)) => (in_bytes(), kept_as_bytes(subject, reason)),
-        (None, None) if many => (in_bytes(), kept_as_bytes(subject, "they are more than 1 in 100 values")),
-        (None, None) => (as_text("texts, few of which PostgreSQL can't hold as they are"), replaced(subject)),
-    };
-    choice.findings.insert(0, finding);
     choice
 }
 

@@ -9,6 +9,8 @@ pub mod family;
 
 pub mod fit;
 
+mod bad_text;
+
 mod ladder;
 
 mod why;
@@ -303,9 +305,9 @@ pub fn promised(subject: &Subject<'_>) -> Option<PgType> {
 pub fn bad_text_in_chosen(subject: &Subject<'_>) -> Finding {
     let may_replace = subject.role < Role::Key && *subject.address != RowAddress::Ordinal;
     match subject.bad_text {
-        Some(BadText::Replace) if may_replace => why::replaced(subject),
-        _ if may_replace => why::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
-        _ => why::not_storable(subject, Some("it tells rows apart or they have no key")),
+        Some(BadText::Replace) if may_replace => bad_text::replaced(subject),
+        _ if may_replace => bad_text::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
+        _ => bad_text::not_storable(subject, Some("it tells rows apart or they have no key")),
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Link {
 }
 
 /// A column with its present type, as a member of a class of linked columns.
+#[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 #[derive(Debug, Clone)]
 pub struct Member {
     /// The type so far.

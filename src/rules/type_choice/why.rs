@@ -1,12 +1,8 @@
 //! Why a column doesn't get the type that its declaration wishes for, in words.
 
-use super::{Subject, counted, family::Family, is_or_are};
+use super::{Subject, bad_text::unstorable_texts, family::Family, is_or_are};
 use crate::{
-    model::{
-        Finding, FindingCode, PgType, Severity,
-        cell::StorageClass,
-        conversion_plan::{LEDGER_TABLE, RowAddress},
-    },
+    model::{Finding, FindingCode, PgType, Severity, cell::StorageClass},
     rules::shape::word,
 };
 
@@ -128,56 +124,4 @@ fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
         Family::Uuid if profile.texts > 0 => profile.texts - profile.shape(word::UUID),
         _ => 0,
     }
-}
-
-/// Texts that no PostgreSQL text can hold, where the configuration says so or leaves no other way: the plan stops here,
-/// and not in the middle of a load.
-pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Finding {
-    let mut message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
-    if let Some(reason) = reason {
-        message.push_str(&format!(", and nothing may be replaced in them, because {reason}"));
-    }
-    subject
-        .finding(FindingCode::TextNotStorable, Severity::Refused, message)
-        .counting(subject.profile.texts_not_storable())
-        .choice(subject.typed("bad_text = \"bytea\""))
-        .choice("correct the texts in the source and dump again")
-}
-
-/// The same where what can't be held is replaced and kept beside the column.
-pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
-    let message = format!(
-        "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
-         are kept in the table {LEDGER_TABLE}",
-        unstorable_texts(subject)
-    );
-    subject
-        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
-        .counting(subject.profile.texts_not_storable())
-        .choice(subject.typed("bad_text = \"bytea\""))
-        .choice(subject.typed("bad_text = \"fail\""))
-        .choice("correct the texts in the source and dump again")
-}
-
-/// The same where the whole column becomes bytes.
-pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
-    let message = format!(
-        "PostgreSQL can't hold {} as text, and {reason}: the column is bytea and keeps the bytes of every value",
-        unstorable_texts(subject)
-    );
-    let finding = subject
-        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
-        .counting(subject.profile.texts_not_storable());
-    let may_replace = subject.role < super::Role::Key && *subject.address != RowAddress::Ordinal;
-    let finding = if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
-    finding.choice("correct the texts in the source and dump again")
-}
-
-fn unstorable_texts(subject: &Subject<'_>) -> String {
-    let profile = subject.profile;
-    let faults = [(profile.texts_with_nul, "with a NUL character"), (profile.texts_not_utf8, "of invalid UTF-8")];
-    let faults = faults.iter().filter(|(count, _)| *count > 0);
-    let faults = faults.map(|(count, words)| format!("{} {words}", counted(*count, "text"))).collect::<Vec<_>>();
-    let first = profile.first_not_storable.map(|at| subject.place_of(at)).unwrap_or_default();
-    format!("{} (first at {first})", faults.join(" and "))
 }

@@ -46,7 +46,12 @@ pub fn read(connection: &Connection) -> Result<SourceSchema> {
                     schema.skipped.push(entry.skipped(reason, true));
                 }
             },
-            Role::View => schema.views.push(entry.object()),
+            Role::View => {
+                // A view of tables that are gone is an error here, and of no columns.
+                let columns = pragmas::columns(connection, &entry.name).unwrap_or_default();
+                let columns = columns.into_iter().map(|column| column.name).collect();
+                schema.views.push(SourceObject { columns, ..entry.object() });
+            }
             Role::Trigger => schema.triggers.push(entry.object()),
             // Indexes come with their tables; what is left over is looked for below.
             Role::Index => {}
@@ -71,7 +76,12 @@ impl Entry {
     }
 
     fn object(&self) -> SourceObject {
-        SourceObject { name: self.name.clone(), table: self.table.clone(), sql: self.sql.clone().unwrap_or_default() }
+        SourceObject {
+            name: self.name.clone(),
+            table: self.table.clone(),
+            sql: self.sql.clone().unwrap_or_default(),
+            columns: Vec::new(),
+        }
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Resu
     let continues = same_load && follows && !fresh;
     if !continues {
         if work.scope != Scope::Data {
+            marker::drop_objects(session).await?;
             drop_made(session).await?;
         }
         session.batch("forgetting an earlier load", marker::FORGET).await?;

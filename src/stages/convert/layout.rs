@@ -167,6 +167,8 @@ mod tests {
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables,
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         }

@@ -32,7 +32,11 @@ mod steps;
 
 mod trial;
 
+mod triggers;
+
 mod vector;
+
+mod views;
 
 mod work;
 
@@ -182,6 +186,9 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
             return Err(if error.message().contains(DISK_FULL) { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
+    for one in &withheld {
+        ctx.out.emit(&Event::Found(one.finding()));
+    }
     checkpoint.withheld = withheld;
     server.close_durable().await?;
     clock.book("durable");
@@ -271,5 +278,9 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
         return "the schema is there, without rows; `turso2neon convert --data-only` loads them".to_owned();
     }
     let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
-    format!("{} tables, {rows} rows, digests equal", checkpoint.tables.len())
+    let withheld = match checkpoint.withheld.len() {
+        0 => String::new(),
+        count => format!("; {count} objects not created, because their trial failed: see `turso2neon report`"),
+    };
+    format!("{} tables, {rows} rows, digests equal{withheld}", checkpoint.tables.len())
 }

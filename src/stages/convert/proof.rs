@@ -182,11 +182,19 @@ async fn read_rows(
         Some((from, Some(end))) => format!(" WHERE t.ctid >= '({from},0)'::tid AND t.ctid < '({end},0)'::tid"),
     };
     let table = qualified(&work.plan.schema, &subject.name);
-    let sql = format!("COPY (SELECT {columns} FROM {table} AS t{condition}) TO STDOUT (FORMAT binary)");
+    read_query(session, &format!("SELECT {columns} FROM {table} AS t{condition}"), &subject.loaded).await
+}
+
+/// Reads a query's rows, which are of these columns.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn read_query(session: &Session, sql: &str, columns: &[ColumnPlan]) -> Result<(u64, RowDigest)> {
+    let sql = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
     let doing = "reading rows back";
     let stream = Box::pin(session.client().copy_out(&sql)).await.map_err(|failure| session.error(doing, &failure))?;
     let mut stream = pin!(stream);
-    let mut hasher = RowHasher::new(subject.loaded.iter());
+    let mut hasher = RowHasher::new(columns.iter());
     let (mut rows, mut digest, mut cutter) = (0_u64, RowDigest::default(), RowCutter::default());
     while let Some(message) = stream.next().await {
         let message = message.map_err(|failure| session.error(doing, &failure))?;

@@ -1,4 +1,4 @@
-//! The steps of a load in their order: ground, rows, trial, keys and the rest, proof.
+//! The steps of a load in their order: ground, rows, trial, keys and the rest, proof, views and triggers.
 //!
 //! What the trial withholds leaves the plan that the following steps see. A generated column that PostgreSQL computes
 //! otherwise than SQLite changes the table itself: the table is dropped and loaded again with that column plain.
@@ -11,7 +11,7 @@ use std::{
 use super::{
     ConvertRequest, JOBS_MAX, finish, ground,
     layout::Layout,
-    load, proof, reader, rejects, trial,
+    load, proof, reader, rejects, trial, triggers, views,
     work::{Clock, Crew, Work},
 };
 use crate::{
@@ -72,12 +72,27 @@ impl Steps<'_> {
         let session = crew.first()?;
         let chunks: Vec<Chunk> = marker::chunks(session).await?.into_values().collect();
         let tables = proof::prove(&work, &crew, &chunks).await?;
+        self.clock.book("digest");
+        if work.scope == Scope::All {
+            self.queries(&work, &crew).await?;
+        }
         ground::after(&work, self.server).await?;
         let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
         session.batch("recording the load", &sql).await?;
-        self.clock.book("digest");
         Ok(tables)
+    }
+
+    /// Views, which need rows to be compared, and triggers, which must not fire on the load.
+    async fn queries(&mut self, work: &Arc<Work>, crew: &Crew) -> Result<()> {
+        marker::drop_objects(crew.first()?).await?;
+        let withheld = views::create(work, crew).await?;
+        self.clock.book("views");
+        let missing = withheld.iter().map(|view| view.object.clone()).collect();
+        self.withheld.extend(withheld);
+        self.withheld.extend(triggers::create(work, crew, &missing).await?);
+        self.clock.book("triggers");
+        Ok(())
     }
 
     async fn crew(&self, work: &Work) -> Result<Crew> {

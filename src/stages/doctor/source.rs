@@ -13,7 +13,7 @@ use crate::{
         token,
     },
     sqlite::open,
-    stages::dump::DumpRequest,
+    stages::dump::{DumpRequest, reach},
     workdir::now_s,
 };
 
@@ -30,6 +30,18 @@ pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Ve
     let Some(request) = request else {
         let todo = "set TURSO_DATABASE_URL, or name a URL or a file with --source";
         return (vec![Check::warn(Side::Source, "given", "no, so it is not checked", todo)], None);
+    };
+    let reached = match &request.platform {
+        None => Ok(request.clone()),
+        Some(settings) => reach(ctx, settings, false).await.map(|reached| DumpRequest {
+            source: reached.source,
+            token: Some(reached.token),
+            ..request.clone()
+        }),
+    };
+    let request = match reached {
+        Ok(request) => &{ request },
+        Err(error) => return (vec![Check::fail(Side::Source, "platform", &error)], None),
     };
     match Source::parse(&request.source) {
         Err(error) => (vec![Check::fail(Side::Source, "given", &error)], None),

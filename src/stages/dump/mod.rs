@@ -4,8 +4,10 @@
 //! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
 //! stays the one it was, so that nothing made from it becomes stale.
 //!
-//! Methods of this version: `replica` for servers that lend their replication log ([`replica`]), `sql` for all
-//! servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
+//! Methods: `pages` and `export` for Turso databases that lend their pages ([`pages`], [`export`]), `replica` for
+//! servers that lend their replication log ([`replica`]), `sql` for all servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
+
+mod archive;
 
 mod check;
 
@@ -13,15 +15,25 @@ mod compare;
 
 mod content;
 
+mod cost;
+
+mod export;
+
 mod layout;
 
 mod local_file;
+
+mod pages;
+
+mod platform;
 
 mod remote;
 
 mod replica;
 
 mod restore;
+
+mod room;
 
 mod server;
 
@@ -36,6 +48,10 @@ use std::{
     time::Instant,
 };
 
+pub use self::{
+    archive::ArchiveSettings,
+    platform::{Reached, reach, unblock_writes},
+};
 use self::{
     content::{Content, Step},
     server::Made,
@@ -46,7 +62,7 @@ use crate::{
     event::Event,
     model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, units},
     secret::Secret,
-    source::endpoint::Source,
+    source::{endpoint::Source, http::ServerSettings, platform::PlatformSettings},
     workdir::{atomic, modified_ns, now_s, sealed, sha256_of},
 };
 
@@ -57,7 +73,7 @@ pub struct DumpRequest {
     pub source: Secret<String>,
     /// The token, where it isn't in the URL.
     pub token: Option<Secret<String>>,
-    /// `auto`, `replica` or `sql`.
+    /// `auto`, `pages`, `export`, `replica` or `sql`.
     pub method: String,
     /// A CA certificate to trust besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
@@ -65,6 +81,12 @@ pub struct DumpRequest {
     pub namespace: Option<String>,
     /// Forget the earlier dump.
     pub fresh: bool,
+    /// A database of the Turso platform, by name, instead of `source` and `token`.
+    pub platform: Option<PlatformSettings>,
+    /// Whether that database is made to take no writes first.
+    pub block_writes: bool,
+    /// Where compressed copies are kept.
+    pub archive: Option<ArchiveSettings>,
 }
 
 /// What came of it.
@@ -101,7 +123,17 @@ struct Copy {
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     let (begun, started_s) = (Instant::now(), now_s());
-    let source = Source::parse(&request.source)?;
+    let (source, token, is_mvcc) = match &request.platform {
+        Some(settings) => {
+            let reached = reach(ctx, settings, request.block_writes).await?;
+            (Source::parse(&reached.source)?, Some(reached.token), reached.is_mvcc)
+        }
+        None if request.block_writes => {
+            let text = "--block-writes needs a database of the Turso platform and an API token";
+            return Err(Error::new(Kind::Usage, text).with_hint("give --database and --org, and set TURSO_API_TOKEN"));
+        }
+        None => (Source::parse(&request.source)?, request.token.clone(), false),
+    };
     require_method(&request.method, &source)?;
     ctx.out.emit(&Event::StageStarted { stage: Stage::Dump });
     let part = local_file::beside(&ctx.workdir.subdir("dump")?.join("source.db"), ".part");
@@ -110,7 +142,17 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     }
     let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
     let made = match source {
-        Source::Server(endpoint) => server::copy(ctx, request, &endpoint, started_s, &part, previous.as_ref()).await,
+        Source::Server(endpoint) => {
+            let method = if is_mvcc && request.method == "auto" { server::KNOWN_MVCC } else { &request.method };
+            let settings = ServerSettings {
+                endpoint: &endpoint,
+                token: token.as_ref(),
+                ca_file: request.ca_file.as_deref(),
+                namespace: request.namespace.as_deref(),
+                now_s: started_s,
+            };
+            server::copy(ctx, &settings, method, &part, previous.as_ref()).await
+        }
         Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(Made::Copied),
     };
     let dumped = match (made, previous) {
@@ -120,7 +162,9 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             match &finished {
                 Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
-                Err(_) => remove_part(&part)?,
+                Err(_) => {
+                    remove_part(&part).ok();
+                }
                 Ok(_) => {}
             }
             finished?
@@ -138,23 +182,25 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             return Err(error);
         }
     };
+    if let Some(settings) = request.archive.clone() {
+        let (ctx, checkpoint) = (ctx.clone(), dumped.checkpoint.clone());
+        on_thread(move || archive::add(&ctx, &settings, &checkpoint)).await?;
+    }
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     ctx.out.emit(&Event::StageFinished { stage: Stage::Dump, elapsed_ms, summary: summary(&dumped) });
     Ok(dumped)
 }
 
 fn require_method(method: &str, source: &Source) -> Result<()> {
-    let refuse =
-        |why: String| Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, replica or sql"));
+    let refuse = |why: String| {
+        Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, pages, export, replica or sql"))
+    };
     match (method, source) {
-        ("auto", _) | ("replica" | "sql", Source::Server(_)) => Ok(()),
-        ("replica" | "sql", Source::File(_)) => {
+        ("auto", _) | ("pages" | "export" | "replica" | "sql", Source::Server(_)) => Ok(()),
+        ("pages" | "export" | "replica" | "sql", Source::File(_)) => {
             refuse(format!("method {method} needs a server; a local file is copied as it is"))
         }
-        ("pages" | "export", _) => {
-            refuse(format!("this version knows the methods auto, replica and sql, not {method}"))
-        }
-        _ => refuse("the method is none of auto, replica and sql".to_owned()),
+        _ => refuse("the method is none of auto, pages, export, replica and sql".to_owned()),
     }
 }
 
@@ -333,10 +379,8 @@ fn summary(dumped: &Dumped) -> String {
     let rows: u64 = checkpoint.rows.values().sum();
     let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
     let received = units::bytes(checkpoint.received_bytes);
-    match dumped.unchanged {
-        true => format!("nothing has changed since the dump before: {held}; {received} received"),
-        false => format!("{held}; {received} received"),
-    }
+    let news = if dumped.unchanged { "nothing has changed since the dump before: " } else { "" };
+    format!("{news}{held}; {received} received")
 }
 
 /// Removes an unfinished file and what the engine may have put beside it.

@@ -11,7 +11,9 @@ use std::{
 };
 
 use super::{
+    cost,
     layout::{self, SchemaRow},
+    room,
     snapshot::{self, Facts, Form, Halt, Job, Received, Setback},
 };
 use crate::{
@@ -26,6 +28,9 @@ use crate::{
 
 /// How often a snapshot is begun.
 const TRIES: u32 = 5;
+
+/// How large the file is; nothing but the announcement depends on it.
+const PAGE_COUNT_SQL: &str = "SELECT page_count FROM pragma_page_count";
 
 /// The header's facts: the pragma, and whether its value counts as 0 where the server won't tell it.
 const PRAGMAS: [&str; 4] = ["encoding", "page_size", "user_version", "application_id"];
@@ -78,6 +83,10 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
         if !facts.encoding.eq_ignore_ascii_case("UTF-8") {
             // Only its bytes tell exactly what a UTF-16 text is.
             distrust.all = true;
+        }
+        if attempt == 1 {
+            room::require(part, facts.bytes())?;
+            cost::announce(ctx, server, &facts).await?;
         }
         let schema = facts.schema.clone();
         let safe_tables = facts.shapes.iter().filter(|shape| distrust.form(&shape.name) == Form::Safe).count();
@@ -179,12 +188,14 @@ fn describe(setback: &Setback, ending: Ending) -> Error {
 async fn ask_facts(ctx: &Context, server: &Server) -> Result<Facts> {
     let functions = PRAGMAS.map(|pragma| format!("SELECT {pragma} FROM pragma_{pragma}"));
     let statements: Vec<&str> =
-        std::iter::once(layout::SCHEMA_SQL).chain(functions.iter().map(String::as_str)).collect();
+        [layout::SCHEMA_SQL, PAGE_COUNT_SQL].into_iter().chain(functions.iter().map(String::as_str)).collect();
     let mut answers = server.query(&statements).await?.into_iter();
     let schema = answers.next().unwrap_or(Ok(Vec::new()));
     let schema = schema.map_err(|code| http::statement_refused("reading the schema", &code))?;
     let schema: Option<Vec<SchemaRow>> = schema.into_iter().map(snapshot::schema_row).collect();
     let schema = schema.ok_or_else(|| server.refused("its schema isn't one of SQLite"))?;
+    let page_count = answers.next().and_then(single).and_then(|cell| cell.integer());
+    let page_count = page_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     let shapes = layout::shapes_of_text(&schema)?;
     let mut found: [Option<(String, Cell)>; 4] = Default::default();
     for ((place, sql), answer) in found.iter_mut().zip(functions).zip(answers) {
@@ -203,6 +214,7 @@ async fn ask_facts(ctx: &Context, server: &Server) -> Result<Facts> {
         shapes,
         encoding,
         page_bytes: page_bytes.unwrap_or(4096),
+        page_count,
         number_sql: [user_version, application_id].map(|number| number.map(|(sql, _)| sql)),
     })
 }

@@ -47,8 +47,17 @@ pub(super) struct Facts {
     pub(super) encoding: String,
     /// `PRAGMA page_size`.
     pub(super) page_bytes: u32,
+    /// `PRAGMA page_count`; 0 where the server won't tell.
+    pub(super) page_count: u64,
     /// The statements that read `user_version` and `application_id`, where the server has any.
     pub(super) number_sql: [Option<String>; 2],
+}
+
+impl Facts {
+    /// Size of the server's file, as far as it tells.
+    pub(super) fn bytes(&self) -> u64 {
+        self.page_count.saturating_mul(u64::from(self.page_bytes))
+    }
 }
 
 /// A snapshot to be made.

@@ -1,12 +1,12 @@
 //! Drafts to a [`Plan`]: names, table plans, what the other rules carry, findings in one order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     agreement::LostKey,
     decisions::Decisions,
     draft::{ColumnOutline, Draft, DraftColumn},
-    exceptions,
+    exceptions, queries,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -14,6 +14,7 @@ use crate::{
         ColumnPlan, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{ObjectPlan, Origin},
         overrides::{FullText, Identifiers, Overrides},
+        query_plan::{TriggerPlan, ViewPlan},
         source_schema::SourceSchema,
     },
     rules::{
@@ -32,6 +33,8 @@ const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tabl
 #[derive(Debug, Default)]
 pub(super) struct Assembled {
     pub(super) tables: Vec<TablePlan>,
+    pub(super) views: Vec<ViewPlan>,
+    pub(super) triggers: Vec<TriggerPlan>,
     pub(super) objects: Vec<ObjectPlan>,
     pub(super) findings: Vec<Finding>,
 }
@@ -77,8 +80,11 @@ pub(super) fn assemble(
         let table = table_plan(draft, name, overrides.identifiers, &mut all.findings)?;
         all.tables.push(table);
     }
+    let mut views = BTreeMap::new();
     for view in &schema.views {
-        namespace.relation(&view.name);
+        let name = namespace.relation(&view.name);
+        all.findings.extend(renamed(&view.name, None, &name));
+        views.insert(view.name.clone(), name.name);
     }
     let mut carried_schema = schema.clone();
     for key in lost {
@@ -93,6 +99,7 @@ pub(super) fn assemble(
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
     exceptions::restrain(&mut all);
+    queries::translate(schema, &views, overrides.identifiers, &mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
     all.findings.sort_by_cached_key(|finding| {
         (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())

@@ -109,7 +109,7 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
     }
     match column.exceptions.off_type {
         Some(OffType::Reject) => {
-            losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned())
+            losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned());
         }
         Some(OffType::Null) => losses.push(format!("values that don't fit, which {LEDGER_TABLE} keeps")),
         None => {}

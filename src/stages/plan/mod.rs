@@ -20,6 +20,8 @@ mod explain;
 
 mod given;
 
+mod queries;
+
 mod second_look;
 
 mod verdict;
@@ -160,6 +162,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         schema: LOCAL_SCHEMA.to_owned(),
         extensions,
         tables: all.tables,
+        views: all.views,
+        triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
         given: overrides.given.clone(),

@@ -107,6 +107,8 @@ mod tests {
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: vec![finding(Severity::Warning, "a", "b")],
         };

@@ -1,4 +1,4 @@
-//! What the new tables take over from the ones they replace: grants and comments. A table that replaces none gets
+//! What the new tables take over from the ones they replace: grants and comments, and what hangs on them (`attached`). A table that replaces none gets
 //! what `ALTER DEFAULT PRIVILEGES IN SCHEMA` promises for the target schema, because it is created in another one.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::{
     postgres::Session,
 };
 
-use super::{manifest::Manifest, record::unreadable};
+use super::{attached, manifest::Manifest, record::unreadable};
 
 /// Privileges on the tables `$1`, their columns and their sequences, the owner's own left out.
 const PRIVILEGES: &str = "
@@ -93,6 +93,7 @@ pub(super) async fn statements(
         sql.extend(new.filter_map(|table| grant(&privilege, schema, table)));
     }
     sql.extend(comments(control, manifest, schema, live).await?);
+    sql.extend(attached::statements(control, manifest, schema, live).await?);
     Ok(sql)
 }
 

@@ -22,6 +22,7 @@ use super::{
     enums,
     locks::{self, Strength},
     manifest::Manifest,
+    objects,
     preflight::Situation,
     record::{self, PARTS, Record, unreadable},
     staging::{self, Staging},
@@ -68,11 +69,16 @@ impl Cutover<'_> {
         let schema = self.target.schema;
         let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
         let kept = undo::read(self.control, schema).await?;
+        let record = &self.situation.record;
+        let plan = &self.manifest.plan;
+        let of_views = objects::carried(self.control, plan, schema, &record.live_objects).await?;
         let enums = Enums {
             live: enums::used(self.control, schema, &live).await?,
             previous: enums::of_schema(self.control, &previous_schema(schema)).await?,
         };
         let mut work = self.work(&carried, &enums);
+        // After the record of the tables, to which the triggers are added.
+        work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(undo::forget(schema, &kept));
         if !self.manifest.plan.hooks.after.is_empty() {
             work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
@@ -97,19 +103,22 @@ impl Cutover<'_> {
         let move_to = |from: &str, name: &str, to: &str| {
             format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
         };
-        if !previous.is_empty() {
+        let (newer, older) = (&self.situation.record.live_objects, &self.situation.record.previous_objects);
+        if !previous.is_empty() || !older.is_empty() {
             let attic = self.attic();
             sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
             sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
+            sql.extend(objects::moves(older, &home, &attic));
             sql.extend(enums::moved(&home, &enums.previous, &attic));
         }
-        if !live.is_empty() {
+        if !live.is_empty() || !newer.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
             let comment = format!("turso2neon: what the last push into schema {schema} replaced");
             sql.push(ddl::comment_on_schema(&home, &comment));
         }
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
+        sql.extend(objects::moves(newer, schema, &home));
         sql.extend(enums::moved(schema, &enums.live, &home));
         let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
         sql.extend(enums::moved(&self.staging.schema, &made, schema));
@@ -180,13 +189,14 @@ impl Cutover<'_> {
         let schema = quote_literal(self.target.schema);
         let kept: Vec<String> = self.situation.record.live.iter().map(|table| table.oid.to_string()).collect();
         let ours = format!("UPDATE turso2neon.tables SET state = 'previous' WHERE target_schema = {schema}");
-        let mut sql = vec![
+        let mut sql = self.situation.record.enter_adopted(self.target.schema);
+        sql.extend([
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'previous'"),
             format!("{ours} AND state = 'live' AND oid = ANY ('{{{}}}'::oid[])", kept.join(",")),
             // What is left of the live ones was dropped, renamed or moved by somebody: no longer ours.
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'live'"),
             format!("UPDATE turso2neon.tables SET state = 'live' WHERE target_schema = {schema} AND state = 'staged'"),
-        ];
+        ]);
         sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
         sql
     }

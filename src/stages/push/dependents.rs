@@ -32,7 +32,14 @@ WHERE d.deptype = 'n'
     SELECT FROM pg_index x JOIN ours o ON o.oid = x.indrelid WHERE x.indexrelid = d.objid))
   AND NOT (d.classid = 'pg_rewrite'::regclass AND EXISTS (
     SELECT FROM pg_rewrite w JOIN ours o ON o.oid = w.ev_class WHERE w.oid = d.objid))
-  AND NOT (d.classid IN ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_statistic_ext'::regclass))
+  AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (
+    SELECT FROM pg_trigger g JOIN ours o ON o.oid = g.tgrelid WHERE g.oid = d.objid))
+  AND NOT (d.classid = 'pg_policy'::regclass AND EXISTS (
+    SELECT FROM pg_policy p JOIN ours o ON o.oid = p.polrelid WHERE p.oid = d.objid))
+  AND NOT (d.classid = 'pg_publication_rel'::regclass AND EXISTS (
+    SELECT FROM pg_publication_rel m JOIN ours o ON o.oid = m.prrelid WHERE m.oid = d.objid))
+  AND NOT (d.classid = 'pg_statistic_ext'::regclass AND EXISTS (
+    SELECT FROM pg_statistic_ext s JOIN ours o ON o.oid = s.stxrelid WHERE s.oid = d.objid))
 ORDER BY 1";
 
 /// Descriptions such as `view public.paid uses orders`.

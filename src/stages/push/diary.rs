@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub previous_schema: Option<String>,
     /// Per source table.
     pub tables: BTreeMap<String, PushedTable>,
+    /// The Neon branch that keeps the state before.
+    pub restore_point: Option<String>,
 }
 
 impl Diary {
@@ -162,6 +164,7 @@ impl Diary {
             mode: entry.mode,
             replaced: entry.replaced,
             previous_schema: entry.previous_schema,
+            restore_point: entry.restore_point,
             state,
             tables: entry.tables,
             withheld: manifest.convert.withheld.clone(),

@@ -22,8 +22,9 @@ use super::{
     diary::Diary,
     diff::{self, Change, Ends, Item, Rows, Shape, Work},
     manifest::Manifest,
+    objects,
     preflight::Situation,
-    pump::relay,
+    pump::{relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -104,6 +105,12 @@ pub(super) async fn obstacle(
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
     }
+    if !objects::are_there(&manifest.plan, schema, &situation.record.live_objects) {
+        return Ok(Some("views or triggers changed".to_owned()));
+    }
+    if let Some(trigger) = manifest.plan.triggers.first() {
+        return Ok(Some(format!("trigger {} would fire on the rows that are changed", trigger.name)));
+    }
     let (here, remote) = tokio::try_join!(columns(reader, &manifest.plan.schema), columns(control, schema))?;
     let altered = here.iter().find(|column| wanted.contains(column.0.as_str()) && !remote.contains(*column));
     Ok(altered.map(|(table, column, _)| format!("column {column} of table {table} was altered on the target")))
@@ -165,7 +172,7 @@ impl<'a> InPlace<'a> {
         let ends = self.ends();
         for (number, (shape, change)) in findings.tables.iter().enumerate() {
             for parcel in ends.parcels(shape, number) {
-                bytes += ends.weigh(&parcel).await?;
+                bytes += weigh(self.reader, &parcel).await?;
             }
             rows += change.inserts + change.updates + change.deletes;
             lines.push(format!(

@@ -25,9 +25,11 @@ use super::{
     diary::{Diary, Entry},
     diff::Change,
     in_place::{self, InPlace},
+    in_turn::{self, InTurn},
     load::Load,
-    manifest::Manifest,
+    manifest::{Cargo, Manifest},
     preflight::{Situation, Way},
+    pump,
     record::Record,
     staging::{self, Purpose, Staging},
     target::{Target, previous_schema},
@@ -48,6 +50,8 @@ struct Journey<'a> {
     diary: Diary,
     /// The run that this process loads; its number shows whether a cutover whose answer was lost has happened.
     run: Mutex<Option<i64>>,
+    /// The name of the restore point that was made.
+    restore_point: Mutex<Option<String>>,
 }
 
 /// Pushes, or says that nothing is to be done.
@@ -61,7 +65,16 @@ pub(super) async fn travel(
     manifest: &Manifest,
 ) -> Result<Pushed> {
     let target = Target::new(ctx, endpoint, &request.schema);
-    let journey = Journey { ctx, request, endpoint, manifest, target, diary: Diary::new(), run: Mutex::new(None) };
+    let journey = Journey {
+        ctx,
+        request,
+        endpoint,
+        manifest,
+        target,
+        diary: Diary::new(),
+        run: Mutex::new(None),
+        restore_point: Mutex::new(None),
+    };
     let mut local = None;
     let arrived = journey.all_tries(&mut local).await;
     // A managed server must be stopped whatever happened; the first error is the one to tell.
@@ -94,7 +107,7 @@ impl Journey<'_> {
         if !self.request.dry_run {
             self.target.lock(&control).await?;
         }
-        let mut situation = Situation::look(&control, self.manifest, &self.request.schema).await?;
+        let mut situation = Situation::look(&control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
@@ -111,13 +124,20 @@ impl Journey<'_> {
         situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
         let way = self.way(&control, &reader, &situation).await?;
         situation.require_clear(way)?;
-        if way == Way::InPlace
+        if self.request.mode == "replace" && !self.request.dry_run && !situation.record.live.is_empty() {
+            if way == Way::InPlace {
+                return Box::pin(self.replace_in_turn(&control, &reader, &situation)).await;
+            }
+            in_turn::drop_live(&self.target, &control, &situation).await?;
+            situation = Situation::look(&control, self.manifest, self.request).await?;
+        } else if way == Way::InPlace
+            && self.request.mode != "replace"
             && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
         {
             return Ok(pushed);
         }
         if self.request.dry_run {
-            return Ok(self.preview(&situation, &sizes));
+            return self.preview(&reader, &situation, &sizes).await;
         }
         let staging = self.load(&control, &situation, server, &sizes).await?;
         let chunks = chunk::cut(&sizes);
@@ -136,7 +156,7 @@ impl Journey<'_> {
 
     /// The answer if the target holds exactly this already: the record says so and the digests agree.
     async fn nothing_to_do(&self, control: &Session, situation: &Situation) -> Result<Option<Pushed>> {
-        if self.request.fresh || !situation.holds(self.manifest) {
+        if self.request.fresh || !situation.holds(self.manifest, &self.request.schema) {
             return Ok(None);
         }
         let wanted: Vec<Wanted<'_>> = self
@@ -197,6 +217,7 @@ impl Journey<'_> {
                     .with_hint("use --mode auto, which creates them"));
             }
             "diff" => {}
+            "replace" if pushed => {}
             "auto" if pushed && !self.request.fresh => {}
             _ => return Ok(Way::Replacing),
         }
@@ -206,11 +227,60 @@ impl Journey<'_> {
                 Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
                     .with_hint("use --mode auto or swap, which replace the tables"))
             }
+            Some(_) if mode == "replace" => Ok(Way::Replacing),
             Some(reason) => {
                 self.ctx.out.info(format!("the tables are replaced, because {reason}"));
                 Ok(Way::Replacing)
             }
         }
+    }
+
+    /// Replaces the rows of table after table.
+    async fn replace_in_turn(&self, control: &Session, reader: &Session, situation: &Situation) -> Result<Pushed> {
+        self.make_restore_point(situation).await?;
+        let replacement = InTurn {
+            ctx: self.ctx,
+            target: &self.target,
+            control,
+            reader,
+            manifest: self.manifest,
+            situation,
+            diary: &self.diary,
+            workers: self.workers(self.manifest.cargo.len()),
+        };
+        let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+        let digests = Box::pin(replacement.run(know)).await?;
+        let checkpoint = self.write_entry(Vec::new(), "replace", LoadState::Done, self.pushed_tables(&digests))?;
+        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
+    }
+
+    /// What the checkpoint says of tables that stayed in place.
+    fn pushed_tables(&self, digests: &[Wanted<'_>]) -> BTreeMap<String, PushedTable> {
+        let tables = self.manifest.cargo.iter().zip(digests);
+        let pushed = |(cargo, wanted): (&Cargo, &Wanted<'_>)| {
+            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
+            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), chunks: 0 })
+        };
+        tables.map(pushed).collect()
+    }
+
+    /// Keeps the state of the branch as it is before tables that are in use change, where Neon's API can be used. The
+    /// push doesn't depend on it: what it replaces is kept on the branch too.
+    async fn make_restore_point(&self, situation: &Situation) -> Result<()> {
+        let Some(branch) = self.request.neon.as_ref().filter(|branch| !branch.on_trial) else { return Ok(()) };
+        let made = self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if made || situation.record.live.is_empty() {
+            return Ok(());
+        }
+        match branch.restore_point(self.ctx).await {
+            Ok(name) => {
+                self.ctx.out.info(format!("restore point {name} keeps the present state of the branch for 7 days"));
+                *self.restore_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+            }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => self.ctx.out.warn(format!("no restore point was made: {error}")),
+        }
+        Ok(())
     }
 
     /// Changes the rows that differ; none if that is not possible and the tables have to be replaced.
@@ -235,6 +305,7 @@ impl Journey<'_> {
             let dry_run = change.preview().await?;
             return Ok(Some(Pushed { checkpoint: None, unchanged: false, dry_run }));
         }
+        self.make_restore_point(situation).await?;
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let changed = match Box::pin(change.run(know)).await {
             Ok(changed) => changed,
@@ -250,12 +321,8 @@ impl Journey<'_> {
             let Change { inserts, updates, deletes } = change;
             self.ctx.out.info(format!("{table}: {inserts} rows inserted, {updates} changed, {deletes} deleted"));
         }
-        let tables = self.manifest.cargo.iter().zip(&changed.digests);
-        let tables = tables.map(|(cargo, wanted)| {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), chunks: 0 })
-        });
-        let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables.collect())?;
+        let tables = self.pushed_tables(&changed.digests);
+        let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables)?;
         Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
     }
 
@@ -264,14 +331,25 @@ impl Journey<'_> {
         wished.min(work).max(1)
     }
 
-    fn preview(&self, situation: &Situation, sizes: &[LocalSize]) -> Pushed {
-        let bytes: u64 = sizes.iter().map(|size| size.bytes).sum();
+    /// What would be done, with the bytes that would be sent, counted.
+    async fn preview(&self, reader: &Session, situation: &Situation, sizes: &[LocalSize]) -> Result<Pushed> {
+        let chunks = chunk::cut(sizes);
+        let weighing = async {
+            let mut bytes = 0;
+            for chunk in &chunks {
+                self.ctx.stop.check()?;
+                let Some(cargo) = self.manifest.cargo.get(chunk.cargo) else { continue };
+                bytes += pump::weigh(reader, &chunk.source(&self.manifest.plan.schema, cargo)).await?;
+            }
+            Ok(bytes)
+        };
+        let bytes: u64 = self.diary.phase(self.ctx, "measuring", None, weighing).await?;
         let live = &situation.record.live;
         let mut lines = vec![format!(
-            "{} tables with {} rows (about {} MB) would be pushed into schema {} of {}",
+            "{} tables with {} rows ({bytes} bytes in {} chunks) would be pushed into schema {} of {}",
             self.manifest.cargo.len(),
             self.manifest.rows(),
-            (bytes >> 20) + 1,
+            chunks.len(),
             self.request.schema,
             self.endpoint.address()
         )];
@@ -288,7 +366,7 @@ impl Journey<'_> {
         if !previous.is_empty() {
             lines.push(format!("the tables kept there by the last push would be dropped: {}", previous.join(", ")));
         }
-        Pushed { checkpoint: None, unchanged: false, dry_run: lines }
+        Ok(Pushed { checkpoint: None, unchanged: false, dry_run: lines })
     }
 
     /// Opens the staging schema and sends every chunk that it lacks.
@@ -358,6 +436,7 @@ impl Journey<'_> {
         digests: Vec<Wanted<'_>>,
         chunks: Vec<u32>,
     ) -> Result<Pushed> {
+        self.make_restore_point(situation).await?;
         let tables = self.manifest.cargo.iter().zip(&digests).zip(&chunks);
         let tables = tables.map(|((cargo, wanted), chunks)| {
             let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
@@ -399,7 +478,7 @@ impl Journey<'_> {
             (table.source.clone(), entry)
         };
         let mode = now.last_mode.as_deref().unwrap_or("create");
-        let replaced = if mode == "diff" { Vec::new() } else { replaced };
+        let replaced = if matches!(mode, "diff" | "replace") { Vec::new() } else { replaced };
         self.write_entry(replaced, mode, LoadState::Done, now.live.iter().map(pushed).collect())
     }
 
@@ -417,6 +496,7 @@ impl Journey<'_> {
             previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
             replaced,
             tables,
+            restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.diary.write(self.ctx, self.manifest, entry, state)
     }

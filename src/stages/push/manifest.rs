@@ -14,6 +14,8 @@ use crate::{
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
 
+use super::objects;
+
 /// Everything that a push takes from the artifacts.
 pub(super) struct Manifest {
     /// The plan.
@@ -111,7 +113,20 @@ fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
     if plan.has_ledger() {
         cargo.push(Cargo::new(ledger(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
+    let shared = shared(plan);
+    if !shared.is_empty() {
+        for item in &mut cargo {
+            item.fingerprint = sha256_of_bytes(format!("{}\n{shared}", item.fingerprint).as_bytes());
+        }
+    }
     Ok(cargo)
+}
+
+/// What tables share: enumerated types, and the user's SQL. A change of it is a change of every table.
+fn shared(plan: &Plan) -> String {
+    let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
+    let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
+    hooks.chain(enums).collect()
 }
 
 /// The ledger as if the plan had it among its tables.
@@ -176,18 +191,14 @@ fn fingerprint(table: &TablePlan) -> String {
 
 fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
     let mut text = format!("schema {schema}\nextensions {}\n", plan.extensions.join(" "));
-    for statement in plan.hooks.before.iter().chain(&plan.hooks.after) {
-        text.push_str(&format!("sql {statement}\n"));
-    }
-    for made in ddl::enums(plan) {
-        text.push_str(&ddl::create_enum("", made));
-        text.push('\n');
-    }
     for item in cargo {
         // A ledger without a digest of its own is a function of the dump.
         let content = item.loaded.as_ref().map_or(&plan.dump_sha256, |loaded| &loaded.server_digest);
         let next = ddl::sequence("", &item.table).map(|statement| statement.sql).unwrap_or_default();
         text.push_str(&format!("{} {} {content} {next}\n", item.table.name, item.fingerprint));
+    }
+    for object in objects::planned(plan, schema) {
+        text.push_str(&format!("{} {}\n", object.kind, object.statements.join("; ")));
     }
     sha256_of_bytes(text.as_bytes())
 }
@@ -208,6 +219,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };
@@ -227,6 +240,8 @@ mod tests {
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),
+            views: Vec::new(),
+            triggers: Vec::new(),
             objects: Vec::new(),
             findings: Vec::new(),
         };

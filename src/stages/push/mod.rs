@@ -9,6 +9,8 @@
 //! is one way to continue, and it is always in use. Only chunks are tried again on the spot, because beginning anew
 //! would waste what the other workers have under way.
 
+mod attached;
+
 mod build;
 
 mod carry;
@@ -31,6 +33,8 @@ mod diff;
 
 mod in_place;
 
+mod in_turn;
+
 mod journey;
 
 mod load;
@@ -38,6 +42,8 @@ mod load;
 mod locks;
 
 mod manifest;
+
+mod objects;
 
 mod preflight;
 
@@ -60,6 +66,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{PushCheckpoint, Stage},
+    neon::Branch,
     postgres::{Parsed, PgEndpoint, Role, managed::LocalChoice},
     secret::Secret,
 };
@@ -71,7 +78,7 @@ pub struct PushRequest {
     pub target: Secret<String>,
     /// Which local PostgreSQL.
     pub local: LocalChoice,
-    /// `auto`, `create`, `diff` or `swap`.
+    /// `auto`, `create`, `diff`, `swap` or `replace`.
     pub mode: String,
     /// Connections that load at once; 0 means the default.
     pub jobs: usize,
@@ -81,6 +88,10 @@ pub struct PushRequest {
     pub dry_run: bool,
     /// Keep what is replaced or changed, so that it can be put back.
     pub keep_previous: bool,
+    /// Tables of the target that may be replaced although this tool didn't push them.
+    pub force_tables: Vec<String>,
+    /// The Neon branch that is pushed to, where it is known: a restore point is made of it, and its limit counts.
+    pub neon: Option<Branch>,
     /// Forget the earlier result: push even if nothing changed.
     pub fresh: bool,
 }
@@ -142,7 +153,7 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
         Some(checkpoint) => {
             let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
             let verb = match checkpoint.mode.as_str() {
-                "swap" => "replaced",
+                "swap" | "replace" => "replaced",
                 "diff" => "changed",
                 _ => "created",
             };
@@ -155,10 +166,10 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
 /// Checks what can be checked without looking anywhere.
 fn check(request: &PushRequest) -> Result<()> {
     match request.mode.as_str() {
-        "auto" | "create" | "diff" | "swap" => {}
+        "auto" | "create" | "diff" | "swap" | "replace" => {}
         _ => {
             return Err(Error::new(Kind::Usage, "--mode has a value that is not known")
-                .with_hint("there are auto, create, diff and swap"));
+                .with_hint("there are auto, create, diff, swap and replace"));
         }
     }
     let schema = request.schema.as_str();
@@ -188,6 +199,8 @@ mod tests {
             schema: schema.to_owned(),
             dry_run: false,
             keep_previous: true,
+            force_tables: Vec::new(),
+            neon: None,
             fresh: false,
         }
     }

@@ -11,8 +11,9 @@ use crate::{
 };
 
 use super::{
-    dependents,
+    PushRequest, attached, dependents,
     manifest::Manifest,
+    objects,
     record::{self, Record},
     target::previous_schema,
 };
@@ -62,21 +63,26 @@ impl Situation {
     ///
     /// # Errors
     /// `Target*`; reasons against the push are collected, not raised, except a server that is too old to ask.
-    pub(super) async fn look(control: &Session, manifest: &Manifest, schema: &str) -> Result<Self> {
+    pub(super) async fn look(control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<Self> {
+        let schema = request.schema.as_str();
         if control.version() < OLDEST {
             let text = format!("the target is PostgreSQL {}; 14 or newer is needed", control.version() / 10_000);
             return Err(Error::new(Kind::TargetRejected, text).with_hint("push into a project with a newer PostgreSQL"));
         }
         let facts = Facts::read(control, schema).await?;
+        let mut record = Record::read(control, schema, &previous_schema(schema)).await?;
+        record.adopt(control, schema, &named(manifest, &request.force_tables)?).await?;
+        let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
+        let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut situation = Self {
-            record: Record::read(control, schema, &previous_schema(schema)).await?,
+            record,
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
             // A given schema's defaults call its types by their names alone.
             path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
             database_bytes: facts.database_bytes,
-            limit_bytes: facts.limit.as_deref().and_then(megabytes),
+            limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
         situation.check_server(&facts, schema);
         situation.check_extensions(control, manifest, &facts, schema).await?;
@@ -221,10 +227,12 @@ impl Situation {
              WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
              AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
                WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
+        let views = manifest.plan.views.iter().map(|view| view.name.as_str());
         let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
-        let tables: Vec<&str> = tables.chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
+        let tables: Vec<&str> =
+            tables.chain(views).chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
         let names = all_names(manifest);
-        let live = self.record.live_oids();
+        let live = self.record.live_relations();
         let doing = "looking for names that are taken";
         let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
         let own = match manifest.plan.given {
@@ -235,11 +243,16 @@ impl Situation {
         self.complain_of(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let home = previous_schema(schema);
-        let previous = self.record.previous_oids();
-        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        let previous = self.record.previous_relations();
+        let kept = self.record.live_objects.iter().filter(|object| object.kind == "view");
+        let kept = kept.map(|view| view.name.as_str());
+        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).chain(kept).collect();
         let taken = names_of(control, doing, sql, &[&home, &replaced, &replaced, &previous]).await?;
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
+        let taken = objects::in_the_way(control, &manifest.plan, schema, &self.record).await?;
+        let text = "these stand in the way of triggers and their functions";
+        self.complain_of(Kind::TargetOccupied, text, &taken);
         self.only_about_replacing(before);
         Ok(())
     }
@@ -247,21 +260,28 @@ impl Situation {
     /// What hangs on the tables that will be replaced and would be lost or left behind.
     async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
         let before = self.problems.len();
-        let live = self.record.live_oids();
+        let live = self.record.live_relations();
         let hanging = dependents::of(control, &live).await?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
         self.complain_of(Kind::TargetOccupied, text, &hanging);
-        let previous = self.record.previous_oids();
+        let previous = self.record.previous_relations();
         let hanging = dependents::of(control, &previous).await?;
         let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
         self.complain_of(Kind::TargetOccupied, &text, &hanging);
         let part = |table: &record::Ours| {
             let name = table.name.clone();
-            table.added.iter().map(move |part| format!("{part} on {name}")).collect::<Vec<_>>()
+            table
+                .added
+                .iter()
+                .filter(|part| !attached::is_carried(part))
+                .map(move |part| format!("{part} on {name}"))
+                .collect::<Vec<_>>()
         };
         let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
         let text = "these were added to the tables since the last push and can't be carried over by this version";
         self.complain_of(Kind::TargetOccupied, text, &added);
+        let foreign = attached::foreign_publications(control, &live).await?;
+        self.complain_of(Kind::TargetOccupied, "these name the tables and belong to another role", &foreign);
         self.only_about_replacing(before);
         let rule = |part: &&String| part.starts_with("rule ");
         let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
@@ -274,12 +294,24 @@ impl Situation {
     }
 
     /// Whether the target holds exactly this already, as far as the record says.
-    pub(super) fn holds(&self, manifest: &Manifest) -> bool {
+    pub(super) fn holds(&self, manifest: &Manifest, schema: &str) -> bool {
         let wanted: std::collections::BTreeSet<&str> =
             manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
         let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
-        wanted == live && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+        wanted == live
+            && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+            && objects::are_there(&manifest.plan, schema, &self.record.live_objects)
     }
+}
+
+/// The tables of the plan that the user allows to replace by name.
+fn named<'a>(manifest: &Manifest, names: &'a [String]) -> Result<Vec<&'a str>> {
+    let unknown = names.iter().find(|name| manifest.cargo.iter().all(|cargo| cargo.table.name != **name));
+    if unknown.is_some() {
+        let text = "--force-table names a table that isn't pushed";
+        return Err(Error::new(Kind::Usage, text).with_hint("give the table's name on the target, without its schema"));
+    }
+    Ok(names.iter().map(String::as_str).collect())
 }
 
 /// Every relation name that the push will need in the target schema.
@@ -294,6 +326,7 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
     if manifest.plan.has_ledger() {
         names.push(LEDGER_TABLE);
     }
+    names.extend(manifest.plan.views.iter().map(|view| view.name.as_str()));
     names
 }
 

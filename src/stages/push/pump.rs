@@ -155,6 +155,21 @@ pub(super) async fn relay(
     Ok(Sent { rows, bytes })
 }
 
+/// How many bytes one COPY gives, without sending them anywhere.
+///
+/// # Errors
+/// By the role of the session.
+pub(super) async fn weigh(from: &Session, output: &str) -> Result<u64> {
+    let failed = |failure: tokio_postgres::Error| from.error("measuring what would be sent", &failure);
+    let rows = from.client().copy_out(output).await.map_err(failed)?;
+    tokio::pin!(rows);
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        bytes += row.len() as u64;
+    }
+    Ok(bytes)
+}
+
 /// The error of a chunk, with its table.
 pub(super) fn at(parcel: &Parcel<'_>, error: Error) -> Error {
     error.at_table(&parcel.cargo.table.source)

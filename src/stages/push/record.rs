@@ -9,7 +9,11 @@ use crate::{
     postgres::Session,
 };
 
-use super::{enums, target::previous_schema};
+use super::{
+    enums,
+    objects::{self, OurObject},
+    target::previous_schema,
+};
 
 /// The schema of the record.
 pub(super) const SCHEMA: &str = "turso2neon";
@@ -60,6 +64,15 @@ CREATE TABLE IF NOT EXISTS turso2neon.tables (
   chunk_count integer NOT NULL,
   parts text[] NOT NULL,
   PRIMARY KEY (target_schema, state, name)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.objects (
+  target_schema text NOT NULL,
+  state text NOT NULL CHECK (state IN ('live', 'previous', 'old')),
+  kind text NOT NULL CHECK (kind IN ('view', 'function')),
+  name text NOT NULL,
+  oid oid NOT NULL,
+  digest text NOT NULL,
+  PRIMARY KEY (kind, oid)
 );
 CREATE TABLE IF NOT EXISTS turso2neon.undo (
   target_schema text NOT NULL,
@@ -144,6 +157,10 @@ pub(super) struct Record {
     pub live: Vec<Ours>,
     /// Tables that the last push replaced.
     pub previous: Vec<Ours>,
+    /// Views and trigger functions that readers see.
+    pub live_objects: Vec<OurObject>,
+    /// Those of the tables that the last push replaced.
+    pub previous_objects: Vec<OurObject>,
     /// Runs that didn't come to their end.
     pub unfinished: Vec<Unfinished>,
     /// How the last push that came to its end went about it.
@@ -162,9 +179,74 @@ impl Record {
         Ok(Self {
             live: tables(control, schema, "live", schema).await?,
             previous: tables(control, schema, "previous", previous_schema).await?,
+            live_objects: objects::read(control, schema, "live", schema).await?,
+            previous_objects: objects::read(control, schema, "previous", previous_schema).await?,
             unfinished: unfinished(control, schema).await?,
             last_mode: last_mode(control, schema).await?,
         })
+    }
+
+    /// Takes tables of these names for ours that somebody else created, because the user says so.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn adopt(&mut self, control: &Session, schema: &str, names: &[&str]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT c.relname::text, c.oid, CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') \
+                     THEN pg_get_userbyid(c.relowner)::text END \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind = 'r' AND c.oid <> ALL($3)";
+        let rows = control.rows("looking for tables to replace", sql, &[&schema, &names, &self.live_oids()]).await?;
+        for row in &rows {
+            let failed = |failure| unreadable(control, &failure);
+            let name: String = row.try_get(0).map_err(failed)?;
+            self.live.retain(|table| table.name != name);
+            self.live.push(Ours {
+                source: name.clone(),
+                name,
+                oid: row.try_get(1).map_err(failed)?,
+                run_id: 0,
+                run_key: String::new(),
+                rows: 0,
+                digest: String::new(),
+                chunks: 0,
+                added: Vec::new(),
+                lost: Vec::new(),
+                fingerprint: String::new(),
+                foreign_owner: row.try_get(2).map_err(failed)?,
+            });
+        }
+        self.live.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(())
+    }
+
+    /// The statements that enter adopted tables, so that they are kept like others.
+    pub(super) fn enter_adopted(&self, schema: &str) -> Vec<String> {
+        let enter = |table: &Ours| {
+            format!(
+                "INSERT INTO turso2neon.tables SELECT {}, 'live', {name}, {name}, {}, 0, '', '', \
+                   greatest(c.reltuples, 0)::bigint, '', 0, {PARTS} FROM pg_class c WHERE c.oid = {} \
+                 ON CONFLICT (target_schema, state, name) DO UPDATE SET oid = EXCLUDED.oid, run_id = 0, run_key = '', \
+                   fingerprint = '', digest = '', parts = EXCLUDED.parts",
+                quote_literal(schema),
+                table.oid,
+                table.oid,
+                name = quote_literal(&table.name)
+            )
+        };
+        self.live.iter().filter(|table| table.run_id == 0).map(enter).collect()
+    }
+
+    /// OIDs of the live tables and views.
+    pub(super) fn live_relations(&self) -> Vec<u32> {
+        self.live_oids().into_iter().chain(objects::view_oids(&self.live_objects)).collect()
+    }
+
+    /// OIDs of the tables and views that are kept.
+    pub(super) fn previous_relations(&self) -> Vec<u32> {
+        self.previous_oids().into_iter().chain(objects::view_oids(&self.previous_objects)).collect()
     }
 
     /// OIDs of the live tables.
@@ -328,19 +410,22 @@ pub(super) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
 /// # Errors
 /// `Target*`.
 pub(super) async fn drop_previous(control: &Session, schema: &str, record: &Record) -> Result<()> {
-    if record.previous.is_empty() {
+    if record.previous.is_empty() && record.previous_objects.is_empty() {
         return Ok(());
     }
     let home = previous_schema(schema);
+    let (first, last) = objects::drops(control, &home).await?;
     let names: Vec<String> = record.previous.iter().map(|table| qualified(&home, &table.name)).collect();
-    let types = enums::dropped(&home, &enums::of_schema(control, &home).await?);
-    let types: String = types.into_iter().map(|drop| drop + "; ").collect();
-    let sql = format!(
-        "BEGIN; SET LOCAL lock_timeout = '5s'; DROP TABLE IF EXISTS {} RESTRICT; {types}\
-         DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'previous'; COMMIT",
-        names.join(", "),
-        quote_literal(schema)
-    );
+    let mut work = vec!["BEGIN; SET LOCAL lock_timeout = '5s'".to_owned()];
+    work.extend(first);
+    if !names.is_empty() {
+        work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+    }
+    work.extend(last);
+    work.extend(enums::dropped(&home, &enums::of_schema(control, &home).await?));
+    let of = format!("WHERE target_schema = {} AND state = 'previous'", quote_literal(schema));
+    work.push(format!("DELETE FROM turso2neon.objects {of}; DELETE FROM turso2neon.tables {of}; COMMIT"));
+    let sql = work.join("; ");
     let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
     if dropped.is_err() && !control.is_lost() {
         control.batch("leaving a failed transaction", "ROLLBACK").await?;

@@ -10,13 +10,15 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
-        Stage,
+        PushCheckpoint, Stage,
+        checkpoint::PushedTable,
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
     postgres::{Parsed, PgEndpoint, Role, Session, patience},
     rules::ddl,
     secret::Secret,
+    workdir::{now_s, sealed},
 };
 
 use super::{
@@ -24,6 +26,7 @@ use super::{
     diff::{self, Item, Shape, Work},
     enums,
     locks::{self, Strength},
+    objects,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -60,8 +63,12 @@ pub struct RolledBack {
 pub struct PutBack {
     /// Its name.
     pub name: String,
+    /// SQLite's name.
+    pub source: String,
     /// Rows that it has afterwards.
     pub rows: u64,
+    /// Its digest afterwards.
+    pub digest: String,
     /// `replaced`, `changed` or `unchanged` by the last push.
     pub how: &'static str,
 }
@@ -90,7 +97,12 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
     let mut attempt = 1;
     loop {
         let error = match Box::pin(one_try(&target, request, &mut begun)).await {
-            Ok(tables) => return Ok(RolledBack { target: address, tables, listed: request.list }),
+            Ok((tables, run_key)) => {
+                if !request.list {
+                    note(ctx, &address, &request.schema, run_key, &tables)?;
+                }
+                return Ok(RolledBack { target: address, tables, listed: request.list });
+            }
             Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
             Err(error) => return Err(error),
         };
@@ -102,23 +114,23 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
 async fn one_try(
     target: &Target<'_>,
     request: &RollbackRequest,
-    begun: &mut Option<(i64, Vec<PutBack>)>,
-) -> Result<Vec<PutBack>> {
+    begun: &mut Option<(i64, Vec<PutBack>, String)>,
+) -> Result<(Vec<PutBack>, String)> {
     let control = target.control().await?;
     let schema = request.schema.as_str();
     if !request.list {
         target.lock(&control).await?;
     }
-    if let Some((run_id, tables)) = begun
+    if let Some((run_id, tables, run_key)) = begun
         && record::is_done(&control, *run_id).await?
     {
-        return Ok(tables.clone());
+        return Ok((tables.clone(), run_key.clone()));
     }
     let record = Record::read(&control, schema, &previous_schema(schema)).await?;
     let former = former(&control, schema, &record).await?;
     let tables = former.described();
     if request.list {
-        return Ok(tables);
+        return Ok((tables, String::new()));
     }
     if tables.is_empty() {
         return Err(Error::new(Kind::Usage, format!("there is nothing to put back in schema {schema}"))
@@ -128,14 +140,33 @@ async fn one_try(
     for unfinished in &record.unfinished {
         staging::drop_run(&control, unfinished).await?;
     }
-    let run_key = former.run_key();
-    let run_id = record::begin_run(&control, run_key, schema, "rollback").await?;
-    *begun = Some((run_id, tables.clone()));
+    let run_key = former.run_key().to_owned();
+    let run_id = record::begin_run(&control, &run_key, schema, "rollback").await?;
+    *begun = Some((run_id, tables.clone(), run_key.clone()));
     match &former {
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
-    Ok(tables)
+    Ok((tables, run_key))
+}
+
+/// The checkpoint of the push that was taken back says so, if it is about this target.
+fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[PutBack]) -> Result<()> {
+    let Ok(push) = ctx.workdir.load_push() else { return Ok(()) };
+    if push.target != address || push.schema != schema {
+        return Ok(());
+    }
+    let pushed = |table: &PutBack| {
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: 0 };
+        (table.source.clone(), pushed)
+    };
+    let tables = tables.iter().map(pushed).collect();
+    let mode = "rollback".to_owned();
+    sealed::store(
+        &ctx.workdir.push_checkpoint(),
+        &PushCheckpoint { run_key, tables, mode, finished_s: now_s(), ..push },
+    )?;
+    Ok(())
 }
 
 async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
@@ -149,12 +180,20 @@ impl Former {
         match self {
             Self::Tables(tables) => tables
                 .iter()
-                .map(|table| PutBack { name: table.name.clone(), rows: table.rows, how: "replaced" })
+                .map(|table| PutBack {
+                    name: table.name.clone(),
+                    source: table.source.clone(),
+                    rows: table.rows,
+                    digest: table.digest.clone(),
+                    how: "replaced",
+                })
                 .collect(),
             Self::Rows(kept) => kept
                 .iter()
                 .map(|table| PutBack {
                     name: table.name.clone(),
+                    source: table.source.clone(),
+                    digest: table.digest.clone(),
                     rows: table.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0),
                     how: if table.number.is_some() || table.next.is_some() { "changed" } else { "unchanged" },
                 })
@@ -189,10 +228,13 @@ async fn exchange(
     let newer = enums::used(control, schema, &record.live_oids()).await?;
     sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &between)));
     sql.extend(enums::moved(&home, &former, &between));
+    sql.extend(objects::moves(&record.previous_objects, &home, &between));
     sql.extend(record.live.iter().map(|table| move_to(schema, &table.name, &home)));
     sql.extend(enums::moved(schema, &newer, &home));
+    sql.extend(objects::moves(&record.live_objects, schema, &home));
     sql.extend(previous.iter().map(|table| move_to(&between, &table.name, schema)));
     sql.extend(enums::moved(&between, &former, schema));
+    sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     sql.extend(exchanged(schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
@@ -208,7 +250,7 @@ async fn exchange(
 }
 
 async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
-    let hanging = dependents::of(control, &record.live_oids()).await?;
+    let hanging = dependents::of(control, &record.live_relations()).await?;
     if hanging.is_empty() {
         return Ok(());
     }
@@ -297,12 +339,17 @@ fn exchanged(schema: &str, record: &Record) -> Vec<String> {
     };
     // What is left in a state was dropped, renamed or moved by somebody: no longer ours.
     let forget = |state: &str| format!("DELETE FROM turso2neon.tables WHERE {}", of(state));
-    vec![
+    let objects = objects::turned(schema, "previous", "old", &record.previous_objects)
+        .into_iter()
+        .chain(objects::turned(schema, "live", "previous", &record.live_objects))
+        .chain(objects::turned(schema, "old", "live", &record.previous_objects));
+    let tables = vec![
         forget("staged"),
         turn("previous", "staged", &oids(&record.previous)),
         forget("previous"),
         turn("live", "previous", &oids(&record.live)),
         forget("live"),
         turn("staged", "live", "true"),
-    ]
+    ];
+    tables.into_iter().chain(objects).collect()
 }

@@ -15,6 +15,7 @@ use crate::{
 use super::{
     enums,
     manifest::Manifest,
+    objects,
     preflight::{Situation, names_of},
     record::{self, Unfinished},
     target::search_path,
@@ -143,11 +144,14 @@ async fn begin(control: &Session, purpose: &Purpose<'_>) -> Result<Staging> {
 pub(super) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> {
     let mut sql = Vec::new();
     if run.staging.starts_with(PREFIX) {
-        let tables = relations(control, &run.staging).await?;
+        let (first, last) = objects::drops(control, &run.staging).await?;
+        let tables = tables(control, &run.staging).await?;
+        sql.extend(first);
         let names: Vec<String> = tables.iter().map(|name| qualified(&run.staging, name)).collect();
         if !names.is_empty() {
             sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
         }
+        sql.extend(last);
         sql.extend(enums::dropped(&run.staging, &enums::of_schema(control, &run.staging).await?));
         sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
     }
@@ -156,7 +160,14 @@ pub(super) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> 
     control.batch("dropping the staging schema of a former run", &sql.join("; ")).await
 }
 
-/// Tables of a schema, by name.
+/// What can be dropped as a table, by name.
+async fn tables(control: &Session, schema: &str) -> Result<Vec<String>> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY 1";
+    names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+/// Tables and the like of a schema, by name.
 async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";

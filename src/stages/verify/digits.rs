@@ -80,7 +80,8 @@ impl Digits {
         let length = usize::try_from(self.point.checked_add(places)?).ok()?;
         let zeros = length.checked_sub(self.significant.len()).filter(|zeros| *zeros < 20)?;
         let digits = self.significant.iter().copied().chain(std::iter::repeat_n(b'0', zeros));
-        let size = digits.fold(Some(0_i64), |sum, digit| sum?.checked_mul(10)?.checked_add(i64::from(digit - b'0')))?;
+        let mut digits = digits;
+        let size = digits.try_fold(0_i64, |sum, digit| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0')))?;
         Some(if self.negative { -size } else { size })
     }
 

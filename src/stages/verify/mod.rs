@@ -15,6 +15,8 @@ mod index_keys;
 
 mod expressions;
 
+mod objects;
+
 mod run;
 
 mod levels;
@@ -215,7 +217,13 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> 
     if let Some(proof) = proof {
         full::joined(proof).await?;
     }
-    let (tables, differences, difference_count) = run::verdicts(&task, &answers);
+    let (tables, mut differences, mut difference_count) = run::verdicts(&task, &answers);
+    if request.tables.is_empty() {
+        let objects = objects::compare(&task).await?;
+        difference_count += u64::try_from(objects.len()).unwrap_or(u64::MAX);
+        differences.extend(objects);
+        differences.truncate(NAMED_MAX);
+    }
     if request.level == Level::Full && difference_count > 0 {
         // A dump that rotted must not be blamed on PostgreSQL.
         full::joined(prove_dump(ctx, &task.scope)).await?;

@@ -95,7 +95,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    fn new(task: &Task) -> Self {
+    /// Without connections.
+    pub(super) fn new(task: &Task) -> Self {
         Self {
             watch: task.watch.clone(),
             source_db: task.ctx.workdir.source_db(),

@@ -9,7 +9,7 @@ mod planned;
 mod verified;
 
 pub use checks::{cleaned, doctor, status};
-pub use moved::{converted, dumped, pushed};
+pub use moved::{converted, dumped, pushed, restored, rolled_back};
 pub use planned::{explained, plan_document, plan_text, planned};
 pub use verified::{ran, verified};
 

@@ -10,7 +10,11 @@ use crate::{
         instant::rfc3339_s,
         units::{bytes, count, counted},
     },
-    stages::{convert::Converted, dump::Dumped, push::Pushed},
+    stages::{
+        convert::Converted,
+        dump::Dumped,
+        push::{Pushed, rollback::RolledBack},
+    },
     ui::{
         Answer,
         table::{Align, TextTable},
@@ -104,6 +108,51 @@ pub fn pushed(pushed: &Pushed) -> Answer {
         text.push_str(&format!("\n{}", table.render()));
     }
     Answer::new("push", text, json!({ "unchanged": pushed.unchanged, "checkpoint": value_of(push) }))
+}
+
+/// `rollback`.
+#[must_use]
+pub fn rolled_back(back: &RolledBack, points: &[String]) -> Answer {
+    let tables = counted(size(back.tables.len()), "table", "tables");
+    let target = harmless(&back.target);
+    let mut text = match (back.listed, back.tables.is_empty()) {
+        (true, true) => format!("Nothing to put back at {target}\n"),
+        (true, false) => format!("A rollback would put back {tables} at {target}\n"),
+        (false, _) => format!("Put back {tables} at {target}; another rollback takes this one back\n"),
+    };
+    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("BY THE PUSH", Align::Left)]);
+    for back in &back.tables {
+        table.row([back.name.clone(), count(back.rows), back.how.to_owned()]);
+    }
+    if !table.is_empty() {
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    for point in points {
+        text.push_str(&format!("restore point {}\n", harmless(point)));
+    }
+    let tables: Vec<_> = back
+        .tables
+        .iter()
+        .map(|table| json!({ "name": table.name, "rows": table.rows, "by-the-push": table.how }))
+        .collect();
+    Answer::new(
+        "rollback",
+        text,
+        json!({ "listed": back.listed, "target": back.target, "tables": tables,
+        "restore-points": points }),
+    )
+}
+
+/// `rollback --restore-point`.
+#[must_use]
+pub fn restored(branch: &str, point: &str, preserved: &str) -> Answer {
+    let text = format!(
+        "Branch {} has the state of {} again; the state before is kept as branch {}\n",
+        harmless(branch),
+        harmless(point),
+        harmless(preserved)
+    );
+    Answer::new("rollback", text, json!({ "branch": branch, "restore-point": point, "preserved-as": preserved }))
 }
 
 fn size(length: usize) -> u64 {

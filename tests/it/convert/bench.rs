@@ -233,6 +233,8 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         schema: "public".to_owned(),
         extensions: Vec::new(),
         tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
         objects: Vec::new(),
         findings: Vec::new(),
     }

@@ -220,7 +220,7 @@ fn methods_that_do_not_fit_are_usage_errors() {
         (original.source(), "sql"),
         (original.source(), "pages"),
         (original.source(), "replica"),
-        ("https://host.invalid".to_owned(), "export"),
+        (original.source(), "export"),
         ("https://host.invalid".to_owned(), "file"),
         ("https://host.invalid".to_owned(), "nonsense"),
     ] {

@@ -1,10 +1,20 @@
 //! `dump`: from a real libSQL server, from a server that misbehaves, and from files.
 
+mod archive;
+
+mod export;
+
 mod faults;
 
 mod files;
 
+mod pages;
+
+mod platform;
+
 mod replica;
+
+mod scripted;
 
 mod server;
 
@@ -110,6 +120,9 @@ fn request(source: impl Into<String>) -> DumpRequest {
         ca_file: None,
         namespace: None,
         fresh: false,
+        platform: None,
+        block_writes: false,
+        archive: None,
     }
 }
 

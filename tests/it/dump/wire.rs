@@ -33,6 +33,14 @@ pub(super) struct Wire {
 impl Wire {
     /// A wire to this port on loopback; connections are counted from 0.
     pub(super) fn to(port: u16, trouble: impl Fn(u32) -> Trouble + Send + Sync + 'static) -> Self {
+        Self::switched(move || port, trouble)
+    }
+
+    /// The same to a port that is asked for with each connection.
+    pub(super) fn switched(
+        port: impl Fn() -> u16 + Send + Sync + 'static,
+        trouble: impl Fn(u32) -> Trouble + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap().port();
         let (received, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -46,7 +54,7 @@ impl Wire {
                 let trouble = trouble(number.fetch_add(1, Ordering::SeqCst));
                 let (near, counter) = (stream.unwrap(), counter.clone());
                 // A server that has just been stopped may not be there.
-                let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let Ok(far) = TcpStream::connect(("127.0.0.1", port())) else { continue };
                 let (up_from, up_to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 std::thread::spawn(move || carry(up_from, up_to, Trouble::default(), &AtomicU64::new(0)));
                 std::thread::spawn(move || carry(far, near, trouble, &counter));

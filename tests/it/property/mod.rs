@@ -5,6 +5,8 @@
 
 mod back;
 
+mod mutation;
+
 mod schema;
 
 use schema::Database;

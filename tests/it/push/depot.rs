@@ -163,6 +163,8 @@ impl Depot {
             schema: "public".to_owned(),
             dry_run: false,
             keep_previous: true,
+            force_tables: Vec::new(),
+            neon: None,
             fresh: false,
         }
     }
@@ -272,6 +274,8 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         schema: "shop".to_owned(),
         extensions: Vec::new(),
         tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
         objects: Vec::new(),
         findings: Vec::new(),
     }

@@ -8,6 +8,10 @@ mod diff;
 
 mod faults;
 
+mod guarded;
+
 mod proxy;
 
 mod replacement;
+
+mod rollback;

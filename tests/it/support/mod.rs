@@ -19,6 +19,8 @@ pub(crate) mod shop;
 
 pub(crate) mod sqld;
 
+pub(crate) mod sync_server;
+
 pub(crate) mod target;
 
 pub(crate) mod tool;
@@ -28,5 +30,6 @@ pub(crate) use fixture::Workspace;
 pub(crate) use journey::Journey;
 pub(crate) use programs::{MAJORS, Which};
 pub(crate) use sqld::Sqld;
+pub(crate) use sync_server::SyncServer;
 pub(crate) use target::Target;
 pub(crate) use tool::{Run, Tool, bin};

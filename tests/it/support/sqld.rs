@@ -91,9 +91,14 @@ impl Sqld {
 
     /// Makes a namespace on a server started with namespaces.
     pub(crate) fn create_namespace(&self, name: &str) {
+        self.create_namespace_as(name, &json!({}));
+    }
+
+    /// The same for one with these properties, such as `{"shared_schema": true}`.
+    pub(crate) fn create_namespace_as(&self, name: &str, properties: &Value) {
         let url = format!("http://127.0.0.1:{}/v1/namespaces/{name}/create", self.admin_port);
         let status =
-            block_on(async { reqwest::Client::new().post(url).json(&json!({})).send().await.unwrap().status() });
+            block_on(async { reqwest::Client::new().post(url).json(properties).send().await.unwrap().status() });
         assert!(status.is_success(), "namespace {name} can't be made: {status}");
     }
 

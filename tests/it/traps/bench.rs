@@ -47,8 +47,6 @@ pub(super) enum Must {
     Object(&'static str, &'static str, &'static str),
     /// The ledger has so many cells of this column.
     Ledger(&'static str, usize),
-    /// What is being built.
-    Later(&'static Must),
     /// The relation isn't in the target.
     Absent(&'static str),
 }
@@ -192,8 +190,6 @@ impl Arrived {
             }
             Must::Object(kind, source, outcome) => self.object(kind, source, outcome),
             Must::Ledger(column, expected) => self.ledger(column, *expected),
-            Must::Later(must) if std::env::var_os("TURSO2NEON_TEST_LATER").is_some() => self.ask(must),
-            Must::Later(_) => Ok(()),
             Must::Absent(relation) => {
                 let found = self.target.value(&format!(
                     "SELECT count(*) FROM pg_class WHERE relname = '{relation}' AND relnamespace = 'public'::regnamespace"
@@ -277,7 +273,6 @@ impl std::fmt::Display for Must {
             Self::NoFinding(code, place) => write!(out, "the plan doesn't say {code} at {place}"),
             Self::Object(kind, source, outcome) => write!(out, "{kind} {source} is {outcome}"),
             Self::Ledger(column, expected) => write!(out, "{column} has {expected} cells in the ledger"),
-            Self::Later(must) => write!(out, "LATER {must}"),
             Self::Absent(relation) => write!(out, "{relation} isn't in the target"),
         }
     }

@@ -155,6 +155,11 @@ const HABITS: &[Trap] = &[
     },
 ];
 
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [HABITS].into_iter().flatten().map(|trap| trap.sql).collect()
+}
+
 #[test]
 fn habits_of_orms() {
     judge(HABITS);

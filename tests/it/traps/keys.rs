@@ -163,8 +163,8 @@ const CONSTRAINTS: &[Trap] = &[
               CREATE TABLE t19bool(id BOOLEAN PRIMARY KEY); INSERT INTO t19bool VALUES (0), (1); \
               CREATE TABLE t19int(b INT REFERENCES t19bool(id)); INSERT INTO t19int VALUES (1)",
         must: &[
-            Must::Later(&Must::Type("t19text.p", "bigint")),
-            Must::Later(&Must::Constraint("t19text", "FOREIGN KEY (p) REFERENCES t19p(id)")),
+            Must::Type("t19text.p", "bigint"),
+            Must::Constraint("t19text", "FOREIGN KEY (p) REFERENCES t19p(id)"),
             Must::Constraint("t19imp", "FOREIGN KEY (p) REFERENCES t19p(id) ON UPDATE SET NULL ON DELETE CASCADE"),
             Must::Constraint("t19two", "FOREIGN KEY (a, b) REFERENCES t19p(a, b) DEFERRABLE INITIALLY DEFERRED"),
             Must::Constraint("t19idx", "FOREIGN KEY (u) REFERENCES t19p(u) ON DELETE RESTRICT"),
@@ -262,6 +262,11 @@ const INDEXES: &[Trap] = &[
         ],
     },
 ];
+
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [IDENTITY, NAMES, CONSTRAINTS, INDEXES].into_iter().flatten().map(|trap| trap.sql).collect()
+}
 
 #[test]
 fn identity_and_primary_keys() {

@@ -11,3 +11,8 @@ mod objects;
 mod values;
 
 mod habits;
+
+/// The SQL of all traps that a plain connection takes.
+pub(crate) fn scripts() -> Vec<&'static str> {
+    [types::traps(), keys::traps(), objects::traps(), values::traps(), habits::traps()].concat()
+}

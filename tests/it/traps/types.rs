@@ -312,6 +312,11 @@ const KINDS: &[Trap] = &[
     },
 ];
 
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [NUMBERS, TIMES, KINDS].into_iter().flatten().map(|trap| trap.sql).collect()
+}
+
 #[test]
 fn numbers_and_booleans() {
     judge(NUMBERS);

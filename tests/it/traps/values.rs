@@ -65,6 +65,11 @@ const JSONB: &[Trap] = &[Trap {
     ],
 }];
 
+/// The SQL of these traps.
+pub(super) fn traps() -> Vec<&'static str> {
+    [TEXTS, JSONB].into_iter().flatten().map(|trap| trap.sql).collect()
+}
+
 #[test]
 fn text_that_postgresql_refuses_and_keys_that_are_too_long() {
     judge(TEXTS);

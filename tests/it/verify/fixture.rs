@@ -186,6 +186,7 @@ impl Hops {
             withheld: Vec::new(),
             sent_bytes: 0,
             compared_bytes: 0,
+            restore_point: None,
             phases_ms: BTreeMap::new(),
             started_s: 0,
             finished_s: 0,
@@ -307,6 +308,8 @@ fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePla
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: Vec::new(),
         tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
         objects: Vec::new(),
         findings: Vec::new(),
     };

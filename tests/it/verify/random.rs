@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use turso2neon::{
     model::{
         ColumnPlan, Conversion, TablePlan,
-        conversion_plan::{BlobText, EpochUnit, KeyPlan, VectorEncoding},
+        conversion_plan::{BlobText, EpochUnit, KeyPlan, Reckoning, VectorEncoding},
     },
     stages::verify::Level,
 };
@@ -198,6 +198,55 @@ fn columns() -> Vec<(&'static str, Conversion, Make)> {
         ("uuid", C::UuidBlob, |dice| {
             let bytes = [dice.roll().to_be_bytes(), dice.roll().to_be_bytes()].concat();
             (bytes.clone().into(), quoted(&hex(&bytes)))
+        }),
+        ("bigint", C::IntegerText, |dice| {
+            let value = dice.integer();
+            let cell: Value = if dice.below(4) == 0 { value.into() } else { value.to_string().into() };
+            (cell, format!("'{value}'"))
+        }),
+        ("boolean", C::AnyBoolean, |dice| {
+            let word = ["yes", "Y", "1", "on", "TRUE", "No", "n", "0", "Off", "f"];
+            let at = usize::try_from(dice.below(10)).unwrap();
+            (word[at].to_owned().into(), (at < 5).to_string())
+        }),
+        ("time", C::RailsTime, |dice| {
+            let clock = dice.clock();
+            let date = ["", "2000-01-01 ", "2000-01-01T"][usize::try_from(dice.below(3)).unwrap()];
+            (format!("{date}{clock}").into(), quoted(&clock))
+        }),
+        ("uuid", C::UuidDotnet, |dice| {
+            let bytes = [dice.roll().to_be_bytes(), dice.roll().to_be_bytes()].concat();
+            let network = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| bytes[at]);
+            (bytes.clone().into(), quoted(&hex(&network)))
+        }),
+        ("timestamptz", C::Reckoned { by: Reckoning::CoreData }, |dice| {
+            let quarters = dice.between(-10_000_000_000, 10_000_000_000);
+            let (_, literal) = epoch_literal(quarters * 250 + 978_307_200_000, 1_000);
+            let whole = quarters % 4 == 0 && dice.below(2) == 0;
+            let seconds = i32::try_from(quarters / 4).map(f64::from);
+            match seconds {
+                _ if whole => ((quarters / 4).into(), literal),
+                Ok(seconds) => ((seconds + f64::from(i32::try_from(quarters % 4).unwrap()) / 4.0).into(), literal),
+                Err(_) => (Value::Null, "NULL".to_owned()),
+            }
+        }),
+        ("timestamp", C::Reckoned { by: Reckoning::UnixNs }, |dice| {
+            let micros = dice.between(-9_000_000_000_000_000, 9_000_000_000_000_000);
+            let (_, literal) = epoch_literal(micros, 1);
+            ((micros * 1000).into(), literal.replace("timestamptz", "timestamp").replace("+00'", "'"))
+        }),
+        ("timestamptz", C::Reckoned { by: Reckoning::Julian }, |dice| {
+            // 64ths of a day are exact on both sides.
+            let parts = dice.between(-45_000_000, 180_000_000);
+            let (_, literal) = epoch_literal(parts * 1_350_000_000, 1);
+            ((f64::from(i32::try_from(parts).unwrap()) / 64.0 + 2_440_587.5).into(), literal)
+        }),
+        ("timestamptz", C::AnyMoment { unit: EpochUnit::Milliseconds }, |dice| {
+            if dice.below(2) == 0 {
+                return epoch_literal(dice.between(100_000_000_000, 5_000_000_000_000), 1_000);
+            }
+            let naive = format!("{} {}", dice.date(), dice.clock());
+            (naive.clone().into(), quoted(&format!("{naive}Z")))
         }),
         ("json", C::Json, |dice| same(dice.json(3))),
         ("jsonb", C::Json, |dice| same(dice.json(3))),

@@ -83,9 +83,12 @@ impl Arrival {
     }
 }
 
+/// The answer of a condition that holds.
+pub(super) const HOLDS: [u8; 1] = *b"T";
+
 /// Writes a condition's answer.
 pub(super) fn truth(value: Option<bool>, null_as: bool, out: &mut Vec<u8>) {
-    out.push(if value.unwrap_or(null_as) { b'T' } else { b'F' });
+    out.extend_from_slice(if value.unwrap_or(null_as) { &HOLDS } else { b"F" });
 }
 
 fn tagged(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {

@@ -204,14 +204,14 @@ async fn one(work: &Arc<Work>, session: &Session, trial: &Trial) -> Result<Vec<W
     let table = work.plan.tables.get(trial.table).ok_or_else(|| Error::new(Kind::Bug, "a trial without a table"))?;
     let mut withheld = Vec::new();
     let together = pass::run(work, session, table, &trial.subjects).await.at_table(&table.source)?;
-    if let Verdict::Agreed(agreed) = together {
-        withheld.extend(disagreeing(table, &trial.subjects, &agreed));
+    if let Verdict::Compared(differing) = together {
+        withheld.extend(disagreeing(table, &trial.subjects, &differing));
         return Ok(withheld);
     }
     for subject in &trial.subjects {
         let alone = std::slice::from_ref(subject);
         match pass::run(work, session, table, alone).await.at_table(&table.source)? {
-            Verdict::Agreed(agreed) => withheld.extend(disagreeing(table, alone, &agreed)),
+            Verdict::Compared(differing) => withheld.extend(disagreeing(table, alone, &differing)),
             Verdict::OursFailed => withheld.push(subject.withheld(table, "SQLite itself can't compute it here")),
             Verdict::TheirsFailed(words) => {
                 withheld.push(subject.withheld(table, &format!("PostgreSQL can't compute it: {words}")));
@@ -221,13 +221,9 @@ async fn one(work: &Arc<Work>, session: &Session, trial: &Trial) -> Result<Vec<W
     Ok(withheld)
 }
 
-fn disagreeing(table: &TablePlan, subjects: &[Subject], agreed: &[bool]) -> Vec<Withheld> {
-    let failed = subjects.iter().zip(agreed).filter(|(_, agreed)| !**agreed);
-    failed
-        .map(|(subject, _)| {
-            subject.withheld(table, "SQLite and PostgreSQL give different answers for the rows that are there")
-        })
-        .collect()
+fn disagreeing(table: &TablePlan, subjects: &[Subject], differing: &[(usize, String)]) -> Vec<Withheld> {
+    let one = |(place, reason): &(usize, String)| Some(subjects.get(*place)?.withheld(table, reason));
+    differing.iter().filter_map(one).collect()
 }
 
 /// Whether something was withheld that shapes the table itself, so that its rows must be loaded again.

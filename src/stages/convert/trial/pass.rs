@@ -42,8 +42,8 @@ const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
 /// What a pass found out.
 pub(super) enum Verdict {
-    /// For each subject whether both sides agree on every row.
-    Agreed(Vec<bool>),
+    /// For each subject in which the sides differ: its place and what differs.
+    Compared(Vec<(usize, String)>),
     /// SQLite can't compute one of the expressions.
     OursFailed,
     /// PostgreSQL can't; its words.
@@ -68,8 +68,16 @@ struct Question {
     probes: Vec<Ready>,
 }
 
+/// The answers to one probe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sum {
+    digest: RowDigest,
+    /// Rows for which a condition holds.
+    holds: u64,
+}
+
 /// Sums of one side, one per probe.
-type Sums = Vec<RowDigest>;
+type Sums = Vec<Sum>;
 
 /// Asks both sides.
 ///
@@ -101,13 +109,25 @@ pub(super) async fn run(
         Err(error) if error.kind() == Kind::SourceInvalid => return Ok(Verdict::OursFailed),
         Err(error) => return Err(error),
     };
-    let mut agreed = vec![true; subjects.len()];
+    let mut differing: Vec<(usize, String)> = Vec::new();
     for ((ready, one), other) in question.probes.iter().zip(&ours).zip(&theirs) {
-        if let Some(answer) = agreed.get_mut(ready.subject) {
-            *answer &= one == other;
+        if one != other && differing.last().is_none_or(|(subject, _)| *subject != ready.subject) {
+            differing.push((ready.subject, difference(&ready.probe.form, *one, *other)));
         }
     }
-    Ok(Verdict::Agreed(agreed))
+    Ok(Verdict::Compared(differing))
+}
+
+fn difference(form: &Form, ours: Sum, theirs: Sum) -> String {
+    match form {
+        Form::Condition { .. } if ours.holds != theirs.holds => format!(
+            "tried on the rows that are there, it holds for {} in SQLite and for {} in PostgreSQL",
+            ours.holds, theirs.holds
+        ),
+        Form::Column(_) | Form::Condition { .. } | Form::Key { .. } => {
+            "SQLite and PostgreSQL give different answers for the rows that are there".to_owned()
+        }
+    }
 }
 
 /// Learns the types of PostgreSQL's answers. Values of types that have no certain counterpart are not compared.
@@ -159,7 +179,7 @@ impl Rows {
             own: own.collect(),
             row: Vec::new(),
             scratch: Vec::new(),
-            sums: vec![RowDigest::default(); question.probes.len()],
+            sums: vec![Sum::default(); question.probes.len()],
         }
     }
 
@@ -170,6 +190,7 @@ impl Rows {
 
     /// Adds a probe's answer, which `self.scratch` holds: as a row of one field for a generated column.
     fn answer(&mut self, number: usize, identity: u128) -> std::result::Result<(), NotJson> {
+        let holds = self.scratch == answer::HOLDS;
         if let Some(Some(hasher)) = self.own.get_mut(number) {
             let meaning = hasher.hash(&self.scratch)?;
             self.scratch.clear();
@@ -177,7 +198,8 @@ impl Rows {
         }
         self.scratch.extend_from_slice(&identity.to_be_bytes());
         if let Some(sum) = self.sums.get_mut(number) {
-            sum.add(xxh3_128(&self.scratch));
+            sum.digest.add(xxh3_128(&self.scratch));
+            sum.holds += u64::from(holds);
         }
         Ok(())
     }

@@ -4,7 +4,10 @@
 //! checksum; a new log file of the server's begins its chain anew, which can only be after a commit. Frames of a
 //! snapshot come newest first; they count only when all have come.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use super::{super::unfinished::Unfinished, METHOD, position::Position};
 use crate::{
@@ -23,9 +26,9 @@ use crate::{
 pub(super) const PHASE: &str = "MiB of pages";
 pub(super) const STEP_FRAMES: u64 = (1 << 20) / PAGE_BYTES as u64;
 
-/// Frames between two records of how far it is, at least; later it is a fraction of all.
-const RECORD_FRAMES_MIN: u64 = 256;
-const RECORD_FRACTION: u64 = 16;
+/// Frames and time between two records of how far it is, at least: each waits for the disk.
+const RECORD_FRAMES_MIN: u64 = 64;
+const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 const CUT: &str = "the connection was cut";
 const DAMAGED: &str = "a page was damaged on its way, as its checksum shows";
@@ -49,6 +52,9 @@ pub(super) struct Intake {
     /// Size of the database in pages after the last transaction that ended.
     pages: u64,
     counters: Counters,
+    /// When it was remembered how far it is, and how many frames had come.
+    recorded: Instant,
+    frames_recorded: u64,
 }
 
 /// What was counted.
@@ -60,7 +66,6 @@ pub(crate) struct Counters {
     pub(crate) snapshots: u64,
     /// Bytes that came.
     pub(crate) received_bytes: u64,
-    recorded_at: u64,
 }
 
 /// Why no more is read.
@@ -93,6 +98,8 @@ impl Intake {
             target: 0,
             pages: 0,
             counters: Counters::default(),
+            recorded: Instant::now(),
+            frames_recorded: 0,
         })
     }
 
@@ -110,6 +117,8 @@ impl Intake {
             target: 0,
             pages: 0,
             counters: Counters::default(),
+            recorded: Instant::now(),
+            frames_recorded: 0,
         };
         intake.prove_again();
         Ok(intake)
@@ -282,15 +291,17 @@ impl Intake {
     }
 
     fn record_sometimes(&mut self) -> Result<()> {
-        let since = self.counters.frames - self.counters.recorded_at;
-        if since >= RECORD_FRAMES_MIN.max(self.counters.frames / RECORD_FRACTION) { self.record() } else { Ok(()) }
+        let frames = self.counters.frames - self.frames_recorded;
+        if frames >= RECORD_FRAMES_MIN && self.recorded.elapsed() >= RECORD_EVERY { self.record() } else { Ok(()) }
     }
 
     /// Remembers how far it is, for a later run.
     pub(super) fn record(&mut self) -> Result<()> {
         let Some(position) = self.position() else { return Ok(()) };
-        self.counters.recorded_at = self.counters.frames;
-        Unfinished::new(METHOD, position, self.file.settle()?).store(&self.part)
+        self.frames_recorded = self.counters.frames;
+        Unfinished::new(METHOD, position, self.file.settle()?).store(&self.part)?;
+        self.recorded = Instant::now();
+        Ok(())
     }
 
     /// Checks that the file is whole, and gives its size in pages.

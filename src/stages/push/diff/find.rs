@@ -5,8 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::TryStreamExt;
-
 use crate::{
     error::{Result, ResultExt},
     postgres::Session,
@@ -151,21 +149,6 @@ impl Ends<'_> {
         let rows = |list: &str| shape.named(&shape.columns("t."), self.from, list);
         let keys = format!("SELECT {} FROM {deletes}", shape.list_columns());
         [rows(&inserts), rows(&updates), keys].map(|query| format!("COPY ({query}) TO STDOUT (FORMAT binary)"))
-    }
-
-    /// How many bytes a statement of [`Self::parcels`] gives.
-    ///
-    /// # Errors
-    /// `Local*`.
-    pub(in super::super) async fn weigh(&self, parcel: &str) -> Result<u64> {
-        let failed = |failure: tokio_postgres::Error| self.local.error("measuring the differences", &failure);
-        let rows = self.local.client().copy_out(parcel).await.map_err(failed)?;
-        tokio::pin!(rows);
-        let mut bytes = 0;
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
-            bytes += row.len() as u64;
-        }
-        Ok(bytes)
     }
 }
 

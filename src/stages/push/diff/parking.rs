@@ -87,7 +87,7 @@ pub(in super::super) async fn facts(control: &Session, oids: &[u32]) -> Result<B
 impl Facts {
     /// The statements that silence the table's triggers, and those that give them their voice back: a push brings rows
     /// as they are, whatever the mode.
-    pub(super) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
+    pub(in super::super) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
         let alter = |words: &str, name: &str| format!("ALTER TABLE {table} {words} TRIGGER {}", quote_ident(name));
         let off = self.triggers.iter().map(|(name, _)| alter("DISABLE", name));
         let on =

@@ -1,0 +1,68 @@
+//! A target that is named by project and branch: Neon's API gives the connection string.
+
+use std::sync::Arc;
+
+use super::{
+    Front,
+    args::{TargetArgs, TrialArgs},
+};
+use crate::{
+    context::{Context, Stop},
+    error::{Error, Kind, Result},
+    neon::{Api, Branch},
+    pipeline::interruptible,
+    ui::Ui,
+    workdir::Workdir,
+};
+
+/// The target's flags with a connection string, and the branch that it leads to, if it came from Neon's API.
+pub(super) struct Destination {
+    /// The flags.
+    pub target: TargetArgs,
+    /// The branch.
+    pub branch: Option<Branch>,
+}
+
+impl Front {
+    /// Asks Neon's API for the connection string if a project is named, and nothing else names a target.
+    ///
+    /// # Errors
+    /// `Usage`, `Target*`, `Interrupted`.
+    pub(super) async fn destination(&self, typed: &TargetArgs, trial: &TrialArgs) -> Result<Destination> {
+        let file = &self.layers.file;
+        let named = typed.neon_project.clone();
+        let other = || self.layers.target(typed).map(|target| target.is_none());
+        let project = match named {
+            Some(project) => Some(project),
+            None if file.neon_project.is_some() && other()? => file.neon_project.clone(),
+            None => None,
+        };
+        let created = trial.neon_create_branch.clone().or_else(|| file.neon_create_branch.clone());
+        let Some(project) = project else {
+            if typed.neon_branch.is_some() || trial.neon_create_branch.is_some() {
+                return Err(Error::new(Kind::Usage, "a Neon branch needs --neon-project"));
+            }
+            return Ok(Destination { target: typed.clone(), branch: None });
+        };
+        let environment = &self.layers.environment;
+        let key = environment.secret("NEON_API_KEY").ok_or_else(|| {
+            Error::new(Kind::Usage, "--neon-project needs the variable NEON_API_KEY")
+                .with_hint("make a key in Neon's console, or give the connection string with --target")
+        })?;
+        let api = Api::new(key, environment.text("NEON_API_HOST"))?;
+        let workdir = Workdir::create(&self.globals.dir)?;
+        let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() };
+        let wanted = typed.neon_branch.clone().or_else(|| file.neon_branch.clone());
+        let asking = async {
+            let mut branch = Branch::find(&ctx, api, &project, wanted.as_deref()).await?;
+            if let Some(name) = &created {
+                branch = branch.create(&ctx, name).await?;
+            }
+            let uri = branch.connection_string(&ctx).await?;
+            Ok((branch, uri))
+        };
+        let (branch, uri) = interruptible(&ctx, Box::pin(asking)).await?;
+        let target = TargetArgs { target: Some(uri), ..typed.clone() };
+        Ok(Destination { target, branch: Some(branch) })
+    }
+}

@@ -1,0 +1,223 @@
+//! Requests, tries, operations.
+//!
+//! Decisions, after Neon's specification: 423, 429 and 503 mean that nothing was done, so every request is sent again;
+//! any other failure of a request that changes something is final, because nobody knows whether it was carried out.
+//! Nothing counts as done before its operations are.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, StatusCode, header::RETRY_AFTER, redirect};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    event::Event,
+    model::Stage,
+    secret::Secret,
+};
+
+/// Where Neon's API is.
+const HOST: &str = "https://console.neon.tech/api/v2";
+/// How often a request is sent before its failure counts.
+const TRIES: u32 = 8;
+/// The longest pause that the API can ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long operations are waited for.
+const OPERATIONS_MAX: Duration = Duration::from_secs(600);
+/// Bytes of an answer that are read at most.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// A client of Neon's API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    base: String,
+    key: Secret<String>,
+    client: Client,
+}
+
+/// Whether a request may be sent again when nobody knows what became of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    None,
+    Lasting,
+}
+
+/// What came of one try.
+enum Attempt {
+    Answered(Value),
+    /// It may be sent again after a pause.
+    Later(Error, Option<Duration>),
+}
+
+impl Api {
+    /// Prepares the client; nothing is sent yet. `host` replaces Neon's own address.
+    ///
+    /// # Errors
+    /// `Usage` for an address that would show the key to others.
+    pub fn new(key: Secret<String>, host: Option<&str>) -> Result<Self> {
+        let base = host.unwrap_or(HOST).trim_end_matches('/').to_owned();
+        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+        if !base.starts_with("https://") && !loopback.iter().any(|start| base.starts_with(start)) {
+            return Err(Error::new(Kind::Usage, "NEON_API_HOST must begin with https://")
+                .with_hint(format!("leave it unset to use {HOST}")));
+        }
+        let client = Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(60))
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| Error::new(Kind::Bug, "the client for Neon's API can't be made"))?;
+        Ok(Self { base, key, client })
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// `TargetUnreachable`, `TargetDenied`, `TargetRejected`, `Interrupted`.
+    pub async fn get(&self, ctx: &Context, path: &str) -> Result<Value> {
+        self.request(ctx, Method::GET, path, &Value::Null, Effect::None).await
+    }
+
+    /// Changes something.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn post(&self, ctx: &Context, path: &str, body: &Value) -> Result<Value> {
+        self.request(ctx, Method::POST, path, body, Effect::Lasting).await
+    }
+
+    async fn request(&self, ctx: &Context, method: Method, path: &str, body: &Value, effect: Effect) -> Result<Value> {
+        let mut attempt: u32 = 1;
+        loop {
+            ctx.stop.check()?;
+            let (error, asked) = match self.attempt(&method, path, body, effect).await? {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Later(error, asked) => (error, asked),
+            };
+            if attempt >= TRIES {
+                return Err(error);
+            }
+            let pause = asked.unwrap_or(Duration::from_millis(250 << attempt.min(6))).min(PAUSE_MAX);
+            attempt += 1;
+            let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            let reason = error.message().to_owned();
+            ctx.out.emit(&Event::Retrying { stage: Stage::Push, reason, attempt, wait_ms });
+            rest(ctx, pause).await?;
+        }
+    }
+
+    async fn attempt(&self, method: &Method, path: &str, body: &Value, effect: Effect) -> Result<Attempt> {
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
+        request = request.bearer_auth(self.key.expose());
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let what = if failure.is_timeout() { "no answer in time" } else { "no connection" };
+                let error = Error::new(Kind::TargetUnreachable, format!("Neon's API: {what}"));
+                return lost(error, effect, failure.is_connect());
+            }
+        };
+        let status = answer.status();
+        let pause = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        if answer.content_length().is_some_and(|length| length > ANSWER_BYTES_MAX) {
+            return Err(unexpected("a far too long answer"));
+        }
+        let Ok(text) = answer.bytes().await else {
+            return lost(Error::new(Kind::TargetUnreachable, "Neon's API: the answer was cut off"), effect, false);
+        };
+        let value: Option<Value> = serde_json::from_slice(&text).ok();
+        if status.is_success() {
+            return value.map(Attempt::Answered).ok_or_else(|| unexpected("something that isn't JSON"));
+        }
+        let error = refused(status, value.as_ref());
+        match status.as_u16() {
+            423 | 429 | 503 => Ok(Attempt::Later(error, pause.map(Duration::from_secs))),
+            500..=599 if effect == Effect::None => Ok(Attempt::Later(error, None)),
+            _ => Err(error),
+        }
+    }
+
+    /// Waits for the operations that an answer names.
+    ///
+    /// # Errors
+    /// `TargetRejected` if one fails, `TargetUnreachable` if they take too long, `Interrupted`.
+    pub async fn await_operations(&self, ctx: &Context, project: &str, answer: &Value) -> Result<()> {
+        let begun = Instant::now();
+        let operations = answer.get("operations").and_then(Value::as_array).cloned().unwrap_or_default();
+        for operation in operations {
+            let id = operation.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let mut status = operation.get("status").and_then(Value::as_str).unwrap_or_default().to_owned();
+            loop {
+                match status.as_str() {
+                    "finished" | "skipped" => break,
+                    "failed" | "error" | "cancelled" => {
+                        let text = format!("Neon's operation {} ended as {status}", super::encoded(&id));
+                        return Err(
+                            Error::new(Kind::TargetRejected, text).with_hint("see the project in Neon's console")
+                        );
+                    }
+                    _ => {}
+                }
+                if begun.elapsed() > OPERATIONS_MAX {
+                    return Err(Error::new(Kind::TargetUnreachable, "Neon's operations take longer than 10 minutes"));
+                }
+                rest(ctx, Duration::from_millis(500)).await?;
+                let path = format!("/projects/{}/operations/{}", super::encoded(project), super::encoded(&id));
+                let answer = self.get(ctx, &path).await?;
+                status = answer.pointer("/operation/status").and_then(Value::as_str).unwrap_or_default().to_owned();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A request whose answer didn't come is sent again only if it can't have had an effect.
+fn lost(error: Error, effect: Effect, never_sent: bool) -> Result<Attempt> {
+    if effect == Effect::None || never_sent {
+        return Ok(Attempt::Later(error, None));
+    }
+    Err(error.with_hint("look in Neon's console whether it was carried out, then run the command again"))
+}
+
+fn refused(status: StatusCode, answer: Option<&Value>) -> Error {
+    let kind = match status.as_u16() {
+        401 | 403 => Kind::TargetDenied,
+        404 => Kind::Usage,
+        423 | 429 | 500..=599 => Kind::TargetUnreachable,
+        _ => Kind::TargetRejected,
+    };
+    let words = answer.and_then(|answer| answer.get("message")).and_then(Value::as_str).unwrap_or_default();
+    let words: String = words.chars().filter(|c| !c.is_control()).take(300).collect();
+    let colon = if words.is_empty() { "" } else { ": " };
+    let error = Error::new(kind, format!("Neon's API answered {}{colon}{words}", status.as_u16()));
+    match kind {
+        Kind::TargetDenied => error.with_hint("check NEON_API_KEY, and that it may use this project"),
+        Kind::Usage => error.with_hint("check --neon-project and --neon-branch"),
+        _ => error,
+    }
+}
+
+/// The error for an answer that doesn't fit the specification.
+pub(super) fn unexpected(what: &str) -> Error {
+    Error::new(Kind::TargetRejected, format!("Neon's API gave {what}"))
+        .with_hint("check NEON_API_HOST; without it the API of Neon itself is used")
+}
+
+/// A part of an answer.
+pub(super) fn read<T: DeserializeOwned>(value: Option<&Value>) -> Result<T> {
+    let value = value.cloned().unwrap_or_default();
+    serde_json::from_value(value).map_err(|_| unexpected("an answer of another form than its specification"))
+}
+
+async fn rest(ctx: &Context, pause: Duration) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        () = ctx.stop.wished() => ctx.stop.check(),
+    }
+}

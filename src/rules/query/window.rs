@@ -1,0 +1,179 @@
+//! Window functions.
+
+use sqlite3_parser::ast::{Expr, FrameBound, FrameClause, FrameExclude, FrameMode, FunctionTail, Over, Window};
+
+use super::{
+    aggregate::{self, Written, is_aggregate},
+    level::{Level, State},
+    order,
+    output::same_when_equal,
+};
+use crate::rules::expression::{Kind, Operand, Range, Span, Untranslatable, Value, refuse, unify, unquote};
+
+/// Translates a call with OVER.
+pub(super) fn call(level: &Level<'_, '_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    let (Expr::FunctionCall { filter_over: Some(tail), .. } | Expr::FunctionCallStar { filter_over: Some(tail), .. }) =
+        expression
+    else {
+        return Err(refuse("it can't be read"));
+    };
+    let state = level.state.get();
+    if !state.windows {
+        return Err(refuse("a window function stands where none is allowed"));
+    }
+    let inner = State { windows: false, aliases: false, ..state };
+    let over = format!(" OVER ({})", definition(level, tail, inner)?);
+    let call = Written::of(expression)?;
+    if is_aggregate(&call.name, call.arguments.len()) {
+        return aggregate::made(level, &call, &over, inner);
+    }
+    if call.filter.is_some() || call.distinct {
+        return Err(refuse("a window function has a filter"));
+    }
+    let arguments =
+        call.arguments.iter().map(|argument| level.operand(argument, inner)).collect::<Result<Vec<_>, _>>()?;
+    arguments.iter().try_for_each(Operand::uncollated)?;
+    function(&call.name, &arguments, &over)
+}
+
+fn function(name: &str, arguments: &[Operand], over: &str) -> Result<Operand, Untranslatable> {
+    let counting = Kind::Int(Range { least: 0, most: 1 << 53 });
+    let share = Kind::Real(Span { whole: 1, fraction: 20, infinite: false, integers: Range::point(0) });
+    match (name, arguments) {
+        ("row_number" | "rank" | "dense_rank", []) => Ok(Operand::atom(format!("{name}(){over}"), counting)),
+        ("percent_rank" | "cume_dist", []) => Ok(Operand::atom(format!("{name}(){over}"), share)),
+        ("ntile", [count]) => {
+            let count = positive(count)?;
+            Ok(Operand { narrow: true, ..Operand::atom(format!("ntile({count}){over}"), counting) })
+        }
+        ("first_value" | "last_value", [value]) => picked(value, &format!("{name}({}){over}", value.sql)),
+        ("nth_value", [value, place]) => {
+            picked(value, &format!("nth_value({}, {}){over}", value.sql, positive(place)?))
+        }
+        ("lag" | "lead", [value]) => picked(value, &format!("{name}({}){over}", value.sql)),
+        ("lag" | "lead", [value, offset]) => {
+            picked(value, &format!("{name}({}, {}){over}", value.sql, not_negative(offset)?))
+        }
+        ("lag" | "lead", [value, offset, otherwise]) => {
+            let (branches, kind, narrow) = unify(&[value.clone(), otherwise.clone()])?;
+            let [value, otherwise] = branches.as_slice() else { return Err(refuse("it can't be read")) };
+            // A constant has to be of the same type as the value.
+            let cast = match kind {
+                Kind::Int(_) => "::bigint",
+                Kind::Text => "::text",
+                Kind::Numeric(_) => "::numeric",
+                _ => "",
+            };
+            let offset = not_negative(offset)?;
+            let sql = format!("{name}({value}{cast}, {offset}, {otherwise}{cast}){over}");
+            Ok(Operand { narrow: narrow && cast.is_empty(), ..Operand::atom(sql, kind) })
+        }
+        _ => Err(refuse(format!("the window function {name} has no exact equivalent"))),
+    }
+}
+
+/// The value of another row.
+fn picked(value: &Operand, sql: &str) -> Result<Operand, Untranslatable> {
+    match value.kind {
+        Kind::Null | Kind::ClassOf(_) => Err(value.refusal("is given to a window function")),
+        Kind::Text if value.constant.is_some() => Err(refuse("a constant is given to a window function")),
+        kind => Ok(Operand { narrow: value.narrow, origin: value.origin.clone(), ..Operand::atom(sql, kind) }),
+    }
+}
+
+fn number(operand: &Operand) -> Result<i32, Untranslatable> {
+    match operand.constant {
+        Some(Value::Integer(number)) => {
+            i32::try_from(number).map_err(|_| refuse("a number of a window function is too large"))
+        }
+        _ => Err(refuse("a number of a window function is no constant")),
+    }
+}
+
+fn positive(operand: &Operand) -> Result<i32, Untranslatable> {
+    number(operand).and_then(|number| if number > 0 { Ok(number) } else { Err(refuse("a window function of no row")) })
+}
+
+fn not_negative(operand: &Operand) -> Result<i32, Untranslatable> {
+    number(operand)
+        .and_then(|number| if number >= 0 { Ok(number) } else { Err(refuse("a window function looks backwards")) })
+}
+
+/// What stands in the parentheses after OVER.
+fn definition(level: &Level<'_, '_>, tail: &FunctionTail<'_>, state: State) -> Result<String, Untranslatable> {
+    match tail.over_clause {
+        Some(Over::Window(window)) => window_sql(level, window, state),
+        Some(Over::Name(name)) => {
+            let name = unquote(name.0).0;
+            let named = level.windows.borrow().iter().find(|(own, _)| own.eq_ignore_ascii_case(&name)).cloned();
+            let (_, window) = named.ok_or_else(|| refuse("it names a window that isn't there"))?;
+            window_sql(level, window, state)
+        }
+        None => Err(refuse("it can't be read")),
+    }
+}
+
+fn window_sql(level: &Level<'_, '_>, window: &Window<'_>, state: State) -> Result<String, Untranslatable> {
+    if window.base.is_some() {
+        return Err(refuse("a window is made from another window"));
+    }
+    let mut parts = Vec::new();
+    let mut keys = Vec::new();
+    for expression in window.partition_by.unwrap_or_default() {
+        let operand = level.operand(expression, state)?;
+        operand.uncollated()?;
+        same_when_equal(&operand)?;
+        keys.push(operand.arg());
+    }
+    if !keys.is_empty() {
+        parts.push(format!("PARTITION BY {}", keys.join(", ")));
+    }
+    let mut terms = Vec::new();
+    for term in window.order_by.unwrap_or_default() {
+        let (expression, collation) = order::uncollated(&term.expr);
+        let mut operand = level.operand(expression, state)?;
+        operand.collation = collation.or(operand.collation);
+        terms.push(order::term(&operand, term, level.place.statement.catalogue.utf8, true)?);
+    }
+    if !terms.is_empty() {
+        parts.push(format!("ORDER BY {}", terms.join(", ")));
+    }
+    if let Some(frame) = &window.frame_clause {
+        parts.push(frame_sql(level, frame)?);
+    }
+    Ok(parts.join(" "))
+}
+
+fn frame_sql(level: &Level<'_, '_>, frame: &FrameClause<'_>) -> Result<String, Untranslatable> {
+    let mode = match frame.mode {
+        FrameMode::Groups => "GROUPS",
+        FrameMode::Range => "RANGE",
+        FrameMode::Rows => "ROWS",
+    };
+    let bound = |bound: &FrameBound<'_>| {
+        let rows = |expression: &Expr<'_>| {
+            if frame.mode == FrameMode::Range {
+                return Err(refuse("a RANGE frame of a distance"));
+            }
+            not_negative(&level.operand(expression, State::default())?)
+        };
+        Ok(match bound {
+            FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
+            FrameBound::Following(count) => format!("{} FOLLOWING", rows(count)?),
+            FrameBound::Preceding(count) => format!("{} PRECEDING", rows(count)?),
+            FrameBound::UnboundedFollowing => "UNBOUNDED FOLLOWING".to_owned(),
+            FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
+        })
+    };
+    let range = match &frame.end {
+        Some(end) => format!("{mode} BETWEEN {} AND {}", bound(&frame.start)?, bound(end)?),
+        None => format!("{mode} {}", bound(&frame.start)?),
+    };
+    let excluded = match frame.exclude {
+        None | Some(FrameExclude::NoOthers) => "",
+        Some(FrameExclude::CurrentRow) => " EXCLUDE CURRENT ROW",
+        Some(FrameExclude::Group) => " EXCLUDE GROUP",
+        Some(FrameExclude::Ties) => " EXCLUDE TIES",
+    };
+    Ok(range + excluded)
+}

@@ -1,0 +1,152 @@
+//! Views: each is created, and its rows are compared with those that SQLite gives for the source's view. Only what
+//! agrees stays; the rest is withheld with the reason.
+//!
+//! Rows are compared as tables are: by the digest of what binary COPY sends, which doesn't depend on their order.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    encode::{RowEncoder, Totals},
+    proof,
+    work::{Crew, Work},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        TablePlan, Withheld,
+        name::{qualified, quote_list},
+        query_plan::ViewPlan,
+        withheld::WithheldKind,
+    },
+    postgres::{Session, marker},
+    rules::ddl,
+    sqlite,
+};
+
+const PHASE: &str = "views";
+
+/// How long a view may take on either side.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Creates the plan's views, and says which of them had to be withheld.
+///
+/// # Errors
+/// `LocalUnreachable`, `LocalRejected` where the server refuses what isn't the view's doing; `Interrupted`.
+pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld>> {
+    let session = crew.first()?;
+    let mut withheld: Vec<Withheld> = Vec::new();
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    work.phase(PHASE, work.plan.views.len());
+    for view in &work.plan.views {
+        work.ctx.stop.check()?;
+        let reason = match view.query.relations().find(|name| missing.contains(name)) {
+            Some(name) => Some(format!("it reads the view {name}, which is not carried")),
+            None => attempt(work, session, view).await?,
+        };
+        if let Some(reason) = reason {
+            missing.insert(&view.name);
+            withheld.push(Withheld {
+                kind: WithheldKind::View,
+                table: view.source.clone(),
+                object: view.name.clone(),
+                source: view.source.clone(),
+                reason,
+                sql: view.sql.clone(),
+            });
+        }
+        work.stepped(PHASE, 1);
+    }
+    Ok(withheld)
+}
+
+/// Creates one view. Gives the reason if it can't stay; nothing is left of it then.
+async fn attempt(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+    let schema = &work.plan.schema;
+    let create = ddl::create_view(schema, view).sql;
+    let record = marker::made_object_sql(schema, "view", &view.name);
+    if let Err(refused) = session.batch("creating a view", &format!("{create}; {record}")).await {
+        return judged(session, refused).map(|why| Some(format!("PostgreSQL refuses the translated view: {why}")));
+    }
+    let found = compare(work, session, view).await?;
+    if found.is_some() {
+        let drop = format!(
+            "DROP VIEW {}; {}",
+            qualified(schema, &view.name),
+            marker::unmade_object_sql("view", schema, &view.name)
+        );
+        session.batch("dropping a view", &drop).await?;
+    }
+    Ok(found)
+}
+
+/// An error that is the view's own, in words; the server's going away is none.
+fn judged(session: &Session, error: Error) -> Result<String> {
+    if session.is_lost() { Err(error) } else { Ok(error.message().to_owned()) }
+}
+
+async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+    let table = view.as_table();
+    let source = match source_rows(work, &table).await? {
+        Ok(totals) => totals,
+        Err(reason) => return Ok(Some(reason)),
+    };
+    let limit = format!("SET statement_timeout = '{}s'", PATIENCE.as_secs());
+    session.batch("limiting the time of a view", &limit).await?;
+    let columns = quote_list(table.columns.iter().map(|column| column.name.as_str()));
+    let sql = format!("SELECT {columns} FROM {}", qualified(&work.plan.schema, &view.name));
+    let read = proof::read_query(session, &sql, &table.columns).await;
+    let (rows, digest) = match read {
+        Ok(read) => read,
+        Err(refused) => {
+            let why = judged(session, refused)?;
+            session.batch("preparing the session", "SET statement_timeout = 0").await?;
+            return Ok(Some(format!("PostgreSQL can't read the translated view: {why}")));
+        }
+    };
+    session.batch("preparing the session", "SET statement_timeout = 0").await?;
+    if rows != source.rows {
+        return Ok(Some(format!("the translated view has {rows} rows, SQLite's has {}", source.rows)));
+    }
+    Ok((digest != source.digest)
+        .then(|| format!("the {rows} rows of the translated view are not those that SQLite gives")))
+}
+
+/// What SQLite gives for the view, or why that is nothing to compare with.
+async fn source_rows(work: &Arc<Work>, table: &TablePlan) -> Result<std::result::Result<Totals, String>> {
+    let connection = sqlite::open::read_only(&work.source)?;
+    let interrupt = connection.get_interrupt_handle();
+    let table = table.clone();
+    let mut reading = tokio::task::spawn_blocking(move || read(&connection, &table));
+    let ended = tokio::select! {
+        ended = &mut reading => ended,
+        () = tokio::time::sleep(PATIENCE) => {
+            interrupt.interrupt();
+            reading.await.ok();
+            return Ok(Err(format!("SQLite takes more than {} s for the view", PATIENCE.as_secs())));
+        }
+        () = work.ctx.stop.wished() => {
+            interrupt.interrupt();
+            reading.await.ok();
+            work.ctx.stop.check()?;
+            return Err(Error::new(Kind::Bug, "a wish to stop that isn't one"));
+        }
+    };
+    ended.map_err(|_| Error::new(Kind::Bug, "the reading of a view ended early"))
+}
+
+fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Result<Totals, String> {
+    let failed = |failure: &rusqlite::Error| {
+        format!("SQLite can't read the view: {}", sqlite::cause::describe("reading it", failure).message())
+    };
+    let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
+    let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;
+    let mut encoder = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
+    let (mut totals, mut encoded, mut ledger) = (Totals::default(), Vec::new(), Vec::new());
+    while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
+        encoded.clear();
+        encoder
+            .row(row, &mut encoded, &mut ledger, &mut totals)
+            .map_err(|_| "SQLite gives values that the translated view has no type for".to_owned())?;
+    }
+    Ok(totals)
+}

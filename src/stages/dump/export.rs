@@ -1,0 +1,156 @@
+//! Method `export`: the file of a Turso database's generation, and the frames of its log since.
+//!
+//! The file is taken whole; frames count up to the last one that the server has when asked, which must end a
+//! transaction. If the server has begun another generation meanwhile, all is read again. Not continued after an
+//! interruption: the file is one answer.
+
+use std::path::Path;
+
+use super::on_thread;
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    event::Event,
+    model::Stage,
+    source::{
+        cursor::Ending,
+        generations::{End, FrameBatch, Generations, LogFrame},
+        http::{self, Server},
+        page_file::{PAGE_BYTES, PageFile},
+        pump::Pieces,
+    },
+};
+
+/// The method's name.
+pub(super) const METHOD: &str = "export";
+
+/// The phase's name; a step is so many pages, a mebibyte.
+const PHASE: &str = "MiB of pages";
+const STEP_PAGES: u64 = (1 << 20) / PAGE_BYTES as u64;
+
+/// How often everything is read.
+const TRIES: u32 = 4;
+
+/// A complete copy in the part file.
+pub(super) struct Exported {
+    generation: u64,
+    frames: u64,
+    pages: u64,
+    pub(super) received_bytes: u64,
+}
+
+/// What a try comes to.
+enum Tried {
+    Whole(Exported),
+    Again(&'static str),
+}
+
+/// Copies the database, or says why the server doesn't lend it so.
+///
+/// # Errors
+/// `Source*` kinds, `ArtifactIo`, `Interrupted`.
+pub(super) async fn pull(ctx: &Context, server: &Server, part: &Path) -> Result<std::result::Result<Exported, String>> {
+    for attempt in 1..=TRIES {
+        let generation = match server.generation().await? {
+            Generations::Present(generation) => generation,
+            Generations::NotOffered(why) => return Ok(Err(why)),
+        };
+        match try_once(ctx, server, part, generation).await? {
+            Tried::Whole(exported) => return Ok(Ok(exported)),
+            Tried::Again(why) if attempt == TRIES => return Err(Error::new(Kind::SourceTruncated, why)),
+            Tried::Again(why) => server.pause(why, attempt + 1, http::backoff(attempt)).await?,
+        }
+    }
+    Err(Error::new(Kind::Bug, "the tries of an export never end"))
+}
+
+async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) -> Result<Tried> {
+    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: PHASE, steps: None });
+    let (pump, pieces) = server.export(generation).await?;
+    let filling = {
+        let (ctx, part) = (ctx.clone(), part.to_owned());
+        tokio::task::spawn_blocking(move || fill(&ctx, &part, pieces))
+    };
+    let ending = pump.run().await;
+    let filled = filling.await.map_err(|_| Error::new(Kind::Bug, "the reader of the export stopped"))?;
+    match ending? {
+        Ending::Closed => {}
+        Ending::Silent => return Ok(Tried::Again("the server said nothing for 60 s")),
+        Ending::Cut => return Ok(Tried::Again("the connection was cut before the end of the file")),
+        // The reader gave up, and says why.
+        Ending::Unwanted => {}
+    }
+    let Some((mut file, mut pages, mut received_bytes)) = filled? else {
+        return Ok(Tried::Again("the file doesn't end with a page"));
+    };
+    let (mut frames, mut inside) = (0, false);
+    loop {
+        match server.log_frames(generation, frames + 1).await? {
+            FrameBatch::Frames(batch, bytes) => {
+                received_bytes += bytes;
+                frames += batch.len() as u64;
+                let highest = pages.saturating_add(frames);
+                (file, pages, inside) = on_thread(move || apply(file, batch, pages, inside, highest)).await?;
+            }
+            FrameBatch::End(End { generation: present, .. }) if present != generation => {
+                return Ok(Tried::Again("the server has begun another generation"));
+            }
+            FrameBatch::End(end) if end.max_frame_no != frames || inside => {
+                return Ok(Tried::Again("the server's frames end inside a transaction"));
+            }
+            FrameBatch::End(_) => break,
+        }
+    }
+    on_thread(move || file.finish(pages)).await?;
+    Ok(Tried::Whole(Exported { generation, frames, pages, received_bytes }))
+}
+
+/// The file, its pages, and the bytes that came; none if it broke off inside a page.
+fn fill(ctx: &Context, part: &Path, mut pieces: Pieces) -> Result<Option<(PageFile, u64, u64)>> {
+    super::remove_part(part)?;
+    let mut file = PageFile::create(part)?;
+    let (mut buffer, mut pages) = (bytes::BytesMut::new(), 0_u64);
+    while let Some(piece) = pieces.next_piece() {
+        buffer.extend_from_slice(&piece);
+        while buffer.len() >= PAGE_BYTES {
+            file.write(pages, &buffer.split_to(PAGE_BYTES))?;
+            pages += 1;
+            if pages.is_multiple_of(STEP_PAGES) {
+                ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: PHASE });
+            }
+        }
+    }
+    Ok((buffer.is_empty() && pages > 0).then_some((file, pages, pieces.received_bytes())))
+}
+
+/// Applies frames; gives the pages after the last transaction, and whether one is open.
+fn apply(
+    mut file: PageFile,
+    batch: Vec<LogFrame>,
+    mut pages: u64,
+    mut inside: bool,
+    highest: u64,
+) -> Result<(PageFile, u64, bool)> {
+    for frame in batch {
+        if frame.index > highest {
+            return Err(Error::new(Kind::SourceRefused, "the server's log names a page without a place"));
+        }
+        file.write(frame.index, &frame.page)?;
+        inside = frame.size_after == 0;
+        if !inside {
+            pages = frame.size_after;
+        }
+    }
+    Ok((file, pages, inside))
+}
+
+impl Exported {
+    /// What proves that the copy is one snapshot and complete, as sentences.
+    pub(super) fn proof(&self) -> Vec<String> {
+        vec![format!(
+            "the file of generation {} and the {} frames of its log, to the last one that the server has, which ends a \
+             transaction: {} pages, all there",
+            self.generation, self.frames, self.pages
+        )]
+    }
+}

@@ -1,0 +1,112 @@
+//! What the new tables take over from the ones they replace besides grants and comments: row security and its policies,
+//! triggers, publications, storage options, statistics targets, replica identity.
+//!
+//! Everything is written as the server describes it, with the schema of the target, so that it means the new tables
+//! once they are there. The old tables keep theirs, except that they leave their publications.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    error::Result,
+    model::name::{qualified, quote_ident},
+    postgres::Session,
+};
+
+use super::{manifest::Manifest, preflight::names_of, record::unreadable, target::previous_schema};
+
+/// The beginnings of the words in [`super::record::PARTS`] for what is carried over.
+const CARRIED: [&str; 5] = ["trigger ", "policy ", "row security", "publication ", "option "];
+
+/// Whether a part that was added to a table is carried over when the table is replaced.
+pub(super) fn is_carried(part: &str) -> bool {
+    CARRIED.iter().any(|word| part.starts_with(word))
+}
+
+/// Each gives the table's name and one statement for the new table of the same name. `$1` are the old tables' OIDs.
+const QUERIES: [&str; 5] = [
+    "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || words FROM pg_class c \
+       CROSS JOIN LATERAL (VALUES (c.relrowsecurity, ' ENABLE ROW LEVEL SECURITY'), \
+         (c.relforcerowsecurity, ' FORCE ROW LEVEL SECURITY'), (c.relreplident = 'f', ' REPLICA IDENTITY FULL'), \
+         (c.relreplident = 'n', ' REPLICA IDENTITY NOTHING')) AS v(holds, words) \
+     WHERE c.oid = ANY($1) AND holds ORDER BY 1, 2",
+    "SELECT c.relname::text, 'CREATE POLICY ' || quote_ident(p.polname) || ' ON ' || c.oid::regclass || ' AS ' || \
+       CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END || ' FOR ' || \
+       CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' \
+         ELSE 'ALL' END || ' TO ' || \
+       (SELECT string_agg(CASE r WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r)) END, ', ') \
+         FROM unnest(p.polroles) r) || \
+       coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '') || \
+       coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', '') \
+     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.oid = ANY($1) ORDER BY 1, p.polname",
+    "SELECT c.relname::text, pg_get_triggerdef(g.oid) || CASE g.tgenabled WHEN 'O' THEN '' ELSE \
+       '; ALTER TABLE ' || c.oid::regclass || CASE g.tgenabled WHEN 'D' THEN ' DISABLE' WHEN 'A' THEN ' ENABLE ALWAYS' \
+         ELSE ' ENABLE REPLICA' END || ' TRIGGER ' || quote_ident(g.tgname) END \
+     FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid \
+     WHERE c.oid = ANY($1) AND NOT g.tgisinternal ORDER BY 1, g.tgname",
+    "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' SET (' || split_part(o, '=', 1) || ' = ' || \
+       quote_literal(substr(o, strpos(o, '=') + 1)) || ')' \
+     FROM pg_class c CROSS JOIN LATERAL unnest(c.reloptions) o WHERE c.oid = ANY($1) ORDER BY 1, 2",
+    "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' ALTER COLUMN ' || quote_ident(a.attname) || \
+       ' SET STATISTICS ' || a.attstattarget \
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+     WHERE c.oid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0 ORDER BY 1, a.attnum",
+];
+
+/// Publications that name the tables: publication, table, columns and condition as they stand behind the table's name.
+/// Columns and conditions came with PostgreSQL 15.
+const PUBLICATIONS: &str = "SELECT p.pubname::text, c.relname::text, {} FROM pg_publication_rel m \
+     JOIN pg_publication p ON p.oid = m.prpubid JOIN pg_class c ON c.oid = m.prrelid WHERE c.oid = ANY($1) ORDER BY 1, 2";
+const LIMITS: &str = "coalesce((SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')' \
+       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (m.prattrs::int2[])), '') || \
+     coalesce(' WHERE (' || pg_get_expr(m.prqual, m.prrelid) || ')', '')";
+
+/// Policies, triggers and statistics of other tables that name one of ours are found by `dependents`; publications of
+/// other owners here: only their owner can put a table into them.
+const FOREIGN_PUBLICATIONS: &str = "SELECT DISTINCT 'publication ' || p.pubname || ' of ' || pg_get_userbyid(p.pubowner) \
+     FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid \
+     WHERE m.prrelid = ANY($1) AND NOT pg_has_role(p.pubowner, 'USAGE') ORDER BY 1";
+
+/// Publications that name the tables and that this role can't change.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn foreign_publications(control: &Session, tables: &[u32]) -> Result<Vec<String>> {
+    names_of(control, "looking for publications", FOREIGN_PUBLICATIONS, &[&tables]).await
+}
+
+/// Statements for the cutover, to be run when the new tables are in the target schema and the old ones in the schema
+/// of previous tables. `live` are the old tables' OIDs.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn statements(
+    control: &Session,
+    manifest: &Manifest,
+    schema: &str,
+    live: &[u32],
+) -> Result<Vec<String>> {
+    let doing = "reading what hangs on the tables";
+    let failed = |failure| unreadable(control, &failure);
+    let stays: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+    let mut sql = Vec::new();
+    for query in QUERIES {
+        for row in control.rows(doing, query, &[&live]).await? {
+            let (table, statement): (String, String) =
+                (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            if stays.contains(table.as_str()) {
+                sql.push(statement);
+            }
+        }
+    }
+    let limits = if control.version() >= 150_000 { LIMITS } else { "''::text" };
+    for row in control.rows(doing, &PUBLICATIONS.replace("{}", limits), &[&live]).await? {
+        let publication: String = row.try_get(0).map_err(failed)?;
+        let (table, limits): (String, String) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
+        let alter = format!("ALTER PUBLICATION {}", quote_ident(&publication));
+        sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
+        if stays.contains(table.as_str()) {
+            sql.push(format!("{alter} ADD TABLE ONLY {}{limits}", qualified(schema, &table)));
+        }
+    }
+    Ok(sql)
+}

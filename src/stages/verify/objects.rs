@@ -1,0 +1,221 @@
+//! Views and triggers of one side against the plan: that they are there, what they are made of, and at level `full`
+//! the rows of each view against those of SQLite's view in the dump.
+
+use std::sync::Arc;
+
+use super::{
+    Difference, Level, full,
+    run::{Side, Task, Worker},
+    server_scan::side_word,
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        PgType,
+        query_plan::{Timing, TriggerPlan, ViewPlan},
+    },
+    postgres::{Role, Session},
+};
+
+/// Bits of `pg_trigger.tgtype` (PostgreSQL `pg_trigger.h`).
+const ROW: i32 = 1;
+const BEFORE: i32 = 2;
+const INSERT: i32 = 4;
+const DELETE: i32 = 8;
+const UPDATE: i32 = 16;
+const INSTEAD: i32 = 64;
+
+/// What one side has of the views: name, definition, columns with types.
+type Found = Vec<(String, String, Vec<String>)>;
+
+/// Everything that differs in views and triggers.
+///
+/// # Errors
+/// By role; those of the dump.
+pub(super) async fn compare(task: &Arc<Task>) -> Result<Vec<Difference>> {
+    let plan = &task.scope.plan;
+    if plan.views.is_empty() && plan.triggers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut worker = Worker::new(task);
+    let mut differences = Vec::new();
+    let mut first: Option<(u32, Found)> = None;
+    for side in &task.sides {
+        let role = side.endpoint.role();
+        let session = worker.session(role).await?;
+        let found = views(&session, &side.schema).await?;
+        for view in &plan.views {
+            differences.extend(view_on(side, view, &found));
+        }
+        if let Some((version, other)) = &first
+            && *version == session.version() / 10_000
+        {
+            differences.extend(plan.views.iter().filter_map(|view| unlike(role, view, other, &found)));
+        }
+        first.get_or_insert_with(|| (session.version() / 10_000, found.clone()));
+        differences.extend(triggers(&session, side, &plan.triggers).await?);
+    }
+    if task.level == Level::Full {
+        for view in &plan.views {
+            differences.extend(rows(task, &mut worker, view, &differences).await?);
+        }
+    }
+    Ok(differences)
+}
+
+fn difference(role: Role, table: &str, what: impl Into<String>) -> Difference {
+    let (side, table) = (side_word(role).to_owned(), table.to_owned());
+    Difference { side, table, column: None, key: None, what: what.into() }
+}
+
+/// The views of a schema, with names as a session sees them that looks into this schema.
+async fn views(session: &Session, schema: &str) -> Result<Found> {
+    let sql = "SELECT c.relname::text, pg_get_viewdef(c.oid), ARRAY(SELECT a.attname || chr(31) || \
+                 replace(t.typname, 'varchar', 'text') FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'v'";
+    let rows = session.rows("reading the catalog of views", sql, &[&schema]).await?;
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    rows.iter()
+        .map(|row| read(row).map_err(|failure| session.error("reading the catalog of views", &failure)))
+        .collect::<std::result::Result<Found, Error>>()
+        .map(|found| found.into_iter().map(|(name, sql, columns)| (name, unqualified(&sql, schema), columns)).collect())
+}
+
+/// A definition without the schema's name, which differs between the sides.
+fn unqualified(sql: &str, schema: &str) -> String {
+    sql.replace(&format!("{schema}."), "").replace(&format!("\"{schema}\"."), "")
+}
+
+fn view_on(side: &Side, view: &ViewPlan, found: &Found) -> Option<Difference> {
+    let role = side.endpoint.role();
+    let Some((_, _, columns)) = found.iter().find(|(name, ..)| *name == view.name) else {
+        return Some(difference(role, &view.source, "view missing"));
+    };
+    // Type arguments are no part of the type where a value is computed.
+    let planned = view.columns.iter().map(|column| format!("{}\u{1f}{}", column.name, catalog_name(&column.pg_type)));
+    let same = planned.eq(columns.iter().cloned());
+    (!same).then(|| difference(role, &view.source, "the view's columns are not those planned"))
+}
+
+/// The catalog's name of a type, in which `varchar` is `text`.
+fn catalog_name(pg_type: &PgType) -> &'static str {
+    match pg_type {
+        PgType::SmallInt => "int2",
+        PgType::Integer => "int4",
+        PgType::BigInt => "int8",
+        PgType::Boolean => "bool",
+        PgType::Double => "float8",
+        PgType::Numeric(_) => "numeric",
+        PgType::Text | PgType::Varchar(_) => "text",
+        PgType::Bytea => "bytea",
+        PgType::Date => "date",
+        PgType::Time => "time",
+        PgType::Timestamp => "timestamp",
+        PgType::TimestampTz => "timestamptz",
+        PgType::Uuid => "uuid",
+        PgType::Json => "json",
+        PgType::Jsonb => "jsonb",
+        PgType::Vector(_) => "vector",
+        PgType::HalfVec(_) => "halfvec",
+        PgType::RealArray => "_float4",
+        PgType::DoubleArray => "_float8",
+        PgType::Bit(_) => "bit",
+        // Views are planned for types of the rules only.
+        PgType::Enum(_) | PgType::Given(_) => "",
+    }
+}
+
+/// Another definition than on the side before.
+fn unlike(role: Role, view: &ViewPlan, other: &Found, found: &Found) -> Option<Difference> {
+    let definition = |found: &Found| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, _)| sql.clone());
+    let (one, two) = (definition(other)?, definition(found)?);
+    (one != two).then(|| difference(role, &view.source, "the view's definition is not the local one"))
+}
+
+async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Result<Vec<Difference>> {
+    let doing = "reading the catalog of triggers";
+    let sql = "SELECT c.relname::text, g.tgname::text, g.tgtype::integer, g.tgenabled::text, p.proname::text, p.prosrc, \
+                 p.pronamespace = c.relnamespace FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid \
+               JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = g.tgfoid \
+               WHERE n.nspname = $1 AND NOT g.tgisinternal";
+    let rows = session.rows(doing, sql, &[&side.schema]).await?;
+    let mut found = Vec::new();
+    for row in &rows {
+        let read = || {
+            Ok(There {
+                relation: row.try_get(0)?,
+                name: row.try_get(1)?,
+                bits: row.try_get(2)?,
+                enabled: row.try_get::<_, String>(3)? == "O",
+                function: row.try_get(4)?,
+                body: row.try_get(5)?,
+                at_home: row.try_get(6)?,
+            })
+        };
+        found.push(read().map_err(|failure| session.error(doing, &failure))?);
+    }
+    let role = side.endpoint.role();
+    let mut differences = Vec::new();
+    for trigger in planned {
+        let there = found.iter().find(|one| one.relation == trigger.relation && one.name == trigger.name);
+        let what = match there {
+            None => Some(format!("trigger {} missing", trigger.name)),
+            Some(one) if !one.enabled => Some(format!("trigger {} is disabled", trigger.name)),
+            Some(one) if one.is(trigger, &side.schema) => None,
+            Some(_) => Some(format!("trigger {} differs", trigger.name)),
+        };
+        differences.extend(what.map(|what| difference(role, &trigger.relation, what)));
+    }
+    let known = |one: &There| planned.iter().any(|plan| plan.relation == one.relation && plan.name == one.name);
+    let added = found.iter().filter(|one| !known(one));
+    differences.extend(added.map(|one| difference(role, &one.relation, format!("trigger {} added", one.name))));
+    Ok(differences)
+}
+
+/// A trigger of the catalog.
+struct There {
+    relation: String,
+    name: String,
+    bits: i32,
+    enabled: bool,
+    function: String,
+    body: String,
+    at_home: bool,
+}
+
+impl There {
+    fn is(&self, trigger: &TriggerPlan, schema: &str) -> bool {
+        let timing = match trigger.timing {
+            Timing::Before => BEFORE,
+            Timing::After => 0,
+            Timing::InsteadOf => INSTEAD,
+        };
+        let event = match trigger.event.as_str() {
+            "INSERT" => INSERT,
+            "DELETE" => DELETE,
+            _ => UPDATE,
+        };
+        self.bits == ROW | timing | event
+            && self.function == trigger.function
+            && self.at_home
+            && self.body.trim() == trigger.body.render(schema).trim()
+    }
+}
+
+/// The view's rows on every side against the dump's.
+async fn rows(task: &Task, worker: &mut Worker, view: &ViewPlan, known: &[Difference]) -> Result<Vec<Difference>> {
+    let table = view.as_table();
+    let columns: Vec<_> = table.columns.iter().collect();
+    let usable = |side: &&Side| {
+        let word = side_word(side.endpoint.role());
+        !known.iter().any(|found| found.side == word && found.table == view.source)
+    };
+    let sides: Vec<(Role, String)> =
+        task.sides.iter().filter(usable).map(|side| (side.endpoint.role(), side.schema.clone())).collect();
+    if sides.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = full::table(worker, &task.ctx.out, &table, &columns, &sides).await?;
+    Ok(answers.into_iter().flat_map(|answer| answer.differences).collect())
+}

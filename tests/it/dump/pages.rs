@@ -1,0 +1,158 @@
+//! Method `pages` against the Turso engine's own sync server.
+
+use turso2neon::stages::dump::{DumpRequest, Dumped};
+
+use super::{
+    Desk, code, request,
+    scripted::Scripted,
+    wire::{Trouble, Wire},
+};
+use crate::support::{SyncServer, process::block_on};
+
+fn pages_request(source: impl Into<String>) -> DumpRequest {
+    DumpRequest { method: "pages".to_owned(), ..request(source) }
+}
+
+fn fill(server: &SyncServer, hundreds: u32) {
+    for round in 0..hundreds {
+        let row = |at: u32| format!("('{:0180}', {}.5, x'{:02x}00')", round * 100 + at, at, at);
+        let rows: Vec<String> = (0..100).map(row).collect();
+        server.execute(&[&format!("INSERT INTO t(b, c, d) VALUES {}", rows.join(","))]);
+    }
+}
+
+fn source() -> SyncServer {
+    let server = SyncServer::start();
+    server.execute(&[
+        "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c REAL, d BLOB)",
+        "CREATE UNIQUE INDEX \"odd index\" ON t(b, a)",
+        "CREATE TABLE \"sel\"\"ect\" (x UNIQUE, y DEFAULT 'ü')",
+        "INSERT INTO \"sel\"\"ect\"(x) VALUES (9223372036854775807), (-0.0), (1e308), (NULL), (x''), ('')",
+        "CREATE VIEW v AS SELECT a FROM t",
+    ]);
+    fill(&server, 30);
+    server
+}
+
+fn proof(dumped: &Dumped) -> String {
+    dumped.checkpoint.proof.join("\n")
+}
+
+#[test]
+fn the_pages_are_the_servers_file() {
+    let mut server = source();
+    let desk = Desk::new();
+    let dumped = desk.dump(&request(server.url())).unwrap();
+    assert_eq!(dumped.checkpoint.method, "pages");
+    assert_eq!(dumped.checkpoint.rows["t"], 3000);
+    assert_eq!(
+        desk.value("SELECT group_concat(typeof(x), ',') FROM (SELECT x FROM \"sel\"\"ect\" ORDER BY rowid)"),
+        "integer,real,real,null,blob,text"
+    );
+    assert_eq!(desk.value("PRAGMA integrity_check"), "ok");
+    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    server.stop();
+    let own = Desk::new().dump(&request(server.data_file().to_str().unwrap())).unwrap();
+    assert_eq!(own.checkpoint.content_sha256, dumped.checkpoint.content_sha256);
+}
+
+#[test]
+fn a_repeated_dump_fetches_what_changed() {
+    let server = source();
+    let (desk, wire) = (Desk::new(), Wire::to(server.port(), |_| Trouble::default()));
+    let first = desk.dump(&request(wire.url())).unwrap();
+    let before = wire.received();
+    assert!(before > 500_000);
+    assert!(desk.dump(&request(wire.url())).unwrap().unchanged);
+    assert!(wire.received() - before < 20_000, "{} bytes to know that nothing changed", wire.received() - before);
+    server.execute(&["UPDATE t SET b = 'new' WHERE a = 7", "CREATE TABLE late (z)"]);
+    let before = wire.received();
+    let changed = desk.dump(&request(wire.url())).unwrap();
+    assert!(!changed.unchanged && wire.received() - before < 60_000, "{} bytes", wire.received() - before);
+    assert!(proof(&changed).contains("brought up to date"), "{}", proof(&changed));
+    assert!(changed.checkpoint.size_bytes > first.checkpoint.size_bytes);
+    assert_eq!(desk.value("SELECT b || (SELECT count(*) FROM late) FROM t WHERE a = 7"), "new0");
+    let fresh = Desk::new();
+    fresh.dump(&pages_request(server.url())).unwrap();
+    assert!(std::fs::read(fresh.source_db()).unwrap() == std::fs::read(desk.source_db()).unwrap());
+}
+
+#[test]
+fn an_interrupted_dump_asks_for_the_pages_that_are_missing() {
+    let server = source();
+    let expected = Desk::new().dump(&pages_request(server.url())).unwrap();
+    // Cut twice, then whole; and cut always, then continued by another call.
+    let wire =
+        Wire::to(server.port(), |number| Trouble { cut_after: (number < 2).then_some(300_000), ..Trouble::default() });
+    let dumped = Desk::new().dump(&pages_request(wire.url())).unwrap();
+    assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
+    assert!(wire.received() < expected.checkpoint.received_bytes + 200_000);
+
+    let port = server.port();
+    let desk = Desk::new();
+    let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let heal = broken.clone();
+    let wire = Wire::to(port, move |number| {
+        let broken = broken.load(std::sync::atomic::Ordering::SeqCst);
+        let cut = if number == 0 { 400_000 } else { 300 };
+        Trouble { cut_after: broken.then_some(cut), ..Trouble::default() }
+    });
+    let error = desk.dump(&pages_request(wire.url())).unwrap_err();
+    assert_eq!((code(&error), error.kind().exit()), ("source-truncated", 3), "{error}");
+    assert_eq!(desk.listing(), ["part.json", "source.db.part"]);
+    heal.store(false, std::sync::atomic::Ordering::SeqCst);
+    let before = wire.received();
+    let dumped = desk.dump(&pages_request(wire.url())).unwrap();
+    assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
+    assert!(wire.received() - before < expected.checkpoint.received_bytes - 300_000);
+    assert!(proof(&dumped).contains("interrupted"), "{}", proof(&dumped));
+}
+
+#[test]
+fn another_database_in_the_same_place_is_noticed() {
+    let (server, other) = (source(), source());
+    other.execute(&["UPDATE t SET b = 'other' WHERE a = 1"]);
+    server.execute(&["UPDATE t SET b = 'first' WHERE a = 1"]);
+    let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
+    let switch = port.clone();
+    let wire = Wire::switched(move || port.load(std::sync::atomic::Ordering::SeqCst), |_| Trouble::default());
+    let desk = Desk::new();
+    let first = desk.dump(&request(wire.url())).unwrap();
+    assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "first");
+    // The same revision, by its number alone.
+    switch.store(other.port(), std::sync::atomic::Ordering::SeqCst);
+    let second = desk.dump(&request(wire.url())).unwrap();
+    assert_eq!(second.checkpoint.consistency_mark, first.checkpoint.consistency_mark);
+    assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "other");
+}
+
+#[test]
+fn a_database_of_the_newer_form_is_left_to_sql() {
+    let server = SyncServer::start();
+    server.execute(&["PRAGMA journal_mode = 'mvcc'", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)"]);
+    let error = Desk::new().dump(&pages_request(server.url())).unwrap_err();
+    assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3), "{error}");
+    // A server that says so is not even asked for pages.
+    let mode = r#"{"results":[{"type":"ok","response":{"type":"execute","result":
+        {"rows":[[{"type":"text","value":"mvcc"}]]}}}]}"#;
+    let scripted = Scripted::start(move |asked| {
+        let is_mode = asked.body.contains("journal_mode");
+        if is_mode { (200, mode.as_bytes().to_vec()) } else { (404, Vec::new()) }
+    });
+    Desk::new().dump(&request(scripted.url())).unwrap_err();
+    let lines: Vec<String> = scripted.asked().into_iter().map(|asked| asked.line).collect();
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/")), "{lines:?}");
+}
+
+#[test]
+fn a_database_without_pages_to_send_is_no_dump() {
+    let server = SyncServer::start();
+    let error = Desk::new().dump(&pages_request(server.url())).unwrap_err();
+    assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3), "{error}");
+    // The answer is read by the messages it holds, not believed by its status.
+    let status = block_on(async move {
+        let call = reqwest::Client::new().post(format!("{}/pull-updates", server.url()));
+        call.send().await.unwrap().status()
+    });
+    assert!(status.is_success());
+}

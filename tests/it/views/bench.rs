@@ -1,0 +1,102 @@
+//! A SQLite file on its way: dumped, planned, and converted into servers of several versions.
+
+use std::{path::Path, sync::Arc};
+
+use turso2neon::{
+    context::{Context, Stop},
+    event::{Event, Sink},
+    model::{LoadCheckpoint, Plan},
+    postgres::managed::LocalChoice,
+    secret::Secret,
+    stages::{
+        convert::{ConvertRequest, convert},
+        dump::{DumpRequest, dump},
+        plan::{PlanRequest, plan},
+    },
+    workdir::Workdir,
+};
+
+use crate::support::{Target, Which, Workspace, process::block_on};
+
+/// What became of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Carried,
+    Lost(String),
+}
+
+struct Silent;
+
+impl Sink for Silent {
+    fn emit(&self, _: &Event) {}
+}
+
+/// A dump.
+pub(crate) struct Bench {
+    _workspace: Workspace,
+    ctx: Context,
+}
+
+impl Bench {
+    /// Of what this script makes.
+    pub(crate) fn new(script: &str) -> Self {
+        let workspace = Workspace::new();
+        let source = workspace.sqlite("source.db", script);
+        Self::of_file(workspace, &source)
+    }
+
+    fn of_file(workspace: Workspace, source: &Path) -> Self {
+        let workdir = Workdir::create(&workspace.dir()).unwrap();
+        let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
+        let request = DumpRequest {
+            source: Secret::new(source.to_str().unwrap().to_owned()),
+            token: None,
+            method: "auto".to_owned(),
+            ca_file: None,
+            namespace: None,
+            fresh: false,
+            platform: None,
+            block_writes: false,
+            archive: None,
+        };
+        block_on(async { dump(&ctx, &request).await }).unwrap();
+        Self { _workspace: workspace, ctx }
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        block_on(async { plan(&self.ctx, &PlanRequest::default()).await }).unwrap().plan
+    }
+
+    /// What the plan makes of these views and triggers.
+    pub(crate) fn planned(&self, names: &[String]) -> Vec<(String, Fate)> {
+        fates(&self.plan(), names)
+    }
+
+    /// What is left of them on a server of this version.
+    pub(crate) fn converted(&self, major: u32, names: &[String]) -> Vec<(String, Fate)> {
+        let (_target, checkpoint) = self.convert_into(major);
+        fates(&self.plan().without(&checkpoint.withheld), names)
+    }
+
+    /// Converts into a fresh database of a server of this version.
+    pub(crate) fn convert_into(&self, major: u32) -> (Target, LoadCheckpoint) {
+        let target = Target::start_on(Which::Major(major));
+        let local = LocalChoice { url: Some(Secret::new(target.admin_url())), ..LocalChoice::default() };
+        let request = ConvertRequest { local, jobs: 1, fresh: true, ..ConvertRequest::default() };
+        let converted = block_on(async { convert(&self.ctx, &request).await }).unwrap();
+        (target, converted.checkpoint)
+    }
+}
+
+pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, Fate)> {
+    let fate = |name: &String| {
+        let carried = plan.views.iter().any(|view| view.source == *name)
+            || plan.triggers.iter().any(|trigger| trigger.source == *name);
+        if carried {
+            return Fate::Carried;
+        }
+        let object = plan.objects.iter().find(|object| object.source == *name);
+        Fate::Lost(object.map_or_else(|| "it is not among the objects".to_owned(), |object| object.reason.clone()))
+    };
+    names.iter().map(|name| (name.clone(), fate(name))).collect()
+}
