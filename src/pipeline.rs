@@ -18,9 +18,11 @@ use crate::{
     model::{Stage, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
+        given::SchemaFrom,
         managed::{LocalChoice, installation::Installation},
         pgvector,
     },
+    secret::Secret,
     stages::{
         convert::{self, ConvertRequest, Converted},
         dump::{self, DumpRequest, Dumped},
@@ -52,14 +54,31 @@ pub struct Decisions {
     pub vector: Vector,
     /// The local PostgreSQL that will hold the tables.
     pub local: LocalChoice,
+    /// The schema that gives the types: a file of SQL or a URL.
+    pub schema_from: Option<Secret<String>>,
 }
 
 impl Decisions {
-    /// The overrides with everything decided.
+    /// The overrides with everything decided, the given schema read. A schema that was given once stays: without a new
+    /// one the stored plan's is taken, unless `fresh` forgets it.
+    ///
+    /// # Errors
+    /// Those of [`Self::decided_without_schema`] and of reading the schema.
+    pub async fn decided(&self, ctx: &Context, fresh: bool) -> Result<Overrides> {
+        let given = match &self.schema_from {
+            Some(typed) => Some(Box::new(Box::pin(SchemaFrom::of(typed).load(ctx, &self.local)).await?)),
+            None if fresh => None,
+            // What is wrong with a stored plan is the planning's to say.
+            None => ctx.workdir.load_plan().ok().and_then(|plan| plan.given),
+        };
+        Ok(Overrides { given, ..self.decided_without_schema().await? })
+    }
+
+    /// The overrides with everything decided except the given schema.
     ///
     /// # Errors
     /// `Local*` if the server named by `--local-url` must be asked and can't be.
-    pub async fn decided(&self) -> Result<Overrides> {
+    pub async fn decided_without_schema(&self) -> Result<Overrides> {
         let vector_extension = match self.vector {
             Vector::On => true,
             Vector::Off => false,
@@ -114,7 +133,11 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 /// # Errors
 /// Those of the stage.
 pub async fn plan(ctx: &Context, decisions: &Decisions, fresh: bool) -> Result<Planned> {
-    let overrides = decisions.decided().await.in_stage(Stage::Plan)?;
+    let overrides = decisions.decided(ctx, fresh).await.in_stage(Stage::Plan)?;
+    plan_with(ctx, overrides, fresh).await
+}
+
+async fn plan_with(ctx: &Context, overrides: Overrides, fresh: bool) -> Result<Planned> {
     plan::plan(ctx, &PlanRequest { overrides, fresh }).await.in_stage(Stage::Plan)
 }
 
@@ -123,7 +146,11 @@ pub async fn plan(ctx: &Context, decisions: &Decisions, fresh: bool) -> Result<P
 /// # Errors
 /// Those of the stage, which are those of `plan` too.
 pub async fn convert(ctx: &Context, decisions: &Decisions, request: &ConvertRequest) -> Result<Converted> {
-    let overrides = decisions.decided().await.in_stage(Stage::Convert)?;
+    let overrides = decisions.decided(ctx, false).await.in_stage(Stage::Convert)?;
+    convert_with(ctx, overrides, request).await
+}
+
+async fn convert_with(ctx: &Context, overrides: Overrides, request: &ConvertRequest) -> Result<Converted> {
     announce(ctx, Stage::Convert);
     let request = ConvertRequest { overrides, ..request.clone() };
     convert::convert(ctx, &request).await.in_stage(Stage::Convert)
@@ -169,11 +196,12 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     };
     let dumped = Box::pin(dump(ctx, &request.dump)).await?;
     lap(Stage::Dump);
-    let planned = Box::pin(plan(ctx, &request.decisions, request.dump.fresh)).await?;
+    let overrides = Box::pin(request.decisions.decided(ctx, request.dump.fresh)).await.in_stage(Stage::Plan)?;
+    let planned = Box::pin(plan_with(ctx, overrides.clone(), request.dump.fresh)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
     lap(Stage::Plan);
     skipped(ctx, Stage::Plan, planned.unchanged, "the plan was made from this dump and configuration");
-    let converted = Box::pin(convert(ctx, &request.decisions, &request.convert)).await?;
+    let converted = Box::pin(convert_with(ctx, overrides, &request.convert)).await?;
     lap(Stage::Convert);
     skipped(ctx, Stage::Convert, converted.unchanged, "the local PostgreSQL holds this dump and plan");
     let pushed = Box::pin(push(ctx, &request.push)).await?;

@@ -66,6 +66,7 @@ const EXPOSED: &[(&str, usize)] = &[
     ("src/cli/settings.rs", 1),
     ("src/neon/api.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
+    ("src/postgres/given/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
     ("src/source/platform.rs", 1),

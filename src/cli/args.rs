@@ -167,6 +167,9 @@ pub struct DecisionArgs {
     /// No tables that match this pattern (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// A PostgreSQL schema that gives the types: a file of SQL, or the URL of a database that has the tables
+    #[arg(long, value_name = "FILE-or-URL", value_parser = parse_secret)]
+    pub schema_from: Option<Secret<String>>,
     /// Whether vectors become pgvector types; auto: where the local PostgreSQL offers the extension [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub vector: Option<VectorWord>,

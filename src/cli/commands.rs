@@ -339,7 +339,7 @@ fn makes_sense(
 /// offers pgvector, both.
 async fn possible(decisions: Decisions) -> Vec<Overrides> {
     let asks_a_server = decisions.vector == Vector::Auto && decisions.local.url.is_some();
-    let known = if asks_a_server { None } else { decisions.decided().await.ok() };
+    let known = if asks_a_server { None } else { decisions.decided_without_schema().await.ok() };
     match known {
         Some(overrides) => vec![overrides],
         None => {

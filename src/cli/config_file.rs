@@ -15,7 +15,9 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{BAD_TEXTS, ColumnOverride, DATES, FullText, Identifiers, OFF_TYPES, READINGS},
+        overrides::{
+            BAD_TEXTS, ColumnOverride, DATES, FullText, Hooks, Identifiers, OFF_TYPES, READINGS, TableOverride,
+        },
     },
     secret::Secret,
 };
@@ -24,7 +26,7 @@ use crate::{
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 46] = [
+pub const KEYS: [&str; 48] = [
     "dir",
     "json",
     "quiet",
@@ -47,6 +49,7 @@ pub const KEYS: [&str; 46] = [
     "include",
     "exclude",
     "vector",
+    "schema-from",
     "local-url",
     "pg-bin",
     "keep-running",
@@ -68,6 +71,7 @@ pub const KEYS: [&str; 46] = [
     "yes",
     "identifiers",
     "fts",
+    "sql",
     "types",
     "columns",
     "accept",
@@ -77,7 +81,7 @@ pub const KEYS: [&str; 46] = [
 const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
 
 /// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 2] = ["schema-from", "sample"];
+const LATER_KEYS: [&str; 1] = ["sample"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]
@@ -105,6 +109,7 @@ pub struct ConfigFile {
     pub include: Vec<String>,
     pub exclude: Vec<String>,
     pub vector: Option<VectorWord>,
+    pub schema_from: Option<Secret<String>>,
     pub local_url: Option<Secret<String>>,
     pub pg_bin: Option<PathBuf>,
     pub keep_running: bool,
@@ -122,6 +127,8 @@ pub struct ConfigFile {
     pub against: Option<AgainstWord>,
     pub level: Option<LevelWord>,
     pub tables: Vec<String>,
+    pub sql: Hooks,
+    pub renamed: BTreeMap<String, TableOverride>,
     pub fresh: bool,
     pub yes: bool,
     pub identifiers: Identifiers,
@@ -177,6 +184,7 @@ impl ConfigFile {
             "yes" => self.yes = entry.flag()?,
             "fresh" => self.fresh = entry.flag()?,
             "identifiers" => self.identifiers = entry.identifiers()?,
+            "sql" => self.sql = entry.hooks()?,
             "fts" => self.fts = entry.full_text()?,
             "types" => self.types = entry.types()?,
             "columns" => self.columns = entry.columns()?,
@@ -202,6 +210,7 @@ impl ConfigFile {
             "include" => self.include = entry.texts()?,
             "exclude" => self.exclude = entry.texts()?,
             "vector" => self.vector = Some(entry.word()?),
+            "schema-from" => self.schema_from = Some(entry.secret()?),
             "local-url" => self.local_url = Some(entry.secret()?),
             "pg-bin" => self.pg_bin = Some(entry.path()?),
             "keep-running" => self.keep_running = entry.flag()?,
@@ -218,6 +227,8 @@ impl ConfigFile {
             "no-keep-previous" => self.no_keep_previous = entry.flag()?,
             "against" => self.against = Some(entry.word()?),
             "level" => self.level = Some(entry.word()?),
+            // A list is the flag of `verify`, a table is what the tables are called.
+            "tables" if entry.value.is_table() => self.renamed = entry.tables()?,
             "tables" => self.tables = entry.texts()?,
             later if LATER_KEYS.contains(&later) => {
                 return Err(entry.error("is not in this version").with_hint("remove the key"));
@@ -359,6 +370,43 @@ impl Entry<'_> {
             columns.insert(place.clone(), self.inside(&head, value).column()?);
         }
         Ok(columns)
+    }
+
+    /// Statements, or names of files that hold them; which of the two is seen when they are read.
+    fn hooks(&self) -> Result<Hooks> {
+        let mut hooks = Hooks::default();
+        for (key, value) in self.table()? {
+            let place = format!("{}.{}", self.key, shorten(key));
+            let inner = self.inside(&place, value);
+            match key.as_str() {
+                "before" => hooks.before = inner.texts()?,
+                "after" => hooks.after = inner.texts()?,
+                _ => return Err(inner.unknown(&place, &[]).with_hint("the keys of [sql] are before and after")),
+            }
+        }
+        Ok(hooks)
+    }
+
+    fn tables(&self) -> Result<BTreeMap<String, TableOverride>> {
+        let mut tables = BTreeMap::new();
+        for (table, value) in self.table()? {
+            let head = format!("tables.\"{}\"", shorten(table));
+            tables.insert(table.clone(), self.inside(&head, value).one_table()?);
+        }
+        Ok(tables)
+    }
+
+    fn one_table(&self) -> Result<TableOverride> {
+        let mut table = TableOverride::default();
+        for (key, value) in self.table()? {
+            let place = format!("{}.{}", self.key, shorten(key));
+            let inner = self.inside(&place, value);
+            if key != "name" {
+                return Err(inner.unknown(&place, &[]).with_hint("the only key of a table is `name`"));
+            }
+            table.name = Some(inner.text()?);
+        }
+        Ok(table)
     }
 
     fn column(&self) -> Result<ColumnOverride> {

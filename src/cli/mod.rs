@@ -6,6 +6,8 @@ pub mod usage;
 
 pub mod config_file;
 
+mod hooks;
+
 mod neon;
 
 pub mod settings;

@@ -18,6 +18,7 @@ use super::{
         VerifyArgs,
     },
     config_file::{ConfigFile, code_words, nearest},
+    hooks,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -268,6 +269,9 @@ impl Layers {
                 fts: self.file.fts,
                 types: self.file.types.clone(),
                 columns: self.file.columns.clone(),
+                tables: self.file.renamed.clone(),
+                given: None,
+                sql: hooks::read(&self.file.sql)?,
                 accept,
                 include: list(&typed.include, &self.file.include),
                 exclude: list(&typed.exclude, &self.file.exclude),
@@ -279,6 +283,7 @@ impl Layers {
                 VectorWord::Off => Vector::Off,
             },
             local: self.local(local)?,
+            schema_from: given("--schema-from", typed.schema_from.as_ref())?.or_else(|| self.file.schema_from.clone()),
         })
     }
 

@@ -14,7 +14,7 @@ use super::args::Args;
 use crate::error::{Error, Kind};
 
 /// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 2] = ["--schema-from", "--sample"];
+const LATER_FLAGS: [&str; 1] = ["--sample"];
 
 /// Commands of the contract that this version lacks.
 const LATER_COMMANDS: [&str; 0] = [];
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_named() {
-        for line in ["turso2neon plan --schema-from x", "turso2neon plan --sample 10"] {
+        for line in ["turso2neon plan --sample 10"] {
             let error = refused(line);
             assert!(error.message().contains("not in this version"), "{line}: {error}");
         }

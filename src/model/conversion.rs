@@ -101,6 +101,14 @@ pub enum Conversion {
     /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
     /// `json()` makes.
     SqliteJsonb,
+    /// Any cell that is a value of the given type by what the type means: see `rules::given`.
+    Given {
+        /// The unit of integers in a column of dates or times.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<EpochUnit>,
+    },
+    /// The source has no such column: nothing is loaded, PostgreSQL puts the default, or NULL.
+    Absent,
     /// libSQL vector BLOB to `vector(n)`, `halfvec(n)`, `real[]`, `double precision[]` or `bit(n)`.
     Vector {
         /// The encoding of the blob.

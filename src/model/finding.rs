@@ -49,6 +49,7 @@ pub enum FindingCode {
     TriggerNotCarried,
     VirtualTableAsPlain,
     TableSkipped,
+    ColumnSkipped,
     TableNotReadable,
     NameChanged,
     IdentityExhausted,
@@ -57,7 +58,7 @@ pub enum FindingCode {
 
 impl FindingCode {
     /// All codes, in the order of the report.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::TypeWidened,
         Self::ClassMerged,
         Self::SpellingNormalised,
@@ -86,6 +87,7 @@ impl FindingCode {
         Self::TriggerNotCarried,
         Self::VirtualTableAsPlain,
         Self::TableSkipped,
+        Self::ColumnSkipped,
         Self::TableNotReadable,
         Self::NameChanged,
         Self::IdentityExhausted,
@@ -124,6 +126,7 @@ impl FindingCode {
             Self::TriggerNotCarried => "trigger-not-carried",
             Self::VirtualTableAsPlain => "virtual-table-as-plain",
             Self::TableSkipped => "table-skipped",
+            Self::ColumnSkipped => "column-skipped",
             Self::TableNotReadable => "table-not-readable",
             Self::NameChanged => "name-changed",
             Self::IdentityExhausted => "identity-exhausted",

@@ -10,6 +10,10 @@ pub mod column_profile;
 
 pub mod pg_type;
 
+pub mod given_type;
+
+pub mod given_schema;
+
 pub mod conversion;
 
 pub mod conversion_plan;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::given_schema::GivenSchema;
+
 /// How names are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +43,15 @@ pub struct Overrides {
     pub types: BTreeMap<String, String>,
     /// `table.column` to its override.
     pub columns: BTreeMap<String, ColumnOverride>,
+    /// Source table to its override.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, TableOverride>,
+    /// The schema that gives the types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<Box<GivenSchema>>,
+    /// SQL that runs beside the tables.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub sql: Hooks,
     /// Finding code to the places where it is accepted: `table`, `table.column`, or `*`. The code `all` accepts all.
     pub accept: BTreeMap<String, Vec<String>>,
     /// Table name patterns to read; empty means all.
@@ -59,6 +70,33 @@ impl Overrides {
         let text = serde_json::to_string(self).unwrap_or_default();
         Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
+}
+
+/// SQL of the user's that runs before the tables are made and after they are complete, on both servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hooks {
+    /// Statements before the tables are made.
+    pub before: Vec<String>,
+    /// Statements after the tables are complete.
+    pub after: Vec<String>,
+}
+
+impl Hooks {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+}
+
+/// One table's override.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableOverride {
+    /// The PostgreSQL name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// One column's override.

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::name::quote_ident;
+
 /// A PostgreSQL column type. Written as PostgreSQL spells it, in `plan.json` too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PgType {
@@ -49,6 +51,10 @@ pub enum PgType {
     DoubleArray,
     /// `bit(n)`.
     Bit(u32),
+    /// An enumerated type that the given schema makes, by its name.
+    Enum(String),
+    /// Any other type of the given schema, as `format_type` writes it without schema.
+    Given(String),
 }
 
 impl PgType {
@@ -65,7 +71,9 @@ impl PgType {
             | Self::HalfVec(_)
             | Self::RealArray
             | Self::DoubleArray
-            | Self::Bit(_) => true,
+            | Self::Bit(_)
+            | Self::Enum(_)
+            | Self::Given(_) => true,
             Self::SmallInt
             | Self::Integer
             | Self::BigInt
@@ -119,6 +127,8 @@ impl fmt::Display for PgType {
             Self::RealArray => f.write_str("real[]"),
             Self::DoubleArray => f.write_str("double precision[]"),
             Self::Bit(n) => write!(f, "bit({n})"),
+            Self::Enum(name) => f.write_str(&quote_ident(name)),
+            Self::Given(sql) => f.write_str(sql),
         }
     }
 }
@@ -196,15 +206,32 @@ fn dimensions(arguments: &[u32], most: u32) -> Result<u32, String> {
     }
 }
 
+/// What marks the name of an enumerated type in `plan.json`.
+const ENUM_MARK: &str = "enum ";
+
+/// What marks a type that only the given schema knows in `plan.json`.
+const GIVEN_MARK: &str = "given ";
+
 impl Serialize for PgType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Enum(name) => serializer.collect_str(&format_args!("{ENUM_MARK}{name}")),
+            Self::Given(sql) => serializer.collect_str(&format_args!("{GIVEN_MARK}{sql}")),
+            known => serializer.collect_str(known),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for PgType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        if let Some(name) = text.strip_prefix(ENUM_MARK) {
+            return Ok(Self::Enum(name.to_owned()));
+        }
+        if let Some(sql) = text.strip_prefix(GIVEN_MARK) {
+            return Ok(Self::Given(sql.to_owned()));
+        }
+        text.parse().map_err(D::Error::custom)
     }
 }
 

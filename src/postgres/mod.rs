@@ -20,6 +20,8 @@ pub mod managed;
 
 pub mod pgvector;
 
+pub mod given;
+
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::Session;
 

@@ -21,3 +21,5 @@ pub mod naming;
 pub mod keys;
 
 pub mod ddl;
+
+pub mod given;

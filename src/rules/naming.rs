@@ -47,6 +47,11 @@ impl Namespace {
         self.identifiers
     }
 
+    /// Claims exactly this name, which the configuration gives; false if it is taken.
+    pub fn reserve(&mut self, name: &str) -> bool {
+        self.taken.insert(name.to_owned())
+    }
+
     /// Claims a name for a table, view, index, sequence, or a PRIMARY KEY or UNIQUE constraint. Claim all tables and
     /// views first: names that exist in the source have priority.
     pub fn relation(&mut self, wanted: &str) -> Name {
@@ -121,7 +126,7 @@ fn prefix(name: &str, bytes: usize) -> &str {
 }
 
 /// `createdAt` to `created_at`, `HTTPServer` to `http_server`, everything but letters and digits to `_`.
-fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
     let mut text = String::new();
     for (index, &one) in characters.iter().enumerate() {

@@ -295,7 +295,8 @@ impl Chain<'_> {
 /// in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
 fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
     let with = |typed: Vec<(String, String)>| {
-        let mut all = overrides.clone();
+        // A given schema stays until another is given.
+        let mut all = Overrides { given: plan.given.clone(), ..overrides.clone() };
         for (code, place) in typed {
             all.accept.entry(code).or_default().push(place);
         }

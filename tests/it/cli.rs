@@ -102,7 +102,7 @@ fn every_flag_has_a_key_of_its_name() {
     for flag in flags.iter().filter(|flag| !unkeyed.contains(&flag.as_str())) {
         assert!(keys.contains(flag.as_str()), "--{flag} has no key");
     }
-    let unflagged = ["identifiers", "fts", "types", "columns"];
+    let unflagged = ["identifiers", "fts", "sql", "types", "columns"];
     for key in keys.iter().filter(|key| !unflagged.contains(key)) {
         assert!(flags.contains(*key), "the key {key} has no flag");
     }
@@ -194,7 +194,7 @@ fn a_wrong_configuration_is_exit_2_and_is_not_quoted() {
         ("[columns.users]\ntype = 'text'", "no place"),
         ("[types]\nmoney = 'canary(2,'", "PostgreSQL type"),
         ("[accept]\norphan-row = ['x']", "orphan-rows"),
-        ("schema-from = 'x'", "not in this version"),
+        ("sample = 3", "not in this version"),
     ] {
         fs::write(&config, text).unwrap();
         let run = workspace.tool("status").run().expect_exit(2).expect_text(said).expect_text("turso2neon.toml");

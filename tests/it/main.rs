@@ -53,6 +53,8 @@ mod dump;
 
 mod plan;
 
+mod given;
+
 mod traps;
 mod views;
 

@@ -91,6 +91,8 @@ impl Finished {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             overrides_sha256: Overrides::default().sha256(),
+            given: None,
+            hooks: turso2neon::model::overrides::Hooks::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: vec![serde_json::from_value(table).unwrap()],

@@ -217,7 +217,9 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::Reckoned { .. }
         | Conversion::AnyMoment { .. }
         | Conversion::SqliteJsonb
-        | Conversion::Vector { .. } => Kind::Opaque(SPELLED),
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. } => Kind::Opaque(SPELLED),
+        Conversion::Absent => Kind::Opaque("a column that the source lacks"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Seat, Work};
 use crate::{
     model::{
         ColumnPlan, Finding, FindingCode, PgType, Severity,
-        conversion_plan::{IdentityPlan, Origin},
+        conversion_plan::{IdentityKind, IdentityPlan, Origin},
         source_schema::{SourceColumn, TableKind},
     },
     rules::expression,
@@ -103,5 +103,5 @@ fn identity(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     if let Some(column) = seat.column_mut(alias) {
         column.not_null = true;
     }
-    seat.plan.identity = Some(IdentityPlan { column: name, sequence, next });
+    seat.plan.identity = Some(IdentityPlan { column: name, sequence, next, kind: IdentityKind::default() });
 }

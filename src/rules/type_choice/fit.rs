@@ -7,10 +7,12 @@ use crate::{
         Conversion, PgType,
         cell::SqliteCell,
         conversion_plan::{BlobText, EpochUnit, Reckoning, VectorEncoding},
+        given_type::GivenShape,
     },
     rules::{
         datetime::{self, DAY_MICROSECONDS},
         decimal::{self, Decimal},
+        given,
         shape::{
             self,
             json::{Checker, Keeps},
@@ -69,6 +71,7 @@ pub fn candidates(pg_type: &PgType, manner: Option<Manner>) -> Vec<Conversion> {
         PgType::RealArray => vectors(&[VectorEncoding::F32, VectorEncoding::F16, VectorEncoding::Fb16]),
         PgType::DoubleArray => vectors(&[VectorEncoding::F64]),
         PgType::Bit(_) => vectors(&[VectorEncoding::F1Bit]),
+        PgType::Enum(_) | PgType::Given(_) => vec![Conversion::Given { unit: None }],
     }
 }
 
@@ -203,6 +206,7 @@ fn fits_vector(pg_type: &PgType, encoding: VectorEncoding, blob: &[u8]) -> bool 
 pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> Vec<u8> {
     let number = |value: i64| value.to_be_bytes().to_vec();
     let known = match (conversion, cell) {
+        (Conversion::Given { unit }, cell) => GivenShape::of(pg_type).and_then(|shape| given::form(shape, unit, cell)),
         (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
         (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))

@@ -151,7 +151,7 @@ impl Subject<'_> {
     pub(crate) fn place_of(&self, at: i64) -> String {
         match self.address {
             RowAddress::Rowid(_) => format!("rowid {at}"),
-            RowAddress::PrimaryKey | RowAddress::Ordinal => format!("row {at}"),
+            RowAddress::PrimaryKey | RowAddress::Ordinal | RowAddress::Absent => format!("row {at}"),
         }
     }
 
@@ -229,7 +229,9 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
         | Conversion::RailsTime
         | Conversion::UuidDotnet
         | Conversion::SqliteJsonb
-        | Conversion::Vector { .. } => false,
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. }
+        | Conversion::Absent => false,
     }
 }
 
@@ -252,7 +254,9 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
         | Conversion::Timestamp
         | Conversion::TimestampTz
         | Conversion::UuidText
-        | Conversion::Json => StorageClass::Text,
+        | Conversion::Json
+        | Conversion::Given { .. } => StorageClass::Text,
+        Conversion::Absent => StorageClass::Null,
         Conversion::Bytea
         | Conversion::UuidBlob
         | Conversion::UuidDotnet

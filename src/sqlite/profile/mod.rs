@@ -13,10 +13,10 @@ mod misfits;
 
 mod workers;
 
-pub use merged::{KeyScan, merged_keys};
+pub use merged::{KeyScan, keys_without, merged_keys};
 pub use misfits::SecondLook;
 pub use tally::Misfits;
-pub use workers::survey;
+pub use workers::{cell as cell_of, survey};
 
 use crate::{
     model::{Conversion, PgType, column_profile::ColumnProfile},

@@ -315,7 +315,9 @@ fn greater(one: Option<(u64, i64)>, other: Option<(u64, i64)>) -> Option<(u64, i
     one.into_iter().chain(other).max_by_key(|(size, place)| (*size, std::cmp::Reverse(*place)))
 }
 
-pub(super) fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
+/// The value as the model's word for it.
+#[must_use]
+pub fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
     match value {
         ValueRef::Null => SqliteCell::Null,
         ValueRef::Integer(value) => SqliteCell::Integer(value),

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::vector::VectorForm;
+use super::{given::GivenForm, vector::VectorForm};
 use crate::{
     model::{
         ColumnPlan, Conversion, PgType,
@@ -76,6 +76,7 @@ pub(super) enum CellForm {
     Json,
     Jsonb,
     Vector(VectorForm),
+    Given(GivenForm),
 }
 
 impl CellForm {
@@ -116,6 +117,7 @@ impl CellForm {
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
             (Conversion::Vector { encoding }, target) => Self::Vector(VectorForm::of(encoding, target)?),
+            (Conversion::Given { unit }, target) => Self::Given(GivenForm::of(target, unit)),
             _ => return None,
         };
         Some(form)
@@ -129,6 +131,7 @@ impl CellForm {
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match (self, cell) {
             (_, SqliteCell::Null) => field::null(out),
+            (Self::Given(form), cell) => form.write(cell, out)?,
             (Self::BigInt | Self::IntegerText, SqliteCell::Integer(value)) => field::int8(out, value),
             (Self::IntegerText, SqliteCell::Text(text)) => field::int8(out, whole_number(text).ok_or(OFF_PLAN)?),
             (Self::Text { characters_max: None, replaces: false, .. }, SqliteCell::Text(text)) => {

@@ -7,13 +7,14 @@ use super::{load::create_sql, work::Work};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
-        TablePlan,
+        PgType, TablePlan,
         conversion_plan::LEDGER_TABLE,
         name::{qualified, quote_ident, quote_literal},
         withheld::{Withheld, WithheldKind},
     },
     postgres::{
         Session,
+        managed::LocalServer,
         marker::{self, Load, Made, Scope},
     },
     rules::ddl,
@@ -61,6 +62,64 @@ pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Resu
     }
     let load = Load { key: work.key.clone(), scope: work.scope, finished: false };
     session.batch("recording the load", &format!("BEGIN; {}; COMMIT", marker::record_sql(&load))).await
+}
+
+/// Runs the user's SQL that comes before the tables, unless an interrupted load has made some.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn before(work: &Work, server: &LocalServer, session: &Session) -> Result<()> {
+    if work.scope == Scope::Data || !marker::made(session).await?.is_empty() {
+        return Ok(());
+    }
+    run(work, server, "sql.before", &work.plan.hooks.before).await
+}
+
+/// Runs the user's SQL that comes after the tables.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn after(work: &Work, server: &LocalServer) -> Result<()> {
+    run(work, server, "sql.after", &work.plan.hooks.after).await
+}
+
+async fn run(work: &Work, server: &LocalServer, key: &str, statements: &[String]) -> Result<()> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    // In a session of its own, whose settings it may change.
+    let session = Session::connect(server.endpoint()).await?;
+    let path = format!("SET search_path = {}", quote_ident(&work.plan.schema));
+    session.batch("preparing the session", &path).await?;
+    for (number, statement) in (1..).zip(statements) {
+        work.ctx.stop.check()?;
+        session.batch(&format!("{key}, statement {number}"), statement).await?;
+    }
+    Ok(())
+}
+
+/// Creates the enumerated types that aren't there; one of the same name with other labels is replaced if nothing uses it.
+///
+/// # Errors
+/// `LocalRejected` if something uses it.
+pub(super) async fn create_enums(work: &Work, session: &Session) -> Result<()> {
+    let schema = &work.plan.schema;
+    let sql = "SELECT t.typname::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid \
+               ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+               WHERE n.nspname = $1 AND t.typtype = 'e'";
+    let rows = session.rows("looking for types that are there", sql, &[schema]).await?;
+    let there: Vec<(String, Vec<String>)> =
+        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    for made in ddl::enums(&work.plan) {
+        let create = ddl::create_enum(schema, made);
+        let sql = match there.iter().find(|(name, _)| *name == made.name) {
+            Some((_, labels)) if *labels == made.labels => continue,
+            Some(_) => format!("DROP TYPE {}; {create}", qualified(schema, &made.name)),
+            None => create,
+        };
+        session.batch("creating an enumerated type", &sql).await?;
+    }
+    Ok(())
 }
 
 /// Creates those of these tables, and the ledger if the plan needs it, that an interrupted load has not.
@@ -229,7 +288,12 @@ async fn expect_columns(work: &Work, session: &Session, table: &TablePlan) -> Re
         let found = types.iter().find(|(name, _)| *name == column.name).map(|(_, found)| found.as_str());
         // A type of an extension is written with its schema.
         let read = found.and_then(|found| found.rsplit('.').next()).and_then(|found| found.parse().ok());
-        if read.as_ref() != Some(&column.pg_type) {
+        let is_given = match &column.pg_type {
+            PgType::Enum(name) => found.is_some_and(|found| found == name || found == quote_ident(name)),
+            PgType::Given(sql) => found == Some(sql.as_str()),
+            _ => false,
+        };
+        if read.as_ref() != Some(&column.pg_type) && !is_given {
             let what = match found {
                 Some(found) => format!("the table's column is {found}, the plan's is {}", column.pg_type),
                 None => "the table or the column isn't there".to_owned(),

@@ -162,6 +162,8 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables,

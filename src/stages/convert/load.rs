@@ -201,7 +201,9 @@ pub(super) fn create_sql(schema: &str, table: &TablePlan) -> String {
 }
 
 fn copy_sql(schema: &str, table: &str, columns: &str) -> String {
-    format!("COPY {} ({columns}) FROM STDIN (FORMAT binary)", qualified(schema, table))
+    // Without columns there are no rows, and the list would be no SQL.
+    let list = if columns.is_empty() { String::new() } else { format!(" ({columns})") };
+    format!("COPY {}{list} FROM STDIN (FORMAT binary)", qualified(schema, table))
 }
 
 async fn open(session: &Session, sql: &str) -> Result<Copying> {

@@ -10,6 +10,8 @@ mod encode;
 
 mod finish;
 
+mod given;
+
 mod ground;
 
 mod layout;

@@ -44,8 +44,10 @@ impl Steps<'_> {
         let mut work = Arc::new(work);
         let mut crew = self.crew(&work).await?;
         ground::prepare(&work, crew.first()?, self.request.fresh).await?;
-        if !work.plan.extensions.is_empty() {
-            crew.see_extensions(&work.plan.extensions).await?;
+        ground::before(&work, self.server, crew.first()?).await?;
+        crew.see_types(&work.plan).await?;
+        if work.scope != Scope::Data {
+            ground::create_enums(&work, crew.first()?).await?;
         }
         let schema = trial::schema(&work).await?;
         if work.scope != Scope::Data {
@@ -57,6 +59,7 @@ impl Steps<'_> {
             let (_, failed) = self.finish(&work, &schema, &crew).await?;
             self.withheld.extend(failed);
             finish::sequences(&work, &crew).await?;
+            ground::after(&work, self.server).await?;
             return Ok(BTreeMap::new());
         }
         (work, crew) = Box::pin(self.rows(work, crew, &schema)).await?;
@@ -71,6 +74,7 @@ impl Steps<'_> {
         let tables = proof::prove(&work, &crew, &chunks).await?;
         self.clock.book("digest");
         self.queries(&work, &crew).await?;
+        ground::after(&work, self.server).await?;
         let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", marker::record_sql(&load));
         session.batch("recording the load", &sql).await?;
@@ -126,7 +130,7 @@ impl Steps<'_> {
                     }
                     // The old connections stand in the middle of a COPY.
                     crew = self.crew(&work).await?;
-                    crew.see_extensions(&work.plan.extensions).await?;
+                    crew.see_types(&work.plan).await?;
                     blamed
                 }
             };

@@ -103,19 +103,21 @@ impl Crew {
         Ok(Self { sessions })
     }
 
-    /// Makes the types and operator classes of the plan's extensions known to all connections, wherever they live.
+    /// Makes the types and operator classes of the plan's extensions known to all connections, wherever they live, and
+    /// what a given schema calls its own.
     ///
     /// # Errors
     /// `LocalRejected`, `LocalUnreachable`.
-    pub(super) async fn see_extensions(&self, extensions: &[String]) -> Result<()> {
-        if extensions.is_empty() {
+    pub(super) async fn see_types(&self, plan: &Plan) -> Result<()> {
+        if plan.extensions.is_empty() && plan.given.is_none() {
             return Ok(());
         }
         let sql = "SELECT DISTINCT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
                    WHERE e.extname = ANY($1)";
-        let rows = self.first()?.rows("looking for extensions", sql, &[&extensions]).await?;
+        let rows = self.first()?.rows("looking for extensions", sql, &[&plan.extensions]).await?;
         let schemas: Vec<&str> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
-        let path = quote_list(std::iter::once("pg_catalog").chain(schemas));
+        let own = plan.given.iter().map(|_| plan.schema.as_str());
+        let path = quote_list(std::iter::once("pg_catalog").chain(own).chain(schemas));
         for session in &self.sessions {
             session.batch("preparing the session", &format!("SET search_path = {path}")).await?;
         }

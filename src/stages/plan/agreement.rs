@@ -203,7 +203,9 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
         | Conversion::Reckoned { .. }
         | Conversion::SqliteJsonb
         | Conversion::Json
-        | Conversion::Vector { .. } => false,
+        | Conversion::Vector { .. }
+        | Conversion::Given { .. }
+        | Conversion::Absent => false,
     }
 }
 

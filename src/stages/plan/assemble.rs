@@ -64,10 +64,20 @@ pub(super) fn assemble(
 ) -> Result<Assembled> {
     let mut namespace = Namespace::new(overrides.identifiers);
     let mut all = Assembled::default();
-    for draft in drafts {
-        let name = namespace.relation(&draft.outline.source.name);
-        all.findings.extend(renamed(&draft.outline.source.name, None, &name));
-        let table = table_plan(draft, name.name, overrides.identifiers, &mut all.findings)?;
+    let chosen: Vec<Option<String>> = drafts
+        .iter()
+        .map(|draft| chosen_name(&draft.outline.source.name, overrides, &mut namespace))
+        .collect::<Result<_>>()?;
+    for (draft, chosen) in drafts.into_iter().zip(chosen) {
+        let name = match chosen {
+            Some(name) => name,
+            None => {
+                let name = namespace.relation(&draft.outline.source.name);
+                all.findings.extend(renamed(&draft.outline.source.name, None, &name));
+                name.name
+            }
+        };
+        let table = table_plan(draft, name, overrides.identifiers, &mut all.findings)?;
         all.tables.push(table);
     }
     let mut views = BTreeMap::new();
@@ -96,6 +106,20 @@ pub(super) fn assemble(
     });
     all.findings.dedup();
     Ok(all)
+}
+
+/// The name that the configuration gives a table, if it gives one: it must be possible and free.
+fn chosen_name(table: &str, overrides: &Overrides, namespace: &mut Namespace) -> Result<Option<String>> {
+    let wanted = overrides.tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(table));
+    let Some(name) = wanted.and_then(|(_, wanted)| wanted.name.clone()) else { return Ok(None) };
+    let wrong = if name.is_empty() || name.len() > NAME_BYTES_MOST || name.contains('\0') {
+        "names have 1 to 63 bytes"
+    } else if !namespace.reserve(&name) {
+        "another table has this name"
+    } else {
+        return Ok(Some(name));
+    };
+    Err(Error::new(Kind::Config, format!("tables.\"{table}\": name: {wrong}")))
 }
 
 /// Objects stand in the order of their tables, views and the rest after them.

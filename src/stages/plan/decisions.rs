@@ -62,6 +62,12 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<De
         let pg_type = decision.pg_type.or_else(|| before.pg_type.take());
         *before = Decision { pg_type, ..decision };
     }
+    for wanted in overrides.tables.keys() {
+        if !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(wanted)) {
+            let tables = schema.tables.iter().map(|table| table.name.clone());
+            return Err(unknown(&format!("tables.\"{wanted}\": there is no such table"), wanted, tables));
+        }
+    }
     check_accepted(schema, overrides)?;
     Ok(Decisions { selected, columns })
 }
@@ -206,7 +212,7 @@ fn column_position(schema: &SourceSchema, place: &str) -> Result<Position> {
 }
 
 /// An error with the nearest of the names that would be right.
-fn unknown(what: &str, wanted: &str, known: impl Iterator<Item = String>) -> Error {
+pub(super) fn unknown(what: &str, wanted: &str, known: impl Iterator<Item = String>) -> Error {
     let error = Error::new(Kind::Config, what);
     match nearest(wanted, known) {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),

@@ -303,7 +303,7 @@ fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
         |code, severity, message: String| Finding::new(code, severity, message).at_table(&outline.source.name);
     let place = |at: i64| match outline.address {
         RowAddress::Rowid(_) => format!("rowid {at}"),
-        RowAddress::PrimaryKey | RowAddress::Ordinal => format!("row {at}"),
+        RowAddress::PrimaryKey | RowAddress::Ordinal | RowAddress::Absent => format!("row {at}"),
     };
     let exclude = || format!("exclude = [{}]", toml_text(&outline.source.name));
     let mut findings = Vec::new();

@@ -18,6 +18,8 @@ mod exceptions;
 
 mod explain;
 
+mod given;
+
 mod queries;
 
 mod second_look;
@@ -26,19 +28,25 @@ mod verdict;
 
 use std::time::Instant;
 
+use rusqlite::Connection;
+
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, overrides::Overrides},
+    model::{
+        DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, overrides::Overrides, source_schema::SourceSchema,
+    },
     rules::ddl,
     sqlite::{
         catalog, facts, open,
-        profile::{self, Progress},
+        profile::{self, Progress, TableSurvey},
     },
     workdir::{atomic, sealed, sha256_of},
 };
-use draft::Draft;
+use assemble::Assembled;
+use decisions::Decisions;
+use draft::{Draft, Outline};
 
 pub use explain::explain;
 pub use verdict::refuse_if_blocked;
@@ -131,32 +139,59 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let outlines = draft::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(draft::Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
-    let mut drafts: Vec<Draft<'_>> = outlines
-        .into_iter()
-        .zip(surveys)
-        .map(|(outline, survey)| Draft::new(outline, survey, overrides.vector_extension))
-        .collect();
-    ctx.stop.check()?;
-    let lost = agreement::reach(&connection, &schema, &mut drafts)?;
-    second_look::look(&connection, &mut drafts, &|| ctx.stop.check())?;
-    ctx.stop.check()?;
-    let facts = facts::read(&connection, &assemble::counted_schema(&schema, &decisions))?;
-    let mut all = assemble::assemble(&schema, &facts, overrides, drafts, lost)?;
+    let mut all = match &overrides.given {
+        Some(given) => {
+            let stop = &ctx.stop;
+            let work =
+                given::Given { target: given, schema: &schema, overrides, decisions: &decisions, path: &path, stop };
+            work.assemble(&outlines, &surveys)?
+        }
+        None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
+    };
     verdict::accept(&mut all.findings, &overrides.accept);
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
+    let mut extensions = overrides.given.as_ref().map(|given| given.extensions.clone()).unwrap_or_default();
+    if needs_vector && !extensions.iter().any(|name| name == "vector") {
+        extensions.push("vector".to_owned());
+    }
     Ok(Plan {
         format: PLAN_FORMAT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         dump_sha256: dump.sha256.clone(),
         overrides_sha256: overrides.sha256(),
         schema: LOCAL_SCHEMA.to_owned(),
-        extensions: if needs_vector { vec!["vector".to_owned()] } else { Vec::new() },
+        extensions,
         tables: all.tables,
         views: all.views,
         triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
+        given: overrides.given.clone(),
+        hooks: overrides.sql.clone(),
     })
+}
+
+/// Tables, objects and findings by the rule book.
+fn by_rules<'a>(
+    ctx: &Context,
+    connection: &Connection,
+    schema: &'a SourceSchema,
+    overrides: &Overrides,
+    decisions: &'a Decisions,
+    outlines: Vec<Outline<'a>>,
+    surveys: Vec<TableSurvey>,
+) -> Result<Assembled> {
+    let mut drafts: Vec<Draft<'_>> = outlines
+        .into_iter()
+        .zip(surveys)
+        .map(|(outline, survey)| Draft::new(outline, survey, overrides.vector_extension))
+        .collect();
+    ctx.stop.check()?;
+    let lost = agreement::reach(connection, schema, &mut drafts)?;
+    second_look::look(connection, &mut drafts, &|| ctx.stop.check())?;
+    ctx.stop.check()?;
+    let facts = facts::read(connection, &assemble::counted_schema(schema, decisions))?;
+    assemble::assemble(schema, &facts, overrides, drafts, lost)
 }
 
 fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: Progress<'_>) -> Result<()> {

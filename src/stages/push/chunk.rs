@@ -46,7 +46,7 @@ impl Chunk {
         }
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        format!("COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)", cargo.table.copy_columns())
+        format!("COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)", cargo.table.stored_columns())
     }
 
     /// The statement that writes it to the target. A whole table goes in frozen: a reader's older snapshot then sees
@@ -54,7 +54,7 @@ impl Chunk {
     pub(super) fn destination(&self, schema: &str, cargo: &Cargo) -> String {
         let table = qualified(schema, &cargo.table.name);
         let freeze = if self.whole { ", FREEZE" } else { "" };
-        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", cargo.table.copy_columns())
+        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", cargo.table.stored_columns())
     }
 }
 

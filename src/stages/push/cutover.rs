@@ -19,6 +19,7 @@ use crate::{
 use super::{
     carry,
     compare::Wanted,
+    enums,
     locks::{self, Strength},
     manifest::Manifest,
     objects,
@@ -49,6 +50,12 @@ pub(super) struct Cutover<'a> {
     pub keep_previous: bool,
 }
 
+/// Enumerated types that go where their tables go.
+struct Enums {
+    live: Vec<String>,
+    previous: Vec<String>,
+}
+
 impl Cutover<'_> {
     /// Does it. After `TargetUnreachable` it may have happened or not; the record knows.
     ///
@@ -65,10 +72,17 @@ impl Cutover<'_> {
         let record = &self.situation.record;
         let plan = &self.manifest.plan;
         let of_views = objects::carried(self.control, plan, schema, &record.live_objects).await?;
-        let mut work = self.work(&carried);
+        let enums = Enums {
+            live: enums::used(self.control, schema, &live).await?,
+            previous: enums::of_schema(self.control, &previous_schema(schema)).await?,
+        };
+        let mut work = self.work(&carried, &enums);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(undo::forget(schema, &kept));
+        if !self.manifest.plan.hooks.after.is_empty() {
+            work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
+        }
         self.take_over(&work.join(";\n")).await?;
         self.clear_up().await
     }
@@ -81,7 +95,7 @@ impl Cutover<'_> {
     }
 
     /// Everything after the locks.
-    fn work(&self, carried: &[String]) -> Vec<String> {
+    fn work(&self, carried: &[String], enums: &Enums) -> Vec<String> {
         let schema = self.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
@@ -96,6 +110,7 @@ impl Cutover<'_> {
             sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
             sql.extend(objects::moves(older, &home, &attic));
+            sql.extend(enums::moved(&home, &enums.previous, &attic));
         }
         if !live.is_empty() || !newer.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
@@ -104,6 +119,9 @@ impl Cutover<'_> {
         }
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
         sql.extend(objects::moves(newer, schema, &home));
+        sql.extend(enums::moved(schema, &enums.live, &home));
+        let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
+        sql.extend(enums::moved(&self.staging.schema, &made, schema));
         let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());

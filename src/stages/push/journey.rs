@@ -290,7 +290,7 @@ impl Journey<'_> {
         sizes: &[LocalSize],
     ) -> Result<Vec<Wanted<'a>>> {
         let workers = self.workers(self.manifest.cargo.len());
-        let crew = Crew::open(&self.target, &situation.path, workers).await?;
+        let crew = Crew::open(&self.target, &staging.path(situation, self.manifest), workers).await?;
         let wanted = compare::wanted(reader, self.manifest).await?;
         let lot = Lot { schema: &staging.schema, sizes, wanted: &wanted };
         let differing = build(self.ctx, &crew, &self.diary, self.manifest, &lot).await?;

@@ -113,7 +113,20 @@ fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
     if plan.has_ledger() {
         cargo.push(Cargo::new(ledger(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
+    let shared = shared(plan);
+    if !shared.is_empty() {
+        for item in &mut cargo {
+            item.fingerprint = sha256_of_bytes(format!("{}\n{shared}", item.fingerprint).as_bytes());
+        }
+    }
     Ok(cargo)
+}
+
+/// What tables share: enumerated types, and the user's SQL. A change of it is a change of every table.
+fn shared(plan: &Plan) -> String {
+    let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
+    let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
+    hooks.chain(enums).collect()
 }
 
 /// The ledger as if the plan had it among its tables.
@@ -201,6 +214,8 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: vec![ledger()],
@@ -220,6 +235,8 @@ mod tests {
             tool: String::new(),
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
+            given: None,
+            hooks: crate::model::overrides::Hooks::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),

@@ -27,6 +27,8 @@ mod dependents;
 
 mod diary;
 
+mod enums;
+
 mod diff;
 
 mod in_place;

@@ -7,6 +7,7 @@ use crate::{
         name::{quote_ident, quote_literal},
     },
     postgres::Session,
+    rules::ddl,
 };
 
 use super::{
@@ -78,7 +79,8 @@ impl Situation {
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
-            path: Vec::new(),
+            // A given schema's defaults call its types by their names alone.
+            path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
@@ -222,15 +224,22 @@ impl Situation {
              AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
            UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 ORDER BY 1";
+             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
+             AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
+               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
         let views = manifest.plan.views.iter().map(|view| view.name.as_str());
         let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
-        let tables: Vec<&str> = tables.chain(views).collect();
+        let tables: Vec<&str> =
+            tables.chain(views).chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
         let names = all_names(manifest);
         let live = self.record.live_relations();
         let doing = "looking for names that are taken";
         let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
-        let text = format!("schema {schema} holds something of the same name that this tool did not put there");
+        let own = match manifest.plan.given {
+            Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
+            None => "",
+        };
+        let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let home = previous_schema(schema);

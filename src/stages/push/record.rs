@@ -10,6 +10,7 @@ use crate::{
 };
 
 use super::{
+    enums,
     objects::{self, OurObject},
     target::previous_schema,
 };
@@ -421,6 +422,7 @@ pub(super) async fn drop_previous(control: &Session, schema: &str, record: &Reco
         work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
     }
     work.extend(last);
+    work.extend(enums::dropped(&home, &enums::of_schema(control, &home).await?));
     let of = format!("WHERE target_schema = {} AND state = 'previous'", quote_literal(schema));
     work.push(format!("DELETE FROM turso2neon.objects {of}; DELETE FROM turso2neon.tables {of}; COMMIT"));
     let sql = work.join("; ");

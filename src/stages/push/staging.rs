@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    enums,
     manifest::Manifest,
     objects,
     preflight::{Situation, names_of},
@@ -85,11 +86,25 @@ impl Staging {
         sql.extend(situation.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
         let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
+        let before = &purpose.manifest.plan.hooks.before;
+        if there.is_empty() && !before.is_empty() {
+            control.batch("running sql.before", &hooks(purpose.schema, before).join(";\n")).await?;
+        }
+        let known = enums::of_schema(control, &self.schema).await?;
+        let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
+        let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
+        control.batch("creating the types", &sql.join(";\n")).await?;
         let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
-        let mut sql = vec![search_path(&situation.path)];
+        let mut sql = vec![search_path(&self.path(situation, purpose.manifest))];
         sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
         sql.push(search_path(&[]));
         control.batch("creating the tables", &sql.join(";\n")).await
+    }
+
+    /// The schemas in which types are looked for: a given schema's own are here.
+    pub(super) fn path(&self, situation: &Situation, manifest: &Manifest) -> Vec<String> {
+        let own = manifest.plan.given.iter().map(|_| self.schema.clone());
+        own.chain(situation.path.iter().cloned()).collect()
     }
 
     /// Marks the run so that it is never continued.
@@ -137,6 +152,7 @@ pub(super) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> 
             sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
         }
         sql.extend(last);
+        sql.extend(enums::dropped(&run.staging, &enums::of_schema(control, &run.staging).await?));
         sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
     }
     sql.push(format!("DELETE FROM turso2neon.chunks WHERE run_id = {}", run.run_id));
@@ -156,6 +172,14 @@ async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
     names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+/// The user's statements, which find the target schema's tables and whatever the server has.
+pub(super) fn hooks(schema: &str, statements: &[String]) -> Vec<String> {
+    let mut sql = vec![format!("SET search_path = {}", quote_ident(schema))];
+    sql.extend(statements.iter().cloned());
+    sql.push(search_path(&[]));
+    sql
 }
 
 async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {

@@ -3,6 +3,7 @@
 
 use super::{
     expected::{INFINITY, MINUS_INFINITY},
+    given,
     image::{Misfit, RowImage},
     json, vector,
 };
@@ -166,7 +167,7 @@ pub(super) fn append(image: &mut RowImage, pg_type: &PgType, field: Option<&[u8]
 }
 
 /// None, and nothing appended, if the bytes aren't such a value.
-fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
+pub(super) fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
     match pg_type {
         PgType::Text | PgType::Varchar(_) | PgType::Json | PgType::Bytea => image.value(sent),
         PgType::SmallInt => image.value(&i64::from(i16::from_be_bytes(sent.try_into().ok()?)).to_be_bytes()),
@@ -178,6 +179,8 @@ fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
             _ => return None,
         },
         PgType::Numeric(_) => return numeric(image, sent),
+        PgType::Enum(_) => image.value(sent),
+        PgType::Given(_) => return given::actual(image, pg_type, sent),
         PgType::Jsonb => image.value(&json::meaning(sent.strip_prefix(&[1])?)?.hash.to_be_bytes()),
         PgType::Date => {
             // The ends of the range stand for -infinity and infinity.

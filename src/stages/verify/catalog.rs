@@ -139,7 +139,7 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, pg_catalog.forma
                JOIN pg_catalog.pg_class q ON q.oid = p.objid AND q.relkind = 'S'
                JOIN pg_catalog.pg_sequence e ON e.seqrelid = q.oid
               WHERE p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype = 'i') s
+                AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype IN ('a', 'i')) s
          ON s.refobjid = a.attrelid AND s.refobjsubid = a.attnum AND s.seqspace = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY c.relname, a.attnum";

@@ -39,8 +39,9 @@ impl DumpScan {
             .chain(&judging)
             .map(|column| Reading::of(column).expression(&format!("t.{}", quote_ident(&column.source))));
         let list: Vec<String> = rowid.into_iter().chain(names).collect();
+        let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
         Self {
-            sql: format!("SELECT {} FROM {}", list.join(", "), from(table)),
+            sql: format!("SELECT {list} FROM {}", from(table)),
             has_rowid: table.address.rowid_name().is_some(),
             readings: columns.iter().map(|column| Reading::of(column)).collect(),
             judges: judging.into_iter().map(Reading::of).collect(),
@@ -97,6 +98,9 @@ pub(super) fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
 
 /// The table under the alias `t`, from its own storage: an index of a module may not hold every row.
 pub(super) fn from(table: &TablePlan) -> String {
+    if table.address == RowAddress::Absent {
+        return "(SELECT NULL WHERE false) AS t".to_owned();
+    }
     let hint = if table.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };
     format!("{} AS t{hint}", quote_ident(&table.source))
 }

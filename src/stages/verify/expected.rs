@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::{
     civil,
     digits::{Digits, real_text},
+    given,
     image::{Misfit, RowImage},
     json, vector,
 };
@@ -141,6 +142,8 @@ impl Reading {
             },
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
+            Conversion::Given { unit } => given::expected(image, &self.pg_type, unit, cell),
+            Conversion::Absent => Err(Misfit::Class),
         }
     }
 

@@ -140,6 +140,11 @@ impl RowImage {
         self.bytes.extend_from_slice(&length.to_be_bytes());
     }
 
+    /// The image itself.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes of the image.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()

@@ -23,6 +23,8 @@ mod levels;
 
 mod full;
 
+mod given;
+
 mod ledger;
 
 mod rejects;

@@ -121,6 +121,8 @@ fn catalog_name(pg_type: &PgType) -> &'static str {
         PgType::RealArray => "_float4",
         PgType::DoubleArray => "_float8",
         PgType::Bit(_) => "bit",
+        // Views are planned for types of the rules only.
+        PgType::Enum(_) | PgType::Given(_) => "",
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{ColumnPlan, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
+    model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
     postgres::{PgEndpoint, Role, Session},
 };
 
@@ -204,8 +204,14 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
     let mut answers = match task.level {
         Level::Counts => levels::counts(task, worker, table, &present).await?,
         Level::Digest => levels::digests(task, worker, table, &columns, &present).await?,
-        Level::Full if columns.is_empty() => levels::counts(task, worker, table, &present).await?,
-        Level::Full => full::table(worker, &task.ctx.out, table, &columns, &present).await?,
+        Level::Full => {
+            let columns: Vec<&ColumnPlan> = columns.into_iter().filter(|column| is_of_source(column)).collect();
+            if columns.is_empty() {
+                levels::counts(task, worker, table, &present).await?
+            } else {
+                full::table(worker, &task.ctx.out, table, &columns, &present).await?
+            }
+        }
     };
     if table.rejected > 0 && task.level == Level::Full {
         let wrong = rejected_rows(task, worker, table).await?;
@@ -243,6 +249,11 @@ async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>>
         Level::Counts => levels::ledger_counts(task, worker, &present).await,
         Level::Digest | Level::Full => ledger::compare(worker, &task.ledger_tables, &present).await,
     }
+}
+
+/// Whether the dump has the column.
+fn is_of_source(column: &ColumnPlan) -> bool {
+    column.conversion != Conversion::Absent
 }
 
 /// The sides that have the table, and the columns that all of those have in the planned type.

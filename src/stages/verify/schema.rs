@@ -13,7 +13,8 @@ use crate::{
     error::Result,
     model::{
         ColumnPlan, PgType, TablePlan,
-        conversion_plan::{ForeignKeyPlan, KeyPlan},
+        conversion_plan::{ForeignKeyPlan, IdentityKind, KeyPlan},
+        name::{quote_ident, quote_literal},
     },
     postgres::{Role, Session},
 };
@@ -129,7 +130,9 @@ fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut 
             continue;
         };
         let expected = type_name(&planned.pg_type);
-        if there.type_name != expected {
+        // The catalog quotes a name only if it must.
+        let is_named = matches!(&planned.pg_type, PgType::Enum(name) if there.type_name == *name);
+        if there.type_name != expected && !is_named {
             notes.column(planned, format!("type is {}, expected {expected}", there.type_name));
             unusable.insert(planned.name.clone());
         }
@@ -151,23 +154,33 @@ fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut 
 fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there: &Column, pairs: &mut Vec<Doubt>) {
     let is_identity = table.identity.as_ref().is_some_and(|identity| identity.column == planned.name);
     let in_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&planned.name));
-    match (planned.not_null || is_identity || in_key, there.not_null) {
+    let kind = table.identity.as_ref().filter(|_| is_identity).map(|identity| identity.kind);
+    let is_numbered = kind.is_some_and(|kind| kind != IdentityKind::Serial);
+    match (planned.not_null || is_numbered || in_key, there.not_null) {
         (true, false) => notes.column(planned, "NOT NULL is missing"),
         (false, true) => notes.column(planned, "NOT NULL is added"),
         _ => {}
     }
-    match (is_identity, there.identity.as_str()) {
-        (true, "d") | (false, "") => {}
-        (true, "") => notes.column(planned, "it is not an identity column"),
-        (true, _) => notes.column(planned, "identity is ALWAYS, expected BY DEFAULT"),
-        (false, _) => notes.column(planned, "it is an identity column"),
+    match (kind, there.identity.as_str()) {
+        (Some(IdentityKind::ByDefault), "d")
+        | (Some(IdentityKind::Always), "a")
+        | (Some(IdentityKind::Serial) | None, "") => {}
+        (Some(IdentityKind::ByDefault | IdentityKind::Always), "") => {
+            notes.column(planned, "it is not an identity column");
+        }
+        (Some(IdentityKind::ByDefault), _) => notes.column(planned, "identity is ALWAYS, expected BY DEFAULT"),
+        (Some(IdentityKind::Always), _) => notes.column(planned, "identity is BY DEFAULT, expected ALWAYS"),
+        (Some(IdentityKind::Serial) | None, _) => notes.column(planned, "it is an identity column"),
     }
     if there.collated {
         notes.column(planned, "its collation is not the default one");
     }
+    // The schema is the first in the path, so that the name alone is enough.
+    let owned = table.identity.as_ref().filter(|_| kind == Some(IdentityKind::Serial));
+    let numbered = owned.map(|owned| format!("nextval({}::regclass)", quote_literal(&quote_ident(&owned.sequence))));
     let (word, expected) = match &planned.generated {
         Some(expression) => ("generating expression", Some(expression)),
-        None => ("default", planned.default.as_ref()),
+        None => ("default", planned.default.as_ref().or(numbered.as_ref())),
     };
     if planned.generated.is_some() != (there.generated == "s") {
         notes.column(planned, if planned.generated.is_some() { "it is not generated" } else { "it is generated" });
@@ -175,7 +188,7 @@ fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there:
     }
     match (expected, &there.expression) {
         (Some(planned_text), Some(found)) => {
-            let as_type = Some(planned.pg_type.to_string());
+            let as_type = Some(planned.pg_type.to_string()).filter(|_| numbered.is_none());
             let pair = Pair { planned: planned_text.clone(), found: found.clone(), as_type };
             pairs.push((Some(planned.source.clone()), format!("{word} differs"), pair));
         }
@@ -269,7 +282,7 @@ fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
     let Some(planned) = table.column(&identity.column) else { return };
     let Some(there) = found.columns.iter().find(|column| column.name == identity.column) else { return };
     let Some(sequence) = &there.sequence else {
-        if there.identity == "d" {
+        if !there.identity.is_empty() {
             notes.column(planned, "the sequence behind it can't be found");
         }
         return;
@@ -281,7 +294,12 @@ fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
         notes.column(planned, "its sequence doesn't count up by 1");
     }
     // Without a number that is left, the sequence stands at its end; numbers below 1 are out of its range.
-    let expected = identity.next.unwrap_or(i64::MAX).max(1);
+    let most = match planned.pg_type {
+        PgType::SmallInt => i64::from(i16::MAX),
+        PgType::Integer => i64::from(i32::MAX),
+        _ => i64::MAX,
+    };
+    let expected = identity.next.unwrap_or(most).clamp(1, most);
     let (less, more) = (expected.saturating_sub(sequence.next), sequence.next.saturating_sub(expected));
     if less > 0 {
         notes.column(planned, format!("the next number of its sequence is {less} less than planned"));
@@ -294,6 +312,7 @@ fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
 pub(super) fn type_name(pg_type: &PgType) -> String {
     match pg_type {
         PgType::Varchar(n) => format!("character varying({n})"),
+        PgType::Enum(_) | PgType::Given(_) => pg_type.to_string(),
         PgType::Time => "time without time zone".to_owned(),
         PgType::Timestamp => "timestamp without time zone".to_owned(),
         PgType::TimestampTz => "timestamp with time zone".to_owned(),

@@ -228,6 +228,8 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         tool: "test".to_owned(),
         dump_sha256: String::new(),
         overrides_sha256: String::new(),
+        given: None,
+        hooks: turso2neon::model::overrides::Hooks::default(),
         schema: "public".to_owned(),
         extensions: Vec::new(),
         tables,

@@ -47,8 +47,12 @@ fn shop() -> Plan {
         CheckPlan { name: "parent_positive".to_owned(), expression: "\"id\" > 0".to_owned(), not_valid: false },
         CheckPlan { name: "parent_short".to_owned(), expression: "length(\"name\") < 3".to_owned(), not_valid: true },
     ];
-    parent.identity =
-        Some(IdentityPlan { column: "id".to_owned(), sequence: "parent_id_seq".to_owned(), next: Some(41) });
+    parent.identity = Some(IdentityPlan {
+        column: "id".to_owned(),
+        sequence: "parent_id_seq".to_owned(),
+        next: Some(41),
+        kind: turso2neon::model::conversion_plan::IdentityKind::ByDefault,
+    });
     let mut child = table("child", 3, vec![integer("id"), integer("parent"), integer("other")]);
     child.indexes = vec![IndexPlan {
         name: "child_parent_idx".to_owned(),

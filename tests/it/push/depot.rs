@@ -269,6 +269,8 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
         tool: "test".to_owned(),
         dump_sha256: "d".repeat(64),
         overrides_sha256: String::new(),
+        given: None,
+        hooks: turso2neon::model::overrides::Hooks::default(),
         schema: "shop".to_owned(),
         extensions: Vec::new(),
         tables,
@@ -299,8 +301,12 @@ pub(super) fn shop_plan() -> Plan {
     customers.columns[2].default = Some("7".to_owned());
     customers.columns[7].generated = Some("version * 2".to_owned());
     customers.uniques = vec![KeyPlan { name: "customers_email_key".to_owned(), columns: vec!["email".to_owned()] }];
-    customers.identity =
-        Some(IdentityPlan { column: "id".to_owned(), sequence: "customers_id_seq".to_owned(), next: Some(5000) });
+    customers.identity = Some(IdentityPlan {
+        column: "id".to_owned(),
+        sequence: "customers_id_seq".to_owned(),
+        next: Some(5000),
+        kind: turso2neon::model::conversion_plan::IdentityKind::ByDefault,
+    });
     let mut orders = table(
         "orders",
         vec![

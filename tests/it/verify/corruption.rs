@@ -29,7 +29,12 @@ pub(super) fn shop_tables() -> Vec<TablePlan> {
             index("items_open", &[r#""price""#, r#"lower("name" COLLATE "C") NULLS FIRST"#], true, Some(r#""open""#)),
         ],
         checks: vec![check("items_price", r#""price" >= 0"#, false), check("items_odd", r#""code" <> ''"#, true)],
-        identity: Some(IdentityPlan { column: "id".to_owned(), sequence: "items_id_seq".to_owned(), next: Some(4) }),
+        identity: Some(IdentityPlan {
+            column: "id".to_owned(),
+            sequence: "items_id_seq".to_owned(),
+            next: Some(4),
+            kind: turso2neon::model::conversion_plan::IdentityKind::ByDefault,
+        }),
         ..table(
             "items",
             vec![

@@ -303,6 +303,8 @@ fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePla
         tool: String::new(),
         dump_sha256: dump.sha256.clone(),
         overrides_sha256: String::new(),
+        given: None,
+        hooks: turso2neon::model::overrides::Hooks::default(),
         schema: LOCAL_SCHEMA.to_owned(),
         extensions: Vec::new(),
         tables,

@@ -111,7 +111,12 @@ pub(super) fn every_kind() -> (String, TablePlan, String) {
     });
     let plan = TablePlan {
         primary_key: Some(KeyPlan { name: "kinds_pkey".to_owned(), columns: vec!["id".to_owned()] }),
-        identity: Some(IdentityPlan { column: "id".to_owned(), sequence: "kinds_id_seq".to_owned(), next: Some(8) }),
+        identity: Some(IdentityPlan {
+            column: "id".to_owned(),
+            sequence: "kinds_id_seq".to_owned(),
+            next: Some(8),
+            kind: turso2neon::model::conversion_plan::IdentityKind::ByDefault,
+        }),
         ..table("kinds", columns)
     };
     let names: Vec<String> = (0..kinds.len()).map(name).collect();

@@ -50,6 +50,10 @@ pub(super) async fn schema(work: &Work) -> Result<SourceSchema> {
 /// # Errors
 /// `LocalUnreachable`.
 pub(super) async fn definitions(work: &Work, schema: &SourceSchema, session: &Session) -> Result<Vec<Withheld>> {
+    // What a given schema defines was not translated from anything.
+    if work.plan.given.is_some() {
+        return Ok(Vec::new());
+    }
     let made = marker::made(session).await?;
     let mut withheld = Vec::new();
     for table in work.plan.tables.iter().filter(|table| is_generating(table)) {
@@ -110,7 +114,8 @@ fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<Subject> {
 /// rows. None if the error has another reason.
 pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<Withheld> {
     let of_data = ["[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
-    if work.scope != Scope::All || !of_data.iter().any(|class| error.message().contains(class)) {
+    let translated = work.plan.given.is_none() && work.scope == Scope::All;
+    if !translated || !of_data.iter().any(|class| error.message().contains(class)) {
         return Vec::new();
     }
     let table = work.plan.tables.iter().find(|table| {
@@ -125,6 +130,9 @@ pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<W
 /// What becomes of an index or check that PostgreSQL refused to make. None for a unique index on nothing but columns,
 /// whose refusal would be a mistake of this tool.
 pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement, words: &str) -> Option<Withheld> {
+    if work.plan.given.is_some() {
+        return None;
+    }
     let table = work.plan.table(&statement.table)?;
     let source = schema.tables.iter().find(|source| source.name == table.source)?;
     let reason = format!("PostgreSQL refuses it: {words}");
@@ -152,6 +160,9 @@ pub(super) async fn run(
     crew: &Crew,
     tried: &mut BTreeSet<String>,
 ) -> Result<Vec<Withheld>> {
+    if work.plan.given.is_some() {
+        return Ok(Vec::new());
+    }
     let ours: BTreeSet<String> = match work.scope {
         Scope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
         // Somebody else's tables keep the form that they have.
