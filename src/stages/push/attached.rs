@@ -101,6 +101,23 @@ pub(super) async fn statements(
             }
         }
     }
+    sql.extend(publications(control, schema, live, &stays).await?);
+    Ok(sql)
+}
+
+/// The statements that put the new tables of these names in the place of the old ones in publications.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn publications(
+    control: &Session,
+    schema: &str,
+    live: &[u32],
+    stays: &BTreeSet<&str>,
+) -> Result<Vec<String>> {
+    let doing = "reading publications";
+    let failed = |failure| unreadable(control, &failure);
+    let mut sql = Vec::new();
     let limits = if control.version() >= 150_000 { LIMITS } else { "''::text" };
     for row in control.rows(doing, &PUBLICATIONS.replace("{}", limits), &[&live]).await? {
         let publication: String = row.try_get(0).map_err(failed)?;

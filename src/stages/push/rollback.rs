@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    dependents,
+    attached, dependents,
     diff::{self, Item, Shape, Work},
     enums,
     locks::{self, Strength},
@@ -236,6 +236,8 @@ async fn exchange(
     sql.extend(enums::moved(&between, &former, schema));
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
+    let names = previous.iter().map(|table| table.name.as_str()).collect();
+    sql.extend(attached::publications(control, schema, &record.live_oids(), &names).await?);
     sql.extend(exchanged(schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");

@@ -17,3 +17,5 @@ mod proxy;
 mod replacement;
 
 mod rollback;
+
+mod versions;
