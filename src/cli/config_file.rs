@@ -11,6 +11,8 @@ use toml::{Table, Value};
 use super::args::{
     AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
 };
+pub use super::keys::KEYS;
+use super::keys::{COLUMN_KEYS, LATER_KEYS};
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -24,64 +26,6 @@ use crate::{
 
 /// The file that is read when `--config` isn't given.
 pub const DEFAULT_FILE: &str = "turso2neon.toml";
-
-/// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 48] = [
-    "dir",
-    "json",
-    "quiet",
-    "verbose",
-    "no-progress",
-    "color",
-    "source",
-    "auth-token-file",
-    "method",
-    "ca-file",
-    "namespace",
-    "database",
-    "org",
-    "archive",
-    "keep",
-    "block-writes",
-    "unblock-writes",
-    "explain",
-    "format",
-    "include",
-    "exclude",
-    "vector",
-    "schema-from",
-    "local-url",
-    "pg-bin",
-    "keep-running",
-    "jobs",
-    "schema-only",
-    "data-only",
-    "target",
-    "mode",
-    "schema",
-    "dry-run",
-    "no-keep-previous",
-    "neon-project",
-    "neon-branch",
-    "neon-create-branch",
-    "against",
-    "level",
-    "tables",
-    "fresh",
-    "yes",
-    "identifiers",
-    "fts",
-    "sql",
-    "types",
-    "columns",
-    "accept",
-];
-
-/// Keys of a column under `[columns]`.
-const COLUMN_KEYS: [&str; 8] = ["type", "from", "name", "off_type", "empty_as_null", "bool_words", "dates", "bad_text"];
-
-/// Keys of the contract that this version lacks.
-const LATER_KEYS: [&str; 1] = ["sample"];
 
 /// What the file says; what it doesn't say is `None`, `false` or empty.
 #[derive(Debug, Default)]

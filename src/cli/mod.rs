@@ -4,6 +4,8 @@ pub mod args;
 
 pub mod usage;
 
+mod keys;
+
 pub mod config_file;
 
 mod hooks;

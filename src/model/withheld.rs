@@ -84,7 +84,7 @@ impl Plan {
             match one.kind {
                 WithheldKind::View => self.views.retain(|view| view.name != one.object),
                 WithheldKind::Trigger => {
-                    self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source)
+                    self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source);
                 }
                 WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
             }

@@ -141,6 +141,7 @@ impl Collation {
 
 /// A translated expression.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none excludes another")]
 pub(in crate::rules) struct Operand {
     pub sql: String,
     /// Whether the SQL can stand beside any operator.

@@ -41,7 +41,7 @@ impl Core {
 }
 
 /// A SELECT, or each row of VALUES.
-pub(super) fn rows<'b>(place: &Place<'_>, select: &OneSelect<'b>) -> Result<Vec<Core>, Untranslatable> {
+pub(super) fn rows(place: &Place<'_>, select: &OneSelect<'_>) -> Result<Vec<Core>, Untranslatable> {
     let OneSelect::Values(rows) = select else { return Ok(vec![core(place, select, &[], false)?]) };
     let mut cores = Vec::new();
     for row in rows {
@@ -117,7 +117,7 @@ pub(super) fn core<'b>(
         .collect::<Result<Vec<_>, _>>()?;
     let grouped = group_by.is_some_and(|groups| !groups.is_empty());
     if grouped || level.aggregated.get() {
-        let keys = all_groups(&level, groups)?;
+        let keys = all_groups(&level, &groups)?;
         if grouped {
             tail.push_str(&format!(" GROUP BY {}", keys.join(", ")));
         }
@@ -209,7 +209,7 @@ fn star(level: &Level<'_, '_>, table: Option<&str>, outputs: &mut Vec<Output>) -
 }
 
 /// The keys of GROUP BY, with the columns that follow from them: those of a table whose key is grouped by.
-fn all_groups(level: &Level<'_, '_>, groups: Vec<Operand>) -> Result<Vec<String>, Untranslatable> {
+fn all_groups(level: &Level<'_, '_>, groups: &[Operand]) -> Result<Vec<String>, Untranslatable> {
     let grouped: BTreeSet<String> = groups.iter().map(|group| group.sql.clone()).collect();
     let mut keys: Vec<String> = groups.iter().filter(|group| group.constant.is_none()).map(Operand::arg).collect();
     if keys.is_empty() && !groups.is_empty() {

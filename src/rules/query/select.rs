@@ -40,22 +40,21 @@ impl Selected {
 }
 
 /// Translates a SELECT.
-pub(in crate::rules) fn select<'b>(place: &Place<'_>, select: &Select<'b>) -> Result<Selected, Untranslatable> {
+pub(in crate::rules) fn select(place: &Place<'_>, select: &Select<'_>) -> Result<Selected, Untranslatable> {
     let (withs, head) = with::clause(place, select.with.as_ref())?;
     let place = Place { withs, ..place.clone() };
     let terms = select.order_by.unwrap_or_default();
     let limit = select.limit.map(|limit| bounds(&place, limit)).transpose()?.unwrap_or_default();
     let limited = limit.sql().is_some();
-    let sole = select.body.compounds.as_ref().is_none_or(|compounds| compounds.is_empty());
+    let sole = select.body.compounds.as_ref().is_none_or(sqlite3_parser::Vec::is_empty);
     let distinct = matches!(select.body.select, OneSelect::Select { distinctness: Some(Distinctness::Distinct), .. });
-    let mut selected =
-        if sole && matches!(select.body.select, OneSelect::Select { .. }) && !(distinct && !terms.is_empty()) {
-            let core = core::core(&place, &select.body.select, terms, limited)?;
-            one(core)?
-        } else {
-            let (made, wrapped) = combined(&place, &select.body)?;
-            if terms.is_empty() { made } else { ordered(&place, made, &wrapped, terms, limited)? }
-        };
+    let plain = sole && matches!(select.body.select, OneSelect::Select { .. });
+    let mut selected = if plain && (!distinct || terms.is_empty()) {
+        one(&core::core(&place, &select.body.select, terms, limited)?)?
+    } else {
+        let (made, wrapped) = combined(&place, &select.body)?;
+        if terms.is_empty() { made } else { ordered(&place, made, &wrapped, terms, limited)? }
+    };
     if let Some(limit) = limit.sql() {
         selected.sql.push_str(&limit);
     }
@@ -83,7 +82,7 @@ pub(in crate::rules) fn columns(outputs: &[Output], operands: &[Operand], names:
     outputs.iter().zip(operands).zip(names).map(column).collect()
 }
 
-fn one(core: Core) -> Result<Selected, Untranslatable> {
+fn one(core: &Core) -> Result<Selected, Untranslatable> {
     let operands = core.outputs.iter().map(|output| emitted(&output.operand)).collect::<Result<Vec<_>, _>>()?;
     if core.distinct {
         operands.iter().try_for_each(same_when_equal)?;
@@ -116,7 +115,7 @@ fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, W
         parts.extend(rows.into_iter().enumerate().map(|(at, core)| (Some(operator(at)), core)));
     }
     let written = written(&body.select);
-    Ok((united(parts)?, written))
+    Ok((united(&parts)?, written))
 }
 
 fn written<'b>(select: &OneSelect<'b>) -> Written<'b> {
@@ -125,7 +124,7 @@ fn written<'b>(select: &OneSelect<'b>) -> Written<'b> {
 }
 
 /// The parts of a compound query in common types.
-fn united(parts: Vec<(Option<CompoundOperator>, Core)>) -> Result<Selected, Untranslatable> {
+fn united(parts: &[(Option<CompoundOperator>, Core)]) -> Result<Selected, Untranslatable> {
     let width = parts.first().map_or(0, |(_, core)| core.outputs.len());
     if parts.iter().any(|(_, core)| core.outputs.len() != width) {
         return Err(refuse("its SELECTs have different numbers of columns"));

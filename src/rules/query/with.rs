@@ -130,7 +130,7 @@ fn own_rows(
         let [second] = core::rows(&Place { withs: Rc::new(withs), ..place.clone() }, &step.select)?
             .try_into()
             .map_err(|_| refuse("a query that reads itself goes on with VALUES"))?;
-        let (anchors, steps, next) = common(&first, &second, &assumed)?;
+        let [anchors, steps, next] = common(&first, &second, &assumed)?;
         if next.iter().zip(&assumed).all(|(next, assumed)| fits(assumed, next)) {
             if dedupes {
                 anchors.iter().try_for_each(same_when_equal)?;
@@ -170,11 +170,7 @@ fn widened(range: Range, by: i128) -> Range {
 }
 
 /// The anchor's and the step's values in common types, and what the columns are then.
-fn common(
-    first: &Core,
-    second: &Core,
-    assumed: &[Operand],
-) -> Result<(Vec<Operand>, Vec<Operand>, Vec<Operand>), Untranslatable> {
+fn common(first: &Core, second: &Core, assumed: &[Operand]) -> Result<[Vec<Operand>; 3], Untranslatable> {
     if first.outputs.len() != second.outputs.len() {
         return Err(refuse("its SELECTs have different numbers of columns"));
     }
@@ -194,7 +190,7 @@ fn common(
         steps.push(step);
         next.push(column);
     }
-    Ok((anchors, steps, next))
+    Ok([anchors, steps, next])
 }
 
 fn within(inner: Range, outer: Range) -> bool {

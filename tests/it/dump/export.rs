@@ -110,8 +110,9 @@ fn the_file_and_its_frames_are_the_database() {
 
 #[test]
 fn what_is_not_whole_is_no_dump() {
+    type Change = fn(&str, Answer) -> Answer;
     let original = Arc::new(Original::new());
-    let cases: [(&str, fn(&str, Answer) -> Answer); 5] = [
+    let cases: [(&str, Change); 5] = [
         ("source-truncated", |path, (status, mut body)| {
             body.truncate(if path.starts_with("/export") { body.len() - 100 } else { body.len() });
             (status, body)

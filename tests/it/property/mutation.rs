@@ -260,7 +260,7 @@ fn in_time(what: &str, call: impl FnOnce() + Send + 'static) {
     match heard.recv_timeout(HANG) {
         Ok(true) => {}
         Ok(false) => panic!("a panic at: {what}"),
-        Err(_) => panic!("no answer within {HANG:?} to: {what}"),
+        Err(late) => panic!("{late}: no answer within {HANG:?} to: {what}"),
     }
 }
 
@@ -393,9 +393,7 @@ fn mutated_schemas_are_read_or_refused() {
                 archive: None,
             };
             let end = block_on(async {
-                if let Err(error) = dump(&ctx, &request).await {
-                    return Err(error);
-                }
+                dump(&ctx, &request).await?;
                 plan(&ctx, &PlanRequest { overrides: Overrides::default(), fresh: false }).await.map(|_| ())
             });
             sent.send(end.err().map(|error| error.kind())).ok();

@@ -45,7 +45,8 @@ fn spawn_reader(target: &Target, kind: usize, stop: Arc<AtomicBool>) -> std::thr
             let (client, connection) = config.connect(NoTls).await.unwrap();
             tokio::spawn(connection);
             let of = |table: &str| format!("SELECT min(version) || ' ' || max(version) FROM {table}");
-            let [first, second] = if kind % 2 == 0 { ["customers", "orders"] } else { ["orders", "customers"] };
+            let [first, second] =
+                if kind.is_multiple_of(2) { ["customers", "orders"] } else { ["orders", "customers"] };
             let (mut seen, mut reads) = (std::collections::BTreeSet::new(), 0);
             while !stop.load(Ordering::SeqCst) {
                 let (one, two): (String, String) = if kind < 2 {

@@ -67,7 +67,7 @@ impl Ends<'_> {
             Some(query) => self.bounds(&query).await?,
             None => None,
         };
-        let buckets = shape.buckets(rows, bounds);
+        let buckets = Shape::buckets(rows, bounds);
         let some = self.differing_buckets(shape, &buckets).await?;
         let (theirs, ours) = (format!("pg_temp.t2n_theirs_{number}"), format!("pg_temp.t2n_ours_{number}"));
         let create = format!("CREATE TEMP TABLE t2n_theirs_{number} AS {}", shape.empty_listing(self.from));

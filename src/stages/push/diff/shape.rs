@@ -151,7 +151,7 @@ impl<'a> Shape<'a> {
     }
 
     /// How to cut the table. `bounds` are the lowest and highest number of a whole-number key.
-    pub(super) fn buckets(&self, rows: u64, bounds: Option<(i64, i64)>) -> Buckets {
+    pub(super) fn buckets(rows: u64, bounds: Option<(i64, i64)>) -> Buckets {
         if rows < SMALL_ROWS {
             return Buckets::Whole;
         }
