@@ -4,6 +4,8 @@ pub mod args;
 
 pub mod usage;
 
+pub mod environment;
+
 mod keys;
 
 pub mod config_file;
@@ -27,7 +29,8 @@ use clap::Parser;
 use self::{
     args::{Args, ColorWord, Command},
     config_file::ConfigFile,
-    settings::{Environment, Globals, Layers},
+    environment::Environment,
+    settings::{Globals, Layers},
     usage::Stop,
 };
 use crate::{
