@@ -51,16 +51,20 @@ pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Findi
         .choice("correct the texts in the source and dump again")
 }
 
-/// The same where what can't be held is replaced and kept beside the column.
+/// The same where what can't be held is replaced and kept beside the column: a value that readers see changes, so it
+/// needs a decision unless the configuration has made it.
 pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
     let message = format!(
         "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
          are kept in the table {LEDGER_TABLE}",
         unstorable_texts(subject)
     );
+    let decided = subject.bad_text == Some(BadText::Replace);
+    let severity = if decided { Severity::Warning } else { Severity::NeedsDecision };
     subject
-        .finding(FindingCode::TextNotStorable, Severity::Warning, message)
+        .finding(FindingCode::TextNotStorable, severity, message)
         .counting(subject.profile.texts_not_storable())
+        .choice(subject.typed("bad_text = \"replace\""))
         .choice(subject.typed("bad_text = \"bytea\""))
         .choice(subject.typed("bad_text = \"fail\""))
         .choice("correct the texts in the source and dump again")

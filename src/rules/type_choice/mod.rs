@@ -476,12 +476,13 @@ mod tests {
         assert_eq!(outline(&key), "bytea !text-not-storable");
         let choice = chosen("TEXT", &rare);
         let finding = &choice.findings[0];
-        assert_eq!((finding.severity, finding.count), (Severity::Warning, Some(2)));
+        assert_eq!((finding.severity, finding.count), (Severity::NeedsDecision, Some(2)));
         assert_eq!(finding.place(), "t.c");
         for words in ["U+FFFD", LEDGER_TABLE, "rowid 301", "1 text with a NUL", "1 text of invalid UTF-8"] {
             assert!(finding.message.contains(words), "{words}: {}", finding.message);
         }
-        assert_eq!(finding.choices[0], "columns.\"t.c\" = { bad_text = \"bytea\" }");
+        assert_eq!(finding.choices[0], "columns.\"t.c\" = { bad_text = \"replace\" }");
+        assert_eq!(finding.choices[1], "columns.\"t.c\" = { bad_text = \"bytea\" }");
     }
 
     #[test]
