@@ -45,7 +45,8 @@ fn every_corpus_schema_is_accounted_for_and_created() {
                 *named.entry(object.source.clone()).or_default() += 1;
             }
         }
-        for (kind, entry) in entries(&connection) {
+        // Views and triggers are planned after these.
+        for (kind, entry) in entries(&connection).into_iter().filter(|(kind, _)| kind == "table" || kind == "index") {
             assert_eq!(named.get(&entry), Some(&1), "{name}: {kind} {entry}");
         }
         planned.create(&Target::start(), false);
