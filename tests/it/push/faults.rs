@@ -269,6 +269,14 @@ fn a_second_push_is_kept_out_while_one_is_at_work() {
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| depot.push_in("swap", &url));
         wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
+        // Nothing is committed meanwhile, so that it is at work for longer than the other one waits.
+        scope.spawn(|| {
+            target.query("LOCK TABLE turso2neon.chunks IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6)");
+        });
+        wait_until(
+            &target,
+            "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'turso2neon.chunks'::regclass",
+        );
         let error = other.push(&url).0.err().unwrap();
         assert_eq!((error.kind(), error.kind().exit()), (Kind::Locked, 8), "{error}");
         pushing.join().unwrap().0.unwrap();
