@@ -63,13 +63,17 @@ pub struct Withheld {
     pub reason: String,
     /// The source's SQL, for finishing by hand.
     pub sql: String,
+    /// It guards data (a check, a unique index): it is left out only with the user's consent.
+    #[serde(default)]
+    pub guards: bool,
 }
 
 impl Withheld {
     /// What the user should know.
     #[must_use]
     pub fn finding(&self) -> Finding {
-        Finding::new(self.kind.code(), Severity::Warning, &self.reason)
+        let severity = if self.guards { Severity::NeedsDecision } else { Severity::Warning };
+        Finding::new(self.kind.code(), severity, &self.reason)
             .at_table(&self.table)
             .at_column(&self.source)
             .with_sql(&self.sql)
@@ -98,7 +102,8 @@ impl Plan {
                 object.outcome = Outcome::NotCarried;
                 object.reason.clone_from(&one.reason);
             }
-            self.findings.push(one.finding());
+            // A load that withholds without consent doesn't end.
+            self.findings.push(Finding { accepted: one.guards, ..one.finding() });
         }
         self
     }
@@ -139,6 +144,7 @@ mod tests {
             source: "A".to_owned(),
             reason: "the two differ on 3 rows".to_owned(),
             sql: "CHECK (x > 0)".to_owned(),
+            guards: true,
         };
         let left = plan.without(&[withheld]);
         let names: Vec<&str> = left.tables[0].checks.iter().map(|check| check.name.as_str()).collect();

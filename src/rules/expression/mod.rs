@@ -41,12 +41,15 @@ mod generated;
 
 mod assigned;
 
+mod json_guard;
+
 use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
 pub(in crate::rules) use assigned::assigned;
 pub(in crate::rules) use compare::{Comparison, compare, member};
+pub use json_guard::JsonGuard;
 pub(in crate::rules) use literal::Value;
 pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};
 pub(crate) use parse::{tokens, unquote, with_statement};

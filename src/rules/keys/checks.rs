@@ -4,11 +4,12 @@ use super::{Broken, Seat, Work};
 use crate::{
     model::{
         Finding, FindingCode, Severity,
+        cell::StorageClass,
         conversion_plan::{CheckPlan, Outcome},
         name::quote_ident,
         source_schema::SourceCheck,
     },
-    rules::expression::Scope,
+    rules::expression::{Condition, JsonGuard, Scope},
 };
 
 /// CHECK constraints; NOT VALID where rows break them.
@@ -17,13 +18,17 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     for (number, check) in source.checks.iter().enumerate() {
         let condition = Scope::new(seat.plan, source, &work.schema.encoding).condition(&check.expression);
         let object = check.name.as_deref().unwrap_or(&check.expression);
+        let violations = work.facts.check_violations.get(&(source.name.clone(), number)).copied();
+        let condition = match condition {
+            Err(failure) => by_cast(seat, check).filter(|_| violations == Some(0)).ok_or(failure),
+            translated => translated,
+        };
         match condition {
             Ok(condition) if condition.never_false => {
                 let reason = "the column's type admits nothing else";
                 work.object(seat.position, "check", object, &source.name, Outcome::Translated, reason);
             }
             Ok(condition) => {
-                let violations = work.facts.check_violations.get(&(source.name.clone(), number)).copied();
                 add(work, seat, (number, check), condition.sql, violations);
             }
             Err(failure) => {
@@ -37,6 +42,14 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             }
         }
     }
+}
+
+/// The condition of a check that wants JSON in a text column.
+fn by_cast(seat: &Seat<'_>, check: &SourceCheck) -> Option<Condition> {
+    let guard = JsonGuard::read(&check.expression)?;
+    let column = seat.plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(&guard.column))?;
+    let only_texts = column.pg_type.is_text() && column.main_class == StorageClass::Text && !column.ledger;
+    only_texts.then(|| Condition { sql: guard.condition(&column.name), never_false: false })
 }
 
 fn add(

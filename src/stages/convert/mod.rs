@@ -189,6 +189,10 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     for one in &withheld {
         ctx.out.emit(&Event::Found(one.finding()));
     }
+    if let Err(refused) = plan::refuse_if_unguarded(&withheld, &request.overrides.accept) {
+        server.close().await?;
+        return Err(refused);
+    }
     checkpoint.withheld = withheld;
     server.close_durable().await?;
     clock.book("durable");

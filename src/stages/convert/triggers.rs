@@ -47,6 +47,7 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew, missing: &BTreeSet<Str
                 source: trigger.source.clone(),
                 reason,
                 sql: trigger.sql.clone(),
+                guards: false,
             });
         }
         work.stepped(PHASE, 1);

@@ -52,6 +52,7 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld
                 source: view.source.clone(),
                 reason,
                 sql: view.sql.clone(),
+                guards: false,
             });
         }
         work.stepped(PHASE, 1);
@@ -69,6 +70,7 @@ pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
         source: view.source.clone(),
         reason: reason.to_owned(),
         sql: view.sql.clone(),
+        guards: false,
     });
     let triggers = work.plan.triggers.iter().map(|trigger| Withheld {
         kind: WithheldKind::Trigger,
@@ -77,6 +79,7 @@ pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
         source: trigger.source.clone(),
         reason: reason.to_owned(),
         sql: trigger.sql.clone(),
+        guards: false,
     });
     views.chain(triggers).collect()
 }

@@ -49,7 +49,7 @@ use decisions::Decisions;
 use draft::{Draft, Outline};
 
 pub use explain::explain;
-pub use verdict::refuse_if_blocked;
+pub use verdict::{refuse_if_blocked, refuse_if_unguarded};
 
 /// The schema that the tables go to on the local PostgreSQL.
 const LOCAL_SCHEMA: &str = "public";

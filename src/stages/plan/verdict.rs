@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::{Finding, Plan, Severity, Stage},
+    model::{Finding, Plan, Severity, Stage, Withheld},
 };
 
 /// The code that accepts every finding that needs a decision.
@@ -61,6 +61,20 @@ pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
         Some(choice) => error.with_hint(format!("{choice}; plan/assessment.md lists all findings and choices")),
         None => error,
     })
+}
+
+/// The verdict on what a load withheld: `PlanBlocked` (exit 1) if something of it guards data and isn't accepted.
+///
+/// # Errors
+/// As said, with the first object.
+pub fn refuse_if_unguarded(withheld: &[Withheld], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    let mut findings: Vec<Finding> = withheld.iter().map(Withheld::finding).collect();
+    accept(&mut findings, accepted);
+    let Some(first) = findings.iter().find(|finding| finding.blocks()) else { return Ok(()) };
+    let place = first.place();
+    let error = Error::new(Kind::PlanBlocked, format!("{place} can't be created as it is: {}", first.message));
+    Err(error
+        .with_hint(format!("--accept {}@{place} goes on without it; its SQL is then in the report", first.code.word())))
 }
 
 #[cfg(test)]

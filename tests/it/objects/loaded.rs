@@ -124,6 +124,20 @@ fn what_the_rows_disprove_is_not_created() {
 }
 
 #[test]
+fn what_guards_data_is_left_out_with_consent_only() {
+    let loaded = Loaded::plan("CREATE TABLE c(x INT CONSTRAINT positive CHECK (x > 0)); INSERT INTO c VALUES (5), (9)");
+    loaded.call("plan", &[]);
+    loaded.spoil("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
+    let url = loaded.local.admin_url();
+    for _ in 0..2 {
+        let refused = loaded.workspace.tool("convert").args(["--local-url", &url]).run().expect_exit(1);
+        refused.expect_text("c.positive").expect_text("--accept check-not-carried@c.positive");
+    }
+    // Nothing that may be pushed.
+    loaded.workspace.tool("push").args(["--local-url", &url, "--target", &url]).run().expect_exit(4);
+}
+
+#[test]
 fn a_column_that_stops_the_copy_is_loaded_plain() {
     let loaded = Loaded::plan(GENERATED);
     loaded.spoil("g", |table| {

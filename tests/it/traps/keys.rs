@@ -203,6 +203,18 @@ const CONSTRAINTS: &[Trap] = &[
         ],
     },
     Trap {
+        name: "T11 a check that wants JSON in a text column",
+        sql: "CREATE TABLE t11c(id INTEGER PRIMARY KEY, d TEXT NOT NULL CHECK (JSON_VALID(\"d\") OR \"d\" IS NULL), e TEXT CHECK (json_valid(e))); \
+              INSERT INTO t11c VALUES (1, '{\"b\": 1, \"a\": [ ]}', NULL), (2, 'null', '1')",
+        must: &[
+            Must::Type("t11c.d", "text"),
+            Must::Holds("SELECT d FROM public.t11c WHERE id = 1", "{\"b\": 1, \"a\": [ ]}"),
+            Must::Refuses("INSERT INTO public.t11c(d) VALUES ('{')", "22P02"),
+            Must::Refuses("INSERT INTO public.t11c(d, e) VALUES ('1', 'x')", "22P02"),
+            Must::Holds("INSERT INTO public.t11c(d) VALUES ('[1]') RETURNING e IS NULL", "t"),
+        ],
+    },
+    Trap {
         name: "T22 rows that break what the schema says",
         sql: "CREATE TABLE t22(id INTEGER PRIMARY KEY, a INT CHECK (a > 0), b TEXT CHECK (typeof(b) = 'text'), c INT CHECK (c < 100)); \
               INSERT INTO t22 VALUES (1, -1, 'x', 5), (2, 5, 'y', 6); \

@@ -66,6 +66,11 @@ impl Subject {
             source: self.source.clone(),
             reason: reason.to_owned(),
             sql: self.sql.clone(),
+            guards: match self.kind {
+                WithheldKind::Check => true,
+                WithheldKind::Index => table.indexes.iter().any(|index| index.name == self.object && index.unique),
+                WithheldKind::Generated | WithheldKind::View | WithheldKind::Trigger => false,
+            },
         }
     }
 
