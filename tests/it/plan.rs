@@ -253,6 +253,7 @@ fn keys_stay_apart_or_step_back_to_text() {
          CREATE TABLE pairs(u UUID, n INT, UNIQUE(u, n));
          INSERT INTO pairs VALUES('6f1c9bd0-1111-4000-8000-00000000000a', 1), ('6F1C9BD0-1111-4000-8000-00000000000A', 2);
          CREATE TABLE any(x UNIQUE); INSERT INTO any VALUES(1), ('1'), (x'31');
+         CREATE TABLE child(y REFERENCES any(x)); INSERT INTO child VALUES(1);
          CREATE TABLE some(x UNIQUE); INSERT INTO some VALUES(1), ('2'), (x'33');",
     );
     assert_eq!(types(&plan, "same"), ["text"]);
@@ -264,6 +265,9 @@ fn keys_stay_apart_or_step_back_to_text() {
     assert!(plan.table("any").unwrap().uniques.is_empty() && column(&plan, "any", "x").ledger);
     let lost = plan.objects.iter().find(|object| object.table == "any" && object.kind == "unique").unwrap();
     assert_eq!(lost.outcome, Outcome::NotCarried);
+    let reference = finding(&plan, FindingCode::ForeignKeyNotCarried, "child.y");
+    assert_eq!(reference.severity, Severity::NeedsDecision);
+    assert!(reference.message.contains("not carried as a constraint"), "{}", reference.message);
     assert_eq!(plan.table("some").unwrap().uniques.len(), 1);
     assert_eq!(column(&plan, "some", "x").conversion, Conversion::Text { blobs: BlobText::Hex });
     assert_eq!(refuse_if_blocked(&plan).unwrap_err().kind(), Kind::PlanBlocked);

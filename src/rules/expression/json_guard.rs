@@ -41,9 +41,10 @@ fn guard(expression: &Expr<'_>) -> Option<JsonGuard> {
                 (None, Some(column)) => (column, left),
                 _ => return None,
             };
-            let nullable = match inside(null) {
-                Expr::IsNull(operand) | Expr::Binary(operand, Operator::Is, Expr::Literal(Literal::Null)) => operand,
-                _ => return None,
+            let (Expr::IsNull(nullable) | Expr::Binary(nullable, Operator::Is, Expr::Literal(Literal::Null))) =
+                inside(null)
+            else {
+                return None;
             };
             let same = named(nullable)?.eq_ignore_ascii_case(&valid);
             same.then_some(JsonGuard { column: valid, or_null: true })

@@ -83,15 +83,17 @@ pub struct Carried {
 }
 
 /// Fills primary key, UNIQUE constraints, indexes, checks, foreign keys, identity, and the columns' NOT NULL and
-/// DEFAULT. `tables` arrive with names, columns, types and profiles, in any subset of the schema's tables.
+/// DEFAULT. `tables` arrive with names, columns, types and profiles, in any subset of the schema's tables; `whole` is the
+/// schema with the keys that PostgreSQL can't have.
 #[must_use]
 pub fn carry(
     schema: &SourceSchema,
+    whole: &SourceSchema,
     facts: &ConstraintFacts,
     namespace: &mut Namespace,
     tables: &mut [TablePlan],
 ) -> Carried {
-    let mut work = Work::new(schema, facts, namespace, tables);
+    let mut work = Work::new((schema, whole), facts, namespace, tables);
     for (position, source) in schema.tables.iter().enumerate() {
         let planned = tables.iter_mut().find(|plan| plan.source == source.name);
         let Some(plan) = planned else {
@@ -144,6 +146,8 @@ impl Seat<'_> {
 /// What is collected on the way.
 struct Work<'a> {
     schema: &'a SourceSchema,
+    /// With the keys that PostgreSQL can't have.
+    whole: &'a SourceSchema,
     facts: &'a ConstraintFacts,
     namespace: &'a mut Namespace,
     /// Names of the source's indexes and key constraints, claimed before any name is made up.
@@ -156,13 +160,14 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(
-        schema: &'a SourceSchema,
+        (schema, whole): (&'a SourceSchema, &'a SourceSchema),
         facts: &'a ConstraintFacts,
         namespace: &'a mut Namespace,
         tables: &[TablePlan],
     ) -> Self {
         let mut work = Self {
             schema,
+            whole,
             facts,
             namespace,
             claimed: BTreeMap::new(),

@@ -114,7 +114,7 @@ fn plan(
     tables: &[TablePlan],
 ) -> Result<ForeignKeyPlan, (Severity, String)> {
     let guarded = |reason: &str| (Severity::NeedsDecision, reason.to_owned());
-    let reference = resolve(work.schema, key)
+    let reference = resolve(work.whole, key)
         .map_err(|reason| (Severity::Warning, format!("{reason}; SQLite can't enforce it either")))?;
     let left_out = || guarded("its parent is left out");
     let child = tables.get(child).ok_or_else(left_out)?;

@@ -186,10 +186,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
             return Err(if error.message().contains(DISK_FULL) { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
-    for one in &withheld {
-        ctx.out.emit(&Event::Found(one.finding()));
-    }
-    if let Err(refused) = plan::refuse_if_unguarded(&withheld, &request.overrides.accept) {
+    if let Err(refused) = tell_withheld(ctx, &withheld, request) {
         server.close().await?;
         return Err(refused);
     }
@@ -209,6 +206,14 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         summary: summary(&checkpoint),
     });
     Ok(Converted { checkpoint, unchanged: false })
+}
+
+/// Says what was withheld, and refuses to go on without the consent that some of it needs.
+fn tell_withheld(ctx: &Context, withheld: &[Withheld], request: &ConvertRequest) -> Result<()> {
+    for one in withheld {
+        ctx.out.emit(&Event::Found(one.finding()));
+    }
+    plan::refuse_if_unguarded(withheld, &request.overrides.accept)
 }
 
 /// The checkpoint of an earlier load of the same dump and plan into the same kind of server.

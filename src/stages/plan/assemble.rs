@@ -92,7 +92,7 @@ pub(super) fn assemble(
         all.objects.push(key.object);
         all.findings.push(key.finding);
     }
-    let carried = keys::carry(&carried_schema, facts, &mut namespace, &mut all.tables);
+    let carried = keys::carry(&carried_schema, schema, facts, &mut namespace, &mut all.tables);
     if overrides.fts == FullText::Tsvector {
         all.findings.extend(keys::add_search(schema, &mut namespace, &mut all.tables));
     }

@@ -62,7 +62,7 @@ impl Planned {
         for view in &schema.views {
             namespace.relation(&view.name);
         }
-        let carried = keys::carry(&schema, &facts, &mut namespace, &mut tables);
+        let carried = keys::carry(&schema, &schema, &facts, &mut namespace, &mut tables);
         Self { tables, carried, rows }
     }
 
