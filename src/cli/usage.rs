@@ -16,12 +16,6 @@ use crate::error::{Error, Kind};
 /// Flags of the contract that this version lacks.
 const LATER_FLAGS: [&str; 1] = ["--sample"];
 
-/// Commands of the contract that this version lacks.
-const LATER_COMMANDS: [&str; 0] = [];
-
-/// Values of the contract that this version lacks.
-const LATER_VALUES: [&str; 0] = [];
-
 /// How a message says so.
 const LATER: &str = "is not in this version";
 
@@ -93,7 +87,6 @@ fn unknown_argument(argument: Option<&str>, command: Option<&str>) -> String {
 
 fn unknown_command(failure: &clap::Error) -> String {
     match name_of(failure, ContextKind::InvalidSubcommand) {
-        Some(word) if LATER_COMMANDS.contains(&word.as_str()) => format!("`{word}` {LATER}"),
         Some(word) if is_word(&word) && word.len() <= 16 => format!("there is no command `{word}`"),
         Some(_) | None => "the first argument is not a command (not shown: it may hold a secret)".to_owned(),
     }
@@ -106,9 +99,6 @@ fn invalid_value(failure: &clap::Error, argument: Option<&str>) -> String {
         _ => String::new(),
     };
     match name_of(failure, ContextKind::InvalidValue) {
-        Some(word) if LATER_VALUES.contains(&word.as_str()) => {
-            format!("{flag}: `{word}` {LATER}; it takes one of {allowed}")
-        }
         Some(word) if word.is_empty() && allowed.is_empty() => format!("{flag} needs a value"),
         None if allowed.is_empty() => format!("{flag} needs a value"),
         Some(_) | None if allowed.is_empty() => format!("the value of {flag} is not valid"),

@@ -209,7 +209,7 @@ pub(super) async fn read_query(session: &Session, sql: &str, columns: &[ColumnPl
 }
 
 /// The server's answer isn't what its own format says.
-struct Unreadable;
+pub(super) struct Unreadable;
 
 impl From<Malformed> for Unreadable {
     fn from(_: Malformed) -> Self {

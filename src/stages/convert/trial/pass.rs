@@ -12,6 +12,7 @@ use super::{
     super::{
         cell::CellForm,
         encode::{Fate, cell_at, fate},
+        proof::Unreadable,
         work::Work,
     },
     answer::{self, Arrival},
@@ -30,7 +31,7 @@ use crate::{
         copy::{
             digest::{NotJson, RowDigest, RowHasher},
             field,
-            rows::{self, Malformed, RowCutter},
+            rows::{self, RowCutter},
         },
     },
     rules::shape::json::Checker,
@@ -345,25 +346,4 @@ fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), Unrea
         Some(bytes) => field::bytes(out, bytes).map_err(|_| Unreadable)?,
     }
     Ok(())
-}
-
-/// The server's answer isn't what its own format says.
-struct Unreadable;
-
-impl From<Malformed> for Unreadable {
-    fn from(_: Malformed) -> Self {
-        Self
-    }
-}
-
-impl From<NotJson> for Unreadable {
-    fn from(_: NotJson) -> Self {
-        Self
-    }
-}
-
-impl From<Unreadable> for Error {
-    fn from(_: Unreadable) -> Self {
-        Self::new(Kind::Bug, "trying expressions: the server's binary COPY is not as its manual says")
-    }
 }
