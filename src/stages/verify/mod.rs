@@ -252,7 +252,7 @@ fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint>
 /// Connects to each side that takes part and compares its schema.
 async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, ledger: bool) -> Result<Vec<Side>> {
     let mut tables = scope.tables.clone();
-    tables.extend(ledger.then(ledger::plan));
+    tables.extend(ledger.then(crate::model::ledger::plan));
     let mut sides = Vec::new();
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
