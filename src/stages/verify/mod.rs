@@ -68,7 +68,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, TablePlan},
+    model::{Stage, TablePlan, units},
     postgres::{
         PgEndpoint, Role, Session,
         managed::{LocalChoice, LocalServer},
@@ -338,7 +338,7 @@ fn summary(verified: &Verified) -> String {
     let rows: u64 = verified.tables.iter().map(|verdict| verdict.rows).sum();
     let unequal = verified.tables.iter().filter(|verdict| !verdict.equal).count();
     let tables = verified.tables.len();
-    let checked = format!("{tables} comparisons of tables, {rows} rows");
+    let checked = format!("{tables} comparisons of tables, {}", units::counted(rows, "row", "rows"));
     match verified.difference_count {
         0 => format!("{checked}: no difference"),
         count if verified.differences.len() == NAMED_MAX => {
