@@ -45,6 +45,8 @@ mod manifest;
 
 mod objects;
 
+mod origin;
+
 mod preflight;
 
 mod pump;

@@ -26,7 +26,7 @@ use super::{
     diff::{self, Item, Shape, Work},
     enums,
     locks::{self, Strength},
-    objects,
+    objects, origin,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -147,6 +147,7 @@ async fn one_try(
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
+    origin::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
