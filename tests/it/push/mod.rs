@@ -12,6 +12,10 @@ mod faults;
 
 mod guarded;
 
+mod link;
+
+mod pooled;
+
 mod proxy;
 
 mod replacement;
