@@ -52,7 +52,7 @@ fn a_pooler_is_recognised_whether_it_refuses_or_hides_what_a_session_asks_for() 
         }
     }
     assert_eq!(target.value(TRACES), "0");
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert_eq!(target.value(locks), "0");
 }
 
