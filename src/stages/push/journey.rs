@@ -137,6 +137,7 @@ impl Journey<'_> {
         if self.request.dry_run {
             return self.preview(&reader, &situation, &sizes).await;
         }
+        self.tell_of_leaving(&situation);
         let staging = self.load(&control, &situation, server, &sizes).await?;
         let chunks = chunk::cut(&sizes);
         let digests = self.build_and_compare(&control, &situation, &staging, &reader, &sizes).await?;
@@ -234,12 +235,30 @@ impl Journey<'_> {
             let names: Vec<&str> = live.iter().map(|table| table.name.as_str()).collect();
             lines.push(format!("these tables of the last push would be replaced: {}", names.join(", ")));
             lines.push(format!("they would be kept in schema {}", previous_schema(&self.request.schema)));
+            let leaving = situation.leaving(self.manifest);
+            if !leaving.is_empty() {
+                lines.push(format!("these are no longer in the plan and would be gone: {}", leaving.join(", ")));
+            }
         }
         let previous: Vec<&str> = situation.record.previous.iter().map(|table| table.name.as_str()).collect();
         if !previous.is_empty() {
             lines.push(format!("the tables kept there by the last push would be dropped: {}", previous.join(", ")));
         }
         Ok(Pushed { checkpoint: None, unchanged: false, dry_run: lines })
+    }
+
+    /// Says which tables the target will not have any more.
+    fn tell_of_leaving(&self, situation: &Situation) {
+        let leaving = situation.leaving(self.manifest);
+        if leaving.is_empty() {
+            return;
+        }
+        let schema = &self.request.schema;
+        let kept = if self.request.keep_previous { "`turso2neon rollback` can put them back" } else { "none is kept" };
+        self.ctx.out.warn(format!(
+            "these tables of the last push are no longer in the plan and leave schema {schema}: {}; {kept}",
+            leaving.join(", ")
+        ));
     }
 
     /// Opens the staging schema and sends every chunk that it lacks.

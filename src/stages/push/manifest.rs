@@ -4,11 +4,9 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, LoadCheckpoint, PgType, Plan, TablePlan,
-        cell::StorageClass,
+        DumpCheckpoint, LoadCheckpoint, Plan, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
-        column_profile::ColumnProfile,
-        conversion_plan::{Exceptions, LEDGER_TABLE, Origin, RowAddress},
+        ledger::{self, LEDGER_TABLE},
     },
     rules::ddl,
     workdir::{sealed, sha256_of, sha256_of_bytes},
@@ -111,7 +109,7 @@ fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
         cargo.push(Cargo::new(table.clone(), Some(loaded)));
     }
     if plan.has_ledger() {
-        cargo.push(Cargo::new(ledger(), convert.tables.get(LEDGER_TABLE).cloned()));
+        cargo.push(Cargo::new(ledger::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
     let shared = shared(plan);
     if !shared.is_empty() {
@@ -127,51 +125,6 @@ fn shared(plan: &Plan) -> String {
     let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
     let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
     hooks.chain(enums).collect()
-}
-
-/// The ledger as if the plan had it among its tables.
-fn ledger() -> TablePlan {
-    let column = |name: &str, pg_type: PgType| ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        conversion: if pg_type == PgType::Bytea {
-            Conversion::Bytea
-        } else {
-            Conversion::Text { blobs: crate::model::conversion_plan::BlobText::Hex }
-        },
-        pg_type,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: Exceptions::default(),
-        not_null: true,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    };
-    TablePlan {
-        source: LEDGER_TABLE.to_owned(),
-        name: LEDGER_TABLE.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Ordinal,
-        columns: vec![
-            column("table_name", PgType::Text),
-            column("column_name", PgType::Text),
-            column("row_key", PgType::Text),
-            column("storage_class", PgType::Text),
-            column("raw", PgType::Bytea),
-        ],
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
 }
 
 /// Digest of everything that makes up a table except its rows and the next number of its identity column.
@@ -208,27 +161,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ledger_is_the_one_that_the_plan_creates() {
-        let mut plan = Plan {
-            format: 1,
-            tool: String::new(),
-            dump_sha256: String::new(),
-            overrides_sha256: String::new(),
-            given: None,
-            hooks: crate::model::overrides::Hooks::default(),
-            schema: "s".to_owned(),
-            extensions: Vec::new(),
-            tables: vec![ledger()],
-            views: Vec::new(),
-            triggers: Vec::new(),
-            objects: Vec::new(),
-            findings: Vec::new(),
-        };
-        plan.tables[0].columns[0].ledger = true;
-        assert_eq!(ddl::create_ledger("s", &plan), Some(ddl::create_table("s", &ledger()).sql));
-    }
-
-    #[test]
     fn the_run_key_follows_structure_content_and_schema() {
         let plan = |dump: &str| Plan {
             format: 1,
@@ -251,8 +183,8 @@ mod tests {
             read_digest: String::new(),
             server_digest: digest.to_owned(),
         };
-        let with = |digest: &str| vec![Cargo::new(ledger(), Some(record(digest)))];
-        let mut wider = ledger();
+        let with = |digest: &str| vec![Cargo::new(ledger::plan(), Some(record(digest)))];
+        let mut wider = ledger::plan();
         wider.columns[0].not_null = false;
         let keys = [
             run_key(&with("1:1"), &plan("a"), "public"),

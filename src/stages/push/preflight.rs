@@ -84,6 +84,7 @@ impl Situation {
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
+        situation.check_emptiness(manifest);
         situation.check_server(&facts, schema);
         situation.check_extensions(control, manifest, &facts, schema).await?;
         situation.check_names(control, manifest, schema).await?;
@@ -151,6 +152,21 @@ impl Situation {
             list.push_str(&format!(" and {} more", names.len() - NAMED));
         }
         self.complain(kind, format!("{text}: {list}"));
+    }
+
+    /// Names of tables that the target has from the last push and that will not be there after this one.
+    pub(super) fn leaving(&self, manifest: &Manifest) -> Vec<&str> {
+        let stays = |name: &str| manifest.cargo.iter().any(|cargo| cargo.table.name == name);
+        self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
+    }
+
+    /// A source that lost everything is far more often the wrong one than one to be followed.
+    fn check_emptiness(&mut self, manifest: &Manifest) {
+        let live: Vec<String> = self.record.live.iter().map(|table| table.name.clone()).collect();
+        if manifest.cargo.is_empty() {
+            let text = "the dump has no tables, and none would be left of those that the last push brought";
+            self.complain_of(Kind::TargetOccupied, text, &live);
+        }
     }
 
     fn check_server(&mut self, facts: &Facts, schema: &str) {

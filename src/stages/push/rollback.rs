@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
         PushCheckpoint, Stage,
-        checkpoint::PushedTable,
+        checkpoint::{LoadState, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
@@ -164,7 +164,7 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, finished_s: now_s(), ..push },
+        &PushCheckpoint { run_key, tables, mode, state: LoadState::Done, finished_s: now_s(), ..push },
     )?;
     Ok(())
 }

@@ -12,6 +12,8 @@ mod faults;
 
 mod guarded;
 
+mod leaving;
+
 mod link;
 
 mod pooled;

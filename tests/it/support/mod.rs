@@ -13,6 +13,8 @@ pub(crate) mod journey;
 
 pub(crate) mod link;
 
+pub(crate) mod plain;
+
 pub(crate) mod process;
 
 pub(crate) mod programs;
