@@ -1,7 +1,7 @@
 //! The words that `turso2neon.toml` knows.
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 48] = [
+pub const KEYS: [&str; 50] = [
     "dir",
     "json",
     "quiet",
@@ -38,6 +38,8 @@ pub const KEYS: [&str; 48] = [
     "no-keep-previous",
     "neon-project",
     "neon-branch",
+    "neon-database",
+    "neon-role",
     "neon-create-branch",
     "against",
     "level",

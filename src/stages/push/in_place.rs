@@ -24,7 +24,7 @@ use super::{
     manifest::Manifest,
     objects,
     preflight::Situation,
-    pump::{relay, weigh},
+    pump::{Sent, relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -275,7 +275,8 @@ impl<'a> InPlace<'a> {
                 let places = [inserts, updates, deletes].map(|name| format!("pg_temp.{name}"));
                 let columns = [shape.copy_columns(), shape.copy_columns(), shape.list_columns()];
                 for ((parcel, place), columns) in ends.parcels(shape, number).iter().zip(&places).zip(&columns) {
-                    self.send_one(parcel, &format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)")).await?;
+                    let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
+                    self.diary.moved(&shape.table.source, self.send_one(parcel, &input).await?);
                 }
                 let [inserts, updates, deletes] = places;
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
@@ -292,10 +293,10 @@ impl<'a> InPlace<'a> {
         Ok(items)
     }
 
-    async fn send_one(&self, output: &str, input: &str) -> Result<()> {
+    async fn send_one(&self, output: &str, input: &str) -> Result<Sent> {
         let prepared = self.control.client().prepare(input).await;
         let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
-        relay(self.reader, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await.map(|_| ())
+        relay(self.reader, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await
     }
 
     async fn work<'b>(&self, run_id: i64, findings: &Findings<'a>, items: &'b [Item<'a>]) -> Result<Work<'b>>

@@ -169,6 +169,7 @@ impl<'a> InTurn<'a> {
             let voices = facts.silence(&qualified(self.target.schema, &cargo.table.name));
             let attempt = || self.load(run_id, cargo, &voices).boxed();
             let sent = locks::insist(self.target, self.control, attempt).await.at_table(&cargo.table.source)?;
+            self.diary.moved(&cargo.table.source, sent);
             self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
         }
         self.control.batch("preparing the session", &search_path(&[])).await

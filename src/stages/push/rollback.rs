@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
         PushCheckpoint, Stage,
-        checkpoint::{LoadState, PushedTable},
+        checkpoint::{LoadState, PushAccount, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
@@ -158,14 +158,14 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
         return Ok(());
     }
     let pushed = |table: &PutBack| {
-        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: 0 };
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), ..PushedTable::default() };
         (table.source.clone(), pushed)
     };
     let tables = tables.iter().map(pushed).collect();
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, state: LoadState::Done, finished_s: now_s(), ..push },
+        &PushCheckpoint { run_key, tables, mode, state: LoadState::Done, account: PushAccount::default(), finished_s: now_s(), ..push },
     )?;
     Ok(())
 }

@@ -14,9 +14,9 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         Stage,
-        name::{quote_ident, quote_literal},
+        name::quote_ident,
     },
-    postgres::{PgEndpoint, Session, patience},
+    postgres::{PgEndpoint, Session, cause, patience},
     workdir::sha256_of_bytes,
 };
 
@@ -56,11 +56,7 @@ impl<'a> Target<'a> {
         let session = self.open(path).await?;
         // Two live sessions in one server process: something between here and the server hands out connections.
         if session.process() == self.control.load(Ordering::SeqCst) {
-            return Err(Error::new(
-                Kind::TargetRejected,
-                "the target is behind a connection pooler that shares sessions",
-            )
-            .with_hint("use the direct host instead of the pooled one"));
+            return Err(cause::pooled(session.role()));
         }
         Ok(session)
     }
@@ -79,15 +75,15 @@ impl<'a> Target<'a> {
     }
 
     async fn open(&self, path: &[String]) -> Result<Session> {
-        let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
-        let settings = format!(
-            "SET application_name = {}; {}; SET idle_session_timeout = 0; \
-             SET default_transaction_isolation = 'read committed'; SET jit = off",
-            quote_literal(&self.application),
-            search_path(path)
-        );
-        session.batch("preparing the session", &settings).await?;
-        Ok(session)
+        let path = path_value(path);
+        let settings = [
+            ("application_name", self.application.as_str()),
+            ("search_path", path.as_str()),
+            ("idle_session_timeout", "0"),
+            ("default_transaction_isolation", "read committed"),
+            ("jit", "off"),
+        ];
+        Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
     }
 
     /// Takes the lock for pushes into this schema, for as long as the session lives, and ends the sessions that
@@ -156,9 +152,13 @@ fn lock_key(schema: &str) -> i64 {
 
 /// Sets the schemas in which types and operators without schema are looked for.
 pub(super) fn search_path(extensions: &[String]) -> String {
+    format!("SET search_path = {}", path_value(extensions))
+}
+
+fn path_value(extensions: &[String]) -> String {
     let mut list = vec!["pg_catalog".to_owned()];
     list.extend(extensions.iter().map(|schema| quote_ident(schema)));
-    format!("SET search_path = {}", list.join(", "))
+    list.join(", ")
 }
 
 /// A name made of a prefix and another name, cut to PostgreSQL's 63 bytes and then told apart by a digest.

@@ -14,6 +14,10 @@ mod guarded;
 
 mod leaving;
 
+mod link;
+
+mod pooled;
+
 mod proxy;
 
 mod replacement;
