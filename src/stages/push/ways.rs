@@ -41,7 +41,8 @@ impl Journey<'_> {
             "auto" if pushed && !self.request.fresh => {}
             _ => return Ok(Way::Replacing),
         }
-        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
+        let (schema, replaces) = (&self.request.schema, mode == "replace");
+        match in_place::obstacle(control, reader, self.manifest, situation, schema, replaces).await? {
             None => Ok(Way::InPlace),
             Some(reason) if mode == "diff" => {
                 Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
