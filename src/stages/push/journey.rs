@@ -26,6 +26,7 @@ use super::{
     in_turn,
     load::Load,
     manifest::Manifest,
+    origin,
     preflight::{Situation, Way},
     pump,
     record::Record,
@@ -105,11 +106,20 @@ impl Journey<'_> {
         if !self.request.dry_run {
             self.target.lock(&control).await?;
         }
-        let mut situation = Situation::look(&control, self.manifest, self.request).await?;
+        let pushed = self.go(&control, local).await?;
+        if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
+        {
+            origin::note(&control, &self.request.schema, source).await?;
+        }
+        Ok(pushed)
+    }
+
+    async fn go(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
+        let mut situation = Situation::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
-        if let Some(pushed) = self.nothing_to_do(&control, &situation).await? {
+        if let Some(pushed) = self.nothing_to_do(control, &situation).await? {
             return Ok(pushed);
         }
         let server = match local {
@@ -120,28 +130,29 @@ impl Journey<'_> {
         let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
         situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
-        let way = self.way(&control, &reader, &situation).await?;
+        let way = self.way(control, &reader, &situation).await?;
         situation.require_clear(way)?;
         if self.request.mode == "replace" && !self.request.dry_run && !situation.record.live.is_empty() {
             if way == Way::InPlace {
-                return Box::pin(self.replace_in_turn(&control, &reader, &situation)).await;
+                return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
-            in_turn::drop_live(&self.target, &control, &situation).await?;
-            situation = Situation::look(&control, self.manifest, self.request).await?;
+            in_turn::drop_live(&self.target, control, &situation).await?;
+            situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
+            && let Some(pushed) = Box::pin(self.change_in_place(control, &reader, &situation)).await?
         {
             return Ok(pushed);
         }
         if self.request.dry_run {
             return self.preview(&reader, &situation, &sizes).await;
         }
-        let staging = self.load(&control, &situation, server, &sizes).await?;
+        self.tell_of_leaving(&situation);
+        let staging = self.load(control, &situation, server, &sizes).await?;
         let chunks = chunk::cut(&sizes);
-        let digests = self.build_and_compare(&control, &situation, &staging, &reader, &sizes).await?;
+        let digests = self.build_and_compare(control, &situation, &staging, &reader, &sizes).await?;
         let counts = chunk_counts(&chunks, self.manifest.cargo.len());
-        self.cut_over(&control, &situation, &staging, digests, counts).await
+        self.cut_over(control, &situation, &staging, digests, counts).await
     }
 
     /// If the answer to the cutover's commit was lost: whether it happened.
@@ -234,12 +245,30 @@ impl Journey<'_> {
             let names: Vec<&str> = live.iter().map(|table| table.name.as_str()).collect();
             lines.push(format!("these tables of the last push would be replaced: {}", names.join(", ")));
             lines.push(format!("they would be kept in schema {}", previous_schema(&self.request.schema)));
+            let leaving = situation.leaving(self.manifest);
+            if !leaving.is_empty() {
+                lines.push(format!("these are no longer in the plan and would be gone: {}", leaving.join(", ")));
+            }
         }
         let previous: Vec<&str> = situation.record.previous.iter().map(|table| table.name.as_str()).collect();
         if !previous.is_empty() {
             lines.push(format!("the tables kept there by the last push would be dropped: {}", previous.join(", ")));
         }
         Ok(Pushed { checkpoint: None, unchanged: false, dry_run: lines })
+    }
+
+    /// Says which tables the target will not have any more.
+    fn tell_of_leaving(&self, situation: &Situation) {
+        let leaving = situation.leaving(self.manifest);
+        if leaving.is_empty() {
+            return;
+        }
+        let schema = &self.request.schema;
+        let kept = if self.request.keep_previous { "`turso2neon rollback` can put them back" } else { "none is kept" };
+        self.ctx.out.warn(format!(
+            "these tables of the last push are no longer in the plan and leave schema {schema}: {}; {kept}",
+            leaving.join(", ")
+        ));
     }
 
     /// Opens the staging schema and sends every chunk that it lacks.

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
         PushCheckpoint, Stage,
-        checkpoint::PushedTable,
+        checkpoint::{LoadState, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
@@ -26,7 +26,7 @@ use super::{
     diff::{self, Item, Shape, Work},
     enums,
     locks::{self, Strength},
-    objects,
+    objects, origin,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -147,6 +147,7 @@ async fn one_try(
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
+    origin::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
@@ -164,7 +165,7 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, finished_s: now_s(), ..push },
+        &PushCheckpoint { run_key, tables, mode, state: LoadState::Done, finished_s: now_s(), ..push },
     )?;
     Ok(())
 }

@@ -14,6 +14,8 @@ mod faults;
 
 mod guarded;
 
+mod leaving;
+
 mod proxy;
 
 mod replacement;
