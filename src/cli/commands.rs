@@ -14,7 +14,7 @@ use super::{
     settings::no_target,
 };
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
@@ -65,7 +65,7 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
-        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() }, lock))
+        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() }, lock))
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {

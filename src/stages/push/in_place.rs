@@ -79,6 +79,7 @@ struct Restart<'a> {
 }
 
 /// Why rows can't be changed in place, if so: tables came or went, or their structure isn't what would be pushed.
+/// `replaces` if foreign keys may be missing, because a push in mode `replace` takes them off and puts them back.
 ///
 /// # Errors
 /// `Local*`, `Target*`.
@@ -88,6 +89,7 @@ pub(super) async fn obstacle(
     manifest: &Manifest,
     situation: &Situation,
     schema: &str,
+    replaces: bool,
 ) -> Result<Option<String>> {
     let live = &situation.record.live;
     let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
@@ -101,7 +103,10 @@ pub(super) async fn obstacle(
         if ours.fingerprint != cargo.fingerprint {
             return Ok(Some(format!("the structure of table {} changed", ours.name)));
         }
-        if let Some(part) = ours.lost.first() {
+        let comes_back = |part: &str| {
+            replaces && cargo.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
+        };
+        if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
     }

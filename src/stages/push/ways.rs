@@ -51,7 +51,8 @@ impl Journey<'_> {
                 return Ok(Way::Replacing);
             }
         }
-        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
+        let (schema, replaces) = (&self.request.schema, mode == "replace");
+        match in_place::obstacle(control, reader, self.manifest, situation, schema, replaces).await? {
             None => {
                 self.diary.reason(if mode == "auto" { "the tables of the last push have this structure" } else { ASKED });
                 Ok(Way::InPlace)
