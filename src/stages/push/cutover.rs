@@ -1,9 +1,7 @@
 //! The moment in which readers get the new tables instead of the old ones: one transaction.
 //!
-//! Decisions: a lock is never waited for while another is held, so that readers can neither be drawn into a deadlock
-//! nor wait for long: the first table is waited for 100 ms, the others not at all, in random order, and on failure
-//! everything is let go and tried again after a moment. All statements go to the server in one message, so that the
-//! locks are held for no round trip.
+//! Decisions: the old tables are got as `locks` says. All statements go to the server in one message, so that the locks
+//! are held for no round trip.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +18,7 @@ use super::{
     carry,
     compare::Wanted,
     enums,
-    locks::{self, Strength},
+    locks::{Locks, Strength},
     manifest::Manifest,
     objects,
     preflight::Situation,
@@ -202,20 +200,21 @@ impl Cutover<'_> {
     }
 
     async fn take_over(&self, work: &str) -> Result<()> {
-        let attempt = || {
-            let sql = format!("{}; {work}; COMMIT", self.begin());
-            async move { self.control.batch("replacing the tables", &sql).await }.boxed()
-        };
-        locks::insist(self.target, self.control, attempt).await
-    }
-
-    fn begin(&self) -> String {
         let live = self.situation.record.live.iter();
-        let live: Vec<String> = live.map(|table| qualified(self.target.schema, &table.name)).collect();
         let staged = self.manifest.cargo.iter();
         let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
         let home = previous_schema(self.target.schema);
         let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
-        locks::begin(&staged.chain(previous).collect::<Vec<_>>(), &live, Strength::AgainstEverybody)
+        let locks = Locks {
+            target: self.target,
+            control: self.control,
+            ours: staged.chain(previous).collect(),
+            theirs: live.map(|table| qualified(self.target.schema, &table.name)).collect(),
+            strength: Strength::AgainstEverybody,
+        };
+        let attempt = |begin: String| {
+            async move { self.control.batch("replacing the tables", &format!("{begin}; {work}; COMMIT")).await }.boxed()
+        };
+        locks.hold_for(attempt).await
     }
 }

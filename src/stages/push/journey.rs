@@ -62,7 +62,7 @@ pub(super) async fn travel(
     endpoint: &PgEndpoint,
     manifest: &Manifest,
 ) -> Result<Pushed> {
-    let target = Target::new(ctx, endpoint, &request.schema);
+    let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
     let journey = Journey {
         ctx,
         request,

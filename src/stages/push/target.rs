@@ -35,6 +35,8 @@ pub(super) struct Target<'a> {
     pub schema: &'a str,
     /// What the sessions of pushes into this schema are called on the server.
     application: String,
+    /// How long to try to get locks on tables that others use.
+    pub lock_wait: Duration,
     /// The server process of the control session; 0 before there is one.
     control: AtomicI32,
     /// Server processes of control sessions that this process lost.
@@ -42,10 +44,11 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str) -> Self {
+    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str, lock_wait: Duration) -> Self {
         let digest = sha256_of_bytes(schema.as_bytes());
         let application = format!("turso2neon push {}", digest.get(..12).unwrap_or_default());
-        Self { ctx, endpoint, schema, application, control: AtomicI32::new(0), former: Mutex::new(Vec::new()) }
+        let (control, former) = (AtomicI32::new(0), Mutex::new(Vec::new()));
+        Self { ctx, endpoint, schema, application, lock_wait, control, former }
     }
 
     /// A session that loads or builds. `path` are the schemas of the extensions that types come from.
@@ -78,16 +81,29 @@ impl<'a> Target<'a> {
         Ok(session)
     }
 
+    /// A session that is not worth waiting for.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn one_session(&self) -> Result<Session> {
+        let session = Session::connect(self.endpoint).await?;
+        session.batch("preparing the session", &self.settings(&[])).await?;
+        Ok(session)
+    }
+
     async fn open(&self, path: &[String]) -> Result<Session> {
         let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
-        let settings = format!(
+        session.batch("preparing the session", &self.settings(path)).await?;
+        Ok(session)
+    }
+
+    fn settings(&self, path: &[String]) -> String {
+        format!(
             "SET application_name = {}; {}; SET idle_session_timeout = 0; \
              SET default_transaction_isolation = 'read committed'; SET jit = off",
             quote_literal(&self.application),
             search_path(path)
-        );
-        session.batch("preparing the session", &settings).await?;
-        Ok(session)
+        )
     }
 
     /// Takes the lock for pushes into this schema, for as long as the session lives, and ends the sessions that

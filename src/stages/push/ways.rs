@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, Retry},
     model::checkpoint::{LoadState, PushedTable},
     postgres::Session,
 };
@@ -135,7 +135,7 @@ impl Journey<'_> {
         let changed = match Box::pin(change.run(know)).await {
             Ok(changed) => changed,
             // A constraint stands in the way of a change row by row; whole tables can still take their places.
-            Err(error) if self.request.mode == "auto" && error.kind() == Kind::TargetRejected && !control.is_lost() => {
+            Err(error) if self.request.mode == "auto" && is_in_the_way(&error) && !control.is_lost() => {
                 self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
                 situation.require_clear(Way::Replacing)?;
                 return Ok(None);
@@ -150,4 +150,9 @@ impl Journey<'_> {
         let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables)?;
         Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
     }
+}
+
+/// Whether a change of rows was refused for a reason that replacing whole tables may not meet.
+fn is_in_the_way(error: &Error) -> bool {
+    error.kind() == Kind::TargetRejected && error.retry() == Retry::Never
 }

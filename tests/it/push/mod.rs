@@ -2,6 +2,8 @@
 
 mod connection;
 
+mod crowd;
+
 mod cutovers;
 
 mod depot;
@@ -13,6 +15,8 @@ mod faults;
 mod guarded;
 
 mod proxy;
+
+mod readers;
 
 mod replacement;
 
