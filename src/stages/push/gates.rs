@@ -6,16 +6,17 @@
 //!
 //! Decisions:
 //! - A gate is never given its lock, because the session that needs the tables holds a weak lock on each meanwhile. A
-//!   gate holds nothing, so it can't be part of a deadlock. Readers that have one table and stand before the gate of
-//!   another let each other through: after `deadlock_timeout` the server sees the circle and moves them ahead of the
-//!   gate, which is no error to anybody.
+//!   gate holds nothing, so nobody can be failed because of it: whoever has one table and stands before the gate of
+//!   another makes a circle with the session that waits for him, and after `deadlock_timeout` the server opens it by
+//!   moving him ahead of the gate, which is no error to anybody.
+//! - Therefore few tables have a gate: those that transactions come to first, as far as it was seen.
 //! - The session with the weak lock goes ahead of the gate, and so of everybody behind it: PostgreSQL puts a request
 //!   before the first waiter that has to wait for its owner anyway (`ProcSleep` in `proc.c`).
 //! - It takes the tables in the message that does the work, after it has seen them empty; they stay so behind gates.
 //! - Gates fall by themselves after their time, should this process die.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -27,16 +28,18 @@ use crate::{
 };
 
 use super::{
-    in_use,
+    in_use::{State, Watch},
     locks::{Locks, only},
     record::unreadable,
 };
 
 /// Most gates at once: each is a connection.
 const GATES: usize = 40;
-/// The first rounds, in milliseconds: enough for readers that ask for the tables in one order.
+/// How many sets of tables are remembered.
+const SEEN: usize = 1000;
+/// The first rounds, in milliseconds: enough for transactions that come to the tables in one order.
 const SHORT: [u64; 3] = [100, 200, 400];
-/// What a circle of readers needs besides `deadlock_timeout` to come free.
+/// What a circle of transactions needs besides `deadlock_timeout` to come free.
 const AFTER_CIRCLE: Duration = Duration::from_millis(600);
 /// The longest round.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -45,9 +48,13 @@ const SLACK: Duration = Duration::from_millis(500);
 /// The pause between two looks at the tables.
 const LOOKS: Duration = Duration::from_millis(4);
 
-/// The sessions that wait.
+/// The sessions that wait, and what tells where they have to stand. Tables by their place in the list.
 pub(super) struct Gates {
-    sessions: Vec<(usize, Session)>,
+    sessions: BTreeMap<usize, Session>,
+    /// The tables that somebody was seen to hold at one moment.
+    seen: BTreeSet<BTreeSet<usize>>,
+    /// Where gates stand in this round.
+    chosen: BTreeSet<usize>,
     /// After what time the server looks for circles.
     deadlock_timeout: Duration,
 }
@@ -55,26 +62,37 @@ pub(super) struct Gates {
 impl Gates {
     /// None yet.
     pub(super) fn none() -> Self {
-        Self { sessions: Vec::new(), deadlock_timeout: Duration::from_secs(1) }
+        Self {
+            sessions: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            chosen: BTreeSet::new(),
+            deadlock_timeout: Duration::from_secs(1),
+        }
     }
 
-    /// Opens sessions for the tables that have none yet, as many as the server has room for.
+    /// Remembers who held what.
+    pub(super) fn learn(&mut self, state: State) {
+        let room = SEEN.saturating_sub(self.seen.len());
+        self.seen.extend(state.held.into_iter().take(room));
+    }
+
+    /// Chooses where gates stand and opens sessions for them, as many as the server has room for. Whether there is any.
     ///
     /// # Errors
     /// `Target*`, `Interrupted`; a connection that can't be had is no error.
-    pub(super) async fn open(&mut self, locks: &Locks<'_>, busy: &BTreeSet<usize>) -> Result<()> {
-        self.sessions.retain(|(_, session)| !session.is_lost());
-        let has = |table: &usize| self.sessions.iter().any(|(other, _)| other == table);
-        let missing: Vec<usize> = busy.iter().filter(|table| !has(table)).copied().collect();
-        if missing.is_empty() {
-            return Ok(());
+    pub(super) async fn open(&mut self, locks: &Locks<'_>) -> Result<bool> {
+        self.sessions.retain(|_, session| !session.is_lost());
+        self.chosen = first_tables(&self.seen);
+        let missing: Vec<usize> =
+            self.chosen.iter().filter(|table| !self.sessions.contains_key(table)).copied().collect();
+        if !missing.is_empty() {
+            let room = self.ask(locks.control).await?;
+            let most = GATES.saturating_sub(self.sessions.len()).min(room);
+            let wanted = missing.into_iter().take(most);
+            let opened = join_all(wanted.map(|table| async move { (table, locks.target.one_session().await) })).await;
+            self.sessions.extend(opened.into_iter().filter_map(|(table, session)| Some((table, session.ok()?))));
         }
-        let room = self.ask(locks.control).await?;
-        let most = GATES.saturating_sub(self.sessions.len()).min(room);
-        let wanted = missing.iter().take(most);
-        let opened = join_all(wanted.map(|table| async { (*table, locks.target.one_session().await) })).await;
-        self.sessions.extend(opened.into_iter().filter_map(|(table, session)| Some((table, session.ok()?))));
-        Ok(())
+        Ok(self.standing().next().is_some())
     }
 
     /// Half of the connections that are free on the server; learns `deadlock_timeout`.
@@ -102,8 +120,13 @@ impl Gates {
         circle.saturating_mul(times).min(LONGEST)
     }
 
+    /// The gates of this round.
+    fn standing(&self) -> impl Iterator<Item = (usize, &Session)> {
+        self.chosen.iter().filter_map(|table| Some((*table, self.sessions.get(table)?)))
+    }
+
     fn processes(&self) -> Vec<i32> {
-        self.sessions.iter().map(|(_, session)| session.process()).collect()
+        self.standing().map(|(_, session)| session.process()).collect()
     }
 
     /// The statement that lets everybody behind the gates through.
@@ -113,12 +136,29 @@ impl Gates {
     }
 }
 
+/// The tables that transactions come to first, as far as it shows: few tables of which each transaction held one
+/// whenever it was seen. A transaction holds its first table until its end.
+fn first_tables(seen: &BTreeSet<BTreeSet<usize>>) -> BTreeSet<usize> {
+    let mut left: Vec<&BTreeSet<usize>> = seen.iter().filter(|held| !held.is_empty()).collect();
+    let mut chosen = BTreeSet::new();
+    while !left.is_empty() {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        left.iter().copied().flatten().for_each(|table| *counts.entry(*table).or_default() += 1);
+        let Some((table, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { break };
+        chosen.insert(table);
+        left.retain(|held| !held.contains(&table));
+    }
+    chosen
+}
+
 /// One time that the gates stand.
 pub(super) struct Round<'r, 'a> {
     /// What is needed.
     pub locks: &'r Locks<'a>,
     /// The gates.
     pub gates: &'r Gates,
+    /// What shows who uses the tables.
+    pub watch: &'r Watch<'a>,
     /// How long.
     pub length: Duration,
 }
@@ -129,9 +169,8 @@ impl Round<'_, '_> {
     /// # Errors
     /// Those of the work; one with [`Retry::Patiently`] if the tables don't come free in time.
     pub(super) async fn run<'f, T>(&self, work: &impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
-        let control = self.locks.control;
-        control.batch("taking the locks", &self.locks.begin()).await?;
-        let (_, outcome) = join(self.stand(), self.pass(work)).await;
+        self.locks.control.batch("taking the locks", &self.locks.begin()).await?;
+        let ((), outcome) = join(self.stand(), self.pass(work)).await;
         outcome
     }
 
@@ -139,8 +178,8 @@ impl Round<'_, '_> {
     async fn stand(&self) {
         let words = self.locks.strength.words();
         let most = self.length.saturating_add(SLACK).as_millis();
-        let gates = self.gates.sessions.iter().filter_map(|(table, session)| {
-            let name = self.locks.theirs.get(*table)?;
+        let gates = self.gates.standing().filter_map(|(table, session)| {
+            let name = self.locks.theirs.get(table)?;
             let sql = format!("SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {name} IN {words} MODE");
             Some(async move { session.batch("standing at a table", &sql).await })
         });
@@ -167,20 +206,46 @@ impl Round<'_, '_> {
     async fn wait(&self) -> Result<bool> {
         let begun = Instant::now();
         let processes = self.gates.processes();
-        while begun.elapsed() < self.length {
-            let state = in_use::state(self.locks, &processes).await?;
-            if state.busy.is_empty() && state.waiting == processes.len() {
+        loop {
+            let state = self.watch.look(&processes).await?;
+            let closed = state.waiting == processes.len();
+            if closed && state.held.is_empty() {
                 return Ok(true);
             }
-            patience::rest(self.locks.target.ctx, LOOKS).await?;
+            let left = self.length.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            match state.busiest().and_then(|table| self.locks.theirs.get(table)) {
+                // Whoever alters a table would be in a circle with us that the server can't open.
+                Some(table) if closed && !state.altering => self.wait_at(table, left).await?,
+                Some(_) | None => patience::rest(self.locks.target.ctx, LOOKS).await?,
+            }
         }
-        Ok(false)
+    }
+
+    /// Waits until a table is empty and lets go of it at once. While it lasts, whoever holds the table and stands before
+    /// a gate is in a circle with us, which the server opens for him.
+    async fn wait_at(&self, table: &str, most: Duration) -> Result<()> {
+        self.locks.target.ctx.stop.check()?;
+        let control = self.locks.control;
+        let most = most.min(self.gates.deadlock_timeout.saturating_add(AFTER_CIRCLE)).as_millis().max(1);
+        let words = self.locks.strength.words();
+        let back = "ROLLBACK TO SAVEPOINT gate; RELEASE SAVEPOINT gate";
+        let sql =
+            format!("SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}");
+        match control.batch("waiting for a table", &sql).await {
+            Err(error) if error.retry() == Retry::Patiently && !control.is_lost() => {
+                control.batch("letting go of a table", back).await
+            }
+            other => other,
+        }
     }
 
     /// The statements that take the tables. Before a gate nothing is waited for, which `NOWAIT` would not know.
     fn take(&self) -> String {
         let words = self.locks.strength.words();
-        let gated: BTreeSet<usize> = self.gates.sessions.iter().map(|(table, _)| *table).collect();
+        let gated: BTreeSet<usize> = self.gates.standing().map(|(table, _)| table).collect();
         let tables = self.locks.theirs.iter().enumerate();
         let (behind, open): (Vec<_>, Vec<_>) = tables.partition(|(table, _)| gated.contains(table));
         let names = |some: Vec<(usize, &String)>| some.into_iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
@@ -194,5 +259,32 @@ impl Round<'_, '_> {
         sql.push(self.gates.fall());
         sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
         sql.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(tables: &[usize]) -> BTreeSet<usize> {
+        tables.iter().copied().collect()
+    }
+
+    #[test]
+    fn gates_stand_where_transactions_come_first() {
+        let forth_and_back = [&[0][..], &[0, 1], &[0, 1, 2], &[2], &[2, 1], &[0, 1, 2]].map(set);
+        assert_eq!(first_tables(&forth_and_back.into_iter().collect()), set(&[0, 2]));
+        assert_eq!(first_tables(&[set(&[3]), set(&[3, 5]), set(&[5, 3, 1])].into_iter().collect()), set(&[3]));
+        assert_eq!(first_tables(&[set(&[]), set(&[1]), set(&[4])].into_iter().collect()), set(&[1, 4]));
+        assert!(first_tables(&BTreeSet::new()).is_empty());
+    }
+
+    #[test]
+    fn rounds_grow_up_to_a_limit() {
+        let gates = Gates::none();
+        let lengths: Vec<u128> = (0..7).map(|round| gates.length(round).as_millis()).collect();
+        assert_eq!(lengths, [100, 200, 400, 1600, 3200, 4800, 4800]);
+        let patient = Gates { deadlock_timeout: Duration::from_secs(60), ..gates };
+        assert_eq!(patient.length(9), LONGEST);
     }
 }

@@ -1,6 +1,8 @@
 //! Who uses tables: what `pg_locks` says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::Statement;
 
 use crate::{
     error::Result,
@@ -8,21 +10,29 @@ use crate::{
     postgres::Session,
 };
 
-use super::{
-    locks::{Locks, Strength},
-    preflight::names_of,
-    record::unreadable,
-};
+use super::{locks::Locks, preflight::names_of, record::unreadable};
 
 /// How many sessions are named.
 const NAMED: i64 = 5;
 
-/// What others do with the tables at this moment.
+/// What others do with the tables at this moment; tables by their place in the list.
+#[derive(Debug, Default)]
 pub(super) struct State {
-    /// Tables that somebody holds, by their place in the list.
-    pub busy: BTreeSet<usize>,
+    /// What each session holds that holds any.
+    pub held: Vec<BTreeSet<usize>>,
     /// How many of the named processes wait for a table.
     pub waiting: usize,
+    /// Somebody else waits for a lock that even a weak one of ours keeps away: a change of a table's structure.
+    pub altering: bool,
+}
+
+impl State {
+    /// The table that most sessions hold.
+    pub(super) fn busiest(&self) -> Option<usize> {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        self.held.iter().flatten().for_each(|table| *counts.entry(*table).or_default() += 1);
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(table, _)| table)
+    }
 }
 
 /// Locks of this database's tables that somebody else holds or waits for. `{tables}` are qualified names.
@@ -36,36 +46,55 @@ fn locks(tables: &[String]) -> String {
     LOCKS.replace("{tables}", &format!("ARRAY[{}]", names.join(", ")))
 }
 
-/// Who holds the tables now, and how many of these processes wait for them.
-///
-/// # Errors
-/// `Target*`.
-pub(super) async fn state(wanted: &Locks<'_>, processes: &[i32]) -> Result<State> {
-    let sql = format!(
-        "SELECT t.place, l.granted FROM {} WHERE CASE WHEN l.granted THEN l.mode = ANY ($1) ELSE l.pid = ANY ($2) END",
-        locks(&wanted.theirs)
-    );
-    let control: &Session = wanted.control;
-    let rows = control.rows("looking who uses the tables", &sql, &[&wanted.strength.conflicts(), &processes]).await?;
-    let failed = |failure| unreadable(control, &failure);
-    let mut state = State { busy: BTreeSet::new(), waiting: 0 };
-    for row in &rows {
-        let (place, granted): (i64, bool) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-        if granted {
-            state.busy.extend(usize::try_from(place).ok().and_then(|place| place.checked_sub(1)));
-        } else {
-            state.waiting += 1;
-        }
-    }
-    Ok(state)
+/// A look at the tables that can be repeated.
+pub(super) struct Watch<'a> {
+    control: &'a Session,
+    statement: Statement,
+    conflicts: Vec<&'static str>,
 }
 
-/// The tables that somebody holds now, by their place in the list.
-///
-/// # Errors
-/// `Target*`.
-pub(super) async fn tables(wanted: &Locks<'_>) -> Result<BTreeSet<usize>> {
-    state(wanted, &[]).await.map(|state| state.busy)
+impl<'a> Watch<'a> {
+    /// For these tables.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn of(wanted: &Locks<'a>) -> Result<Self> {
+        let sql = format!(
+            "SELECT l.virtualtransaction, t.place, l.granted, coalesce(l.pid = ANY ($2), false) FROM {} \
+             WHERE CASE WHEN l.granted THEN l.mode = ANY ($1) \
+               ELSE l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') END",
+            locks(&wanted.theirs)
+        );
+        let control = wanted.control;
+        let prepared = control.client().prepare(&sql).await;
+        let statement = prepared.map_err(|failure| unreadable(control, &failure))?;
+        Ok(Self { control, statement, conflicts: wanted.strength.conflicts().to_vec() })
+    }
+
+    /// Who holds the tables now, and whether these processes wait for them.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn look(&self, processes: &[i32]) -> Result<State> {
+        let failed = |failure| unreadable(self.control, &failure);
+        let asked = self.control.client().query(&self.statement, &[&self.conflicts, &processes]).await;
+        let mut held: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let mut state = State::default();
+        for row in &asked.map_err(failed)? {
+            let (who, place): (Option<String>, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            let (granted, named): (bool, bool) = (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+            match (granted, named) {
+                (true, _) => {
+                    let place = usize::try_from(place).ok().and_then(|place| place.checked_sub(1));
+                    held.entry(who.unwrap_or_default()).or_default().extend(place);
+                }
+                (false, true) => state.waiting += 1,
+                (false, false) => state.altering = true,
+            }
+        }
+        state.held = held.into_values().collect();
+        Ok(state)
+    }
 }
 
 /// The sessions that hold the tables now, those with the oldest transactions first, in words that quote no query.
@@ -86,6 +115,5 @@ pub(super) async fn by_whom(wanted: &Locks<'_>) -> Result<Vec<String>> {
         locks(&wanted.theirs),
         locks(&wanted.ours)
     );
-    let conflicts = Strength::conflicts(wanted.strength);
-    names_of(wanted.control, "looking who uses the tables", &sql, &[&conflicts]).await
+    names_of(wanted.control, "looking who uses the tables", &sql, &[&wanted.strength.conflicts()]).await
 }

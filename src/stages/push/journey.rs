@@ -130,7 +130,7 @@ impl Journey<'_> {
             situation = Situation::look(&control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
+            && let Some(pushed) = Box::pin(self.change_in_place(&control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }

@@ -4,10 +4,7 @@
 //! are asked for politely: the first is waited for 100 ms, the others not at all, in an order of chance; on failure
 //! everything is let go. Where that finds no gap for a second, the tables are closed by gates (`gates`).
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
@@ -19,7 +16,7 @@ use crate::{
 
 use super::{
     gates::{Gates, Round},
-    in_use,
+    in_use::{self, Watch},
     target::Target,
 };
 
@@ -89,20 +86,23 @@ impl Locks<'_> {
     /// were in use for as long as the user's patience lasts; `Interrupted`.
     pub(super) async fn hold_for<'f, T>(&self, work: impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         let begun = Instant::now();
-        let mut progress = Progress { told: begun, attempt: 1, busy: BTreeSet::new(), rounds: 0 };
+        let mut progress = Progress { told: begun, attempt: 1, rounds: 0 };
         let mut gates = Gates::none();
+        let mut watch = None;
         loop {
             self.target.ctx.stop.check()?;
-            let (outcome, pause) = if begun.elapsed() < POLITE || progress.busy.is_empty() {
-                let pause = Duration::from_millis(5 + patience::random_below(45));
-                (work(self.begin_politely()).await, pause)
-            } else {
-                gates.open(self, &progress.busy).await?;
-                let length = gates.length(progress.rounds);
-                progress.rounds = progress.rounds.saturating_add(1);
-                let round = Round { locks: self, gates: &gates, length };
-                // Whoever waits at the gates gets as much time without them.
-                (round.run(&work).await, length)
+            let (outcome, pause) = match &watch {
+                Some(watch) if begun.elapsed() > POLITE && gates.open(self).await? => {
+                    let length = gates.length(progress.rounds);
+                    progress.rounds = progress.rounds.saturating_add(1);
+                    let round = Round { locks: self, gates: &gates, watch, length };
+                    // Whoever waits at the gates gets as much time without them.
+                    (round.run(&work).await, length)
+                }
+                _ => {
+                    let pause = Duration::from_millis(5 + patience::random_below(45));
+                    (work(self.begin_politely()).await, pause)
+                }
             };
             let error = match outcome {
                 Ok(done) => return Ok(done),
@@ -115,7 +115,11 @@ impl Locks<'_> {
             if error.retry() != Retry::Patiently {
                 return Err(error);
             }
-            progress.busy.extend(in_use::tables(self).await?);
+            let watch = match &watch {
+                Some(watch) => watch,
+                None => watch.insert(Watch::of(self).await?),
+            };
+            gates.learn(watch.look(&[]).await?);
             if begun.elapsed() > self.target.lock_wait {
                 return Err(self.give_up(&error).await?);
             }
@@ -183,8 +187,6 @@ struct Progress {
     told: Instant,
     /// The number of the next try.
     attempt: u32,
-    /// Tables that were seen in use, by their place in the list.
-    busy: BTreeSet<usize>,
     /// Rounds with gates.
     rounds: u32,
 }

@@ -57,6 +57,8 @@ mod record;
 
 pub mod rollback;
 
+mod snapshots;
+
 mod staging;
 
 mod target;

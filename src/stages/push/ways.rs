@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::PoisonError};
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::checkpoint::{LoadState, PushedTable},
-    postgres::Session,
+    postgres::{PgEndpoint, Session},
 };
 
 use super::{
@@ -112,7 +112,7 @@ impl Journey<'_> {
     pub(super) async fn change_in_place(
         &self,
         control: &Session,
-        reader: &Session,
+        (reader, local): (&Session, &PgEndpoint),
         situation: &Situation,
     ) -> Result<Option<Pushed>> {
         let change = InPlace {
@@ -120,6 +120,7 @@ impl Journey<'_> {
             target: &self.target,
             control,
             reader,
+            local,
             manifest: self.manifest,
             situation,
             diary: &self.diary,
