@@ -63,7 +63,7 @@ pub(super) async fn travel(
     endpoint: &PgEndpoint,
     manifest: &Manifest,
 ) -> Result<Pushed> {
-    let target = Target::new(ctx, endpoint, &request.schema);
+    let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
     let journey = Journey {
         ctx,
         request,
@@ -140,7 +140,7 @@ impl Journey<'_> {
             situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(control, &reader, &situation)).await?
+            && let Some(pushed) = Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }

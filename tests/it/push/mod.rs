@@ -4,6 +4,8 @@ mod campaign;
 
 mod connection;
 
+mod crowd;
+
 mod cutovers;
 
 mod depot;
@@ -21,6 +23,8 @@ mod link;
 mod pooled;
 
 mod proxy;
+
+mod readers;
 
 mod replacement;
 
