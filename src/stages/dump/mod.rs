@@ -189,6 +189,9 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         on_thread(move || archive::add(&ctx, &settings, &checkpoint)).await?;
     }
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if !dumped.checkpoint.rows.keys().any(|name| !name.starts_with("sqlite_")) {
+        ctx.out.warn("the source has no tables: see whether this is the database that you mean");
+    }
     ctx.out.emit(&Event::StageFinished { stage: Stage::Dump, elapsed_ms, summary: summary(&dumped) });
     Ok(dumped)
 }
@@ -392,7 +395,8 @@ fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
 fn summary(dumped: &Dumped) -> String {
     let checkpoint = &dumped.checkpoint;
     let rows: u64 = checkpoint.rows.values().sum();
-    let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
+    let tables = u64::try_from(checkpoint.rows.len()).unwrap_or(u64::MAX);
+    let held = format!("{}, {}", units::tables_and_rows(tables, rows), units::bytes(checkpoint.size_bytes));
     let received = units::bytes(checkpoint.received_bytes);
     let news = if dumped.unchanged { "nothing has changed since the dump before: " } else { "" };
     format!("{news}{held}; {received} received")

@@ -9,7 +9,7 @@ use crate::{
         TablePlan,
         name::{qualified, quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 use super::{attached, manifest::Manifest, record::unreadable};
@@ -100,7 +100,7 @@ pub(super) async fn statements(
 async fn privileges(
     control: &Session,
     query: &str,
-    parameter: &(dyn tokio_postgres::types::ToSql + Sync),
+    parameter: &dyn Parameter,
 ) -> Result<Vec<Privilege>> {
     let rows = control.rows("reading grants", query, &[parameter]).await?;
     let read = |row: &tokio_postgres::Row| {

@@ -1,6 +1,10 @@
 //! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
+mod campaign;
+
 mod connection;
+
+mod crowd;
 
 mod cutovers;
 
@@ -12,7 +16,15 @@ mod faults;
 
 mod guarded;
 
+mod leaving;
+
+mod link;
+
+mod pooled;
+
 mod proxy;
+
+mod readers;
 
 mod replacement;
 
