@@ -6,7 +6,7 @@
 //! Prints connections, round trips, bytes to the server and bytes from it, whenever it reads a line.
 
 #[path = "../tests/it/support/link.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests use all of it")]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "it belongs to the tests, which use all of it")]
 mod link;
 
 use std::{
@@ -20,8 +20,7 @@ fn main() {
         panic!("usage: link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S");
     };
     let port = |number: u64| u16::try_from(number).expect("a port");
-    let nature =
-        link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
+    let nature = link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
     let link = link::Link::start(port(listen), port(server), nature);
     let counts = link.counts();
     let mut out = std::io::stdout();

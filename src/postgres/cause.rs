@@ -15,7 +15,8 @@ use crate::error::{Error, Kind, Retry};
 const QUOTABLE_CLASSES: [&str; 13] = ["08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57"];
 
 /// What to do about a pooler.
-const DIRECT: &str = "use the direct host instead of the pooled one (with PgBouncer: the server behind it); nothing was written";
+const DIRECT: &str =
+    "use the direct host instead of the pooled one (with PgBouncer: the server behind it); nothing was written";
 
 /// The error for a failed statement.
 #[must_use]

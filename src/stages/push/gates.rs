@@ -232,8 +232,9 @@ impl Round<'_, '_> {
         let most = most.min(self.gates.deadlock_timeout.saturating_add(AFTER_CIRCLE)).as_millis().max(1);
         let words = self.locks.strength.words();
         let back = "ROLLBACK TO SAVEPOINT gate; RELEASE SAVEPOINT gate";
-        let sql =
-            format!("SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}");
+        let sql = format!(
+            "SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}"
+        );
         match control.batch("waiting for a table", &sql).await {
             Err(error) if error.retry() == Retry::Patiently && !control.is_lost() => {
                 control.batch("letting go of a table", back).await

@@ -267,8 +267,7 @@ async fn alone(
     doing: &'static str,
     work: &str,
 ) -> Result<()> {
-    let attempt = |begin: String| {
-        async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed()
-    };
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
     locks(target, control, tables).hold_for(attempt).await
 }

@@ -145,9 +145,9 @@ impl Locks<'_> {
             self.target.lock_wait.as_secs()
         );
         // Whole tables can't take their places either: no reason to try that instead.
-        Ok(Error::new(Kind::TargetRejected, text).with_retry(Retry::Briefly).with_hint(
-            "end long transactions on these tables, then run the same command again: it goes on from here",
-        ))
+        Ok(Error::new(Kind::TargetRejected, text)
+            .with_retry(Retry::Briefly)
+            .with_hint("end long transactions on these tables, then run the same command again: it goes on from here"))
     }
 
     /// The beginning of a transaction with locks that no reader or writer notices, which may be waited for: a server

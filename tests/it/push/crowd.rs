@@ -179,7 +179,9 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
 /// The campaign: how long cutovers and readers take. `TURSO2NEON_TEST_CUTOVERS` asks for it and says how many each.
 #[test]
 fn cutovers_are_measured_under_every_kind_of_crowd() {
-    let Some(cutovers) = std::env::var("TURSO2NEON_TEST_CUTOVERS").ok().map(|text| text.parse().unwrap()) else { return };
+    let Some(cutovers) = std::env::var("TURSO2NEON_TEST_CUTOVERS").ok().map(|text| text.parse().unwrap()) else {
+        return;
+    };
     let target = Target::start_alone("max_connections = 200");
     let transactions = |count, think| restless(count, &[Kind::RepeatableRead, Kind::ReadCommitted], think);
     let filter = std::env::var("CROWD").unwrap_or_default();

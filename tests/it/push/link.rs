@@ -25,8 +25,10 @@ fn many_tables(number: usize) -> (Plan, String) {
     let mut fill = String::new();
     let one = |number: usize| {
         let name = format!("t{number:03}");
-        let mut table =
-            table(&name, vec![column("id", PgType::BigInt), column("before", PgType::BigInt), column("name", PgType::Text)]);
+        let mut table = table(
+            &name,
+            vec![column("id", PgType::BigInt), column("before", PgType::BigInt), column("name", PgType::Text)],
+        );
         table.indexes = vec![turso2neon::model::conversion_plan::IndexPlan {
             name: format!("{name}_name"),
             source: format!("{name}_name"),

@@ -149,13 +149,7 @@ fn join(client: TcpStream, server: TcpStream, counts: &Arc<Counts>, pipes: &[Pip
 }
 
 /// Reads at one end and writes at the other when the time has come. `told` hears of what enters the line.
-fn carry(
-    mut from: TcpStream,
-    mut to: TcpStream,
-    pipe: Pipe,
-    opened: Instant,
-    told: impl Fn(u64) + Send + 'static,
-) {
+fn carry(mut from: TcpStream, mut to: TcpStream, pipe: Pipe, opened: Instant, told: impl Fn(u64) + Send + 'static) {
     let flight = Shared::default();
     let arriving = Arc::clone(&flight);
     spawn(move || {
