@@ -19,6 +19,8 @@ mod cost;
 
 mod export;
 
+mod indexes;
+
 mod layout;
 
 mod local_file;
@@ -45,6 +47,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -352,7 +355,12 @@ fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> R
     let phase = "check";
     ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps: u64::try_from(tables).ok() });
     let told = || ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
-    let checked = check::quick_check(part, &ctx.stop, &told)?;
+    let (out, begun) = (ctx.out.clone(), Instant::now());
+    let working: Arc<check::Working> = Arc::new(move || {
+        let elapsed_s = begun.elapsed().as_secs();
+        out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
+    });
+    let checked = check::integrity(part, &ctx.stop, &told, &working)?;
     if !checked.with_broken_rules.is_empty() {
         ctx.out.info(format!(
             "rows that break what their table declares are kept as they are, in {}",
@@ -366,7 +374,24 @@ fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> R
         ));
     }
     let kept = checked.with_broken_rules.len();
-    let mut line = format!("SQLite's quick_check found no damage in {} tables", checked.sound + kept);
+    let mut line = match checked.small {
+        true => {
+            format!("SQLite's integrity_check found no damage in {} tables and their indexes", checked.sound + kept)
+        }
+        false => format!(
+            "SQLite's quick_check found no damage in {} tables, and each index holds what its table holds",
+            checked.sound + kept
+        ),
+    };
+    if !checked.without_indexes.is_empty() {
+        let names = checked.without_indexes.join(", ");
+        ctx.out
+            .detail(format!("indexes that this check leaves out (foreign, partial, of expressions): those of {names}"));
+        line.push_str(&format!(
+            "; some indexes of {} were left out",
+            units::counted(checked.without_indexes.len() as u64, "table", "tables")
+        ));
+    }
     if !checked.unchecked.is_empty() {
         line.push_str(&format!("; {} could not be checked", checked.unchecked.len()));
     }
