@@ -20,8 +20,7 @@ fn main() {
         panic!("usage: link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S");
     };
     let port = |number: u64| u16::try_from(number).expect("a port");
-    let nature =
-        link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
+    let nature = link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
     let link = link::Link::start(port(listen), port(server), nature);
     let counts = link.counts();
     let mut out = std::io::stdout();

@@ -180,9 +180,10 @@ impl PushCheckpoint {
     /// How the push can be taken back, as a sentence without its end.
     #[must_use]
     pub fn way_back(&self) -> String {
-        let point = self.restore_point.as_ref().map(|point| {
-            format!("`turso2neon rollback --restore-point {point}` sets the whole Neon branch back")
-        });
+        let point = self
+            .restore_point
+            .as_ref()
+            .map(|point| format!("`turso2neon rollback --restore-point {point}` sets the whole Neon branch back"));
         let own = match (self.mode.as_str(), self.account.kept) {
             ("create", _) => "nothing to put back: the tables are new".to_owned(),
             ("replace", _) => "mode replace keeps nothing to put back".to_owned(),

@@ -97,11 +97,7 @@ pub(super) async fn statements(
     Ok(sql)
 }
 
-async fn privileges(
-    control: &Session,
-    query: &str,
-    parameter: &dyn Parameter,
-) -> Result<Vec<Privilege>> {
+async fn privileges(control: &Session, query: &str, parameter: &dyn Parameter) -> Result<Vec<Privilege>> {
     let rows = control.rows("reading grants", query, &[parameter]).await?;
     let read = |row: &tokio_postgres::Row| {
         Ok(Privilege {

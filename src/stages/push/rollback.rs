@@ -164,7 +164,15 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, state: LoadState::Done, account: PushAccount::default(), finished_s: now_s(), ..push },
+        &PushCheckpoint {
+            run_key,
+            tables,
+            mode,
+            state: LoadState::Done,
+            account: PushAccount::default(),
+            finished_s: now_s(),
+            ..push
+        },
     )?;
     Ok(())
 }

@@ -12,10 +12,7 @@ use std::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{
-        Stage,
-        name::quote_ident,
-    },
+    model::{Stage, name::quote_ident},
     postgres::{PgEndpoint, Session, cause, patience},
     workdir::sha256_of_bytes,
 };

@@ -53,7 +53,11 @@ impl Journey<'_> {
         }
         match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
             None => {
-                self.diary.reason(if mode == "auto" { "the tables of the last push have this structure" } else { ASKED });
+                self.diary.reason(if mode == "auto" {
+                    "the tables of the last push have this structure"
+                } else {
+                    ASKED
+                });
                 Ok(Way::InPlace)
             }
             Some(reason) if mode == "diff" => {
@@ -102,7 +106,10 @@ impl Journey<'_> {
         let tables = self.manifest.cargo.iter().zip(digests);
         let pushed = |(cargo, wanted): (&Cargo, &Wanted<'_>)| {
             let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), ..PushedTable::default() })
+            (
+                cargo.table.source.clone(),
+                PushedTable { rows, server_digest: wanted.digest.clone(), ..PushedTable::default() },
+            )
         };
         tables.map(pushed).collect()
     }

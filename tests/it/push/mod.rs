@@ -1,5 +1,7 @@
 //! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
+mod account;
+
 mod connection;
 
 mod cutovers;
@@ -7,6 +9,8 @@ mod cutovers;
 mod depot;
 
 mod diff;
+
+mod doctor;
 
 mod faults;
 

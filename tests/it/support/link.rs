@@ -28,6 +28,13 @@ pub(crate) struct Nature {
     pub(crate) bits_per_s: u64,
 }
 
+impl Nature {
+    /// No distance, no limit: only the counts matter.
+    pub(crate) fn near() -> Self {
+        Self { round_trip: Duration::ZERO, bits_per_s: 0 }
+    }
+}
+
 /// A link to a port on loopback.
 pub(crate) struct Link {
     port: u16,
@@ -149,13 +156,7 @@ fn join(client: TcpStream, server: TcpStream, counts: &Arc<Counts>, pipes: &[Pip
 }
 
 /// Reads at one end and writes at the other when the time has come. `told` hears of what enters the line.
-fn carry(
-    mut from: TcpStream,
-    mut to: TcpStream,
-    pipe: Pipe,
-    opened: Instant,
-    told: impl Fn(u64) + Send + 'static,
-) {
+fn carry(mut from: TcpStream, mut to: TcpStream, pipe: Pipe, opened: Instant, told: impl Fn(u64) + Send + 'static) {
     let flight = Shared::default();
     let arriving = Arc::clone(&flight);
     spawn(move || {

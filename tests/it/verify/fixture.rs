@@ -113,8 +113,9 @@ impl Hops {
             let (sent_digest, read_digest) = (String::new(), String::new());
             (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest })
         };
-        let pushed =
-            |(table, server_digest): (String, String)| (table, PushedTable { rows: 0, server_digest, chunks: 1, ..PushedTable::default() });
+        let pushed = |(table, server_digest): (String, String)| {
+            (table, PushedTable { rows: 0, server_digest, chunks: 1, ..PushedTable::default() })
+        };
         let servers = self.servers();
         let convert = LoadCheckpoint {
             format: CHECKPOINT_FORMAT,

@@ -77,11 +77,7 @@ async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
     Ok(chosen)
 }
 
-async fn texts(
-    session: &Session,
-    sql: &str,
-    parameters: &[&dyn Parameter],
-) -> Result<Vec<String>> {
+async fn texts(session: &Session, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<String>> {
     session.rows(DOING, sql, parameters).await?.iter().map(|row| get(row, 0)).collect()
 }
 
