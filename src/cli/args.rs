@@ -228,6 +228,14 @@ pub struct JobsArgs {
     pub jobs: Option<u16>,
 }
 
+/// How long to wait for others.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct WaitArgs {
+    /// How long to try to get tables that others use [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub lock_wait: Option<u32>,
+}
+
 /// `--fresh`.
 #[derive(Debug, Default, Clone, ClapArgs)]
 pub struct FreshArgs {
@@ -313,6 +321,8 @@ pub struct PushArgs {
     pub force_table: Vec<String>,
     #[command(flatten)]
     pub trial: TrialArgs,
+    #[command(flatten)]
+    pub wait: WaitArgs,
 }
 
 /// `run`.
@@ -337,6 +347,8 @@ pub struct RunArgs {
     /// How deep to verify at the end [default: full]
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<LevelWord>,
+    #[command(flatten)]
+    pub wait: WaitArgs,
     #[command(flatten)]
     pub jobs: JobsArgs,
     #[command(flatten)]
@@ -379,6 +391,8 @@ pub struct RollbackArgs {
     /// Only say what would be put back
     #[arg(long)]
     pub list: bool,
+    #[command(flatten)]
+    pub wait: WaitArgs,
     /// Overwrite the Neon branch, with all its databases, by this restore point
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "list")]
     pub restore_point: Option<String>,

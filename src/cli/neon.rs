@@ -7,7 +7,7 @@ use super::{
     args::{TargetArgs, TrialArgs},
 };
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result},
     neon::{Api, Branch},
     pipeline::interruptible,
@@ -52,7 +52,7 @@ impl Front {
         })?;
         let api = Api::new(key, environment.text("NEON_API_HOST"))?;
         let workdir = Workdir::create(&self.globals.dir)?;
-        let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() };
+        let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() };
         let wanted = typed.neon_branch.clone().or_else(|| file.neon_branch.clone());
         let database = typed.neon_database.clone().or_else(|| file.neon_database.clone());
         let role = typed.neon_role.clone().or_else(|| file.neon_role.clone());

@@ -359,7 +359,7 @@ fn projects_go_by_their_names_and_branches_by_the_page() {
     let settings = "neon-project = \"proj-1\"\nneon-database = \"nowhere\"\n";
     std::fs::write(journey.workspace.path().join("turso2neon.toml"), settings).unwrap();
     let tool = script.tool(&journey, "push").args(["--neon-branch", "main"]);
-    tool.run().expect_exit(2).expect_text("its databases are neondb, shop");
+    tool.run().expect_exit(2).expect_text("its databases are shop");
 }
 
 #[test]

@@ -39,8 +39,8 @@ const BRIEF_TRIES: u32 = 3;
 /// A driver's client, its task, and where the task leaves the reason of its end.
 type Opened = (Client, JoinHandle<()>, Arc<OnceLock<String>>);
 
-pub(super) async fn once(endpoint: &PgEndpoint) -> Result<Session> {
-    within(endpoint, &[], ONE_TRY).await
+pub(super) async fn once(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
+    within(endpoint, settings, ONE_TRY).await
 }
 
 pub(super) async fn patiently(

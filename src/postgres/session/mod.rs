@@ -55,7 +55,16 @@ impl Session {
     /// By role: `LocalUnreachable`, `TargetUnreachable`, `TargetDenied`, `TargetTls`; `retry()` says whether another
     /// try can help.
     pub async fn connect(endpoint: &PgEndpoint) -> Result<Self> {
-        connect::once(endpoint).await
+        connect::once(endpoint, &[]).await
+    }
+
+    /// As [`Self::connect`], with more settings, which cost no round trip. Those that the server doesn't know are left
+    /// out.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_once_with(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Self> {
+        connect::once(endpoint, settings).await
     }
 
     /// As [`Self::connect`], but waits for a server that is starting, a compute that is waking or a connection that is

@@ -151,6 +151,11 @@ impl<'a> Crew<'a> {
         Ok(Self { ctx: target.ctx, sessions })
     }
 
+    /// All sessions.
+    pub(super) fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
     /// One of the sessions.
     pub(super) fn any(&self) -> Option<&Session> {
         self.sessions.first()

@@ -26,6 +26,7 @@ use super::{
     in_turn,
     load::Load,
     manifest::Manifest,
+    origin,
     preflight::{Situation, Way},
     pump,
     record::Record,
@@ -62,7 +63,7 @@ pub(super) async fn travel(
     endpoint: &PgEndpoint,
     manifest: &Manifest,
 ) -> Result<Pushed> {
-    let target = Target::new(ctx, endpoint, &request.schema);
+    let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
     let journey = Journey {
         ctx,
         request,
@@ -105,11 +106,20 @@ impl Journey<'_> {
         if !self.request.dry_run {
             self.target.lock(&control).await?;
         }
-        let mut situation = Situation::look(&control, self.manifest, self.request).await?;
+        let pushed = self.go(&control, local).await?;
+        if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
+        {
+            origin::note(&control, &self.request.schema, source).await?;
+        }
+        Ok(pushed)
+    }
+
+    async fn go(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
+        let mut situation = Situation::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
-        if let Some(pushed) = self.nothing_to_do(&control, &situation).await? {
+        if let Some(pushed) = self.nothing_to_do(control, &situation).await? {
             return Ok(pushed);
         }
         let server = match local {
@@ -120,17 +130,17 @@ impl Journey<'_> {
         let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
         situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
-        let way = self.way(&control, &reader, &situation).await?;
+        let way = self.way(control, &reader, &situation).await?;
         situation.require_clear(way)?;
         if self.request.mode == "replace" && !self.request.dry_run && !situation.record.live.is_empty() {
             if way == Way::InPlace {
-                return Box::pin(self.replace_in_turn(&control, &reader, &situation)).await;
+                return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
-            in_turn::drop_live(&self.target, &control, &situation).await?;
-            situation = Situation::look(&control, self.manifest, self.request).await?;
+            in_turn::drop_live(&self.target, control, &situation).await?;
+            situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
+            && let Some(pushed) = Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }
@@ -138,11 +148,11 @@ impl Journey<'_> {
             return self.preview(&reader, &situation, &sizes).await;
         }
         self.tell_of_leaving(&situation);
-        let staging = self.load(&control, &situation, server, &sizes).await?;
+        let staging = self.load(control, &situation, server, &sizes).await?;
         let chunks = chunk::cut(&sizes);
-        let digests = self.build_and_compare(&control, &situation, &staging, &reader, &sizes).await?;
+        let digests = self.build_and_compare(control, &situation, &staging, &reader, &sizes).await?;
         let counts = chunk_counts(&chunks, self.manifest.cargo.len());
-        self.cut_over(&control, &situation, &staging, digests, counts).await
+        self.cut_over(control, &situation, &staging, digests, counts).await
     }
 
     /// If the answer to the cutover's commit was lost: whether it happened.

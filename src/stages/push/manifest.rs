@@ -26,6 +26,8 @@ pub(super) struct Manifest {
     pub cargo: Vec<Cargo>,
     /// What is pushed, as one digest: structure and content of every table, and the target's schema.
     pub run_key: String,
+    /// Where the dump came from, without secrets; none if the dump was removed.
+    pub source: Option<String>,
 }
 
 /// One table to be pushed.
@@ -54,10 +56,10 @@ impl Manifest {
         let convert = ctx.workdir.load_convert()?;
         let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
-        check_chain(ctx, &convert, &plan, &plan_sha256)?;
+        let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
         let cargo = cargo(&plan, &convert)?;
         let run_key = run_key(&cargo, &plan, schema);
-        Ok(Self { plan, plan_sha256, convert, cargo, run_key })
+        Ok(Self { plan, plan_sha256, convert, cargo, run_key, source })
     }
 
     /// The run key's first digits, for names.
@@ -71,7 +73,8 @@ impl Manifest {
     }
 }
 
-fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256: &str) -> Result<()> {
+/// Gives the dump's source.
+fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256: &str) -> Result<Option<String>> {
     let stale = |text: &str| {
         Err(Error::new(Kind::ArtifactStale, text).with_hint("run `turso2neon convert`, then `turso2neon push` again"))
     };
@@ -88,11 +91,11 @@ fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256
     // A dump that was removed to save space is no reason to refuse what was made from it.
     let dump: DumpCheckpoint = match sealed::load(&ctx.workdir.dump_checkpoint(), CHECKPOINT_FORMAT, "dump") {
         Ok(dump) => dump,
-        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(()),
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
         Err(error) => return Err(error),
     };
     if [&dump.sha256, &dump.content_sha256].contains(&&convert.dump_sha256) {
-        Ok(())
+        Ok(Some(dump.source))
     } else {
         stale("the dump is newer than what the local PostgreSQL holds")
     }

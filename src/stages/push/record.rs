@@ -87,6 +87,11 @@ CREATE TABLE IF NOT EXISTS turso2neon.undo (
   plan text,
   PRIMARY KEY (target_schema, name)
 );
+CREATE TABLE IF NOT EXISTS turso2neon.origins (
+  target_schema text PRIMARY KEY,
+  source text NOT NULL,
+  previous text
+);
 ";
 
 /// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so

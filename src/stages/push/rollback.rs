@@ -4,6 +4,8 @@
 //! Decisions: replaced tables and those that replaced them change places, changed rows are changed back, both in one
 //! transaction as in a push; so a second rollback takes the first one back.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 
 use crate::{
@@ -25,8 +27,8 @@ use super::{
     attached, dependents,
     diff::{self, Item, Shape, Work},
     enums,
-    locks::{self, Strength},
-    objects,
+    locks::{Locks, Strength},
+    objects, origin,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -45,6 +47,8 @@ pub struct RollbackRequest {
     pub schema: String,
     /// Only say what there is.
     pub list: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
 }
 
 /// What came of it.
@@ -91,7 +95,7 @@ pub async fn rollback(ctx: &Context, request: &RollbackRequest) -> Result<Rolled
 
 async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
     let Parsed { endpoint, .. } = PgEndpoint::parse(&request.target, Role::Target)?;
-    let target = Target::new(ctx, &endpoint, &request.schema);
+    let target = Target::new(ctx, &endpoint, &request.schema, request.lock_wait);
     let address = endpoint.address().to_owned();
     let mut begun = None;
     let mut attempt = 1;
@@ -147,6 +151,7 @@ async fn one_try(
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
+    origin::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
@@ -251,12 +256,13 @@ async fn exchange(
     let work = sql.join(";\n");
     let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
     let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
-    let attempt = || {
-        let begin = locks::begin(&ours, &live, Strength::AgainstEverybody);
-        let sql = format!("{begin}; {work}; COMMIT");
-        async move { control.batch("putting the replaced tables back", &sql).await }.boxed()
+    let locks = Locks { target, control, ours, theirs: live, strength: Strength::AgainstEverybody };
+    let work = work.as_str();
+    let attempt = |begin: String| {
+        async move { control.batch("putting the replaced tables back", &format!("{begin}; {work}; COMMIT")).await }
+            .boxed()
     };
-    locks::insist(target, control, attempt).await
+    locks.hold_for(attempt).await
 }
 
 async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {

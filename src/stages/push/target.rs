@@ -32,6 +32,8 @@ pub(super) struct Target<'a> {
     pub schema: &'a str,
     /// What the sessions of pushes into this schema are called on the server.
     application: String,
+    /// How long to try to get locks on tables that others use.
+    pub lock_wait: Duration,
     /// The server process of the control session; 0 before there is one.
     control: AtomicI32,
     /// Server processes of control sessions that this process lost.
@@ -39,10 +41,11 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str) -> Self {
+    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str, lock_wait: Duration) -> Self {
         let digest = sha256_of_bytes(schema.as_bytes());
         let application = format!("turso2neon push {}", digest.get(..12).unwrap_or_default());
-        Self { ctx, endpoint, schema, application, control: AtomicI32::new(0), former: Mutex::new(Vec::new()) }
+        let (control, former) = (AtomicI32::new(0), Mutex::new(Vec::new()));
+        Self { ctx, endpoint, schema, application, lock_wait, control, former }
     }
 
     /// A session that loads or builds. `path` are the schemas of the extensions that types come from.
@@ -71,16 +74,28 @@ impl<'a> Target<'a> {
         Ok(session)
     }
 
+    /// A session that is not worth waiting for.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn one_session(&self) -> Result<Session> {
+        Session::connect_once_with(self.endpoint, &self.settings(&path_value(&[]))).await
+    }
+
     async fn open(&self, path: &[String]) -> Result<Session> {
         let path = path_value(path);
-        let settings = [
+        let settings = self.settings(&path);
+        Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
+    }
+
+    fn settings<'b>(&'b self, path: &'b str) -> [(&'static str, &'b str); 5] {
+        [
             ("application_name", self.application.as_str()),
-            ("search_path", path.as_str()),
+            ("search_path", path),
             ("idle_session_timeout", "0"),
             ("default_transaction_isolation", "read committed"),
             ("jit", "off"),
-        ];
-        Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
+        ]
     }
 
     /// Takes the lock for pushes into this schema, for as long as the session lives, and ends the sessions that

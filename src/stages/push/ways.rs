@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, Retry},
     model::checkpoint::{LoadState, PushedTable},
-    postgres::Session,
+    postgres::{PgEndpoint, Session},
 };
 
 use super::{
@@ -51,7 +51,8 @@ impl Journey<'_> {
                 return Ok(Way::Replacing);
             }
         }
-        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
+        let (schema, replaces) = (&self.request.schema, mode == "replace");
+        match in_place::obstacle(control, reader, self.manifest, situation, schema, replaces).await? {
             None => {
                 self.diary.reason(if mode == "auto" {
                     "the tables of the last push have this structure"
@@ -137,7 +138,7 @@ impl Journey<'_> {
     pub(super) async fn change_in_place(
         &self,
         control: &Session,
-        reader: &Session,
+        (reader, local): (&Session, &PgEndpoint),
         situation: &Situation,
     ) -> Result<Option<Pushed>> {
         let change = InPlace {
@@ -145,6 +146,7 @@ impl Journey<'_> {
             target: &self.target,
             control,
             reader,
+            local,
             manifest: self.manifest,
             situation,
             diary: &self.diary,
@@ -160,7 +162,7 @@ impl Journey<'_> {
         let changed = match Box::pin(change.run(know)).await {
             Ok(changed) => changed,
             // A constraint stands in the way of a change row by row; whole tables can still take their places.
-            Err(error) if self.request.mode == "auto" && error.kind() == Kind::TargetRejected && !control.is_lost() => {
+            Err(error) if self.request.mode == "auto" && is_in_the_way(&error) && !control.is_lost() => {
                 self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
                 self.diary.reason("the rows can't be changed in place");
                 situation.require_clear(Way::Replacing)?;
@@ -177,4 +179,9 @@ impl Journey<'_> {
         let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables)?;
         Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
     }
+}
+
+/// Whether a change of rows was refused for a reason that replacing whole tables may not meet.
+fn is_in_the_way(error: &Error) -> bool {
+    error.kind() == Kind::TargetRejected && error.retry() == Retry::Never
 }

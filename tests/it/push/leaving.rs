@@ -21,16 +21,29 @@ fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
     assert_eq!(journey.target.value("SELECT id FROM public.leaving"), "7");
     journey.call(&["push"]);
 
+    // Another database, with a table of the same name, pushed to the same place by mistake.
+    let other = journey.workspace.sqlite("other.db", "CREATE TABLE kept (id INTEGER PRIMARY KEY); CREATE TABLE o (v)");
+    let dir = journey.workspace.path().join("other");
+    let tool = |command: &str| journey.tool(command).replace("--dir", &dir);
+    tool("dump").args(["--source", other.to_str().unwrap()]).run().expect_exit(0);
+    tool("convert").run().expect_exit(0);
+    journey.source.execute("CREATE TABLE new (id INTEGER PRIMARY KEY)");
+    journey.call(&["dump", "convert", "push"]);
+    let refused = tool("push").run().expect_exit(8);
+    assert!(refused.stderr.contains("came from another source, http://127.0.0.1"), "{}", refused.stderr);
+    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
+    tool("push").args(["--force-table", "new"]).run().expect_exit(0);
+    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "0");
+    journey.call(&["rollback"]);
+    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
+    journey.source.execute("DROP TABLE new");
+
     journey.source.execute("DROP TABLE kept");
     let told = journey.tool("dump").run().expect_exit(0);
     assert!(told.stderr.contains("the source has no tables"), "{}", told.stderr);
     journey.call(&["convert"]);
     let refused = journey.tool("push").run().expect_exit(8);
-    assert!(
-        refused.stderr.contains("none would be left of those that the last push brought: kept"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains("none of the tables of the last push is in the plan"), "{}", refused.stderr);
     assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
 
     // A push that was refused half way is no reason to take the rollback after it for unfinished.

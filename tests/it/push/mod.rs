@@ -2,7 +2,11 @@
 
 mod account;
 
+mod campaign;
+
 mod connection;
+
+mod crowd;
 
 mod cutovers;
 
@@ -23,6 +27,8 @@ mod link;
 mod pooled;
 
 mod proxy;
+
+mod readers;
 
 mod replacement;
 
