@@ -38,8 +38,8 @@ const GATES: usize = 40;
 /// How many sets of tables are remembered.
 const SEEN: usize = 1000;
 /// The first rounds, in milliseconds: enough for transactions that come to the tables in one order.
-const SHORT: [u64; 3] = [100, 200, 400];
-/// What a circle of transactions needs besides `deadlock_timeout` to come free.
+const SHORT: [u64; 2] = [100, 300];
+/// What a circle of transactions needs besides twice `deadlock_timeout` to come free.
 const AFTER_CIRCLE: Duration = Duration::from_millis(600);
 /// The longest round.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -115,9 +115,8 @@ impl Gates {
         if let Some(short) = SHORT.get(round) {
             return Duration::from_millis(*short);
         }
-        let circle = self.deadlock_timeout.saturating_add(AFTER_CIRCLE);
-        let times = u32::try_from(round.saturating_sub(SHORT.len()).saturating_add(1)).unwrap_or(u32::MAX).min(3);
-        circle.saturating_mul(times).min(LONGEST)
+        let circle = self.deadlock_timeout.saturating_mul(2).saturating_add(AFTER_CIRCLE);
+        if round == SHORT.len() { circle.min(LONGEST) } else { circle.saturating_mul(2).min(LONGEST) }
     }
 
     /// The gates of this round.
@@ -282,8 +281,8 @@ mod tests {
     #[test]
     fn rounds_grow_up_to_a_limit() {
         let gates = Gates::none();
-        let lengths: Vec<u128> = (0..7).map(|round| gates.length(round).as_millis()).collect();
-        assert_eq!(lengths, [100, 200, 400, 1600, 3200, 4800, 4800]);
+        let lengths: Vec<u128> = (0..5).map(|round| gates.length(round).as_millis()).collect();
+        assert_eq!(lengths, [100, 300, 2600, 5200, 5200]);
         let patient = Gates { deadlock_timeout: Duration::from_secs(60), ..gates };
         assert_eq!(patient.length(9), LONGEST);
     }

@@ -96,8 +96,8 @@ impl Locks<'_> {
                     let length = gates.length(progress.rounds);
                     progress.rounds = progress.rounds.saturating_add(1);
                     let round = Round { locks: self, gates: &gates, watch, length };
-                    // Whoever waits at the gates gets as much time without them.
-                    (round.run(&work).await, length)
+                    // Whoever waited at the gates gets time without them.
+                    (round.run(&work).await, length / 2)
                 }
                 _ => {
                     let pause = Duration::from_millis(5 + patience::random_below(45));

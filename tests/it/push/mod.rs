@@ -1,5 +1,7 @@
 //! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
+mod attachments;
+
 mod connection;
 
 mod crowd;
