@@ -204,6 +204,12 @@ pub struct TargetArgs {
     /// Branch of that project [default: its default branch]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
     pub neon_branch: Option<String>,
+    /// Database of that branch [default: its only one]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_database: Option<String>,
+    /// Role to connect as [default: the database's owner]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_role: Option<String>,
 }
 
 /// Where a trial goes.

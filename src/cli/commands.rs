@@ -14,7 +14,7 @@ use super::{
     settings::no_target,
 };
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
@@ -65,7 +65,7 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
-        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() }, lock))
+        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() }, lock))
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
@@ -257,7 +257,8 @@ impl Front {
         }
         let pushed = ctx.workdir.load_push().ok().filter(|_| !self.layers.names_schema(&typed.target));
         let schema = pushed.map_or_else(|| self.layers.schema(&typed.target), |push| push.schema);
-        let request = RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
+        let request =
+            RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
         let points = match &to.branch {
             Some(branch) if typed.list => branch.restore_points(&ctx).await?,

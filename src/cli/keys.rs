@@ -1,7 +1,7 @@
 //! The words that `turso2neon.toml` knows.
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 49] = [
+pub const KEYS: [&str; 51] = [
     "dir",
     "json",
     "quiet",
@@ -39,6 +39,8 @@ pub const KEYS: [&str; 49] = [
     "lock-wait",
     "neon-project",
     "neon-branch",
+    "neon-database",
+    "neon-role",
     "neon-create-branch",
     "against",
     "level",

@@ -183,12 +183,10 @@ fn a_stop_on_request_says_how_to_continue() {
         while told() == before && !running.ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // It listens from the moment that it begins to work.
-        std::thread::sleep(Duration::from_millis(100));
         running.interrupt();
         let run = running.wait();
-        // It may have been quicker than the request, or so slow that the request ended it before it began.
-        assert!(matches!(run.code(), Some(0 | 130) | None), "{run:?}");
+        // It may have been quicker than the request.
+        assert!(matches!(run.code(), Some(0 | 130)), "{run:?}");
         if run.code() == Some(130) {
             run.expect_text("same command again");
         }

@@ -10,7 +10,7 @@ use crate::{
         TablePlan,
         name::{qualified, quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 use super::{
@@ -99,13 +99,7 @@ pub(super) async fn statements(
 }
 
 /// The part of it that comes from the old tables.
-async fn of_old(
-    control: &Session,
-    manifest: &Manifest,
-    schema: &str,
-    live: &[u32],
-    fate: Fate,
-) -> Result<Vec<String>> {
+async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u32], fate: Fate) -> Result<Vec<String>> {
     let mut sql = Vec::new();
     for privilege in privileges(control, PRIVILEGES, &live).await? {
         if let Some(table) = plan(manifest, &privilege.table) {
@@ -166,11 +160,7 @@ pub(super) fn take_up(schema: &str) -> String {
     format!("DELETE FROM turso2neon.carried WHERE target_schema = {}", quote_literal(schema))
 }
 
-async fn privileges(
-    control: &Session,
-    query: &str,
-    parameter: &(dyn tokio_postgres::types::ToSql + Sync),
-) -> Result<Vec<Privilege>> {
+async fn privileges(control: &Session, query: &str, parameter: &dyn Parameter) -> Result<Vec<Privilege>> {
     let rows = control.rows("reading grants", query, &[parameter]).await?;
     let read = |row: &tokio_postgres::Row| {
         Ok(Privilege {

@@ -26,7 +26,7 @@ use super::{
     manifest::Manifest,
     objects,
     preflight::Situation,
-    pump::{relay, weigh},
+    pump::{Sent, relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -85,6 +85,7 @@ struct Restart<'a> {
 }
 
 /// Why rows can't be changed in place, if so: tables came or went, or their structure isn't what would be pushed.
+/// `replaces` if foreign keys may be missing, because a push in mode `replace` takes them off and puts them back.
 ///
 /// # Errors
 /// `Local*`, `Target*`.
@@ -94,6 +95,7 @@ pub(super) async fn obstacle(
     manifest: &Manifest,
     situation: &Situation,
     schema: &str,
+    replaces: bool,
 ) -> Result<Option<String>> {
     let live = &situation.record.live;
     let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
@@ -107,7 +109,10 @@ pub(super) async fn obstacle(
         if ours.fingerprint != cargo.fingerprint {
             return Ok(Some(format!("the structure of table {} changed", ours.name)));
         }
-        if let Some(part) = ours.lost.first() {
+        let comes_back = |part: &str| {
+            replaces && cargo.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
+        };
+        if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
     }
@@ -286,7 +291,7 @@ impl<'a> InPlace<'a> {
                 let parcels = shape.parcels(&self.manifest.plan.schema, number);
                 for ((parcel, place), columns) in parcels.iter().zip(&places).zip(&columns) {
                     let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
-                    self.send_one(lister, parcel, &input).await?;
+                    self.diary.moved(&shape.table.source, self.send_one(lister, parcel, &input).await?);
                 }
                 let [inserts, updates, deletes] = places;
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
@@ -303,10 +308,10 @@ impl<'a> InPlace<'a> {
         Ok(items)
     }
 
-    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<()> {
+    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<Sent> {
         let prepared = self.control.client().prepare(input).await;
         let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
-        relay(lister, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await.map(|_| ())
+        relay(lister, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await
     }
 
     async fn work<'b>(&self, run_id: i64, findings: &Findings<'a>, items: &'b [Item<'a>]) -> Result<Work<'b>>

@@ -167,6 +167,7 @@ impl<'a> InTurn<'a> {
             let table = qualified(self.target.schema, &cargo.table.name);
             let locks = locks(self.target, self.control, vec![table]);
             let sent = locks.hold_for(attempt).await.at_table(&cargo.table.source)?;
+            self.diary.moved(&cargo.table.source, sent);
             self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
         }
         self.control.batch("preparing the session", &search_path(&[])).await
@@ -276,8 +277,7 @@ async fn alone(
     doing: &'static str,
     work: &str,
 ) -> Result<()> {
-    let attempt = |begin: String| {
-        async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed()
-    };
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
     locks(target, control, tables).hold_for(attempt).await
 }

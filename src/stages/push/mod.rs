@@ -49,6 +49,8 @@ mod manifest;
 
 mod objects;
 
+mod origin;
+
 mod preflight;
 
 mod pump;
@@ -75,7 +77,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{PushCheckpoint, Stage},
+    model::{PushCheckpoint, Stage, units},
     neon::Branch,
     postgres::{Parsed, PgEndpoint, Role, managed::LocalChoice},
     secret::Secret,
@@ -169,7 +171,7 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
                 "diff" => "changed",
                 _ => "created",
             };
-            format!("{verb} {tables} tables with {rows} rows on {address}")
+            format!("{verb} {tables} tables with {} on {address}", units::counted(rows, "row", "rows"))
         }
         None => format!("{tables} tables would be pushed to {address}; nothing was written"),
     }

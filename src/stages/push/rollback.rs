@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
         PushCheckpoint, Stage,
-        checkpoint::PushedTable,
+        checkpoint::{LoadState, PushAccount, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
@@ -29,7 +29,7 @@ use super::{
     diff::{self, Item, Shape, Work},
     enums,
     locks::{Locks, Strength},
-    objects,
+    objects, origin,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -152,6 +152,7 @@ async fn one_try(
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
+    origin::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
@@ -162,14 +163,22 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
         return Ok(());
     }
     let pushed = |table: &PutBack| {
-        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: 0 };
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), ..PushedTable::default() };
         (table.source.clone(), pushed)
     };
     let tables = tables.iter().map(pushed).collect();
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, finished_s: now_s(), ..push },
+        &PushCheckpoint {
+            run_key,
+            tables,
+            mode,
+            state: LoadState::Done,
+            account: PushAccount::default(),
+            finished_s: now_s(),
+            ..push
+        },
     )?;
     Ok(())
 }

@@ -12,11 +12,8 @@ use std::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{
-        Stage,
-        name::{quote_ident, quote_literal},
-    },
-    postgres::{PgEndpoint, Session, patience},
+    model::{Stage, name::quote_ident},
+    postgres::{PgEndpoint, Session, cause, patience},
     workdir::sha256_of_bytes,
 };
 
@@ -59,11 +56,7 @@ impl<'a> Target<'a> {
         let session = self.open(path).await?;
         // Two live sessions in one server process: something between here and the server hands out connections.
         if session.process() == self.control.load(Ordering::SeqCst) {
-            return Err(Error::new(
-                Kind::TargetRejected,
-                "the target is behind a connection pooler that shares sessions",
-            )
-            .with_hint("use the direct host instead of the pooled one"));
+            return Err(cause::pooled(session.role()));
         }
         Ok(session)
     }
@@ -86,24 +79,23 @@ impl<'a> Target<'a> {
     /// # Errors
     /// `Target*`.
     pub(super) async fn one_session(&self) -> Result<Session> {
-        let session = Session::connect(self.endpoint).await?;
-        session.batch("preparing the session", &self.settings(&[])).await?;
-        Ok(session)
+        Session::connect_once_with(self.endpoint, &self.settings(&path_value(&[]))).await
     }
 
     async fn open(&self, path: &[String]) -> Result<Session> {
-        let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
-        session.batch("preparing the session", &self.settings(path)).await?;
-        Ok(session)
+        let path = path_value(path);
+        let settings = self.settings(&path);
+        Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
     }
 
-    fn settings(&self, path: &[String]) -> String {
-        format!(
-            "SET application_name = {}; {}; SET idle_session_timeout = 0; \
-             SET default_transaction_isolation = 'read committed'; SET jit = off",
-            quote_literal(&self.application),
-            search_path(path)
-        )
+    fn settings<'b>(&'b self, path: &'b str) -> [(&'static str, &'b str); 5] {
+        [
+            ("application_name", self.application.as_str()),
+            ("search_path", path),
+            ("idle_session_timeout", "0"),
+            ("default_transaction_isolation", "read committed"),
+            ("jit", "off"),
+        ]
     }
 
     /// Takes the lock for pushes into this schema, for as long as the session lives, and ends the sessions that
@@ -172,9 +164,13 @@ fn lock_key(schema: &str) -> i64 {
 
 /// Sets the schemas in which types and operators without schema are looked for.
 pub(super) fn search_path(extensions: &[String]) -> String {
+    format!("SET search_path = {}", path_value(extensions))
+}
+
+fn path_value(extensions: &[String]) -> String {
     let mut list = vec!["pg_catalog".to_owned()];
     list.extend(extensions.iter().map(|schema| quote_ident(schema)));
-    format!("SET search_path = {}", list.join(", "))
+    list.join(", ")
 }
 
 /// A name made of a prefix and another name, cut to PostgreSQL's 63 bytes and then told apart by a digest.

@@ -36,7 +36,7 @@ UNION ALL SELECT 'trigger ' || pg_get_triggerdef(t.oid) || ' ' || tgenabled
 UNION ALL SELECT 'comment ' || i.identity || ' ' || d.description FROM pg_description d
   CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
   WHERE i.identity ~ 'public\\.' AND d.description LIKE 'a %'
-UNION ALL SELECT 'publication ' || to_jsonb(p) FROM pg_publication_tables p WHERE schemaname = 'public'
+UNION ALL SELECT 'publication ' || to_jsonb(p)::text FROM pg_publication_tables p WHERE schemaname = 'public'
 ORDER BY 1";
 
 fn attached(target: &Target) -> Vec<String> {
@@ -113,7 +113,11 @@ fn everything_goes_over_on(major: u32) {
 /// What would stay with the old tables, and how it is told.
 fn what_cannot_go_over_is_named(target: &Target, depot: &mut Depot) {
     for (create, name, drop) in [
-        ("CREATE STATISTICS pairs ON customer, version FROM orders", "statistics pairs on orders", "DROP STATISTICS pairs"),
+        (
+            "CREATE STATISTICS pairs ON customer, version FROM orders",
+            "statistics pairs on orders",
+            "DROP STATISTICS pairs",
+        ),
         (
             "CREATE MATERIALIZED VIEW sums AS SELECT sum(amount) FROM orders",
             "materialized view public.sums uses orders",

@@ -94,7 +94,8 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     };
     let back = turn();
     assert_eq!(back.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["orders"]);
-    let there = "SELECT string_agg(tablename, ' ' ORDER BY tablename COLLATE \"C\") FROM pg_tables WHERE schemaname = 'public'";
+    let there =
+        "SELECT string_agg(tablename, ' ' ORDER BY tablename COLLATE \"C\") FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(target.value(there), "orders");
     assert_eq!(target.value("SELECT old || obj_description('orders'::regclass) FROM orders"), "7mine");
     let error = run(&ctx, &request).err().unwrap();

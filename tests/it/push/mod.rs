@@ -2,6 +2,8 @@
 
 mod attachments;
 
+mod campaign;
+
 mod connection;
 
 mod crowd;
@@ -15,6 +17,12 @@ mod diff;
 mod faults;
 
 mod guarded;
+
+mod leaving;
+
+mod link;
+
+mod pooled;
 
 mod proxy;
 
