@@ -136,7 +136,7 @@ impl Journey<'_> {
             if way == Way::InPlace {
                 return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
-            in_turn::drop_live(&self.target, control, &situation).await?;
+            in_turn::drop_live(&self.target, control, self.manifest, &situation).await?;
             situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
