@@ -80,9 +80,11 @@ impl<'a> Target<'a> {
 
     async fn open(&self, path: &[String]) -> Result<Session> {
         let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
+        // A server on Linux can notice in the middle of a long statement that the client is gone, and let go of the lock.
         let settings = format!(
             "SET application_name = {}; {}; SET idle_session_timeout = 0; \
-             SET default_transaction_isolation = 'read committed'; SET jit = off",
+             SET default_transaction_isolation = 'read committed'; SET jit = off; \
+             SELECT set_config('client_connection_check_interval', '1s', false) WHERE version() LIKE '%linux%'",
             quote_literal(&self.application),
             search_path(path)
         );
