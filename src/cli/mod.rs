@@ -4,6 +4,8 @@ pub mod args;
 
 pub mod usage;
 
+mod wait;
+
 pub mod environment;
 
 mod keys;

@@ -14,6 +14,10 @@ use crate::error::{Error, Kind, Retry};
 /// SQLSTATE classes whose messages name objects and conditions, never values.
 const QUOTABLE_CLASSES: [&str; 13] = ["08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57"];
 
+/// What to do about a pooler.
+const DIRECT: &str =
+    "use the direct host instead of the pooled one (with PgBouncer: the server behind it); nothing was written";
+
 /// The error for a failed statement.
 #[must_use]
 pub fn describe(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
@@ -84,7 +88,7 @@ fn refused_by_server(role: Role, doing: &str, server: &DbError) -> Error {
     // PgBouncer's words, possibly passed on by Neon's proxy under another SQLSTATE.
     if server.message().contains("unsupported startup parameter") {
         let text = format!("{doing}: a connection pooler answered that doesn't take the session's settings");
-        return Error::new(rejected(role), text).with_hint("use the direct host instead of the pooled one");
+        return Error::new(rejected(role), text).with_hint(DIRECT);
     }
     match state {
         "XX000" => refused_by_proxy(role, doing, server.message()),
@@ -178,6 +182,14 @@ fn unauthenticated(role: Role, doing: &str, source: Option<&(dyn std::error::Err
         .with_hint("use a role with a password (SCRAM-SHA-256)");
     }
     Error::new(denied(role), format!("{doing}: the server could not prove that it knows the password"))
+}
+
+/// The error for a pooler that was recognised by what it does: settings, locks and temporary tables of a session would
+/// be other clients', and theirs ours.
+#[must_use]
+pub fn pooled(role: Role) -> Error {
+    let text = "the server is behind a connection pooler that shares sessions among its clients";
+    Error::new(rejected(role), text).with_hint(DIRECT)
 }
 
 /// A connection that is gone or never was; doing it again can help.

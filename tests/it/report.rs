@@ -131,7 +131,7 @@ impl Finished {
     }
 
     fn push(&self, digest: &str) {
-        let pushed = PushedTable { rows: 3, server_digest: digest.to_owned(), chunks: 1 };
+        let pushed = PushedTable { rows: 3, server_digest: digest.to_owned(), chunks: 1, ..PushedTable::default() };
         let checkpoint = json!({
             "format": 1, "tool": env!("CARGO_PKG_VERSION"), "run_key": "key",
             "plan_sha256": sha256_of(&self.workdir.plan_json()).unwrap(), "target": "neon.example:5432/neondb",

@@ -45,6 +45,8 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
     time::Instant,
 };
 
@@ -239,8 +241,7 @@ fn finish(
     previous: Option<DumpCheckpoint>,
     started_s: u64,
 ) -> Result<Dumped> {
-    let content = read_back(ctx, &mut copy, part)?;
-    check_damage(ctx, &mut copy, part, content.tables.len())?;
+    let content = examine(ctx, &mut copy, part)?;
     let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
     let target = ctx.workdir.source_db();
     let sha256 = if let Some(previous) = &unchanged {
@@ -351,11 +352,26 @@ fn tell(ctx: &Context, step: &Step<'_>) {
     });
 }
 
-fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> Result<()> {
-    let phase = "check";
-    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps: u64::try_from(tables).ok() });
-    let told = || ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
-    let checked = check::quick_check(part, &ctx.stop, &told)?;
+/// Reads the file back while a second thread looks for damage in it; of two errors the first one's counts, as if they
+/// ran one after the other.
+fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
+    let (sender, checked_tables) = mpsc::channel();
+    thread::scope(|scope| {
+        let told = move || sender.send(()).unwrap_or_default();
+        let checking = scope.spawn(move || check::quick_check(part, &ctx.stop, &told));
+        let content = read_back(ctx, copy, part)?;
+        let (phase, steps) = ("check", u64::try_from(content.tables.len()).ok());
+        ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
+        for () in checked_tables {
+            ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
+        }
+        let checked = checking.join().map_err(|_| Error::new(Kind::Bug, "the check of the file stopped"))??;
+        report_damage(ctx, copy, &checked);
+        Ok(content)
+    })
+}
+
+fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
     if !checked.with_broken_rules.is_empty() {
         ctx.out.info(format!(
             "rows that break what their table declares are kept as they are, in {}",
@@ -374,7 +390,6 @@ fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> R
         line.push_str(&format!("; {} could not be checked", checked.unchecked.len()));
     }
     copy.proof.push(line);
-    Ok(())
 }
 
 fn summary(dumped: &Dumped) -> String {

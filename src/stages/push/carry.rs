@@ -9,7 +9,7 @@ use crate::{
         TablePlan,
         name::{qualified, quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 use super::{attached, manifest::Manifest, record::unreadable};
@@ -97,11 +97,7 @@ pub(super) async fn statements(
     Ok(sql)
 }
 
-async fn privileges(
-    control: &Session,
-    query: &str,
-    parameter: &(dyn tokio_postgres::types::ToSql + Sync),
-) -> Result<Vec<Privilege>> {
+async fn privileges(control: &Session, query: &str, parameter: &dyn Parameter) -> Result<Vec<Privilege>> {
     let rows = control.rows("reading grants", query, &[parameter]).await?;
     let read = |row: &tokio_postgres::Row| {
         Ok(Privilege {

@@ -23,7 +23,7 @@ use super::{
     crew::Crew,
     diary::Diary,
     diff,
-    locks::{self, Strength},
+    locks::{Locks, Strength},
     manifest::{Cargo, Manifest},
     objects,
     preflight::{Situation, names_of},
@@ -148,12 +148,7 @@ impl<'a> InTurn<'a> {
         }
         let tables: Vec<String> =
             self.manifest.cargo.iter().map(|cargo| qualified(self.target.schema, &cargo.table.name)).collect();
-        let work = statements.join(";\n");
-        let attempt = || {
-            let sql = format!("{}; {work}; COMMIT", locks::begin(&[], &tables, Strength::AgainstEverybody));
-            async move { self.control.batch(doing, &sql).await }.boxed()
-        };
-        locks::insist(self.target, self.control, attempt).await
+        alone(self.target, self.control, tables, doing, &statements.join(";\n")).await
     }
 
     async fn load_all(&self, run_id: i64) -> Result<()> {
@@ -167,18 +162,27 @@ impl<'a> InTurn<'a> {
             debug_assert!(live.iter().any(|ours| ours.name == cargo.table.name), "the structure is the same");
             let facts = facts.remove(&cargo.table.name).unwrap_or_default();
             let voices = facts.silence(&qualified(self.target.schema, &cargo.table.name));
-            let attempt = || self.load(run_id, cargo, &voices).boxed();
-            let sent = locks::insist(self.target, self.control, attempt).await.at_table(&cargo.table.source)?;
+            let attempt = |begin: String| self.load(run_id, cargo, &voices, begin).boxed();
+            let table = qualified(self.target.schema, &cargo.table.name);
+            let locks = locks(self.target, self.control, vec![table]);
+            let sent = locks.hold_for(attempt).await.at_table(&cargo.table.source)?;
+            self.diary.moved(&cargo.table.source, sent);
             self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
         }
         self.control.batch("preparing the session", &search_path(&[])).await
     }
 
-    async fn load(&self, run_id: i64, cargo: &Cargo, voices: &(Vec<String>, Vec<String>)) -> Result<Sent> {
+    async fn load(
+        &self,
+        run_id: i64,
+        cargo: &Cargo,
+        voices: &(Vec<String>, Vec<String>),
+        begin: String,
+    ) -> Result<Sent> {
         let schema = self.target.schema;
         let table = qualified(schema, &cargo.table.name);
         let (off, on) = voices;
-        let mut begin = vec![locks::begin(&[], std::slice::from_ref(&table), Strength::AgainstEverybody)];
+        let mut begin = vec![begin];
         begin.extend(off.iter().cloned());
         begin.push(format!("TRUNCATE ONLY {table}"));
         self.control.batch("emptying the table", &begin.join("; ")).await?;
@@ -248,10 +252,22 @@ pub(super) async fn drop_live(target: &Target<'_>, control: &Session, situation:
     let forget =
         |table: &str| format!("DELETE FROM turso2neon.{table} WHERE target_schema = {place} AND state = 'live'");
     work.extend(["tables", "objects"].map(forget));
-    let work = work.join("; ");
-    let attempt = || {
-        let sql = format!("{}; {work}; COMMIT", locks::begin(&[], &tables, Strength::AgainstEverybody));
-        async move { control.batch("dropping the tables", &sql).await }.boxed()
-    };
-    locks::insist(target, control, attempt).await
+    alone(target, control, tables, "dropping the tables", &work.join("; ")).await
+}
+
+fn locks<'a>(target: &'a Target<'a>, control: &'a Session, theirs: Vec<String>) -> Locks<'a> {
+    Locks { target, control, ours: Vec::new(), theirs, strength: Strength::AgainstEverybody }
+}
+
+/// Runs statements in one transaction that has these tables for itself.
+async fn alone(
+    target: &Target<'_>,
+    control: &Session,
+    tables: Vec<String>,
+    doing: &'static str,
+    work: &str,
+) -> Result<()> {
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
+    locks(target, control, tables).hold_for(attempt).await
 }

@@ -63,7 +63,7 @@ pub(super) async fn travel(
     endpoint: &PgEndpoint,
     manifest: &Manifest,
 ) -> Result<Pushed> {
-    let target = Target::new(ctx, endpoint, &request.schema);
+    let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
     let journey = Journey {
         ctx,
         request,
@@ -140,7 +140,8 @@ impl Journey<'_> {
             situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(control, &reader, &situation)).await?
+            && let Some(pushed) =
+                Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }
@@ -342,7 +343,8 @@ impl Journey<'_> {
         let tables = self.manifest.cargo.iter().zip(&digests).zip(&chunks);
         let tables = tables.map(|((cargo, wanted), chunks)| {
             let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            let pushed = PushedTable { rows, server_digest: wanted.digest.clone(), chunks: *chunks };
+            let server_digest = wanted.digest.clone();
+            let pushed = PushedTable { rows, server_digest, chunks: *chunks, ..PushedTable::default() };
             (cargo.table.source.clone(), pushed)
         });
         let tables: BTreeMap<String, PushedTable> = tables.collect();
@@ -357,8 +359,23 @@ impl Journey<'_> {
             keep_previous: self.request.keep_previous,
         };
         self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
+        self.note_sizes(control).await;
         let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
+    }
+
+    /// Notes what the tables take on the target. The push is done by then: a failure to ask is none of the push.
+    pub(super) async fn note_sizes(&self, control: &Session) {
+        let sql = "SELECT c.relname::text, pg_total_relation_size(c.oid), \
+                     (SELECT pg_database_size(current_database())) \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
+        let schema = self.request.schema.as_str();
+        let Ok(rows) = control.rows("asking for the size of the tables", sql, &[&schema]).await else { return };
+        let read = |row: &tokio_postgres::Row| {
+            let bytes = |column: usize| u64::try_from(row.try_get::<_, i64>(column).ok()?).ok();
+            Some((row.try_get::<_, String>(0).ok()?, bytes(1)?, bytes(2)?))
+        };
+        self.diary.weighed(rows.iter().filter_map(read));
     }
 
     /// The checkpoint of a push that is under way or just done, made from the record as it was before.
@@ -376,7 +393,8 @@ impl Journey<'_> {
     fn write_done(&self, now: &Record) -> Result<PushCheckpoint> {
         let replaced: Vec<String> = now.previous.iter().map(|table| table.name.clone()).collect();
         let pushed = |table: &super::record::Ours| {
-            let entry = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: table.chunks };
+            let (rows, server_digest, chunks) = (table.rows, table.digest.clone(), table.chunks);
+            let entry = PushedTable { rows, server_digest, chunks, ..PushedTable::default() };
             (table.source.clone(), entry)
         };
         let mode = now.last_mode.as_deref().unwrap_or("create");
@@ -398,6 +416,7 @@ impl Journey<'_> {
             previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
             replaced,
             tables,
+            kept: self.request.keep_previous && matches!(mode, "swap" | "diff"),
             restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.diary.write(self.ctx, self.manifest, entry, state)

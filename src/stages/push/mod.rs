@@ -31,9 +31,13 @@ mod enums;
 
 mod diff;
 
+mod gates;
+
 mod in_place;
 
 mod in_turn;
+
+mod in_use;
 
 mod journey;
 
@@ -55,6 +59,8 @@ mod record;
 
 pub mod rollback;
 
+mod snapshots;
+
 mod staging;
 
 mod target;
@@ -63,7 +69,9 @@ mod undo;
 
 mod ways;
 
-use std::time::Instant;
+pub use locks::PATIENCE as LOCK_WAIT;
+
+use std::time::{Duration, Instant};
 
 use crate::{
     context::Context,
@@ -98,6 +106,8 @@ pub struct PushRequest {
     pub neon: Option<Branch>,
     /// Forget the earlier result: push even if nothing changed.
     pub fresh: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
 }
 
 /// What came of it.
@@ -206,6 +216,7 @@ mod tests {
             force_tables: Vec::new(),
             neon: None,
             fresh: false,
+            lock_wait: locks::PATIENCE,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
         conversion_plan::LEDGER_TABLE,
         name::{quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
     rules::ddl,
 };
 
@@ -409,7 +409,7 @@ pub(super) async fn names_of(
     control: &Session,
     doing: &str,
     sql: &str,
-    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    parameters: &[&dyn Parameter],
 ) -> Result<Vec<String>> {
     let rows = control.rows(doing, sql, parameters).await?;
     rows.iter().map(|row| row.try_get(0).map_err(|failure| record::unreadable(control, &failure))).collect()

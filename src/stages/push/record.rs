@@ -181,14 +181,16 @@ impl Record {
         if !is_there(control).await? {
             return Ok(Self::default());
         }
-        Ok(Self {
-            live: tables(control, schema, "live", schema).await?,
-            previous: tables(control, schema, "previous", previous_schema).await?,
-            live_objects: objects::read(control, schema, "live", schema).await?,
-            previous_objects: objects::read(control, schema, "previous", previous_schema).await?,
-            unfinished: unfinished(control, schema).await?,
-            last_mode: last_mode(control, schema).await?,
-        })
+        // On one connection these questions follow each other without waiting for answers.
+        let (live, previous, live_objects, previous_objects, unfinished, last_mode) = tokio::try_join!(
+            tables(control, schema, "live", schema),
+            tables(control, schema, "previous", previous_schema),
+            objects::read(control, schema, "live", schema),
+            objects::read(control, schema, "previous", previous_schema),
+            unfinished(control, schema),
+            last_mode(control, schema),
+        )?;
+        Ok(Self { live, previous, live_objects, previous_objects, unfinished, last_mode })
     }
 
     /// Takes tables of these names for ours that somebody else created, because the user says so.

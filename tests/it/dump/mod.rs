@@ -2,6 +2,8 @@
 
 mod archive;
 
+mod edges;
+
 mod export;
 
 mod faults;

@@ -9,7 +9,7 @@ use turso2neon::{
 
 use super::{
     depot::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
-    proxy::{NeonProxy, Pooler},
+    proxy::NeonProxy,
 };
 use crate::support::{Target, target::PASSWORD};
 
@@ -117,16 +117,4 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(proxy.connections(), 1);
     }
-}
-
-#[test]
-fn a_pooler_that_shares_sessions_is_noticed() {
-    let target = Target::start();
-    let pooler = Pooler::start(&target);
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (pushed, _) = depot.push(&remote_url_at(&target, pooler.port()));
-    let error = pushed.err().unwrap();
-    assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
-    assert!(error.message().contains("pooler"), "{error}");
-    assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
 }

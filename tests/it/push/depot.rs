@@ -20,7 +20,7 @@ use turso2neon::{
     postgres::{digest, managed::LocalChoice},
     rules::ddl,
     secret::Secret,
-    stages::push::{PushRequest, Pushed, push},
+    stages::push::{LOCK_WAIT, PushRequest, Pushed, push},
     workdir::{Workdir, sealed, sha256_of},
 };
 
@@ -163,6 +163,7 @@ impl Depot {
             force_tables: Vec::new(),
             neon: None,
             fresh: false,
+            lock_wait: LOCK_WAIT,
         }
     }
 

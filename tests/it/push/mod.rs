@@ -4,6 +4,8 @@ mod campaign;
 
 mod connection;
 
+mod crowd;
+
 mod cutovers;
 
 mod depot;
@@ -16,7 +18,13 @@ mod guarded;
 
 mod leaving;
 
+mod link;
+
+mod pooled;
+
 mod proxy;
+
+mod readers;
 
 mod replacement;
 

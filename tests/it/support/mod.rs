@@ -11,6 +11,8 @@ pub(crate) mod fixture;
 
 pub(crate) mod journey;
 
+pub(crate) mod link;
+
 pub(crate) mod plain;
 
 pub(crate) mod process;

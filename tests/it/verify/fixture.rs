@@ -113,8 +113,9 @@ impl Hops {
             let (sent_digest, read_digest) = (String::new(), String::new());
             (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest })
         };
-        let pushed =
-            |(table, server_digest): (String, String)| (table, PushedTable { rows: 0, server_digest, chunks: 1 });
+        let pushed = |(table, server_digest): (String, String)| {
+            (table, PushedTable { rows: 0, server_digest, chunks: 1, ..PushedTable::default() })
+        };
         let servers = self.servers();
         let convert = LoadCheckpoint {
             format: CHECKPOINT_FORMAT,
@@ -145,6 +146,7 @@ impl Hops {
             withheld: Vec::new(),
             sent_bytes: 0,
             compared_bytes: 0,
+            account: turso2neon::model::checkpoint::PushAccount::default(),
             restore_point: None,
             phases_ms: BTreeMap::new(),
             started_s: 0,
