@@ -15,10 +15,10 @@ megabits=${3:-200}
 
 if [ -z "${TURSO2NEON_BENCH_BUILT:-}" ]; then
   scripts/setup
-  cargo build --locked --release --quiet --bin turso2neon --example narrow --example link
+  cargo build --locked --release --quiet --bin turso2neon --example workload --example link
 fi
 tool=$PWD/target/release/turso2neon
-narrow=$PWD/target/release/examples/narrow
+workload=$PWD/target/release/examples/workload
 link=$PWD/target/release/examples/link
 pg_bin=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
 
@@ -47,7 +47,7 @@ if [ "$(id -u)" -eq 0 ]; then as_postgres=(setpriv --reuid=postgres --regid=post
 json() { node -e 'let o = JSON.parse(require("fs").readFileSync(process.argv[1])); for (const k of process.argv.slice(2)) o = o[k]; console.log(typeof o === "object" ? JSON.stringify(o) : o)' "$@"; }
 
 printf '== %s rows over %s ms and %s Mbit/s, %s cores\n' "$rows" "$round_trip" "$megabits" "$(nproc)"
-"$narrow" "$rows" "$place/narrow.db"
+"$workload" narrow "$rows" "$place/narrow.db"
 "$tool" dump --quiet --dir "$migration" --source "$place/narrow.db" >/dev/null
 rm "$place/narrow.db"
 "$tool" convert --quiet --dir "$migration" --accept all >/dev/null
