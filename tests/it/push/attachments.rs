@@ -26,7 +26,7 @@ UNION ALL SELECT 'table ' || relname || ' ' || relrowsecurity || ' ' || relforce
 UNION ALL SELECT 'index ' || x.indexrelid::regclass || ' ' || indisclustered || ' ' || indisreplident
   FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid WHERE c.relnamespace = 'public'::regnamespace
 UNION ALL SELECT 'column ' || c.relname || ' ' || attname || ' ' || coalesce(attstattarget::int, -1) || ' ' || attstorage || ' '
-    || attcompression || ' ' || coalesce(attoptions::text, '')
+    || attcompression || ' ' || coalesce((SELECT min(o) FROM unnest(attoptions) o WHERE o LIKE 'n_distinct%'), '')
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
   WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND attnum > 0
 UNION ALL SELECT 'policy ' || tablename || ' ' || policyname || ' ' || permissive || ' ' || roles::text || ' ' || cmd || ' '
