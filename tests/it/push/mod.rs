@@ -1,5 +1,7 @@
 //! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
+mod account;
+
 mod attachments;
 
 mod campaign;
@@ -13,6 +15,8 @@ mod cutovers;
 mod depot;
 
 mod diff;
+
+mod doctor;
 
 mod faults;
 
