@@ -17,7 +17,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, Connection, NoTls};
+use tokio_postgres::{Client, Config, Connection, NoTls, config::SslNegotiation};
 
 use super::{OWN, Session};
 use crate::{
@@ -31,6 +31,8 @@ use crate::{
 const ONE_TRY: Duration = Duration::from_secs(60);
 /// How long patience lasts in all.
 const ALL_TRIES: Duration = Duration::from_secs(90);
+/// What to say where a server ends a connection that begins with TLS at once.
+const DIRECT_TLS: &str = "sslnegotiation=direct needs PostgreSQL 17 or newer; leave it out of the connection string";
 /// How many tries are made when something most likely has to be corrected.
 const BRIEF_TRIES: u32 = 3;
 
@@ -114,7 +116,8 @@ async fn addresses(endpoint: &PgEndpoint, name: &str, given: Option<IpAddr>, loo
     }
     if found.is_empty() {
         let text = format!("connecting to {}: the host name is not known", endpoint.address);
-        return Err(cause::lost(endpoint.role, &text).with_retry(Retry::Briefly));
+        let hint = "check the host in the connection string, and this machine's name service";
+        return Err(cause::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint));
     }
     Ok(found)
 }
@@ -133,7 +136,11 @@ async fn first_that_answers(
             Ok(opened) => return Ok(opened),
             Err(failure) => {
                 let unreached = cause::is_unreached(&failure);
-                let error = cause::refused(endpoint.role, &endpoint.address, &failure);
+                let mut error = cause::refused(endpoint.role, &endpoint.address, &failure);
+                let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
+                if direct && error.retry() == Retry::Patiently && failure.as_db_error().is_none() && !unreached {
+                    error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
+                }
                 if !unreached {
                     return Err(error);
                 }

@@ -71,7 +71,10 @@ impl Situation {
         }
         let facts = Facts::read(control, schema).await?;
         let mut record = Record::read(control, schema, &previous_schema(schema)).await?;
-        record.adopt(control, schema, &named(manifest, &record, &request.force_tables)?).await?;
+        let forced = named(manifest, &record, &request.force_tables)?;
+        // What a rollback brought back belongs to whom it belonged before.
+        record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
+        record.adopt(control, schema, &forced).await?;
         let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
         let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut situation = Self {

@@ -104,7 +104,7 @@ fn a_session_needs_as_many_round_trips_as_the_protocol() {
 fn a_large_table_uses_the_line() {
     let real = std::env::var("TURSO2NEON_TEST_LINK").is_ok_and(|value| value == "1");
     // By default a narrow line and a small table, to see that nothing waits where it could send.
-    let (rows, megabits, least) = if real { (300_000, 200, 85) } else { (15_000, 40, 70) };
+    let (rows, megabits) = if real { (300_000, 200) } else { (8_000, 30) };
     let target = Target::start();
     let depot = Depot::new(wide_plan(), &wide_rows(rows, 1));
     let nature = Nature { round_trip: Duration::from_millis(40), bits_per_s: megabits * 1_000_000 };
@@ -114,6 +114,8 @@ fn a_large_table_uses_the_line() {
     let (sent, load_ms) = (checkpoint.sent_bytes, checkpoint.phases_ms["load"]);
     let line_ms = sent * 8 / (megabits * 1000);
     println!("{sent} bytes: {load_ms} ms, the line alone {line_ms} ms, phases {:?}", checkpoint.phases_ms);
-    assert!(line_ms * 100 >= load_ms * least, "{load_ms} ms for {sent} bytes, which the line carries in {line_ms} ms");
+    // Connecting, beginning and committing take a dozen round trips whatever the size; the rest is the line's.
+    let most_ms = if real { line_ms * 100 / 85 } else { line_ms * 100 / 70 + 12 * 40 };
+    assert!(load_ms <= most_ms, "{load_ms} ms for {sent} bytes, which the line carries in {line_ms} ms");
     depot.assert_equal(&target, "public");
 }

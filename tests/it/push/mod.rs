@@ -1,5 +1,9 @@
 //! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
+mod account;
+
+mod attachments;
+
 mod campaign;
 
 mod connection;
@@ -11,6 +15,8 @@ mod cutovers;
 mod depot;
 
 mod diff;
+
+mod doctor;
 
 mod faults;
 

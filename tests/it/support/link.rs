@@ -28,6 +28,13 @@ pub(crate) struct Nature {
     pub(crate) bits_per_s: u64,
 }
 
+impl Nature {
+    /// No distance, no limit: only the counts matter.
+    pub(crate) fn near() -> Self {
+        Self { round_trip: Duration::ZERO, bits_per_s: 0 }
+    }
+}
+
 /// A link to a port on loopback.
 pub(crate) struct Link {
     port: u16,
