@@ -94,11 +94,13 @@ impl Server {
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `SourceTruncated`, `Interrupted`.
     pub async fn query(&self, statements: &[&str]) -> Result<Vec<Answer>> {
         let request = hrana::pipeline_body(statements.iter().copied());
-        let newer = self.probe_whole(&json_call("v3/pipeline", request.clone()), PIPELINE_BYTES_MAX).await?;
-        let body = match newer {
-            newer if newer.is_there => newer.body,
-            // Servers of Hrana 2 take the same request at its place, and give the same answer.
-            _ => self.send_whole(&json_call("v2/pipeline", request), PIPELINE_BYTES_MAX).await?,
+        let newer = self.probe_whole(&json_call("v3/pipeline", request), PIPELINE_BYTES_MAX).await?;
+        let body = if newer.is_there {
+            newer.body
+        } else {
+            // Servers of Hrana 2 give the same answer in another place.
+            let request = hrana::older_pipeline_body(statements.iter().copied());
+            self.send_whole(&json_call("v2/pipeline", request), PIPELINE_BYTES_MAX).await?
         };
         hrana::parse_pipeline(&body, statements.len()).ok_or_else(|| self.refused(not_hrana(&body)))
     }
