@@ -342,7 +342,9 @@ pub(super) enum Asked {
 
 /// Whether a server says that it has no such path, or none for such a request.
 fn is_absent(response: &Response) -> bool {
-    matches!(response.status().as_u16(), 400 | 404 | 405 | 406 | 415 | 501) || is_html(response)
+    let status = response.status().as_u16();
+    // A web page of another status is what something in between says of a failure.
+    matches!(status, 400 | 404 | 405 | 406 | 415 | 501) || (status == 200 && is_html(response))
 }
 
 struct Failure {
