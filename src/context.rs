@@ -24,13 +24,15 @@ pub struct Context {
     pub stop: Stop,
 }
 
-/// The user's wish to stop after the present batch. Cheap to clone; all clones share the wish.
+/// The user's wish to stop after the present batch, or at once. Cheap to clone; all clones share the wish.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<StopState>);
 
 #[derive(Default)]
 struct StopState {
     wished: AtomicBool,
+    insisted: AtomicBool,
+    attended: AtomicBool,
     notify: Notify,
 }
 
@@ -39,6 +41,23 @@ impl Stop {
     pub fn wish(&self) {
         self.0.wished.store(true, Ordering::SeqCst);
         self.0.notify.notify_waiters();
+    }
+
+    /// Asks that the work be dropped where it stands.
+    pub fn insist(&self) {
+        self.0.insisted.store(true, Ordering::SeqCst);
+        self.wish();
+    }
+
+    /// Whether work is under way that can be stopped.
+    #[must_use]
+    pub fn is_attended(&self) -> bool {
+        self.0.attended.load(Ordering::SeqCst)
+    }
+
+    /// Says whether work is under way that can be stopped.
+    pub fn attend(&self, working: bool) {
+        self.0.attended.store(working, Ordering::SeqCst);
     }
 
     /// An error if the user wants to stop: call it between batches.
@@ -51,9 +70,18 @@ impl Stop {
 
     /// Returns when the user wants to stop. Safe to drop and repeat.
     pub async fn wished(&self) {
+        self.until(&self.0.wished).await;
+    }
+
+    /// Returns when the user wants the work to be dropped. Safe to drop and repeat.
+    pub async fn insisted(&self) {
+        self.until(&self.0.insisted).await;
+    }
+
+    async fn until(&self, flag: &AtomicBool) {
         loop {
             let notified = self.0.notify.notified();
-            if self.check().is_err() {
+            if flag.load(Ordering::SeqCst) {
                 return;
             }
             notified.await;

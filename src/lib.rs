@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Imports go down only: front (`cli`, `ui`) -> `pipeline` -> [`stages`] -> rules and doors ([`rules`]; [`source`],
-//! [`sqlite`], [`postgres`], [`workdir`]) -> words ([`model`], [`secret`], [`error`], [`event`]). `tests/tidy.rs`
+//! [`sqlite`], [`postgres`], [`workdir`]) -> words ([`model`], [`secret`], [`error`], [`event`]). `tests/tidy`
 //! holds the house to it.
 //!
 //! Glossary: *row*, *cell* (one value of SQLite), *conversion* (how a cell becomes a PostgreSQL value), *finding*

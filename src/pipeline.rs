@@ -3,16 +3,10 @@
 //! Invariant: a stage takes its input from the artifacts, never from the stage before it in the same process; what a
 //! stage returns is for the user's eyes.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Instant};
-
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    iterator::Signals,
-};
-use tokio::sync::Notify;
+use std::{collections::BTreeMap, future::Future, time::Instant};
 
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{Stage, overrides::Overrides},
@@ -254,52 +248,21 @@ fn announce(ctx: &Context, stage: Stage) {
     ctx.out.emit(&Event::Expected { stage, tables: u64::try_from(tables).unwrap_or(u64::MAX), rows });
 }
 
-/// Does the work, and lets the user stop it: the first signal asks every stage to end after its present batch, the
-/// second drops the work at once. SIGHUP keeps its meaning, so that `nohup` works.
+/// Does the work, and lets the user stop it: not begun if that is wished already, dropped if the user insists. Stages
+/// themselves end after their present batch.
 ///
 /// # Errors
-/// Those of the work; `Interrupted`; `Bug` if signals can't be listened to.
+/// Those of the work; `Interrupted`.
 pub async fn interruptible<T>(ctx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let at_once = Arc::new(Notify::new());
-    let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|cause| Error::new(Kind::Bug, format!("signals can't be listened to: {}", cause.kind())))?;
-    let handle = signals.handle();
-    let (listener, stop) = (Arc::clone(&at_once), ctx.stop.clone());
-    let out = Arc::clone(&ctx.out);
-    let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count == 0 {
-                stop.wish();
-                out.warn("stopping after the present batch; press Ctrl-C again to stop at once");
-            } else {
-                stop_at_once(&listener);
-            }
-        }
-    });
-    if thread.is_err() {
-        return Err(Error::new(Kind::Bug, "no thread could be started to listen to signals"));
-    }
+    ctx.stop.check()?;
+    ctx.stop.attend(true);
     let done = tokio::select! {
         biased;
         done = work => done,
-        () = at_once.notified() => Err(stopped_at_once(&ctx.stop)),
+        () = ctx.stop.insisted() => Err(Error::new(Kind::Interrupted, "stopped on request; what was committed is kept")),
     };
-    handle.close();
+    ctx.stop.attend(false);
     done
-}
-
-/// Ends the process itself if the work is stuck where it can't be dropped.
-fn stop_at_once(listener: &Notify) {
-    listener.notify_one();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit()));
-}
-
-fn stopped_at_once(stop: &Stop) -> Error {
-    match stop.check() {
-        Err(error) => error,
-        Ok(()) => Error::new(Kind::Interrupted, "stopped on request"),
-    }
 }
 
 fn elapsed_ms(since: Instant) -> u64 {

@@ -7,9 +7,13 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
 use crate::secret::{Secret, parse_secret};
+
+pub use super::words::{
+    AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
+};
 
 const EXAMPLES: &str = "\
 Environment:
@@ -204,6 +208,12 @@ pub struct TargetArgs {
     /// Branch of that project [default: its default branch]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
     pub neon_branch: Option<String>,
+    /// Database of that branch [default: its only one]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_database: Option<String>,
+    /// Role to connect as [default: the database's owner]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
+    pub neon_role: Option<String>,
 }
 
 /// Where a trial goes.
@@ -220,6 +230,14 @@ pub struct JobsArgs {
     /// Connections that load at once [default: by the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
+}
+
+/// How long to wait for others.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct WaitArgs {
+    /// How long to try to get tables that others use [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub lock_wait: Option<u32>,
 }
 
 /// `--fresh`.
@@ -307,6 +325,8 @@ pub struct PushArgs {
     pub force_table: Vec<String>,
     #[command(flatten)]
     pub trial: TrialArgs,
+    #[command(flatten)]
+    pub wait: WaitArgs,
 }
 
 /// `run`.
@@ -331,6 +351,8 @@ pub struct RunArgs {
     /// How deep to verify at the end [default: full]
     #[arg(long, value_name = "LEVEL")]
     pub level: Option<LevelWord>,
+    #[command(flatten)]
+    pub wait: WaitArgs,
     #[command(flatten)]
     pub jobs: JobsArgs,
     #[command(flatten)]
@@ -373,6 +395,8 @@ pub struct RollbackArgs {
     /// Only say what would be put back
     #[arg(long)]
     pub list: bool,
+    #[command(flatten)]
+    pub wait: WaitArgs,
     /// Overwrite the Neon branch, with all its databases, by this restore point
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "list")]
     pub restore_point: Option<String>,
@@ -407,81 +431,4 @@ pub struct CleanArgs {
     /// Don't ask
     #[arg(long)]
     pub yes: bool,
-}
-
-/// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ColorWord {
-    Auto,
-    Always,
-    Never,
-}
-
-/// `--method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum MethodWord {
-    Auto,
-    Pages,
-    Export,
-    Replica,
-    Sql,
-}
-
-/// `--mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ModeWord {
-    Auto,
-    Create,
-    Diff,
-    Swap,
-    Replace,
-}
-
-/// `--vector`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum VectorWord {
-    Auto,
-    On,
-    Off,
-}
-
-/// `--format` of `plan`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum PlanFormatWord {
-    Text,
-    Json,
-    Md,
-    Sql,
-}
-
-/// `--format` of `report`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ReportFormatWord {
-    Html,
-    Md,
-    Json,
-}
-
-/// `--against`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum AgainstWord {
-    Local,
-    Target,
-    Both,
-}
-
-/// `--level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum LevelWord {
-    Counts,
-    Digest,
-    Full,
 }

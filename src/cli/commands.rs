@@ -14,7 +14,7 @@ use super::{
     settings::no_target,
 };
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
@@ -65,7 +65,7 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
-        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() }, lock))
+        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() }, lock))
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
@@ -151,6 +151,7 @@ impl Front {
             neon: to.branch,
             dry_run: typed.dry_run || self.layers.file.dry_run,
             keep_previous: request.keep_previous && !typed.no_keep_previous,
+            lock_wait: self.layers.lock_wait(&typed.wait),
             ..request
         };
         makes_sense(None, request.local.url.as_ref(), Some(&request.target))?;
@@ -194,7 +195,7 @@ impl Front {
                 fresh: layers.fresh(&typed.fresh),
                 ..ConvertRequest::default()
             },
-            push: PushRequest { neon: to.branch, ..push },
+            push: PushRequest { neon: to.branch, lock_wait: layers.lock_wait(&typed.wait), ..push },
             level: layers.level(typed.level),
             decisions,
         };
@@ -256,7 +257,8 @@ impl Front {
         }
         let pushed = ctx.workdir.load_push().ok().filter(|_| !self.layers.names_schema(&typed.target));
         let schema = pushed.map_or_else(|| self.layers.schema(&typed.target), |push| push.schema);
-        let request = RollbackRequest { target, schema, list: typed.list };
+        let request =
+            RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
         let points = match &to.branch {
             Some(branch) if typed.list => branch.restore_points(&ctx).await?,

@@ -1,7 +1,7 @@
 //! The words that `turso2neon.toml` knows.
 
 /// Keys at the top of the file, in the order of the documentation.
-pub const KEYS: [&str; 48] = [
+pub const KEYS: [&str; 51] = [
     "dir",
     "json",
     "quiet",
@@ -36,8 +36,11 @@ pub const KEYS: [&str; 48] = [
     "schema",
     "dry-run",
     "no-keep-previous",
+    "lock-wait",
     "neon-project",
     "neon-branch",
+    "neon-database",
+    "neon-role",
     "neon-create-branch",
     "against",
     "level",

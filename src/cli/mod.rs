@@ -4,6 +4,10 @@ pub mod args;
 
 pub mod usage;
 
+mod wait;
+
+mod words;
+
 pub mod environment;
 
 mod keys;
@@ -20,6 +24,8 @@ pub mod documents;
 
 pub mod crash;
 
+mod signals;
+
 mod commands;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
@@ -34,6 +40,7 @@ use self::{
     usage::Stop,
 };
 use crate::{
+    context,
     error::{Error, Kind},
     ui::{Manner, Ui, github::GitHub},
 };
@@ -44,6 +51,7 @@ pub struct Front {
     globals: Globals,
     layers: Layers,
     command: Command,
+    stop: context::Stop,
 }
 
 impl Front {
@@ -84,7 +92,13 @@ impl Front {
         let layers = Layers { environment, file };
         let globals = layers.globals(&args.global);
         let ui = Arc::new(Ui::open(manner(&globals, &layers.environment)));
-        Ok(Self { ui, globals, layers, command: args.command })
+        let stop = context::Stop::default();
+        if signals::heeds(&args.command)
+            && let Err(error) = signals::listen(Arc::<Ui>::clone(&ui), stop.clone())
+        {
+            return Err(ui.fail(&error));
+        }
+        Ok(Self { ui, globals, layers, command: args.command, stop })
     }
 
     /// Carries the command out. Returns the exit status, after everything was said.

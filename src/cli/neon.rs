@@ -7,7 +7,7 @@ use super::{
     args::{TargetArgs, TrialArgs},
 };
 use crate::{
-    context::{Context, Stop},
+    context::Context,
     error::{Error, Kind, Result},
     neon::{Api, Branch},
     pipeline::interruptible,
@@ -39,8 +39,9 @@ impl Front {
         };
         let created = trial.neon_create_branch.clone().or_else(|| file.neon_create_branch.clone());
         let Some(project) = project else {
-            if typed.neon_branch.is_some() || trial.neon_create_branch.is_some() {
-                return Err(Error::new(Kind::Usage, "a Neon branch needs --neon-project"));
+            let part = [&typed.neon_branch, &typed.neon_database, &typed.neon_role, &trial.neon_create_branch];
+            if part.iter().any(|part| part.is_some()) {
+                return Err(Error::new(Kind::Usage, "a Neon branch, database or role needs --neon-project"));
             }
             return Ok(Destination { target: typed.clone(), branch: None });
         };
@@ -51,14 +52,16 @@ impl Front {
         })?;
         let api = Api::new(key, environment.text("NEON_API_HOST"))?;
         let workdir = Workdir::create(&self.globals.dir)?;
-        let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: Stop::default() };
+        let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() };
         let wanted = typed.neon_branch.clone().or_else(|| file.neon_branch.clone());
+        let database = typed.neon_database.clone().or_else(|| file.neon_database.clone());
+        let role = typed.neon_role.clone().or_else(|| file.neon_role.clone());
         let asking = async {
             let mut branch = Branch::find(&ctx, api, &project, wanted.as_deref()).await?;
             if let Some(name) = &created {
                 branch = branch.create(&ctx, name).await?;
             }
-            let uri = branch.connection_string(&ctx).await?;
+            let uri = branch.connection_string(&ctx, database.as_deref(), role.as_deref()).await?;
             Ok((branch, uri))
         };
         let (branch, uri) = interruptible(&ctx, Box::pin(asking)).await?;

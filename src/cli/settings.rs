@@ -29,7 +29,7 @@ use crate::{
     source::platform::PlatformSettings,
     stages::{
         dump::{ArchiveSettings, DumpRequest},
-        push::PushRequest,
+        push::{LOCK_WAIT, PushRequest},
         verify::{Against, Level},
     },
 };
@@ -293,6 +293,7 @@ impl Layers {
             force_tables: Vec::new(),
             neon: None,
             fresh: self.fresh(fresh),
+            lock_wait: LOCK_WAIT,
         })
     }
 

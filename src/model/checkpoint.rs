@@ -165,6 +165,9 @@ pub struct PushCheckpoint {
     /// Bytes of hashes received from the target to find what differs.
     #[serde(default)]
     pub compared_bytes: u64,
+    /// What it was about, in numbers.
+    #[serde(default)]
+    pub account: PushAccount,
     /// Time per phase in milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
     /// Seconds since 1970.
@@ -173,8 +176,49 @@ pub struct PushCheckpoint {
     pub finished_s: u64,
 }
 
+impl PushCheckpoint {
+    /// How the push can be taken back, as a sentence without its end.
+    #[must_use]
+    pub fn way_back(&self) -> String {
+        let point = self
+            .restore_point
+            .as_ref()
+            .map(|point| format!("`turso2neon rollback --restore-point {point}` sets the whole Neon branch back"));
+        let own = match (self.mode.as_str(), self.account.kept) {
+            ("create", _) => "nothing to put back: the tables are new".to_owned(),
+            ("replace", _) => "mode replace keeps nothing to put back".to_owned(),
+            ("rollback", _) => "another `turso2neon rollback` takes this one back".to_owned(),
+            (_, false) => "nothing was kept to put back".to_owned(),
+            ("diff", true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
+            (_, true) => {
+                let home = self.previous_schema.as_deref().unwrap_or_default();
+                format!("`turso2neon rollback` puts back the tables kept in schema {home}, until the next push")
+            }
+        };
+        point.map_or_else(|| own.clone(), |point| format!("{own}; {point}"))
+    }
+}
+
+/// What a push sent, why it went about it so, and what it left on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PushAccount {
+    /// Why this mode, as half a sentence.
+    pub why: String,
+    /// Rows sent in all tries of this run; in mode `diff` with the keys of rows to be deleted.
+    pub sent_rows: u64,
+    /// Time from the look at the target to the end, in milliseconds, of the process that came to the end.
+    pub elapsed_ms: u64,
+    /// What was replaced or changed is kept for a rollback.
+    pub kept: bool,
+    /// Bytes that the tables take on the target, with indexes and large values; none where it is not known.
+    pub tables_bytes: Option<u64>,
+    /// Bytes that the whole database takes.
+    pub database_bytes: Option<u64>,
+}
+
 /// What was pushed of one table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushedTable {
     /// Rows on the target.
     pub rows: u64,
@@ -182,4 +226,13 @@ pub struct PushedTable {
     pub server_digest: String,
     /// Chunks it was sent in.
     pub chunks: u32,
+    /// Rows sent in all tries of this run.
+    #[serde(default)]
+    pub sent_rows: u64,
+    /// Bytes of these rows, as they were sent.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Bytes that it takes on the target, with indexes and large values; none where it is not known.
+    #[serde(default)]
+    pub target_bytes: Option<u64>,
 }

@@ -18,12 +18,10 @@ use super::{
 };
 
 pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, Reckoning, VectorEncoding};
+pub use super::ledger::LEDGER_TABLE;
 
 /// The format number of `plan.json` that this version writes and reads.
 pub const PLAN_FORMAT: u32 = 1;
-
-/// The table that remembers storage classes which the PostgreSQL value no longer shows.
-pub const LEDGER_TABLE: &str = "_sqlite_offtype";
 
 /// A whole plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@ pub mod conversion;
 
 pub mod conversion_plan;
 
+pub mod ledger;
+
 pub mod query_plan;
 
 pub mod withheld;

@@ -20,6 +20,12 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// `2 tables, 1,234 rows`.
+#[must_use]
+pub fn tables_and_rows(tables: u64, rows: u64) -> String {
+    format!("{}, {}", counted(tables, "table", "tables"), counted(rows, "row", "rows"))
+}
+
 /// Bytes in decimal units with one decimal: `999 B`, `1.5 kB`, `12.0 MB`.
 #[must_use]
 pub fn bytes(number: u64) -> String {

@@ -35,6 +35,7 @@ pub struct Api {
     base: String,
     key: Secret<String>,
     client: Client,
+    operations_max: Duration,
 }
 
 /// Whether a request may be sent again when nobody knows what became of it.
@@ -70,7 +71,13 @@ impl Api {
             .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|_| Error::new(Kind::Bug, "the client for Neon's API can't be made"))?;
-        Ok(Self { base, key, client })
+        Ok(Self { base, key, client, operations_max: OPERATIONS_MAX })
+    }
+
+    /// The same client, which waits no longer than this for operations.
+    #[must_use]
+    pub fn with_patience(self, operations_max: Duration) -> Self {
+        Self { operations_max, ..self }
     }
 
     /// Asks.
@@ -164,8 +171,11 @@ impl Api {
                     }
                     _ => {}
                 }
-                if begun.elapsed() > OPERATIONS_MAX {
-                    return Err(Error::new(Kind::TargetUnreachable, "Neon's operations take longer than 10 minutes"));
+                if begun.elapsed() > self.operations_max {
+                    let seconds = self.operations_max.as_secs();
+                    let text = format!("Neon's operation {} isn't done after {seconds} s", super::encoded(&id));
+                    return Err(Error::new(Kind::TargetUnreachable, text)
+                        .with_hint("see the project in Neon's console, then run the command again"));
                 }
                 rest(ctx, Duration::from_millis(500)).await?;
                 let path = format!("/projects/{}/operations/{}", super::encoded(project), super::encoded(&id));

@@ -7,7 +7,7 @@ mod api;
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 pub use api::Api;
@@ -24,6 +24,9 @@ use crate::{
 pub const RESTORE_POINT: &str = "turso2neon-before-";
 /// How long a branch for a trial, or a restore point, stays.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many names one hint lists.
+const NAMED: usize = 20;
 
 /// One branch of a project.
 #[derive(Debug, Clone)]
@@ -54,6 +57,17 @@ struct Database {
 }
 
 #[derive(Debug, Deserialize)]
+struct RoleOfBranch {
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Project {
+    id: String,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
 struct Endpoint {
     id: String,
     #[serde(rename = "type")]
@@ -62,13 +76,14 @@ struct Endpoint {
 }
 
 impl Branch {
-    /// Finds a branch by name or id; without one, the project's default branch.
+    /// Finds a branch by name or id in a project that is given by id or name; without a branch, the project's default
+    /// one.
     ///
     /// # Errors
-    /// `Usage` if there is none of that name, `Target*`.
+    /// `Usage` if there is none of that name, with the names that there are; `Target*`.
     pub async fn find(ctx: &Context, api: Api, project: &str, wanted: Option<&str>) -> Result<Self> {
-        let limit = api.get(ctx, &format!("/projects/{}", encoded(project))).await?;
-        let limit_bytes = limit.pointer("/project/branch_logical_size_limit_bytes").and_then(Value::as_u64);
+        let (project, limit_bytes) = describe(ctx, &api, project).await?;
+        let project = project.as_str();
         let all = branches(ctx, &api, project).await?;
         let fits = |branch: &&Described| match wanted {
             Some(wanted) => branch.name == wanted || branch.id == wanted,
@@ -150,33 +165,62 @@ impl Branch {
         Ok(preserved)
     }
 
-    /// The direct connection string of the branch's database, its compute woken.
+    /// The direct connection string of one of the branch's databases, its compute woken. Without names it is the only
+    /// database, and its owner.
     ///
     /// # Errors
-    /// `Usage` if it can't be told which database is meant, `Target*`.
-    pub async fn connection_string(&self, ctx: &Context) -> Result<Secret<String>> {
+    /// `Usage` if it can't be told which database is meant, or if there is none of that name; `Target*`.
+    pub async fn connection_string(
+        &self,
+        ctx: &Context,
+        database: Option<&str>,
+        role: Option<&str>,
+    ) -> Result<Secret<String>> {
         let answer = self.api.get(ctx, &format!("{}/databases", self.path())).await?;
         let databases: Vec<Database> = api::read(answer.get("databases"))?;
-        let chosen = match databases.as_slice() {
-            [only] => Some(only),
-            several => several.iter().find(|database| database.name == "neondb"),
+        let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
+        let chosen = match (database, databases.as_slice()) {
+            (Some(wanted), all) => all.iter().find(|database| database.name == wanted).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("Neon branch {} has no such database", self.name))
+                    .with_hint(format!("its databases are {}", names.join(", ")))
+            })?,
+            (None, [only]) => only,
+            (None, []) => {
+                return Err(Error::new(Kind::Usage, format!("Neon branch {} has no database", self.name))
+                    .with_hint("make one in Neon's console, or name another branch with --neon-branch"));
+            }
+            (None, _) => {
+                let text = format!("Neon branch {} has the databases {}", self.name, names.join(", "));
+                return Err(Error::new(Kind::Usage, text).with_hint("choose one of them with --neon-database NAME"));
+            }
         };
-        let chosen = chosen.ok_or_else(|| {
-            let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
-            Error::new(Kind::Usage, format!("Neon branch {} has the databases {}", self.name, names.join(", ")))
-                .with_hint("name one of them with --target and its connection string")
-        })?;
+        let role = match role {
+            Some(wanted) => self.role(ctx, wanted).await?,
+            None => chosen.owner_name.clone(),
+        };
         self.wake(ctx).await?;
         let path = format!(
             "/projects/{}/connection_uri?branch_id={}&database_name={}&role_name={}&pooled=false",
             encoded(&self.project),
             encoded(&self.id),
             encoded(&chosen.name),
-            encoded(&chosen.owner_name)
+            encoded(&role)
         );
         let answer = self.api.get(ctx, &path).await?;
         let uri = answer.get("uri").and_then(Value::as_str);
         uri.map(|uri| Secret::new(uri.to_owned())).ok_or_else(|| api::unexpected("no connection string"))
+    }
+
+    /// The role of this name, if the branch has it.
+    async fn role(&self, ctx: &Context, wanted: &str) -> Result<String> {
+        let answer = self.api.get(ctx, &format!("{}/roles", self.path())).await?;
+        let roles: Vec<RoleOfBranch> = api::read(answer.get("roles"))?;
+        if roles.iter().any(|role| role.name == wanted) {
+            return Ok(wanted.to_owned());
+        }
+        let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
+        Err(Error::new(Kind::Usage, format!("Neon branch {} has no such role", self.name))
+            .with_hint(format!("its roles are {}", names.join(", "))))
     }
 
     /// Starts the compute if it sleeps, and waits for it.
@@ -200,18 +244,49 @@ impl Branch {
     }
 }
 
+/// The id of a project, and how many bytes a branch of it may hold.
+async fn describe(ctx: &Context, api: &Api, project: &str) -> Result<(String, Option<u64>)> {
+    let one = async |id: &str| {
+        let answer = api.get(ctx, &format!("/projects/{}", encoded(id))).await?;
+        let limit = answer.pointer("/project/branch_logical_size_limit_bytes").and_then(Value::as_u64);
+        Ok::<_, Error>((id.to_owned(), limit))
+    };
+    let error = match one(project).await {
+        Err(error) if error.kind() == Kind::Usage => error,
+        other => return other,
+    };
+    // Not an id; perhaps a name. A key of one project may not list them, and then the first answer counts.
+    let Ok(all) = pages::<Project>(ctx, api, "/projects", "projects").await else { return Err(error) };
+    let mut called = all.iter().filter(|known| known.name == project);
+    if let (Some(found), None) = (called.next(), called.next()) {
+        return one(&found.id).await;
+    }
+    if all.is_empty() {
+        return Err(error);
+    }
+    let names: Vec<String> = all.iter().take(NAMED).map(|known| format!("{} ({})", known.id, known.name)).collect();
+    let more = all.len().checked_sub(NAMED + 1).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
+    Err(Error::new(Kind::Usage, error.message())
+        .with_hint(format!("the projects of NEON_API_KEY are {}{more}", names.join(", "))))
+}
+
 async fn branches(ctx: &Context, api: &Api, project: &str) -> Result<Vec<Described>> {
+    pages(ctx, api, &format!("/projects/{}/branches", encoded(project)), "branches").await
+}
+
+/// All pages of a list.
+async fn pages<T: DeserializeOwned>(ctx: &Context, api: &Api, path: &str, what: &str) -> Result<Vec<T>> {
     let mut all = Vec::new();
     let mut cursor = String::new();
     loop {
         let next = if cursor.is_empty() { String::new() } else { format!("&cursor={}", encoded(&cursor)) };
-        let answer = api.get(ctx, &format!("/projects/{}/branches?limit=100{next}", encoded(project))).await?;
-        let some: Vec<Described> = api::read(answer.get("branches"))?;
+        let answer = api.get(ctx, &format!("{path}?limit=100{next}")).await?;
+        let some: Vec<T> = api::read(answer.get(what))?;
         let page = some.len();
         all.extend(some);
         let following = answer.pointer("/pagination/next").or_else(|| answer.pointer("/pagination/cursor"));
         match following.and_then(Value::as_str) {
-            Some(next) if page > 0 && next != cursor => cursor = next.to_owned(),
+            Some(next) if page > 0 && !next.is_empty() && next != cursor => cursor = next.to_owned(),
             _ => return Ok(all),
         }
     }

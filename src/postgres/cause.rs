@@ -14,6 +14,10 @@ use crate::error::{Error, Kind, Retry};
 /// SQLSTATE classes whose messages name objects and conditions, never values.
 const QUOTABLE_CLASSES: [&str; 13] = ["08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57"];
 
+/// What to do about a pooler.
+const DIRECT: &str =
+    "use the direct host instead of the pooled one (with PgBouncer: the server behind it); nothing was written";
+
 /// The error for a failed statement.
 #[must_use]
 pub fn describe(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
@@ -84,7 +88,7 @@ fn refused_by_server(role: Role, doing: &str, server: &DbError) -> Error {
     // PgBouncer's words, possibly passed on by Neon's proxy under another SQLSTATE.
     if server.message().contains("unsupported startup parameter") {
         let text = format!("{doing}: a connection pooler answered that doesn't take the session's settings");
-        return Error::new(rejected(role), text).with_hint("use the direct host instead of the pooled one");
+        return Error::new(rejected(role), text).with_hint(DIRECT);
     }
     match state {
         "XX000" => refused_by_proxy(role, doing, server.message()),
@@ -118,6 +122,15 @@ const PROXY_WORDS: [(&str, ProxyAnswer); 14] = [
     ("Internal error", ProxyAnswer::Waking),
 ];
 
+/// What to correct where it isn't role, password or database.
+const PROXY_HINTS: [(&str, &str); 5] = [
+    ("endpoint cannot be found", "check the host in the connection string; Neon's console shows the present one"),
+    ("endpoint is disabled", "enable the compute in Neon's console"),
+    ("Endpoint ID is not specified", "use Neon's host name, not an address; it names the endpoint"),
+    ("Inconsistent project name", "leave `options` out of the connection string; the host names the endpoint"),
+    ("is not allowed to connect", "add this machine's address to the project's IP allow list in Neon's console"),
+];
+
 #[derive(Clone, Copy)]
 enum ProxyAnswer {
     /// The user has to correct something.
@@ -132,7 +145,10 @@ fn refused_by_proxy(role: Role, doing: &str, message: &str) -> Error {
     let answer = PROXY_WORDS.iter().find(|(words, _)| message.contains(words)).map(|(_, answer)| *answer);
     let text = format!("{doing}: {message}");
     match answer {
-        Some(ProxyAnswer::Denied) => Error::new(denied(role), text),
+        Some(ProxyAnswer::Denied) => match PROXY_HINTS.iter().find(|(words, _)| message.contains(words)) {
+            Some((_, hint)) => Error::new(denied(role), text).with_hint(*hint),
+            None => Error::new(denied(role), text),
+        },
         Some(ProxyAnswer::Quota) => Error::new(unreachable(role), text)
             .with_retry(Retry::Briefly)
             .with_hint("check the project's quotas in Neon's console"),
@@ -141,6 +157,15 @@ fn refused_by_proxy(role: Role, doing: &str, message: &str) -> Error {
         None => Error::new(unreachable(role), text).with_retry(Retry::Briefly),
     }
 }
+
+/// What to do about a certificate, by OpenSSL's reason against it.
+const CERTIFICATE_HINTS: [(&str, &str); 5] = [
+    ("expired", "the server needs a new certificate; check this machine's clock, too"),
+    ("not yet valid", "check this machine's clock"),
+    ("mismatch", "use the host name that the certificate has"),
+    ("issuer", "name the certificate of the server's authority with sslrootcert=FILE"),
+    ("self", "name the certificate of the server's authority with sslrootcert=FILE"),
+];
 
 fn tls(role: Role, doing: &str, source: Option<&(dyn std::error::Error + 'static)>) -> Error {
     let kind = match role {
@@ -155,7 +180,12 @@ fn tls(role: Role, doing: &str, source: Option<&(dyn std::error::Error + 'static
     if words.contains("certificate") || words.contains("hostname") || words.contains("not trusted") {
         // OpenSSL adds the result of the verification in parentheses.
         let reason = words.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or("not trusted");
-        return Error::new(kind, format!("{doing}: the server's certificate is refused ({reason})"));
+        let error = Error::new(kind, format!("{doing}: the server's certificate is refused ({reason})"));
+        let hint = CERTIFICATE_HINTS.iter().find(|(words, _)| reason.contains(words)).map(|(_, hint)| *hint);
+        return match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        };
     }
     if words.contains("EOF") || words.contains("reset") || words.contains("closed") {
         return lost(role, &format!("{doing}: the connection ended during the TLS handshake"));
@@ -178,6 +208,14 @@ fn unauthenticated(role: Role, doing: &str, source: Option<&(dyn std::error::Err
         .with_hint("use a role with a password (SCRAM-SHA-256)");
     }
     Error::new(denied(role), format!("{doing}: the server could not prove that it knows the password"))
+}
+
+/// The error for a pooler that was recognised by what it does: settings, locks and temporary tables of a session would
+/// be other clients', and theirs ours.
+#[must_use]
+pub fn pooled(role: Role) -> Error {
+    let text = "the server is behind a connection pooler that shares sessions among its clients";
+    Error::new(rejected(role), text).with_hint(DIRECT)
 }
 
 /// A connection that is gone or never was; doing it again can help.
@@ -265,5 +303,45 @@ fn unreachable(role: Role) -> Kind {
     match role {
         Role::Local => Kind::LocalUnreachable,
         Role::Target => Kind::TargetUnreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_neons_proxy_says_is_classified_by_its_words() {
+        for (message, kind, retry, hint) in [
+            ("password authentication failed for user 'u'", Kind::TargetDenied, Retry::Never, "password"),
+            ("Control plane request failed: endpoint cannot be found", Kind::TargetDenied, Retry::Never, "the host"),
+            ("Control plane request failed: endpoint is disabled", Kind::TargetDenied, Retry::Never, "enable"),
+            ("Endpoint ID is not specified. Either please upgrade", Kind::TargetDenied, Retry::Never, "host name"),
+            ("Inconsistent project name inferred from SNI ('a')", Kind::TargetDenied, Retry::Never, "`options`"),
+            ("This IP address 192.0.2.7 is not allowed to connect", Kind::TargetDenied, Retry::Never, "allow list"),
+            (
+                "Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.",
+                Kind::TargetUnreachable,
+                Retry::Briefly,
+                "quotas",
+            ),
+            ("Your project has exceeded the compute time quota.", Kind::TargetUnreachable, Retry::Briefly, "quotas"),
+            ("Couldn't connect to compute node", Kind::TargetUnreachable, Retry::Patiently, "suspended"),
+            ("Control plane request failed", Kind::TargetUnreachable, Retry::Patiently, "suspended"),
+            ("Too many connections attempts", Kind::TargetUnreachable, Retry::Patiently, "suspended"),
+            (
+                "Failed to acquire permit to connect to the database. Too many database connection attempts are currently ongoing.",
+                Kind::TargetUnreachable,
+                Retry::Patiently,
+                "suspended",
+            ),
+            ("Authentication timed out", Kind::TargetUnreachable, Retry::Patiently, "suspended"),
+            ("a sentence of tomorrow", Kind::TargetUnreachable, Retry::Briefly, "suspended"),
+        ] {
+            let error = refused_by_proxy(Role::Target, "connecting to h:1/d", message);
+            assert_eq!((error.kind(), error.retry()), (kind, retry), "{message}");
+            assert!(error.message().ends_with(message), "{error}");
+            assert!(error.hint().contains(hint), "{message}: {}", error.hint());
+        }
     }
 }

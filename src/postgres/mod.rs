@@ -23,7 +23,7 @@ pub mod pgvector;
 pub mod given;
 
 pub use endpoint::{Parsed, PgEndpoint};
-pub use session::Session;
+pub use session::{Parameter, Session};
 
 /// Which PostgreSQL is meant; decides kinds and exit codes of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

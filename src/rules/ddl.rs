@@ -7,8 +7,9 @@
 
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
-    conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE},
+    conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
     given_schema::EnumType,
+    ledger,
     name::{qualified, quote_ident, quote_list, quote_literal},
     query_plan::{TriggerPlan, ViewPlan},
 };
@@ -76,13 +77,7 @@ pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
 /// CREATE TABLE of the ledger, if the plan needs it.
 #[must_use]
 pub fn create_ledger(schema: &str, plan: &Plan) -> Option<String> {
-    plan.has_ledger().then(|| {
-        format!(
-            "CREATE TABLE {} (\n  \"table_name\" text NOT NULL,\n  \"column_name\" text NOT NULL,\n  \"row_key\" text NOT NULL,\n  \
-             \"storage_class\" text NOT NULL,\n  \"raw\" bytea NOT NULL\n)",
-            qualified(schema, LEDGER_TABLE)
-        )
-    })
+    plan.has_ledger().then(|| create_table(schema, &ledger::plan()).sql)
 }
 
 fn column_definition(schema: &str, table: &TablePlan, column: &ColumnPlan) -> String {

@@ -3,7 +3,7 @@
 use super::{paint::Paint, voice::harmless};
 use crate::{
     event::{Event, Level},
-    model::units::{count, counted, duration},
+    model::units::{counted, duration},
 };
 
 /// How much is said.
@@ -50,7 +50,7 @@ fn told(event: &Event, bars: Bars) -> Option<(Talk, String)> {
         Event::Expected { .. } | Event::Stepped { .. } => None,
         Event::PhaseStarted { steps: Some(0), .. } => None,
         Event::PhaseStarted { stage, phase, steps: number } => {
-            let number = number.map(|number| format!(" ({})", count(number))).unwrap_or_default();
+            let number = number.map(|number| format!(", {}", counted(number, "step", "steps"))).unwrap_or_default();
             Some((steps, format!("{stage}: {phase}{number}")))
         }
         Event::TableStarted { stage, table, rows_total } => {

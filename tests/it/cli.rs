@@ -277,6 +277,22 @@ fn the_first_ctrl_c_is_exit_130_with_the_way_on() {
 }
 
 #[test]
+fn a_signal_that_comes_before_the_work_begins_is_exit_130_too() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("http://{}", silent.local_addr().unwrap());
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM].repeat(5) {
+        let workspace = Workspace::new();
+        let mut running = workspace.tool("dump").args(["--source", &source]).spawn();
+        // The directory is the first thing that it makes.
+        while !workspace.dir().exists() && !running.ended() {
+            std::thread::yield_now();
+        }
+        running.signal(signal);
+        running.wait().expect_exit(130).expect_text("hint: run the same command again");
+    }
+}
+
+#[test]
 fn every_json_line_has_its_fields_and_the_last_one_is_the_answer() {
     let workspace = dumped();
     let calls = [

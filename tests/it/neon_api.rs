@@ -5,12 +5,25 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use crate::support::{Journey, Tool};
+use turso2neon::{
+    context::{Context, Stop},
+    error::Kind,
+    event::{Event, Sink},
+    neon::{Api, Branch},
+    secret::Secret,
+    workdir::Workdir,
+};
+
+use crate::support::{Journey, Tool, Workspace};
 
 /// An answer to a request whose line begins like this. Answers are used up in order; the last one of a request stays.
 type Answer = (&'static str, u16, String);
+
+/// The status of an answer that never comes: the connection ends.
+const CUT: u16 = 0;
 
 /// The API.
 struct Script {
@@ -73,7 +86,11 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, answers: &Mutex<Vec<Answer
         let request = line.trim().strip_suffix(" HTTP/1.1").unwrap().replace("/api/v2", "");
         let (status, answer) = if authorised { choose(&request, answers) } else { (401, "{}".to_owned()) };
         log.lock().unwrap().push(format!("{request} {}", String::from_utf8(body).unwrap()));
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nRetry-After: 0\r\n\r\n", answer.len());
+        if status == CUT {
+            return;
+        }
+        let pause = if answer.contains("in a second") { 1 } else { 0 };
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nRetry-After: {pause}\r\n\r\n", answer.len());
         stream.write_all((head + &answer).as_bytes()).unwrap();
     }
 }
@@ -150,6 +167,16 @@ fn project(uri: &str) -> Vec<Answer> {
             r#"{"endpoints":[{"id":"ep-2","type":"read_write","current_state":"active"}]}"#,
         ),
         answer("GET /projects/proj-1/connection_uri?branch_id=br-new", 200, &format!(r#"{{"uri":"{uri}"}}"#)),
+        answer(
+            "GET /projects?limit=100&cursor=p2",
+            200,
+            r#"{"projects":[{"id":"proj-1","name":"shop"}],"pagination":{"cursor":""}}"#,
+        ),
+        answer(
+            "GET /projects?limit=100",
+            200,
+            r#"{"projects":[{"id":"proj-0","name":"other"}],"pagination":{"cursor":"p2"}}"#,
+        ),
         answer("GET /projects/proj-1", 200, r#"{"project":{"branch_logical_size_limit_bytes":536870912}}"#),
     ]
 }
@@ -247,12 +274,40 @@ fn answers_that_stop_a_push_say_what_to_do() {
             )],
             &[],
             2,
-            "has the databases a, b",
+            "--neon-database NAME",
+        ),
+        (
+            vec![answer(
+                "GET /projects/proj-1/branches/br-main/databases",
+                200,
+                r#"{"databases":[{"name":"a","owner_name":"o"},{"name":"b","owner_name":"o"}]}"#,
+            )],
+            &["--neon-database", "c"],
+            2,
+            "its databases are a, b",
+        ),
+        (
+            vec![answer(
+                "GET /projects/proj-1/branches/br-main/roles",
+                200,
+                r#"{"roles":[{"name":"o"},{"name":"app"}]}"#,
+            )],
+            &["--neon-role", "ap"],
+            2,
+            "its roles are o, app",
+        ),
+        // Whether the branch was made nobody knows, so it isn't asked for twice.
+        (
+            vec![answer("POST /projects/proj-1/branches", CUT, "")],
+            &["--neon-create-branch", "b"],
+            7,
+            "look in Neon's console",
         ),
     ];
     for (first, flags, exit, words) in cases {
         let script = with(first);
         let run = script.tool(&journey, "push").args(flags).run();
+        assert!(script.count("POST /projects/proj-1/branches ") <= 1, "{:?}", script.seen());
         let run = run.expect_exit(exit).expect_text(words);
         assert!(!run.stdout.contains("key-Secret-77") && !run.stderr.contains("key-Secret-77"), "{run:?}");
     }
@@ -261,4 +316,90 @@ fn answers_that_stop_a_push_say_what_to_do() {
     let tool = journey.workspace.tool("push").args(["--neon-project", "p"]).env("NEON_API_KEY", "k");
     tool.env("NEON_API_HOST", "http://example.com").run().expect_exit(2).expect_text("https://");
     assert_eq!(journey.target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+}
+
+#[test]
+fn projects_go_by_their_names_and_branches_by_the_page() {
+    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    journey.call(&["dump", "convert"]);
+    let mut answers = vec![
+        answer("GET /projects/shop", 404, r#"{"message":"project not found"}"#),
+        answer("GET /projects/shpo", 404, r#"{"message":"project not found"}"#),
+        answer(
+            "GET /projects/proj-1/branches?limit=100&cursor=b2",
+            200,
+            r#"{"branches":[{"id":"br-main","name":"main","default":true}],"pagination":{}}"#,
+        ),
+        answer(
+            "GET /projects/proj-1/branches?limit=100",
+            200,
+            r#"{"branches":[{"id":"br-dev","name":"dev"}],"pagination":{"next":"b2"}}"#,
+        ),
+        // A connection that ends is no answer, and asking again does no harm.
+        answer("GET /projects/proj-1/branches/br-main/databases", CUT, ""),
+        answer("GET /projects/proj-1/branches/br-main/databases", 429, r#"{"message":"in a second"}"#),
+        answer(
+            "GET /projects/proj-1/branches/br-main/databases",
+            200,
+            r#"{"databases":[{"name":"neondb","owner_name":"neon"},{"name":"shop","owner_name":"neon"}]}"#,
+        ),
+        answer("GET /projects/proj-1/branches/br-main/roles", 200, r#"{"roles":[{"name":"neon"},{"name":"owner"}]}"#),
+    ];
+    answers.extend(project(&journey.target.url()));
+    let script = Script::start(answers);
+    let tool = script.tool(&journey, "push").replace("--neon-project", "shop");
+    let run = tool.args(["--neon-database", "shop", "--neon-role", "owner"]).run();
+    let run = run.expect_exit(0).expect_text("answered 429");
+    assert!(run.elapsed.as_millis() >= 1000, "the pause that was asked for: {:?}", run.elapsed);
+    assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 3);
+    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "1");
+    let tool = script.tool(&journey, "push").replace("--neon-project", "shpo");
+    tool.run().expect_exit(2).expect_text("project not found").expect_text("proj-0 (other), proj-1 (shop)");
+    // The same from the configuration.
+    let settings = "neon-project = \"proj-1\"\nneon-database = \"nowhere\"\n";
+    std::fs::write(journey.workspace.path().join("turso2neon.toml"), settings).unwrap();
+    let tool = script.tool(&journey, "push").args(["--neon-branch", "main"]);
+    tool.run().expect_exit(2).expect_text("its databases are shop");
+}
+
+#[test]
+fn a_limit_that_is_too_small_is_known_before_anything_is_written() {
+    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    journey.call(&["dump", "convert"]);
+    let limit = r#"{"project":{"branch_logical_size_limit_bytes":1048576}}"#;
+    let mut answers = project(&journey.target.url());
+    answers.retain(|(start, ..)| *start != "GET /projects/proj-1");
+    answers.push(answer("GET /projects/proj-1", 200, limit));
+    let script = Script::start(answers);
+    let run = script.tool(&journey, "push").run();
+    run.expect_exit(7).expect_text("the project may hold 1 MB");
+    assert_eq!(journey.target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
+}
+
+#[test]
+fn an_operation_that_never_ends_is_waited_for_so_long_and_no_longer() {
+    let workspace = Workspace::new();
+    let mut answers =
+        vec![answer("GET /projects/proj-1/operations/op-1", 200, r#"{"operation":{"id":"op-1","status":"running"}}"#)];
+    answers.extend(project("postgres://u@localhost/d"));
+    let script = Script::start(answers);
+    let key = Secret::new("key-Secret-77".to_owned());
+    let host = format!("http://127.0.0.1:{}/api/v2", script.port);
+    let api = Api::new(key, Some(&host)).unwrap().with_patience(Duration::from_secs(1));
+    let ctx =
+        Context { workdir: Workdir::create(&workspace.dir()).unwrap(), out: Arc::new(Silent), stop: Stop::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(async {
+        let branch = Branch::find(&ctx, api, "proj-1", None).await.unwrap();
+        branch.connection_string(&ctx, None, None).await.err().unwrap()
+    });
+    assert_eq!(error.kind(), Kind::TargetUnreachable, "{error}");
+    assert!(error.message().contains("operation op-1 isn't done after 1 s"), "{error}");
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl Sink for Silent {
+    fn emit(&self, _: &Event) {}
 }

@@ -16,15 +16,14 @@ use turso2neon::{
         conversion_plan::{BlobText, EpochUnit, Origin, Outcome},
         overrides::{ColumnOverride, Overrides},
     },
-    secret::Secret,
     stages::{
-        dump::{DumpRequest, dump},
+        dump::dump,
         plan::{PlanRequest, Planned, explain, plan, refuse_if_blocked},
     },
     workdir::Workdir,
 };
 
-use crate::support::{Workspace, process::block_on};
+use crate::support::{Workspace, plain, process::block_on};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<Event>>);
@@ -53,17 +52,7 @@ impl Desk {
         let events = Arc::new(Recorder::default());
         let workdir = Workdir::create(&workspace.dir()).unwrap();
         let ctx = Context { workdir, out: events.clone(), stop: Stop::default() };
-        let request = DumpRequest {
-            source: Secret::new(source.to_str().unwrap().to_owned()),
-            token: None,
-            method: "auto".to_owned(),
-            ca_file: None,
-            namespace: None,
-            fresh: false,
-            platform: None,
-            block_writes: false,
-            archive: None,
-        };
+        let request = plain::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { workspace, ctx, events }
     }

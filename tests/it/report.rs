@@ -131,12 +131,17 @@ impl Finished {
     }
 
     fn push(&self, digest: &str) {
-        let pushed = PushedTable { rows: 3, server_digest: digest.to_owned(), chunks: 1 };
+        let server_digest = digest.to_owned();
+        let (sent_bytes, target_bytes) = (1234, Some(16_384));
+        let pushed = PushedTable { rows: 3, server_digest, chunks: 1, sent_rows: 3, sent_bytes, target_bytes };
         let checkpoint = json!({
             "format": 1, "tool": env!("CARGO_PKG_VERSION"), "run_key": "key",
             "plan_sha256": sha256_of(&self.workdir.plan_json()).unwrap(), "target": "neon.example:5432/neondb",
             "schema": "public", "mode": "create", "replaced": [], "previous_schema": null, "state": "done",
-            "tables": { TABLE: pushed }, "sent_bytes": 30, "phases_ms": {}, "started_s": 120, "finished_s": 121,
+            "tables": { TABLE: pushed }, "sent_bytes": 1234, "compared_bytes": 56, "phases_ms": { "load": 40 },
+            "restore_point": "turso2neon-before-7", "account": { "why": "the target has none of these tables",
+                "sent_rows": 3, "elapsed_ms": 2500, "kept": false, "tables_bytes": 16384, "database_bytes": 8000000 },
+            "started_s": 120, "finished_s": 121,
         });
         let checkpoint: PushCheckpoint = serde_json::from_value(checkpoint).unwrap();
         sealed::store(&self.workdir.push_checkpoint(), &checkpoint).unwrap();
@@ -298,6 +303,12 @@ fn the_report_holds_everything_and_lets_no_name_out() {
         "3:77",
         "level full: equal",
         "convert: load | 1.5 s",
+        "mode: create: the target has none of these tables",
+        "sent: 3 rows, 1.2 kB in 2.5 s",
+        "compared: 56 B of hashes received",
+        "on target: 16.3 kB with indexes; the whole database 8.0 MB",
+        "turso2neon rollback --restore-point turso2neon-before-7",
+        " | 3 | 1.2 kB | 16.3 kB |",
     ] {
         assert!(run.stdout.contains(text), "{text} is missing:\n{}", run.stdout);
     }
@@ -307,6 +318,14 @@ fn the_report_holds_everything_and_lets_no_name_out() {
     assert!(!html.contains("src=") && !html.contains("href="), "something is fetched from elsewhere");
     let report: Value = done.workspace.read_json("report.json");
     assert_eq!((&report["verdict"], &report["tables"][0]["target_equal"]), (&json!("equal"), &json!(true)));
+    assert_eq!(
+        (&report["target"]["account"]["sent_rows"], &report["tables"][0]["sent_bytes"]),
+        (&json!(3), &json!(1234))
+    );
+    for text in ["the target has none of these tables", "3 rows, 1.2 kB in 2.5 s", "<td class=\"number\">16.3 kB</td>"]
+    {
+        assert!(html.contains(text), "{text} is missing:\n{html}");
+    }
     assert_eq!(report["decisions"].as_array().map(Vec::len), Some(1), "{}", report["decisions"]);
     assert_eq!(done.workspace.read("report.html"), html);
 }

@@ -182,7 +182,9 @@ fn credentials(settings: &mut Settings, place: &Place, config: &mut Config) -> R
 /// Settings of the connection that have nothing to do with who and where.
 fn behaviour(settings: &mut Settings, place: &Place, config: &mut Config) -> Result<()> {
     config.application_name(settings.text("application_name")?.unwrap_or("turso2neon"));
-    config.options(options(settings, place)?);
+    if let Some(options) = options(settings, place)? {
+        config.options(options);
+    }
     // Addresses that swallow packets must not eat the time for the others.
     config.connect_timeout(settings.seconds("connect_timeout")?.unwrap_or(Duration::from_secs(15)));
     config.keepalives(settings.parsed::<u32>("keepalives")?.is_none_or(|value| value != 0));
@@ -209,18 +211,16 @@ fn behaviour(settings: &mut Settings, place: &Place, config: &mut Config) -> Res
     Ok(())
 }
 
-/// `options` as the user wrote them, and one setting of our own: a pooler that shares sessions refuses the connection
-/// because of it, before a `SET` of ours could reach another client's transactions.
-fn options(settings: &mut Settings, place: &Place) -> Result<String> {
-    const CANARY: &str = "-c search_path=pg_catalog";
-    let Some(given) = settings.text("options")?.map(str::to_owned) else { return Ok(CANARY.to_owned()) };
+/// `options` as the user wrote them, with the direct endpoint's name.
+fn options(settings: &mut Settings, place: &Place) -> Result<Option<String>> {
+    let Some(given) = settings.text("options")?.map(str::to_owned) else { return Ok(None) };
     let neon = matches!(place, Place::Tcp { name, .. } if neon::is_neon(name));
     match neon::direct_options(&given).filter(|_| neon) {
         Some(direct) => {
             settings.note("the pooled endpoint in `options` is replaced by the direct one");
-            Ok(format!("{direct} {CANARY}"))
+            Ok(Some(direct))
         }
-        None => Ok(format!("{given} {CANARY}")),
+        None => Ok(Some(given)),
     }
 }
 

@@ -27,7 +27,7 @@ fn neons_string_works_unchanged() {
     assert_eq!(endpoint.address(), "ep-cool-1.us-east-2.aws.neon.tech:5432/shop");
     assert_eq!(endpoint.config.get_ssl_mode(), SslMode::Require);
     assert_eq!(endpoint.config.get_channel_binding(), ChannelBinding::Require);
-    assert_eq!(endpoint.config.get_options(), Some("endpoint=ep-cool-1 -c search_path=pg_catalog"));
+    assert_eq!(endpoint.config.get_options(), Some("endpoint=ep-cool-1"));
     assert_eq!(endpoint.config.get_password(), Some(&b"hunter2"[..]));
     let notes = notes.join("\n");
     for words in ["pgbouncer, pool_timeout", "pooled host", "raised to verify-full", "`options`"] {

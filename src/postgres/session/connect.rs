@@ -17,9 +17,9 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_postgres::{Client, Config, Connection, NoTls};
+use tokio_postgres::{Client, Config, Connection, NoTls, config::SslNegotiation};
 
-use super::Session;
+use super::{OWN, Session};
 use crate::{
     context::Context,
     error::{Result, Retry},
@@ -31,23 +31,30 @@ use crate::{
 const ONE_TRY: Duration = Duration::from_secs(60);
 /// How long patience lasts in all.
 const ALL_TRIES: Duration = Duration::from_secs(90);
+/// What to say where a server ends a connection that begins with TLS at once.
+const DIRECT_TLS: &str = "sslnegotiation=direct needs PostgreSQL 17 or newer; leave it out of the connection string";
 /// How many tries are made when something most likely has to be corrected.
 const BRIEF_TRIES: u32 = 3;
 
 /// A driver's client, its task, and where the task leaves the reason of its end.
 type Opened = (Client, JoinHandle<()>, Arc<OnceLock<String>>);
 
-pub(super) async fn once(endpoint: &PgEndpoint) -> Result<Session> {
-    within(endpoint, ONE_TRY).await
+pub(super) async fn once(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
+    within(endpoint, settings, ONE_TRY).await
 }
 
-pub(super) async fn patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint) -> Result<Session> {
+pub(super) async fn patiently(
+    ctx: &Context,
+    stage: Stage,
+    endpoint: &PgEndpoint,
+    settings: &[(&str, &str)],
+) -> Result<Session> {
     let begun = Instant::now();
     let mut attempt = 1;
     loop {
         ctx.stop.check()?;
         let left = ALL_TRIES.saturating_sub(begun.elapsed());
-        let error = match within(endpoint, left.min(ONE_TRY)).await {
+        let error = match within(endpoint, settings, left.min(ONE_TRY)).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
@@ -66,18 +73,21 @@ pub(super) async fn patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint
     }
 }
 
-async fn within(endpoint: &PgEndpoint, limit: Duration) -> Result<Session> {
-    let opening = Box::pin(open(endpoint));
+async fn within(endpoint: &PgEndpoint, settings: &[(&str, &str)], limit: Duration) -> Result<Session> {
+    let opening = Box::pin(open(endpoint, settings));
     timeout(limit, opening).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
         Err(cause::lost(endpoint.role, &format!("connecting to {}: no answer in {seconds} s", endpoint.address)))
     })
 }
 
-async fn open(endpoint: &PgEndpoint) -> Result<Session> {
+async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
+    let own = format!("{:016x}{:016x}", patience::random_below(u64::MAX), patience::random_below(u64::MAX));
+    let mut config = endpoint.config.clone();
+    let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+    config.options(format!("{given}-c {OWN}={own}"));
     let (client, task, ended) = match &endpoint.place {
         Place::Socket(directory) => {
-            let mut config = endpoint.config.clone();
             config.host_path(directory);
             dial(endpoint, &config)
                 .await
@@ -85,11 +95,11 @@ async fn open(endpoint: &PgEndpoint) -> Result<Session> {
         }
         Place::Tcp { name, address, loopback } => {
             let found = addresses(endpoint, name, *address, *loopback).await?;
-            first_that_answers(endpoint, name, &found).await?
+            first_that_answers(endpoint, &config, name, &found).await?
         }
     };
     let mut session = Session { client, role: endpoint.role, task, ended, process: 0, version: 0 };
-    session.prepare().await?;
+    session.prepare(&own, settings).await?;
     Ok(session)
 }
 
@@ -106,21 +116,31 @@ async fn addresses(endpoint: &PgEndpoint, name: &str, given: Option<IpAddr>, loo
     }
     if found.is_empty() {
         let text = format!("connecting to {}: the host name is not known", endpoint.address);
-        return Err(cause::lost(endpoint.role, &text).with_retry(Retry::Briefly));
+        let hint = "check the host in the connection string, and this machine's name service";
+        return Err(cause::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint));
     }
     Ok(found)
 }
 
-async fn first_that_answers(endpoint: &PgEndpoint, name: &str, addresses: &[IpAddr]) -> Result<Opened> {
+async fn first_that_answers(
+    endpoint: &PgEndpoint,
+    config: &Config,
+    name: &str,
+    addresses: &[IpAddr],
+) -> Result<Opened> {
     let mut last = None;
     for address in addresses {
-        let mut config = endpoint.config.clone();
+        let mut config = config.clone();
         config.host(name).hostaddr(*address);
         match dial(endpoint, &config).await {
             Ok(opened) => return Ok(opened),
             Err(failure) => {
                 let unreached = cause::is_unreached(&failure);
-                let error = cause::refused(endpoint.role, &endpoint.address, &failure);
+                let mut error = cause::refused(endpoint.role, &endpoint.address, &failure);
+                let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
+                if direct && error.retry() == Retry::Patiently && failure.as_db_error().is_none() && !unreached {
+                    error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
+                }
                 if !unreached {
                     return Err(error);
                 }

@@ -2,26 +2,43 @@
 
 mod connect;
 
+mod parameter;
+
 use std::sync::{Arc, OnceLock};
 
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
+pub use self::parameter::Parameter;
 use super::{PgEndpoint, Role, cause};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::Stage,
+    model::{Stage, name::quote_literal},
 };
 
 /// Settings that every session starts with: what digests, dates and quoting depend on is the same on both servers.
-const SETTINGS: &str = "SET timezone='UTC'; SET datestyle='ISO,YMD'; SET intervalstyle='postgres'; \
-     SET bytea_output='hex'; SET extra_float_digits=1; SET standard_conforming_strings=on; \
-     SET client_min_messages=warning; SET search_path=pg_catalog; SET check_function_bodies=off; \
-     SET statement_timeout=0; SET lock_timeout=0; SET idle_in_transaction_session_timeout=0";
+const SETTINGS: [(&str, &str); 12] = [
+    ("timezone", "UTC"),
+    ("datestyle", "ISO,YMD"),
+    ("intervalstyle", "postgres"),
+    ("bytea_output", "hex"),
+    ("extra_float_digits", "1"),
+    ("standard_conforming_strings", "on"),
+    ("client_min_messages", "warning"),
+    ("search_path", "pg_catalog"),
+    ("check_function_bodies", "off"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
 
-/// Who is at the other end.
-const IDENTITY: &str = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')";
+/// How often the server looks whether its client is still there while it works. Not every system can; Linux can.
+pub const CLIENT_CHECK: &str = "client_connection_check_interval";
+
+/// The setting by which a session knows that the server process which answers is its own. It goes with the startup
+/// packet; something in between that hands out connections either refuses it or keeps it to itself.
+const OWN: &str = "turso2neon.session";
 
 /// One connection.
 pub struct Session {
@@ -41,7 +58,16 @@ impl Session {
     /// By role: `LocalUnreachable`, `TargetUnreachable`, `TargetDenied`, `TargetTls`; `retry()` says whether another
     /// try can help.
     pub async fn connect(endpoint: &PgEndpoint) -> Result<Self> {
-        connect::once(endpoint).await
+        connect::once(endpoint, &[]).await
+    }
+
+    /// As [`Self::connect`], with more settings, which cost no round trip. Those that the server doesn't know are left
+    /// out.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn connect_once_with(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Self> {
+        connect::once(endpoint, settings).await
     }
 
     /// As [`Self::connect`], but waits for a server that is starting, a compute that is waking or a connection that is
@@ -50,7 +76,21 @@ impl Session {
     /// # Errors
     /// As [`Self::connect`]; `Interrupted` when the user wants to stop.
     pub async fn connect_patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint) -> Result<Self> {
-        connect::patiently(ctx, stage, endpoint).await
+        connect::patiently(ctx, stage, endpoint, &[]).await
+    }
+
+    /// As [`Self::connect_patiently`], with more settings, which cost no round trip. Those that the server doesn't know
+    /// are left out.
+    ///
+    /// # Errors
+    /// As [`Self::connect_patiently`].
+    pub async fn connect_with(
+        ctx: &Context,
+        stage: Stage,
+        endpoint: &PgEndpoint,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        connect::patiently(ctx, stage, endpoint, settings).await
     }
 
     /// The driver's client, for COPY and transactions.
@@ -96,17 +136,13 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|failure| self.error(doing, &failure))
     }
 
-    /// Rows of a query.
+    /// Rows of a query, in one round trip.
     ///
     /// # Errors
     /// By role and SQLSTATE, see [`cause`].
-    pub async fn rows(
-        &self,
-        doing: &str,
-        sql: &str,
-        parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Vec<Row>> {
-        self.client.query(sql, parameters).await.map_err(|failure| self.error(doing, &failure))
+    pub async fn rows(&self, doing: &str, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<Row>> {
+        let typed: Vec<_> = parameters.iter().map(|value| (value.as_sql(), value.pg_type())).collect();
+        self.client.query_typed(sql, &typed).await.map_err(|failure| self.error(doing, &failure))
     }
 
     /// The sanitised form of a driver error in this session's role, with the reason why the connection ended if it has.
@@ -120,18 +156,36 @@ impl Session {
         }
     }
 
-    /// Pins the settings and learns who is at the other end, in one round trip.
-    async fn prepare(&mut self) -> Result<()> {
+    /// Pins the settings and learns who is at the other end, in one round trip. The settings are made only where the
+    /// session's own one has arrived: behind a pooler they would reach other clients' transactions.
+    async fn prepare(&mut self, own: &str, settings: &[(&str, &str)]) -> Result<()> {
         let doing = "preparing the session";
-        let sql = format!("{SETTINGS}; {IDENTITY}");
+        let pins = SETTINGS.iter().chain(settings).map(|(name, value)| {
+            let place = if *name == CLIENT_CHECK { "AND pg_catalog.version() LIKE '%linux%' " } else { "" };
+            let (name, value) = (quote_literal(name), quote_literal(value));
+            format!(
+                "CASE WHEN pg_catalog.current_setting({name}, true) IS NOT NULL {place}\
+                 THEN pg_catalog.set_config({name}, {value}, false) END"
+            )
+        });
+        let pins: Vec<String> = pins.collect();
+        let sql = format!(
+            "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num'), {} \
+             WHERE pg_catalog.current_setting('{OWN}', true) = {}",
+            pins.join(", "),
+            quote_literal(own)
+        );
         let answer = self.client.simple_query(&sql).await.map_err(|failure| self.error(doing, &failure))?;
-        let facts = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.parse().ok()?)),
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let (process, version) =
-            facts.ok_or_else(|| Error::new(Kind::Bug, "the server's process and version could not be read"))?;
-        self.process = process;
+        let Some(row) = row else { return Err(cause::pooled(self.role)) };
+        let number = |column: usize| row.get(column).and_then(|text| text.parse::<u32>().ok());
+        let (Some(process), Some(version)) = (number(0), number(1)) else {
+            return Err(Error::new(Kind::Bug, "the server's process and version could not be read"));
+        };
+        self.process = process.cast_signed();
         self.version = version;
         Ok(())
     }

@@ -2,45 +2,10 @@
 
 use super::cell::{self, Refusal};
 use crate::{
-    model::{
-        ColumnPlan, Conversion, PgType, TablePlan,
-        cell::{SqliteCell, StorageClass},
-        column_profile::ColumnProfile,
-        conversion_plan::{BlobText, Exceptions, Origin},
-    },
+    model::{ColumnPlan, Conversion, TablePlan, cell::SqliteCell, conversion_plan::BlobText},
     postgres::copy::field,
     rules::shape::is_storable,
 };
-
-/// The ledger's columns, in the order of its rows. All are NOT NULL.
-pub(super) const COLUMNS: [(&str, PgType); 5] = [
-    ("table_name", PgType::Text),
-    ("column_name", PgType::Text),
-    ("row_key", PgType::Text),
-    ("storage_class", PgType::Text),
-    ("raw", PgType::Bytea),
-];
-
-/// The ledger's columns as a plan has them, for digests.
-pub(super) fn column_plans() -> Vec<ColumnPlan> {
-    let plan = |(name, pg_type): (&str, PgType)| ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        pg_type,
-        conversion: Conversion::Bytea,
-        main_class: StorageClass::Blob,
-        ledger: false,
-        exceptions: Exceptions::default(),
-        not_null: true,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    };
-    COLUMNS.into_iter().map(plan).collect()
-}
 
 /// Whether a cell of this column has an entry in the ledger, apart from those that became NULL.
 pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {

@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         TablePlan,
-        conversion_plan::LEDGER_TABLE,
+        ledger::{self, LEDGER_TABLE},
         name::{qualified, quote_list},
     },
     postgres::{
@@ -146,7 +146,7 @@ impl Loader {
     /// Interrupts the table's COPY for rows of the ledger: a connection does one COPY at a time.
     async fn ledger(&mut self, bytes: Bytes) -> Result<()> {
         self.end_copy().await?;
-        let columns = quote_list(super::ledger::COLUMNS.iter().map(|(name, _)| *name));
+        let columns = quote_list(ledger::COLUMNS.iter().map(|(name, _)| *name));
         let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, LEDGER_TABLE, &columns)).await?;
         send(&self.session, &mut copying, bytes).await?;
         self.ledger_rows += close(&self.session, copying).await?;

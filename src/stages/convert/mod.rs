@@ -54,6 +54,7 @@ use crate::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
         overrides::Overrides,
+        units,
         withheld::Withheld,
     },
     postgres::{
@@ -289,7 +290,9 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
     let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
     let withheld = match checkpoint.withheld.len() {
         0 => String::new(),
-        count => format!("; {count} objects not created, because their trial failed: see `turso2neon report`"),
+        1 => "; 1 object not created, because its trial failed: see `turso2neon report`".to_owned(),
+        count => format!("; {count} objects not created, because their trials failed: see `turso2neon report`"),
     };
-    format!("{} tables, {rows} rows, digests equal{withheld}", checkpoint.tables.len())
+    let tables = u64::try_from(checkpoint.tables.len()).unwrap_or(u64::MAX);
+    format!("{}, digests equal{withheld}", units::tables_and_rows(tables, rows))
 }

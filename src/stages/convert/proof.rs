@@ -8,16 +8,13 @@ use std::{
 
 use futures_util::StreamExt as _;
 
-use super::{
-    ledger,
-    work::{Crew, Work},
-};
+use super::work::{Crew, Work};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         ColumnPlan, TablePlan,
         checkpoint::TableRecord,
-        conversion_plan::LEDGER_TABLE,
+        ledger::{self, LEDGER_TABLE},
         name::{qualified, quote_list},
     },
     postgres::{
@@ -80,7 +77,7 @@ impl Subject {
 
     fn ledger() -> Self {
         let (source, name) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
-        Self { source, name, loaded: ledger::column_plans(), all: ledger::column_plans() }
+        Self { source, name, loaded: ledger::plan().columns, all: ledger::plan().columns }
     }
 }
 

@@ -112,7 +112,7 @@ fn advice(error: &Error) -> String {
     match error.kind() {
         Kind::SourceUnreachable => "check the URL, and the network between this machine and the source".to_owned(),
         Kind::SourceRefused => "check that the URL is that of a libSQL server".to_owned(),
-        Kind::TargetUnreachable => {
+        Kind::TargetUnreachable if error.hint() == Kind::TargetUnreachable.hint() => {
             "check host and port of the connection string; a suspended compute may need a minute".to_owned()
         }
         Kind::TargetRejected if error.hint() == Kind::TargetRejected.hint() => "check the role's rights".to_owned(),

@@ -65,6 +65,13 @@ pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Ve
     }
 }
 
+fn content(name: &'static str, found: String, tables: u64) -> Check {
+    if tables == 0 {
+        return Check::warn(Side::Source, name, found, "see whether this is the database that you mean");
+    }
+    Check::ok(Side::Source, name, found)
+}
+
 fn warning(text: String) -> Check {
     Check::warn(Side::Source, "connection", text, "use https:// or libsql://, or a tunnel")
 }
@@ -78,7 +85,7 @@ fn examine_file(path: &Path) -> Result<(Vec<Check>, Option<u64>)> {
         .ok_or_else(|| Error::new(Kind::SourceInvalid, format!("the tables of {} can't be counted", path.display())))?;
     let size = std::fs::metadata(path).map(|facts| facts.len()).ok();
     let found = format!("{}, {}, {}", path.display(), amount(tables), size.map(bytes).unwrap_or_default());
-    Ok((vec![Check::ok(Side::Source, "file", found)], size))
+    Ok((vec![content("file", found, tables)], size))
 }
 
 async fn examine_server(
@@ -119,7 +126,7 @@ async fn examine_server(
     checks.push(match tables {
         Some(tables) => {
             let size = size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
-            Check::ok(Side::Source, "content", format!("{}{size}", amount(tables)))
+            content("content", format!("{}{size}", amount(tables)), tables)
         }
         None => Check::warn(Side::Source, "content", "the tables can't be counted", ""),
     });

@@ -166,6 +166,41 @@ fn rights(facts: &Facts, schema: &str) -> Check {
 mod tests {
     use super::*;
 
+    fn facts() -> Facts {
+        Facts {
+            version: "17.2".to_owned(),
+            encoding: "UTF8".to_owned(),
+            read_only: false,
+            may_create_schemas: true,
+            may_create_in_schema: Some(true),
+            size_bytes: 8_000_000,
+            limit_bytes: Some(512 << 20),
+            pgvector: true,
+            tls: Some("TLSv1.3".to_owned()),
+            tables: 0,
+        }
+    }
+
+    #[test]
+    fn what_stands_against_a_push_is_said_with_what_to_do() {
+        let failures = |facts: &Facts, number| {
+            let checks = judge(facts, number, "h:1/d", "public");
+            let failed = checks.into_iter().filter(|check| check.kind.is_some());
+            failed.map(|check| format!("{}: {}; {}", check.name, check.found, check.todo)).collect::<Vec<_>>()
+        };
+        assert_eq!(failures(&facts(), 170_002), [""; 0]);
+        let old = failures(&Facts { version: "13.9".to_owned(), ..facts() }, 130_009);
+        assert_eq!(old, ["version: PostgreSQL 13.9 at h:1/d is too old; use PostgreSQL 14 or newer"]);
+        let latin = failures(&Facts { encoding: "LATIN1".to_owned(), ..facts() }, 170_002);
+        assert!(latin.len() == 1 && latin[0].contains("make a database with encoding UTF8"), "{latin:?}");
+        let replica = failures(&Facts { read_only: true, ..facts() }, 170_002);
+        assert!(replica.len() == 1 && replica[0].contains("connect to the primary"), "{replica:?}");
+        let poor = failures(&Facts { may_create_schemas: false, ..facts() }, 170_002);
+        assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON DATABASE"), "{poor:?}");
+        let poor = failures(&Facts { may_create_in_schema: Some(false), ..facts() }, 170_002);
+        assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON SCHEMA"), "{poor:?}");
+    }
+
     #[test]
     fn the_limit_is_read_with_and_without_its_unit() {
         assert_eq!(megabytes("512MB"), Some(512 << 20));

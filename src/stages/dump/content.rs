@@ -74,45 +74,57 @@ pub(super) struct TableContent {
     pub(super) sha256: [u8; 32],
 }
 
+/// Bytes that wait to be hashed together: a call for each value would cost more than copying it.
+const WAITING_BYTES: usize = 4096;
+
 /// Takes a table's rows one after the other.
 #[derive(Default)]
 pub(super) struct TableDigest {
     hasher: Sha256,
-    row: Vec<u8>,
+    waiting: Vec<u8>,
     rows: u64,
 }
 
 impl TableDigest {
     /// Adds a value to the present row.
     pub(super) fn value(&mut self, cell: SqliteCell<'_>) {
-        let row = &mut self.row;
-        let mut sized = |class: u8, bytes: &[u8]| {
-            row.push(class);
-            row.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            // A large value needn't be copied to be hashed.
-            self.hasher.update(&*row);
-            row.clear();
-            self.hasher.update(bytes);
-        };
         match cell {
-            SqliteCell::Text(bytes) => sized(3, bytes),
-            SqliteCell::Blob(bytes) => sized(4, bytes),
-            SqliteCell::Null => row.push(0),
+            SqliteCell::Text(bytes) => self.sized(3, bytes),
+            SqliteCell::Blob(bytes) => self.sized(4, bytes),
+            SqliteCell::Null => self.waiting.push(0),
             SqliteCell::Integer(value) => {
-                row.push(1);
-                row.extend_from_slice(&value.to_le_bytes());
+                self.waiting.push(1);
+                self.waiting.extend_from_slice(&value.to_le_bytes());
             }
             SqliteCell::Real(value) => {
-                row.push(2);
-                row.extend_from_slice(&value.to_bits().to_le_bytes());
+                self.waiting.push(2);
+                self.waiting.extend_from_slice(&value.to_bits().to_le_bytes());
             }
         }
     }
 
+    fn sized(&mut self, class: u8, bytes: &[u8]) {
+        self.waiting.push(class);
+        self.waiting.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        if bytes.len() < WAITING_BYTES {
+            self.waiting.extend_from_slice(bytes);
+        } else {
+            // A large value needn't be copied to be hashed.
+            self.hash_waiting();
+            self.hasher.update(bytes);
+        }
+    }
+
+    fn hash_waiting(&mut self) {
+        self.hasher.update(&self.waiting);
+        self.waiting.clear();
+    }
+
     /// Ends the present row.
     pub(super) fn end_row(&mut self) {
-        self.hasher.update(&self.row);
-        self.row.clear();
+        if self.waiting.len() >= WAITING_BYTES {
+            self.hash_waiting();
+        }
         self.rows += 1;
     }
 
@@ -122,7 +134,8 @@ impl TableDigest {
     }
 
     /// The table's content.
-    pub(super) fn finish(self, name: &str) -> TableContent {
+    pub(super) fn finish(mut self, name: &str) -> TableContent {
+        self.hash_waiting();
         TableContent { name: name.to_owned(), rows: self.rows, sha256: self.hasher.finalize().into() }
     }
 }
@@ -266,6 +279,24 @@ mod tests {
         );
         assert_eq!(one.sha256, other.sha256);
         assert_eq!(one.rows(), BTreeMap::from([("t".to_owned(), 2)]));
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_bytes_however_they_are_gathered() {
+        let values = [vec![b'x'; WAITING_BYTES - 1], Vec::new(), vec![b'y'; WAITING_BYTES], b"short".to_vec()];
+        let (mut digest, mut whole) = (TableDigest::default(), Sha256::new());
+        for value in values.iter().cycle().take(2000) {
+            digest.value(SqliteCell::Text(value));
+            digest.value(SqliteCell::Integer(-2));
+            digest.end_row();
+            whole.update([3]);
+            whole.update((value.len() as u64).to_le_bytes());
+            whole.update(value);
+            whole.update([1]);
+            whole.update((-2_i64).to_le_bytes());
+        }
+        let expected: [u8; 32] = whole.finalize().into();
+        assert_eq!(digest.finish("t").sha256, expected);
     }
 
     #[test]

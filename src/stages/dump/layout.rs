@@ -18,6 +18,9 @@ use crate::{
 pub(super) const SCHEMA_SQL: &str =
     "SELECT rowid, type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rowid";
 
+/// How many columns a result may have (SQLite "Limits", section 3); a table may have as many.
+const RESULT_COLUMNS_MOST: usize = 2000;
+
 /// One row of `sqlite_schema`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SchemaRow {
@@ -64,7 +67,8 @@ pub(super) struct TableShape {
     pub(super) index: usize,
     /// Its name.
     pub(super) name: String,
-    /// How the rowid is selected, quoted; none without a rowid, or if every name of it is taken by a column.
+    /// How the rowid is selected, quoted; none without a rowid, if every name of it is taken by a column, or if the
+    /// columns leave no room for it in a result.
     pub(super) rowid: Option<String>,
     /// The columns that a record holds, in the record's order: all but virtual generated ones.
     pub(super) columns: Vec<StoredColumn>,
@@ -254,6 +258,7 @@ fn shape_of(
     let taken = |word: &str| declared.iter().any(|column| column.name.eq_ignore_ascii_case(word));
     let rowid = match columns.iter().find(|column| column.is_rowid) {
         _ if without_rowid => None,
+        None if columns.len() >= RESULT_COLUMNS_MOST => None,
         Some(column) => Some(quote_ident(&column.name)),
         None => ["rowid", "_rowid_", "oid"].into_iter().find(|word| !taken(word)).map(str::to_owned),
     };

@@ -47,7 +47,8 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Instant,
 };
 
@@ -190,6 +191,9 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         on_thread(move || archive::add(&ctx, &settings, &checkpoint)).await?;
     }
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if !dumped.checkpoint.rows.keys().any(|name| !name.starts_with("sqlite_")) {
+        ctx.out.warn("the source has no tables: see whether this is the database that you mean");
+    }
     ctx.out.emit(&Event::StageFinished { stage: Stage::Dump, elapsed_ms, summary: summary(&dumped) });
     Ok(dumped)
 }
@@ -239,8 +243,7 @@ fn finish(
     previous: Option<DumpCheckpoint>,
     started_s: u64,
 ) -> Result<Dumped> {
-    let content = read_back(ctx, &mut copy, part)?;
-    check_damage(ctx, &mut copy, part, content.tables.len())?;
+    let content = examine(ctx, &mut copy, part)?;
     let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
     let target = ctx.workdir.source_db();
     let sha256 = if let Some(previous) = &unchanged {
@@ -351,16 +354,31 @@ fn tell(ctx: &Context, step: &Step<'_>) {
     });
 }
 
-fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> Result<()> {
-    let phase = "check";
-    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps: u64::try_from(tables).ok() });
-    let told = || ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
-    let (out, begun) = (ctx.out.clone(), Instant::now());
-    let working: Arc<check::Working> = Arc::new(move || {
-        let elapsed_s = begun.elapsed().as_secs();
-        out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
-    });
-    let checked = check::integrity(part, &ctx.stop, &told, &working)?;
+/// Reads the file back while a second thread looks for damage in it; of two errors the first one's counts, as if they
+/// ran one after the other.
+fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
+    let (sender, checked_tables) = mpsc::channel();
+    thread::scope(|scope| {
+        let told = move || sender.send(()).unwrap_or_default();
+        let (out, begun) = (ctx.out.clone(), Instant::now());
+        let working: Arc<check::Working> = Arc::new(move || {
+            let elapsed_s = begun.elapsed().as_secs();
+            out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
+        });
+        let checking = scope.spawn(move || check::integrity(part, &ctx.stop, &told, &working));
+        let content = read_back(ctx, copy, part)?;
+        let (phase, steps) = ("check", u64::try_from(content.tables.len()).ok());
+        ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
+        for () in checked_tables {
+            ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
+        }
+        let checked = checking.join().map_err(|_| Error::new(Kind::Bug, "the check of the file stopped"))??;
+        report_damage(ctx, copy, &checked);
+        Ok(content)
+    })
+}
+
+fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
     if !checked.with_broken_rules.is_empty() {
         ctx.out.info(format!(
             "rows that break what their table declares are kept as they are, in {}",
@@ -396,13 +414,13 @@ fn check_damage(ctx: &Context, copy: &mut Copy, part: &Path, tables: usize) -> R
         line.push_str(&format!("; {} could not be checked", checked.unchecked.len()));
     }
     copy.proof.push(line);
-    Ok(())
 }
 
 fn summary(dumped: &Dumped) -> String {
     let checkpoint = &dumped.checkpoint;
     let rows: u64 = checkpoint.rows.values().sum();
-    let held = format!("{} tables, {rows} rows, {} bytes", checkpoint.rows.len(), checkpoint.size_bytes);
+    let tables = u64::try_from(checkpoint.rows.len()).unwrap_or(u64::MAX);
+    let held = format!("{}, {}", units::tables_and_rows(tables, rows), units::bytes(checkpoint.size_bytes));
     let received = units::bytes(checkpoint.received_bytes);
     let news = if dumped.unchanged { "nothing has changed since the dump before: " } else { "" };
     format!("{news}{held}; {received} received")

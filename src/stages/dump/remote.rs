@@ -170,7 +170,10 @@ async fn snapshot_once(
 fn describe(setback: &Setback, ending: Ending) -> Error {
     match setback {
         Setback::Untrusted(table) => {
-            Error::new(Kind::SourceRefused, "the server can't send some values of this table").at_table(table)
+            let hint = "values of several MB are beyond what some servers send as rows; a method that copies pages \
+                        (`--method auto` tries them all) brings them";
+            let text = "the server can't send some values of this table";
+            Error::new(Kind::SourceRefused, text).at_table(table).with_hint(hint)
         }
         Setback::Ended(table) => {
             let why = match ending {

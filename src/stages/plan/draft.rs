@@ -30,6 +30,9 @@ use crate::{
 /// PostgreSQL's most columns (PostgreSQL, Appendix K).
 const COLUMNS_MOST: usize = 1600;
 
+/// How many columns a result may have (SQLite "Limits", section 3).
+const RESULT_COLUMNS_MOST: usize = 2000;
+
 /// What a heap row may take in its page.
 const PAGE_ROW_BYTES_MOST: u64 = 8160;
 
@@ -172,7 +175,9 @@ impl Outline<'_> {
     pub(super) fn scan(&self) -> TableScan {
         let table = quote_ident(&self.source.name);
         let columns = self.columns.iter().map(|column| format!("t.{}", quote_ident(&column.source.name)));
-        let rowid = self.address.rowid_name().map(|name| format!("t.{name}"));
+        // A table with as many columns as a result may have leaves no room for the rowid.
+        let has_room = self.columns.len() < RESULT_COLUMNS_MOST;
+        let rowid = self.address.rowid_name().filter(|_| has_room).map(|name| format!("t.{name}"));
         let list = rowid.iter().cloned().chain(columns).collect::<Vec<_>>().join(", ");
         // An index of a module that can't be read (libSQL's vector index) must not answer for the table.
         let hint = if self.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };

@@ -36,6 +36,7 @@ use crate::{
     event::Event,
     model::{
         DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, overrides::Overrides, source_schema::SourceSchema,
+        units,
     },
     rules::ddl,
     sqlite::{
@@ -218,5 +219,8 @@ fn summary(plan: &Plan) -> String {
         1 => "1 finding needs a decision".to_owned(),
         _ => format!("{blocking} findings need a decision"),
     };
-    format!("{} tables, {rows} rows profiled, {} findings, {decisions}", plan.tables.len(), plan.findings.len())
+    let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let profiled = units::tables_and_rows(number(plan.tables.len()), rows);
+    let findings = units::counted(number(plan.findings.len()), "finding", "findings");
+    format!("{profiled} profiled, {findings}, {decisions}")
 }

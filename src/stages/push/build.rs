@@ -22,6 +22,8 @@ use super::{
 
 /// Tables up to this size have all their keys and indexes built in one go.
 const SMALL_BYTES: u64 = 8 << 20;
+/// Tables up to this size are worked on together with others.
+const LIGHT_BYTES: u64 = 256 << 10;
 /// How many quick statements go to the server at once.
 const AT_ONCE: usize = 100;
 
@@ -47,15 +49,20 @@ pub(super) async fn build(
     diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
     // Validation and statistics lock each other out on the same table, comparison nobody: so it stands between them.
     let large_first = largest_first(manifest, lot.sizes);
-    let tables = || large_first.iter().map(|(_, table)| *table);
-    let mut jobs: Vec<Job> =
-        tables().filter_map(|table| job("validating constraints", table, ddl::validations(schema, table))).collect();
-    let wanted = tables().filter_map(|table| lot.wanted.iter().find(|wanted| wanted.table.name == table.name));
-    jobs.extend(wanted.map(|wanted| digest_job(schema, wanted)));
-    jobs.extend(tables().map(|table| Job {
+    let tables = || large_first.iter().map(|(bytes, table)| (is_light(*bytes), *table));
+    let validation = |(light, table): (bool, &TablePlan)| {
+        job("validating constraints", table, ddl::validations(schema, table), light)
+    };
+    let mut jobs: Vec<Job> = tables().filter_map(validation).collect();
+    for (light, table) in tables() {
+        let wanted = lot.wanted.iter().find(|wanted| wanted.table.name == table.name);
+        jobs.extend(wanted.map(|wanted| digest_job(schema, wanted, light)));
+    }
+    jobs.extend(tables().map(|(light, table)| Job {
         doing: "gathering statistics",
         table: table.source.clone(),
         task: Task::Run(format!("ANALYZE {}", qualified(schema, &table.name))),
+        light,
     }));
     diary.phase(ctx, "checks", Some(jobs.len() as u64), crew.run("checks", jobs)).await
 }
@@ -127,19 +134,24 @@ fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Bu
         let doing = "building keys and indexes";
         if bytes <= SMALL_BYTES {
             let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
-            jobs.extend(job(doing, table, statements.filter(lacking).collect()));
+            jobs.extend(job(doing, table, statements.filter(lacking).collect(), is_light(bytes)));
         } else {
             let keys = ddl::keys_by_index(schema, table).into_iter().map(|[index, _]| index);
             let missing = keys.chain(ddl::indexes(schema, table)).filter(lacking);
-            jobs.extend(missing.filter_map(|statement| job(doing, table, vec![statement])));
+            jobs.extend(missing.filter_map(|statement| job(doing, table, vec![statement], false)));
         }
     }
     jobs
 }
 
-fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>) -> Option<Job> {
+fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>, light: bool) -> Option<Job> {
     let sql: Vec<String> = statements.into_iter().map(|statement| statement.sql).collect();
-    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), task: Task::Run(sql.join(";\n")) })
+    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), task: Task::Run(sql.join(";\n")), light })
+}
+
+/// Whether work on a table takes less time than a round trip.
+fn is_light(bytes: u64) -> bool {
+    bytes <= LIGHT_BYTES
 }
 
 /// What takes no time, because nothing is checked against rows. One session does it, because a foreign key locks two

@@ -11,6 +11,9 @@ use super::{
     manifest::Manifest,
 };
 
+/// Tables with values of up to so many bytes are compared together with others.
+const LIGHT_BYTES: u64 = 256 << 10;
+
 /// A table and the digest that it must have.
 #[derive(Clone)]
 pub(super) struct Wanted<'a> {
@@ -42,18 +45,19 @@ pub(super) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Resul
 /// # Errors
 /// `Target*`, `Interrupted`.
 pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: &[Wanted<'_>]) -> Result<Vec<String>> {
-    let jobs = wanted.iter().map(|wanted| digest_job(schema, wanted)).collect();
+    let light = |wanted: &Wanted<'_>| wanted.table.bytes <= LIGHT_BYTES;
+    let jobs = wanted.iter().map(|wanted| digest_job(schema, wanted, light(wanted))).collect();
     let mut names = crew.run("digests", jobs).await?;
     names.sort_unstable();
     Ok(names)
 }
 
 /// The comparison of one table.
-pub(super) fn digest_job(schema: &str, wanted: &Wanted<'_>) -> Job {
+pub(super) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job {
     let table = wanted.table;
     let sql = digest::query(schema, &table.name, &table.columns);
     let task = Task::Compare { sql, wanted: wanted.digest.clone() };
-    Job { doing: "computing a digest", table: table.source.clone(), task }
+    Job { doing: "computing a digest", table: table.source.clone(), task, light }
 }
 
 /// The error for staged tables that differ: says whether the local PostgreSQL still holds what was loaded.

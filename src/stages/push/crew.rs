@@ -20,6 +20,9 @@ use crate::{
 
 use super::target::Target;
 
+/// How many jobs on small tables go to the server at once.
+const BUNDLE: usize = 16;
+
 /// A piece of work on one table.
 pub(super) struct Job {
     /// What it does, for messages.
@@ -28,6 +31,8 @@ pub(super) struct Job {
     pub table: String,
     /// The work.
     pub task: Task,
+    /// The table is small: the work takes less time than a round trip, so it goes with others of its kind.
+    pub light: bool,
 }
 
 /// What is to be done.
@@ -55,6 +60,75 @@ impl Job {
             }
         }
     }
+
+    /// Whether it can be done in one message with the other one.
+    fn goes_with(&self, other: &Self) -> bool {
+        let same_kind = std::mem::discriminant(&self.task) == std::mem::discriminant(&other.task);
+        self.light && other.light && self.doing == other.doing && same_kind
+    }
+}
+
+/// Jobs that are done one after the other, or in one message if they are of one kind.
+struct Bundle(Vec<Job>);
+
+impl Bundle {
+    /// Puts jobs of one kind that follow each other together, but leaves something to do for so many sessions.
+    fn of(jobs: Vec<Job>, sessions: usize) -> VecDeque<Self> {
+        let light = jobs.iter().filter(|job| job.light).count();
+        let most = light.div_ceil(sessions.max(1)).clamp(1, BUNDLE);
+        let mut bundles: VecDeque<Self> = VecDeque::new();
+        for job in jobs {
+            match bundles.back_mut() {
+                Some(Self(last)) if last.len() < most && last.last().is_some_and(|one| one.goes_with(&job)) => {
+                    last.push(job);
+                }
+                Some(_) | None => bundles.push_back(Self(vec![job])),
+            }
+        }
+        bundles
+    }
+
+    /// Does all of it. Gives the tables for which a comparison shows a difference.
+    async fn work(&self, session: &Session) -> Result<Vec<String>> {
+        if self.0.len() > 1 {
+            match self.at_once(session).await {
+                Ok(differing) => return Ok(differing),
+                Err(error) if error.retry() != Retry::Never || session.is_lost() => return Err(error),
+                // Nothing was done. One by one shows which table it is.
+                Err(_) => {}
+            }
+        }
+        let mut differing = Vec::new();
+        for job in &self.0 {
+            differing.extend(job.work(session).await.at_table(&job.table)?);
+        }
+        Ok(differing)
+    }
+
+    async fn at_once(&self, session: &Session) -> Result<Vec<String>> {
+        let doing = self.0.first().map_or("", |job| job.doing);
+        let (mut statements, mut queries) = (Vec::new(), Vec::new());
+        for (number, job) in self.0.iter().enumerate() {
+            match &job.task {
+                Task::Run(sql) => statements.push(sql.as_str()),
+                Task::Compare { sql, wanted } => queries.push((number, sql, (wanted, &job.table))),
+            }
+        }
+        if !statements.is_empty() {
+            session.batch(doing, &statements.join(";\n")).await?;
+        }
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let union = queries.iter().map(|(number, sql, _)| format!("SELECT {number}::bigint, ({sql})"));
+        let rows = session.rows(doing, &union.collect::<Vec<_>>().join(" UNION ALL "), &[]).await?;
+        let found = |number: usize| -> Option<String> {
+            let row = rows.iter().find(|row| row.try_get(0).ok() == i64::try_from(number).ok())?;
+            row.try_get(1).ok()
+        };
+        let differs = queries.iter().filter(|(number, _, (wanted, _))| found(*number).as_ref() != Some(wanted));
+        Ok(differs.map(|(_, _, (_, table))| (*table).clone()).collect())
+    }
 }
 
 /// Sessions of one target.
@@ -77,6 +151,11 @@ impl<'a> Crew<'a> {
         Ok(Self { ctx: target.ctx, sessions })
     }
 
+    /// All sessions.
+    pub(super) fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
     /// One of the sessions.
     pub(super) fn any(&self) -> Option<&Session> {
         self.sessions.first()
@@ -87,22 +166,24 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// Of the first job that fails; jobs that are under way are finished before it is told.
     pub(super) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<Vec<String>> {
-        let queue = Mutex::new(VecDeque::from(jobs));
+        let queue = Mutex::new(Bundle::of(jobs, self.sessions.len()));
         let failed = AtomicBool::new(false);
         let hands = self.sessions.iter().map(|session| async {
             let mut differing = Vec::new();
             while !failed.load(Ordering::SeqCst) {
                 self.ctx.stop.check()?;
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(job) = next else { break };
-                match job.work(session).await.at_table(&job.table) {
+                let Some(bundle) = next else { break };
+                match bundle.work(session).await {
                     Ok(found) => differing.extend(found),
                     Err(error) => {
                         failed.store(true, Ordering::SeqCst);
                         return Err(error);
                     }
                 }
-                self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
+                for _ in &bundle.0 {
+                    self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
+                }
             }
             Ok(differing)
         });

@@ -1,13 +1,15 @@
 //! The moment in which readers get the new tables instead of the old ones: one transaction.
 //!
-//! Decisions: a lock is never waited for while another is held, so that readers can neither be drawn into a deadlock
-//! nor wait for long: the first table is waited for 100 ms, the others not at all, in random order, and on failure
-//! everything is let go and tried again after a moment. All statements go to the server in one message, so that the
-//! locks are held for no round trip.
+//! Decisions: the old tables are got as `locks` says. All statements go to the server in one message, so that the locks
+//! are held for no round trip.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
+use tokio::sync::Mutex;
 
 use crate::{
     error::Result,
@@ -20,15 +22,19 @@ use super::{
     carry,
     compare::Wanted,
     enums,
-    locks::{self, Strength},
+    locks::{Locks, Strength},
     manifest::Manifest,
     objects,
     preflight::Situation,
     record::{self, PARTS, Record, unreadable},
+    snapshots,
     staging::{self, Staging},
     target::{Target, previous_schema},
     undo,
 };
+
+/// How long it counts what was seen to hang on the old tables.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Everything that a cutover needs.
 pub(super) struct Cutover<'a> {
@@ -63,7 +69,21 @@ impl Cutover<'_> {
     /// `Target*`, `Interrupted`.
     pub(super) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
-        let replaced: BTreeSet<String> = self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+        if self.chunks.iter().any(|chunks| *chunks > 1) {
+            snapshots::wait_for_older(self.target, self.control).await?;
+        }
+        self.take_over().await?;
+        self.clear_up().await
+    }
+
+    /// Everything after the locks, with what hangs on the old tables at this moment.
+    async fn read(&self) -> Result<String> {
+        let mut replaced: BTreeSet<String> =
+            self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+        let mut put_down = Vec::new();
+        if replaced.is_empty() {
+            (replaced, put_down) = carry::put_down_before(self.control, self.target.schema).await?;
+        }
         let staged = self.staged_oids().await?;
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
@@ -79,12 +99,13 @@ impl Cutover<'_> {
         let mut work = self.work(&carried, &enums);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
+        work.extend(put_down);
+        work.push(carry::take_up(schema));
         work.extend(undo::forget(schema, &kept));
         if !self.manifest.plan.hooks.after.is_empty() {
             work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
         }
-        self.take_over(&work.join(";\n")).await?;
-        self.clear_up().await
+        Ok(work.join(";\n"))
     }
 
     async fn staged_oids(&self) -> Result<Vec<u32>> {
@@ -201,21 +222,30 @@ impl Cutover<'_> {
         sql
     }
 
-    async fn take_over(&self, work: &str) -> Result<()> {
-        let attempt = || {
-            let sql = format!("{}; {work}; COMMIT", self.begin());
-            async move { self.control.batch("replacing the tables", &sql).await }.boxed()
-        };
-        locks::insist(self.target, self.control, attempt).await
-    }
-
-    fn begin(&self) -> String {
+    async fn take_over(&self) -> Result<()> {
         let live = self.situation.record.live.iter();
-        let live: Vec<String> = live.map(|table| qualified(self.target.schema, &table.name)).collect();
         let staged = self.manifest.cargo.iter();
         let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
         let home = previous_schema(self.target.schema);
         let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
-        locks::begin(&staged.chain(previous).collect::<Vec<_>>(), &live, Strength::AgainstEverybody)
+        let locks = Locks {
+            target: self.target,
+            control: self.control,
+            ours: staged.chain(previous).collect(),
+            theirs: live.map(|table| qualified(self.target.schema, &table.name)).collect(),
+            strength: Strength::AgainstEverybody,
+        };
+        let latest = Mutex::new((Instant::now(), self.read().await?));
+        let attempt = |begin: String| self.attempt(&latest, begin).boxed();
+        locks.hold_for(attempt).await
+    }
+
+    /// One try. The locks may take minutes; a grant that somebody makes meanwhile is carried over, too.
+    async fn attempt(&self, latest: &Mutex<(Instant, String)>, begin: String) -> Result<()> {
+        let mut latest = latest.lock().await;
+        if latest.0.elapsed() > FRESH {
+            *latest = (Instant::now(), self.read().await?);
+        }
+        self.control.batch("replacing the tables", &format!("{begin}; {}; COMMIT", latest.1)).await
     }
 }

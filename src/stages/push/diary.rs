@@ -16,7 +16,7 @@ use crate::{
     event::Event,
     model::{
         PushCheckpoint, Stage,
-        checkpoint::{CHECKPOINT_FORMAT, LoadState, PushedTable},
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, PushAccount, PushedTable},
     },
     workdir::{now_s, sealed},
 };
@@ -26,6 +26,7 @@ use super::{manifest::Manifest, pump::Sent};
 /// The diary of one push, over all its tries.
 pub(super) struct Diary {
     started_s: u64,
+    begun: Instant,
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
     told: Mutex<Told>,
@@ -37,6 +38,12 @@ struct Told {
     begun: BTreeSet<usize>,
     ended: BTreeSet<usize>,
     committed: BTreeMap<usize, Sent>,
+    /// Sent outside of chunks, by source table.
+    moved: BTreeMap<String, Sent>,
+    why: String,
+    /// Bytes on the target, by name.
+    sizes: BTreeMap<String, u64>,
+    database_bytes: Option<u64>,
 }
 
 /// What a checkpoint says besides what the manifest knows.
@@ -53,6 +60,8 @@ pub(super) struct Entry {
     pub previous_schema: Option<String>,
     /// Per source table.
     pub tables: BTreeMap<String, PushedTable>,
+    /// What was replaced or changed is kept.
+    pub kept: bool,
     /// The Neon branch that keeps the state before.
     pub restore_point: Option<String>,
 }
@@ -61,6 +70,7 @@ impl Diary {
     pub(super) fn new() -> Self {
         Self {
             started_s: now_s(),
+            begun: Instant::now(),
             sent_bytes: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             told: Mutex::default(),
@@ -115,6 +125,53 @@ impl Diary {
         *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
     }
 
+    /// So much of this source table was sent at once.
+    pub(super) fn moved(&self, table: &str, sent: Sent) {
+        let mut told = self.told();
+        let sum = told.moved.entry(table.to_owned()).or_default();
+        *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
+    }
+
+    /// Why the push goes about it as it does, as half a sentence.
+    pub(super) fn reason(&self, why: &str) {
+        why.clone_into(&mut self.told().why);
+    }
+
+    /// What tables take on the target: name, bytes, bytes of the database.
+    pub(super) fn weighed(&self, sizes: impl Iterator<Item = (String, u64, u64)>) {
+        let mut told = self.told();
+        for (name, bytes, database_bytes) in sizes {
+            told.sizes.insert(name, bytes);
+            told.database_bytes = Some(database_bytes);
+        }
+    }
+
+    /// Adds to each table what was sent of it and what it takes on the target.
+    fn account(&self, manifest: &Manifest, entry: &mut Entry) -> PushAccount {
+        let told = self.told();
+        let mut account = PushAccount {
+            why: told.why.clone(),
+            elapsed_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            kept: entry.kept,
+            database_bytes: told.database_bytes,
+            ..PushAccount::default()
+        };
+        for (index, cargo) in manifest.cargo.iter().enumerate() {
+            let Some(pushed) = entry.tables.get_mut(&cargo.table.source) else { continue };
+            let (chunks, moved) = (told.committed.get(&index), told.moved.get(&cargo.table.source));
+            for sent in chunks.into_iter().chain(moved) {
+                pushed.sent_rows += sent.rows;
+                pushed.sent_bytes += sent.bytes;
+            }
+            pushed.target_bytes = told.sizes.get(&cargo.table.name).copied();
+            account.sent_rows += pushed.sent_rows;
+            if let Some(bytes) = pushed.target_bytes {
+                *account.tables_bytes.get_or_insert(0) += bytes;
+            }
+        }
+        account
+    }
+
     /// The part of this total that nobody was told of yet; it counts as told from now on.
     pub(super) fn catch_up(&self, index: usize, total: Sent) -> Sent {
         let mut told = self.told();
@@ -151,9 +208,10 @@ impl Diary {
         &self,
         ctx: &Context,
         manifest: &Manifest,
-        entry: Entry,
+        mut entry: Entry,
         state: LoadState,
     ) -> Result<PushCheckpoint> {
+        let account = self.account(manifest, &mut entry);
         let checkpoint = PushCheckpoint {
             format: CHECKPOINT_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -170,6 +228,7 @@ impl Diary {
             withheld: manifest.convert.withheld.clone(),
             sent_bytes: self.sent_bytes(),
             compared_bytes: self.received_bytes.load(Ordering::Relaxed),
+            account,
             phases_ms: self.told().phases_ms.clone(),
             started_s: self.started_s,
             finished_s: if state == LoadState::Done { now_s() } else { 0 },

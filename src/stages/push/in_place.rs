@@ -5,14 +5,16 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use futures_util::future::try_join_all;
+
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{
-        TablePlan,
+        Stage, TablePlan,
         name::{qualified, quote_literal},
     },
-    postgres::Session,
+    postgres::{PgEndpoint, Session},
     rules::ddl,
 };
 
@@ -20,11 +22,11 @@ use super::{
     compare::{self, Wanted},
     crew::Crew,
     diary::Diary,
-    diff::{self, Change, Ends, Item, Rows, Shape, Work},
+    diff::{self, Change, Ends, Found, Item, Rows, Shape, Work},
     manifest::Manifest,
     objects,
     preflight::Situation,
-    pump::{relay, weigh},
+    pump::{Sent, relay, weigh},
     record::{self, unreadable},
     staging,
     target::Target,
@@ -44,13 +46,15 @@ pub(super) struct InPlace<'a> {
     pub control: &'a Session,
     /// The local PostgreSQL.
     pub reader: &'a Session,
+    /// Where more sessions of it come from.
+    pub local: &'a PgEndpoint,
     /// What.
     pub manifest: &'a Manifest,
     /// What the target is like.
     pub situation: &'a Situation,
     /// Told of what is sent.
     pub diary: &'a Diary,
-    /// Sessions for the digests.
+    /// Sessions that compare at once.
     pub workers: usize,
     /// Keep what is needed to change the rows back.
     pub keep_previous: bool,
@@ -67,7 +71,9 @@ pub(super) struct Changed<'a> {
 /// What was found to differ.
 struct Findings<'a> {
     wanted: Vec<Wanted<'a>>,
-    tables: Vec<(Shape<'a>, Change)>,
+    tables: Vec<Found<'a>>,
+    /// Sessions of the local PostgreSQL, besides the usual one, whose temporary tables list the rows.
+    more: Vec<Session>,
     restarts: Vec<Restart<'a>>,
     received: u64,
 }
@@ -79,6 +85,7 @@ struct Restart<'a> {
 }
 
 /// Why rows can't be changed in place, if so: tables came or went, or their structure isn't what would be pushed.
+/// `replaces` if foreign keys may be missing, because a push in mode `replace` takes them off and puts them back.
 ///
 /// # Errors
 /// `Local*`, `Target*`.
@@ -88,6 +95,7 @@ pub(super) async fn obstacle(
     manifest: &Manifest,
     situation: &Situation,
     schema: &str,
+    replaces: bool,
 ) -> Result<Option<String>> {
     let live = &situation.record.live;
     let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
@@ -101,7 +109,10 @@ pub(super) async fn obstacle(
         if ours.fingerprint != cargo.fingerprint {
             return Ok(Some(format!("the structure of table {} changed", ours.name)));
         }
-        if let Some(part) = ours.lost.first() {
+        let comes_back = |part: &str| {
+            replaces && cargo.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
+        };
+        if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
     }
@@ -166,10 +177,9 @@ impl<'a> InPlace<'a> {
     pub(super) async fn preview(&self) -> Result<Vec<String>> {
         let findings = self.find().await?;
         let (mut lines, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        let ends = self.ends();
-        for (number, (shape, change)) in findings.tables.iter().enumerate() {
-            for parcel in ends.parcels(shape, number) {
-                bytes += weigh(self.reader, &parcel).await?;
+        for (number, Found { shape, change, place }) in findings.tables.iter().enumerate() {
+            for parcel in shape.parcels(&self.manifest.plan.schema, number) {
+                bytes += weigh(self.lister(&findings, *place), &parcel).await?;
             }
             rows += change.inserts + change.updates + change.deletes;
             lines.push(format!(
@@ -191,14 +201,9 @@ impl<'a> InPlace<'a> {
         Ok(lines)
     }
 
-    fn ends(&self) -> Ends<'_> {
-        Ends {
-            local: self.reader,
-            from: &self.manifest.plan.schema,
-            target: self.control,
-            to: self.target.schema,
-            received: AtomicU64::new(0),
-        }
+    /// The session that lists the rows of a table.
+    fn lister<'b>(&'b self, findings: &'b Findings<'_>, place: usize) -> &'b Session {
+        place.checked_sub(1).and_then(|place| findings.more.get(place)).unwrap_or(self.reader)
     }
 
     async fn find(&self) -> Result<Findings<'a>> {
@@ -206,25 +211,34 @@ impl<'a> InPlace<'a> {
         let crew = Crew::open(self.target, &self.situation.path, self.workers).await?;
         let work = compare::differing(&crew, self.target.schema, &wanted);
         let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
-        let ends = self.ends();
-        ends.forget().await?;
-        let tables = self.diary.phase(self.ctx, "differences", Some(differing.len() as u64), async {
-            let mut tables = Vec::new();
-            for table in wanted.iter().map(|wanted| wanted.table).filter(|table| differing.contains(&table.source)) {
-                self.ctx.stop.check()?;
-                let cargo = self.manifest.cargo.iter().find(|cargo| cargo.table.source == table.source);
-                let rows = cargo.and_then(|cargo| cargo.loaded.as_ref()).map_or(0, |loaded| loaded.rows);
-                let shape = Shape::new(table);
-                let change = ends.find(&shape, rows, tables.len()).await?;
-                tables.push((shape, change));
-            }
-            Ok(tables)
-        });
-        let tables = tables.await?;
+        let shapes: Vec<Shape<'a>> = wanted
+            .iter()
+            .map(|wanted| wanted.table)
+            .filter(|table| differing.contains(&table.source))
+            .map(Shape::new)
+            .collect();
+        let hands = crew.sessions().len().min(shapes.len());
+        let open = || async { Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.local)).await };
+        let more = try_join_all((1..hands).map(|_| open())).await?;
+        self.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
+        let locals: Vec<&Session> = std::iter::once(self.reader).chain(&more).collect();
+        let ends: Vec<Ends<'_>> =
+            locals.into_iter().zip(crew.sessions()).map(|(local, target)| self.ends(local, target)).collect();
+        let size = |shape: &Shape<'_>| {
+            let cargo = self.manifest.cargo.iter().find(|cargo| cargo.table.source == shape.table.source);
+            cargo.and_then(|cargo| cargo.loaded.as_ref()).map_or(0, |loaded| loaded.rows)
+        };
+        let work = diff::find_all(self.ctx, &ends, shapes, size);
+        let tables = self.diary.phase(self.ctx, "differences", Some(differing.len() as u64), work).await?;
+        let received = ends.iter().map(|ends| ends.received.load(Ordering::Relaxed)).sum();
         let restarts = self.restarts().await?;
-        let received = ends.received.load(Ordering::Relaxed);
         self.diary.received(received);
-        Ok(Findings { wanted, tables, restarts, received })
+        Ok(Findings { wanted, tables, more, restarts, received })
+    }
+
+    fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> Ends<'b> {
+        let received = AtomicU64::new(0);
+        Ends { local, from: &self.manifest.plan.schema, target, to: self.target.schema, received }
     }
 
     /// Identity columns whose next number isn't the plan's.
@@ -256,14 +270,14 @@ impl<'a> InPlace<'a> {
     /// Sends the rows that differ into temporary tables of the target.
     async fn send(&self, findings: &Findings<'a>) -> Result<Vec<Item<'a>>> {
         let oid = |name: &str| self.situation.record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
-        let oids: Vec<u32> = findings.tables.iter().filter_map(|(shape, _)| oid(&shape.table.name)).collect();
+        let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
         let mut facts = diff::facts(self.control, &oids).await?;
-        let ends = self.ends();
         self.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let mut items = Vec::new();
         let sending = async {
-            for (number, (shape, _)) in findings.tables.iter().enumerate() {
+            for (number, Found { shape, place, .. }) in findings.tables.iter().enumerate() {
                 self.ctx.stop.check()?;
+                let lister = self.lister(findings, *place);
                 let [inserts, updates, deletes] = ["ins", "upd", "del"].map(|word| format!("t2n_{word}_{number}"));
                 let rows = shape.empty_rows(self.target.schema);
                 let list = shape.empty_list(self.target.schema);
@@ -274,8 +288,10 @@ impl<'a> InPlace<'a> {
                 self.control.batch("preparing the change", &create).await?;
                 let places = [inserts, updates, deletes].map(|name| format!("pg_temp.{name}"));
                 let columns = [shape.copy_columns(), shape.copy_columns(), shape.list_columns()];
-                for ((parcel, place), columns) in ends.parcels(shape, number).iter().zip(&places).zip(&columns) {
-                    self.send_one(parcel, &format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)")).await?;
+                let parcels = shape.parcels(&self.manifest.plan.schema, number);
+                for ((parcel, place), columns) in parcels.iter().zip(&places).zip(&columns) {
+                    let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
+                    self.diary.moved(&shape.table.source, self.send_one(lister, parcel, &input).await?);
                 }
                 let [inserts, updates, deletes] = places;
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
@@ -292,10 +308,10 @@ impl<'a> InPlace<'a> {
         Ok(items)
     }
 
-    async fn send_one(&self, output: &str, input: &str) -> Result<()> {
+    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<Sent> {
         let prepared = self.control.client().prepare(input).await;
         let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
-        relay(self.reader, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await.map(|_| ())
+        relay(lister, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await
     }
 
     async fn work<'b>(&self, run_id: i64, findings: &Findings<'a>, items: &'b [Item<'a>]) -> Result<Work<'b>>
@@ -358,7 +374,7 @@ impl<'a> InPlace<'a> {
 
 impl<'a> Findings<'a> {
     fn changed(self) -> Changed<'a> {
-        let changes = self.tables.iter().map(|(shape, change)| (shape.table.source.clone(), *change)).collect();
+        let changes = self.tables.iter().map(|found| (found.shape.table.source.clone(), found.change)).collect();
         Changed { digests: self.wanted, changes }
     }
 }

@@ -18,12 +18,13 @@ use crate::{
 };
 
 use super::{
+    carry,
     chunk::Chunk,
     compare::{self, Wanted},
     crew::Crew,
     diary::Diary,
     diff,
-    locks::{self, Strength},
+    locks::{Locks, Strength},
     manifest::{Cargo, Manifest},
     objects,
     preflight::{Situation, names_of},
@@ -148,12 +149,7 @@ impl<'a> InTurn<'a> {
         }
         let tables: Vec<String> =
             self.manifest.cargo.iter().map(|cargo| qualified(self.target.schema, &cargo.table.name)).collect();
-        let work = statements.join(";\n");
-        let attempt = || {
-            let sql = format!("{}; {work}; COMMIT", locks::begin(&[], &tables, Strength::AgainstEverybody));
-            async move { self.control.batch(doing, &sql).await }.boxed()
-        };
-        locks::insist(self.target, self.control, attempt).await
+        alone(self.target, self.control, tables, doing, &statements.join(";\n")).await
     }
 
     async fn load_all(&self, run_id: i64) -> Result<()> {
@@ -167,18 +163,27 @@ impl<'a> InTurn<'a> {
             debug_assert!(live.iter().any(|ours| ours.name == cargo.table.name), "the structure is the same");
             let facts = facts.remove(&cargo.table.name).unwrap_or_default();
             let voices = facts.silence(&qualified(self.target.schema, &cargo.table.name));
-            let attempt = || self.load(run_id, cargo, &voices).boxed();
-            let sent = locks::insist(self.target, self.control, attempt).await.at_table(&cargo.table.source)?;
+            let attempt = |begin: String| self.load(run_id, cargo, &voices, begin).boxed();
+            let table = qualified(self.target.schema, &cargo.table.name);
+            let locks = locks(self.target, self.control, vec![table]);
+            let sent = locks.hold_for(attempt).await.at_table(&cargo.table.source)?;
+            self.diary.moved(&cargo.table.source, sent);
             self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
         }
         self.control.batch("preparing the session", &search_path(&[])).await
     }
 
-    async fn load(&self, run_id: i64, cargo: &Cargo, voices: &(Vec<String>, Vec<String>)) -> Result<Sent> {
+    async fn load(
+        &self,
+        run_id: i64,
+        cargo: &Cargo,
+        voices: &(Vec<String>, Vec<String>),
+        begin: String,
+    ) -> Result<Sent> {
         let schema = self.target.schema;
         let table = qualified(schema, &cargo.table.name);
         let (off, on) = voices;
-        let mut begin = vec![locks::begin(&[], std::slice::from_ref(&table), Strength::AgainstEverybody)];
+        let mut begin = vec![begin];
         begin.extend(off.iter().cloned());
         begin.push(format!("TRUNCATE ONLY {table}"));
         self.control.batch("emptying the table", &begin.join("; ")).await?;
@@ -233,25 +238,46 @@ pub(super) async fn make_room(target: &Target<'_>, control: &Session, situation:
     record::drop_previous(control, target.schema, &situation.record).await
 }
 
-/// Drops the tables themselves, because others take their place that have another structure.
+/// Drops the tables themselves, because others take their place that have another structure. What hangs on them and can
+/// be carried over is put down in the record.
 ///
 /// # Errors
 /// `Target*`.
-pub(super) async fn drop_live(target: &Target<'_>, control: &Session, situation: &Situation) -> Result<()> {
+pub(super) async fn drop_live(
+    target: &Target<'_>,
+    control: &Session,
+    manifest: &Manifest,
+    situation: &Situation,
+) -> Result<()> {
     record::create(control).await?;
     make_room(target, control, situation).await?;
+    let put_down = carry::put_down(control, manifest, target.schema, &situation.record).await?;
     let tables: Vec<String> = situation.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
-    let (mut work, functions) = objects::drops(control, target.schema).await?;
+    let (views, functions) = objects::drops(control, target.schema).await?;
+    let mut work = put_down;
+    work.extend(views);
     work.push(format!("DROP TABLE {} RESTRICT", tables.join(", ")));
     work.extend(functions);
     let place = quote_literal(target.schema);
     let forget =
         |table: &str| format!("DELETE FROM turso2neon.{table} WHERE target_schema = {place} AND state = 'live'");
     work.extend(["tables", "objects"].map(forget));
-    let work = work.join("; ");
-    let attempt = || {
-        let sql = format!("{}; {work}; COMMIT", locks::begin(&[], &tables, Strength::AgainstEverybody));
-        async move { control.batch("dropping the tables", &sql).await }.boxed()
-    };
-    locks::insist(target, control, attempt).await
+    alone(target, control, tables, "dropping the tables", &work.join("; ")).await
+}
+
+fn locks<'a>(target: &'a Target<'a>, control: &'a Session, theirs: Vec<String>) -> Locks<'a> {
+    Locks { target, control, ours: Vec::new(), theirs, strength: Strength::AgainstEverybody }
+}
+
+/// Runs statements in one transaction that has these tables for itself.
+async fn alone(
+    target: &Target<'_>,
+    control: &Session,
+    tables: Vec<String>,
+    doing: &'static str,
+    work: &str,
+) -> Result<()> {
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
+    locks(target, control, tables).hold_for(attempt).await
 }

@@ -26,6 +26,7 @@ use super::{
     in_turn,
     load::Load,
     manifest::Manifest,
+    origin,
     preflight::{Situation, Way},
     pump,
     record::Record,
@@ -62,7 +63,7 @@ pub(super) async fn travel(
     endpoint: &PgEndpoint,
     manifest: &Manifest,
 ) -> Result<Pushed> {
-    let target = Target::new(ctx, endpoint, &request.schema);
+    let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
     let journey = Journey {
         ctx,
         request,
@@ -105,11 +106,20 @@ impl Journey<'_> {
         if !self.request.dry_run {
             self.target.lock(&control).await?;
         }
-        let mut situation = Situation::look(&control, self.manifest, self.request).await?;
+        let pushed = Box::pin(self.go(&control, local)).await?;
+        if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
+        {
+            origin::note(&control, &self.request.schema, source).await?;
+        }
+        Ok(pushed)
+    }
+
+    async fn go(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
+        let mut situation = Situation::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
-        if let Some(pushed) = self.nothing_to_do(&control, &situation).await? {
+        if let Some(pushed) = self.nothing_to_do(control, &situation).await? {
             return Ok(pushed);
         }
         let server = match local {
@@ -120,28 +130,30 @@ impl Journey<'_> {
         let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
         situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
-        let way = self.way(&control, &reader, &situation).await?;
+        let way = self.way(control, &reader, &situation).await?;
         situation.require_clear(way)?;
         if self.request.mode == "replace" && !self.request.dry_run && !situation.record.live.is_empty() {
             if way == Way::InPlace {
-                return Box::pin(self.replace_in_turn(&control, &reader, &situation)).await;
+                return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
-            in_turn::drop_live(&self.target, &control, &situation).await?;
-            situation = Situation::look(&control, self.manifest, self.request).await?;
+            in_turn::drop_live(&self.target, control, self.manifest, &situation).await?;
+            situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(&control, &reader, &situation)).await?
+            && let Some(pushed) =
+                Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }
         if self.request.dry_run {
             return self.preview(&reader, &situation, &sizes).await;
         }
-        let staging = self.load(&control, &situation, server, &sizes).await?;
+        self.tell_of_leaving(&situation);
+        let staging = self.load(control, &situation, server, &sizes).await?;
         let chunks = chunk::cut(&sizes);
-        let digests = self.build_and_compare(&control, &situation, &staging, &reader, &sizes).await?;
+        let digests = self.build_and_compare(control, &situation, &staging, &reader, &sizes).await?;
         let counts = chunk_counts(&chunks, self.manifest.cargo.len());
-        self.cut_over(&control, &situation, &staging, digests, counts).await
+        Box::pin(self.cut_over(control, &situation, &staging, digests, counts)).await
     }
 
     /// If the answer to the cutover's commit was lost: whether it happened.
@@ -234,12 +246,30 @@ impl Journey<'_> {
             let names: Vec<&str> = live.iter().map(|table| table.name.as_str()).collect();
             lines.push(format!("these tables of the last push would be replaced: {}", names.join(", ")));
             lines.push(format!("they would be kept in schema {}", previous_schema(&self.request.schema)));
+            let leaving = situation.leaving(self.manifest);
+            if !leaving.is_empty() {
+                lines.push(format!("these are no longer in the plan and would be gone: {}", leaving.join(", ")));
+            }
         }
         let previous: Vec<&str> = situation.record.previous.iter().map(|table| table.name.as_str()).collect();
         if !previous.is_empty() {
             lines.push(format!("the tables kept there by the last push would be dropped: {}", previous.join(", ")));
         }
         Ok(Pushed { checkpoint: None, unchanged: false, dry_run: lines })
+    }
+
+    /// Says which tables the target will not have any more.
+    fn tell_of_leaving(&self, situation: &Situation) {
+        let leaving = situation.leaving(self.manifest);
+        if leaving.is_empty() {
+            return;
+        }
+        let schema = &self.request.schema;
+        let kept = if self.request.keep_previous { "`turso2neon rollback` can put them back" } else { "none is kept" };
+        self.ctx.out.warn(format!(
+            "these tables of the last push are no longer in the plan and leave schema {schema}: {}; {kept}",
+            leaving.join(", ")
+        ));
     }
 
     /// Opens the staging schema and sends every chunk that it lacks.
@@ -313,7 +343,8 @@ impl Journey<'_> {
         let tables = self.manifest.cargo.iter().zip(&digests).zip(&chunks);
         let tables = tables.map(|((cargo, wanted), chunks)| {
             let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            let pushed = PushedTable { rows, server_digest: wanted.digest.clone(), chunks: *chunks };
+            let server_digest = wanted.digest.clone();
+            let pushed = PushedTable { rows, server_digest, chunks: *chunks, ..PushedTable::default() };
             (cargo.table.source.clone(), pushed)
         });
         let tables: BTreeMap<String, PushedTable> = tables.collect();
@@ -327,9 +358,24 @@ impl Journey<'_> {
             chunks,
             keep_previous: self.request.keep_previous,
         };
-        self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
+        Box::pin(self.diary.phase(self.ctx, "cutover", None, cutover.run())).await?;
+        self.note_sizes(control).await;
         let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
+    }
+
+    /// Notes what the tables take on the target. The push is done by then: a failure to ask is none of the push.
+    pub(super) async fn note_sizes(&self, control: &Session) {
+        let sql = "SELECT c.relname::text, pg_total_relation_size(c.oid), \
+                     (SELECT pg_database_size(current_database())) \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
+        let schema = self.request.schema.as_str();
+        let Ok(rows) = control.rows("asking for the size of the tables", sql, &[&schema]).await else { return };
+        let read = |row: &tokio_postgres::Row| {
+            let bytes = |column: usize| u64::try_from(row.try_get::<_, i64>(column).ok()?).ok();
+            Some((row.try_get::<_, String>(0).ok()?, bytes(1)?, bytes(2)?))
+        };
+        self.diary.weighed(rows.iter().filter_map(read));
     }
 
     /// The checkpoint of a push that is under way or just done, made from the record as it was before.
@@ -347,7 +393,8 @@ impl Journey<'_> {
     fn write_done(&self, now: &Record) -> Result<PushCheckpoint> {
         let replaced: Vec<String> = now.previous.iter().map(|table| table.name.clone()).collect();
         let pushed = |table: &super::record::Ours| {
-            let entry = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: table.chunks };
+            let (rows, server_digest, chunks) = (table.rows, table.digest.clone(), table.chunks);
+            let entry = PushedTable { rows, server_digest, chunks, ..PushedTable::default() };
             (table.source.clone(), entry)
         };
         let mode = now.last_mode.as_deref().unwrap_or("create");
@@ -369,6 +416,7 @@ impl Journey<'_> {
             previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
             replaced,
             tables,
+            kept: self.request.keep_previous && matches!(mode, "swap" | "diff"),
             restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.diary.write(self.ctx, self.manifest, entry, state)

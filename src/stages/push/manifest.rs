@@ -4,11 +4,9 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, LoadCheckpoint, PgType, Plan, TablePlan,
-        cell::StorageClass,
+        DumpCheckpoint, LoadCheckpoint, Plan, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
-        column_profile::ColumnProfile,
-        conversion_plan::{Exceptions, LEDGER_TABLE, Origin, RowAddress},
+        ledger::{self, LEDGER_TABLE},
     },
     rules::ddl,
     workdir::{sealed, sha256_of, sha256_of_bytes},
@@ -28,6 +26,8 @@ pub(super) struct Manifest {
     pub cargo: Vec<Cargo>,
     /// What is pushed, as one digest: structure and content of every table, and the target's schema.
     pub run_key: String,
+    /// Where the dump came from, without secrets; none if the dump was removed.
+    pub source: Option<String>,
 }
 
 /// One table to be pushed.
@@ -56,10 +56,10 @@ impl Manifest {
         let convert = ctx.workdir.load_convert()?;
         let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
-        check_chain(ctx, &convert, &plan, &plan_sha256)?;
+        let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
         let cargo = cargo(&plan, &convert)?;
         let run_key = run_key(&cargo, &plan, schema);
-        Ok(Self { plan, plan_sha256, convert, cargo, run_key })
+        Ok(Self { plan, plan_sha256, convert, cargo, run_key, source })
     }
 
     /// The run key's first digits, for names.
@@ -73,7 +73,8 @@ impl Manifest {
     }
 }
 
-fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256: &str) -> Result<()> {
+/// Gives the dump's source.
+fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256: &str) -> Result<Option<String>> {
     let stale = |text: &str| {
         Err(Error::new(Kind::ArtifactStale, text).with_hint("run `turso2neon convert`, then `turso2neon push` again"))
     };
@@ -90,11 +91,11 @@ fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256
     // A dump that was removed to save space is no reason to refuse what was made from it.
     let dump: DumpCheckpoint = match sealed::load(&ctx.workdir.dump_checkpoint(), CHECKPOINT_FORMAT, "dump") {
         Ok(dump) => dump,
-        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(()),
+        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
         Err(error) => return Err(error),
     };
     if [&dump.sha256, &dump.content_sha256].contains(&&convert.dump_sha256) {
-        Ok(())
+        Ok(Some(dump.source))
     } else {
         stale("the dump is newer than what the local PostgreSQL holds")
     }
@@ -111,7 +112,7 @@ fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
         cargo.push(Cargo::new(table.clone(), Some(loaded)));
     }
     if plan.has_ledger() {
-        cargo.push(Cargo::new(ledger(), convert.tables.get(LEDGER_TABLE).cloned()));
+        cargo.push(Cargo::new(ledger::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
     let shared = shared(plan);
     if !shared.is_empty() {
@@ -127,51 +128,6 @@ fn shared(plan: &Plan) -> String {
     let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
     let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
     hooks.chain(enums).collect()
-}
-
-/// The ledger as if the plan had it among its tables.
-fn ledger() -> TablePlan {
-    let column = |name: &str, pg_type: PgType| ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        conversion: if pg_type == PgType::Bytea {
-            Conversion::Bytea
-        } else {
-            Conversion::Text { blobs: crate::model::conversion_plan::BlobText::Hex }
-        },
-        pg_type,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: Exceptions::default(),
-        not_null: true,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    };
-    TablePlan {
-        source: LEDGER_TABLE.to_owned(),
-        name: LEDGER_TABLE.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Ordinal,
-        columns: vec![
-            column("table_name", PgType::Text),
-            column("column_name", PgType::Text),
-            column("row_key", PgType::Text),
-            column("storage_class", PgType::Text),
-            column("raw", PgType::Bytea),
-        ],
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
 }
 
 /// Digest of everything that makes up a table except its rows and the next number of its identity column.
@@ -208,27 +164,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ledger_is_the_one_that_the_plan_creates() {
-        let mut plan = Plan {
-            format: 1,
-            tool: String::new(),
-            dump_sha256: String::new(),
-            overrides_sha256: String::new(),
-            given: None,
-            hooks: crate::model::overrides::Hooks::default(),
-            schema: "s".to_owned(),
-            extensions: Vec::new(),
-            tables: vec![ledger()],
-            views: Vec::new(),
-            triggers: Vec::new(),
-            objects: Vec::new(),
-            findings: Vec::new(),
-        };
-        plan.tables[0].columns[0].ledger = true;
-        assert_eq!(ddl::create_ledger("s", &plan), Some(ddl::create_table("s", &ledger()).sql));
-    }
-
-    #[test]
     fn the_run_key_follows_structure_content_and_schema() {
         let plan = |dump: &str| Plan {
             format: 1,
@@ -251,8 +186,8 @@ mod tests {
             read_digest: String::new(),
             server_digest: digest.to_owned(),
         };
-        let with = |digest: &str| vec![Cargo::new(ledger(), Some(record(digest)))];
-        let mut wider = ledger();
+        let with = |digest: &str| vec![Cargo::new(ledger::plan(), Some(record(digest)))];
+        let mut wider = ledger::plan();
         wider.columns[0].not_null = false;
         let keys = [
             run_key(&with("1:1"), &plan("a"), "public"),

@@ -31,9 +31,13 @@ mod enums;
 
 mod diff;
 
+mod gates;
+
 mod in_place;
 
 mod in_turn;
+
+mod in_use;
 
 mod journey;
 
@@ -45,6 +49,8 @@ mod manifest;
 
 mod objects;
 
+mod origin;
+
 mod preflight;
 
 mod pump;
@@ -52,6 +58,8 @@ mod pump;
 mod record;
 
 pub mod rollback;
+
+mod snapshots;
 
 mod staging;
 
@@ -61,13 +69,15 @@ mod undo;
 
 mod ways;
 
-use std::time::Instant;
+pub use locks::PATIENCE as LOCK_WAIT;
+
+use std::time::{Duration, Instant};
 
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{PushCheckpoint, Stage},
+    model::{PushCheckpoint, Stage, units},
     neon::Branch,
     postgres::{Parsed, PgEndpoint, Role, managed::LocalChoice},
     secret::Secret,
@@ -96,6 +106,8 @@ pub struct PushRequest {
     pub neon: Option<Branch>,
     /// Forget the earlier result: push even if nothing changed.
     pub fresh: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
 }
 
 /// What came of it.
@@ -159,7 +171,7 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
                 "diff" => "changed",
                 _ => "created",
             };
-            format!("{verb} {tables} tables with {rows} rows on {address}")
+            format!("{verb} {tables} tables with {} on {address}", units::counted(rows, "row", "rows"))
         }
         None => format!("{tables} tables would be pushed to {address}; nothing was written"),
     }
@@ -204,6 +216,7 @@ mod tests {
             force_tables: Vec::new(),
             neon: None,
             fresh: false,
+            lock_wait: locks::PATIENCE,
         }
     }
 

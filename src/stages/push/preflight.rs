@@ -6,14 +6,14 @@ use crate::{
         conversion_plan::LEDGER_TABLE,
         name::{quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
     rules::ddl,
 };
 
 use super::{
     PushRequest, attached, dependents,
     manifest::Manifest,
-    objects,
+    objects, origin,
     record::{self, Record},
     target::previous_schema,
 };
@@ -71,7 +71,10 @@ impl Situation {
         }
         let facts = Facts::read(control, schema).await?;
         let mut record = Record::read(control, schema, &previous_schema(schema)).await?;
-        record.adopt(control, schema, &named(manifest, &request.force_tables)?).await?;
+        let forced = named(manifest, &record, &request.force_tables)?;
+        // What a rollback brought back belongs to whom it belonged before.
+        record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
+        record.adopt(control, schema, &forced).await?;
         let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
         let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut situation = Self {
@@ -84,6 +87,7 @@ impl Situation {
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
+        situation.check_leaving(control, manifest, request).await?;
         situation.check_server(&facts, schema);
         situation.check_extensions(control, manifest, &facts, schema).await?;
         situation.check_names(control, manifest, schema).await?;
@@ -151,6 +155,35 @@ impl Situation {
             list.push_str(&format!(" and {} more", names.len() - NAMED));
         }
         self.complain(kind, format!("{text}: {list}"));
+    }
+
+    /// Names of tables that the target has from the last push and that will not be there after this one.
+    pub(super) fn leaving(&self, manifest: &Manifest) -> Vec<&str> {
+        let stays = |name: &str| manifest.cargo.iter().any(|cargo| cargo.table.name == name);
+        self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
+    }
+
+    /// Tables that would be gone although it is not the source they came from that lost them, or that would leave nothing
+    /// behind: far more often the wrong database than one to be followed.
+    async fn check_leaving(&mut self, control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<()> {
+        let named = |name: &str| request.force_tables.iter().any(|forced| forced == name);
+        let leaving: Vec<String> =
+            self.leaving(manifest).into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let known = origin::read(control, &request.schema).await?;
+        let other = known.as_ref().zip(manifest.source.as_ref()).filter(|(known, now)| known != now);
+        let why = if let Some((known, _)) = other {
+            format!("these tables came from another source, {known}, and would be gone")
+        } else if leaving.len() == self.record.live.len() {
+            "none of the tables of the last push is in the plan, and these would be gone".to_owned()
+        } else {
+            return Ok(());
+        };
+        let text = format!("{why} (a database of its own needs a --schema of its own; --force-table NAME lets one go)");
+        self.complain_of(Kind::TargetOccupied, &text, &leaving);
+        Ok(())
     }
 
     fn check_server(&mut self, facts: &Facts, schema: &str) {
@@ -305,10 +338,12 @@ impl Situation {
 }
 
 /// The tables of the plan that the user allows to replace by name.
-fn named<'a>(manifest: &Manifest, names: &'a [String]) -> Result<Vec<&'a str>> {
-    let unknown = names.iter().find(|name| manifest.cargo.iter().all(|cargo| cargo.table.name != **name));
+fn named<'a>(manifest: &Manifest, record: &Record, names: &'a [String]) -> Result<Vec<&'a str>> {
+    let pushed = |name: &&String| manifest.cargo.iter().any(|cargo| cargo.table.name == **name);
+    let live = |name: &&String| record.live.iter().any(|table| table.name == **name);
+    let unknown = names.iter().find(|name| !pushed(name) && !live(name));
     if unknown.is_some() {
-        let text = "--force-table names a table that isn't pushed";
+        let text = "--force-table names a table that is neither pushed nor of the last push";
         return Err(Error::new(Kind::Usage, text).with_hint("give the table's name on the target, without its schema"));
     }
     Ok(names.iter().map(String::as_str).collect())
@@ -377,7 +412,7 @@ pub(super) async fn names_of(
     control: &Session,
     doing: &str,
     sql: &str,
-    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    parameters: &[&dyn Parameter],
 ) -> Result<Vec<String>> {
     let rows = control.rows(doing, sql, parameters).await?;
     rows.iter().map(|row| row.try_get(0).map_err(|failure| record::unreadable(control, &failure))).collect()

@@ -10,7 +10,7 @@ use futures_util::{SinkExt, TryStreamExt};
 use crate::{
     error::{Error, Result},
     model::name::{qualified, quote_literal},
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 use super::{chunk::Chunk, manifest::Cargo};
@@ -100,8 +100,7 @@ impl Pair {
         let sql = "SELECT coalesce(row_count, 0), coalesce(byte_count, 0) FROM turso2neon.chunks \
                    WHERE run_id = $1 AND table_name = $2 AND chunk = $3";
         let doing = "looking whether a chunk is committed";
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&parcel.run_id, &parcel.cargo.table.name, &parcel.chunk.number];
+        let parameters: [&dyn Parameter; 3] = [&parcel.run_id, &parcel.cargo.table.name, &parcel.chunk.number];
         let rows = self.target.rows(doing, sql, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let number = |index: usize| -> Result<u64> {

@@ -74,6 +74,13 @@ CREATE TABLE IF NOT EXISTS turso2neon.objects (
   digest text NOT NULL,
   PRIMARY KEY (kind, oid)
 );
+CREATE TABLE IF NOT EXISTS turso2neon.carried (
+  target_schema text NOT NULL,
+  number integer NOT NULL,
+  table_name text,
+  statement text,
+  PRIMARY KEY (target_schema, number)
+);
 CREATE TABLE IF NOT EXISTS turso2neon.undo (
   target_schema text NOT NULL,
   run_id bigint NOT NULL,
@@ -86,6 +93,11 @@ CREATE TABLE IF NOT EXISTS turso2neon.undo (
   next bigint,
   plan text,
   PRIMARY KEY (target_schema, name)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.origins (
+  target_schema text PRIMARY KEY,
+  source text NOT NULL,
+  previous text
 );
 ";
 
@@ -135,6 +147,13 @@ pub(super) struct Ours {
     pub foreign_owner: Option<String>,
 }
 
+impl Ours {
+    /// Whether a push brought it, rather than that one was allowed to replace it.
+    pub(super) fn is_pushed(&self) -> bool {
+        self.run_id != 0
+    }
+}
+
 /// A run that didn't come to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Unfinished {
@@ -176,14 +195,16 @@ impl Record {
         if !is_there(control).await? {
             return Ok(Self::default());
         }
-        Ok(Self {
-            live: tables(control, schema, "live", schema).await?,
-            previous: tables(control, schema, "previous", previous_schema).await?,
-            live_objects: objects::read(control, schema, "live", schema).await?,
-            previous_objects: objects::read(control, schema, "previous", previous_schema).await?,
-            unfinished: unfinished(control, schema).await?,
-            last_mode: last_mode(control, schema).await?,
-        })
+        // On one connection these questions follow each other without waiting for answers.
+        let (live, previous, live_objects, previous_objects, unfinished, last_mode) = tokio::try_join!(
+            tables(control, schema, "live", schema),
+            tables(control, schema, "previous", previous_schema),
+            objects::read(control, schema, "live", schema),
+            objects::read(control, schema, "previous", previous_schema),
+            unfinished(control, schema),
+            last_mode(control, schema),
+        )?;
+        Ok(Self { live, previous, live_objects, previous_objects, unfinished, last_mode })
     }
 
     /// Takes tables of these names for ours that somebody else created, because the user says so.
@@ -236,7 +257,7 @@ impl Record {
                 name = quote_literal(&table.name)
             )
         };
-        self.live.iter().filter(|table| table.run_id == 0).map(enter).collect()
+        self.live.iter().filter(|table| !table.is_pushed()).map(enter).collect()
     }
 
     /// OIDs of the live tables and views.

@@ -4,6 +4,8 @@
 //! Decisions: replaced tables and those that replaced them change places, changed rows are changed back, both in one
 //! transaction as in a push; so a second rollback takes the first one back.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
         PushCheckpoint, Stage,
-        checkpoint::PushedTable,
+        checkpoint::{LoadState, PushAccount, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
     },
@@ -22,11 +24,12 @@ use crate::{
 };
 
 use super::{
-    attached, dependents,
+    attached::{self, Fate},
+    dependents,
     diff::{self, Item, Shape, Work},
     enums,
-    locks::{self, Strength},
-    objects,
+    locks::{Locks, Strength},
+    objects, origin,
     record::{self, Described, Ours, Record},
     staging,
     target::{Target, previous_schema},
@@ -45,6 +48,8 @@ pub struct RollbackRequest {
     pub schema: String,
     /// Only say what there is.
     pub list: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
 }
 
 /// What came of it.
@@ -91,7 +96,7 @@ pub async fn rollback(ctx: &Context, request: &RollbackRequest) -> Result<Rolled
 
 async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
     let Parsed { endpoint, .. } = PgEndpoint::parse(&request.target, Role::Target)?;
-    let target = Target::new(ctx, &endpoint, &request.schema);
+    let target = Target::new(ctx, &endpoint, &request.schema, request.lock_wait);
     let address = endpoint.address().to_owned();
     let mut begun = None;
     let mut attempt = 1;
@@ -147,6 +152,7 @@ async fn one_try(
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
+    origin::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
@@ -157,14 +163,22 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
         return Ok(());
     }
     let pushed = |table: &PutBack| {
-        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), chunks: 0 };
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), ..PushedTable::default() };
         (table.source.clone(), pushed)
     };
     let tables = tables.iter().map(pushed).collect();
     let mode = "rollback".to_owned();
     sealed::store(
         &ctx.workdir.push_checkpoint(),
-        &PushCheckpoint { run_key, tables, mode, finished_s: now_s(), ..push },
+        &PushCheckpoint {
+            run_key,
+            tables,
+            mode,
+            state: LoadState::Done,
+            account: PushAccount::default(),
+            finished_s: now_s(),
+            ..push
+        },
     )?;
     Ok(())
 }
@@ -237,18 +251,19 @@ async fn exchange(
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();
-    sql.extend(attached::publications(control, schema, &record.live_oids(), &names).await?);
+    sql.extend(attached::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
     sql.extend(exchanged(schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");
     let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
     let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
-    let attempt = || {
-        let begin = locks::begin(&ours, &live, Strength::AgainstEverybody);
-        let sql = format!("{begin}; {work}; COMMIT");
-        async move { control.batch("putting the replaced tables back", &sql).await }.boxed()
+    let locks = Locks { target, control, ours, theirs: live, strength: Strength::AgainstEverybody };
+    let work = work.as_str();
+    let attempt = |begin: String| {
+        async move { control.batch("putting the replaced tables back", &format!("{begin}; {work}; COMMIT")).await }
+            .boxed()
     };
-    locks::insist(target, control, attempt).await
+    locks.hold_for(attempt).await
 }
 
 async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {

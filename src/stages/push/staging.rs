@@ -85,15 +85,18 @@ impl Staging {
         }
         sql.extend(situation.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
-        let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
+        let (there, known) =
+            tokio::try_join!(relations(control, &self.schema), enums::of_schema(control, &self.schema))?;
+        let there: BTreeSet<String> = there.into_iter().collect();
         let before = &purpose.manifest.plan.hooks.before;
         if there.is_empty() && !before.is_empty() {
             control.batch("running sql.before", &hooks(purpose.schema, before).join(";\n")).await?;
         }
-        let known = enums::of_schema(control, &self.schema).await?;
         let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
         let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
-        control.batch("creating the types", &sql.join(";\n")).await?;
+        if !sql.is_empty() {
+            control.batch("creating the types", &sql.join(";\n")).await?;
+        }
         let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
         let mut sql = vec![search_path(&self.path(situation, purpose.manifest))];
         sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));

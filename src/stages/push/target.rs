@@ -12,11 +12,8 @@ use std::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{
-        Stage,
-        name::{quote_ident, quote_literal},
-    },
-    postgres::{PgEndpoint, Session, patience},
+    model::{Stage, name::quote_ident},
+    postgres::{PgEndpoint, Session, cause, patience, session::CLIENT_CHECK},
     workdir::sha256_of_bytes,
 };
 
@@ -35,6 +32,8 @@ pub(super) struct Target<'a> {
     pub schema: &'a str,
     /// What the sessions of pushes into this schema are called on the server.
     application: String,
+    /// How long to try to get locks on tables that others use.
+    pub lock_wait: Duration,
     /// The server process of the control session; 0 before there is one.
     control: AtomicI32,
     /// Server processes of control sessions that this process lost.
@@ -42,10 +41,11 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str) -> Self {
+    pub(super) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str, lock_wait: Duration) -> Self {
         let digest = sha256_of_bytes(schema.as_bytes());
         let application = format!("turso2neon push {}", digest.get(..12).unwrap_or_default());
-        Self { ctx, endpoint, schema, application, control: AtomicI32::new(0), former: Mutex::new(Vec::new()) }
+        let (control, former) = (AtomicI32::new(0), Mutex::new(Vec::new()));
+        Self { ctx, endpoint, schema, application, lock_wait, control, former }
     }
 
     /// A session that loads or builds. `path` are the schemas of the extensions that types come from.
@@ -56,11 +56,7 @@ impl<'a> Target<'a> {
         let session = self.open(path).await?;
         // Two live sessions in one server process: something between here and the server hands out connections.
         if session.process() == self.control.load(Ordering::SeqCst) {
-            return Err(Error::new(
-                Kind::TargetRejected,
-                "the target is behind a connection pooler that shares sessions",
-            )
-            .with_hint("use the direct host instead of the pooled one"));
+            return Err(cause::pooled(session.role()));
         }
         Ok(session)
     }
@@ -78,16 +74,30 @@ impl<'a> Target<'a> {
         Ok(session)
     }
 
+    /// A session that is not worth waiting for.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(super) async fn one_session(&self) -> Result<Session> {
+        Session::connect_once_with(self.endpoint, &self.settings(&path_value(&[]))).await
+    }
+
     async fn open(&self, path: &[String]) -> Result<Session> {
-        let session = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.endpoint)).await?;
-        let settings = format!(
-            "SET application_name = {}; {}; SET idle_session_timeout = 0; \
-             SET default_transaction_isolation = 'read committed'; SET jit = off",
-            quote_literal(&self.application),
-            search_path(path)
-        );
-        session.batch("preparing the session", &settings).await?;
-        Ok(session)
+        let path = path_value(path);
+        let settings = self.settings(&path);
+        Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
+    }
+
+    fn settings<'b>(&'b self, path: &'b str) -> [(&'static str, &'b str); 6] {
+        [
+            ("application_name", self.application.as_str()),
+            ("search_path", path),
+            ("idle_session_timeout", "0"),
+            ("default_transaction_isolation", "read committed"),
+            ("jit", "off"),
+            // In the middle of a long statement, too, the server notices that the tool is gone, and lets go of the lock.
+            (CLIENT_CHECK, "1s"),
+        ]
     }
 
     /// Takes the lock for pushes into this schema, for as long as the session lives, and ends the sessions that
@@ -156,9 +166,13 @@ fn lock_key(schema: &str) -> i64 {
 
 /// Sets the schemas in which types and operators without schema are looked for.
 pub(super) fn search_path(extensions: &[String]) -> String {
+    format!("SET search_path = {}", path_value(extensions))
+}
+
+fn path_value(extensions: &[String]) -> String {
     let mut list = vec!["pg_catalog".to_owned()];
     list.extend(extensions.iter().map(|schema| quote_ident(schema)));
-    format!("SET search_path = {}", list.join(", "))
+    list.join(", ")
 }
 
 /// A name made of a prefix and another name, cut to PostgreSQL's 63 bytes and then told apart by a digest.

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, Retry},
     model::checkpoint::{LoadState, PushedTable},
-    postgres::Session,
+    postgres::{PgEndpoint, Session},
 };
 
 use super::{
@@ -19,6 +19,9 @@ use super::{
     manifest::Cargo,
     preflight::{Situation, Way},
 };
+
+/// Why a mode was taken that isn't `auto`.
+const ASKED: &str = "--mode asks for it";
 
 impl Journey<'_> {
     /// Whether rows are changed in place or tables replaced, by the wished mode and what is there.
@@ -39,17 +42,36 @@ impl Journey<'_> {
             "diff" => {}
             "replace" if pushed => {}
             "auto" if pushed && !self.request.fresh => {}
-            _ => return Ok(Way::Replacing),
+            _ => {
+                self.diary.reason(match (mode, pushed) {
+                    ("auto", false) => "the target has none of these tables",
+                    ("auto", true) => "--fresh begins anew",
+                    _ => ASKED,
+                });
+                return Ok(Way::Replacing);
+            }
         }
-        match in_place::obstacle(control, reader, self.manifest, situation, &self.request.schema).await? {
-            None => Ok(Way::InPlace),
+        let (schema, replaces) = (&self.request.schema, mode == "replace");
+        match in_place::obstacle(control, reader, self.manifest, situation, schema, replaces).await? {
+            None => {
+                self.diary.reason(if mode == "auto" {
+                    "the tables of the last push have this structure"
+                } else {
+                    ASKED
+                });
+                Ok(Way::InPlace)
+            }
             Some(reason) if mode == "diff" => {
                 Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
                     .with_hint("use --mode auto or swap, which replace the tables"))
             }
-            Some(_) if mode == "replace" => Ok(Way::Replacing),
+            Some(_) if mode == "replace" => {
+                self.diary.reason(ASKED);
+                Ok(Way::Replacing)
+            }
             Some(reason) => {
                 self.ctx.out.info(format!("the tables are replaced, because {reason}"));
+                self.diary.reason(&reason);
                 Ok(Way::Replacing)
             }
         }
@@ -75,6 +97,7 @@ impl Journey<'_> {
         };
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;
+        self.note_sizes(control).await;
         let checkpoint = self.write_entry(Vec::new(), "replace", LoadState::Done, self.pushed_tables(&digests))?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
     }
@@ -84,7 +107,10 @@ impl Journey<'_> {
         let tables = self.manifest.cargo.iter().zip(digests);
         let pushed = |(cargo, wanted): (&Cargo, &Wanted<'_>)| {
             let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            (cargo.table.source.clone(), PushedTable { rows, server_digest: wanted.digest.clone(), chunks: 0 })
+            (
+                cargo.table.source.clone(),
+                PushedTable { rows, server_digest: wanted.digest.clone(), ..PushedTable::default() },
+            )
         };
         tables.map(pushed).collect()
     }
@@ -112,7 +138,7 @@ impl Journey<'_> {
     pub(super) async fn change_in_place(
         &self,
         control: &Session,
-        reader: &Session,
+        (reader, local): (&Session, &PgEndpoint),
         situation: &Situation,
     ) -> Result<Option<Pushed>> {
         let change = InPlace {
@@ -120,6 +146,7 @@ impl Journey<'_> {
             target: &self.target,
             control,
             reader,
+            local,
             manifest: self.manifest,
             situation,
             diary: &self.diary,
@@ -135,8 +162,9 @@ impl Journey<'_> {
         let changed = match Box::pin(change.run(know)).await {
             Ok(changed) => changed,
             // A constraint stands in the way of a change row by row; whole tables can still take their places.
-            Err(error) if self.request.mode == "auto" && error.kind() == Kind::TargetRejected && !control.is_lost() => {
+            Err(error) if self.request.mode == "auto" && is_in_the_way(&error) && !control.is_lost() => {
                 self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
+                self.diary.reason("the rows can't be changed in place");
                 situation.require_clear(Way::Replacing)?;
                 return Ok(None);
             }
@@ -146,8 +174,14 @@ impl Journey<'_> {
             let Change { inserts, updates, deletes } = change;
             self.ctx.out.info(format!("{table}: {inserts} rows inserted, {updates} changed, {deletes} deleted"));
         }
+        self.note_sizes(control).await;
         let tables = self.pushed_tables(&changed.digests);
         let checkpoint = self.write_entry(Vec::new(), "diff", LoadState::Done, tables)?;
         Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() }))
     }
+}
+
+/// Whether a change of rows was refused for a reason that replacing whole tables may not meet.
+fn is_in_the_way(error: &Error) -> bool {
+    error.kind() == Kind::TargetRejected && error.retry() == Retry::Never
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Report,
-    markdown::{groups, hop, names, outcome, sentence, spent, summary, word},
+    markdown::{groups, hop, names, outcome, sent, sentence, spent, summary, word},
 };
 use crate::model::{
     Finding,
@@ -22,6 +22,7 @@ pub(super) fn render(report: &Report) -> String {
     body.push_str(&facts(report));
     body.push_str(&differences(report));
     body.push_str(&tables(report));
+    body.push_str(&push(report));
     body.push_str(&findings(report));
     body.push_str(&decisions(report));
     body.push_str(&objects(report));
@@ -115,6 +116,19 @@ fn tables(report: &Report) -> String {
         ]);
     }
     format!("<h2>Tables</h2>\n{}", grid.end())
+}
+
+fn push(report: &Report) -> String {
+    let Some(target) = &report.target else { return String::new() };
+    let mut facts = Grid::new(&[]);
+    for (what, value) in &target.lines {
+        facts.row(&[format!("<th>{what}</th>"), text(value)]);
+    }
+    let mut grid = Grid::new(&["Table", "Rows sent", "Bytes sent", "Bytes on the target"]);
+    for [table, rows, bytes, there] in report.tables.iter().filter_map(sent) {
+        grid.row(&[text(&table), number(&rows), number(&bytes), number(&there)]);
+    }
+    format!("<h2>Push</h2>\n{}{}", facts.end(), grid.end())
 }
 
 fn findings(report: &Report) -> String {

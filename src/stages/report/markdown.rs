@@ -16,6 +16,7 @@ pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# Migration report: {}\n\n{}.\n", word(report.verdict), sentence(&report.because));
     text.push_str(&facts(report));
     text.push_str(&tables(report));
+    text.push_str(&push(report));
     text.push_str(&findings(report));
     text.push_str(&decisions(report));
     text.push_str(&objects(report));
@@ -116,6 +117,28 @@ fn tables(report: &Report) -> String {
         text.push_str(&format!("\n{} more tables are in report.json.\n", report.tables.len() - TABLES_MAX));
     }
     text
+}
+
+fn push(report: &Report) -> String {
+    let Some(target) = &report.target else { return String::new() };
+    let mut text = "\n## Push\n\n".to_owned();
+    for (what, value) in &target.lines {
+        text.push_str(&format!("- {what}: {}\n", prose(value)));
+    }
+    let rows: Vec<_> = report.tables.iter().filter_map(sent).take(TABLES_MAX).collect();
+    if !rows.is_empty() {
+        text.push_str("\n| Table | Rows sent | Bytes sent | Bytes on the target |\n|---|---:|---:|---:|\n");
+    }
+    for [table, rows, sent, there] in rows {
+        text.push_str(&format!("| {} | {rows} | {sent} | {there} |\n", cell(&table)));
+    }
+    text
+}
+
+/// What the push sent of a table: its name, rows, bytes, and the bytes on the target.
+pub(super) fn sent(table: &TablePart) -> Option<[String; 4]> {
+    let there = table.target_bytes.map(bytes).unwrap_or_default();
+    Some([names(table), count(table.sent_rows?), bytes(table.sent_bytes?), there])
 }
 
 /// The table's name, and its new one where it differs.

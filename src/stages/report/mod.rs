@@ -5,6 +5,8 @@
 
 pub mod verdict;
 
+mod pushed;
+
 mod markdown;
 
 mod html;
@@ -13,12 +15,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::pushed::push_lines;
 use self::verdict::VerifyRecord;
 use crate::{
     error::{Error, Kind, Result},
     model::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
-        checkpoint::{LoadState, LocalServerRecord},
+        checkpoint::{LoadState, LocalServerRecord, PushAccount},
         conversion_plan::{ObjectPlan, Origin, Outcome},
         review::{self, Decision},
     },
@@ -117,6 +120,12 @@ pub struct TablePart {
     pub target_rows: Option<u64>,
     /// Server-side digest on the target, equal to the local one.
     pub target_digest: Option<String>,
+    /// Rows that the push sent.
+    pub sent_rows: Option<u64>,
+    /// Bytes of these rows.
+    pub sent_bytes: Option<u64>,
+    /// Bytes that the table takes on the target, with indexes and large values.
+    pub target_bytes: Option<u64>,
     /// The verification's word on the local hop.
     pub local_equal: Option<bool>,
     /// The verification's word on the target.
@@ -166,6 +175,19 @@ pub struct TargetPart {
     pub finished_s: u64,
     /// Bytes of row data sent.
     pub sent_bytes: u64,
+    /// Bytes of hashes received to find what differs.
+    pub compared_bytes: u64,
+    /// The Neon branch that keeps the state before the push, if one was made.
+    pub restore_point: Option<String>,
+    /// Where replaced tables are kept, if any were.
+    pub previous_schema: Option<String>,
+    /// Why it went so, rows sent, sizes.
+    pub account: PushAccount,
+    /// How to take the push back.
+    pub way_back: String,
+    /// The account as lines: what, and its value.
+    #[serde(skip)]
+    lines: Vec<(&'static str, String)>,
 }
 
 /// Time spent.
@@ -317,6 +339,12 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
         current: push.state == LoadState::Done && convert.is_some_and(|load| same_content(load, push)),
         finished_s: push.finished_s,
         sent_bytes: push.sent_bytes,
+        compared_bytes: push.compared_bytes,
+        restore_point: push.restore_point.clone(),
+        previous_schema: push.previous_schema.clone(),
+        account: push.account.clone(),
+        way_back: push.way_back(),
+        lines: push_lines(push),
     }
 }
 
@@ -357,6 +385,9 @@ fn table_parts(
             local_digest: local.map(|record| record.read_digest.clone()),
             target_rows: target.map(|pushed| pushed.rows),
             target_digest: target.map(|pushed| pushed.server_digest.clone()),
+            sent_rows: target.map(|pushed| pushed.sent_rows),
+            sent_bytes: target.map(|pushed| pushed.sent_bytes),
+            target_bytes: target.and_then(|pushed| pushed.target_bytes),
             local_equal: verdict("local"),
             target_equal: verdict("target"),
         }

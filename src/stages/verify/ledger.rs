@@ -20,63 +20,14 @@ use super::{
 use crate::{
     error::{Result, ResultExt},
     model::{
-        ColumnPlan, Conversion, PgType, TablePlan,
+        ColumnPlan, Conversion, TablePlan,
         cell::{SqliteCell, StorageClass},
-        column_profile::ColumnProfile,
-        conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, Origin, RowAddress},
+        ledger::{COLUMNS, LEDGER_TABLE},
         name::{qualified, quote_ident, quote_literal},
     },
     postgres::Role,
     sqlite::cause,
 };
-
-/// The ledger's columns and their types.
-const COLUMNS: [(&str, PgType); 5] = [
-    ("table_name", PgType::Text),
-    ("column_name", PgType::Text),
-    ("row_key", PgType::Text),
-    ("storage_class", PgType::Text),
-    ("raw", PgType::Bytea),
-];
-
-/// The ledger as a table of the plan, for the comparison of schemas.
-pub(super) fn plan() -> TablePlan {
-    let column = |(name, pg_type): (&str, PgType)| ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        conversion: if pg_type == PgType::Bytea {
-            Conversion::Bytea
-        } else {
-            Conversion::Text { blobs: BlobText::Hex }
-        },
-        main_class: if pg_type == PgType::Bytea { StorageClass::Blob } else { StorageClass::Text },
-        pg_type,
-        ledger: false,
-        exceptions: Exceptions::default(),
-        not_null: true,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    };
-    TablePlan {
-        source: LEDGER_TABLE.to_owned(),
-        name: LEDGER_TABLE.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Ordinal,
-        columns: COLUMNS.map(column).into(),
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
-}
 
 /// Compares the ledger's rows about these tables on every side.
 pub(super) async fn compare(

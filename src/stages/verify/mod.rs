@@ -68,7 +68,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, TablePlan},
+    model::{Stage, TablePlan, units},
     postgres::{
         PgEndpoint, Role, Session,
         managed::{LocalChoice, LocalServer},
@@ -252,7 +252,7 @@ fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint>
 /// Connects to each side that takes part and compares its schema.
 async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, ledger: bool) -> Result<Vec<Side>> {
     let mut tables = scope.tables.clone();
-    tables.extend(ledger.then(ledger::plan));
+    tables.extend(ledger.then(crate::model::ledger::plan));
     let mut sides = Vec::new();
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
@@ -338,7 +338,7 @@ fn summary(verified: &Verified) -> String {
     let rows: u64 = verified.tables.iter().map(|verdict| verdict.rows).sum();
     let unequal = verified.tables.iter().filter(|verdict| !verdict.equal).count();
     let tables = verified.tables.len();
-    let checked = format!("{tables} comparisons of tables, {rows} rows");
+    let checked = format!("{tables} comparisons of tables, {}", units::counted(rows, "row", "rows"));
     match verified.difference_count {
         0 => format!("{checked}: no difference"),
         count if verified.differences.len() == NAMED_MAX => {

@@ -240,7 +240,7 @@ async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> R
 }
 
 async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {
-    let plan = ledger::plan();
+    let plan = crate::model::ledger::plan();
     let (present, columns) = common_ground(task, &plan);
     if columns.len() < plan.columns.len() {
         return Ok(Vec::new());

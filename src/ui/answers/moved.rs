@@ -14,6 +14,7 @@ use crate::{
         convert::Converted,
         dump::Dumped,
         push::{Pushed, rollback::RolledBack},
+        report,
     },
     ui::{
         Answer,
@@ -88,21 +89,36 @@ pub fn pushed(pushed: &Pushed) -> Answer {
         return Answer::new("push", text, json!({ "dry-run": pushed.dry_run }));
     };
     let mut text = format!(
-        "{}{}, {} at {}, schema {}, mode {}, {} sent\n",
+        "{}{}, {} at {}, schema {}\n",
         if pushed.unchanged { "Nothing to do: " } else { "" },
         counted(size(push.tables.len()), "table", "tables"),
         counted(push.tables.values().map(|table| table.rows).sum(), "row", "rows"),
         harmless(&push.target),
         harmless(&push.schema),
-        push.mode,
-        bytes(push.sent_bytes),
     );
     if pushed.unchanged {
         text.push_str(&format!("pushed at {}\n", rfc3339_s(push.finished_s)));
     }
-    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("DIGEST", Align::Left)]);
+    for (what, value) in report::push_lines(push) {
+        text.push_str(&format!("{what:<9} {}\n", harmless(&value)));
+    }
+    let mut table = TextTable::new([
+        ("TABLE", Align::Left),
+        ("ROWS", Align::Right),
+        ("SENT ROWS", Align::Right),
+        ("SENT", Align::Right),
+        ("ON TARGET", Align::Right),
+        ("DIGEST", Align::Left),
+    ]);
     for (name, record) in &push.tables {
-        table.row([name.clone(), count(record.rows), record.server_digest.clone()]);
+        table.row([
+            name.clone(),
+            count(record.rows),
+            count(record.sent_rows),
+            bytes(record.sent_bytes),
+            record.target_bytes.map(bytes).unwrap_or_default(),
+            record.server_digest.clone(),
+        ]);
     }
     if !table.is_empty() {
         text.push_str(&format!("\n{}", table.render()));

@@ -12,11 +12,10 @@ use turso2neon::{
     error::Result,
     event::{Event, Sink},
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, PgType, Plan, TablePlan,
+        ColumnPlan, Conversion, DumpCheckpoint, Plan, TablePlan,
         cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LocalServerRecord},
-        column_profile::ColumnProfile,
-        conversion_plan::{BlobText, Origin, PLAN_FORMAT, RowAddress},
+        conversion_plan::{BlobText, PLAN_FORMAT},
     },
     postgres::{
         Session,
@@ -29,7 +28,7 @@ use turso2neon::{
     workdir::{Workdir, modified_ns, sealed, sha256_of, sha256_of_bytes},
 };
 
-use crate::support::{fixture::sqlite, process::block_on};
+use crate::support::{fixture::sqlite, plain, process::block_on};
 
 /// What was said, and when to wish for a stop.
 #[derive(Default)]
@@ -242,41 +241,12 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
 
 /// A table with a rowid.
 pub(super) fn table(name: &str, rows: u64, columns: Vec<ColumnPlan>) -> TablePlan {
-    TablePlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        rows,
-        bytes: rows * 50,
-        address: RowAddress::Rowid("rowid".to_owned()),
-        columns,
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
+    TablePlan { rows, bytes: rows * 50, ..plain::table(name, columns) }
 }
 
 /// A column, nullable and without a default.
 pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        pg_type: pg_type.parse::<PgType>().unwrap(),
-        conversion,
-        main_class: StorageClass::Integer,
-        ledger: false,
-        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    }
+    ColumnPlan { main_class: StorageClass::Integer, ..plain::column(name, pg_type, conversion) }
 }
 
 /// A `bigint` column.

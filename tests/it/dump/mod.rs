@@ -2,6 +2,8 @@
 
 mod archive;
 
+mod edges;
+
 mod export;
 
 mod faults;
@@ -41,7 +43,7 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::process::block_on;
+use crate::support::{plain::dump_request as request, process::block_on};
 
 /// A working directory, and everything the stage said.
 struct Desk {
@@ -116,20 +118,6 @@ fn listing(directory: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-fn request(source: impl Into<String>) -> DumpRequest {
-    DumpRequest {
-        source: Secret::new(source.into()),
-        token: None,
-        method: "auto".to_owned(),
-        ca_file: None,
-        namespace: None,
-        fresh: false,
-        platform: None,
-        block_writes: false,
-        archive: None,
-    }
 }
 
 fn request_with(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {

@@ -11,10 +11,9 @@ use rusqlite::{
 };
 use turso2neon::{
     model::{
-        ColumnPlan, Conversion, PgType, TablePlan,
-        cell::StorageClass,
+        ColumnPlan, Conversion, TablePlan,
         column_profile::ColumnProfile,
-        conversion_plan::{BlobText, EpochUnit, Origin, RowAddress},
+        conversion_plan::{BlobText, EpochUnit},
         name::{quote_ident, quote_literal},
         source_schema::SourceSchema,
     },
@@ -26,7 +25,7 @@ use turso2neon::{
     sqlite::catalog,
 };
 
-use crate::support::Target;
+use crate::support::{Target, plain};
 
 /// The declaration, the PostgreSQL type and the conversion of each column.
 const COLUMNS: &[(&str, &str, &str, Conversion)] = &[
@@ -93,7 +92,7 @@ impl Bench {
             connection.execute_batch(&format!("INSERT INTO t VALUES ({number}, {row})")).unwrap();
         }
         let schema = catalog::read(&connection).unwrap();
-        let mut bench = Self { connection, schema, plan: empty_plan(), target: Target::start() };
+        let mut bench = Self { connection, schema, plan: plain::table("t", Vec::new()), target: Target::start() };
         bench.fill();
         bench
     }
@@ -252,22 +251,7 @@ pub(crate) fn pg_value(column: &ColumnPlan, value: &Value) -> String {
 }
 
 fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, values: &[Value]) -> ColumnPlan {
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: declared.to_owned(),
-        pg_type: pg_type.parse::<PgType>().unwrap(),
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: evidence(values),
-    }
+    ColumnPlan { declared: declared.to_owned(), evidence: evidence(values), ..plain::column(name, pg_type, conversion) }
 }
 
 /// What a profile says of these values, as far as translations look at it.
@@ -311,22 +295,4 @@ pub(crate) fn evidence(values: &[Value]) -> ColumnProfile {
         }
     }
     evidence
-}
-
-fn empty_plan() -> TablePlan {
-    TablePlan {
-        source: "t".to_owned(),
-        name: "t".to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Rowid("rowid".to_owned()),
-        columns: Vec::new(),
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
 }

@@ -12,7 +12,7 @@ use turso2neon::{
         ColumnPlan, Conversion, Finding, FindingCode, PgType, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{BlobText, ObjectPlan, Origin, Outcome, RowAddress},
+        conversion_plan::{BlobText, ObjectPlan, Outcome, RowAddress},
         name::quote_ident,
         overrides::Identifiers,
         source_schema::{Affinity, SourceColumn, SourceTable},
@@ -28,7 +28,7 @@ use turso2neon::{
 
 use crate::{
     expressions::bench::{evidence, pg_value},
-    support::Target,
+    support::{Target, plain},
 };
 
 /// A planned schema.
@@ -169,20 +169,11 @@ fn column_plan(column: &SourceColumn, name: String, values: &[Value]) -> ColumnP
     let evidence = evidence(values);
     let (pg_type, conversion) = choose(column, values, &evidence);
     ColumnPlan {
-        source: column.name.clone(),
         name,
         declared: column.declared.clone(),
         pg_type,
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
         evidence,
+        ..plain::column(&column.name, "text", conversion)
     }
 }
 

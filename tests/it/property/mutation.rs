@@ -18,17 +18,16 @@ use turso2neon::{
     event::{Event, Sink},
     model::{Plan, overrides::Overrides, source_schema::SourceSchema},
     rules::expression::{self, Scope},
-    secret::Secret,
     sqlite::catalog,
     stages::{
-        dump::{DumpRequest, dump},
+        dump::dump,
         plan::{PlanRequest, plan},
     },
     workdir::Workdir,
 };
 
 use crate::{
-    support::{Dice, Workspace, dice, fixture::sqlite, process::block_on},
+    support::{Dice, Workspace, dice, fixture::sqlite, plain, process::block_on},
     traps,
 };
 
@@ -284,17 +283,7 @@ fn fragments(scripts: &[&'static str]) -> Vec<&'static str> {
 fn dumped(workspace: &Workspace, source: &Path) -> Context {
     let workdir = Workdir::create(&workspace.dir()).unwrap();
     let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
-    let request = DumpRequest {
-        source: Secret::new(source.to_str().unwrap().to_owned()),
-        token: None,
-        method: "auto".to_owned(),
-        ca_file: None,
-        namespace: None,
-        fresh: false,
-        platform: None,
-        block_writes: false,
-        archive: None,
-    };
+    let request = plain::dump_request(source.to_str().unwrap());
     block_on(async { dump(&ctx, &request).await }).unwrap();
     ctx
 }
@@ -381,17 +370,7 @@ fn mutated_schemas_are_read_or_refused() {
             let workspace = workspace;
             let workdir = Workdir::create(&workspace.dir()).unwrap();
             let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
-            let request = DumpRequest {
-                source: Secret::new(source.to_str().unwrap().to_owned()),
-                token: None,
-                method: "auto".to_owned(),
-                ca_file: None,
-                namespace: None,
-                fresh: false,
-                platform: None,
-                block_writes: false,
-                archive: None,
-            };
+            let request = plain::dump_request(source.to_str().unwrap());
             let end = block_on(async {
                 dump(&ctx, &request).await?;
                 plan(&ctx, &PlanRequest { overrides: Overrides::default(), fresh: false }).await.map(|_| ())

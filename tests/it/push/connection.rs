@@ -11,7 +11,11 @@ use super::{
     depot::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
     proxy::{NeonProxy, Pooler},
 };
-use crate::support::{Target, target::PASSWORD};
+use crate::support::{
+    Target, Which,
+    link::{Link, Nature},
+    target::PASSWORD,
+};
 
 fn connect(url: &str) -> Result<Session, Error> {
     let endpoint = PgEndpoint::parse(&Secret::new(url.to_owned()), Role::Target)?.endpoint;
@@ -120,13 +124,53 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
 }
 
 #[test]
-fn a_pooler_that_shares_sessions_is_noticed() {
+fn tls_at_once_works_where_the_server_knows_it() {
+    for major in [17, 18] {
+        let target = Target::start_on(Which::Major(major));
+        let link = Link::start(0, target.port(), Nature::near());
+        let url = remote_url_at(&target, link.port());
+        connect(&format!("{url}&sslnegotiation=postgres&channel_binding=require")).unwrap();
+        let asked = link.counts().round_trips();
+        connect(&format!("{url}&sslnegotiation=direct&channel_binding=require")).unwrap();
+        let direct = link.counts().round_trips() - asked;
+        assert!(direct < asked, "{direct} round trips instead of {asked}");
+    }
+    let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(Which::Major(16)))));
+    assert_eq!(error.kind().exit(), 7, "{error}");
+    assert!(error.hint().contains("sslnegotiation=direct needs PostgreSQL 17"), "{error}: {}", error.hint());
+}
+
+#[test]
+fn channel_binding_is_what_the_string_says() {
     let target = Target::start();
-    let pooler = Pooler::start(&target);
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (pushed, _) = depot.push(&remote_url_at(&target, pooler.port()));
-    let error = pushed.err().unwrap();
-    assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
-    assert!(error.message().contains("pooler"), "{error}");
-    assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
+    for word in ["disable", "prefer", "require"] {
+        connect(&format!("{}&channel_binding={word}", remote_url(&target))).unwrap();
+    }
+    // PgBouncer can't bind.
+    let pooler = Pooler::start(&target, "extra_float_digits, options");
+    let error = refusal(&format!("{}&channel_binding=require", remote_url_at(&target, pooler.port())));
+    assert_eq!(error.kind(), Kind::TargetTls, "{error}");
+    assert!(error.message().contains("did not use channel binding"), "{error}");
+}
+
+#[test]
+fn every_sslmode_and_every_form_of_neon_s_string_connects() {
+    let target = Target::start();
+    for mode in ["allow", "prefer", "require", "verify-ca", "verify-full"] {
+        connect(&format!("{}&sslmode={mode}", remote_url(&target))).unwrap();
+    }
+    for mode in ["prefer", "require", "verify-ca", "verify-full"] {
+        let root = target.ca_file();
+        connect(&format!("{}?sslmode={mode}&sslrootcert={}", target.url_without_parameters(), root.display())).unwrap();
+    }
+    let url = remote_url(&target);
+    let keepalives = "keepalives=1&keepalives_idle=20&keepalives_interval=5&keepalives_count=3&tcp_user_timeout=60000";
+    for url in [
+        format!("{url}&connect_timeout=5&{keepalives}&application_name=me&target_session_attrs=read-write\n"),
+        url.replace(PASSWORD, &format!("endpoint%3Dep-test-1234%3B{PASSWORD}")),
+        url.replace(PASSWORD, &format!("endpoint%3Dep-test-1234%24{PASSWORD}")),
+        format!("{url}&options=-c%20work_mem%3D8MB&pool_timeout=3&pgbouncer=true"),
+    ] {
+        connect(&url).unwrap();
+    }
 }

@@ -18,6 +18,7 @@ use turso2neon::{
 use super::{
     depot::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows},
     proxy::Wire,
+    readers::{Crowd, KINDS, Reader},
 };
 use crate::support::Target;
 
@@ -84,8 +85,14 @@ fn readers_notice_nothing_of_fifty_cutovers() {
     let mut depot = Depot::new(shop_plan(), &few_rows());
     let url = remote_url(&target);
     depot.push(&url).0.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let readers = [0, 2, 3, 4, 5].map(|kind| spawn_reader(&target, kind, Arc::clone(&stop)));
+    // Every kind, in either order.
+    let readers = (0..10).map(|number| Reader {
+        kind: KINDS[number / 2],
+        reversed: number % 2 == 1,
+        think: Duration::from_millis(2),
+        pause: Duration::from_millis(35),
+    });
+    let crowd = Crowd::gather(&target, &["customers", "orders"], &readers.collect::<Vec<_>>());
     for version in 2..=51 {
         next_version(&mut depot, version);
         let mode = if version % 2 == 0 { "diff" } else { "swap" };
@@ -93,10 +100,8 @@ fn readers_notice_nothing_of_fifty_cutovers() {
         let request = PushRequest { mode: mode.to_owned(), jobs: 1, ..depot.request(&url) };
         assert_eq!(run(&ctx, &request).unwrap().checkpoint.unwrap().mode, mode);
     }
-    stop.store(true, Ordering::SeqCst);
-    for (kind, reader) in readers.into_iter().enumerate() {
-        let (reads, versions) = reader.join().unwrap();
-        assert!(reads > 100 && versions > 10, "reader {kind}: {reads} reads of {versions} versions");
+    for (number, seen) in crowd.disperse().into_iter().enumerate() {
+        assert!(seen.reads > 100 && seen.versions > 10, "reader {number}: {seen:?}");
     }
     depot.assert_equal(&target, "public");
 }

@@ -11,23 +11,20 @@ use turso2neon::{
     event::{Event, Sink},
     model::{
         ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TablePlan,
-        cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
-        column_profile::ColumnProfile,
         conversion_plan::{
-            BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE, Origin, PLAN_FORMAT,
-            RowAddress,
+            BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE, PLAN_FORMAT,
         },
         name::qualified,
     },
     postgres::{digest, managed::LocalChoice},
     rules::ddl,
     secret::Secret,
-    stages::push::{PushRequest, Pushed, push},
+    stages::push::{LOCK_WAIT, PushRequest, Pushed, push},
     workdir::{Workdir, sealed, sha256_of},
 };
 
-use crate::support::Target;
+use crate::support::{Target, plain};
 
 /// Everything that was narrated.
 #[derive(Default)]
@@ -166,6 +163,7 @@ impl Depot {
             force_tables: Vec::new(),
             neon: None,
             fresh: false,
+            lock_wait: LOCK_WAIT,
         }
     }
 
@@ -227,39 +225,14 @@ pub(super) fn remote_url_at(target: &Target, port: u16) -> String {
 }
 
 pub(super) fn column(name: &str, pg_type: PgType) -> ColumnPlan {
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        pg_type,
-        conversion: Conversion::Text { blobs: BlobText::Hex },
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    }
+    ColumnPlan { pg_type, ..plain::column(name, "text", Conversion::Text { blobs: BlobText::Hex }) }
 }
 
 pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     TablePlan {
         source: name.to_uppercase(),
-        name: name.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Rowid("rowid".to_owned()),
-        columns,
         primary_key: Some(KeyPlan { name: format!("{name}_pkey"), columns: vec!["id".to_owned()] }),
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
+        ..plain::table(name, columns)
     }
 }
 

@@ -153,7 +153,13 @@ pub(super) struct Pooler {
 }
 
 impl Pooler {
-    pub(super) fn start(target: &Target) -> Self {
+    /// `ignored` are the startup parameters that it keeps to itself instead of refusing them.
+    pub(super) fn start(target: &Target, ignored: &str) -> Self {
+        Self::start_in("transaction", target, ignored)
+    }
+
+    /// The same in another `pool_mode`.
+    pub(super) fn start_in(mode: &str, target: &Target, ignored: &str) -> Self {
         let directory = Directory::new();
         let home = directory.path();
         for file in ["server.pem", "server.key"] {
@@ -163,9 +169,9 @@ impl Pooler {
         let port = free_port();
         let settings = format!(
             "[databases]\n{0} = host={1} port={2} dbname={0}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             auth_type = scram-sha-256\nauth_file = {3}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n\
+             auth_type = scram-sha-256\nauth_file = {3}/users.txt\npool_mode = {mode}\ndefault_pool_size = 2\n\
              client_tls_sslmode = require\nclient_tls_key_file = {3}/server.key\nclient_tls_cert_file = {3}/server.pem\n\
-             ignore_startup_parameters = extra_float_digits\nunix_socket_dir =\n",
+             ignore_startup_parameters = {ignored}\nunix_socket_dir =\n",
             target.database(),
             target.socket_directory().display(),
             target.port(),

@@ -11,6 +11,10 @@ pub(crate) mod fixture;
 
 pub(crate) mod journey;
 
+pub(crate) mod link;
+
+pub(crate) mod plain;
+
 pub(crate) mod process;
 
 pub(crate) mod programs;

@@ -82,6 +82,11 @@ impl Server {
         self.end(self.stop);
     }
 
+    /// Ends the server by another signal and keeps its directory.
+    pub(crate) fn stop_by(&mut self, signal: Signal) {
+        self.end(signal);
+    }
+
     /// Ends the server as a power loss would.
     pub(crate) fn kill(&mut self) {
         self.end(Signal::KILL);

@@ -57,10 +57,35 @@ impl Target {
     }
 
     fn on(cluster: Arc<Cluster>) -> Self {
+        Self::create(cluster, "")
+    }
+
+    fn create(cluster: Arc<Cluster>, clause: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let database = format!("shop_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        cluster.query("postgres", &format!("CREATE DATABASE {database} OWNER {OWNER}"));
+        cluster.query("postgres", &format!("CREATE DATABASE {database} OWNER {OWNER} {clause}"));
         Self { cluster, database }
+    }
+
+    /// A fresh database on the same server.
+    pub(crate) fn beside(&self) -> Self {
+        Self::on(Arc::clone(&self.cluster))
+    }
+
+    /// A copy of this database on the same server. Nobody may be connected to this one. `clause` is the end of the
+    /// statement, such as a tablespace.
+    pub(crate) fn copy(&self, clause: &str) -> Self {
+        Self::create(Arc::clone(&self.cluster), &format!("TEMPLATE {} {clause}", self.database))
+    }
+
+    /// Stops the server by this signal (`INT`: sessions are told; `QUIT`: as in a crash) and starts it again on the same
+    /// port. Returns when it answers.
+    pub(crate) fn restart(&self, signal: Signal) {
+        let cluster = &self.cluster;
+        let mut server = cluster.server.lock().unwrap();
+        server.stop_by(signal);
+        *server = spawn_on(cluster.port, &cluster.programs, cluster.directory.path(), &Account::unprivileged())
+            .unwrap_or_else(|log| panic!("PostgreSQL doesn't start again:\n{log}"));
     }
 
     /// What a user pastes: the owner's connection string with verified TLS and channel binding.
@@ -189,7 +214,7 @@ impl Drop for Target {
 
 /// A server process with its data.
 struct Cluster {
-    _server: Server,
+    server: Mutex<Server>,
     port: u16,
     programs: Programs,
     // Declared after the server: it is dropped after it.
@@ -207,7 +232,7 @@ impl Cluster {
         let tls = if which == Which::Pgvector { "off" } else { "on" };
         initialise(&programs, directory.path(), &account, &format!("ssl = {tls}\n{settings}"));
         let (server, port) = spawn_on_free_port(&programs, directory.path(), &account);
-        let cluster = Self { _server: server, port, programs, directory };
+        let cluster = Self { server: Mutex::new(server), port, programs, directory };
         let roles = format!(
             "CREATE ROLE neon_superuser CREATEDB CREATEROLE NOLOGIN REPLICATION BYPASSRLS \
                  IN ROLE pg_read_all_data, pg_write_all_data; \
@@ -303,15 +328,23 @@ fn spawn_on_free_port(programs: &Programs, directory: &Path, account: &Account) 
     // Between choosing a port and listening on it somebody else may take it.
     for _ in 0..5 {
         let port = free_port();
-        let mut command = programs.command("postgres", account, directory);
-        command.arg("-D").arg(directory.join("data")).arg("-p").arg(port.to_string());
-        let mut server = Server::spawn("PostgreSQL", &mut command, directory, Signal::QUIT);
-        if server.wait_ready(|| block_on(try_query(directory, port, "postgres", "SELECT 1")).is_ok()) {
-            return (server, port);
+        match spawn_on(port, programs, directory, account) {
+            Ok(server) => return (server, port),
+            Err(said) => log = said,
         }
-        log = server.log();
     }
     panic!("PostgreSQL doesn't start:\n{log}");
+}
+
+/// Starts the server and waits until it answers. If it ends instead: what it said.
+fn spawn_on(port: u16, programs: &Programs, directory: &Path, account: &Account) -> Result<Server, String> {
+    let mut command = programs.command("postgres", account, directory);
+    command.arg("-D").arg(directory.join("data")).arg("-p").arg(port.to_string());
+    let mut server = Server::spawn("PostgreSQL", &mut command, directory, Signal::QUIT);
+    if server.wait_ready(|| block_on(try_query(directory, port, "postgres", "SELECT 1")).is_ok()) {
+        return Ok(server);
+    }
+    Err(server.log())
 }
 
 /// A CA, a server certificate for `*.neon.local`, `localhost` and `127.0.0.1` signed by it, and a CA of strangers.

@@ -136,7 +136,12 @@ impl Running {
 
     /// Asks it to stop, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        super::process::send(self.pid(), rustix::process::Signal::INT);
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        super::process::send(self.pid(), signal);
     }
 
     /// Ends it as a power loss would, unless it has ended already.

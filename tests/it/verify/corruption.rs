@@ -9,7 +9,9 @@ use turso2neon::{
     stages::verify::{Against, Level},
 };
 
-use super::fixture::{Hops, column, lines, table};
+use crate::support::plain::{column, table};
+
+use super::fixture::{Hops, lines};
 
 const TEXT: Conversion = Conversion::Text { blobs: BlobText::Hex };
 

@@ -6,11 +6,9 @@ use turso2neon::{
     context::{Context, Stop},
     event::Silent,
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
-        cell::StorageClass,
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
-        column_profile::ColumnProfile,
-        conversion_plan::{Origin, PLAN_FORMAT, RowAddress},
+        conversion_plan::PLAN_FORMAT,
         name::quote_ident,
     },
     postgres::{PgEndpoint, Role, Session, digest, managed::LocalChoice},
@@ -27,45 +25,6 @@ pub(super) const LOCAL_SCHEMA: &str = "loaded";
 
 /// The schema on the target.
 pub(super) const TARGET_SCHEMA: &str = "public";
-
-/// A column with what the tests need of a plan.
-pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        pg_type: pg_type.parse().unwrap(),
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: turso2neon::model::conversion_plan::Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    }
-}
-
-/// A rowid table without keys.
-pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
-    TablePlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Rowid("rowid".to_owned()),
-        columns,
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
-}
 
 /// A dump and a plan written by hand.
 pub(super) struct Prepared {
@@ -154,8 +113,9 @@ impl Hops {
             let (sent_digest, read_digest) = (String::new(), String::new());
             (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest })
         };
-        let pushed =
-            |(table, server_digest): (String, String)| (table, PushedTable { rows: 0, server_digest, chunks: 1 });
+        let pushed = |(table, server_digest): (String, String)| {
+            (table, PushedTable { rows: 0, server_digest, chunks: 1, ..PushedTable::default() })
+        };
         let servers = self.servers();
         let convert = LoadCheckpoint {
             format: CHECKPOINT_FORMAT,
@@ -186,6 +146,7 @@ impl Hops {
             withheld: Vec::new(),
             sent_bytes: 0,
             compared_bytes: 0,
+            account: turso2neon::model::checkpoint::PushAccount::default(),
             restore_point: None,
             phases_ms: BTreeMap::new(),
             started_s: 0,

@@ -9,7 +9,9 @@ use turso2neon::{
     stages::verify::{Against, Level},
 };
 
-use super::fixture::{Hops, column, table};
+use crate::support::plain::{column, table};
+
+use super::fixture::Hops;
 
 const HEX: Conversion = Conversion::Text { blobs: BlobText::Hex };
 

@@ -12,7 +12,9 @@ use turso2neon::{
     stages::verify::Level,
 };
 
-use super::fixture::{Hops, Prepared, column, table};
+use crate::support::plain::{column, table};
+
+use super::fixture::{Hops, Prepared};
 
 const ROWS: usize = 150;
 

@@ -14,7 +14,9 @@ use turso2neon::{
     workdir::sealed,
 };
 
-use super::fixture::{Hops, column, lines, on_two_threads, table};
+use crate::support::plain::{column, table};
+
+use super::fixture::{Hops, lines, on_two_threads};
 
 fn two_tables() -> Hops {
     let one = |name: &str| table(name, vec![column("n", "bigint", Conversion::Integer)]);

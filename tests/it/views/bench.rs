@@ -10,13 +10,13 @@ use turso2neon::{
     secret::Secret,
     stages::{
         convert::{ConvertRequest, convert},
-        dump::{DumpRequest, dump},
+        dump::dump,
         plan::{PlanRequest, plan},
     },
     workdir::Workdir,
 };
 
-use crate::support::{Target, Which, Workspace, process::block_on};
+use crate::support::{Target, Which, Workspace, plain, process::block_on};
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,17 +48,7 @@ impl Bench {
     fn of_file(workspace: Workspace, source: &Path) -> Self {
         let workdir = Workdir::create(&workspace.dir()).unwrap();
         let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
-        let request = DumpRequest {
-            source: Secret::new(source.to_str().unwrap().to_owned()),
-            token: None,
-            method: "auto".to_owned(),
-            ca_file: None,
-            namespace: None,
-            fresh: false,
-            platform: None,
-            block_writes: false,
-            archive: None,
-        };
+        let request = plain::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { _workspace: workspace, ctx }
     }

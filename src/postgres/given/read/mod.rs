@@ -12,7 +12,7 @@ use crate::{
         given_schema::{EnumType, GivenColumn, GivenSchema, GivenSequence, GivenTable, LeftOut},
         name::quote_ident,
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 const DOING: &str = "reading the given schema";
@@ -77,11 +77,7 @@ async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
     Ok(chosen)
 }
 
-async fn texts(
-    session: &Session,
-    sql: &str,
-    parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-) -> Result<Vec<String>> {
+async fn texts(session: &Session, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<String>> {
     session.rows(DOING, sql, parameters).await?.iter().map(|row| get(row, 0)).collect()
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     super::{
-        locks::{self, Strength},
+        locks::{Locks, Strength},
         target::Target,
     },
     parking::{Facts, Rows},
@@ -54,24 +54,25 @@ impl Work<'_> {
     /// `Target*`, `Interrupted`. `TargetRejected` without a wish for another try: a constraint stands in the way.
     pub(in super::super) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
         let changes = self.statements().join(";\n");
-        locks::insist(target, control, || self.attempt(control, &changes).boxed()).await
+        let locks = Locks {
+            target,
+            control,
+            ours: Vec::new(),
+            theirs: self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect(),
+            strength: Strength::AgainstWriters,
+        };
+        locks.hold_for(|begin| self.attempt(control, begin, &changes).boxed()).await
     }
 
-    async fn attempt(&self, control: &Session, changes: &str) -> Result<Vec<String>> {
-        control.batch("taking the locks", &self.begin()).await?;
+    async fn attempt(&self, control: &Session, begin: String, changes: &str) -> Result<Vec<String>> {
+        // A row that somebody locks is not waited for as long as it takes PostgreSQL to look for deadlocks.
+        let settings = "SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = off";
+        control.batch("taking the locks", &format!("{begin}; {settings}")).await?;
         control.batch("changing the rows", changes).await?;
         let differing = self.differing(control).await?;
         let end = if differing.is_empty() { "COMMIT" } else { "ROLLBACK" };
         control.batch("committing the change", end).await?;
         Ok(differing)
-    }
-
-    fn begin(&self) -> String {
-        let tables: Vec<String> =
-            self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect();
-        // A row that somebody locks is not waited for as long as it takes PostgreSQL to look for deadlocks.
-        let settings = "SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = off";
-        format!("{}; {settings}", locks::begin(&[], &tables, Strength::AgainstWriters))
     }
 
     fn statements(&self) -> Vec<String> {

@@ -3,10 +3,21 @@
 //! Invariant: nothing is written to the target here, and nothing on the local PostgreSQL but temporary tables. What
 //! is received follows the change: bucket sums, then the hashes of rows in buckets that differ.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
 
 use crate::{
-    error::{Result, ResultExt},
+    context::Context,
+    error::{Error, Result, ResultExt, Retry},
+    event::Event,
+    model::Stage,
     postgres::Session,
 };
 
@@ -46,14 +57,6 @@ pub(super) fn lists(number: usize) -> [String; 3] {
 }
 
 impl Ends<'_> {
-    /// Forgets the temporary tables of a former try.
-    ///
-    /// # Errors
-    /// By role.
-    pub(in super::super) async fn forget(&self) -> Result<()> {
-        self.local.batch("forgetting a former comparison", "DISCARD TEMP").await
-    }
-
     /// Finds the rows of one table that differ and leaves them in its [`lists`].
     ///
     /// # Errors
@@ -141,15 +144,79 @@ impl Ends<'_> {
         };
         Ok(Change { inserts: number(0), updates: number(1), deletes: number(2) })
     }
+}
 
-    /// The statements on the local PostgreSQL that give what has to be sent of one table: new rows, changed rows, and
-    /// the identities of those to be deleted.
-    pub(in super::super) fn parcels(&self, shape: &Shape<'_>, number: usize) -> [String; 3] {
+impl Shape<'_> {
+    /// The statements on the local PostgreSQL, where the tables are in the schema `from`, that give what has to be sent
+    /// of one table: new rows, changed rows, and the identities of those to be deleted.
+    pub(in super::super) fn parcels(&self, from: &str, number: usize) -> [String; 3] {
         let [inserts, updates, deletes] = lists(number);
-        let rows = |list: &str| shape.named(&shape.columns("t."), self.from, list);
-        let keys = format!("SELECT {} FROM {deletes}", shape.list_columns());
+        let rows = |list: &str| self.named(&self.columns("t."), from, list);
+        let keys = format!("SELECT {} FROM {deletes}", self.list_columns());
         [rows(&inserts), rows(&updates), keys].map(|query| format!("COPY ({query}) TO STDOUT (FORMAT binary)"))
     }
+}
+
+/// A table with rows that differ.
+pub(in super::super) struct Found<'a> {
+    /// How its rows are compared.
+    pub shape: Shape<'a>,
+    /// How many differ.
+    pub change: Change,
+    /// Which of the pairs of servers found it: the local session there lists the rows.
+    pub place: usize,
+}
+
+/// Compares the tables on all pairs of sessions at once, the largest table first. Gives them in their order, which
+/// numbers their lists.
+///
+/// # Errors
+/// `Local*`, `Target*`, `Interrupted`: the first that no other try can cure.
+pub(in super::super) async fn find_all<'a>(
+    ctx: &Context,
+    pairs: &[Ends<'_>],
+    shapes: Vec<Shape<'a>>,
+    rows: impl Fn(&Shape<'_>) -> u64,
+) -> Result<Vec<Found<'a>>> {
+    let mut queue: Vec<(u64, usize)> = shapes.iter().enumerate().map(|(number, shape)| (rows(shape), number)).collect();
+    queue.sort_unstable();
+    let (queue, failed) = (Mutex::new(queue), AtomicBool::new(false));
+    let hands = pairs.iter().enumerate().map(|(place, ends)| {
+        let (queue, failed, shapes) = (&queue, &failed, &shapes);
+        async move {
+            let mut found = Vec::new();
+            while !failed.load(Ordering::SeqCst) {
+                ctx.stop.check()?;
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some((rows, number, shape)) =
+                    next.and_then(|(rows, number)| Some((rows, number, shapes.get(number)?)))
+                else {
+                    break;
+                };
+                let change = ends.find(shape, rows, number).await;
+                let change = change.inspect_err(|_| failed.store(true, Ordering::SeqCst))?;
+                found.push((number, (change, place)));
+                ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase: "differences" });
+            }
+            Ok::<_, Error>(found)
+        }
+    });
+    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
+    for outcome in join_all(hands).await {
+        match outcome {
+            Ok(some) => found.extend(some),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.sort_by_key(|error: &Error| error.retry() != Retry::Never);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error);
+    }
+    let place = |(number, shape)| {
+        let (change, place) = found.get(&number).copied()?;
+        Some(Found { shape, change, place })
+    };
+    Ok(shapes.into_iter().enumerate().filter_map(place).collect())
 }
 
 /// The statements that make the three lists.

@@ -12,6 +12,6 @@ mod parking;
 mod shape;
 
 pub(super) use apply::{Item, Work};
-pub(super) use find::{Change, Ends};
+pub(super) use find::{Change, Ends, Found, find_all};
 pub(super) use parking::{Rows, facts};
 pub(super) use shape::Shape;

@@ -1,0 +1,33 @@
+//! A long and narrow network on this machine, for measurements: what connects to one port gets to another one over a
+//! line with a delay and a rate.
+//!
+//!     link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S
+//!
+//! Prints connections, round trips, bytes to the server and bytes from it, whenever it reads a line.
+
+#[path = "../tests/it/support/link.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "it belongs to the tests, which use all of it")]
+mod link;
+
+use std::{
+    io::{BufRead, Write},
+    time::Duration,
+};
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let [listen, server, milliseconds, megabits] = numbers[..] else {
+        panic!("usage: link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S");
+    };
+    let port = |number: u64| u16::try_from(number).expect("a port");
+    let nature = link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
+    let link = link::Link::start(port(listen), port(server), nature);
+    let counts = link.counts();
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", link.port()).expect("standard output");
+    for line in std::io::stdin().lock().lines() {
+        line.expect("standard input");
+        let (sent, received) = (counts.sent_bytes(), counts.received_bytes());
+        writeln!(out, "{} {} {sent} {received}", counts.connections(), counts.round_trips()).expect("standard output");
+    }
+}

@@ -1,0 +1,66 @@
+//! Requests and plans in their plainest form, to which a test adds what it is about.
+
+use turso2neon::{
+    model::{
+        ColumnPlan, Conversion, TablePlan,
+        cell::StorageClass,
+        column_profile::ColumnProfile,
+        conversion_plan::{Exceptions, Origin, RowAddress},
+    },
+    secret::Secret,
+    stages::dump::DumpRequest,
+};
+
+/// A dump of this file or URL, as without any flag.
+pub(crate) fn dump_request(source: impl Into<String>) -> DumpRequest {
+    DumpRequest {
+        source: Secret::new(source.into()),
+        token: None,
+        method: "auto".to_owned(),
+        ca_file: None,
+        namespace: None,
+        fresh: false,
+        platform: None,
+        block_writes: false,
+        archive: None,
+    }
+}
+
+/// A column of texts, nullable and without a default.
+pub(crate) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
+    ColumnPlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        declared: String::new(),
+        pg_type: pg_type.parse().unwrap(),
+        conversion,
+        main_class: StorageClass::Text,
+        ledger: false,
+        exceptions: Exceptions::default(),
+        not_null: false,
+        default: None,
+        generated: None,
+        rule: String::new(),
+        origin: Origin::Rule,
+        evidence: ColumnProfile::default(),
+    }
+}
+
+/// An empty rowid table without keys.
+pub(crate) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
+    TablePlan {
+        source: name.to_owned(),
+        name: name.to_owned(),
+        rows: 0,
+        bytes: 0,
+        address: RowAddress::Rowid("rowid".to_owned()),
+        columns,
+        primary_key: None,
+        uniques: Vec::new(),
+        indexes: Vec::new(),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        identity: None,
+        rejected: 0,
+    }
+}
