@@ -75,25 +75,32 @@ pub(super) async fn statements(
 ) -> Result<Vec<String>> {
     let mut sql = Vec::new();
     let plan = |name: &str| manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name);
+    let (of_staged, of_live, of_new, comments, attached) = tokio::try_join!(
+        privileges(control, PRIVILEGES, &staged),
+        privileges(control, PRIVILEGES, &live),
+        privileges(control, DEFAULTS, &schema),
+        comments(control, manifest, schema, live),
+        Box::pin(attached::statements(control, manifest, schema, live)),
+    )?;
     // What the staged tables got from general default privileges makes room for what the old ones had.
-    for privilege in privileges(control, PRIVILEGES, &staged).await? {
+    for privilege in of_staged {
         if replaced.contains(&privilege.table)
             && let Some(object) = plan(&privilege.table).and_then(|table| object(&privilege, schema, table))
         {
             sql.push(format!("REVOKE ALL ON {object} FROM {}", grantee(&privilege)));
         }
     }
-    for privilege in privileges(control, PRIVILEGES, &live).await? {
+    for privilege in of_live {
         if let Some(table) = plan(&privilege.table) {
             sql.extend(grant(&privilege, schema, table));
         }
     }
-    for privilege in privileges(control, DEFAULTS, &schema).await? {
+    for privilege in of_new {
         let new = manifest.cargo.iter().map(|cargo| &cargo.table).filter(|table| !replaced.contains(&table.name));
         sql.extend(new.filter_map(|table| grant(&privilege, schema, table)));
     }
-    sql.extend(comments(control, manifest, schema, live).await?);
-    sql.extend(attached::statements(control, manifest, schema, live).await?);
+    sql.extend(comments);
+    sql.extend(attached);
     Ok(sql)
 }
 
