@@ -7,7 +7,7 @@ section_many() {
   dumped "$dir" many 200 || return
   tool_on "$dir" plan --accept all >/dev/null || return
   "$workload" many 200 "$place/many.db" || return
-  fast_settings | start_postgres "$place/floor" || return
+  start_postgres "$place/floor" < <(fast_settings) || return
   local floor_port=$port
 
   pgloader_many() {

@@ -16,7 +16,7 @@ section_narrow() {
     FROM pg_attribute WHERE attrelid = 'public.narrow'::regclass AND attnum > 0 AND NOT attisdropped") || return
   "$pg_bin/psql" -X -q "${local_args[@]}" -c 'COPY public.narrow TO STDOUT (FORMAT binary)' >"$place/stream" || return
   chmod 644 "$place/stream"
-  fast_settings | start_postgres "$place/floor" || return
+  start_postgres "$place/floor" < <(fast_settings) || return
 
   ingest() {
     psql_on "$place/floor" -c 'DROP TABLE IF EXISTS narrow' -c CHECKPOINT 2>/dev/null || return

@@ -6,6 +6,7 @@ section_scale() {
   migrations+=("$dir")
   for rows in 1000000 "$scale_rows"; do
     dumped "$dir" narrow "$rows" || return
+    # dumped has removed the plan before.
     timed tool_on "$dir" plan --accept all || return
     per_row[plan$rows]=$(nanoseconds "$ms" "$rows")
     tool_on "$dir" convert --fresh --accept all >/dev/null || return

@@ -45,10 +45,11 @@ listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
 start_postgres() {
   local dir=$1
   mkdir -p "$dir"
+  rm -rf -- "$dir/data"
   cat >"$dir/settings"
   if [ "$(id -u)" -eq 0 ]; then chown -R postgres "$dir"; fi
   (cd "$dir" && "${as_postgres[@]}" "$pg_bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 \
-    --no-sync) >/dev/null
+    --no-sync) >/dev/null || return
   port=$(free_port)
   {
     printf "listen_addresses = '127.0.0.1'\nport = %s\nunix_socket_directories = '%s'\n" "$port" "$dir"

@@ -5,7 +5,7 @@ section_whole() {
   migrations+=("$dir")
   "$workload" narrow "$narrow_rows" "$place/whole.db" && "$workload" wide "$wide_rows" "$place/whole.db" || return
   tool_on "$dir" dump --source "$place/whole.db" >/dev/null || return
-  fast_settings | start_postgres "$place/floor" || return
+  start_postgres "$place/floor" < <(fast_settings) || return
   local floor_port=$port
 
   load_by_pgloader() {
@@ -15,6 +15,7 @@ section_whole() {
       "pgsql://postgres@127.0.0.1:$floor_port/whole"
   }
   three_stages() {
+    rm -rf "$dir/plan"
     tool_on "$dir" plan --accept all && tool_on "$dir" convert --fresh --accept all &&
       tool_on "$dir" verify --against local --level full
   }

@@ -7,9 +7,13 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
 use crate::secret::{Secret, parse_secret};
+
+pub use super::words::{
+    AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
+};
 
 const EXAMPLES: &str = "\
 Environment:
@@ -427,81 +431,4 @@ pub struct CleanArgs {
     /// Don't ask
     #[arg(long)]
     pub yes: bool,
-}
-
-/// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ColorWord {
-    Auto,
-    Always,
-    Never,
-}
-
-/// `--method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum MethodWord {
-    Auto,
-    Pages,
-    Export,
-    Replica,
-    Sql,
-}
-
-/// `--mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ModeWord {
-    Auto,
-    Create,
-    Diff,
-    Swap,
-    Replace,
-}
-
-/// `--vector`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum VectorWord {
-    Auto,
-    On,
-    Off,
-}
-
-/// `--format` of `plan`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum PlanFormatWord {
-    Text,
-    Json,
-    Md,
-    Sql,
-}
-
-/// `--format` of `report`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ReportFormatWord {
-    Html,
-    Md,
-    Json,
-}
-
-/// `--against`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum AgainstWord {
-    Local,
-    Target,
-    Both,
-}
-
-/// `--level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum LevelWord {
-    Counts,
-    Digest,
-    Full,
 }

@@ -257,7 +257,8 @@ impl Front {
         }
         let pushed = ctx.workdir.load_push().ok().filter(|_| !self.layers.names_schema(&typed.target));
         let schema = pushed.map_or_else(|| self.layers.schema(&typed.target), |push| push.schema);
-        let request = RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
+        let request =
+            RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
         let points = match &to.branch {
             Some(branch) if typed.list => branch.restore_points(&ctx).await?,

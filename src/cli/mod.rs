@@ -6,6 +6,8 @@ pub mod usage;
 
 mod wait;
 
+mod words;
+
 pub mod environment;
 
 mod keys;

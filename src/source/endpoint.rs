@@ -115,11 +115,17 @@ impl Endpoint {
         self.basic.as_ref()
     }
 
+    /// Whether what is sent is encrypted, and so can't be changed on its way without notice.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
     /// What the user should know before anything is sent, as sentences.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.base.scheme() == "http" && !self.is_loopback() {
+        if !self.is_encrypted() && !self.is_loopback() {
             warnings.push(
                 "the connection to the source is not encrypted: anybody on the way can read the token and the data"
                     .to_owned(),

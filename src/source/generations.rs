@@ -4,11 +4,11 @@
 //! The end of the frames is an answer of status 400 whose JSON says up to which frame there are any; nothing else is
 //! taken for the end.
 
-use reqwest::{Method, Response, StatusCode, header::HeaderMap};
+use reqwest::{Method, header::HeaderMap};
 use serde::Deserialize;
 
 use super::{
-    http::{Asked, Call, Server},
+    http::{Call, Server},
     page_file::PAGE_BYTES,
     pump::{Pieces, Pump},
 };
@@ -70,16 +70,14 @@ impl Server {
     /// # Errors
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `Interrupted`.
     pub async fn generation(&self) -> Result<Generations> {
-        match self.probe(&get("info")).await? {
-            Asked::Absent(response) => {
-                let status = response.status().as_u16();
-                Ok(Generations::NotOffered(format!("it has no /info (status {status})")))
-            }
-            Asked::Answered(response) => Ok(match serde_json::from_slice::<Info>(&small(response).await?) {
-                Ok(info) => Generations::Present(info.current_generation),
-                Err(_) => Generations::NotOffered("its /info names no generation".to_owned()),
-            }),
+        let whole = self.probe_whole(&get("info"), SMALL_BYTES_MAX).await?;
+        if !whole.is_there {
+            return Ok(Generations::NotOffered(format!("it has no /info (status {})", whole.status)));
         }
+        Ok(match serde_json::from_slice::<Info>(&whole.body) {
+            Ok(info) => Generations::Present(info.current_generation),
+            Err(_) => Generations::NotOffered("its /info names no generation".to_owned()),
+        })
     }
 
     /// Asks for the file of a generation.
@@ -97,18 +95,16 @@ impl Server {
     /// As [`Self::generation`]; `SourceTruncated` for an answer that isn't whole.
     pub async fn log_frames(&self, generation: u64, from: u64) -> Result<FrameBatch> {
         let path = format!("sync/{generation}/{from}/{}", from + FRAMES_PER_REQUEST);
-        let response = match self.probe(&get(&path)).await? {
-            Asked::Answered(response) => response,
-            Asked::Absent(response) if response.status() == StatusCode::BAD_REQUEST => {
-                let end = serde_json::from_slice(&small(response).await?);
-                return end.map(FrameBatch::End).map_err(|_| self.refused("its /sync refuses without a reason"));
-            }
-            Asked::Absent(response) => {
-                return Err(self.refused(&format!("its /sync answered with status {}", response.status().as_u16())));
-            }
-        };
         let limit = usize::try_from(FRAMES_PER_REQUEST).unwrap_or(usize::MAX).saturating_mul(FRAME_BYTES);
-        let body = bounded(response, limit).await?;
+        let whole = self.probe_whole(&get(&path), limit).await?;
+        if !whole.is_there && whole.status == 400 {
+            let end = serde_json::from_slice(&whole.body);
+            return end.map(FrameBatch::End).map_err(|_| self.refused("its /sync refuses without a reason"));
+        }
+        if !whole.is_there {
+            return Err(self.refused(&format!("its /sync answered with status {}", whole.status)));
+        }
+        let body = whole.body;
         let received = body.len() as u64;
         if body.is_empty() || !body.len().is_multiple_of(FRAME_BYTES) {
             return Err(Error::new(Kind::SourceTruncated, "the server's frames are not whole"));
@@ -125,25 +121,6 @@ impl Server {
 fn get(path: &str) -> Call<'_> {
     let content_type = "application/json";
     Call { method: Method::GET, path, content_type, headers: HeaderMap::new(), body: bytes::Bytes::new() }
-}
-
-async fn small(response: Response) -> Result<Vec<u8>> {
-    bounded(response, SMALL_BYTES_MAX).await
-}
-
-async fn bounded(mut response: Response, limit: usize) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
-    let cut = |_| Error::new(Kind::SourceTruncated, "an answer of the server ended early");
-    while let Some(piece) = response.chunk().await.map_err(cut)? {
-        if body.len() + piece.len() > limit {
-            return Err(Error::new(
-                Kind::SourceRefused,
-                "an answer of the server is larger than any that was asked for",
-            ));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
 }
 
 /// Reads `page number u32 | size after u32 | 16 bytes of salts and checksums | page`, big-endian.

@@ -93,23 +93,13 @@ impl Server {
     /// # Errors
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `SourceTruncated`, `Interrupted`.
     pub async fn query(&self, statements: &[&str]) -> Result<Vec<Answer>> {
-        let mut response = self.post("v3/pipeline", hrana::pipeline_body(statements.iter().copied())).await?;
-        let mut body = Vec::new();
-        loop {
-            let chunk = tokio::select! {
-                () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
-                chunk = response.chunk() => chunk,
-            };
-            match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= PIPELINE_BYTES_MAX => body.extend_from_slice(&chunk),
-                Ok(Some(_)) => return Err(self.refused("its answer is larger than any that was asked for")),
-                Ok(None) => break,
-                Err(_) => {
-                    let message = format!("the answer of {} ended early", self.endpoint);
-                    return Err(Error::new(Kind::SourceTruncated, message));
-                }
-            }
-        }
+        let request = hrana::pipeline_body(statements.iter().copied());
+        let newer = self.probe_whole(&json_call("v3/pipeline", request.clone()), PIPELINE_BYTES_MAX).await?;
+        let body = match newer {
+            newer if newer.is_there => newer.body,
+            // Servers of Hrana 2 take the same request at its place, and give the same answer.
+            _ => self.send_whole(&json_call("v2/pipeline", request), PIPELINE_BYTES_MAX).await?,
+        };
         hrana::parse_pipeline(&body, statements.len()).ok_or_else(|| self.refused(not_hrana(&body)))
     }
 
@@ -117,6 +107,12 @@ impl Server {
     #[must_use]
     pub fn refused(&self, why: &str) -> Error {
         Error::new(Kind::SourceRefused, format!("{} doesn't answer as a libSQL server: {why}", self.endpoint))
+    }
+
+    /// Whether nobody on the way can change what is sent without notice.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.endpoint.is_encrypted()
     }
 
     pub(super) fn stop(&self) -> &Stop {
@@ -148,9 +144,7 @@ impl Server {
 
     /// Posts JSON until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
-        let content_type = "application/json";
-        let call = Call { method: Method::POST, path, content_type, headers: HeaderMap::new(), body: body.into() };
-        self.send(&call).await
+        self.send(&json_call(path, body)).await
     }
 
     /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
@@ -329,6 +323,11 @@ pub(super) struct Call<'a> {
     /// Besides those of every request.
     pub(super) headers: HeaderMap,
     pub(super) body: bytes::Bytes,
+}
+
+fn json_call(path: &str, body: String) -> Call<'_> {
+    let content_type = "application/json";
+    Call { method: Method::POST, path, content_type, headers: HeaderMap::new(), body: body.into() }
 }
 
 /// What a probe found.

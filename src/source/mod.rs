@@ -27,3 +27,5 @@ pub mod platform;
 pub mod pump;
 
 pub mod replication;
+
+mod whole;

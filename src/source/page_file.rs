@@ -140,6 +140,11 @@ impl PageFile {
         missing
     }
 
+    /// All pages below `pages` that came.
+    pub fn present(&self, pages: u64) -> impl Iterator<Item = u64> {
+        (0..pages).filter(|index| self.has(*index))
+    }
+
     fn has(&self, index: u64) -> bool {
         let word = usize::try_from(index / 64).ok().and_then(|slot| self.present.get(slot));
         word.is_some_and(|word| word & (1 << (index % 64)) != 0)

@@ -78,6 +78,8 @@ pub enum Wanted {
     Some(String, Vec<Range<u64>>),
     /// What changed since this revision.
     Since(String),
+    /// What changed between two revisions.
+    Between(String, String),
 }
 
 /// What a server answers.
@@ -139,6 +141,10 @@ impl Server {
                 request.server_pages_selector = selector(pages)?;
             }
             Wanted::Since(revision) => request.client_revision.clone_from(revision),
+            Wanted::Between(from, to) => {
+                request.client_revision.clone_from(from);
+                request.server_revision.clone_from(to);
+            }
         }
         let mut headers = HeaderMap::new();
         // As the clients of this protocol send it.

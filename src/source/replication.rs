@@ -6,14 +6,14 @@
 use crc::{CRC_64_GO_ISO, Crc, Table};
 use prost::Message;
 use reqwest::{
-    Method, Response,
+    Method,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 
 use super::{
     grpc_web::{self, Decoder, Frame, FrameMessage, HelloRequest, HelloResponse, LogOffset, Part, Status},
     hrana,
-    http::{Asked, Call, Server},
+    http::{Call, Server},
     page_file::PAGE_BYTES,
     pump::{Pieces, Pump},
 };
@@ -93,6 +93,10 @@ pub enum Item {
     End(Status),
 }
 
+/// Why an answer can't be read on: the server spoils it, or something on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable(pub &'static str);
+
 impl Server {
     /// Asks for the log. Small.
     ///
@@ -101,26 +105,18 @@ impl Server {
     pub async fn hello(&self) -> Result<Greeting> {
         let request = HelloRequest { handshake_version: Some(1) };
         let call = self.grpc("wal_log.ReplicationLog/Hello", grpc_web::encode(&request), None)?;
-        let mut response = match self.probe(&call).await? {
-            Asked::Answered(response) => response,
-            Asked::Absent(response) => {
-                let status = response.status().as_u16();
-                return Ok(Greeting::NotOffered(format!("it has no replication log (status {status})")));
-            }
-        };
-        let mut status = header_status(&response);
-        let (mut decoder, mut message, mut received_bytes) = (Decoder::default(), None, 0);
-        while let Some(piece) = response.chunk().await.map_err(|_| self.cut())? {
-            received_bytes += piece.len();
-            if received_bytes > HELLO_BYTES_MAX {
-                break;
-            }
-            decoder.push(&piece);
-            while let Some(part) = decoder.next_part().map_err(|_| self.refused("its greeting isn't gRPC-web"))? {
-                match part {
-                    Part::Message(bytes) => message = Some(bytes),
-                    Part::Trailers(trailers) => status = Some(trailers),
-                }
+        let whole = self.probe_whole(&call, HELLO_BYTES_MAX).await?;
+        if !whole.is_there {
+            return Ok(Greeting::NotOffered(format!("it has no replication log (status {})", whole.status)));
+        }
+        let received_bytes = whole.body.len() as u64;
+        let mut status = header_status(&whole.headers);
+        let (mut decoder, mut message) = (Decoder::default(), None);
+        decoder.push(&whole.body);
+        while let Some(part) = decoder.next_part().map_err(|_| self.refused("its greeting isn't gRPC-web"))? {
+            match part {
+                Part::Message(bytes) => message = Some(bytes),
+                Part::Trailers(trailers) => status = Some(trailers),
             }
         }
         match status {
@@ -136,7 +132,6 @@ impl Server {
         if hello.log_id.len() != 36 || !hello.log_id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
             return Err(self.refused("its log has no identity"));
         }
-        let received_bytes = u64::try_from(received_bytes).unwrap_or(u64::MAX);
         Ok(Greeting::Log(Log { id: hello.log_id, last: hello.current_replication_index, received_bytes, session }))
     }
 
@@ -151,7 +146,7 @@ impl Server {
         };
         let call = self.grpc(path, grpc_web::encode(&LogOffset { next_offset: from }), Some(&log.session))?;
         let response = self.send(&call).await?;
-        if let Some(status) = header_status(&response).filter(|status| status.code != 0) {
+        if let Some(status) = header_status(response.headers()).filter(|status| status.code != 0) {
             return Ok(Frames::Refused(status));
         }
         let (pump, pieces) = self.pump(response);
@@ -202,10 +197,6 @@ impl Server {
             (code, _) => self.refused(&format!("it refuses its replication log (gRPC status {code})")),
         }
     }
-
-    fn cut(&self) -> Error {
-        Error::new(Kind::SourceTruncated, format!("the answer of {} ended early", self.endpoint()))
-    }
 }
 
 /// Whether a refusal means that the frames asked for are only there as a snapshot.
@@ -221,8 +212,8 @@ pub fn is_passing(status: &Status) -> bool {
     matches!((status.code, status.message.as_str()), (FAILED_PRECONDITION, "NO_HELLO") | (UNAVAILABLE | INTERNAL, _))
 }
 
-fn header_status(response: &Response) -> Option<Status> {
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+fn header_status(headers: &HeaderMap) -> Option<Status> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let code = text("grpc-status")?;
     Some(Status::parse(&format!("grpc-status: {code}\ngrpc-message: {}", text("grpc-message").unwrap_or_default())))
 }
@@ -231,15 +222,17 @@ impl Reader {
     /// The next item; none if the answer broke off. Blocks: call it on a thread of its own.
     ///
     /// # Errors
-    /// `SourceRefused` for what isn't a frame.
-    pub fn next_item(&mut self) -> Result<Option<Item>> {
-        let wrong = |what: &str| Error::new(Kind::SourceRefused, format!("the server's log can't be read: {what}"));
+    /// Why it can't be read on, for what isn't a frame.
+    pub fn next_item(&mut self) -> std::result::Result<Option<Item>, Unreadable> {
+        let wrong = Unreadable;
         loop {
-            match self.decoder.next_part().map_err(|_| wrong("it isn't gRPC-web"))? {
+            match self.decoder.next_part().map_err(|_| wrong("the answer stopped being gRPC-web"))? {
                 Some(Part::Trailers(status)) => return Ok(Some(Item::End(status))),
                 Some(Part::Message(bytes)) => {
-                    let message = FrameMessage::decode(bytes).map_err(|_| wrong("a message isn't a frame"))?;
-                    let frame = Frame::parse(message.data, PAGE_BYTES).ok_or_else(|| wrong("a frame isn't a page"))?;
+                    let message = FrameMessage::decode(bytes)
+                        .map_err(|_| wrong("the server sent a message that isn't a frame"))?;
+                    let frame = Frame::parse(message.data, PAGE_BYTES)
+                        .ok_or_else(|| wrong("the server sent a frame without a page"))?;
                     return Ok(Some(Item::Frame(frame)));
                 }
                 None => match self.pieces.next_piece() {

@@ -33,6 +33,9 @@ const SETTINGS: [(&str, &str); 12] = [
     ("idle_in_transaction_session_timeout", "0"),
 ];
 
+/// How often the server looks whether its client is still there while it works. Not every system can; Linux can.
+pub const CLIENT_CHECK: &str = "client_connection_check_interval";
+
 /// The setting by which a session knows that the server process which answers is its own. It goes with the startup
 /// packet; something in between that hands out connections either refuses it or keeps it to itself.
 const OWN: &str = "turso2neon.session";
@@ -158,9 +161,10 @@ impl Session {
     async fn prepare(&mut self, own: &str, settings: &[(&str, &str)]) -> Result<()> {
         let doing = "preparing the session";
         let pins = SETTINGS.iter().chain(settings).map(|(name, value)| {
+            let place = if *name == CLIENT_CHECK { "AND pg_catalog.version() LIKE '%linux%' " } else { "" };
             let (name, value) = (quote_literal(name), quote_literal(value));
             format!(
-                "CASE WHEN pg_catalog.current_setting({name}, true) IS NOT NULL \
+                "CASE WHEN pg_catalog.current_setting({name}, true) IS NOT NULL {place}\
                  THEN pg_catalog.set_config({name}, {value}, false) END"
             )
         });

@@ -19,6 +19,8 @@ mod cost;
 
 mod export;
 
+mod indexes;
+
 mod layout;
 
 mod local_file;
@@ -45,7 +47,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Instant,
 };
@@ -358,7 +360,12 @@ fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let (sender, checked_tables) = mpsc::channel();
     thread::scope(|scope| {
         let told = move || sender.send(()).unwrap_or_default();
-        let checking = scope.spawn(move || check::quick_check(part, &ctx.stop, &told));
+        let (out, begun) = (ctx.out.clone(), Instant::now());
+        let working: Arc<check::Working> = Arc::new(move || {
+            let elapsed_s = begun.elapsed().as_secs();
+            out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
+        });
+        let checking = scope.spawn(move || check::integrity(part, &ctx.stop, &told, &working));
         let content = read_back(ctx, copy, part)?;
         let (phase, steps) = ("check", u64::try_from(content.tables.len()).ok());
         ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
@@ -385,7 +392,24 @@ fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
         ));
     }
     let kept = checked.with_broken_rules.len();
-    let mut line = format!("SQLite's quick_check found no damage in {} tables", checked.sound + kept);
+    let mut line = match checked.small {
+        true => {
+            format!("SQLite's integrity_check found no damage in {} tables and their indexes", checked.sound + kept)
+        }
+        false => format!(
+            "SQLite's quick_check found no damage in {} tables, and each index holds what its table holds",
+            checked.sound + kept
+        ),
+    };
+    if !checked.without_indexes.is_empty() {
+        let names = checked.without_indexes.join(", ");
+        ctx.out
+            .detail(format!("indexes that this check leaves out (foreign, partial, of expressions): those of {names}"));
+        line.push_str(&format!(
+            "; some indexes of {} were left out",
+            units::counted(checked.without_indexes.len() as u64, "table", "tables")
+        ));
+    }
     if !checked.unchecked.is_empty() {
         line.push_str(&format!("; {} could not be checked", checked.unchecked.len()));
     }

@@ -34,7 +34,7 @@ const CACHE_KIB: u32 = 16 * 1024;
 const LARGE_ROW_BYTES: usize = 1 << 20;
 
 /// Instructions of the engine between two looks at the user's wish to stop.
-const INSTRUCTIONS_PER_LOOK: i32 = 100_000;
+pub(super) const INSTRUCTIONS_PER_LOOK: i32 = 100_000;
 
 /// A file that is being built. Unreadable until [`Restore::finish`] has returned.
 pub(super) struct Restore {

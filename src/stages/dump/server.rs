@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     Copy,
     compare::{self, Told},
-    export,
+    cost, export,
     pages::{self, Pulled, Revision},
     remote,
     replica::{self, Base, Position},
@@ -32,6 +32,13 @@ pub(super) enum Made {
         /// Bytes that it took to know.
         received_bytes: u64,
     },
+}
+
+/// The state of a server's database that was copied.
+#[derive(Clone, Copy)]
+enum State<'a> {
+    Revision(&'a Revision),
+    Frame(&'a Position),
 }
 
 /// What the database is made as.
@@ -150,15 +157,17 @@ impl ServerReader<'_> {
             Pulled::Unchanged { received_bytes } => return Ok(Ok(Made::Unchanged { received_bytes })),
             Pulled::NotOffered(why) => return Ok(Err(why)),
         };
+        let mut proof = copied.proof();
+        let told = self.told_of(&mut proof, State::Revision(&copied.revision)).await?;
         Ok(Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
             method: pages::METHOD,
             method_reason: method_reason.to_owned(),
-            proof: copied.proof(),
+            proof,
             consistency_mark: Some(copied.revision.mark()),
             received_bytes: copied.received_bytes,
             snapshot: None,
-            told: None,
+            told,
         }))))
     }
 
@@ -201,15 +210,7 @@ impl ServerReader<'_> {
         let greeting_bytes = log.received_bytes;
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
         let mut proof = pulled.proof();
-        let told = self.told_of(&pulled.position).await;
-        if told.as_ref().is_err_and(|error| error.kind() != Kind::Interrupted) {
-            // The copy is complete and yet can't be read: nobody can go on from it.
-            unfinished::forget(self.part)?;
-        }
-        let told = told?;
-        if told.is_none() {
-            proof.push("not compared with the server's own counts, for it went on or didn't answer".to_owned());
-        }
+        let told = self.told_of(&mut proof, State::Frame(&pulled.position)).await?;
         Ok(Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
             method: replica::METHOD,
@@ -235,15 +236,41 @@ impl ServerReader<'_> {
         size.map_or(Ok(()), |size| room::require(self.part, size))
     }
 
-    /// What the server says of itself, if it still is where the copy is from.
-    async fn told_of(&self, position: &Position) -> Result<Option<Told>> {
-        let told = compare::ask(self.server, self.part).await?;
-        let still = match self.server.hello().await {
-            Ok(Greeting::Log(log)) => log.id == position.log_id && log.last == Some(position.frame),
+    /// What the server says of itself, if it is still where the copy is from when it has said it.
+    async fn told_of(&self, proof: &mut Vec<String>, copied: State<'_>) -> Result<Option<Told>> {
+        let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
+        // Who hosts databases bills rows; whoever serves without TLS doesn't.
+        let cheap = self.server.is_encrypted() && bytes >= cost::LARGE_BYTES;
+        let told = match compare::ask(self.server, self.part, cheap).await {
+            Ok(told) => told,
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Ok(Greeting::NotOffered(_)) | Err(_) => false,
+            Err(error) => {
+                // The copy is complete and yet can't be read: nobody can go on from it.
+                unfinished::forget(self.part)?;
+                return Err(error);
+            }
         };
-        Ok(told.filter(|_| still))
+        let same = match self.is_newest(copied).await {
+            Ok(same) => same,
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(_) => false,
+        };
+        let told = told.filter(|_| same);
+        if told.is_none() {
+            proof.push("not compared with the server's own counts, for it went on or didn't answer".to_owned());
+        }
+        Ok(told)
+    }
+
+    /// Whether the server's newest state is the one that was copied.
+    async fn is_newest(&self, copied: State<'_>) -> Result<bool> {
+        match copied {
+            State::Revision(revision) => pages::is_newest(self.server, revision).await,
+            State::Frame(position) => Ok(match self.server.hello().await? {
+                Greeting::Log(log) => log.id == position.log_id && log.last == Some(position.frame),
+                Greeting::NotOffered(_) => false,
+            }),
+        }
     }
 
     async fn sql(&self, method_reason: String) -> Result<Made> {

@@ -1,5 +1,6 @@
 //! What the new tables take over from the ones they replace besides grants and comments: row security and its policies,
-//! triggers, publications, storage options, statistics targets, replica identity.
+//! triggers, publications, storage options, options and statistics targets of columns, replica identity, the index to
+//! cluster by; and the comments on all that belongs to a table.
 //!
 //! Triggers of the plan are not among them: the cutover makes them anew (`objects`).
 //!
@@ -26,13 +27,26 @@ pub(super) fn is_carried(part: &str) -> bool {
     CARRIED.iter().any(|word| part.starts_with(word))
 }
 
+/// What becomes of the old tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They stay, in the schema of previous tables.
+    Kept,
+    /// They are dropped before the new ones come.
+    Dropped,
+}
+
 /// Each gives the table's name and one statement for the new table of the same name. `$1` are the old tables' OIDs.
-const QUERIES: [&str; 5] = [
+const QUERIES: [&str; 8] = [
     "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || words FROM pg_class c \
        CROSS JOIN LATERAL (VALUES (c.relrowsecurity, ' ENABLE ROW LEVEL SECURITY'), \
          (c.relforcerowsecurity, ' FORCE ROW LEVEL SECURITY'), (c.relreplident = 'f', ' REPLICA IDENTITY FULL'), \
-         (c.relreplident = 'n', ' REPLICA IDENTITY NOTHING')) AS v(holds, words) \
-     WHERE c.oid = ANY($1) AND holds ORDER BY 1, 2",
+         (c.relreplident = 'n', ' REPLICA IDENTITY NOTHING'), \
+         (c.relreplident = 'i', ' REPLICA IDENTITY USING INDEX ' || (SELECT quote_ident(i.relname) FROM pg_index x \
+           JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident)), \
+         (true, ' CLUSTER ON ' || (SELECT quote_ident(i.relname) FROM pg_index x \
+           JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisclustered))) AS v(holds, words) \
+     WHERE c.oid = ANY($1) AND holds AND words IS NOT NULL ORDER BY 1, 2",
     "SELECT c.relname::text, 'CREATE POLICY ' || quote_ident(p.polname) || ' ON ' || c.oid::regclass || ' AS ' || \
        CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END || ' FOR ' || \
        CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' \
@@ -50,11 +64,36 @@ const QUERIES: [&str; 5] = [
        WHERE o.kind = 'function' AND o.oid = g.tgfoid) ORDER BY 1, g.tgname",
     "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' SET (' || split_part(o, '=', 1) || ' = ' || \
        quote_literal(substr(o, strpos(o, '=') + 1)) || ')' \
-     FROM pg_class c CROSS JOIN LATERAL unnest(c.reloptions) o WHERE c.oid = ANY($1) ORDER BY 1, 2",
+     FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid CROSS JOIN LATERAL (\
+       SELECT unnest(c.reloptions) UNION ALL SELECT 'toast.' || unnest(t.reloptions)) AS v(o) \
+     WHERE c.oid = ANY($1) ORDER BY 1, 2",
     "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' ALTER COLUMN ' || quote_ident(a.attname) || \
        ' SET STATISTICS ' || a.attstattarget \
      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
      WHERE c.oid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0 ORDER BY 1, a.attnum",
+    "SELECT c.relname::text, 'ALTER TABLE ' || c.oid::regclass || ' ALTER COLUMN ' || quote_ident(a.attname) || words \
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
+     CROSS JOIN LATERAL (VALUES \
+       (a.attstorage <> t.typstorage, ' SET STORAGE ' || CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' \
+         WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END), \
+       (a.attcompression <> '', ' SET COMPRESSION ' || CASE a.attcompression WHEN 'l' THEN 'lz4' ELSE 'pglz' END), \
+       (a.attoptions IS NOT NULL, ' SET (' || array_to_string(a.attoptions, ', ') || ')')) AS v(holds, words) \
+     WHERE c.oid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped AND holds ORDER BY 1, a.attnum, 2",
+    "SELECT c.relname::text, format('COMMENT ON %s %I ON %s IS %L', kind, name, c.oid::regclass, d.description) \
+     FROM (SELECT conrelid AS owner, 'pg_constraint'::regclass AS class, oid AS id, 'CONSTRAINT' AS kind, conname AS name \
+         FROM pg_constraint \
+       UNION ALL SELECT tgrelid, 'pg_trigger'::regclass, oid, 'TRIGGER', tgname FROM pg_trigger WHERE NOT tgisinternal \
+       UNION ALL SELECT polrelid, 'pg_policy'::regclass, oid, 'POLICY', polname FROM pg_policy) AS part \
+     JOIN pg_class c ON c.oid = part.owner JOIN pg_description d ON d.classoid = part.class AND d.objoid = part.id \
+     WHERE c.oid = ANY($1) AND NOT EXISTS (SELECT FROM pg_trigger g JOIN turso2neon.objects o \
+       ON o.kind = 'function' AND o.oid = g.tgfoid WHERE g.oid = part.id AND kind = 'TRIGGER') ORDER BY 1, 2",
+    "SELECT c.relname::text, format('COMMENT ON %s %s IS %L', \
+       CASE p.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'INDEX' END, p.oid::regclass, d.description) \
+     FROM pg_class p JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = p.oid AND d.objsubid = 0 \
+     JOIN pg_class c ON c.oid = (SELECT x.indrelid FROM pg_index x WHERE x.indexrelid = p.oid) \
+       OR c.oid = (SELECT s.refobjid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass AND s.objid = p.oid \
+         AND p.relkind = 'S' AND s.refclassid = 'pg_class'::regclass AND s.deptype = 'i') \
+     WHERE c.oid = ANY($1) ORDER BY 1, 2",
 ];
 
 /// Publications that name the tables: publication, table, columns and condition as they stand behind the table's name.
@@ -80,7 +119,7 @@ pub(super) async fn foreign_publications(control: &Session, tables: &[u32]) -> R
 }
 
 /// Statements for the cutover, to be run when the new tables are in the target schema and the old ones in the schema
-/// of previous tables. `live` are the old tables' OIDs.
+/// of previous tables, or gone. `live` are the old tables' OIDs.
 ///
 /// # Errors
 /// `Target*`.
@@ -89,15 +128,17 @@ pub(super) async fn statements(
     manifest: &Manifest,
     schema: &str,
     live: &[u32],
+    fate: Fate,
 ) -> Result<Vec<String>> {
     let doing = "reading what hangs on the tables";
     let failed = |failure| unreadable(control, &failure);
     let stays: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
     let mut sql = Vec::new();
+    // On one connection these questions follow each other without waiting for answers.
     let parameters: [&dyn Parameter; 1] = [&live];
     let questions = QUERIES.iter().map(|query| control.rows(doing, query, &parameters));
     let (answers, publications) =
-        tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays))?;
+        tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays, fate))?;
     for rows in answers {
         for row in rows {
             let (table, statement): (String, String) =
@@ -120,6 +161,7 @@ pub(super) async fn publications(
     schema: &str,
     live: &[u32],
     stays: &BTreeSet<&str>,
+    fate: Fate,
 ) -> Result<Vec<String>> {
     let doing = "reading publications";
     let failed = |failure| unreadable(control, &failure);
@@ -129,7 +171,9 @@ pub(super) async fn publications(
         let publication: String = row.try_get(0).map_err(failed)?;
         let (table, limits): (String, String) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
         let alter = format!("ALTER PUBLICATION {}", quote_ident(&publication));
-        sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
+        if fate == Fate::Kept {
+            sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
+        }
         if stays.contains(table.as_str()) {
             sql.push(format!("{alter} ADD TABLE ONLY {}{limits}", qualified(schema, &table)));
         }

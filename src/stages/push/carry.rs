@@ -1,5 +1,6 @@
-//! What the new tables take over from the ones they replace: grants and comments, and what hangs on them (`attached`). A table that replaces none gets
-//! what `ALTER DEFAULT PRIVILEGES IN SCHEMA` promises for the target schema, because it is created in another one.
+//! What the new tables take over from the ones they replace: grants and comments, and what hangs on them (`attached`).
+//! A table that replaces none gets what `ALTER DEFAULT PRIVILEGES IN SCHEMA` promises for the target schema, because it
+//! is created in another one. Where the old tables have to go first, all that is put down in the record meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,13 @@ use crate::{
     postgres::{Parameter, Session},
 };
 
-use super::{attached, manifest::Manifest, record::unreadable};
+use super::{
+    attached::{self, Fate},
+    manifest::Manifest,
+    objects,
+    preflight::names_of,
+    record::{Record, unreadable},
+};
 
 /// Privileges on the tables `$1`, their columns and their sequences, the owner's own left out.
 const PRIVILEGES: &str = "
@@ -61,7 +68,8 @@ struct Privilege {
     grantable: bool,
 }
 
-/// Statements for the cutover, to be run when the new tables are in the target schema. `staged` and `live` are OIDs.
+/// Statements for the cutover, to be run when the new tables are in the target schema. `staged` and `live` are OIDs;
+/// `replaced` are the names of the tables that had their rights before.
 ///
 /// # Errors
 /// `Target*`.
@@ -74,34 +82,93 @@ pub(super) async fn statements(
     replaced: &BTreeSet<String>,
 ) -> Result<Vec<String>> {
     let mut sql = Vec::new();
-    let plan = |name: &str| manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name);
-    let (of_staged, of_live, of_new, comments, attached) = tokio::try_join!(
+    // On one connection these questions follow each other without waiting for answers.
+    let (of_staged, of_new, of_old) = tokio::try_join!(
         privileges(control, PRIVILEGES, &staged),
-        privileges(control, PRIVILEGES, &live),
         privileges(control, DEFAULTS, &schema),
-        comments(control, manifest, schema, live),
-        Box::pin(attached::statements(control, manifest, schema, live)),
+        Box::pin(of_old(control, manifest, schema, live, Fate::Kept)),
     )?;
     // What the staged tables got from general default privileges makes room for what the old ones had.
     for privilege in of_staged {
         if replaced.contains(&privilege.table)
-            && let Some(object) = plan(&privilege.table).and_then(|table| object(&privilege, schema, table))
+            && let Some(object) = plan(manifest, &privilege.table).and_then(|table| object(&privilege, schema, table))
         {
             sql.push(format!("REVOKE ALL ON {object} FROM {}", grantee(&privilege)));
-        }
-    }
-    for privilege in of_live {
-        if let Some(table) = plan(&privilege.table) {
-            sql.extend(grant(&privilege, schema, table));
         }
     }
     for privilege in of_new {
         let new = manifest.cargo.iter().map(|cargo| &cargo.table).filter(|table| !replaced.contains(&table.name));
         sql.extend(new.filter_map(|table| grant(&privilege, schema, table)));
     }
+    sql.extend(of_old);
+    Ok(sql)
+}
+
+/// The part of it that comes from the old tables.
+async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u32], fate: Fate) -> Result<Vec<String>> {
+    let mut sql = Vec::new();
+    let (of_live, comments, attached) = tokio::try_join!(
+        privileges(control, PRIVILEGES, &live),
+        comments(control, manifest, schema, live),
+        attached::statements(control, manifest, schema, live, fate),
+    )?;
+    for privilege in of_live {
+        if let Some(table) = plan(manifest, &privilege.table) {
+            sql.extend(grant(&privilege, schema, table));
+        }
+    }
     sql.extend(comments);
     sql.extend(attached);
     Ok(sql)
+}
+
+fn plan<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a TablePlan> {
+    manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name)
+}
+
+/// The statements that put down what will be carried over to the tables that come later, before the old ones are
+/// dropped.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn put_down(
+    control: &Session,
+    manifest: &Manifest,
+    schema: &str,
+    record: &Record,
+) -> Result<Vec<String>> {
+    let mut carried = of_old(control, manifest, schema, &record.live_oids(), Fate::Dropped).await?;
+    carried.extend(objects::carried(control, &manifest.plan, schema, &record.live_objects).await?);
+    let names = record.live.iter().map(|table| (Some(table.name.as_str()), None));
+    let statements = carried.iter().map(|statement| (None, Some(statement.as_str())));
+    let literal = |text: Option<&str>| text.map_or_else(|| "NULL".to_owned(), quote_literal);
+    let place = quote_literal(schema);
+    let values = names.chain(statements).zip(1..).map(|((name, statement), number): (_, u32)| {
+        format!("({place}, {number}, {}, {})", literal(name), literal(statement))
+    });
+    let values: Vec<String> = values.collect();
+    Ok(vec![take_up(schema), format!("INSERT INTO turso2neon.carried VALUES {}", values.join(", "))])
+}
+
+/// What was put down: the names of the tables that had it, and the statements for those that take their places.
+///
+/// # Errors
+/// `Target*`.
+pub(super) async fn put_down_before(control: &Session, schema: &str) -> Result<(BTreeSet<String>, Vec<String>)> {
+    let list = |column: &str| {
+        format!(
+            "SELECT {column} FROM turso2neon.carried WHERE target_schema = $1 AND {column} IS NOT NULL ORDER BY number"
+        )
+    };
+    let doing = "reading what hung on the tables";
+    let names = names_of(control, doing, &list("table_name"), &[&schema]).await?;
+    let statements = names_of(control, doing, &list("statement"), &[&schema]).await?;
+    Ok((names.into_iter().collect(), statements))
+}
+
+/// The statement that forgets what was put down.
+pub(super) fn take_up(schema: &str) -> String {
+    format!("DELETE FROM turso2neon.carried WHERE target_schema = {}", quote_literal(schema))
 }
 
 async fn privileges(control: &Session, query: &str, parameter: &dyn Parameter) -> Result<Vec<Privilege>> {

@@ -78,7 +78,12 @@ impl Cutover<'_> {
 
     /// Everything after the locks, with what hangs on the old tables at this moment.
     async fn read(&self) -> Result<String> {
-        let replaced: BTreeSet<String> = self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+        let mut replaced: BTreeSet<String> =
+            self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+        let mut put_down = Vec::new();
+        if replaced.is_empty() {
+            (replaced, put_down) = carry::put_down_before(self.control, self.target.schema).await?;
+        }
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
         let home = previous_schema(schema);
@@ -98,6 +103,8 @@ impl Cutover<'_> {
         let mut work = self.work(&carried, &enums);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
+        work.extend(put_down);
+        work.push(carry::take_up(schema));
         work.extend(undo::forget(schema, &kept));
         if !self.manifest.plan.hooks.after.is_empty() {
             work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));

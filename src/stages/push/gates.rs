@@ -17,6 +17,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -38,8 +39,8 @@ const GATES: usize = 40;
 /// How many sets of tables are remembered.
 const SEEN: usize = 1000;
 /// The first rounds, in milliseconds: enough for transactions that come to the tables in one order.
-const SHORT: [u64; 3] = [100, 200, 400];
-/// What a circle of transactions needs besides `deadlock_timeout` to come free.
+const SHORT: [u64; 2] = [100, 300];
+/// What a circle of transactions needs besides twice `deadlock_timeout` to come free.
 const AFTER_CIRCLE: Duration = Duration::from_millis(600);
 /// The longest round.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -52,7 +53,7 @@ const LOOKS: Duration = Duration::from_millis(4);
 pub(super) struct Gates {
     sessions: BTreeMap<usize, Session>,
     /// The tables that somebody was seen to hold at one moment.
-    seen: BTreeSet<BTreeSet<usize>>,
+    seen: Mutex<BTreeSet<BTreeSet<usize>>>,
     /// Where gates stand in this round.
     chosen: BTreeSet<usize>,
     /// After what time the server looks for circles.
@@ -64,16 +65,17 @@ impl Gates {
     pub(super) fn none() -> Self {
         Self {
             sessions: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            seen: Mutex::new(BTreeSet::new()),
             chosen: BTreeSet::new(),
             deadlock_timeout: Duration::from_secs(1),
         }
     }
 
     /// Remembers who held what.
-    pub(super) fn learn(&mut self, state: State) {
-        let room = SEEN.saturating_sub(self.seen.len());
-        self.seen.extend(state.held.into_iter().take(room));
+    pub(super) fn learn(&self, state: &State) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = SEEN.saturating_sub(seen.len());
+        seen.extend(state.held.iter().take(room).cloned());
     }
 
     /// Chooses where gates stand and opens sessions for them, as many as the server has room for. Whether there is any.
@@ -82,7 +84,7 @@ impl Gates {
     /// `Target*`, `Interrupted`; a connection that can't be had is no error.
     pub(super) async fn open(&mut self, locks: &Locks<'_>) -> Result<bool> {
         self.sessions.retain(|_, session| !session.is_lost());
-        self.chosen = first_tables(&self.seen);
+        self.chosen = first_tables(&self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let missing: Vec<usize> =
             self.chosen.iter().filter(|table| !self.sessions.contains_key(table)).copied().collect();
         if !missing.is_empty() {
@@ -115,9 +117,8 @@ impl Gates {
         if let Some(short) = SHORT.get(round) {
             return Duration::from_millis(*short);
         }
-        let circle = self.deadlock_timeout.saturating_add(AFTER_CIRCLE);
-        let times = u32::try_from(round.saturating_sub(SHORT.len()).saturating_add(1)).unwrap_or(u32::MAX).min(3);
-        circle.saturating_mul(times).min(LONGEST)
+        let circle = self.deadlock_timeout.saturating_mul(2).saturating_add(AFTER_CIRCLE);
+        if round == SHORT.len() { circle.min(LONGEST) } else { circle.saturating_mul(2).min(LONGEST) }
     }
 
     /// The gates of this round.
@@ -137,16 +138,18 @@ impl Gates {
 }
 
 /// The tables that transactions come to first, as far as it shows: few tables of which each transaction held one
-/// whenever it was seen. A transaction holds its first table until its end.
+/// whenever it was seen, because it holds its first table until its end. The fewer tables one held, the more that says.
 fn first_tables(seen: &BTreeSet<BTreeSet<usize>>) -> BTreeSet<usize> {
-    let mut left: Vec<&BTreeSet<usize>> = seen.iter().filter(|held| !held.is_empty()).collect();
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    seen.iter().flatten().for_each(|table| *counts.entry(*table).or_default() += 1);
+    let mut fewest_first: Vec<&BTreeSet<usize>> = seen.iter().collect();
+    fewest_first.sort_by_key(|held| held.len());
     let mut chosen = BTreeSet::new();
-    while !left.is_empty() {
-        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-        left.iter().copied().flatten().for_each(|table| *counts.entry(*table).or_default() += 1);
-        let Some((table, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { break };
-        chosen.insert(table);
-        left.retain(|held| !held.contains(&table));
+    for held in fewest_first {
+        if held.is_disjoint(&chosen) {
+            let rank = |table: &&usize| (counts.get(table).copied(), patience::random_below(u64::MAX));
+            chosen.extend(held.iter().max_by_key(rank));
+        }
     }
     chosen
 }
@@ -208,6 +211,7 @@ impl Round<'_, '_> {
         let processes = self.gates.processes();
         loop {
             let state = self.watch.look(&processes).await?;
+            self.gates.learn(&state);
             let closed = state.waiting == processes.len();
             if closed && state.held.is_empty() {
                 return Ok(true);
@@ -232,8 +236,9 @@ impl Round<'_, '_> {
         let most = most.min(self.gates.deadlock_timeout.saturating_add(AFTER_CIRCLE)).as_millis().max(1);
         let words = self.locks.strength.words();
         let back = "ROLLBACK TO SAVEPOINT gate; RELEASE SAVEPOINT gate";
-        let sql =
-            format!("SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}");
+        let sql = format!(
+            "SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}"
+        );
         match control.batch("waiting for a table", &sql).await {
             Err(error) if error.retry() == Retry::Patiently && !control.is_lost() => {
                 control.batch("letting go of a table", back).await
@@ -282,8 +287,8 @@ mod tests {
     #[test]
     fn rounds_grow_up_to_a_limit() {
         let gates = Gates::none();
-        let lengths: Vec<u128> = (0..7).map(|round| gates.length(round).as_millis()).collect();
-        assert_eq!(lengths, [100, 200, 400, 1600, 3200, 4800, 4800]);
+        let lengths: Vec<u128> = (0..5).map(|round| gates.length(round).as_millis()).collect();
+        assert_eq!(lengths, [100, 300, 2600, 5200, 5200]);
         let patient = Gates { deadlock_timeout: Duration::from_secs(60), ..gates };
         assert_eq!(patient.length(9), LONGEST);
     }

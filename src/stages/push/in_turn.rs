@@ -18,6 +18,7 @@ use crate::{
 };
 
 use super::{
+    carry,
     chunk::Chunk,
     compare::{self, Wanted},
     crew::Crew,
@@ -237,15 +238,24 @@ pub(super) async fn make_room(target: &Target<'_>, control: &Session, situation:
     record::drop_previous(control, target.schema, &situation.record).await
 }
 
-/// Drops the tables themselves, because others take their place that have another structure.
+/// Drops the tables themselves, because others take their place that have another structure. What hangs on them and can
+/// be carried over is put down in the record.
 ///
 /// # Errors
 /// `Target*`.
-pub(super) async fn drop_live(target: &Target<'_>, control: &Session, situation: &Situation) -> Result<()> {
+pub(super) async fn drop_live(
+    target: &Target<'_>,
+    control: &Session,
+    manifest: &Manifest,
+    situation: &Situation,
+) -> Result<()> {
     record::create(control).await?;
     make_room(target, control, situation).await?;
+    let put_down = carry::put_down(control, manifest, target.schema, &situation.record).await?;
     let tables: Vec<String> = situation.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
-    let (mut work, functions) = objects::drops(control, target.schema).await?;
+    let (views, functions) = objects::drops(control, target.schema).await?;
+    let mut work = put_down;
+    work.extend(views);
     work.push(format!("DROP TABLE {} RESTRICT", tables.join(", ")));
     work.extend(functions);
     let place = quote_literal(target.schema);
@@ -267,8 +277,7 @@ async fn alone(
     doing: &'static str,
     work: &str,
 ) -> Result<()> {
-    let attempt = |begin: String| {
-        async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed()
-    };
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
     locks(target, control, tables).hold_for(attempt).await
 }

@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Statement;
 
-use crate::{
-    error::Result,
-    model::name::quote_literal,
-    postgres::Session,
-};
+use crate::{error::Result, model::name::quote_literal, postgres::Session};
 
 use super::{locks::Locks, preflight::names_of, record::unreadable};
 
@@ -81,7 +77,8 @@ impl<'a> Watch<'a> {
         let mut held: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         let mut state = State::default();
         for row in &asked.map_err(failed)? {
-            let (who, place): (Option<String>, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            let (who, place): (Option<String>, i64) =
+                (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
             let (granted, named): (bool, bool) = (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
             match (granted, named) {
                 (true, _) => {

@@ -106,7 +106,7 @@ impl Journey<'_> {
         if !self.request.dry_run {
             self.target.lock(&control).await?;
         }
-        let pushed = self.go(&control, local).await?;
+        let pushed = Box::pin(self.go(&control, local)).await?;
         if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
         {
             origin::note(&control, &self.request.schema, source).await?;
@@ -136,11 +136,12 @@ impl Journey<'_> {
             if way == Way::InPlace {
                 return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
-            in_turn::drop_live(&self.target, control, &situation).await?;
+            in_turn::drop_live(&self.target, control, self.manifest, &situation).await?;
             situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
             && self.request.mode != "replace"
-            && let Some(pushed) = Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
+            && let Some(pushed) =
+                Box::pin(self.change_in_place(control, (&reader, server.endpoint()), &situation)).await?
         {
             return Ok(pushed);
         }
@@ -152,7 +153,7 @@ impl Journey<'_> {
         let chunks = chunk::cut(&sizes);
         let digests = self.build_and_compare(control, &situation, &staging, &reader, &sizes).await?;
         let counts = chunk_counts(&chunks, self.manifest.cargo.len());
-        self.cut_over(control, &situation, &staging, digests, counts).await
+        Box::pin(self.cut_over(control, &situation, &staging, digests, counts)).await
     }
 
     /// If the answer to the cutover's commit was lost: whether it happened.
@@ -357,7 +358,7 @@ impl Journey<'_> {
             chunks,
             keep_previous: self.request.keep_previous,
         };
-        self.diary.phase(self.ctx, "cutover", None, cutover.run()).await?;
+        Box::pin(self.diary.phase(self.ctx, "cutover", None, cutover.run())).await?;
         self.note_sizes(control).await;
         let checkpoint = self.write(&situation.record, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })

@@ -25,6 +25,9 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How long to ask politely before gates are closed.
 const POLITE: Duration = Duration::from_secs(1);
 
+/// The pause between two looks at who uses the tables.
+const LOOKS: Duration = Duration::from_millis(20);
+
 /// Which lock is meant, by PostgreSQL's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
@@ -96,8 +99,8 @@ impl Locks<'_> {
                     let length = gates.length(progress.rounds);
                     progress.rounds = progress.rounds.saturating_add(1);
                     let round = Round { locks: self, gates: &gates, watch, length };
-                    // Whoever waits at the gates gets as much time without them.
-                    (round.run(&work).await, length)
+                    // Whoever waited at the gates gets time without them.
+                    (round.run(&work).await, length / 2)
                 }
                 _ => {
                     let pause = Duration::from_millis(5 + patience::random_below(45));
@@ -119,21 +122,29 @@ impl Locks<'_> {
                 Some(watch) => watch,
                 None => watch.insert(Watch::of(self).await?),
             };
-            gates.learn(watch.look(&[]).await?);
+            gates.learn(&watch.look(&[]).await?);
             if begun.elapsed() > self.target.lock_wait {
                 return Err(self.give_up(&error).await?);
             }
-            self.rest(&mut progress, &error, pause).await?;
+            progress.attempt = progress.attempt.saturating_add(1);
+            if progress.told.elapsed() > Duration::from_secs(5) {
+                progress.told = Instant::now();
+                patience::wait_for(self.target.ctx, Stage::Push, &error, progress.attempt, LOOKS).await?;
+            }
+            self.rest(pause, &gates, watch).await?;
         }
     }
 
-    async fn rest(&self, progress: &mut Progress, error: &Error, pause: Duration) -> Result<()> {
-        progress.attempt = progress.attempt.saturating_add(1);
-        if progress.told.elapsed() > Duration::from_secs(5) {
-            progress.told = Instant::now();
-            patience::wait_for(self.target.ctx, Stage::Push, error, progress.attempt, pause).await
-        } else {
-            patience::rest(self.target.ctx, pause).await
+    /// A pause in which it is seen who comes to which tables.
+    async fn rest(&self, pause: Duration, gates: &Gates, watch: &Watch<'_>) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let left = pause.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            patience::rest(self.target.ctx, left.min(LOOKS)).await?;
+            gates.learn(&watch.look(&[]).await?);
         }
     }
 
@@ -145,9 +156,9 @@ impl Locks<'_> {
             self.target.lock_wait.as_secs()
         );
         // Whole tables can't take their places either: no reason to try that instead.
-        Ok(Error::new(Kind::TargetRejected, text).with_retry(Retry::Briefly).with_hint(
-            "end long transactions on these tables, then run the same command again: it goes on from here",
-        ))
+        Ok(Error::new(Kind::TargetRejected, text)
+            .with_retry(Retry::Briefly)
+            .with_hint("end long transactions on these tables, then run the same command again: it goes on from here"))
     }
 
     /// The beginning of a transaction with locks that no reader or writer notices, which may be waited for: a server

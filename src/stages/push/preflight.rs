@@ -73,7 +73,10 @@ impl Situation {
         let home = previous_schema(schema);
         let (facts, mut record) =
             tokio::try_join!(Facts::read(control, schema), Box::pin(Record::read(control, schema, &home)))?;
-        record.adopt(control, schema, &named(manifest, &record, &request.force_tables)?).await?;
+        let forced = named(manifest, &record, &request.force_tables)?;
+        // What a rollback brought back belongs to whom it belonged before.
+        record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
+        record.adopt(control, schema, &forced).await?;
         let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
         let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut situation = Self {

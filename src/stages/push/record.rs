@@ -74,6 +74,13 @@ CREATE TABLE IF NOT EXISTS turso2neon.objects (
   digest text NOT NULL,
   PRIMARY KEY (kind, oid)
 );
+CREATE TABLE IF NOT EXISTS turso2neon.carried (
+  target_schema text NOT NULL,
+  number integer NOT NULL,
+  table_name text,
+  statement text,
+  PRIMARY KEY (target_schema, number)
+);
 CREATE TABLE IF NOT EXISTS turso2neon.undo (
   target_schema text NOT NULL,
   run_id bigint NOT NULL,
@@ -138,6 +145,13 @@ pub(super) struct Ours {
     pub fingerprint: String,
     /// It belongs to another role now.
     pub foreign_owner: Option<String>,
+}
+
+impl Ours {
+    /// Whether a push brought it, rather than that one was allowed to replace it.
+    pub(super) fn is_pushed(&self) -> bool {
+        self.run_id != 0
+    }
 }
 
 /// A run that didn't come to its end.
@@ -243,7 +257,7 @@ impl Record {
                 name = quote_literal(&table.name)
             )
         };
-        self.live.iter().filter(|table| table.run_id == 0).map(enter).collect()
+        self.live.iter().filter(|table| !table.is_pushed()).map(enter).collect()
     }
 
     /// OIDs of the live tables and views.

@@ -24,7 +24,8 @@ use crate::{
 };
 
 use super::{
-    attached, dependents,
+    attached::{self, Fate},
+    dependents,
     diff::{self, Item, Shape, Work},
     enums,
     locks::{Locks, Strength},
@@ -250,7 +251,7 @@ async fn exchange(
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();
-    sql.extend(attached::publications(control, schema, &record.live_oids(), &names).await?);
+    sql.extend(attached::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
     sql.extend(exchanged(schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");

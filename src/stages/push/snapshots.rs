@@ -18,11 +18,11 @@ use super::{preflight::names_of, record::unreadable, target::Target};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Transactions that have begun before a look and whose snapshot is older than transaction `$1`. A statement outside a
-/// transaction has chosen its tables when it began.
-const OLDER: &str = "SELECT pid || ' ' || xact_start FROM pg_stat_activity \
-     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() \
-       AND age(backend_xmin) > age($1::text::xid) \
-       AND (state <> 'active' OR query_start > xact_start + interval '2 ms') ORDER BY xact_start";
+/// transaction has chosen its tables when it began; whether it is one, a role without `pg_read_all_stats` isn't told.
+const OLDER: &str = "SELECT pid || ' ' || coalesce(xact_start::text, backend_xmin::text) FROM pg_stat_activity \
+     WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend' \
+       AND pid <> pg_backend_pid() AND age(backend_xmin) > age($1::text::xid) \
+       AND coalesce(state <> 'active' OR query_start > xact_start + interval '2 ms', true) ORDER BY xact_start, pid";
 
 /// Waits for transactions whose snapshot is older than this moment.
 ///

@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{Stage, name::quote_ident},
-    postgres::{PgEndpoint, Session, cause, patience},
+    postgres::{PgEndpoint, Session, cause, patience, session::CLIENT_CHECK},
     workdir::sha256_of_bytes,
 };
 
@@ -88,13 +88,15 @@ impl<'a> Target<'a> {
         Box::pin(Session::connect_with(self.ctx, Stage::Push, self.endpoint, &settings)).await
     }
 
-    fn settings<'b>(&'b self, path: &'b str) -> [(&'static str, &'b str); 5] {
+    fn settings<'b>(&'b self, path: &'b str) -> [(&'static str, &'b str); 6] {
         [
             ("application_name", self.application.as_str()),
             ("search_path", path),
             ("idle_session_timeout", "0"),
             ("default_transaction_isolation", "read committed"),
             ("jit", "off"),
+            // In the middle of a long statement, too, the server notices that the tool is gone, and lets go of the lock.
+            (CLIENT_CHECK, "1s"),
         ]
     }
 

@@ -17,17 +17,17 @@ use super::{Desk, code, request, scripted::Scripted};
 const PAGE: usize = 4096;
 
 /// Status and body.
-type Answer = (u16, Vec<u8>);
+pub(super) type Answer = (u16, Vec<u8>);
 
 /// A database as such a server has it: the file of generation 3, and the frames since.
-struct Original {
+pub(super) struct Original {
     directory: tempfile::TempDir,
     file: Vec<u8>,
     frames: Vec<u8>,
 }
 
 impl Original {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("o.db");
         let connection = Connection::open(&path).unwrap();
@@ -47,7 +47,7 @@ impl Original {
         Self { directory, file, frames: log[32..].to_vec() }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    pub(super) fn path(&self) -> std::path::PathBuf {
         self.directory.path().join("o.db")
     }
 
@@ -81,7 +81,10 @@ fn export_request(source: impl Into<String>) -> DumpRequest {
     DumpRequest { method: "export".to_owned(), ..request(source) }
 }
 
-fn served(original: &Arc<Original>, spoil: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static) -> Scripted {
+pub(super) fn served(
+    original: &Arc<Original>,
+    spoil: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
+) -> Scripted {
     let original = original.clone();
     Scripted::start(move |asked| {
         let path = asked.line.split_once(' ').unwrap().1;

@@ -10,15 +10,21 @@ mod faults;
 
 mod files;
 
+mod kills;
+
 mod pages;
 
 mod platform;
+
+mod proxy;
 
 mod replica;
 
 mod scripted;
 
 mod server;
+
+mod spoiled;
 
 mod wire;
 

@@ -13,7 +13,7 @@ fn pages_request(source: impl Into<String>) -> DumpRequest {
     DumpRequest { method: "pages".to_owned(), ..request(source) }
 }
 
-fn fill(server: &SyncServer, hundreds: u32) {
+pub(super) fn fill(server: &SyncServer, hundreds: u32) {
     for round in 0..hundreds {
         let row = |at: u32| format!("('{:0180}', {}.5, x'{:02x}00')", round * 100 + at, at, at);
         let rows: Vec<String> = (0..100).map(row).collect();
@@ -21,7 +21,7 @@ fn fill(server: &SyncServer, hundreds: u32) {
     }
 }
 
-fn source() -> SyncServer {
+pub(super) fn source() -> SyncServer {
     let server = SyncServer::start();
     server.execute(&[
         "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c REAL, d BLOB)",

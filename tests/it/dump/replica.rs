@@ -3,8 +3,7 @@
 use std::{
     path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use turso2neon::stages::dump::{DumpRequest, Dumped};
@@ -16,7 +15,7 @@ use super::{
     wire::{Trouble, Wire},
 };
 use crate::support::{
-    Sqld, Tool,
+    Sqld,
     process::{block_on, must_run},
 };
 
@@ -25,7 +24,7 @@ fn replica_request(source: impl Into<String>, token: impl Into<String>) -> DumpR
 }
 
 /// Rows of about 200 bytes each, in transactions of a thousand.
-fn fill(server: &Sqld, thousands: u32) {
+pub(super) fn fill(server: &Sqld, thousands: u32) {
     server.execute("CREATE TABLE IF NOT EXISTS bulk (id INTEGER PRIMARY KEY, x TEXT)");
     let insert = "INSERT INTO bulk(x) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000)
                   SELECT printf('%0200d', i) FROM n;";
@@ -243,50 +242,6 @@ fn a_stream_that_always_breaks_is_an_error_and_what_came_is_kept() {
     assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
     assert!(zero.received() - before < before - 1_000_000, "{} of {before}", zero.received() - before);
     assert!(proof(&dumped).contains("interrupted dump was continued"), "{}", proof(&dumped));
-}
-
-#[test]
-fn a_dump_that_is_killed_goes_on_where_it_was() {
-    let server = Sqld::start();
-    fill(&server, 16);
-    let token = server.token();
-    let whole = Desk::new().dump(&replica_request(server.url(), &token)).unwrap();
-    let (kills, saved) = (AtomicU32::new(0), AtomicU32::new(0));
-    std::thread::scope(|scope| {
-        for seed in 0..4_u64 {
-            let (server, token, whole, kills, saved) = (&server, &token, &whole, &kills, &saved);
-            scope.spawn(move || {
-                for round in 0..5_u64 {
-                    let slow = Wire::to(server.port(), |_| Trouble { bytes_per_ms: Some(2_000), ..Trouble::default() });
-                    let desk = Desk::new();
-                    let call = |wire: &Wire| {
-                        Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--source", &wire.url()])
-                            .env("TURSO_AUTH_TOKEN", token)
-                    };
-                    let running = call(&slow).spawn();
-                    // Spread over the whole of it, never twice at the same place.
-                    let place = whole.checkpoint.received_bytes * (seed * 5 + round) / 20;
-                    while slow.received() < place.max(1) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    kills.fetch_add(u32::from(running.kill().code() != Some(0)), Ordering::SeqCst);
-                    let kept = desk.dir().join("dump/part.json").exists();
-                    saved.fetch_add(u32::from(kept), Ordering::SeqCst);
-                    let wire = Wire::to(server.port(), |_| Trouble::default());
-                    call(&wire).run().expect_exit(0);
-                    let left = turso2neon::workdir::Workdir::open(&desk.dir()).unwrap().load_dump().unwrap();
-                    assert_eq!(left.sha256, whole.checkpoint.sha256);
-                    assert!(
-                        !kept || wire.received() < whole.checkpoint.received_bytes - 150_000,
-                        "{}",
-                        wire.received()
-                    );
-                }
-            });
-        }
-    });
-    let (kills, saved) = (kills.into_inner(), saved.into_inner());
-    assert!(kills >= 10 && saved >= 6, "{kills} of 20 were killed in time, {saved} had something to go on from");
 }
 
 #[test]

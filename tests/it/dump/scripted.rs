@@ -52,6 +52,11 @@ impl Scripted {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The port on which it answers.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it was asked so far.
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()

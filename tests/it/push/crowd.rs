@@ -18,7 +18,7 @@ use super::{
     depot::{Depot, column, plan, remote_url, run, runtime, shop_plan, shop_rows, table, wide_plan, wide_rows},
     readers::{Crowd, KINDS, Kind, Reader},
 };
-use crate::support::Target;
+use crate::support::{Target, target::OWNER};
 
 /// This many tables with a version.
 fn versioned(count: usize) -> Plan {
@@ -96,18 +96,24 @@ fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
     depot.assert_equal(&target, "public");
 }
 
+/// A session of somebody else.
+async fn application(target: &Target, user: &str) -> tokio_postgres::Client {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(target.socket_directory()).port(target.port()).user(user).dbname(target.database());
+    config.application_name("night shift");
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 #[test]
 fn who_is_in_the_way_is_named_and_a_repeat_does_only_the_cutover() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
     depot.push(&url).0.unwrap();
-    let mut config = tokio_postgres::Config::new();
-    config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
-    config.application_name("night shift");
     let runtime = runtime();
-    let (client, connection) = runtime.block_on(config.connect(NoTls)).unwrap();
-    runtime.spawn(connection);
+    let client = runtime.block_on(application(&target, OWNER));
     let open = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
     open("BEGIN; UPDATE orders SET version = 4711 WHERE id = 3");
     depot.refill(&shop_rows(2));
@@ -150,11 +156,9 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
     let url = remote_url(&target);
     depot.push(&url).0.unwrap();
     depot.refill(&wide_rows(70_000, 2));
-    let mut config = tokio_postgres::Config::new();
-    config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
     let runtime = runtime();
-    let (client, connection) = runtime.block_on(config.connect(NoTls)).unwrap();
-    runtime.spawn(connection);
+    // Of whom the tool's role may know little.
+    let client = runtime.block_on(application(&target, "postgres"));
     runtime.block_on(client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")).unwrap();
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| depot.push_in("swap", &url).0);
@@ -165,8 +169,10 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
             assert!(Instant::now() < deadline && !pushing.is_finished(), "the tables are never staged");
             std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1500));
         assert!(!pushing.is_finished(), "the cutover doesn't wait");
+        let asked = "SELECT count(*) FROM pg_locks WHERE relation = 'wide'::regclass AND mode LIKE '%Exclusive%'";
+        assert_eq!(target.value(asked), "0", "the table is not asked for yet");
         let row = runtime.block_on(client.query_one("SELECT count(*), max(version) FROM wide", &[])).unwrap();
         assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (50, 1));
         runtime.block_on(client.batch_execute("COMMIT")).unwrap();
@@ -179,7 +185,9 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
 /// The campaign: how long cutovers and readers take. `TURSO2NEON_TEST_CUTOVERS` asks for it and says how many each.
 #[test]
 fn cutovers_are_measured_under_every_kind_of_crowd() {
-    let Some(cutovers) = std::env::var("TURSO2NEON_TEST_CUTOVERS").ok().map(|text| text.parse().unwrap()) else { return };
+    let Some(cutovers) = std::env::var("TURSO2NEON_TEST_CUTOVERS").ok().map(|text| text.parse().unwrap()) else {
+        return;
+    };
     let target = Target::start_alone("max_connections = 200");
     let transactions = |count, think| restless(count, &[Kind::RepeatableRead, Kind::ReadCommitted], think);
     let filter = std::env::var("CROWD").unwrap_or_default();

@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use turso2neon::{error::Kind, model::checkpoint::LoadState, stages::push::push};
+use turso2neon::{
+    error::Kind,
+    model::checkpoint::LoadState,
+    stages::push::{PushRequest, push},
+};
 
 use super::{
     depot::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
@@ -258,6 +262,67 @@ fn a_full_target_is_said_at_once() {
     assert_eq!((error.kind(), error.kind().exit()), (Kind::TargetFull, 7), "{error}");
     assert_eq!(recorder.retries(), 0);
     assert_eq!(target.value("SELECT max(version) FROM public.orders"), "1");
+}
+
+#[test]
+fn an_interrupted_replacement_goes_on_table_after_table() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let url = remote_url(&target);
+    depot.push(&url).0.unwrap();
+    let tables = || {
+        target.value(
+            "SELECT string_agg(relname || ' ' || oid, ', ' ORDER BY relname) FROM pg_class \
+             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+        )
+    };
+    let before = tables();
+    depot.refill(&shop_rows(2));
+    let runtime = runtime();
+    let (ctx, recorder) = depot.context();
+    let request = PushRequest { mode: "replace".to_owned(), ..depot.request(&url) };
+    let pushing = runtime.spawn(async move { push(&ctx, &request).await });
+    // As kill -9 would, when the first table has its new rows.
+    while !recorder.texts().iter().any(|text| text.contains("rows replaced")) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    pushing.abort();
+    assert!(runtime.block_on(pushing).is_err());
+    let keys = "SELECT count(*) FROM pg_constraint WHERE conname = 'orders_customer_fkey'";
+    assert_eq!(target.value(keys), "0");
+    depot.push_in("replace", &url).0.unwrap();
+    assert_eq!(tables(), before, "tables that are in use were dropped");
+    assert_eq!(target.value(keys), "1");
+    depot.assert_equal(&target, "public");
+}
+
+#[test]
+fn a_killed_tool_leaves_no_long_statement_behind() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let url = remote_url(&target);
+    depot.push(&url).0.unwrap();
+    // The change of the rows takes longer than the next push waits for the lock.
+    target.query(
+        "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END'; \
+         CREATE TRIGGER dawdle AFTER UPDATE ON turso2neon.tables EXECUTE FUNCTION public.dawdle()",
+    );
+    depot.change("UPDATE orders SET amount = 0 WHERE id = 5");
+    let runtime = runtime();
+    let (ctx, _) = depot.context();
+    let request = depot.request(&url);
+    let pushing = runtime.spawn(async move { push(&ctx, &request).await });
+    wait_until(
+        &target,
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
+    );
+    pushing.abort();
+    assert!(runtime.block_on(pushing).is_err());
+    target.query(
+        "CREATE OR REPLACE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    );
+    depot.push(&url).0.unwrap();
+    depot.assert_equal(&target, "public");
 }
 
 #[test]

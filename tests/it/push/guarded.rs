@@ -1,8 +1,15 @@
 //! What hangs on replaced tables, tables of others replaced by name, table after table, and dry runs.
 
-use turso2neon::{error::Kind, stages::push::PushRequest};
+use turso2neon::{
+    error::Kind,
+    secret::Secret,
+    stages::push::{
+        LOCK_WAIT, PushRequest,
+        rollback::{RollbackRequest, rollback},
+    },
+};
 
-use super::depot::{Depot, remote_url, run, shop_plan, shop_rows};
+use super::depot::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::{Journey, Target};
 
 #[test]
@@ -75,6 +82,64 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
     assert_eq!(target.value("SELECT obj_description('orders'::regclass)"), "mine");
     assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+    // It comes back alone, with everything that it had, and goes again; a push needs its name once more.
+    let turn = || {
+        let request = RollbackRequest {
+            target: Secret::new(remote_url(&target)),
+            schema: "public".to_owned(),
+            list: false,
+            lock_wait: LOCK_WAIT,
+        };
+        runtime().block_on(rollback(&ctx, &request)).unwrap()
+    };
+    let back = turn();
+    assert_eq!(back.tables.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["orders"]);
+    let there =
+        "SELECT string_agg(tablename, ' ' ORDER BY tablename COLLATE \"C\") FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(target.value(there), "orders");
+    assert_eq!(target.value("SELECT old || obj_description('orders'::regclass) FROM orders"), "7mine");
+    let error = run(&ctx, &request).err().unwrap();
+    assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
+    turn();
+    assert_eq!(target.value(there), "_sqlite_offtype customers empty orders");
+    depot.assert_equal(&target, "public");
+    turn();
+    assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode, "swap");
+    depot.assert_equal(&target, "public");
+    assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
+}
+
+#[test]
+fn an_interrupted_replace_goes_on_after_the_tables_that_are_done() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    depot.push(&remote_url(&target)).0.unwrap();
+    let stumble = "CREATE OR REPLACE FUNCTION public.no_more() RETURNS trigger LANGUAGE plpgsql AS \
+           'BEGIN RAISE EXCEPTION USING ERRCODE = ''42501''; END'; \
+         CREATE TRIGGER no_more BEFORE INSERT ON turso2neon.chunks FOR EACH ROW WHEN (NEW.table_name = 'orders') \
+           EXECUTE FUNCTION public.no_more()";
+    let versions = "SELECT (SELECT max(version) FROM customers) || ' ' || (SELECT max(version) FROM orders)";
+    for (version, mode) in [(2, "replace"), (3, "auto")] {
+        depot.refill(&shop_rows(version));
+        target.query(stumble);
+        depot.push_in("replace", &remote_url(&target)).0.err().unwrap();
+        assert_eq!(target.value(versions), format!("{version} {}", version - 1));
+        target.query("DROP TRIGGER no_more ON turso2neon.chunks");
+        let (pushed, recorder) = depot.push_in(mode, &remote_url(&target));
+        let expected = if mode == "auto" { "swap" } else { mode };
+        assert_eq!(pushed.unwrap().checkpoint.unwrap().mode, expected, "{:?}", recorder.texts());
+        if mode == "replace" {
+            let texts = recorder.texts();
+            assert!(texts.iter().any(|text| text.starts_with("ORDERS: ")), "{texts:?}");
+            assert!(!texts.iter().any(|text| text.starts_with("CUSTOMERS: ")), "{texts:?}");
+        }
+        depot.assert_equal(&target, "public");
+        let keys = "SELECT string_agg(conname, ' ') FROM pg_constraint WHERE contype = 'f' AND convalidated \
+                    AND connamespace = 'public'::regnamespace";
+        assert_eq!(target.value(keys), "orders_customer_fkey");
+        assert_eq!(target.value("SELECT count(*) FROM turso2neon.chunks"), "0");
+        assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod account;
 
+mod attachments;
+
 mod campaign;
 
 mod connection;

@@ -98,7 +98,8 @@ impl Reader {
         }
         let of = |table: &String| format!("SELECT min(version) || ' ' || max(version) FROM {table}");
         let single: Vec<String> = tables.iter().map(of).collect();
-        let whole = format!("SELECT ARRAY[{}]", single.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(", "));
+        let whole =
+            format!("SELECT ARRAY[{}]", single.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(", "));
         let prepared = client.prepare(&whole).await.unwrap();
         let mut seen = Seen { reads: 0, versions: 0, longest: Duration::ZERO };
         let mut versions = BTreeSet::new();
@@ -107,7 +108,9 @@ impl Reader {
             let found: Vec<Option<String>> = match self.kind {
                 Kind::Statement => client.query_one(&whole, &[]).await.unwrap().get(0),
                 Kind::Prepared => client.query_one(&prepared, &[]).await.unwrap().get(0),
-                Kind::ReadCommitted | Kind::RepeatableRead | Kind::OlderSnapshot => self.transact(client, &single).await,
+                Kind::ReadCommitted | Kind::RepeatableRead | Kind::OlderSnapshot => {
+                    self.transact(client, &single).await
+                }
             };
             let thought = if matches!(self.kind, Kind::Statement | Kind::Prepared) { 0 } else { tables.len() };
             seen.longest = seen.longest.max(begun.elapsed().saturating_sub(self.think * thought as u32));

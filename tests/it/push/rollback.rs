@@ -13,7 +13,12 @@ use super::depot::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
 
 fn roll_back(depot: &Depot, target: &Target, list: bool) -> Result<RolledBack, Error> {
-    let request = RollbackRequest { target: Secret::new(remote_url(target)), schema: "public".to_owned(), list, lock_wait: LOCK_WAIT };
+    let request = RollbackRequest {
+        target: Secret::new(remote_url(target)),
+        schema: "public".to_owned(),
+        list,
+        lock_wait: LOCK_WAIT,
+    };
     runtime().block_on(rollback(&depot.context().0, &request))
 }
 

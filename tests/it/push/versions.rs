@@ -27,8 +27,12 @@ fn every_mode_works_on(major: u32) {
         assert_eq!(depot.push_in(mode, &url).0.unwrap().checkpoint.unwrap().mode, mode, "on {major}");
         depot.assert_equal(&target, "public");
         if mode != "replace" {
-            let request =
-                RollbackRequest { target: Secret::new(url.clone()), schema: "public".to_owned(), list: false, lock_wait: LOCK_WAIT };
+            let request = RollbackRequest {
+                target: Secret::new(url.clone()),
+                schema: "public".to_owned(),
+                list: false,
+                lock_wait: LOCK_WAIT,
+            };
             runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
             assert_eq!(target.value("SELECT max(version) FROM orders"), (version - 1).to_string(), "{mode} on {major}");
             assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode, "diff");

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use roaring::RoaringBitmap;
+
 use super::{Revision, beyond};
 use crate::{
     error::{Error, Kind, Result},
@@ -14,7 +16,8 @@ use crate::{
 /// What became of the dump before.
 pub(super) enum Changed {
     Nothing,
-    To(Revision, u64),
+    /// To this revision, by these pages.
+    To(Revision, RoaringBitmap),
     Short,
     Unusable(&'static str),
 }
@@ -34,7 +37,7 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader
         }
     };
     let mut file: Option<PageFile> = None;
-    let mut received_pages = 0;
+    let mut received = RoaringBitmap::new();
     loop {
         let page = match reader.next_page() {
             Ok(Some(page)) => page,
@@ -51,7 +54,7 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader
             None => file.insert(copy_of(base, part, before.pages)?),
         };
         opened.write(page.index, &page.bytes)?;
-        received_pages += 1;
+        received.insert(u32::try_from(page.index).map_err(|_| beyond())?);
     }
     let revision = Revision { source: before.source.clone(), name: opening.revision, pages: opening.pages };
     match file {
@@ -61,7 +64,7 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader
         Some(file) if file.first_missing(revision.pages).is_some() => Ok(Changed::Short),
         Some(file) => {
             file.finish(revision.pages)?;
-            Ok(Changed::To(revision, received_pages))
+            Ok(Changed::To(revision, received))
         }
     }
 }

@@ -2,24 +2,29 @@
 //!
 //! The first answer names the revision; what is missing after a cut is asked for page by page at that very revision.
 //! If the server gives another one, all is read again: two revisions are never spliced. A finished copy is brought up
-//! to date by the pages that changed since its revision, which come in one answer or not at all.
+//! to date by the pages that changed since its revision, which come in one answer or not at all. Nothing in the protocol
+//! proves a page's bytes: TLS does, and without TLS each page is asked for twice ([`confirm`]).
 
 mod changes;
 
-mod sample;
+mod confirm;
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+mod filling;
 
+use std::path::{Path, PathBuf};
+
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use self::{
     changes::{Changed, read_changes},
-    sample::{compare, sample},
+    confirm::Confirmed,
+    filling::{Filling, Outcome, Read, read_whole},
 };
-use super::{on_thread, unfinished::Unfinished};
+use super::{
+    on_thread,
+    unfinished::{self, Unfinished},
+};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -28,27 +33,19 @@ use crate::{
     source::{
         cursor::Ending,
         http::{self, Server},
-        page_file::{PAGE_BYTES, PageFile, Run},
-        page_updates::{Fault, Opening, Reader, Updates, Wanted},
+        page_file::PageFile,
+        page_updates::{Updates, Wanted},
     },
 };
 
 /// The method's name.
 pub(super) const METHOD: &str = "pages";
 
-/// The phase's name; a step is [`STEP_PAGES`] pages, a mebibyte.
-const PHASE: &str = "MiB of pages";
-const STEP_PAGES: u64 = (1 << 20) / PAGE_BYTES as u64;
-
 /// How often the reading is taken up again without a page in between.
 const TRIES: u32 = 5;
 
 /// How often all is read again because the revision is gone.
 const RESTARTS: u32 = 3;
-
-/// Pages and time between two records of how far it is, at least: each waits for the disk.
-const RECORD_PAGES_MIN: u64 = 64;
-const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 /// A revision of a database; revisions of different databases can't be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +97,8 @@ pub(super) struct Copied {
     pub(super) received_bytes: u64,
     received_pages: u64,
     begun: Begun,
+    /// What asking for each page a second time came to; none where TLS proves them.
+    confirmed: Option<Confirmed>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +119,7 @@ pub(super) async fn pull(
     part: &Path,
     base: Option<Base>,
 ) -> Result<Pulled> {
-    let mut puller = Puller { ctx, server, source, part, received_bytes: 0 };
+    let mut puller = Puller { ctx, server, source, part, encrypted: server.is_encrypted(), received_bytes: 0 };
     if let Some(unfinished) = Unfinished::<Revision>::load(part, METHOD).filter(|found| found.place.source == source)
         && let Ok(file) = PageFile::reopen(part, &unfinished.pages)
         && puller.is_still_there(&unfinished.place, part, &unfinished.pages).await?
@@ -144,12 +143,32 @@ pub(super) async fn pull(
     puller.whole(None).await
 }
 
+/// Whether the server's newest revision is this one. Small, unless it has gone on.
+pub(super) async fn is_newest(server: &Server, revision: &Revision) -> Result<bool> {
+    let wanted = Wanted::Since(revision.name.clone());
+    let Updates::Coming(pump, mut reader) = server.pull_updates(&wanted).await? else { return Ok(false) };
+    let name = revision.name.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        reader.opening().is_ok_and(|opening| opening.revision == name) && matches!(reader.next_page(), Ok(None))
+    });
+    pump.run().await?;
+    looking.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))
+}
+
 struct Puller<'a> {
     ctx: &'a Context,
     server: &'a Server,
     source: &'a str,
     part: &'a Path,
+    encrypted: bool,
     received_bytes: u64,
+}
+
+/// What asking for all pages comes to.
+enum Asked {
+    Read(Read, Ending),
+    /// The server refuses, and why; and whether it was asked for a revision of its past.
+    Refused(String, bool),
 }
 
 /// What asking for changes comes to.
@@ -160,98 +179,44 @@ enum Changes {
     Again(&'static str),
 }
 
-/// What reading one answer comes to.
-enum Outcome {
-    Whole,
-    /// It ended, or broke off, before the last page.
-    Short(&'static str),
-    /// It is of another revision than the one asked for.
-    OtherRevision,
-    OtherForm(&'static str),
-}
-
 impl Puller<'_> {
-    /// Whether a revision is still what it was, by a few of its pages.
-    ///
-    /// A name with a generation in it can't come again. A bare number can, of another database in the same place.
-    async fn is_still_there(&mut self, revision: &Revision, file: &Path, pages: &[Run]) -> Result<bool> {
-        if !revision.name.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(true);
-        }
-        let sample = sample(pages);
-        if sample.is_empty() {
-            return Ok(false);
-        }
-        let wanted = Wanted::Some(revision.name.clone(), sample.iter().map(|page| *page..page + 1).collect());
-        let (pump, reader) = match self.server.pull_updates(&wanted).await? {
-            Updates::Coming(pump, reader) => (pump, reader),
-            Updates::NotOffered(_) => return Ok(false),
-        };
-        let comparing = {
-            let (name, file) = (revision.name.clone(), file.to_owned());
-            tokio::task::spawn_blocking(move || compare(&name, &file, &sample, reader))
-        };
-        pump.run().await?;
-        let compared = comparing.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
-        let (same, received_bytes) = compared;
-        self.received_bytes += received_bytes;
-        if !same {
-            self.ctx.out.info("the server no longer has the revision that was read before: all pages are read");
-        }
-        Ok(same)
-    }
-
     /// Reads all pages of one revision, however often it takes.
     async fn whole(&mut self, mut filling: Option<Filling>) -> Result<Pulled> {
         let begun = if filling.is_some() { Begun::Interrupted } else { Begun::Zero };
         let (mut begun, mut setbacks, mut restarts) = (begun, 0, 0);
         loop {
             let before = filling.as_ref().map_or(0, |filling| filling.received_pages);
-            let wanted = match &filling {
-                Some(filling) => Wanted::Some(filling.revision.name.clone(), filling.missing()),
-                None => Wanted::All,
-            };
-            let (pump, reader) = match self.server.pull_updates(&wanted).await? {
-                Updates::Coming(pump, reader) => (pump, reader),
-                Updates::NotOffered(_) if filling.is_some() => {
+            let (read, ending) = match self.read_once(filling.take()).await? {
+                Asked::Read(read, ending) => (read, ending),
+                Asked::Refused(why, false) => return Ok(Pulled::NotOffered(why)),
+                Asked::Refused(_, true) => {
                     // A revision that is gone need not be told from a path that isn't there.
-                    (filling, begun) = (None, Begun::Zero);
-                    restarts += 1;
-                    if restarts > RESTARTS {
-                        return Err(Error::new(Kind::SourceChanged, "the server's revision is gone, again and again"));
-                    }
-                    super::remove_part(self.part)?;
+                    begun = self.restart("the server no longer has the revision that was begun", &mut restarts)?;
                     continue;
                 }
-                Updates::NotOffered(why) => return Ok(Pulled::NotOffered(why)),
             };
-            let reading = {
-                let (ctx, part, source) = (self.ctx.clone(), self.part.to_owned(), self.source.to_owned());
-                tokio::task::spawn_blocking(move || read_whole(&ctx, &part, source, filling, reader))
-            };
-            let ending = pump.run().await;
-            let read = reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
-            self.received_bytes += read.received_bytes;
             filling = read.filling;
             if let Some(filling) = &mut filling
                 && !matches!(read.outcome, Ok(Outcome::Whole))
             {
                 filling.record()?;
             }
-            let why = match (ending?, read.outcome?) {
-                (_, Outcome::Whole) => return self.finish(filling, begun).await,
+            let why = match (ending, read.outcome?) {
+                (_, Outcome::Whole) => match self.confirm_whole(filling.as_ref()).await? {
+                    Some(Confirmed::Different) => {
+                        begun = self.restart("a page came in two forms, one of them damaged", &mut restarts)?;
+                        filling = None;
+                        continue;
+                    }
+                    confirmed => return self.finish(filling, begun, confirmed).await,
+                },
                 (_, Outcome::OtherForm(why)) => {
                     super::remove_part(self.part)?;
                     return Ok(Pulled::NotOffered(why.to_owned()));
                 }
                 (_, Outcome::OtherRevision) => {
-                    restarts += 1;
-                    if restarts > RESTARTS {
-                        return Err(Error::new(Kind::SourceChanged, "the server's revision changes again and again"));
-                    }
-                    self.ctx.out.warn("the server no longer has the revision that was begun: all is read again");
-                    super::remove_part(self.part)?;
-                    (filling, begun) = (None, Begun::Zero);
+                    begun = self.restart("the server no longer has the revision that was begun", &mut restarts)?;
+                    filling = None;
                     continue;
                 }
                 (Ending::Silent, Outcome::Short(_)) => "the server said nothing for 60 s",
@@ -267,13 +232,73 @@ impl Puller<'_> {
         }
     }
 
-    async fn finish(&self, filling: Option<Filling>, begun: Begun) -> Result<Pulled> {
+    /// Asks for all pages, or for those that are missing, and takes what comes.
+    async fn read_once(&mut self, filling: Option<Filling>) -> Result<Asked> {
+        let missing = filling.as_ref().map(|filling| (filling.revision.name.clone(), filling.missing()));
+        let wanted = match missing {
+            Some((_, missing)) if missing.is_empty() => {
+                let read = Read { filling, outcome: Ok(Outcome::Whole), received_bytes: 0 };
+                return Ok(Asked::Read(read, Ending::Closed));
+            }
+            Some((name, missing)) => Wanted::Some(name, missing),
+            None => Wanted::All,
+        };
+        let (pump, reader) = match self.server.pull_updates(&wanted).await? {
+            Updates::Coming(pump, reader) => (pump, reader),
+            Updates::NotOffered(why) => return Ok(Asked::Refused(why, filling.is_some())),
+        };
+        let reading = {
+            let (ctx, part, source) = (self.ctx.clone(), self.part.to_owned(), self.source.to_owned());
+            tokio::task::spawn_blocking(move || read_whole(&ctx, &part, source, filling, reader))
+        };
+        let ending = pump.run().await;
+        let mut read = reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
+        self.received_bytes += read.received_bytes;
+        match ending {
+            Ok(ending) => Ok(Asked::Read(read, ending)),
+            Err(error) => {
+                if let Some(filling) = &mut read.filling {
+                    filling.record()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Throws away what came, for another try from the beginning.
+    fn restart(&self, why: &str, restarts: &mut u32) -> Result<Begun> {
+        *restarts += 1;
+        super::remove_part(self.part)?;
+        if *restarts > RESTARTS {
+            return Err(Error::new(Kind::SourceChanged, format!("{why}, again and again")));
+        }
+        self.ctx.out.warn(format!("{why}: all is read again"));
+        Ok(Begun::Zero)
+    }
+
+    /// Asks for all pages a second time where nothing else proves them; none where TLS does.
+    async fn confirm_whole(&mut self, filling: Option<&Filling>) -> Result<Option<Confirmed>> {
+        let Some(filling) = filling.filter(|_| !self.encrypted) else { return Ok(None) };
+        self.second(&filling.revision.name, filling.present()).await.map(Some)
+    }
+
+    async fn second(&mut self, name: &str, pages: RoaringBitmap) -> Result<Confirmed> {
+        self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: "second look", steps: None });
+        let part = self.part.to_owned();
+        self.confirm(name, &part, pages).await
+    }
+
+    async fn finish(&self, filling: Option<Filling>, begun: Begun, confirmed: Option<Confirmed>) -> Result<Pulled> {
         let filling = filling.ok_or_else(|| Error::new(Kind::Bug, "a finished copy has no file"))?;
-        let received_bytes = self.received_bytes;
+        let (received_bytes, part) = (self.received_bytes, self.part.to_owned());
         on_thread(move || {
             let (revision, received_pages) = (filling.revision.clone(), filling.received_pages);
-            filling.file.finish(revision.pages)?;
-            Ok(Pulled::Copied(Copied { revision, received_bytes, received_pages, begun }))
+            if let Err(error) = filling.finish() {
+                // It is complete and yet not right: nobody can go on from it.
+                unfinished::forget(&part)?;
+                return Err(error);
+            }
+            Ok(Pulled::Copied(Copied { revision, received_bytes, received_pages, begun, confirmed }))
         })
         .await
     }
@@ -297,122 +322,22 @@ impl Puller<'_> {
             (Changed::Nothing, Ending::Closed) => {
                 Changes::Known(Pulled::Unchanged { received_bytes: self.received_bytes })
             }
-            (Changed::To(revision, received_pages), Ending::Closed) => Changes::Known(Pulled::Copied(Copied {
-                revision,
-                received_bytes: self.received_bytes,
-                received_pages,
-                begun: Begun::Dump,
-            })),
+            (Changed::To(revision, received), Ending::Closed) => {
+                let received_pages = received.len();
+                let confirmed = match self.encrypted {
+                    true => None,
+                    false => Some(self.second(&revision.name, received).await?),
+                };
+                if confirmed == Some(Confirmed::Different) {
+                    return Ok(Changes::Again("a page came in two forms, one of them damaged"));
+                }
+                let received_bytes = self.received_bytes;
+                let copied = Copied { revision, received_bytes, received_pages, begun: Begun::Dump, confirmed };
+                Changes::Known(Pulled::Copied(copied))
+            }
             (Changed::Nothing | Changed::To(..) | Changed::Short, _) => Changes::Again("the changes broke off"),
             (Changed::Unusable(why), _) => Changes::All(why),
         })
-    }
-}
-
-/// A copy in the making, of all pages.
-struct Filling {
-    ctx: Context,
-    part: PathBuf,
-    file: PageFile,
-    revision: Revision,
-    received_pages: u64,
-    recorded: Instant,
-    pages_recorded: u64,
-}
-
-struct Read {
-    filling: Option<Filling>,
-    outcome: Result<Outcome>,
-    received_bytes: u64,
-}
-
-fn read_whole(ctx: &Context, part: &Path, source: String, mut filling: Option<Filling>, mut reader: Reader) -> Read {
-    let outcome = take_whole(ctx, part, source, &mut filling, &mut reader);
-    Read { filling, outcome, received_bytes: reader.received_bytes() }
-}
-
-fn take_whole(
-    ctx: &Context,
-    part: &Path,
-    source: String,
-    filling: &mut Option<Filling>,
-    reader: &mut Reader,
-) -> Result<Outcome> {
-    const CUT: &str = "the connection was cut";
-    let opening = match reader.opening() {
-        Ok(opening) => opening,
-        Err(Fault::Cut) => return Ok(Outcome::Short(CUT)),
-        Err(Fault::OtherForm(why)) => return Ok(Outcome::OtherForm(why)),
-        Err(Fault::Refused(error)) => return Err(error),
-    };
-    let filling = match filling {
-        Some(filling) if filling.revision.name != opening.revision || filling.revision.pages != opening.pages => {
-            return Ok(Outcome::OtherRevision);
-        }
-        Some(filling) => filling,
-        None => filling.insert(Filling::begin(ctx, part, source, opening)?),
-    };
-    loop {
-        match reader.next_page() {
-            Ok(Some(page)) if page.index == 0 && page.bytes.get(18..20) == Some(&[0xff, 0xff]) => {
-                return Ok(Outcome::OtherForm("it is an MVCC database, whose pages are not the whole of it"));
-            }
-            Ok(Some(page)) => filling.take(page.index, &page.bytes)?,
-            Ok(None) if filling.file.first_missing(filling.revision.pages).is_none() => return Ok(Outcome::Whole),
-            Ok(None) => return Ok(Outcome::Short("the server ended its answer")),
-            Err(Fault::Cut) => return Ok(Outcome::Short(CUT)),
-            Err(Fault::OtherForm(why)) => return Ok(Outcome::OtherForm(why)),
-            Err(Fault::Refused(error)) => return Err(error),
-        }
-    }
-}
-
-impl Filling {
-    fn begin(ctx: &Context, part: &Path, source: String, opening: Opening) -> Result<Self> {
-        super::remove_part(part)?;
-        super::room::require(part, opening.pages.saturating_mul(PAGE_BYTES as u64))?;
-        let revision = Revision { source, name: opening.revision, pages: opening.pages };
-        let file = PageFile::create(part)?;
-        Ok(Self::resume(ctx, part, file, revision))
-    }
-
-    fn resume(ctx: &Context, part: &Path, file: PageFile, revision: Revision) -> Self {
-        let steps = Some(revision.pages / STEP_PAGES);
-        ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: PHASE, steps });
-        Self {
-            ctx: ctx.clone(),
-            part: part.to_owned(),
-            file,
-            revision,
-            received_pages: 0,
-            recorded: Instant::now(),
-            pages_recorded: 0,
-        }
-    }
-
-    fn missing(&self) -> Vec<std::ops::Range<u64>> {
-        self.file.missing(self.revision.pages)
-    }
-
-    fn take(&mut self, index: u64, page: &[u8]) -> Result<()> {
-        if index >= self.revision.pages {
-            return Err(beyond());
-        }
-        self.file.write(index, page)?;
-        self.received_pages += 1;
-        if self.received_pages.is_multiple_of(STEP_PAGES) {
-            self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: PHASE });
-        }
-        let pages = self.received_pages - self.pages_recorded;
-        if pages >= RECORD_PAGES_MIN && self.recorded.elapsed() >= RECORD_EVERY { self.record() } else { Ok(()) }
-    }
-
-    /// Remembers how far it is, for a later run.
-    fn record(&mut self) -> Result<()> {
-        self.pages_recorded = self.received_pages;
-        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)?;
-        self.recorded = Instant::now();
-        Ok(())
     }
 }
 
@@ -435,6 +360,13 @@ impl Copied {
             }
             Begun::Dump => proof.push(format!("the dump before was brought up to date with {pages} in one answer")),
         }
+        proof.push(match self.confirmed {
+            None => "they came over TLS, which lets no byte change on its way".to_owned(),
+            Some(Confirmed::Same) => "they came twice, the same byte for byte".to_owned(),
+            Some(_) => "the server had no second look at that revision to give; without TLS, only the checks of the \
+                        file itself speak for its bytes"
+                .to_owned(),
+        });
         proof
     }
 }

@@ -2,23 +2,26 @@
 //!
 //! Invariant: a frame counts only in its place. Log frames come one by one, each chained to the one before by its
 //! checksum; a new log file of the server's begins its chain anew, which can only be after a commit. Frames of a
-//! snapshot come newest first; they count only when all have come.
+//! snapshot come newest first; they count only when all have come. Most of their checksums prove nothing, for the frames
+//! between them are gone: without TLS, a snapshot counts when it has come twice the same.
 
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{super::unfinished::Unfinished, METHOD, position::Position};
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
+    error::Result,
     event::Event,
     model::Stage,
     source::{
         grpc_web::{Frame, Status},
         page_file::{PAGE_BYTES, PageFile, Run},
-        replication::{Flow, Item, Reader, checksum_after},
+        replication::{Flow, Item, Reader, Unreadable, checksum_after},
     },
 };
 
@@ -31,6 +34,8 @@ const RECORD_FRAMES_MIN: u64 = 64;
 const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 const CUT: &str = "the connection was cut";
+const OUT_OF_ORDER: &str = "the frames of the server's log came out of order";
+const NO_PLACE: &str = "a frame named a page that the database can't have";
 const DAMAGED: &str = "a page was damaged on its way, as its checksum shows";
 
 /// A copy in the making.
@@ -52,6 +57,10 @@ pub(super) struct Intake {
     /// Size of the database in pages after the last transaction that ended.
     pages: u64,
     counters: Counters,
+    /// Whether a snapshot must come twice.
+    twice: bool,
+    /// What the snapshot was when it came before.
+    seen: Option<[u8; 32]>,
     /// When it was remembered how far it is, and how many frames had come.
     recorded: Instant,
     frames_recorded: u64,
@@ -75,6 +84,8 @@ pub(super) enum Outcome {
     Complete,
     /// A snapshot has ended; the log goes on from there.
     Snapshot,
+    /// A snapshot has ended; it counts when the same comes again.
+    Again,
     /// The server ended its answer with these words.
     Ended(Status),
     /// The answer can't be read on, and why.
@@ -98,6 +109,8 @@ impl Intake {
             target: 0,
             pages: 0,
             counters: Counters::default(),
+            twice: false,
+            seen: None,
             recorded: Instant::now(),
             frames_recorded: 0,
         })
@@ -117,6 +130,8 @@ impl Intake {
             target: 0,
             pages: 0,
             counters: Counters::default(),
+            twice: false,
+            seen: None,
             recorded: Instant::now(),
             frames_recorded: 0,
         };
@@ -124,9 +139,9 @@ impl Intake {
         Ok(intake)
     }
 
-    /// What is wanted up to; frames that are there are counted as done.
-    pub(super) fn aim(&mut self, target: u64) {
-        self.target = target;
+    /// What is wanted up to, frames that are there being counted as done; and whether a snapshot must come twice.
+    pub(super) fn aim(&mut self, target: u64, twice: bool) {
+        (self.target, self.twice) = (target, twice);
     }
 
     /// The frame to ask from.
@@ -164,7 +179,7 @@ impl Intake {
     /// Reads an answer to its end or to the target. Blocks: call it on a thread of its own.
     ///
     /// # Errors
-    /// `SourceRefused` for a frame that can't be, `ArtifactIo`.
+    /// `ArtifactIo`.
     pub(super) fn take(&mut self, mut reader: Reader, flow: Flow) -> Result<Outcome> {
         let outcome = match flow {
             Flow::Log => self.take_log(&mut reader),
@@ -176,10 +191,11 @@ impl Intake {
 
     fn take_log(&mut self, reader: &mut Reader) -> Result<Outcome> {
         loop {
-            let frame = match reader.next_item()? {
-                Some(Item::Frame(frame)) => frame,
-                Some(Item::End(status)) => return Ok(Outcome::Ended(status)),
-                None => return Ok(Outcome::Broken(CUT)),
+            let frame = match reader.next_item() {
+                Ok(Some(Item::Frame(frame))) => frame,
+                Ok(Some(Item::End(status))) => return Ok(Outcome::Ended(status)),
+                Ok(None) => return Ok(Outcome::Broken(CUT)),
+                Err(Unreadable(why)) => return Ok(Outcome::Broken(why)),
             };
             if self.unproven {
                 match self.prove(&frame) {
@@ -188,12 +204,14 @@ impl Intake {
                 }
             }
             if frame.number != self.next {
-                return Err(out_of_order());
+                return Ok(Outcome::Broken(OUT_OF_ORDER));
             }
             if !self.is_chained(&frame) {
                 return Ok(Outcome::Broken(DAMAGED));
             }
-            self.write(&frame)?;
+            if !self.write(&frame)? {
+                return Ok(Outcome::Broken(NO_PLACE));
+            }
             self.next += 1;
             self.checksum = frame.checksum;
             self.at_boundary = frame.size_after != 0;
@@ -229,17 +247,19 @@ impl Intake {
     }
 
     fn take_snapshot(&mut self, reader: &mut Reader) -> Result<Outcome> {
+        let (mut digest, frames_before) = (Sha256::new(), self.counters.frames);
         let mut newest: Option<(u64, u64)> = None;
         let mut previous: Option<Frame> = None;
         loop {
-            let frame = match reader.next_item()? {
-                Some(Item::Frame(frame)) => frame,
-                Some(Item::End(status)) if status.code == 0 => break,
-                Some(Item::End(status)) => return Ok(Outcome::Ended(status)),
-                None => return Ok(Outcome::Broken(CUT)),
+            let frame = match reader.next_item() {
+                Ok(Some(Item::Frame(frame))) => frame,
+                Ok(Some(Item::End(status))) if status.code == 0 => break,
+                Ok(Some(Item::End(status))) => return Ok(Outcome::Ended(status)),
+                Ok(None) => return Ok(Outcome::Broken(CUT)),
+                Err(Unreadable(why)) => return Ok(Outcome::Broken(why)),
             };
             if frame.number < self.from() || previous.as_ref().is_some_and(|later| later.number <= frame.number) {
-                return Err(out_of_order());
+                return Ok(Outcome::Broken(OUT_OF_ORDER));
             }
             if let Some(later) = previous.as_ref().filter(|later| later.number == frame.number + 1) {
                 let chained = [frame.checksum, 0].map(|before| checksum_after(before, &later.page) == later.checksum);
@@ -248,13 +268,17 @@ impl Intake {
                 }
             }
             newest.get_or_insert((frame.number, frame.checksum));
+            digest.update(frame.number.to_le_bytes());
+            digest.update(frame.page_number.to_le_bytes());
+            digest.update(frame.size_after.to_le_bytes());
+            digest.update(&frame.page);
             if self.unproven && frame.number + 1 == self.next {
                 if self.checksum != frame.checksum {
                     return Ok(Outcome::OtherLog("the last frame that was read is another one"));
                 }
                 self.unproven = false;
-            } else {
-                self.write(&frame)?;
+            } else if !self.write(&frame)? {
+                return Ok(Outcome::Broken(NO_PLACE));
             }
             previous = Some(frame);
         }
@@ -267,6 +291,13 @@ impl Intake {
         if self.unproven {
             return Ok(Outcome::OtherLog("the last frame that was read isn't kept any more"));
         }
+        let seen: [u8; 32] = digest.finalize().into();
+        if self.twice && self.seen.replace(seen) != Some(seen) {
+            self.counters.frames = frames_before;
+            self.prove_again();
+            return Ok(Outcome::Again);
+        }
+        self.seen = None;
         self.counters.snapshots += 1;
         self.pages = u64::from(oldest.size_after);
         self.next = newest + 1;
@@ -276,18 +307,19 @@ impl Intake {
         Ok(if newest >= self.target { Outcome::Complete } else { Outcome::Snapshot })
     }
 
-    fn write(&mut self, frame: &Frame) -> Result<()> {
+    /// Writes a frame's page; says no if the database can't have it.
+    fn write(&mut self, frame: &Frame) -> Result<bool> {
         // Every page of a database was written once at least, so its number can't be beyond the log's.
         let highest = self.target.max(frame.number).saturating_add(3);
-        let index = u64::from(frame.page_number).checked_sub(1).filter(|index| *index < highest);
-        let index =
-            index.ok_or_else(|| Error::new(Kind::SourceRefused, "the server's log names a page without a place"))?;
+        let Some(index) = u64::from(frame.page_number).checked_sub(1).filter(|index| *index < highest) else {
+            return Ok(false);
+        };
         self.file.write(index, &frame.page)?;
         self.counters.frames += 1;
         if self.counters.frames.is_multiple_of(STEP_FRAMES) {
             self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: PHASE });
         }
-        Ok(())
+        Ok(true)
     }
 
     fn record_sometimes(&mut self) -> Result<()> {
@@ -309,8 +341,4 @@ impl Intake {
         self.file.finish(self.pages)?;
         Ok(self.pages)
     }
-}
-
-fn out_of_order() -> Error {
-    Error::new(Kind::SourceRefused, "the frames of the server's log are out of order")
 }

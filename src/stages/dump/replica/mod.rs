@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 
 use self::intake::{Counters, Intake, Outcome};
 pub(super) use self::position::Position;
-use super::{on_thread, unfinished::Unfinished};
+use super::{
+    on_thread,
+    unfinished::{self, Unfinished},
+};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -42,6 +45,8 @@ pub(super) struct Pulled {
     pub(super) pages: u64,
     pub(super) counters: Counters,
     pub(super) begun: Begun,
+    /// Whether snapshots had to come twice.
+    twice: bool,
 }
 
 /// What a copy begins with.
@@ -88,7 +93,8 @@ pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, 
     let target = log.last.ok_or_else(|| Error::new(Kind::SourceRefused, "the server's log is empty"))?;
     let (intake, begun) = {
         let (ctx, log_id, part) = (ctx.clone(), log.id.clone(), part.to_owned());
-        on_thread(move || begin(&ctx, &log_id, target, &part, base)).await?
+        let twice = !server.is_encrypted();
+        on_thread(move || begin(&ctx, &log_id, (target, twice), &part, base)).await?
     };
     let mut puller = Puller { ctx, server, log, part, intake: Some(intake), begun, flow: Flow::Log };
     let outcome = puller.run().await;
@@ -101,7 +107,13 @@ pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, 
     outcome
 }
 
-fn begin(ctx: &Context, log_id: &str, target: u64, part: &Path, base: Option<Base>) -> Result<(Intake, Begun)> {
+fn begin(
+    ctx: &Context,
+    log_id: &str,
+    (target, twice): (u64, bool),
+    part: &Path,
+    base: Option<Base>,
+) -> Result<(Intake, Begun)> {
     let fits = |position: &Position| position.log_id == log_id && position.frame <= target;
     let found = Unfinished::<Position>::load(part, METHOD);
     let base = base.filter(|base| fits(&base.position));
@@ -122,7 +134,7 @@ fn begin(ctx: &Context, log_id: &str, target: u64, part: &Path, base: Option<Bas
             (Intake::begin(ctx, part, log_id)?, Begun::Zero)
         }
     };
-    intake.aim(target);
+    intake.aim(target, twice);
     announce(ctx, &intake);
     Ok((intake, begun))
 }
@@ -156,7 +168,7 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     async fn run(&mut self) -> Result<Pulled> {
-        let (mut setbacks, mut restarts, mut frames) = (0, 0, 0);
+        let (mut setbacks, mut restarts, mut frames, mut looks) = (0, 0, 0, 0);
         loop {
             let outcome = self.fetch().await?;
             let now = self.intake()?.counters().frames;
@@ -166,8 +178,15 @@ impl Puller<'_> {
             let failure = match outcome {
                 Outcome::Complete => return self.finish().await,
                 Outcome::Snapshot => {
-                    self.flow = Flow::Log;
+                    (self.flow, looks) = (Flow::Log, 0);
                     continue;
+                }
+                Outcome::Again => {
+                    looks += 1;
+                    if looks < TRIES {
+                        continue;
+                    }
+                    Error::new(Kind::SourceTruncated, "the server's snapshot came otherwise each time")
                 }
                 Outcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == Flow::Log => {
                     self.flow = Flow::Snapshot;
@@ -260,7 +279,7 @@ impl Puller<'_> {
         let received = self.intake()?.counters().received_bytes;
         let mut intake = Intake::begin(self.ctx, self.part, &self.log.id)?;
         intake.count_bytes(received);
-        intake.aim(target);
+        intake.aim(target, !self.server.is_encrypted());
         announce(self.ctx, &intake);
         (self.intake, self.begun) = (Some(intake), Begun::Zero);
         Ok(())
@@ -269,11 +288,18 @@ impl Puller<'_> {
     async fn finish(&mut self) -> Result<Pulled> {
         let bug = || Error::new(Kind::Bug, "a finished copy has no position");
         let mut intake = self.intake.take().ok_or_else(bug)?;
-        let begun = self.begun;
+        let (begun, part, twice) = (self.begun, self.part.to_owned(), !self.server.is_encrypted());
         on_thread(move || {
             intake.record()?;
             let (position, counters) = (intake.position().ok_or_else(bug)?, intake.counters());
-            Ok(Pulled { position, pages: intake.finish()?, counters, begun })
+            match intake.finish() {
+                Ok(pages) => Ok(Pulled { position, pages, counters, begun, twice }),
+                Err(error) => {
+                    // It is complete and yet not right: nobody can go on from it.
+                    unfinished::forget(&part)?;
+                    Err(error)
+                }
+            }
         })
         .await
     }
@@ -289,7 +315,8 @@ impl Pulled {
             self.position.frame, self.position.log_id, self.pages
         )];
         if snapshots > 0 {
-            proof.push(format!("what the log no longer holds came in {snapshots} snapshots, each to its end"));
+            let how = if self.twice { "twice the same, for there was no TLS" } else { "over TLS" };
+            proof.push(format!("what the log no longer holds came in {snapshots} snapshots, each to its end, {how}"));
         }
         match self.begun {
             Begun::Zero => {}

@@ -188,7 +188,8 @@ pub(in super::super) async fn find_all<'a>(
             while !failed.load(Ordering::SeqCst) {
                 ctx.stop.check()?;
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some((rows, number, shape)) = next.and_then(|(rows, number)| Some((rows, number, shapes.get(number)?)))
+                let Some((rows, number, shape)) =
+                    next.and_then(|(rows, number)| Some((rows, number, shapes.get(number)?)))
                 else {
                     break;
                 };

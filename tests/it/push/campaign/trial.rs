@@ -80,6 +80,7 @@ impl<'a> Trial<'a> {
             Fault::FullDisk if ground.disk.is_none() => Fault::Kill,
             // A rollback reads nothing from there.
             Fault::RestartLocal | Fault::CrashLocal if mode.is_rollback() => Fault::Kill,
+            Fault::EndCopy if mode.is_rollback() => Fault::EndAllSessions,
             fault => fault,
         };
         Self { ground, mode, fault, dice: Dice::new(seed) }

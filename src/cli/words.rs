@@ -1,0 +1,80 @@
+//! The words that flags with a choice of values take.
+
+use clap::ValueEnum;
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ColorWord {
+    Auto,
+    Always,
+    Never,
+}
+
+/// `--method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum MethodWord {
+    Auto,
+    Pages,
+    Export,
+    Replica,
+    Sql,
+}
+
+/// `--mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ModeWord {
+    Auto,
+    Create,
+    Diff,
+    Swap,
+    Replace,
+}
+
+/// `--vector`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum VectorWord {
+    Auto,
+    On,
+    Off,
+}
+
+/// `--format` of `plan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum PlanFormatWord {
+    Text,
+    Json,
+    Md,
+    Sql,
+}
+
+/// `--format` of `report`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum ReportFormatWord {
+    Html,
+    Md,
+    Json,
+}
+
+/// `--against`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum AgainstWord {
+    Local,
+    Target,
+    Both,
+}
+
+/// `--level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the words are the documentation")]
+pub enum LevelWord {
+    Counts,
+    Digest,
+    Full,
+}

@@ -1,0 +1,90 @@
+//! Small answers, read as a whole: bounded, ended by the user's wish to stop, and asked for again when they break off.
+
+use reqwest::{Response, header::HeaderMap};
+
+use super::http::{self, Asked, Call, Server};
+use crate::error::{Error, Kind, Result};
+
+/// How often a question is asked whose answers break off.
+const TRIES: u32 = 4;
+
+/// A whole answer.
+pub(super) struct Whole {
+    /// Whether the server has what was asked for.
+    pub(super) is_there: bool,
+    /// The answer's status.
+    pub(super) status: u16,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+    /// Its body.
+    pub(super) body: Vec<u8>,
+}
+
+impl Server {
+    /// Sends a request and reads its answer.
+    ///
+    /// # Errors
+    /// `SourceUnreachable`, `SourceDenied`, `SourceRefused` (for a body larger than `limit` bytes, too),
+    /// `SourceTruncated`, `Interrupted`.
+    pub(super) async fn send_whole(&self, call: &Call<'_>, limit: usize) -> Result<Vec<u8>> {
+        self.whole(call, false, limit).await.map(|whole| whole.body)
+    }
+
+    /// The same for a path that a server need not have.
+    ///
+    /// # Errors
+    /// As [`Self::send_whole`].
+    pub(super) async fn probe_whole(&self, call: &Call<'_>, limit: usize) -> Result<Whole> {
+        self.whole(call, true, limit).await
+    }
+
+    async fn whole(&self, call: &Call<'_>, may_lack: bool, limit: usize) -> Result<Whole> {
+        let mut attempt = 1;
+        loop {
+            let (is_there, response) = match may_lack {
+                false => (true, self.send(call).await?),
+                true => match self.probe(call).await? {
+                    Asked::Answered(response) => (true, response),
+                    Asked::Absent(response) => (false, response),
+                },
+            };
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            if let Some(body) = self.read_whole(response, limit).await? {
+                return Ok(Whole { is_there, status, headers, body });
+            }
+            let error = self.ended_early();
+            if attempt == TRIES {
+                return Err(error);
+            }
+            attempt += 1;
+            self.pause(error.message(), attempt, http::backoff(attempt - 1)).await?;
+        }
+    }
+
+    /// The body of an answer; none if it broke off.
+    ///
+    /// # Errors
+    /// `SourceRefused` for one larger than `limit` bytes, `Interrupted`.
+    async fn read_whole(&self, mut response: Response, limit: usize) -> Result<Option<Vec<u8>>> {
+        let mut body = Vec::new();
+        loop {
+            let piece = tokio::select! {
+                () = self.stop().wished() => { self.stop().check()?; continue }
+                piece = response.chunk() => piece,
+            };
+            match piece {
+                Ok(Some(piece)) if body.len() + piece.len() <= limit => body.extend_from_slice(&piece),
+                Ok(Some(_)) => return Err(self.refused("its answer is larger than any that was asked for")),
+                Ok(None) => return Ok(Some(body)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// The error for an answer that broke off.
+    fn ended_early(&self) -> Error {
+        let message = format!("the answer of {} ended early", self.endpoint());
+        Error::new(Kind::SourceTruncated, message)
+            .with_hint("check the connection to the server, then run the same command again")
+    }
+}

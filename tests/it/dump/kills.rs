@@ -1,0 +1,141 @@
+//! The tool's process ends as a power loss would end it, at any moment of a dump; the next call is right.
+//!
+//! `TURSO2NEON_TEST_FAULTS` asks for more kills than the usual few, `TURSO2NEON_TEST_SEED` for the same again.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use turso2neon::workdir::Workdir;
+
+use super::{
+    Desk, pages, replica,
+    wire::{Trouble, Wire},
+};
+use crate::support::{Dice, Sqld, Tool};
+
+/// What a campaign counted.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Calls that were killed before their end.
+    killed: AtomicU32,
+    /// Of these, those that left something to go on from.
+    kept: AtomicU32,
+    /// Bytes that the calls after those took.
+    bytes: AtomicU64,
+}
+
+/// Who is asked, by what method.
+struct Subject {
+    method: &'static str,
+    port: u16,
+    token: String,
+    content: String,
+    /// Bytes and time of a dump from zero, over the slow wire.
+    zero: (u64, Duration),
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+fn slow(port: u16) -> Wire {
+    Wire::to(port, |_| Trouble { bytes_per_ms: Some(3_000), ..Trouble::default() })
+}
+
+impl Subject {
+    fn new(method: &'static str, port: u16, token: String) -> Self {
+        let mut subject = Self { method, port, token, content: String::new(), zero: (0, Duration::ZERO) };
+        let (desk, wire, begun) = (Desk::new(), slow(port), Instant::now());
+        subject.call(&desk, &wire).run().expect_exit(0);
+        subject.zero = (wire.received(), begun.elapsed());
+        subject.content = content(&desk);
+        subject
+    }
+
+    fn call(&self, desk: &Desk, wire: &Wire) -> Tool {
+        Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &wire.url()])
+            .env("TURSO_AUTH_TOKEN", &self.token)
+    }
+
+    /// Kills a dump at a random moment, and takes it up again.
+    fn kill_one(&self, dice: &mut Dice, tally: &Tally) {
+        let (wire, desk) = (slow(self.port), Desk::new());
+        let running = self.call(&desk, &wire).spawn();
+        let thousandths = u64::try_from(dice.below(1000)).unwrap();
+        let (begun, by_bytes) = (Instant::now(), dice.once_in(2));
+        // By bytes, so that it falls into the transfer; by time, so that it falls into what comes after, too.
+        let is_due = || match by_bytes {
+            true => wire.received() >= (self.zero.0 * thousandths / 1000).max(1),
+            false => begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000,
+        };
+        while !is_due() && begun.elapsed() < self.zero.1 * 3 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let was_killed = running.kill().code() != Some(0);
+        let kept = desk.dir().join("dump/part.json").exists();
+        let again = Wire::to(self.port, |_| Trouble::default());
+        self.call(&desk, &again).run().expect_exit(0);
+        assert_eq!(content(&desk), self.content, "{} after {thousandths} thousandths", self.method);
+        assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+        tally.killed.fetch_add(u32::from(was_killed), Ordering::SeqCst);
+        if was_killed && kept {
+            tally.kept.fetch_add(1, Ordering::SeqCst);
+            tally.bytes.fetch_add(again.received(), Ordering::SeqCst);
+            assert!(again.received() < self.zero.0, "{} of {} bytes again", again.received(), self.zero.0);
+        }
+    }
+
+    /// A campaign, several at a time.
+    fn kill_many(&self) -> Tally {
+        let kills = number("TURSO2NEON_TEST_FAULTS").unwrap_or(6);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = number("TURSO2NEON_TEST_SEED").unwrap_or_else(|| u64::from(since.subsec_nanos()));
+        println!("TURSO2NEON_TEST_SEED={seed}");
+        let tally = Tally::default();
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let tally = &tally;
+                scope.spawn(move || {
+                    let mut dice = Dice::new(seed + worker);
+                    (worker..kills).step_by(3).for_each(|_| self.kill_one(&mut dice, tally));
+                });
+            }
+        });
+        let kept = u64::from(tally.kept.load(Ordering::SeqCst));
+        let mean = tally.bytes.load(Ordering::SeqCst) / kept.max(1);
+        println!("{}: {tally:?}; from zero {} bytes, continued {mean} on average", self.method, self.zero.0);
+        tally
+    }
+}
+
+/// The content of the dump, which must be whole.
+fn content(desk: &Desk) -> String {
+    Workdir::open(&desk.dir()).unwrap().load_dump().unwrap().content_sha256
+}
+
+#[test]
+fn a_killed_replica_goes_on_where_it_was() {
+    let server = Sqld::start();
+    replica::fill(&server, 16);
+    let tally = Subject::new("replica", server.port(), server.token()).kill_many();
+    assert!(tally.killed.into_inner() > 0);
+}
+
+#[test]
+fn killed_pages_go_on_where_they_were() {
+    let server = pages::source();
+    pages::fill(&server, 40);
+    let tally = Subject::new("pages", server.port(), String::new()).kill_many();
+    assert!(tally.killed.into_inner() > 0);
+}
+
+#[test]
+fn a_killed_read_of_rows_begins_again_and_is_right() {
+    let server = Sqld::start();
+    replica::fill(&server, 8);
+    let tally = Subject::new("sql", server.port(), server.token()).kill_many();
+    // A transaction can't be gone on with.
+    assert_eq!(tally.kept.into_inner(), 0);
+}
