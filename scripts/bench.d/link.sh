@@ -10,9 +10,10 @@ section_link() {
   dumped "$dir" narrow "${BENCH_LINK_ROWS:-4000000}" || return
   tool_on "$dir" convert --accept all --keep-running >/dev/null || return
   start_target || return
-  # It ends with its standard input.
+  # It ends with its standard input, which therefore has a writer: the line itself.
+  mkfifo "$place/questions" || return
   "${bench%/scripts/*}/target/release/examples/link" 0 "$port" "$round_trip" "$megabits" \
-    < <(exec sleep 86400) >"$place/line" &
+    <>"$place/questions" >"$place/line" &
   pids+=($!)
   await test -s "$place/line" || return
   line=$(head -n 1 "$place/line")
