@@ -324,10 +324,7 @@ impl Puller<'_> {
             }
             (Changed::To(revision, received), Ending::Closed) => {
                 let received_pages = received.len();
-                let confirmed = match self.encrypted {
-                    true => None,
-                    false => Some(self.second(&revision.name, received).await?),
-                };
+                let confirmed = if self.encrypted { None } else { Some(self.second(&revision.name, received).await?) };
                 if confirmed == Some(Confirmed::Different) {
                     return Ok(Changes::Again("a page came in two forms, one of them damaged"));
                 }
