@@ -77,9 +77,12 @@ impl Subject {
         let thousandths = u64::try_from(dice.below(1000)).unwrap();
         let (begun, by_bytes) = (Instant::now(), dice.once_in(2));
         // By bytes, so that it falls into the transfer; by time, so that it falls into what comes after, too.
-        let is_due = || match by_bytes {
-            true => wire.received() >= (self.zero.0 * thousandths / 1000).max(1),
-            false => begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000,
+        let is_due = || {
+            if by_bytes {
+                wire.received() >= (self.zero.0 * thousandths / 1000).max(1)
+            } else {
+                begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000
+            }
         };
         while !is_due() && begun.elapsed() < self.zero.1 * 3 {
             std::thread::sleep(Duration::from_millis(1));

@@ -366,10 +366,8 @@ impl<W: Write> Spoiler<'_, W> {
                     bytes = [&piece[..offset], &before[from..], &piece[offset..]].concat();
                 }
             }
-            Fault::Pause(place, time) => {
-                if inside(place).is_some() {
-                    std::thread::sleep(time);
-                }
+            Fault::Pause(place, time) if inside(place).is_some() => {
+                std::thread::sleep(time);
             }
             _ => {}
         }
