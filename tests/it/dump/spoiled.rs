@@ -205,8 +205,12 @@ fn inserts() -> Vec<String> {
 
 fn sqld(extra: &[&'static str]) -> Sqld {
     let server = Sqld::start_with(extra);
-    CONTENT.iter().for_each(|sql| server.execute(sql));
-    inserts().iter().for_each(|sql| server.execute(sql));
+    for sql in CONTENT {
+        server.execute(sql);
+    }
+    for sql in inserts() {
+        server.execute(&sql);
+    }
     server
 }
 
