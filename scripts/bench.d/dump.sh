@@ -19,6 +19,6 @@ section_dump() {
     timed dump_and_load
   }
   by_replica || return
-  compare 'dump (replica) / GET /dump | sqlite3' 0.2 by_replica by_dump
+  compare 'dump (replica) / GET /dump into sqlite3' 0.2 by_replica by_dump
   rm -f "$place/loaded.db"
 }

@@ -9,13 +9,15 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join_all;
+
 use crate::{
     error::Result,
     model::{
         TablePlan,
         name::{qualified, quote_ident},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
 };
 
 use super::{manifest::Manifest, preflight::names_of, record::unreadable, target::previous_schema};
@@ -151,8 +153,13 @@ pub(super) async fn statements(
     let failed = |failure| unreadable(control, &failure);
     let stays: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
     let mut sql = Vec::new();
-    for query in QUERIES {
-        for row in control.rows(doing, query, &[&live]).await? {
+    // On one connection these questions follow each other without waiting for answers.
+    let parameters: [&dyn Parameter; 1] = [&live];
+    let questions = QUERIES.iter().map(|query| control.rows(doing, query, &parameters));
+    let (answers, publications) =
+        tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays, fate))?;
+    for rows in answers {
+        for row in rows {
             let (name, statement): (String, String) =
                 (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
             let part: Option<String> = row.try_get(2).map_err(failed)?;
@@ -162,7 +169,7 @@ pub(super) async fn statements(
             }
         }
     }
-    sql.extend(publications(control, schema, live, &stays, fate).await?);
+    sql.extend(publications);
     Ok(sql)
 }
 

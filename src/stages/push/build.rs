@@ -42,28 +42,30 @@ pub(super) async fn build(
     let Some(session) = crew.any() else { return Ok(Vec::new()) };
     let schema = lot.schema;
     let built = Built::read(session, schema).await?;
-    let jobs = index_jobs(manifest, schema, lot.sizes, &built);
-    diary.phase(ctx, "indexes", Some(jobs.len() as u64), crew.run("indexes", jobs)).await?;
-    // The keys of small tables are there by now.
-    let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
-    diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
-    // Validation and statistics lock each other out on the same table, comparison nobody: so it stands between them.
     let large_first = largest_first(manifest, lot.sizes);
     let tables = || large_first.iter().map(|(bytes, table)| (is_light(*bytes), *table));
-    let validation = |(light, table): (bool, &TablePlan)| {
-        job("validating constraints", table, ddl::validations(schema, table), light)
-    };
-    let mut jobs: Vec<Job> = tables().filter_map(validation).collect();
+    let mut jobs = index_jobs(manifest, schema, lot.sizes, &built);
+    // Comparison needs no index and locks nobody out: it fills the time until the last index is there.
     for (light, table) in tables() {
         let wanted = lot.wanted.iter().find(|wanted| wanted.table.name == table.name);
         jobs.extend(wanted.map(|wanted| digest_job(schema, wanted, light)));
     }
-    jobs.extend(tables().map(|(light, table)| Job {
-        doing: "gathering statistics",
-        table: table.source.clone(),
-        task: Task::Run(format!("ANALYZE {}", qualified(schema, &table.name))),
-        light,
-    }));
+    let steps = Some(jobs.len() as u64);
+    let differing = diary.phase(ctx, "indexes", steps, crew.run("indexes", jobs)).await?;
+    if !differing.is_empty() {
+        return Ok(differing);
+    }
+    // The keys of small tables are there by now.
+    let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
+    diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
+    // Validation and statistics lock each other out on the same table: so they are one job.
+    let check = |(light, table): (bool, &TablePlan)| {
+        let mut sql: Vec<String> = ddl::validations(schema, table).into_iter().map(|statement| statement.sql).collect();
+        sql.push(format!("ANALYZE {}", qualified(schema, &table.name)));
+        let task = Task::Run(sql.join(";\n"));
+        Job { doing: "validating constraints and gathering statistics", table: table.source.clone(), task, light }
+    };
+    let jobs: Vec<Job> = tables().map(check).collect();
     diary.phase(ctx, "checks", Some(jobs.len() as u64), crew.run("checks", jobs)).await
 }
 

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     error::{Result, Retry},
     model::{
-        PushCheckpoint, Stage,
+        PushCheckpoint, Stage, TablePlan,
         checkpoint::{LoadState, PushedTable},
     },
     postgres::{PgEndpoint, Session, managed::LocalServer, patience},
@@ -319,7 +319,9 @@ impl Journey<'_> {
         reader: &Session,
         sizes: &[LocalSize],
     ) -> Result<Vec<Wanted<'a>>> {
-        let workers = self.workers(self.manifest.cargo.len());
+        // A table alone has work for several: each of its indexes, and the comparison.
+        let jobs = |table: &TablePlan| 2 + table.uniques.len() + table.indexes.len();
+        let workers = self.workers(self.manifest.cargo.iter().map(|cargo| jobs(&cargo.table)).sum());
         let crew = Crew::open(&self.target, &staging.path(situation, self.manifest), workers).await?;
         let wanted = compare::wanted(reader, self.manifest).await?;
         let lot = Lot { schema: &staging.schema, sizes, wanted: &wanted };
