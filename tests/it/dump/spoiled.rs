@@ -135,7 +135,7 @@ impl Subject {
 
     fn try_side_by_side(&self, cases: &[(&'static str, Fault)], times: u32) -> Vec<&'static str> {
         let mut answers = Vec::new();
-        for batch in cases.chunks(24) {
+        for batch in cases.chunks(64) {
             std::thread::scope(|scope| {
                 let running: Vec<_> =
                     batch.iter().map(|(path, fault)| scope.spawn(move || self.try_one(path, fault, times))).collect();
