@@ -118,7 +118,7 @@ impl Journey<'_> {
     async fn go(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
         let mut situation = Situation::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
-            self.sweep(&control, &situation, self.request.keep_previous).await?;
+            self.sweep(control, &situation, self.request.keep_previous).await?;
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
         if let Some(pushed) = self.nothing_to_do(control, &situation).await? {
