@@ -6,11 +6,18 @@
 //! Prints connections, round trips, bytes to the server and bytes from it, whenever it reads a line.
 
 #[path = "../tests/it/support/link.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "it belongs to the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "it belongs to the tests, which use all of it"
+)]
 mod link;
 
 use std::{
     io::{BufRead, Write},
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,6 +29,9 @@ fn main() {
     let port = |number: u64| u16::try_from(number).expect("a port");
     let nature = link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
     let link = link::Link::start(port(listen), port(server), nature);
+    // A shell starts what runs beside it with SIGINT ignored, and ends it with SIGINT.
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 0, always).expect("a signal handler");
     let counts = link.counts();
     let mut out = std::io::stdout();
     writeln!(out, "{}", link.port()).expect("standard output");

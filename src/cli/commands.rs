@@ -28,7 +28,7 @@ use crate::{
         doctor::{self, DoctorRequest},
         dump, plan,
         push::{
-            PushRequest,
+            Part, PushRequest,
             rollback::{self, RollbackRequest},
         },
         report::{Report, verdict::VerifyRecord},
@@ -149,6 +149,11 @@ impl Front {
         let request = PushRequest {
             force_tables: typed.force_table.clone(),
             neon: to.branch,
+            part: match self.layers.parts(typed.schema_only, typed.data_only)? {
+                (true, _) => Part::Schema,
+                (false, true) => Part::Rows,
+                (false, false) => Part::All,
+            },
             dry_run: typed.dry_run || self.layers.file.dry_run,
             keep_previous: request.keep_previous && !typed.no_keep_previous,
             lock_wait: self.layers.lock_wait(&typed.wait),

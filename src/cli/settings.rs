@@ -29,7 +29,7 @@ use crate::{
     source::platform::PlatformSettings,
     stages::{
         dump::{ArchiveSettings, DumpRequest},
-        push::{LOCK_WAIT, PushRequest},
+        push::{LOCK_WAIT, Part, PushRequest},
         verify::{Against, Level},
     },
 };
@@ -286,6 +286,7 @@ impl Layers {
             target: self.target(target)?.ok_or_else(no_target)?,
             local: self.local(local)?,
             mode: word(&mode.or(self.file.mode).unwrap_or(ModeWord::Auto)),
+            part: Part::All,
             jobs: self.jobs(jobs),
             schema: self.schema(target),
             dry_run: false,

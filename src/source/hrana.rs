@@ -43,6 +43,14 @@ pub fn pipeline_body<'a>(statements: impl IntoIterator<Item = &'a str>) -> Strin
     json!({"baton": null, "requests": requests}).to_string()
 }
 
+/// The same for `/v2/pipeline`, where Turso's sync server knows no closing; it keeps no stream either.
+#[must_use]
+pub fn older_pipeline_body<'a>(statements: impl IntoIterator<Item = &'a str>) -> String {
+    let execute = |sql: &str| json!({"type": "execute", "stmt": {"sql": sql}});
+    let requests: Vec<_> = statements.into_iter().map(execute).collect();
+    json!({"baton": null, "requests": requests}).to_string()
+}
+
 /// The body of a `/v3/cursor` request whose first statement opens a transaction and whose others run only inside it:
 /// a statement after a lost transaction is skipped and leaves no entry, which the reader notices.
 #[must_use]

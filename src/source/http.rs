@@ -94,11 +94,13 @@ impl Server {
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `SourceTruncated`, `Interrupted`.
     pub async fn query(&self, statements: &[&str]) -> Result<Vec<Answer>> {
         let request = hrana::pipeline_body(statements.iter().copied());
-        let newer = self.probe_whole(&json_call("v3/pipeline", request.clone()), PIPELINE_BYTES_MAX).await?;
-        let body = match newer {
-            newer if newer.is_there => newer.body,
-            // Servers of Hrana 2 take the same request at its place, and give the same answer.
-            _ => self.send_whole(&json_call("v2/pipeline", request), PIPELINE_BYTES_MAX).await?,
+        let newer = self.probe_whole(&json_call("v3/pipeline", request), PIPELINE_BYTES_MAX).await?;
+        let body = if newer.is_there {
+            newer.body
+        } else {
+            // Servers of Hrana 2 give the same answer in another place.
+            let request = hrana::older_pipeline_body(statements.iter().copied());
+            self.send_whole(&json_call("v2/pipeline", request), PIPELINE_BYTES_MAX).await?
         };
         hrana::parse_pipeline(&body, statements.len()).ok_or_else(|| self.refused(not_hrana(&body)))
     }
@@ -340,7 +342,9 @@ pub(super) enum Asked {
 
 /// Whether a server says that it has no such path, or none for such a request.
 fn is_absent(response: &Response) -> bool {
-    matches!(response.status().as_u16(), 400 | 404 | 405 | 406 | 415 | 501) || is_html(response)
+    let status = response.status().as_u16();
+    // A web page of another status is what something in between says of a failure.
+    matches!(status, 400 | 404 | 405 | 406 | 415 | 501) || (status == 200 && is_html(response))
 }
 
 struct Failure {

@@ -41,12 +41,13 @@ impl Server {
     async fn whole(&self, call: &Call<'_>, may_lack: bool, limit: usize) -> Result<Whole> {
         let mut attempt = 1;
         loop {
-            let (is_there, response) = match may_lack {
-                false => (true, self.send(call).await?),
-                true => match self.probe(call).await? {
+            let (is_there, response) = if may_lack {
+                match self.probe(call).await? {
                     Asked::Answered(response) => (true, response),
                     Asked::Absent(response) => (false, response),
-                },
+                }
+            } else {
+                (true, self.send(call).await?)
             };
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             if let Some(body) = self.read_whole(response, limit).await? {

@@ -89,7 +89,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, answers: &Mutex<Vec<Answer
         if status == CUT {
             return;
         }
-        let pause = if answer.contains("in a second") { 1 } else { 0 };
+        let pause = i32::from(answer.contains("in a second"));
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nRetry-After: {pause}\r\n\r\n", answer.len());
         stream.write_all((head + &answer).as_bytes()).unwrap();
     }

@@ -140,7 +140,7 @@ impl Finished {
             "schema": "public", "mode": "create", "replaced": [], "previous_schema": null, "state": "done",
             "tables": { TABLE: pushed }, "sent_bytes": 1234, "compared_bytes": 56, "phases_ms": { "load": 40 },
             "restore_point": "turso2neon-before-7", "account": { "why": "the target has none of these tables",
-                "sent_rows": 3, "elapsed_ms": 2500, "kept": false, "tables_bytes": 16384, "database_bytes": 8000000 },
+                "sent_rows": 3, "elapsed_ms": 2500, "kept": false, "tables_bytes": 16384, "database_bytes": 8_000_000 },
             "started_s": 120, "finished_s": 121,
         });
         let checkpoint: PushCheckpoint = serde_json::from_value(checkpoint).unwrap();

@@ -392,14 +392,13 @@ fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
         ));
     }
     let kept = checked.with_broken_rules.len();
-    let mut line = match checked.small {
-        true => {
-            format!("SQLite's integrity_check found no damage in {} tables and their indexes", checked.sound + kept)
-        }
-        false => format!(
+    let mut line = if checked.small {
+        format!("SQLite's integrity_check found no damage in {} tables and their indexes", checked.sound + kept)
+    } else {
+        format!(
             "SQLite's quick_check found no damage in {} tables, and each index holds what its table holds",
             checked.sound + kept
-        ),
+        )
     };
     if !checked.without_indexes.is_empty() {
         let names = checked.without_indexes.join(", ");

@@ -58,16 +58,17 @@ impl Snapshot {
                  and the end of the answer was seen",
                 received.steps
             ),
-            match self.counted {
-                true => format!(
+            if self.counted {
+                format!(
                     "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
                     received.tables.len()
-                ),
-                false => format!(
+                )
+            } else {
+                format!(
                     "{rows} rows of {} tables came over TLS, which lets nothing be lost or changed on its way; they \
-                     were not counted apart, which would have been billed once more",
+                 were not counted apart, which would have been billed once more",
                     received.tables.len()
-                ),
+                )
             },
         ];
         if self.safe_tables > 0 {

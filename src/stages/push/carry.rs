@@ -82,32 +82,43 @@ pub(super) async fn statements(
     replaced: &BTreeSet<String>,
 ) -> Result<Vec<String>> {
     let mut sql = Vec::new();
+    // On one connection these questions follow each other without waiting for answers.
+    let (of_staged, of_new, of_old) = tokio::try_join!(
+        privileges(control, PRIVILEGES, &staged),
+        privileges(control, DEFAULTS, &schema),
+        Box::pin(of_old(control, manifest, schema, live, Fate::Kept)),
+    )?;
     // What the staged tables got from general default privileges makes room for what the old ones had.
-    for privilege in privileges(control, PRIVILEGES, &staged).await? {
+    for privilege in of_staged {
         if replaced.contains(&privilege.table)
             && let Some(object) = plan(manifest, &privilege.table).and_then(|table| object(&privilege, schema, table))
         {
             sql.push(format!("REVOKE ALL ON {object} FROM {}", grantee(&privilege)));
         }
     }
-    for privilege in privileges(control, DEFAULTS, &schema).await? {
+    for privilege in of_new {
         let new = manifest.cargo.iter().map(|cargo| &cargo.table).filter(|table| !replaced.contains(&table.name));
         sql.extend(new.filter_map(|table| grant(&privilege, schema, table)));
     }
-    sql.extend(of_old(control, manifest, schema, live, Fate::Kept).await?);
+    sql.extend(of_old);
     Ok(sql)
 }
 
 /// The part of it that comes from the old tables.
 async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u32], fate: Fate) -> Result<Vec<String>> {
     let mut sql = Vec::new();
-    for privilege in privileges(control, PRIVILEGES, &live).await? {
+    let (of_live, comments, attached) = tokio::try_join!(
+        privileges(control, PRIVILEGES, &live),
+        comments(control, manifest, schema, live),
+        attached::statements(control, manifest, schema, live, fate),
+    )?;
+    for privilege in of_live {
         if let Some(table) = plan(manifest, &privilege.table) {
             sql.extend(grant(&privilege, schema, table));
         }
     }
-    sql.extend(comments(control, manifest, schema, live).await?);
-    sql.extend(attached::statements(control, manifest, schema, live, fate).await?);
+    sql.extend(comments);
+    sql.extend(attached);
     Ok(sql)
 }
 

@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    Part,
     manifest::{Cargo, Manifest},
     record::unreadable,
 };
@@ -71,7 +72,7 @@ pub(super) struct LocalSize {
     file: i64,
 }
 
-/// The sizes of all tables of the manifest, in its order.
+/// The sizes of all tables of the manifest, in its order: of what is pushed of them.
 ///
 /// # Errors
 /// `LocalRejected` if a table is missing, `LocalUnreachable`.
@@ -85,6 +86,9 @@ pub(super) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
     for row in &rows {
         let (name, size) = size(row).map_err(|failure| unreadable(local, &failure))?;
         found.insert(name, size);
+    }
+    if manifest.part == Part::Schema {
+        return Ok(vec![LocalSize::default(); manifest.cargo.len()]);
     }
     let of = |cargo: &Cargo| {
         found.get(&cargo.table.name).copied().ok_or_else(|| {

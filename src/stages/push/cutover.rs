@@ -84,18 +84,22 @@ impl Cutover<'_> {
         if replaced.is_empty() {
             (replaced, put_down) = carry::put_down_before(self.control, self.target.schema).await?;
         }
-        let staged = self.staged_oids().await?;
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
-        let carried = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced).await?;
-        let kept = undo::read(self.control, schema).await?;
+        let home = previous_schema(schema);
         let record = &self.situation.record;
         let plan = &self.manifest.plan;
-        let of_views = objects::carried(self.control, plan, schema, &record.live_objects).await?;
-        let enums = Enums {
-            live: enums::used(self.control, schema, &live).await?,
-            previous: enums::of_schema(self.control, &previous_schema(schema)).await?,
-        };
+        // These questions follow each other without waiting for answers.
+        let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
+            self.staged_oids(),
+            undo::read(self.control, schema),
+            objects::carried(self.control, plan, schema, &record.live_objects),
+            enums::used(self.control, schema, &live),
+            enums::of_schema(self.control, &home),
+        )?;
+        let carrying = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced);
+        let carried = Box::pin(carrying).await?;
+        let enums = Enums { live: of_live, previous: of_previous };
         let mut work = self.work(&carried, &enums);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));

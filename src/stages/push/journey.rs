@@ -29,9 +29,10 @@ use super::{
     origin,
     preflight::{Situation, Way},
     pump,
-    record::Record,
+    record::{self, Record},
     staging::{self, Purpose, Staging},
     target::{Target, previous_schema},
+    undo,
 };
 
 /// How often a push begins anew without having come any further.
@@ -117,6 +118,7 @@ impl Journey<'_> {
     async fn go(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
         let mut situation = Situation::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.is_over(&situation)? {
+            self.sweep(control, &situation, self.request.keep_previous).await?;
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() });
         }
         if let Some(pushed) = self.nothing_to_do(control, &situation).await? {
@@ -193,14 +195,34 @@ impl Journey<'_> {
             let line = "nothing to do: the target holds these tables already".to_owned();
             return Ok(Some(Pushed { checkpoint: None, unchanged: true, dry_run: vec![line] }));
         }
-        for run in &situation.record.unfinished {
-            staging::drop_run(control, run).await?;
-        }
+        self.sweep(control, situation, true).await?;
         let checkpoint = match self.ctx.workdir.load_push() {
             Ok(known) if self.is_of_this_push(&known) => known,
             Ok(_) | Err(_) => self.write_done(&situation.record)?,
         };
         Ok(Some(Pushed { checkpoint: Some(checkpoint), unchanged: true, dry_run: Vec::new() }))
+    }
+
+    /// Drops what a push that was cut off after its commit has left: remains of other runs, and replaced tables that a
+    /// rollback wouldn't bring back, because rows were changed since. With `keep` other replaced tables stay.
+    async fn sweep(&self, control: &Session, situation: &Situation, keep: bool) -> Result<()> {
+        let schema = &self.request.schema;
+        let sweeping = async {
+            for run in &situation.record.unfinished {
+                staging::drop_run(control, run).await?;
+            }
+            if keep && undo::read(control, schema).await?.is_empty() {
+                return Ok(());
+            }
+            record::drop_previous(control, schema, &situation.record).await
+        };
+        match sweeping.await {
+            Err(error) if !control.is_lost() => {
+                self.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
+                Ok(())
+            }
+            swept => swept,
+        }
     }
 
     fn is_of_this_push(&self, known: &PushCheckpoint) -> bool {

@@ -12,7 +12,10 @@ use crate::{
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
 
-use super::objects;
+use super::{Part, objects};
+
+/// The server-side digest of a table without rows.
+pub(super) const NO_ROWS: &str = "0:0";
 
 /// Everything that a push takes from the artifacts.
 pub(super) struct Manifest {
@@ -28,6 +31,8 @@ pub(super) struct Manifest {
     pub run_key: String,
     /// Where the dump came from, without secrets; none if the dump was removed.
     pub source: Option<String>,
+    /// What of the tables is pushed.
+    pub part: Part,
 }
 
 /// One table to be pushed.
@@ -47,19 +52,32 @@ impl Cargo {
     }
 }
 
+impl Cargo {
+    /// The table as one without rows.
+    fn leave_rows(&mut self) {
+        self.table.rows = 0;
+        self.table.bytes = 0;
+        let (sent_digest, read_digest) = (String::new(), String::new());
+        self.loaded = Some(TableRecord { rows: 0, sent_digest, read_digest, server_digest: NO_ROWS.to_owned() });
+    }
+}
+
 impl Manifest {
     /// Loads and checks the artifacts.
     ///
     /// # Errors
     /// `Artifact*`.
-    pub(super) fn load(ctx: &Context, schema: &str) -> Result<Self> {
+    pub(super) fn load(ctx: &Context, schema: &str, part: Part) -> Result<Self> {
         let convert = ctx.workdir.load_convert()?;
         let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
         let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
-        let cargo = cargo(&plan, &convert)?;
+        let mut cargo = cargo(&plan, &convert)?;
+        if part == Part::Schema {
+            cargo.iter_mut().for_each(Cargo::leave_rows);
+        }
         let run_key = run_key(&cargo, &plan, schema);
-        Ok(Self { plan, plan_sha256, convert, cargo, run_key, source })
+        Ok(Self { plan, plan_sha256, convert, cargo, run_key, source, part })
     }
 
     /// The run key's first digits, for names.

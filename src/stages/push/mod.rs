@@ -83,6 +83,18 @@ use crate::{
     secret::Secret,
 };
 
+/// What of the tables is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Part {
+    /// Everything.
+    #[default]
+    All,
+    /// Tables, keys, indexes, views and triggers without rows, where the target has none of the tables yet.
+    Schema,
+    /// Rows, into tables of this structure that an earlier push created.
+    Rows,
+}
+
 /// What to push and where to.
 #[derive(Debug, Clone)]
 pub struct PushRequest {
@@ -92,6 +104,8 @@ pub struct PushRequest {
     pub local: LocalChoice,
     /// `auto`, `create`, `diff`, `swap` or `replace`.
     pub mode: String,
+    /// All of it, or the schema or the rows alone.
+    pub part: Part,
     /// Connections that load at once; 0 means the default.
     pub jobs: usize,
     /// The schema on the target.
@@ -133,8 +147,14 @@ pub async fn push(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
 
 async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     check(request)?;
+    let mut request = request.clone();
+    if request.part == Part::Rows && request.mode == "auto" {
+        // Never other tables in the place of those that are there.
+        "diff".clone_into(&mut request.mode);
+    }
+    let request = &request;
     let Parsed { endpoint, notes } = PgEndpoint::parse(&request.target, Role::Target)?;
-    let manifest = manifest::Manifest::load(ctx, &request.schema)?;
+    let manifest = manifest::Manifest::load(ctx, &request.schema, request.part)?;
     if !request.fresh {
         refuse_damaged_checkpoint(ctx)?;
     }
@@ -186,6 +206,17 @@ fn check(request: &PushRequest) -> Result<()> {
                 .with_hint("there are auto, create, diff, swap and replace"));
         }
     }
+    match (request.part, request.mode.as_str()) {
+        (Part::All, _) | (Part::Schema, "auto" | "create") | (Part::Rows, "auto" | "diff" | "replace") => {}
+        (Part::Schema, mode) => {
+            return Err(Error::new(Kind::Usage, format!("--schema-only can't go with --mode {mode}"))
+                .with_hint("it creates tables where there are none: leave --mode out"));
+        }
+        (Part::Rows, mode) => {
+            return Err(Error::new(Kind::Usage, format!("--data-only can't go with --mode {mode}"))
+                .with_hint("it changes rows of tables that are there: leave --mode out, or give diff or replace"));
+        }
+    }
     let schema = request.schema.as_str();
     let reserved = schema.starts_with("pg_")
         || schema == "information_schema"
@@ -209,6 +240,7 @@ mod tests {
             target: Secret::new(String::new()),
             local: LocalChoice::default(),
             mode: mode.to_owned(),
+            part: Part::All,
             jobs: 0,
             schema: schema.to_owned(),
             dry_run: false,

@@ -9,7 +9,7 @@ use crate::{
         Plan,
         name::{qualified, quote_ident, quote_literal},
     },
-    postgres::Session,
+    postgres::{Parameter, Session},
     rules::ddl,
     workdir::sha256_of_bytes,
 };
@@ -219,7 +219,7 @@ pub(super) async fn drops(control: &Session, schema: &str) -> Result<(Vec<String
 /// # Errors
 /// `Target*`.
 pub(super) async fn in_the_way(control: &Session, plan: &Plan, schema: &str, record: &Record) -> Result<Vec<String>> {
-    let mut names: Vec<String> = plan.triggers.iter().map(|trigger| trigger.function.clone()).collect();
+    let names: Vec<String> = plan.triggers.iter().map(|trigger| trigger.function.clone()).collect();
     let functions = |objects: &[OurObject]| -> Vec<u32> {
         objects.iter().filter(|object| object.kind == "function").map(|object| object.oid).collect()
     };
@@ -227,16 +227,21 @@ pub(super) async fn in_the_way(control: &Session, plan: &Plan, schema: &str, rec
     let doing = "looking for functions in the way";
     let sql = "SELECT 'function ' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
                WHERE n.nspname = $1 AND p.proname = ANY($2) AND p.pronargs = 0 AND p.oid <> ALL($3) ORDER BY 1";
-    let mut found = names_of(control, doing, sql, &[&schema, &names, &live]).await?;
-    names = record.live_objects.iter().map(|object| object.name.clone()).collect();
-    let previous = functions(&record.previous_objects);
-    found.extend(names_of(control, doing, sql, &[&previous_schema(schema), &names, &previous]).await?);
-    let sql = "SELECT 'trigger ' || g.tgname || ' calls ' || p.proname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
+    let kept: Vec<String> = record.live_objects.iter().map(|object| object.name.clone()).collect();
+    let (home, previous) = (previous_schema(schema), functions(&record.previous_objects));
+    let here: [&dyn Parameter; 3] = [&schema, &names, &live];
+    let there: [&dyn Parameter; 3] = [&home, &kept, &previous];
+    let calls = "SELECT 'trigger ' || g.tgname || ' calls ' || p.proname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
                WHERE g.tgfoid = ANY($1) AND g.tgrelid <> ALL($2) AND NOT g.tgisinternal ORDER BY 1";
     let ours: Vec<u32> = live.iter().chain(&previous).copied().collect();
     let relations = record.live_oids().into_iter().chain(record.previous_oids());
     let views = view_oids(&record.live_objects).chain(view_oids(&record.previous_objects));
     let relations: Vec<u32> = relations.chain(views).collect();
-    found.extend(names_of(control, doing, sql, &[&ours, &relations]).await?);
-    Ok(found)
+    let callers: [&dyn Parameter; 2] = [&ours, &relations];
+    let (found, found_there, calling) = tokio::try_join!(
+        names_of(control, doing, sql, &here),
+        names_of(control, doing, sql, &there),
+        names_of(control, doing, calls, &callers),
+    )?;
+    Ok(found.into_iter().chain(found_there).chain(calling).collect())
 }

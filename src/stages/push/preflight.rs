@@ -69,8 +69,10 @@ impl Situation {
             let text = format!("the target is PostgreSQL {}; 14 or newer is needed", control.version() / 10_000);
             return Err(Error::new(Kind::TargetRejected, text).with_hint("push into a project with a newer PostgreSQL"));
         }
-        let facts = Facts::read(control, schema).await?;
-        let mut record = Record::read(control, schema, &previous_schema(schema)).await?;
+        // Here and below: on one connection questions follow each other without waiting for answers.
+        let home = previous_schema(schema);
+        let (facts, mut record) =
+            tokio::try_join!(Facts::read(control, schema), Box::pin(Record::read(control, schema, &home)))?;
         let forced = named(manifest, &record, &request.force_tables)?;
         // What a rollback brought back belongs to whom it belonged before.
         record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
@@ -267,7 +269,18 @@ impl Situation {
         let names = all_names(manifest);
         let live = self.record.live_relations();
         let doing = "looking for names that are taken";
-        let taken = names_of(control, doing, sql, &[&schema, &names, &tables, &live]).await?;
+        let home = previous_schema(schema);
+        let previous = self.record.previous_relations();
+        let kept = self.record.live_objects.iter().filter(|object| object.kind == "view");
+        let kept = kept.map(|view| view.name.as_str());
+        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).chain(kept).collect();
+        let here: [&dyn Parameter; 4] = [&schema, &names, &tables, &live];
+        let there: [&dyn Parameter; 4] = [&home, &replaced, &replaced, &previous];
+        let (taken, taken_there, in_the_way) = tokio::try_join!(
+            names_of(control, doing, sql, &here),
+            names_of(control, doing, sql, &there),
+            Box::pin(objects::in_the_way(control, &manifest.plan, schema, &self.record)),
+        )?;
         let own = match manifest.plan.given {
             Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
             None => "",
@@ -275,17 +288,10 @@ impl Situation {
         let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
         self.complain_of(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
-        let home = previous_schema(schema);
-        let previous = self.record.previous_relations();
-        let kept = self.record.live_objects.iter().filter(|object| object.kind == "view");
-        let kept = kept.map(|view| view.name.as_str());
-        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).chain(kept).collect();
-        let taken = names_of(control, doing, sql, &[&home, &replaced, &replaced, &previous]).await?;
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
-        self.complain_of(Kind::TargetOccupied, &text, &taken);
-        let taken = objects::in_the_way(control, &manifest.plan, schema, &self.record).await?;
+        self.complain_of(Kind::TargetOccupied, &text, &taken_there);
         let text = "these stand in the way of triggers and their functions";
-        self.complain_of(Kind::TargetOccupied, text, &taken);
+        self.complain_of(Kind::TargetOccupied, text, &in_the_way);
         self.only_about_replacing(before);
         Ok(())
     }
@@ -294,13 +300,16 @@ impl Situation {
     async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
         let before = self.problems.len();
         let live = self.record.live_relations();
-        let hanging = dependents::of(control, &live).await?;
+        let previous = self.record.previous_relations();
+        let (hanging, hanging_there, foreign_publications) = tokio::try_join!(
+            dependents::of(control, &live),
+            dependents::of(control, &previous),
+            attached::foreign_publications(control, &live),
+        )?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
         self.complain_of(Kind::TargetOccupied, text, &hanging);
-        let previous = self.record.previous_relations();
-        let hanging = dependents::of(control, &previous).await?;
         let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
-        self.complain_of(Kind::TargetOccupied, &text, &hanging);
+        self.complain_of(Kind::TargetOccupied, &text, &hanging_there);
         let part = |table: &record::Ours| {
             let name = table.name.clone();
             table
@@ -313,8 +322,8 @@ impl Situation {
         let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
         let text = "these were added to the tables since the last push and can't be carried over by this version";
         self.complain_of(Kind::TargetOccupied, text, &added);
-        let foreign = attached::foreign_publications(control, &live).await?;
-        self.complain_of(Kind::TargetOccupied, "these name the tables and belong to another role", &foreign);
+        let text = "these name the tables and belong to another role";
+        self.complain_of(Kind::TargetOccupied, text, &foreign_publications);
         self.only_about_replacing(before);
         let rule = |part: &&String| part.starts_with("rule ");
         let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));

@@ -105,7 +105,7 @@ CREATE TABLE IF NOT EXISTS turso2neon.origins (
 /// that what was added afterwards shows. For a table `c` of `pg_class`.
 pub(super) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
   SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
-  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 'n'
+  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('n', 't')
   UNION ALL SELECT 'column ' || a.attname FROM pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL SELECT 'trigger ' || g.tgname FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal

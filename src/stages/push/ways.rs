@@ -10,13 +10,13 @@ use crate::{
 };
 
 use super::{
-    Pushed,
+    Part, Pushed,
     compare::Wanted,
     diff::Change,
     in_place::{self, InPlace},
     in_turn::InTurn,
     journey::Journey,
-    manifest::Cargo,
+    manifest::{Cargo, NO_ROWS},
     preflight::{Situation, Way},
 };
 
@@ -27,6 +27,11 @@ impl Journey<'_> {
     /// Whether rows are changed in place or tables replaced, by the wished mode and what is there.
     pub(super) async fn way(&self, control: &Session, reader: &Session, situation: &Situation) -> Result<Way> {
         let (mode, pushed) = (self.request.mode.as_str(), !situation.record.live.is_empty());
+        match self.request.part {
+            Part::Schema if pushed => return Err(schema_is_there()),
+            Part::Rows if !pushed => return Err(no_schema()),
+            Part::All | Part::Schema | Part::Rows => {}
+        }
         match mode {
             "create" if pushed => {
                 return Err(Error::new(
@@ -41,6 +46,10 @@ impl Journey<'_> {
             }
             "diff" => {}
             "replace" if pushed => {}
+            "auto" if pushed && self.only_awaits_rows(situation) => {
+                self.diary.reason("the tables of the last push have no rows yet");
+                return Ok(Way::Replacing);
+            }
             "auto" if pushed && !self.request.fresh => {}
             _ => {
                 self.diary.reason(match (mode, pushed) {
@@ -60,6 +69,10 @@ impl Journey<'_> {
                     ASKED
                 });
                 Ok(Way::InPlace)
+            }
+            Some(reason) if self.request.part == Part::Rows => {
+                Err(Error::new(Kind::TargetOccupied, format!("--data-only needs tables of this structure: {reason}"))
+                    .with_hint("leave --data-only out: the tables are replaced then"))
             }
             Some(reason) if mode == "diff" => {
                 Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {reason}"))
@@ -100,6 +113,13 @@ impl Journey<'_> {
         self.note_sizes(control).await;
         let checkpoint = self.write_entry(Vec::new(), "replace", LoadState::Done, self.pushed_tables(&digests))?;
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, dry_run: Vec::new() })
+    }
+
+    /// Whether the target has what `--schema-only` left: then loading whole tables is quicker than changing them.
+    fn only_awaits_rows(&self, situation: &Situation) -> bool {
+        self.manifest.rows() > 0
+            && situation.record.live.iter().all(|table| table.digest == NO_ROWS)
+            && situation.require_clear(Way::Replacing).is_ok()
     }
 
     /// What the checkpoint says of tables that stayed in place.
@@ -184,4 +204,14 @@ impl Journey<'_> {
 /// Whether a change of rows was refused for a reason that replacing whole tables may not meet.
 fn is_in_the_way(error: &Error) -> bool {
     error.kind() == Kind::TargetRejected && error.retry() == Retry::Never
+}
+
+fn schema_is_there() -> Error {
+    Error::new(Kind::TargetOccupied, "--schema-only creates tables, and the target holds those of an earlier push")
+        .with_hint("use `turso2neon push`, which changes or replaces them, or --data-only, which changes their rows")
+}
+
+fn no_schema() -> Error {
+    Error::new(Kind::TargetOccupied, "--data-only needs tables that an earlier push created, and there are none")
+        .with_hint("run `turso2neon push --schema-only` first, or `turso2neon push` for all of it")
 }

@@ -36,12 +36,12 @@ enum Reply {
 }
 
 /// A certificate for 127.0.0.1 that is its own authority.
-struct Certificate {
+pub(super) struct Certificate {
     directory: tempfile::TempDir,
 }
 
 impl Certificate {
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let directory = tempfile::tempdir().unwrap();
         must_run(
             Command::new("openssl")
@@ -52,11 +52,11 @@ impl Certificate {
         Self { directory }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("cert.pem")
     }
 
-    fn acceptor(&self) -> native_tls::TlsAcceptor {
+    pub(super) fn acceptor(&self) -> native_tls::TlsAcceptor {
         let read = |name: &str| std::fs::read(self.directory.path().join(name)).unwrap();
         native_tls::TlsAcceptor::new(native_tls::Identity::from_pkcs8(&read("cert.pem"), &read("key.pem")).unwrap())
             .unwrap()

@@ -3,7 +3,10 @@
 //! `TURSO2NEON_TEST_FAULTS` asks for more kills than the usual few, `TURSO2NEON_TEST_SEED` for the same again.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -40,14 +43,21 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-fn slow(port: u16) -> Wire {
-    Wire::to(port, |_| Trouble { bytes_per_ms: Some(3_000), ..Trouble::default() })
+/// A wire that is slow until it is healed. The same one throughout: to some methods another address is another source.
+fn slow(port: u16) -> (Wire, Arc<AtomicBool>) {
+    let healed = Arc::new(AtomicBool::new(false));
+    let asked = healed.clone();
+    let wire = Wire::to(port, move |_| {
+        let bytes_per_ms = (!asked.load(Ordering::SeqCst)).then_some(3_000);
+        Trouble { bytes_per_ms, ..Trouble::default() }
+    });
+    (wire, healed)
 }
 
 impl Subject {
     fn new(method: &'static str, port: u16, token: String) -> Self {
         let mut subject = Self { method, port, token, content: String::new(), zero: (0, Duration::ZERO) };
-        let (desk, wire, begun) = (Desk::new(), slow(port), Instant::now());
+        let (desk, (wire, _), begun) = (Desk::new(), slow(port), Instant::now());
         subject.call(&desk, &wire).run().expect_exit(0);
         subject.zero = (wire.received(), begun.elapsed());
         subject.content = content(&desk);
@@ -57,33 +67,39 @@ impl Subject {
     fn call(&self, desk: &Desk, wire: &Wire) -> Tool {
         Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &wire.url()])
             .env("TURSO_AUTH_TOKEN", &self.token)
+            .timeout(Duration::from_secs(400))
     }
 
     /// Kills a dump at a random moment, and takes it up again.
     fn kill_one(&self, dice: &mut Dice, tally: &Tally) {
-        let (wire, desk) = (slow(self.port), Desk::new());
+        let ((wire, healed), desk) = (slow(self.port), Desk::new());
         let running = self.call(&desk, &wire).spawn();
         let thousandths = u64::try_from(dice.below(1000)).unwrap();
         let (begun, by_bytes) = (Instant::now(), dice.once_in(2));
         // By bytes, so that it falls into the transfer; by time, so that it falls into what comes after, too.
-        let is_due = || match by_bytes {
-            true => wire.received() >= (self.zero.0 * thousandths / 1000).max(1),
-            false => begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000,
+        let is_due = || {
+            if by_bytes {
+                wire.received() >= (self.zero.0 * thousandths / 1000).max(1)
+            } else {
+                begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000
+            }
         };
         while !is_due() && begun.elapsed() < self.zero.1 * 3 {
             std::thread::sleep(Duration::from_millis(1));
         }
         let was_killed = running.kill().code() != Some(0);
         let kept = desk.dir().join("dump/part.json").exists();
-        let again = Wire::to(self.port, |_| Trouble::default());
-        self.call(&desk, &again).run().expect_exit(0);
+        healed.store(true, Ordering::SeqCst);
+        let before = wire.received();
+        self.call(&desk, &wire).run().expect_exit(0);
+        let again = wire.received() - before;
         assert_eq!(content(&desk), self.content, "{} after {thousandths} thousandths", self.method);
         assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
         tally.killed.fetch_add(u32::from(was_killed), Ordering::SeqCst);
         if was_killed && kept {
             tally.kept.fetch_add(1, Ordering::SeqCst);
-            tally.bytes.fetch_add(again.received(), Ordering::SeqCst);
-            assert!(again.received() < self.zero.0, "{} of {} bytes again", again.received(), self.zero.0);
+            tally.bytes.fetch_add(again, Ordering::SeqCst);
+            assert!(again < self.zero.0, "{again} of {} bytes again", self.zero.0);
         }
     }
 

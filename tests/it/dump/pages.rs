@@ -50,6 +50,8 @@ fn the_pages_are_the_servers_file() {
         "integer,real,real,null,blob,text"
     );
     assert_eq!(desk.value("PRAGMA integrity_check"), "ok");
+    assert!(proof(&dumped).contains("they came twice"), "{}", proof(&dumped));
+    assert!(proof(&dumped).contains("the server has the same"), "{}", proof(&dumped));
     assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
     server.stop();
     let own = Desk::new().dump(&request(server.data_file().to_str().unwrap())).unwrap();
@@ -64,11 +66,11 @@ fn a_repeated_dump_fetches_what_changed() {
     let before = wire.received();
     assert!(before > 500_000);
     assert!(desk.dump(&request(wire.url())).unwrap().unchanged);
-    assert!(wire.received() - before < 20_000, "{} bytes to know that nothing changed", wire.received() - before);
+    assert!(wire.received() - before < 32_000, "{} bytes to know that nothing changed", wire.received() - before);
     server.execute(&["UPDATE t SET b = 'new' WHERE a = 7", "CREATE TABLE late (z)"]);
     let before = wire.received();
     let changed = desk.dump(&request(wire.url())).unwrap();
-    assert!(!changed.unchanged && wire.received() - before < 60_000, "{} bytes", wire.received() - before);
+    assert!(!changed.unchanged && wire.received() - before < 120_000, "{} bytes", wire.received() - before);
     assert!(proof(&changed).contains("brought up to date"), "{}", proof(&changed));
     assert!(changed.checkpoint.size_bytes > first.checkpoint.size_bytes);
     assert_eq!(desk.value("SELECT b || (SELECT count(*) FROM late) FROM t WHERE a = 7"), "new0");
@@ -127,6 +129,30 @@ fn another_database_in_the_same_place_is_noticed() {
 }
 
 #[test]
+fn a_server_with_another_history_is_read_from_the_beginning() {
+    let (server, behind, beside) = (source(), SyncServer::start(), source());
+    server.execute(&["UPDATE t SET b = 'first' WHERE a = 7", "UPDATE t SET c = 1 WHERE a = 2000"]);
+    // Fewer revisions; and as many, with another one before the last.
+    behind.execute(&["CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)", "INSERT INTO t VALUES (7, 'behind')"]);
+    beside.execute(&["UPDATE t SET b = 'beside' WHERE a = 7", "UPDATE t SET c = 1 WHERE a = 2000"]);
+    let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
+    let switch = port.clone();
+    let wire = Wire::switched(move || port.load(std::sync::atomic::Ordering::SeqCst), |_| Trouble::default());
+    let desk = Desk::new();
+    for (place, value) in [(&server, "first"), (&behind, "behind"), (&server, "first"), (&beside, "beside")] {
+        switch.store(place.port(), std::sync::atomic::Ordering::SeqCst);
+        let dumped = desk.dump(&pages_request(wire.url())).unwrap();
+        assert!(!dumped.unchanged && !proof(&dumped).contains("up to date"), "{value}: {}", proof(&dumped));
+        assert_eq!(desk.value("SELECT b FROM t WHERE a = 7"), value);
+    }
+    // A change that leaves the content as it was costs what it changed.
+    beside.execute(&["UPDATE t SET b = b WHERE a = 7"]);
+    let before = wire.received();
+    assert!(desk.dump(&pages_request(wire.url())).unwrap().unchanged);
+    assert!(wire.received() - before < 120_000, "{} bytes", wire.received() - before);
+}
+
+#[test]
 fn a_database_of_the_newer_form_is_left_to_sql() {
     let server = SyncServer::start();
     server.execute(&["PRAGMA journal_mode = 'mvcc'", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)"]);
@@ -141,7 +167,7 @@ fn a_database_of_the_newer_form_is_left_to_sql() {
     });
     Desk::new().dump(&request(scripted.url())).unwrap_err();
     let lines: Vec<String> = scripted.asked().into_iter().map(|asked| asked.line).collect();
-    assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/")), "{lines:?}");
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/") || line.contains("/v2/")), "{lines:?}");
 }
 
 #[test]

@@ -188,3 +188,19 @@ fn relay(api: &Scripted, asked: &Asked) -> (u16, Vec<u8>) {
         (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
     })
 }
+
+#[test]
+fn doctor_finds_the_database_by_its_name() {
+    let server = server();
+    let api = api(&server);
+    let desk = Desk::new();
+    let look = |name: &str| {
+        Tool::new(["doctor", "--dir", desk.dir().to_str().unwrap(), "--database", name, "--org", "acme"])
+            .env("TURSO_API_TOKEN", API_TOKEN)
+            .env("TURSO_API_BASEURL", api.url())
+            .run()
+    };
+    let there = look("shop").expect_exit(0).expect_text(&server.url());
+    assert!(!format!("{there:?}").contains(API_TOKEN), "{there:?}");
+    assert!(look("shoop").expect_text("no database shoop").expect_text("blog, shop").code() != Some(0));
+}

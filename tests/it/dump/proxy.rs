@@ -50,8 +50,6 @@ struct Seen {
     requests: HashMap<String, u32>,
     /// The longest answer's body per path.
     longest: HashMap<String, u64>,
-    /// Bytes of all bodies.
-    bytes: u64,
     /// Bodies of requests to `/v3/` paths.
     questions: Vec<String>,
 }
@@ -115,16 +113,6 @@ impl Proxy {
     /// Bytes of the longest answer to requests to this path.
     pub(super) fn longest(&self, path: &str) -> u64 {
         self.seen.lock().unwrap().longest.get(path).copied().unwrap_or(0)
-    }
-
-    /// Requests to this path.
-    pub(super) fn requests(&self, path: &str) -> u32 {
-        self.seen.lock().unwrap().requests.get(path).copied().unwrap_or(0)
-    }
-
-    /// Bytes of all answers' bodies that came through.
-    pub(super) fn bytes(&self) -> u64 {
-        self.seen.lock().unwrap().bytes
     }
 
     /// What was asked in SQL, as JSON.
@@ -196,7 +184,6 @@ fn serve(near: impl Read + Write, far: u16, script: &Script, seen: &Mutex<Seen>,
     if ended || matches!(spoiler.fault, Fault::End(place) if place <= spoiler.at) {
         spoiler.near.write_all(b"0\r\n\r\n").ok();
     }
-    seen.lock().unwrap().bytes += spoiler.at;
 }
 
 fn note(seen: &Mutex<Seen>, path: &str, spoiler: &Spoiler<'_, impl Write>) {
@@ -379,10 +366,8 @@ impl<W: Write> Spoiler<'_, W> {
                     bytes = [&piece[..offset], &before[from..], &piece[offset..]].concat();
                 }
             }
-            Fault::Pause(place, time) => {
-                if inside(place).is_some() {
-                    std::thread::sleep(time);
-                }
+            Fault::Pause(place, time) if inside(place).is_some() => {
+                std::thread::sleep(time);
             }
             _ => {}
         }

@@ -133,6 +133,15 @@ fn a_server_that_was_restored_or_lost_its_log_is_noticed() {
     server.execute("UPDATE bulk SET x = 'lost' WHERE id = 1");
     desk.dump(&request).unwrap();
     assert_eq!(desk.value("SELECT x FROM bulk WHERE id = 1"), "lost");
+    // Restored: fewer frames than the dump has seen.
+    server.stop();
+    copy(&backup.path().join("data"), &server.data_directory());
+    server.start_again();
+    let shorter = desk.dump(&request).unwrap();
+    assert_ne!(desk.value("SELECT x FROM bulk WHERE id = 1"), "lost");
+    assert!(!proof(&shorter).contains("up to date"), "{}", proof(&shorter));
+    server.execute("UPDATE bulk SET x = 'lost' WHERE id = 1");
+    desk.dump(&request).unwrap();
     // Restored, and as many frames on as the dump has seen; but other ones.
     server.stop();
     copy(&backup.path().join("data"), &server.data_directory());

@@ -77,7 +77,7 @@ fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
     depot.push(&url).0.unwrap();
     let readers = restless(8, &[Kind::RepeatableRead, Kind::ReadCommitted, Kind::Prepared, Kind::OlderSnapshot], 3);
     let crowd = Crowd::gather(&target, &["t00", "t01", "t02"], &readers);
-    for (version, mode) in (2..).zip(["swap", "diff", "swap"]) {
+    for (version, mode) in (2..).zip(["swap", "diff"]) {
         depot.change(&set_version(3, version));
         depot.push_in(mode, &url).0.unwrap();
         let request = RollbackRequest {
@@ -91,7 +91,7 @@ fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
         depot.push_in(mode, &url).0.unwrap();
     }
     for seen in crowd.disperse() {
-        assert!(seen.reads > 10 && seen.versions >= 3 && seen.longest < Duration::from_secs(10), "{seen:?}");
+        assert!(seen.reads > 10 && seen.versions >= 2 && seen.longest < Duration::from_secs(10), "{seen:?}");
     }
     depot.assert_equal(&target, "public");
 }
@@ -190,7 +190,6 @@ fn cutovers_are_measured_under_every_kind_of_crowd() {
     };
     let target = Target::start_alone("max_connections = 200");
     let transactions = |count, think| restless(count, &[Kind::RepeatableRead, Kind::ReadCommitted], think);
-    let filter = std::env::var("CROWD").unwrap_or_default();
     for (what, tables, readers) in [
         ("4 in tight loops", 3, restless(4, &KINDS, 0)),
         ("8 in tight loops", 3, restless(8, &KINDS, 0)),
@@ -200,22 +199,12 @@ fn cutovers_are_measured_under_every_kind_of_crowd() {
         ("4 transactions of 1.5 s", 3, transactions(4, 500)),
         ("4 transactions of 1.5 s", 30, transactions(4, 50)),
     ] {
-        if !format!("{what} {tables}").contains(&filter) {
-            continue;
-        }
-        let begun = Instant::now();
         let (times, longest) = swap_under(&target, tables, &readers, cutovers);
-        std::io::Write::write_all(
-            &mut std::fs::OpenOptions::new().create(true).append(true).open("/tmp/cutover/measured.txt").unwrap(),
-            format!(
-                "{what}, {tables} tables: {cutovers} swaps, median {} ms, max {} ms, longest read {} ms, all in {} s {times:?}\n",
-                times[times.len() / 2],
-                times.last().unwrap(),
-                longest.as_millis(),
-                begun.elapsed().as_secs()
-            )
-            .as_bytes(),
-        )
-        .unwrap();
+        println!(
+            "{what}, {tables} tables: {cutovers} swaps, median {} ms, longest {} ms; longest read {} ms",
+            times[times.len() / 2],
+            times[times.len() - 1],
+            longest.as_millis()
+        );
     }
 }

@@ -156,6 +156,7 @@ impl Depot {
             target: Secret::new(url.to_owned()),
             local: LocalChoice { url: Some(Secret::new(self.server.admin_url())), ..LocalChoice::default() },
             mode: "auto".to_owned(),
+            part: turso2neon::stages::push::Part::All,
             jobs: 0,
             schema: "public".to_owned(),
             dry_run: false,

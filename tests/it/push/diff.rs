@@ -4,7 +4,7 @@ use turso2neon::{
     error::Kind,
     model::{
         PgType, Plan,
-        conversion_plan::{ForeignKeyPlan, KeyPlan},
+        conversion_plan::{ForeignKeyPlan, IdentityKind, KeyPlan},
     },
     stages::push::PushRequest,
 };
@@ -184,4 +184,33 @@ fn next_numbers_follow_and_other_structures_replace_the_tables() {
     depot.change("UPDATE orders SET amount = 3 WHERE id = 1");
     assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "swap");
     assert_eq!(target.value("SELECT to_regclass('public.orders_customer') IS NOT NULL"), "t");
+}
+
+#[test]
+fn every_kind_of_numbering_column_is_changed_in_place() {
+    for kind in [IdentityKind::Always, IdentityKind::Serial] {
+        let target = Target::start();
+        let mut plan = shop_plan();
+        plan.tables[0].identity.as_mut().unwrap().kind = kind;
+        let rows = |version| {
+            shop_rows(version)
+                .replace("INSERT INTO customers", "INSERT INTO customers OVERRIDING SYSTEM VALUE")
+                .replace("20000)", "400)")
+        };
+        let mut depot = Depot::new(plan, &rows(1));
+        depot.push(&remote_url(&target)).0.unwrap();
+        depot.change(
+            "DELETE FROM customers WHERE id > 1990; UPDATE customers SET version = 9 WHERE id = 500; \
+             UPDATE customers SET email = CASE id WHEN 6 THEN 'c7@example.com' ELSE 'c6@example.com' END WHERE id IN (6, 7); \
+             INSERT INTO customers (id, email, version) OVERRIDING SYSTEM VALUE VALUES (2500, 'more@example.com', 1)",
+        );
+        assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "diff", "{kind:?}");
+        depot.assert_equal(&target, "public");
+        depot.push_in("swap", &remote_url(&target)).0.unwrap();
+        depot.change("DELETE FROM orders WHERE id < 9");
+        depot.push_in("swap", &remote_url(&target)).0.unwrap();
+        depot.assert_equal(&target, "public");
+        target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
+        assert_eq!(target.value("SELECT max(id) FROM customers"), "5000", "{kind:?}");
+    }
 }

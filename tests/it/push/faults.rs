@@ -297,6 +297,39 @@ fn an_interrupted_replacement_goes_on_table_after_table() {
 }
 
 #[test]
+fn tables_that_a_change_could_not_drop_go_with_the_next_push() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let url = remote_url(&target);
+    depot.push(&url).0.unwrap();
+    depot.refill(&shop_rows(2));
+    depot.push_in("swap", &url).0.unwrap();
+    depot.change("UPDATE orders SET amount = 0 WHERE id = 5");
+    let kept = "SELECT count(*) FROM pg_tables WHERE schemaname = 'turso2neon_previous'";
+    assert_ne!(target.value(kept), "0");
+    std::thread::scope(|scope| {
+        // Somebody reads a table that the push before has replaced.
+        let reader = scope.spawn(|| {
+            target.try_query("BEGIN; LOCK TABLE turso2neon_previous.orders IN ACCESS SHARE MODE; SELECT pg_sleep(60)")
+        });
+        wait_until(
+            &target,
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
+        );
+        let (_, recorder) = depot.push_in("diff", &url);
+        assert!(recorder.texts().iter().any(|text| text.contains("still there")), "{:?}", recorder.texts());
+        target.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event = 'PgSleep'",
+        );
+        reader.join().unwrap().unwrap_err();
+    });
+    assert_ne!(target.value(kept), "0");
+    assert!(depot.push_in("diff", &url).0.unwrap().unchanged);
+    assert_eq!(target.value(kept), "0");
+}
+
+#[test]
 fn a_killed_tool_leaves_no_long_statement_behind() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));

@@ -114,8 +114,9 @@ fn a_large_table_uses_the_line() {
     let (sent, load_ms) = (checkpoint.sent_bytes, checkpoint.phases_ms["load"]);
     let line_ms = sent * 8 / (megabits * 1000);
     println!("{sent} bytes: {load_ms} ms, the line alone {line_ms} ms, phases {:?}", checkpoint.phases_ms);
-    // Connecting, beginning and committing take a dozen round trips whatever the size; the rest is the line's.
-    let most_ms = if real { line_ms * 100 / 85 } else { line_ms * 100 / 70 + 12 * 40 };
+    // Connecting, beginning and committing take a dozen round trips whatever the size; the rest is the line's. Without
+    // the variable others may use the machine meanwhile.
+    let most_ms = if real { line_ms * 100 / 85 } else { line_ms * 2 + 1500 };
     assert!(load_ms <= most_ms, "{load_ms} ms for {sent} bytes, which the line carries in {line_ms} ms");
     depot.assert_equal(&target, "public");
 }

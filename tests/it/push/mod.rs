@@ -26,6 +26,8 @@ mod leaving;
 
 mod link;
 
+mod parts;
+
 mod pooled;
 
 mod proxy;

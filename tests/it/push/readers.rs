@@ -113,7 +113,8 @@ impl Reader {
                 }
             };
             let thought = if matches!(self.kind, Kind::Statement | Kind::Prepared) { 0 } else { tables.len() };
-            seen.longest = seen.longest.max(begun.elapsed().saturating_sub(self.think * thought as u32));
+            seen.longest =
+                seen.longest.max(begun.elapsed().saturating_sub(self.think * u32::try_from(thought).unwrap()));
             let mut found: Vec<&str> = found.iter().map(|one| one.as_deref().expect("a table is empty")).collect();
             for one in &found {
                 let (low, high) = one.split_once(' ').unwrap();

@@ -75,7 +75,10 @@ impl Target {
     /// A copy of this database on the same server. Nobody may be connected to this one. `clause` is the end of the
     /// statement, such as a tablespace.
     pub(crate) fn copy(&self, clause: &str) -> Self {
-        Self::create(Arc::clone(&self.cluster), &format!("TEMPLATE {} {clause}", self.database))
+        let copy = Self::create(Arc::clone(&self.cluster), &format!("TEMPLATE {} {clause}", self.database));
+        // Sequences of a copy step back after a crash, unless their next change is the first one after a checkpoint.
+        copy.query("CHECKPOINT");
+        copy
     }
 
     /// Stops the server by this signal (`INT`: sessions are told; `QUIT`: as in a crash) and starts it again on the same

@@ -34,6 +34,8 @@ pub(super) enum Confirmed {
 /// What one answer comes to.
 enum Compared {
     To(Confirmed),
+    /// All that was asked for is the same; these pages are left.
+    Part(RoaringBitmap, File),
     /// It broke off; these pages are left.
     Short(RoaringBitmap, File),
     Failed(Error),
@@ -101,14 +103,16 @@ impl Puller<'_> {
     /// Asks for these pages of a revision again, until each has come and was compared with the file.
     pub(super) async fn confirm(&mut self, name: &str, file: &Path, pages: RoaringBitmap) -> Result<Confirmed> {
         let (mut left, mut opened, mut setbacks) = (pages, open(file)?, 0);
+        // The second half first: what damages every answer at the same place now meets another page.
+        let mut asked = second_half(&left);
         loop {
-            let wanted = Wanted::Some(name.to_owned(), runs(&left));
+            let wanted = Wanted::Some(name.to_owned(), runs(&asked));
             let (pump, reader) = match self.server.pull_updates(&wanted).await? {
                 Updates::Coming(pump, reader) => (pump, reader),
                 Updates::NotOffered(_) => return Ok(Confirmed::Gone),
             };
             let (before, name) = (left.len(), name.to_owned());
-            let comparing = tokio::task::spawn_blocking(move || compare(&name, opened, left, reader));
+            let comparing = tokio::task::spawn_blocking(move || compare(&name, opened, (left, asked), reader));
             let ending = pump.run().await;
             let (compared, received_bytes) = comparing.await.map_err(|_| stopped())?;
             self.received_bytes += received_bytes;
@@ -116,9 +120,19 @@ impl Puller<'_> {
             (left, opened) = match compared {
                 Compared::To(confirmed) => return Ok(confirmed),
                 Compared::Failed(error) => return Err(error),
-                Compared::Short(left, file) => (left, file),
+                Compared::Part(left, file) => {
+                    setbacks = 0;
+                    (left, file)
+                }
+                Compared::Short(left, file) => {
+                    setbacks = if left.len() < before { 1 } else { setbacks + 1 };
+                    (left, file)
+                }
             };
-            setbacks = if left.len() < before { 1 } else { setbacks + 1 };
+            asked = left.clone();
+            if setbacks == 0 {
+                continue;
+            }
             let why = "the connection was cut while pages were compared";
             if setbacks >= super::TRIES {
                 return Err(Error::new(Kind::SourceTruncated, why)
@@ -129,7 +143,12 @@ impl Puller<'_> {
     }
 }
 
-fn compare(name: &str, file: File, mut left: RoaringBitmap, mut reader: Reader) -> (Compared, u64) {
+fn compare(
+    name: &str,
+    file: File,
+    (mut left, asked): (RoaringBitmap, RoaringBitmap),
+    mut reader: Reader,
+) -> (Compared, u64) {
     let compared = match reader.opening() {
         Ok(opening) if opening.revision != name => Compared::To(Confirmed::Gone),
         Err(Fault::Cut) => Compared::Short(left, file),
@@ -142,6 +161,7 @@ fn compare(name: &str, file: File, mut left: RoaringBitmap, mut reader: Reader) 
                     Err(error) => break Compared::Failed(error),
                 },
                 Ok(None) if left.is_empty() => break Compared::To(Confirmed::Same),
+                Ok(None) if left.is_disjoint(&asked) => break Compared::Part(left, file),
                 Ok(None) | Err(Fault::Cut) => break Compared::Short(left, file),
                 Err(Fault::OtherForm(_) | Fault::Refused(_)) => break Compared::To(Confirmed::Different),
             };
@@ -189,6 +209,11 @@ fn sample(pages: &[Run]) -> RoaringBitmap {
     [first, middle, last].into_iter().flatten().filter_map(|page| u32::try_from(page).ok()).collect()
 }
 
+fn second_half(pages: &RoaringBitmap) -> RoaringBitmap {
+    let skipped = usize::try_from(pages.len() / 2).unwrap_or(usize::MAX);
+    pages.iter().skip(skipped).collect()
+}
+
 fn bounds((first, end): Run) -> std::ops::Range<u32> {
     u32::try_from(first).unwrap_or(u32::MAX)..u32::try_from(end).unwrap_or(u32::MAX)
 }
@@ -233,6 +258,7 @@ mod tests {
     fn runs_cover_exactly_the_pages() {
         let pages: RoaringBitmap = [0, 1, 2, 7, 9, 10].into_iter().collect();
         assert_eq!(runs(&pages), [0..3, 7..8, 9..11]);
+        assert_eq!(second_half(&pages).iter().collect::<Vec<_>>(), [7, 9, 10]);
         assert_eq!(number("53"), Some(53));
         assert_eq!(number("g1:o0"), None);
     }

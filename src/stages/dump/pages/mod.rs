@@ -166,7 +166,7 @@ struct Puller<'a> {
 
 /// What asking for all pages comes to.
 enum Asked {
-    Read(Read, Ending),
+    Read(Box<Read>, Ending),
     /// The server refuses, and why; and whether it was asked for a revision of its past.
     Refused(String, bool),
 }
@@ -187,7 +187,7 @@ impl Puller<'_> {
         loop {
             let before = filling.as_ref().map_or(0, |filling| filling.received_pages);
             let (read, ending) = match self.read_once(filling.take()).await? {
-                Asked::Read(read, ending) => (read, ending),
+                Asked::Read(read, ending) => (*read, ending),
                 Asked::Refused(why, false) => return Ok(Pulled::NotOffered(why)),
                 Asked::Refused(_, true) => {
                     // A revision that is gone need not be told from a path that isn't there.
@@ -238,7 +238,7 @@ impl Puller<'_> {
         let wanted = match missing {
             Some((_, missing)) if missing.is_empty() => {
                 let read = Read { filling, outcome: Ok(Outcome::Whole), received_bytes: 0 };
-                return Ok(Asked::Read(read, Ending::Closed));
+                return Ok(Asked::Read(Box::new(read), Ending::Closed));
             }
             Some((name, missing)) => Wanted::Some(name, missing),
             None => Wanted::All,
@@ -255,7 +255,7 @@ impl Puller<'_> {
         let mut read = reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
         self.received_bytes += read.received_bytes;
         match ending {
-            Ok(ending) => Ok(Asked::Read(read, ending)),
+            Ok(ending) => Ok(Asked::Read(Box::new(read), ending)),
             Err(error) => {
                 if let Some(filling) = &mut read.filling {
                     filling.record()?;
@@ -324,10 +324,7 @@ impl Puller<'_> {
             }
             (Changed::To(revision, received), Ending::Closed) => {
                 let received_pages = received.len();
-                let confirmed = match self.encrypted {
-                    true => None,
-                    false => Some(self.second(&revision.name, received).await?),
-                };
+                let confirmed = if self.encrypted { None } else { Some(self.second(&revision.name, received).await?) };
                 if confirmed == Some(Confirmed::Different) {
                     return Ok(Changes::Again("a page came in two forms, one of them damaged"));
                 }

@@ -254,8 +254,8 @@ impl Scene {
 
     /// How many lines the call has added to the log.
     pub(super) fn lines(&self) -> usize {
-        let log = std::fs::read(self.dir().join("log.jsonl")).unwrap_or_default();
-        log.iter().filter(|byte| **byte == b'\n').count().saturating_sub(self.former_lines)
+        let log = std::fs::read_to_string(self.dir().join("log.jsonl")).unwrap_or_default();
+        log.lines().count().saturating_sub(self.former_lines)
     }
 
     /// Sessions of the tool that the server still has.

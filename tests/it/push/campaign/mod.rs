@@ -27,7 +27,7 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn a_fault_at_any_moment_ends_in_the_verified_state() {
-    let trials = number("TURSO2NEON_TEST_FAULTS").unwrap_or(12);
+    let trials = number("TURSO2NEON_TEST_FAULTS").unwrap_or(8);
     let chance = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
     let first = number("TURSO2NEON_TEST_SEED").unwrap_or_else(chance);
     let ground = Ground::prepare();

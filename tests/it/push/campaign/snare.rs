@@ -210,7 +210,10 @@ impl Line {
             let passed = match fate {
                 None => to.write_all(&message).is_ok(),
                 Some(Fate::Lost) => false,
-                Some(Fate::Racing) => to.write_all(&message).is_ok() && false,
+                Some(Fate::Racing) => {
+                    to.write_all(&message).ok();
+                    false
+                }
                 Some(Fate::Unanswered) => {
                     self.mute.store(true, Ordering::SeqCst);
                     to.write_all(&message).ok();

@@ -126,7 +126,9 @@ impl<'a> Trial<'a> {
         if below(100) % 3 == 0 {
             return Moment { lines: 0, pause: Duration::from_micros(below(micros)) };
         }
-        let (lines, pause) = (below(usual.lines as u64), self.dice.roll() % (2 * micros / usual.lines as u64));
+        // After the last line but one nothing is left to do.
+        let lines = below(usual.lines.saturating_sub(2) as u64);
+        let pause = self.dice.roll() % (2 * micros / usual.lines as u64);
         Moment { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
     }
 
