@@ -6,7 +6,13 @@
 //! Prints connections, round trips, bytes to the server and bytes from it, whenever it reads a line.
 
 #[path = "../tests/it/support/link.rs"]
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, reason = "it belongs to the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "it belongs to the tests, which use all of it"
+)]
 mod link;
 
 use std::{

@@ -112,6 +112,7 @@ fn everything_goes_over_on(major: u32) {
 
 /// What would stay with the old tables, and how it is told.
 fn what_cannot_go_over_is_named(target: &Target, depot: &mut Depot) {
+    depot.change("UPDATE orders SET version = 9");
     for (create, name, drop) in [
         (
             "CREATE STATISTICS pairs ON customer, version FROM orders",
