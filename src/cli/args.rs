@@ -291,7 +291,14 @@ pub struct ConvertArgs {
     pub jobs: JobsArgs,
     #[command(flatten)]
     pub fresh: FreshArgs,
-    /// Create the schema without rows
+    #[command(flatten)]
+    pub part: PartArgs,
+}
+
+/// Half of the work.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub struct PartArgs {
+    /// Create the tables without rows
     #[arg(long, conflicts_with = "data_only")]
     pub schema_only: bool,
     /// Load rows into tables that are there
@@ -320,12 +327,8 @@ pub struct PushArgs {
     /// Don't keep what is replaced or changed; `rollback` can't put it back then
     #[arg(long)]
     pub no_keep_previous: bool,
-    /// Create the tables without rows, where the target has none of them
-    #[arg(long, conflicts_with = "data_only")]
-    pub schema_only: bool,
-    /// Load rows into tables that an earlier push created
-    #[arg(long)]
-    pub data_only: bool,
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Replace this table of the target although another tool created it (repeatable)
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub force_table: Vec<String>,

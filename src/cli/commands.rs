@@ -119,7 +119,7 @@ impl Front {
 
     async fn convert(&self, typed: &ConvertArgs) -> Result<u8> {
         let decisions = self.layers.decisions(&typed.decisions, &typed.local)?;
-        let (schema_only, data_only) = self.layers.parts(typed.schema_only, typed.data_only)?;
+        let (schema_only, data_only) = self.layers.parts(&typed.part)?;
         let request = ConvertRequest {
             schema_only,
             data_only,
@@ -149,7 +149,7 @@ impl Front {
         let request = PushRequest {
             force_tables: typed.force_table.clone(),
             neon: to.branch,
-            part: match self.layers.parts(typed.schema_only, typed.data_only)? {
+            part: match self.layers.parts(&typed.part)? {
                 (true, _) => Part::Schema,
                 (false, true) => Part::Rows,
                 (false, false) => Part::All,

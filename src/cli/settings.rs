@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use super::{
     args::{
         AgainstWord, ColorWord, DecisionArgs, DumpArgs, FreshArgs, GlobalArgs, JobsArgs, LevelWord, LocalArgs,
-        MethodArgs, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, SourceArgs, TargetArgs, VectorWord,
-        VerifyArgs,
+        MethodArgs, MethodWord, ModeWord, PartArgs, PlanFormatWord, ReportFormatWord, SourceArgs, TargetArgs,
+        VectorWord, VerifyArgs,
     },
     config_file::{ConfigFile, code_words, nearest},
     environment::Environment,
@@ -238,9 +238,9 @@ impl Layers {
     ///
     /// # Errors
     /// `Usage` if both are asked for.
-    pub fn parts(&self, schema_only: bool, data_only: bool) -> Result<(bool, bool)> {
-        let schema_only = schema_only || (self.file.schema_only && !data_only);
-        let data_only = data_only || (self.file.data_only && !schema_only);
+    pub fn parts(&self, typed: &PartArgs) -> Result<(bool, bool)> {
+        let schema_only = typed.schema_only || (self.file.schema_only && !typed.data_only);
+        let data_only = typed.data_only || (self.file.data_only && !schema_only);
         if schema_only && data_only {
             return Err(Error::new(Kind::Config, "schema-only and data-only exclude each other"));
         }

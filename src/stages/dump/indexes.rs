@@ -104,7 +104,7 @@ mod tests {
                 "CREATE TABLE t(a REAL, b TEXT COLLATE NOCASE, c, d AS (a * 2), UNIQUE (b, a));
                  INSERT INTO t VALUES (1, 'x', NULL), (2.5, 'X', x'00'), (-0.0, NULL, 9e999), (NULL, NULL, '');
                  ALTER TABLE t ADD COLUMN e DEFAULT 'later';
-                 CREATE INDEX i1 ON t(c DESC); CREATE INDEX i2 ON t(d); CREATE INDEX i3 ON t(e, rowid);
+                 CREATE INDEX i1 ON t(c DESC); CREATE INDEX i2 ON t(d); CREATE INDEX i3 ON t(e, c);
                  CREATE INDEX i4 ON t(lower(b)); CREATE INDEX i5 ON t(a) WHERE a > 1;
                  CREATE TABLE w(a, b, PRIMARY KEY (b DESC, a)) WITHOUT ROWID; CREATE INDEX i6 ON w(a);
                  INSERT INTO w VALUES (1, 2), ('x', 'y');",
