@@ -220,18 +220,18 @@ fn a_row_that_changes_on_the_way_is_found_before_the_cutover() {
     depot.refill(&shop_rows(2));
     // One bit of one row changes on the target as it arrives.
     target.query(
-        "CREATE FUNCTION public.damage() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN \
-           IF EXISTS (SELECT FROM pg_namespace WHERE nspname LIKE '\\_turso2neon\\_stage%') THEN \
+        "CREATE FUNCTION public.damage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN \
+           IF lower(NEW.table_name) = 'orders' THEN \
              EXECUTE (SELECT format('UPDATE %I.orders SET amount = amount + 0.01 WHERE id = 9', nspname) \
                FROM pg_namespace WHERE nspname LIKE '\\_turso2neon\\_stage%'); \
-           END IF; END$$; \
-         CREATE EVENT TRIGGER damage ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION public.damage()",
+           END IF; RETURN NULL; END$$; \
+         CREATE TRIGGER damage AFTER UPDATE ON turso2neon.chunks FOR EACH ROW EXECUTE FUNCTION public.damage()",
     );
     let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
     assert!(error.message().contains("differs from the local PostgreSQL in: ORDERS"), "{error}");
     assert_eq!(target.value("SELECT max(version) FROM public.orders"), "1");
-    target.query("DROP EVENT TRIGGER damage");
+    target.query("DROP TRIGGER damage ON turso2neon.chunks");
     depot.push_in("swap", &remote_url(&target)).0.unwrap();
     depot.assert_equal(&target, "public");
 }
