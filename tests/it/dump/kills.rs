@@ -99,7 +99,8 @@ impl Subject {
         if was_killed && kept {
             tally.kept.fetch_add(1, Ordering::SeqCst);
             tally.bytes.fetch_add(again, Ordering::SeqCst);
-            assert!(again < self.zero.0, "{again} of {} bytes again", self.zero.0);
+            // Where next to nothing had come, the question where to go on comes on top.
+            assert!(again < self.zero.0 + self.zero.0 / 20, "{again} of {} bytes again", self.zero.0);
         }
     }
 
@@ -121,6 +122,7 @@ impl Subject {
         });
         let kept = u64::from(tally.kept.load(Ordering::SeqCst));
         let mean = tally.bytes.load(Ordering::SeqCst) / kept.max(1);
+        assert!(kept < 3 || mean < self.zero.0, "{mean} bytes on average, {} from zero", self.zero.0);
         println!("{}: {tally:?}; from zero {} bytes, continued {mean} on average", self.method, self.zero.0);
         tally
     }

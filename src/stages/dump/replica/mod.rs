@@ -168,12 +168,14 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     async fn run(&mut self) -> Result<Pulled> {
-        let (mut setbacks, mut restarts, mut frames, mut looks) = (0, 0, 0, 0);
+        let (mut setbacks, mut restarts, mut looks) = (0, 0, 0);
+        let mut reached = self.intake()?.from();
         loop {
             let outcome = self.fetch().await?;
-            let now = self.intake()?.counters().frames;
-            if now > frames {
-                (frames, setbacks) = (now, 0);
+            // A snapshot that breaks off begins anew, however much of it came: it is no step forward.
+            let now = self.intake()?.from();
+            if now > reached {
+                (reached, setbacks) = (now, 0);
             }
             let failure = match outcome {
                 Outcome::Complete => return self.finish().await,
@@ -204,6 +206,7 @@ impl Puller<'_> {
                 Outcome::OtherLog(why) => {
                     restarts += 1;
                     self.restart(why, restarts).await?;
+                    reached = 0;
                     continue;
                 }
             };
@@ -215,6 +218,7 @@ impl Puller<'_> {
             if let Some(why) = self.greet_again().await? {
                 restarts += 1;
                 self.restart(why, restarts).await?;
+                reached = 0;
             }
         }
     }
