@@ -36,6 +36,10 @@ pub(super) const METHOD: &str = "replica";
 /// How often the reading is taken up again without a frame in between.
 const TRIES: u32 = 5;
 
+/// How often a snapshot is asked for that doesn't go beyond what is there: the server makes one in the background, and
+/// has the frames in neither form until it is made.
+const WAITS: u32 = 9;
+
 /// How often all is read again because the log was replaced.
 const RESTARTS: u32 = 3;
 
@@ -193,7 +197,11 @@ impl Puller<'_> {
                 Outcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == Flow::Log => {
                     self.flow = Flow::Snapshot;
                     setbacks += 1;
-                    if setbacks < TRIES {
+                    if setbacks < WAITS {
+                        if setbacks > 1 {
+                            let doing = "the server is making a snapshot of its log";
+                            self.server.pause(doing, setbacks, http::backoff(setbacks - 1)).await?;
+                        }
                         continue;
                     }
                     Error::new(Kind::SourceTruncated, "the server has neither the log nor a snapshot of it")
@@ -206,7 +214,7 @@ impl Puller<'_> {
                 Outcome::OtherLog(why) => {
                     restarts += 1;
                     self.restart(why, restarts).await?;
-                    reached = 0;
+                    (reached, setbacks) = (0, 0);
                     continue;
                 }
             };
@@ -218,7 +226,7 @@ impl Puller<'_> {
             if let Some(why) = self.greet_again().await? {
                 restarts += 1;
                 self.restart(why, restarts).await?;
-                reached = 0;
+                (reached, setbacks) = (0, 0);
             }
         }
     }
