@@ -145,7 +145,7 @@ fn a_change_whose_commit_was_not_answered_is_looked_up() {
 
 /// How many faults are tried: `TURSO2NEON_TEST_FAULTS` asks for more than the usual few.
 fn faults() -> usize {
-    std::env::var("TURSO2NEON_TEST_FAULTS").ok().map_or(12, |text| text.parse().unwrap())
+    std::env::var("TURSO2NEON_TEST_FAULTS").ok().map_or(4, |text| text.parse().unwrap())
 }
 
 #[test]
