@@ -14,7 +14,7 @@ use crate::{
 
 /// Directories of the stages, and the beginnings of the names of the files that they leave there.
 const STAGES: [(&str, &[&str]); 4] = [
-    ("dump", &["source.", "checkpoint.", "incoming"]),
+    ("dump", &["source.", "checkpoint.", "part."]),
     ("plan", &["plan.", "schema.", "assessment."]),
     ("convert", &["checkpoint.", "rejects.", "postgres.log", "pgdata"]),
     ("push", &["checkpoint."]),
@@ -148,6 +148,7 @@ mod tests {
         let workdir = Workdir::create(&root).unwrap();
         for (path, text) in [
             ("dump/source.db", "123"),
+            ("dump/part.json", "{}"),
             ("dump/notes.txt", "mine"),
             ("plan/plan.json", "{}"),
             ("convert/pgdata/PG_VERSION", "15"),
@@ -160,9 +161,9 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let inventory = inventory(&workdir).unwrap();
-        assert_eq!((inventory.ours.len(), inventory.others.len(), inventory.size_bytes), (4, 2, 7));
+        assert_eq!((inventory.ours.len(), inventory.others.len(), inventory.size_bytes), (5, 2, 9));
         let cleaned = clean(&workdir, &inventory).unwrap();
-        assert_eq!(cleaned.removed.len(), 4);
+        assert_eq!(cleaned.removed.len(), 5);
         let mut left = entries(workdir.root()).unwrap();
         left.extend(entries(&workdir.root().join("dump")).unwrap());
         let left: Vec<String> = left.iter().map(|path| file_name(path)).collect();

@@ -241,7 +241,10 @@ impl Chain<'_> {
                 (State::Stale, "made from another plan".to_owned())
             }
             (_, Ok(load)) if push.state == LoadState::Done && !same_content(load, push) => {
-                (State::Stale, "the local tables hold something else".to_owned())
+                let schema_only = push.tables.values().all(|table| table.rows == 0);
+                let why =
+                    if schema_only { "the tables there have no rows" } else { "the local tables hold something else" };
+                (State::Stale, why.to_owned())
             }
             (Ok(_), Ok(_)) => of_load(push.state),
             (Err(_), _) | (_, Err(_)) => (State::Stale, "what it was made from can't be used".to_owned()),

@@ -19,7 +19,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the directory's lock.
+    /// Takes the directory's lock, and removes what a run that died left half-written.
     ///
     /// # Errors
     /// `Locked` with the owner's pid; `ArtifactIo`.
@@ -43,6 +43,7 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|cause| failed(&cause))?;
+        workdir.remove_half_written()?;
         Ok(Self { _file: file })
     }
 }
@@ -70,5 +71,19 @@ mod tests {
         assert!(refused.message().contains(&std::process::id().to_string()));
         drop(first);
         assert!(Lock::take(&workdir).is_ok());
+    }
+
+    #[test]
+    fn what_a_dead_run_left_half_written_goes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let workdir = Workdir::create(directory.path()).unwrap();
+        let dump = workdir.subdir("dump").unwrap();
+        for name in ["part.json", "part.tmp", "notes.tmp"] {
+            std::fs::write(dump.join(name), "{").unwrap();
+        }
+        drop(Lock::take(&workdir).unwrap());
+        let mut left: Vec<_> = std::fs::read_dir(&dump).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["notes.tmp", "part.json"]);
     }
 }

@@ -26,6 +26,20 @@ use crate::{
     },
 };
 
+/// What a file is called while [`atomic::write`] writes it; one that is there with nobody at work was left by a killed run.
+const HALF_WRITTEN: [&str; 10] = [
+    "dump/checkpoint.tmp",
+    "dump/part.tmp",
+    "plan/plan.tmp",
+    "plan/schema.tmp",
+    "plan/assessment.tmp",
+    "convert/checkpoint.tmp",
+    "convert/rejects.tmp",
+    "push/checkpoint.tmp",
+    "verify.tmp",
+    "report.tmp",
+];
+
 /// The directory given by `--dir`.
 #[derive(Debug, Clone)]
 pub struct Workdir {
@@ -72,6 +86,23 @@ impl Workdir {
         let path = self.root.join(name);
         make_private_dir(&path)?;
         Ok(path)
+    }
+
+    /// Removes files that a killed run was writing. Only with the directory's lock.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    fn remove_half_written(&self) -> Result<()> {
+        for name in HALF_WRITTEN {
+            let path = self.root.join(name);
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(Kind::ArtifactIo, "removing", &path, &cause));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// `dump/source.db`.

@@ -14,12 +14,11 @@ pub(super) const LARGE_BYTES: u64 = 32 << 20;
 /// Bytes that a row takes at least, its entry in the page included.
 const ROW_BYTES_MIN: u64 = 6;
 
-/// Says how many rows a large read visits, `visits_per_row` times each, as far as that can be known for the price of one
-/// row per table.
+/// Says how many rows a large read visits, as far as that can be known for the price of one row per table.
 ///
 /// # Errors
 /// `Interrupted`; any other failure only leaves the cost unknown.
-pub(super) async fn announce(ctx: &Context, server: &Server, facts: &Facts, visits_per_row: u64) -> Result<(), Error> {
+pub(super) async fn announce(ctx: &Context, server: &Server, facts: &Facts) -> Result<(), Error> {
     let bytes = facts.bytes();
     if bytes < LARGE_BYTES {
         return Ok(());
@@ -47,12 +46,12 @@ pub(super) async fn announce(ctx: &Context, server: &Server, facts: &Facts, visi
         0 => String::new(),
         count => format!(", besides those of {}", units::counted(count as u64, "other table", "other tables")),
     };
-    let how = if visits_per_row == 1 { "each is sent once" } else { "each is counted once and sent once" };
     ctx.out.info(format!(
-        "reading {} as rows: about {} rows{more}; {how}, which a hosted server may bill as {} rows read",
+        "reading {} as rows: about {} rows{more}; each is counted once and sent once, which a hosted server may bill \
+         as {} rows read",
         units::bytes(bytes),
         units::count(rows),
-        units::count(rows.saturating_mul(visits_per_row))
+        units::count(rows.saturating_mul(2))
     ));
     Ok(())
 }

@@ -43,8 +43,6 @@ pub(super) struct Snapshot {
     pub(super) schema: Vec<SchemaRow>,
     /// Tables that were read in the safe form.
     pub(super) safe_tables: usize,
-    /// Whether each table's rows were counted inside the transaction.
-    pub(super) counted: bool,
 }
 
 impl Snapshot {
@@ -58,18 +56,10 @@ impl Snapshot {
                  and the end of the answer was seen",
                 received.steps
             ),
-            if self.counted {
-                format!(
-                    "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
-                    received.tables.len()
-                )
-            } else {
-                format!(
-                    "{rows} rows of {} tables came over TLS, which lets nothing be lost or changed on its way; they \
-                 were not counted apart, which would have been billed once more",
-                    received.tables.len()
-                )
-            },
+            format!(
+                "each of {} tables was counted inside the transaction and sent as many rows, {rows} in all",
+                received.tables.len()
+            ),
         ];
         if self.safe_tables > 0 {
             proof.push(format!(
@@ -88,8 +78,6 @@ impl Snapshot {
 pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<Snapshot> {
     let mut distrust = Distrust::default();
     let mut attempt = 1;
-    // What is sent in the open is compared with the server's own count of it.
-    let counted = !server.is_encrypted();
     loop {
         let facts = ask_facts(ctx, server).await?;
         if !facts.encoding.eq_ignore_ascii_case("UTF-8") {
@@ -98,13 +86,13 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
         }
         if attempt == 1 {
             room::require(part, facts.bytes())?;
-            cost::announce(ctx, server, &facts, if counted { 2 } else { 1 }).await?;
+            cost::announce(ctx, server, &facts).await?;
         }
         let schema = facts.schema.clone();
         let safe_tables = facts.shapes.iter().filter(|shape| distrust.form(&shape.name) == Form::Safe).count();
         super::remove_part(part)?;
-        let (setback, ending) = match snapshot_once(ctx, server, facts, part.to_owned(), counted, &distrust).await {
-            Ok(received) => return Ok(Snapshot { received, schema, safe_tables, counted }),
+        let (setback, ending) = match snapshot_once(ctx, server, facts, part.to_owned(), &distrust).await {
+            Ok(received) => return Ok(Snapshot { received, schema, safe_tables }),
             Err((Halt::Failed(error), _)) => return Err(error),
             Err((Halt::Again(setback), ending)) => (setback, ending),
         };
@@ -151,10 +139,9 @@ async fn snapshot_once(
     server: &Server,
     facts: Facts,
     part: PathBuf,
-    counted: bool,
     distrust: &Distrust,
 ) -> std::result::Result<Received, (Halt, Ending)> {
-    let job = Arc::new(Job::new(facts, part, counted, |table| distrust.form(table)));
+    let job = Arc::new(Job::new(facts, part, |table| distrust.form(table)));
     let failed = |error: Error| (Halt::Failed(error), Ending::Unwanted);
     let (pump, lines) = server.cursor(job.body()).await.map_err(failed)?;
     let reader = {

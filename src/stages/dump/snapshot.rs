@@ -136,9 +136,8 @@ impl From<Error> for Halt {
 type Outcome<T> = Result<T, Halt>;
 
 impl Job {
-    /// Prepares a snapshot into the file `part`, with each table in the form that `form_of` names. With `counted`, each
-    /// table's rows are counted first, which visits, and may bill, each of them a second time.
-    pub(super) fn new(facts: Facts, part: PathBuf, counted: bool, form_of: impl Fn(&str) -> Form) -> Self {
+    /// Prepares a snapshot into the file `part`, with each table in the form that `form_of` names.
+    pub(super) fn new(facts: Facts, part: PathBuf, form_of: impl Fn(&str) -> Form) -> Self {
         let mut steps = vec![(Role::Begin, "BEGIN".to_owned()), (Role::Schema, layout::SCHEMA_SQL.to_owned())];
         for (place, sql) in facts.number_sql.iter().enumerate() {
             steps.extend(sql.clone().map(|sql| (Role::Number(place), sql)));
@@ -149,9 +148,7 @@ impl Job {
                 Form::Plain => shape.select(str::to_owned),
                 Form::Safe => shape.select(hrana::safe_expression),
             };
-            if counted {
-                steps.push((Role::Count, shape.count()));
-            }
+            steps.push((Role::Count, shape.count()));
             steps.push((Role::Rows(place, form), rows));
         }
         steps.push((Role::Commit, "COMMIT".to_owned()));
@@ -187,7 +184,7 @@ impl<'a> Reader<'a> {
         let mut header = Header { encoding: facts.encoding.clone(), user_version: 0, application_id: 0 };
         let restore =
             Restore::begin(&job.part, facts.page_bytes, &header, &facts.schema, &facts.shapes, &self.ctx.stop)?;
-        let mut counted = None;
+        let mut counted = 0;
         let mut tables = Vec::with_capacity(facts.shapes.len());
         for (step, (role, _)) in job.steps.iter().enumerate() {
             self.begin(step)?;
@@ -196,7 +193,7 @@ impl<'a> Reader<'a> {
                 Role::Schema => self.schema()?,
                 Role::Number(0) => header.user_version = self.number()?,
                 Role::Number(_) => header.application_id = self.number()?,
-                Role::Count => counted = Some(self.number()?),
+                Role::Count => counted = self.number()?,
                 Role::Rows(place, form) => {
                     if let Some(shape) = facts.shapes.get(place) {
                         tables.push(self.load(&restore, shape, form, counted)?);
@@ -296,15 +293,8 @@ impl<'a> Reader<'a> {
         number.ok_or_else(|| Halt::Failed(Error::new(Kind::SourceRefused, "a number that was asked for is missing")))
     }
 
-    fn load(
-        &mut self,
-        restore: &Restore,
-        shape: &'a TableShape,
-        form: Form,
-        counted: Option<i64>,
-    ) -> Outcome<TableContent> {
-        let rows_total = counted.and_then(|counted| u64::try_from(counted).ok());
-        let mut progress = Progress::begin(self.ctx, &shape.name, rows_total);
+    fn load(&mut self, restore: &Restore, shape: &'a TableShape, form: Form, counted: i64) -> Outcome<TableContent> {
+        let mut progress = Progress::begin(self.ctx, &shape.name, u64::try_from(counted).ok());
         let mut store = restore.rows_of(shape)?;
         let mut digest = TableDigest::default();
         let safe_from = match form {
@@ -335,7 +325,7 @@ impl<'a> Reader<'a> {
         }
         self.table = None;
         progress.finish(digest.rows(), self.lines.received_bytes() - received_before);
-        if let Some(counted) = counted.filter(|counted| i64::try_from(digest.rows()) != Ok(*counted)) {
+        if i64::try_from(digest.rows()) != Ok(counted) {
             let message = format!("the server counted {counted} rows and sent {}", digest.rows());
             return Err(Halt::Failed(Error::new(Kind::SourceTruncated, message).at_table(&shape.name)));
         }

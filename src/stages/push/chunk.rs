@@ -77,6 +77,9 @@ pub(super) struct LocalSize {
 /// # Errors
 /// `LocalRejected` if a table is missing, `LocalUnreachable`.
 pub(super) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<Vec<LocalSize>> {
+    if manifest.part == Part::Schema {
+        return Ok(vec![LocalSize::default(); manifest.cargo.len()]);
+    }
     let sql = "SELECT c.relname::text, pg_relation_size(c.oid) / current_setting('block_size')::bigint, \
                  pg_table_size(c.oid), pg_total_relation_size(c.oid), c.relfilenode::bigint \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -86,9 +89,6 @@ pub(super) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
     for row in &rows {
         let (name, size) = size(row).map_err(|failure| unreadable(local, &failure))?;
         found.insert(name, size);
-    }
-    if manifest.part == Part::Schema {
-        return Ok(vec![LocalSize::default(); manifest.cargo.len()]);
     }
     let of = |cargo: &Cargo| {
         found.get(&cargo.table.name).copied().ok_or_else(|| {

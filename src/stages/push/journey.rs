@@ -138,6 +138,8 @@ impl Journey<'_> {
             if way == Way::InPlace {
                 return Box::pin(self.replace_in_turn(control, &reader, &situation)).await;
             }
+            // After that nothing tells of them any more.
+            self.tell_of_leaving(&situation);
             in_turn::drop_live(&self.target, control, self.manifest, &situation).await?;
             situation = Situation::look(control, self.manifest, self.request).await?;
         } else if way == Way::InPlace
@@ -287,7 +289,11 @@ impl Journey<'_> {
             return;
         }
         let schema = &self.request.schema;
-        let kept = if self.request.keep_previous { "`turso2neon rollback` can put them back" } else { "none is kept" };
+        let kept = if self.request.keep_previous && self.request.mode != "replace" {
+            "`turso2neon rollback` can put them back"
+        } else {
+            "none is kept"
+        };
         self.ctx.out.warn(format!(
             "these tables of the last push are no longer in the plan and leave schema {schema}: {}; {kept}",
             leaving.join(", ")

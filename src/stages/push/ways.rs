@@ -21,7 +21,13 @@ use super::{
 };
 
 /// Why a mode was taken that isn't `auto`.
-const ASKED: &str = "--mode asks for it";
+const fn asked(part: Part) -> &'static str {
+    match part {
+        Part::All => "--mode asks for it",
+        Part::Schema => "--schema-only asks for the tables alone",
+        Part::Rows => "--data-only asks for the rows alone",
+    }
+}
 
 impl Journey<'_> {
     /// Whether rows are changed in place or tables replaced, by the wished mode and what is there.
@@ -53,9 +59,10 @@ impl Journey<'_> {
             "auto" if pushed && !self.request.fresh => {}
             _ => {
                 self.diary.reason(match (mode, pushed) {
+                    _ if self.request.part == Part::Schema => asked(Part::Schema),
                     ("auto", false) => "the target has none of these tables",
                     ("auto", true) => "--fresh begins anew",
-                    _ => ASKED,
+                    _ => asked(self.request.part),
                 });
                 return Ok(Way::Replacing);
             }
@@ -66,7 +73,7 @@ impl Journey<'_> {
                 self.diary.reason(if mode == "auto" {
                     "the tables of the last push have this structure"
                 } else {
-                    ASKED
+                    asked(self.request.part)
                 });
                 Ok(Way::InPlace)
             }
@@ -79,7 +86,7 @@ impl Journey<'_> {
                     .with_hint("use --mode auto or swap, which replace the tables"))
             }
             Some(_) if mode == "replace" => {
-                self.diary.reason(ASKED);
+                self.diary.reason(asked(self.request.part));
                 Ok(Way::Replacing)
             }
             Some(reason) => {

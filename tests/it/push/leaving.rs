@@ -51,3 +51,19 @@ fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
     let status = journey.tool("status").run();
     assert!(!status.stdout.contains("unfinished"), "{}", status.stdout);
 }
+
+#[test]
+fn a_replacement_in_place_names_the_tables_that_leave_too() {
+    let journey = Journey::from(
+        "CREATE TABLE kept (id INTEGER PRIMARY KEY); INSERT INTO kept VALUES (1); \
+         CREATE TABLE leaving (id INTEGER PRIMARY KEY); INSERT INTO leaving VALUES (7)",
+    );
+    journey.call(&["run"]);
+    journey.source.execute("DROP TABLE leaving");
+    journey.source.execute("ALTER TABLE kept ADD COLUMN new TEXT");
+    journey.call(&["dump", "convert"]);
+    let told = journey.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
+    let said = "no longer in the plan and leave schema public: leaving; none is kept";
+    assert!(told.stderr.contains(said), "{}", told.stderr);
+    assert_eq!(journey.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
+}

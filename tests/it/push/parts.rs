@@ -23,6 +23,9 @@ fn the_schema_goes_first_and_the_rows_follow() {
     let found = |journey: &Journey| journey.target.query(facts).remove(0).into_iter().map(Option::unwrap).collect();
     let schema: Vec<String> = found(&journey);
     assert_eq!(schema, ["0", "4", "2", "cats"]);
+    assert!(made.stdout.contains("--schema-only asks for"), "{}", made.stdout);
+    let status = journey.tool("status").run().expect_exit(0);
+    assert!(status.stdout.contains("the tables there have no rows"), "{}", status.stdout);
     journey.tool("push").arg("--schema-only").run().expect_exit(0);
     // What isn't there can't be equal.
     journey.tool("verify").args(["--against", "target"]).run().expect_exit(1);
