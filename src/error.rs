@@ -173,6 +173,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is the target that failed.
+    #[must_use]
+    pub const fn is_of_target(self) -> bool {
+        self.exit() == 7
+    }
+
     /// What to do next when the place that raised the error knows nothing better.
     #[must_use]
     pub const fn hint(self) -> &'static str {

@@ -26,6 +26,8 @@ pub mod error;
 
 pub mod event;
 
+mod authorities;
+
 pub mod context;
 
 pub mod rules;

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
+    authorities,
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
@@ -64,13 +65,15 @@ impl Api {
             return Err(Error::new(Kind::Usage, "NEON_API_HOST must begin with https://")
                 .with_hint(format!("leave it unset to use {HOST}")));
         }
+        let failed = || Error::new(Kind::Bug, "the client for Neon's API can't be made");
         let client = Client::builder()
+            .use_preconfigured_tls(authorities::connector().map_err(|_| failed())?)
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(60))
             .redirect(redirect::Policy::none())
             .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|_| Error::new(Kind::Bug, "the client for Neon's API can't be made"))?;
+            .map_err(|_| failed())?;
         Ok(Self { base, key, client, operations_max: OPERATIONS_MAX })
     }
 

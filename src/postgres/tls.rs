@@ -4,7 +4,10 @@ use std::{fs, io};
 
 use native_tls::{Certificate, TlsConnector};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    authorities,
+    error::{Error, Kind, Result},
+};
 
 /// How a connection is protected.
 #[derive(Clone)]
@@ -37,6 +40,10 @@ pub(super) enum Roots {
 
 /// The connector for a policy. `direct` announces the protocol, as `sslnegotiation=direct` needs.
 pub(super) fn connector(verification: Verification, roots: &Roots, direct: bool) -> Result<TlsConnector> {
+    let failed = |_: native_tls::Error| Error::new(Kind::Bug, "the TLS library can't be set up");
+    if (verification, roots, direct) == (Verification::ChainAndName, &Roots::System, false) {
+        return authorities::connector().map_err(failed);
+    }
     let mut builder = TlsConnector::builder();
     builder.danger_accept_invalid_certs(verification == Verification::None);
     builder.danger_accept_invalid_hostnames(verification != Verification::ChainAndName);
@@ -49,7 +56,7 @@ pub(super) fn connector(verification: Verification, roots: &Roots, direct: bool)
     if direct {
         postgres_native_tls::set_postgresql_alpn(&mut builder);
     }
-    builder.build().map_err(|_| Error::new(Kind::Bug, "the TLS library can't be set up"))
+    builder.build().map_err(failed)
 }
 
 fn read_certificates(path: &str) -> Result<Vec<Certificate>> {

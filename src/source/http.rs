@@ -9,7 +9,7 @@
 use std::{path::Path, time::Duration};
 
 use reqwest::{
-    Certificate, Client, Method, Response, StatusCode,
+    Certificate, Client, ClientBuilder, Method, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -20,6 +20,7 @@ use super::{
     token,
 };
 use crate::{
+    authorities,
     context::{Context, Stop},
     error::{Error, Kind, Result},
     event::Event,
@@ -266,12 +267,12 @@ pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Durati
         .read_timeout(silence)
         .redirect(same_host_only())
         .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
-    if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            builder = builder.add_root_certificate(certificate);
-        }
-    }
-    builder.build().map_err(|_| Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates"))
+    let failed = || Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates");
+    builder = match ca_file {
+        Some(path) => certificates(path)?.into_iter().fold(builder, ClientBuilder::add_root_certificate),
+        None => builder.use_preconfigured_tls(authorities::connector().map_err(|_| failed())?),
+    };
+    builder.build().map_err(|_| failed())
 }
 
 /// Says that something is tried again and waits.

@@ -115,7 +115,8 @@ impl Locks<'_> {
                 return Err(error);
             }
             self.control.batch("letting go of the locks", "ROLLBACK").await?;
-            if error.retry() != Retry::Patiently {
+            // What is lost on the local side doesn't come back in this session.
+            if error.retry() != Retry::Patiently || !error.kind().is_of_target() {
                 return Err(error);
             }
             let watch = match &watch {

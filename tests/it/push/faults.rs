@@ -408,3 +408,33 @@ fn sessions_behind_a_killed_tool_are_ended() {
     depot.assert_equal(&target, "public");
     drop(wire);
 }
+
+#[test]
+fn a_local_server_that_was_lost_during_a_replacement_in_place_is_connected_again() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let url = remote_url(&target);
+    depot.push(&url).0.unwrap();
+    depot.refill(&shop_rows(2));
+    let resting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    let recorder = std::thread::scope(|scope| {
+        // While somebody reads, the tool has asked the local server for the digests and can't touch the tables.
+        let reader =
+            scope.spawn(|| target.try_query("BEGIN; LOCK TABLE orders IN ACCESS SHARE MODE; SELECT pg_sleep(120)"));
+        wait_until(&target, &format!("SELECT count(*) > 0 {resting}"));
+        let pushing = scope.spawn(|| depot.push_in("replace", &url));
+        wait_until(
+            &target,
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%LOCK TABLE%' \
+             AND application_name LIKE 'turso2neon%'",
+        );
+        assert!(depot.server.cut_connections() > 0);
+        target.query(&format!("SELECT pg_terminate_backend(pid) {resting}"));
+        reader.join().unwrap().unwrap_err();
+        let (pushed, recorder) = pushing.join().unwrap();
+        pushed.unwrap();
+        recorder
+    });
+    assert!((1..10).contains(&recorder.retries()), "{:?}", recorder.texts());
+    depot.assert_equal(&target, "public");
+}

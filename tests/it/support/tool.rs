@@ -91,6 +91,8 @@ impl Tool {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LANG", "C.UTF-8")
+            // The system's authorities: not needed here, and read for longer than many a command takes.
+            .env("SSL_CERT_FILE", "/dev/null")
             .env("HOME", self.home.path())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.as_deref().unwrap_or_else(|| self.home.path()))
