@@ -22,10 +22,10 @@ const BROKEN_RULES: [&str; 5] =
     ["NULL value in ", "non-", "NUMERIC value in ", "TEXT value in ", "CHECK constraint failed in "];
 
 /// Files up to this many bytes are checked in all depth: the page cache holds the whole of them.
-const SMALL_BYTES_MAX: u64 = 12 << 20;
+const SMALL_BYTES_MAX: u64 = 8 << 20;
 
 /// The page cache in KiB.
-const CACHE_KIB: u32 = 12 * 1024;
+const CACHE_KIB: u32 = 8 * 1024;
 
 /// What the check found besides damage.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -322,21 +322,22 @@ fn the_pages_of_a_turso_engine_bring_its_extremes() {
     assert_eq!(dumped.checkpoint.content_sha256, file.checkpoint.content_sha256);
 }
 
-/// Bytes that the tool may have in memory whatever it does, and how often the largest value besides.
-const MEMORY_KB: u64 = 64 * 1024;
+/// What the tool may have in memory whatever it does, and how often the largest value besides. Of the 64 MB that are
+/// its limit, 12 are for the program itself, which is larger here than what users run, and isn't counted.
+const MEMORY_KB: u64 = (64 - 12) * 1024;
 const COPIES: u64 = 4;
 
-/// Runs a call and gives the most memory that it had, in kB.
+/// Runs a call and gives the most memory that it had, in kB, without the program itself.
 fn peak_kb(tool: Tool) -> u64 {
     let mut running = tool.timeout(Duration::from_secs(600)).spawn();
     let status = format!("/proc/{}/status", running.pid());
     let mut peak = 0;
     while !running.ended() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
         peak = peak.max(kilobytes.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(1));
     }
     running.wait().expect_exit(0);
     peak
@@ -409,11 +410,11 @@ fn the_largest_value_that_is_sent_as_a_row_takes_no_more_memory_than_four_of_it(
     let workspace = Workspace::new();
     let call = workspace.tool("dump").args(["--source", &source.url(), "--method", "sql"]);
     let peak = peak_kb(call.env("TURSO_AUTH_TOKEN", source.token()));
-    // Two in a row count as one value.
-    assert_bounded(&[("dump", peak)], 2 * SENT_BYTES_MOST);
+    assert_bounded(&[("dump", peak)], SENT_BYTES_MOST);
 }
 
 fn assert_bounded(peaks: &[(&str, u64)], bytes: u64) {
     let limit = MEMORY_KB + COPIES * bytes / 1024;
+    println!("{peaks:?} of {limit}");
     assert!(peaks.iter().all(|(_, peak)| (1000..limit).contains(peak)), "more than {limit} kB: {peaks:?}");
 }
