@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Page cache and sorter memory in KiB.
-const CACHE_KIB: u32 = 16 * 1024;
+const CACHE_KIB: u32 = 8 * 1024;
 
 /// Bytes of a row after which its memory is given back at once.
 const LARGE_ROW_BYTES: usize = 1 << 20;
