@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::error::{Error, Kind, Result};
@@ -14,9 +14,15 @@ use crate::error::{Error, Kind, Result};
 /// # Errors
 /// `ArtifactIo`; the old file is then untouched.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
+    let temporary = unfinished(path);
     write_synced(&temporary, bytes).map_err(|cause| Error::io(Kind::ArtifactIo, "writing", &temporary, &cause))?;
     publish(&temporary, path)
+}
+
+/// What a file is called while it is written; one that is there with nobody at work was left by a killed run.
+#[must_use]
+pub fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("tmp")
 }
 
 /// Makes a finished, synced file take another's name.

@@ -78,6 +78,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let workdir = Workdir::create(directory.path()).unwrap();
         let dump = workdir.subdir("dump").unwrap();
+        std::fs::write(workdir.root().join("plan"), "somebody's").unwrap();
         for name in ["part.json", "part.tmp", "notes.tmp"] {
             std::fs::write(dump.join(name), "{").unwrap();
         }

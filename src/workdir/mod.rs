@@ -26,20 +26,6 @@ use crate::{
     },
 };
 
-/// What a file is called while [`atomic::write`] writes it; one that is there with nobody at work was left by a killed run.
-const HALF_WRITTEN: [&str; 10] = [
-    "dump/checkpoint.tmp",
-    "dump/part.tmp",
-    "plan/plan.tmp",
-    "plan/schema.tmp",
-    "plan/assessment.tmp",
-    "convert/checkpoint.tmp",
-    "convert/rejects.tmp",
-    "push/checkpoint.tmp",
-    "verify.tmp",
-    "report.tmp",
-];
-
 /// The directory given by `--dir`.
 #[derive(Debug, Clone)]
 pub struct Workdir {
@@ -93,13 +79,24 @@ impl Workdir {
     /// # Errors
     /// `ArtifactIo`.
     fn remove_half_written(&self) -> Result<()> {
-        for name in HALF_WRITTEN {
-            let path = self.root.join(name);
+        let written = [
+            self.dump_checkpoint(),
+            self.root.join("dump/part.json"),
+            self.plan_json(),
+            self.schema_sql(),
+            self.assessment(),
+            self.convert_checkpoint(),
+            self.rejects(),
+            self.push_checkpoint(),
+            self.verify_json(),
+            self.report("json"),
+        ];
+        for path in written.map(|path| atomic::unfinished(&path)) {
             match fs::remove_file(&path) {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io(Kind::ArtifactIo, "removing", &path, &cause));
-                }
-                Ok(()) | Err(_) => {}
+                Ok(()) => {}
+                // A file of somebody else's may have a stage's name.
+                Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(cause) => return Err(Error::io(Kind::ArtifactIo, "removing", &path, &cause)),
             }
         }
         Ok(())

@@ -39,7 +39,7 @@ pub(super) fn write(work: &Work) -> Result<()> {
             Ok(()) | Err(_) => Ok(()),
         };
     }
-    let temporary = path.with_extension("tmp");
+    let temporary = atomic::unfinished(&path);
     let failed = |cause: &io::Error| Error::io(Kind::ArtifactIo, "writing", &temporary, cause);
     let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
     let mut out = BufWriter::new(opened.map_err(|cause| failed(&cause))?);

@@ -323,8 +323,8 @@ fn the_pages_of_a_turso_engine_bring_its_extremes() {
 }
 
 /// What the tool may have in memory whatever it does, and how often the largest value besides. Of the 64 MB that are
-/// its limit, 12 are for the program itself, which is larger here than what users run, and isn't counted.
-const MEMORY_KB: u64 = (64 - 12) * 1024;
+/// its limit, 17 are for the program itself, which is larger here than what users run, and isn't counted.
+const MEMORY_KB: u64 = (64 - 17) * 1024;
 const COPIES: u64 = 4;
 
 /// Runs a call and gives the most memory that it had, in kB, without the program itself.

@@ -1,5 +1,7 @@
 //! How the target is reached, and what is refused.
 
+use std::path::PathBuf;
+
 use turso2neon::{
     error::{Error, Kind},
     model::Stage,
@@ -12,7 +14,7 @@ use super::{
     proxy::{NeonProxy, Pooler},
 };
 use crate::support::{
-    Target, Which,
+    Journey, Target, Which,
     link::{Link, Nature},
     target::PASSWORD,
 };
@@ -57,6 +59,21 @@ fn a_stranger_s_certificate_and_a_wrong_name_are_refused() {
         assert!(error.message().contains(words), "{error}");
         assert!(!error.message().contains(PASSWORD));
     }
+}
+
+#[test]
+fn the_authorities_of_the_system_are_trusted_for_a_target_that_names_none() {
+    let journey = Journey::from("CREATE TABLE t (a INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    journey.call(&["dump", "convert"]);
+    let url = remote_url(&journey.target);
+    let push = |ca: PathBuf| {
+        let url = url.split("&sslrootcert").next().unwrap();
+        journey.tool("push").env("NEON_DATABASE_URL", url).env("SSL_CERT_FILE", ca).run()
+    };
+    let refused = push(journey.target.foreign_ca_file()).expect_exit(7);
+    assert!(refused.stderr.contains("certificate is refused"), "{}", refused.stderr);
+    push(journey.target.ca_file()).expect_exit(0);
+    assert_eq!(journey.target.value("SELECT a FROM public.t"), "1");
 }
 
 #[test]
