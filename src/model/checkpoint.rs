@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::withheld::Withheld;
+use super::{
+    table_digest::{self, TableDigest},
+    withheld::Withheld,
+};
 
 /// The format number of every checkpoint that this version writes and reads.
 pub const CHECKPOINT_FORMAT: u32 = 1;
@@ -125,8 +128,9 @@ pub struct TableRecord {
     pub sent_digest: String,
     /// The same digest of the rows as PostgreSQL gave them back.
     pub read_digest: String,
-    /// The server-side digest (`postgres::digest`), as text `count:sum`.
-    pub server_digest: String,
+    /// The server-side digest; none if an earlier version recorded another kind of digest.
+    #[serde(default, deserialize_with = "table_digest::known")]
+    pub server_digest: Option<TableDigest>,
 }
 
 /// `push/checkpoint.json`.
@@ -222,8 +226,10 @@ pub struct PushAccount {
 pub struct PushedTable {
     /// Rows on the target.
     pub rows: u64,
-    /// The server-side digest on the target, equal to the local one.
-    pub server_digest: String,
+    /// The server-side digest on the target, equal to the local one; none if an earlier version recorded another kind
+    /// of digest.
+    #[serde(default, deserialize_with = "table_digest::known")]
+    pub server_digest: Option<TableDigest>,
     /// Chunks it was sent in.
     pub chunks: u32,
     /// Rows sent in all tries of this run.

@@ -30,6 +30,8 @@ pub mod review;
 
 pub mod overrides;
 
+pub mod table_digest;
+
 pub mod checkpoint;
 
 pub mod instant;
@@ -41,4 +43,5 @@ pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use finding::{Finding, FindingCode, Severity};
 pub use name::Stage;
 pub use pg_type::PgType;
+pub use table_digest::TableDigest;
 pub use withheld::Withheld;

@@ -58,37 +58,6 @@ pub enum PgType {
 }
 
 impl PgType {
-    /// Whether the value's SQL equality is looser than bit equality, or the type has no hash, so that digests must
-    /// take its text form (PostgreSQL: `1.5 = 1.50`, `0.0 = -0.0`, jsonb `1.0 = 1`).
-    #[must_use]
-    pub const fn digests_as_text(&self) -> bool {
-        match self {
-            Self::Double
-            | Self::Numeric(_)
-            | Self::Json
-            | Self::Jsonb
-            | Self::Vector(_)
-            | Self::HalfVec(_)
-            | Self::RealArray
-            | Self::DoubleArray
-            | Self::Bit(_)
-            | Self::Enum(_)
-            | Self::Given(_) => true,
-            Self::SmallInt
-            | Self::Integer
-            | Self::BigInt
-            | Self::Boolean
-            | Self::Text
-            | Self::Varchar(_)
-            | Self::Bytea
-            | Self::Date
-            | Self::Time
-            | Self::Timestamp
-            | Self::TimestampTz
-            | Self::Uuid => false,
-        }
-    }
-
     /// Whether the type belongs to the pgvector extension.
     #[must_use]
     pub const fn needs_pgvector(&self) -> bool {

@@ -53,6 +53,14 @@ enum Attempt {
     Later(Error, Option<Duration>),
 }
 
+/// Whether this is plain HTTP to this machine, as tests use it.
+fn is_plain_loopback(base: &str) -> bool {
+    let hosts = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
+    // Another host may begin with one of these.
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([':', '/']);
+    hosts.iter().any(|host| base.strip_prefix(host).is_some_and(ends))
+}
+
 impl Api {
     /// Prepares the client; nothing is sent yet. `host` replaces Neon's own address.
     ///
@@ -60,8 +68,7 @@ impl Api {
     /// `Usage` for an address that would show the key to others.
     pub fn new(key: Secret<String>, host: Option<&str>) -> Result<Self> {
         let base = host.unwrap_or(HOST).trim_end_matches('/').to_owned();
-        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        if !base.starts_with("https://") && !loopback.iter().any(|start| base.starts_with(start)) {
+        if !base.starts_with("https://") && !is_plain_loopback(&base) {
             return Err(Error::new(Kind::Usage, "NEON_API_HOST must begin with https://")
                 .with_hint(format!("leave it unset to use {HOST}")));
         }
@@ -232,5 +239,29 @@ async fn rest(ctx: &Context, pause: Duration) -> Result<()> {
     tokio::select! {
         () = tokio::time::sleep(pause) => Ok(()),
         () = ctx.stop.wished() => ctx.stop.check(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_goes_nowhere_in_plain_text_but_to_this_machine() {
+        let refused = |host: &str| Api::new(Secret::new("key".to_owned()), Some(host)).is_err();
+        for host in
+            ["http://neon.example", "http://localhost.neon.example", "http://127.0.0.1.neon.example", "ftp://localhost"]
+        {
+            assert!(refused(host), "{host}");
+        }
+        for host in [
+            "https://neon.example/",
+            "http://localhost",
+            "http://localhost:81",
+            "http://127.0.0.1:81/api",
+            "http://[::1]/",
+        ] {
+            assert!(!refused(host), "{host}");
+        }
     }
 }

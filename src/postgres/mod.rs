@@ -10,7 +10,7 @@ pub mod patience;
 
 pub mod cause;
 
-pub mod digest;
+pub mod table_digest;
 
 pub mod marker;
 

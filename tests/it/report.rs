@@ -39,7 +39,7 @@ impl Finished {
         finished.dump("three rows");
         finished.plan(Vec::new());
         finished.load(LoadState::Done);
-        finished.push("3:77");
+        finished.push("2:3:77");
         finished.verify(Against::Both, 0);
         finished
     }
@@ -112,7 +112,7 @@ impl Finished {
             rows: 3,
             sent_digest: "5eed".to_owned(),
             read_digest: "5eed".to_owned(),
-            server_digest: "3:77".to_owned(),
+            server_digest: "2:3:77".parse().ok(),
         };
         let checkpoint = LoadCheckpoint {
             format: 1,
@@ -131,7 +131,7 @@ impl Finished {
     }
 
     fn push(&self, digest: &str) {
-        let server_digest = digest.to_owned();
+        let server_digest = digest.parse().ok();
         let (sent_bytes, target_bytes) = (1234, Some(16_384));
         let pushed = PushedTable { rows: 3, server_digest, chunks: 1, sent_rows: 3, sent_bytes, target_bytes };
         let checkpoint = json!({
@@ -252,7 +252,7 @@ fn an_interrupted_load_continues() {
 #[test]
 fn other_content_on_the_target_is_not_called_pushed() {
     let done = Finished::new();
-    done.push("3:78");
+    done.push("2:3:78");
     done.is([Current, Current, Current, Stale, Stale]);
     done.judged(Verdict::Incomplete, "the target doesn't hold");
 }
@@ -287,7 +287,7 @@ fn the_report_holds_everything_and_lets_no_name_out() {
         .with_sql("CREATE VIEW recent AS SELECT '<script>' FROM x");
     done.plan(vec![finding]);
     done.load(LoadState::Done);
-    done.push("3:77");
+    done.push("2:3:77");
     done.verify(Against::Both, 0);
     let run = done.workspace.tool("report").run().expect_exit(0);
     assert!(run.stdout.starts_with("# Migration report: equal\n"), "{}", run.stdout);
@@ -300,7 +300,7 @@ fn the_report_holds_everything_and_lets_no_name_out() {
         "milliseconds since 1970",
         "views are not translated",
         "SELECT '<script>' FROM x",
-        "3:77",
+        "2:3:77",
         "level full: equal",
         "convert: load | 1.5 s",
         "mode: create: the target has none of these tables",

@@ -236,7 +236,9 @@ fn former(
         LocalServerRecord::Managed { .. } => request.local.url.is_none(),
         LocalServerRecord::External { .. } => request.local.url.is_some(),
     };
-    let same = same_kind && former.dump_sha256 == dump.sha256 && former.plan_sha256 == planned.sha256;
+    // An earlier version recorded another kind of digest: what it loaded can't be compared with the target.
+    let comparable = former.tables.values().all(|table| table.server_digest.is_some());
+    let same = same_kind && former.dump_sha256 == dump.sha256 && former.plan_sha256 == planned.sha256 && comparable;
     Ok(same.then_some(former))
 }
 

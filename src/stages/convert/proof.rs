@@ -12,7 +12,7 @@ use super::work::{Crew, Work};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
-        ColumnPlan, TablePlan,
+        ColumnPlan, TableDigest, TablePlan,
         checkpoint::TableRecord,
         ledger::{self, LEDGER_TABLE},
         name::{qualified, quote_list},
@@ -23,8 +23,8 @@ use crate::{
             digest::{NotJson, RowDigest, RowHasher},
             rows::{Malformed, RowCutter},
         },
-        digest,
         marker::Chunk,
+        table_digest,
     },
 };
 
@@ -40,7 +40,7 @@ struct Seen {
     sent: RowDigest,
     read_rows: u64,
     read: RowDigest,
-    server: String,
+    server: Option<TableDigest>,
 }
 
 /// One reading of a table.
@@ -156,11 +156,9 @@ async fn read(work: &Work, session: &Session, reading: Reading, seen: &Mutex<BTr
             });
         }
         Reading::Server { subject } => {
-            let sql = digest::query(&work.plan.schema, &subject.name, &subject.all);
-            let rows = session.rows("computing a digest", &sql, &[]).await.at_table(&subject.source)?;
-            let digest: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
-            let digest = digest.ok_or_else(|| Error::new(Kind::Bug, "the digest query gave no text"))?;
-            note(&subject.name, &|seen| seen.server.clone_from(&digest));
+            let digest = table_digest::of_table(session, &work.plan.schema, &subject.name, &subject.all);
+            let digest = digest.await.at_table(&subject.source)?;
+            note(&subject.name, &|seen| seen.server = Some(digest));
         }
     }
     Ok(())

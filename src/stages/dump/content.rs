@@ -79,13 +79,13 @@ const WAITING_BYTES: usize = 4096;
 
 /// Takes a table's rows one after the other.
 #[derive(Default)]
-pub(super) struct TableDigest {
+pub(super) struct ContentHasher {
     hasher: Sha256,
     waiting: Vec<u8>,
     rows: u64,
 }
 
-impl TableDigest {
+impl ContentHasher {
     /// Adds a value to the present row.
     pub(super) fn value(&mut self, cell: SqliteCell<'_>) {
         match cell {
@@ -193,7 +193,7 @@ fn read_table(
     let mut statement = connection.prepare(&sql).map_err(failed)?;
     let width = shape.width();
     let safe_from = if is_utf8 { width } else { usize::from(shape.rowid.is_some()) };
-    let mut digest = TableDigest::default();
+    let mut digest = ContentHasher::default();
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         for column in 0..width {
@@ -235,7 +235,7 @@ fn from_safe(row: &Row<'_>, column: usize) -> rusqlite::Result<Result<Cell>> {
 }
 
 fn digest(header: &Header, schema: &[SchemaRow], tables: &[TableContent]) -> String {
-    let mut all = TableDigest::default();
+    let mut all = ContentHasher::default();
     all.value(SqliteCell::Text(b"turso2neon content 1"));
     all.value(SqliteCell::Text(header.encoding.as_bytes()));
     all.value(SqliteCell::Integer(header.user_version));
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_digest_is_that_of_the_bytes_however_they_are_gathered() {
         let values = [vec![b'x'; WAITING_BYTES - 1], Vec::new(), vec![b'y'; WAITING_BYTES], b"short".to_vec()];
-        let (mut digest, mut whole) = (TableDigest::default(), Sha256::new());
+        let (mut digest, mut whole) = (ContentHasher::default(), Sha256::new());
         for value in values.iter().cycle().take(2000) {
             digest.value(SqliteCell::Text(value));
             digest.value(SqliteCell::Integer(-2));

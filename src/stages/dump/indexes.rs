@@ -12,7 +12,8 @@ use crate::model::name::quote_ident;
 pub(super) struct Compared {
     /// The first index that holds something else.
     pub(super) different: Option<String>,
-    /// Indexes that can't be compared so: partial ones, those of expressions, those of a foreign collation.
+    /// Indexes that can't be compared so: partial ones, those of expressions, those of a foreign collation, and those of
+    /// tables whose rowid no query can name.
     pub(super) left_out: usize,
 }
 
@@ -29,7 +30,7 @@ pub(super) fn compare(connection: &Connection, table: &str) -> rusqlite::Result<
     let found = list.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(String, bool)> = found.collect::<rusqlite::Result<_>>()?;
     for (index, is_partial) in found {
-        let Some(columns) = columns(connection, &index)?.filter(|_| !is_partial) else {
+        let Some(columns) = columns(connection, table, &index)?.filter(|_| !is_partial) else {
             compared.left_out += 1;
             continue;
         };
@@ -49,16 +50,33 @@ pub(super) fn compare(connection: &Connection, table: &str) -> rusqlite::Result<
     Ok(compared)
 }
 
-/// What an index holds, as a list for SELECT; none if not all of it are plain columns.
-fn columns(connection: &Connection, index: &str) -> rusqlite::Result<Option<String>> {
+/// What an index holds, as a list for SELECT: its columns, and the rowid that leads to the row. None if not all of it can
+/// be selected.
+fn columns(connection: &Connection, table: &str, index: &str) -> rusqlite::Result<Option<String>> {
     let mut info = connection.prepare("SELECT cid, name FROM pragma_index_xinfo(?1)")?;
     let found = info.query_map([index], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(i64, Option<String>)> = found.collect::<rusqlite::Result<_>>()?;
-    // -1 is the rowid, which need not have a name of its own; the key's columns and their number suffice.
-    let plain = found.iter().filter(|(column, _)| *column != -1);
-    let names: Option<Vec<String>> =
-        plain.map(|(column, name)| name.as_deref().filter(|_| *column >= 0).map(quote_ident)).collect();
-    Ok(names.filter(|names| !names.is_empty()).map(|names| names.join(", ")))
+    let mut names = Vec::new();
+    for (column, name) in found {
+        let name = match column {
+            -1 => rowid(connection, table)?.map(str::to_owned),
+            column => name.filter(|_| column >= 0).map(|name| quote_ident(&name)),
+        };
+        let Some(name) = name else { return Ok(None) };
+        names.push(name);
+    }
+    Ok((!names.is_empty()).then(|| names.join(", ")))
+}
+
+/// A name of the rowid that no column of the table has (SQLite: "ROWIDs and the INTEGER PRIMARY KEY").
+fn rowid(connection: &Connection, table: &str) -> rusqlite::Result<Option<&'static str>> {
+    let mut list = connection.prepare("SELECT 1 FROM pragma_table_xinfo(?1) WHERE name = ?2 COLLATE NOCASE")?;
+    for name in ["rowid", "_rowid_", "oid"] {
+        if !list.exists([table, name])? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn sum(connection: &Connection, sql: &str) -> rusqlite::Result<Sum> {
@@ -114,6 +132,38 @@ mod tests {
         assert_eq!(compared.different, None);
         assert_eq!(compared.left_out, 2);
         assert_eq!(compare(&connection, "w").unwrap(), Compared::default());
+    }
+
+    #[test]
+    fn an_index_whose_entries_lead_to_each_others_rows_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.db");
+        let connection = Connection::open(&path).unwrap();
+        // The index of `other` has the entries of `t`, with the rowids exchanged.
+        connection
+            .execute_batch(
+                "CREATE TABLE t(a, rowid); INSERT INTO t VALUES ('one', 1), ('two', 2); CREATE INDEX i ON t(a);
+                 CREATE TABLE other(a, rowid); INSERT INTO other VALUES ('two', 1), ('one', 2);
+                 CREATE INDEX j ON other(a); PRAGMA writable_schema=ON;
+                 UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'j')
+                 WHERE name = 'i';",
+            )
+            .unwrap();
+        drop(connection);
+        let connection = Connection::open(&path).unwrap();
+        assert_eq!(compare(&connection, "t").unwrap().different.as_deref(), Some("i"));
+        assert_eq!(compare(&connection, "other").unwrap(), Compared::default());
+    }
+
+    #[test]
+    fn an_index_of_a_table_that_hides_its_rowid_is_left_out() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t(rowid, _rowid_, oid, a); INSERT INTO t VALUES (1, 2, 3, 4); CREATE INDEX i ON t(a)",
+            )
+            .unwrap();
+        assert_eq!(compare(&connection, "t").unwrap(), Compared { different: None, left_out: 1 });
     }
 
     #[test]

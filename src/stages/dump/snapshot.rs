@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    content::{Header, TableContent, TableDigest},
+    content::{ContentHasher, Header, TableContent},
     layout::{self, SchemaRow, TableShape},
     restore::Restore,
 };
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
     fn load(&mut self, restore: &Restore, shape: &'a TableShape, form: Form, counted: i64) -> Outcome<TableContent> {
         let mut progress = Progress::begin(self.ctx, &shape.name, u64::try_from(counted).ok());
         let mut store = restore.rows_of(shape)?;
-        let mut digest = TableDigest::default();
+        let mut digest = ContentHasher::default();
         let safe_from = match form {
             Form::Plain => usize::MAX,
             Form::Safe => usize::from(shape.rowid.is_some()),

@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    model::TablePlan,
-    postgres::{Session, digest},
+    model::{TableDigest, TablePlan},
+    postgres::{Session, table_digest},
 };
 
 use super::{
@@ -19,21 +19,21 @@ const LIGHT_BYTES: u64 = 256 << 10;
 pub(super) struct Wanted<'a> {
     /// The table.
     pub table: &'a TablePlan,
-    /// `count:sum`.
-    pub digest: String,
+    /// Its digest.
+    pub digest: TableDigest,
 }
 
-/// What every table must have: what the checkpoint of `convert` says, or for a ledger that it doesn't list, what the
-/// local PostgreSQL says now.
+/// What every table must have: what the checkpoint of `convert` says, or where it has no digest of this version, what
+/// the local PostgreSQL says now.
 ///
 /// # Errors
 /// `Local*`.
 pub(super) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Result<Vec<Wanted<'a>>> {
     let mut list = Vec::new();
     for cargo in &manifest.cargo {
-        let digest = match &cargo.loaded {
-            Some(loaded) => loaded.server_digest.clone(),
-            None => digest::of_table(local, &manifest.plan.schema, &cargo.table).await?,
+        let digest = match cargo.recorded_digest() {
+            Some(digest) => digest,
+            None => cargo.digest_now(local, &manifest.plan.schema).await?,
         };
         list.push(Wanted { table: &cargo.table, digest });
     }
@@ -55,8 +55,8 @@ pub(super) async fn differing(crew: &Crew<'_>, schema: &str, wanted: &[Wanted<'_
 /// The comparison of one table.
 pub(super) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job {
     let table = wanted.table;
-    let sql = digest::query(schema, &table.name, &table.columns);
-    let task = Task::Compare { sql, wanted: wanted.digest.clone() };
+    let sql = table_digest::query(schema, &table.name, &table.columns);
+    let task = Task::Compare { sql, wanted: wanted.digest };
     Job { doing: "computing a digest", table: table.source.clone(), task, light }
 }
 
@@ -66,8 +66,8 @@ pub(super) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job 
 /// `Local*` if that can't be found out.
 pub(super) async fn explain(local: &Session, manifest: &Manifest, differing: &[String]) -> Result<Error> {
     for cargo in manifest.cargo.iter().filter(|cargo| differing.contains(&cargo.table.source)) {
-        let now = digest::of_table(local, &manifest.plan.schema, &cargo.table).await?;
-        if cargo.loaded.as_ref().is_some_and(|loaded| loaded.server_digest != now) {
+        let now = cargo.digest_now(local, &manifest.plan.schema).await?;
+        if cargo.recorded_digest().is_some_and(|recorded| recorded != now) {
             let text = "the local PostgreSQL no longer holds what convert loaded; nothing was cut over";
             return Ok(Error::new(Kind::ArtifactStale, text)
                 .at_table(&cargo.table.source)

@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     error::{Error, Result, ResultExt, Retry},
     event::Event,
-    model::Stage,
+    model::{Stage, TableDigest},
     postgres::Session,
 };
 
@@ -39,12 +39,12 @@ pub(super) struct Job {
 pub(super) enum Task {
     /// Statements, separated by semicolons, that run one after the other in one transaction.
     Run(String),
-    /// A query for one text, and the text that it should give.
+    /// A query for the digest of a table.
     Compare {
         /// The query.
         sql: String,
-        /// What it should give.
-        wanted: String,
+        /// The digest that it should give.
+        wanted: TableDigest,
     },
 }
 
@@ -55,8 +55,11 @@ impl Job {
             Task::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
             Task::Compare { sql, wanted } => {
                 let rows = session.rows(self.doing, sql, &[]).await?;
-                let found: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
-                Ok((found.as_ref() != Some(wanted)).then(|| self.table.clone()))
+                let found: Option<String> = match rows.first() {
+                    Some(row) => row.try_get(0).map_err(|failure| session.error(self.doing, &failure))?,
+                    None => None,
+                };
+                Ok((found != Some(wanted.to_string())).then(|| self.table.clone()))
             }
         }
     }
@@ -126,7 +129,7 @@ impl Bundle {
             let row = rows.iter().find(|row| row.try_get(0).ok() == i64::try_from(number).ok())?;
             row.try_get(1).ok()
         };
-        let differs = queries.iter().filter(|(number, _, (wanted, _))| found(*number).as_ref() != Some(wanted));
+        let differs = queries.iter().filter(|(number, _, (wanted, _))| found(*number) != Some(wanted.to_string()));
         Ok(differs.map(|(_, _, (_, table))| (*table).clone()).collect())
     }
 }

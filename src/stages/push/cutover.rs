@@ -187,13 +187,13 @@ impl Cutover<'_> {
         let tables = self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks);
         let values: Vec<String> = tables
             .map(|((cargo, wanted), chunks)| {
-                let rows = wanted.digest.split(':').next().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
                 format!(
-                    "({}, {}, {}, {rows}, {}, {chunks})",
+                    "({}, {}, {}, {}, {}, {chunks})",
                     quote_literal(&cargo.table.name),
                     quote_literal(&cargo.table.source),
                     quote_literal(&cargo.fingerprint),
-                    quote_literal(&wanted.digest)
+                    wanted.digest.rows,
+                    quote_literal(&wanted.digest.to_string())
                 )
             })
             .collect();

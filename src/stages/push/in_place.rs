@@ -321,10 +321,13 @@ impl<'a> InPlace<'a> {
         let schema = self.target.schema;
         let kept = undo::read(self.control, schema).await?;
         let touched = !items.is_empty() || !findings.restarts.is_empty();
+        let is_changed = |wanted: &Wanted<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
         let (mut keep, mut after) = (Vec::new(), Vec::new());
         if touched && self.keep_previous {
             let nexts = findings.restarts.iter().map(|restart| (restart.table, restart.now));
-            keep = undo::keep(schema, run_id, items, &nexts.collect::<Vec<_>>());
+            let equal = findings.wanted.iter().filter(|wanted| !is_changed(wanted));
+            let equal: Vec<_> = equal.map(|wanted| (wanted.table.name.as_str(), wanted.digest)).collect();
+            keep = undo::keep(schema, run_id, items, &nexts.collect::<Vec<_>>(), &equal);
             after.extend(undo::drop_kept(schema, &kept));
         } else if touched {
             after.extend(undo::forget(schema, &kept));
@@ -337,9 +340,9 @@ impl<'a> InPlace<'a> {
         // A key that guards new rows only can take action on rows of tables that are not touched.
         let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);
         let all = self.manifest.cargo.iter().any(|cargo| guarded(&cargo.table));
-        let counts = |wanted: &&Wanted<'_>| all || items.iter().any(|item| item.shape.table.name == wanted.table.name);
+        let counts = |wanted: &&Wanted<'_>| all || is_changed(wanted);
         let wanted = findings.wanted.iter().filter(counts);
-        let wanted = wanted.map(|wanted| (Shape::new(wanted.table), wanted.digest.clone())).collect();
+        let wanted = wanted.map(|wanted| (Shape::new(wanted.table), wanted.digest)).collect();
         Ok(Work { schema, items, keep, after, wanted })
     }
 
@@ -351,7 +354,7 @@ impl<'a> InPlace<'a> {
                 name: &cargo.table.name,
                 source: &cargo.table.source,
                 fingerprint: &cargo.fingerprint,
-                digest: wanted.digest.clone(),
+                digest: wanted.digest,
             })
             .collect()
     }

@@ -214,7 +214,7 @@ impl<'a> InTurn<'a> {
                 name: &cargo.table.name,
                 source: &cargo.table.source,
                 fingerprint: &cargo.fingerprint,
-                digest: wanted.digest.clone(),
+                digest: wanted.digest,
             })
             .collect();
         let mut sql = vec!["BEGIN".to_owned()];

@@ -179,9 +179,12 @@ impl Journey<'_> {
             .iter()
             .filter_map(|cargo| {
                 let live = situation.record.live.iter().find(|live| live.name == cargo.table.name)?;
-                Some(Wanted { table: &cargo.table, digest: live.digest.clone() })
+                Some(Wanted { table: &cargo.table, digest: live.digest? })
             })
             .collect();
+        if wanted.len() != self.manifest.cargo.len() {
+            return Ok(None);
+        }
         let crew = Crew::open(&self.target, &situation.path, self.workers(wanted.len())).await?;
         let steps = Some(wanted.len() as u64);
         let work = compare::differing(&crew, &self.request.schema, &wanted);
@@ -372,8 +375,7 @@ impl Journey<'_> {
         self.make_restore_point(situation).await?;
         let tables = self.manifest.cargo.iter().zip(&digests).zip(&chunks);
         let tables = tables.map(|((cargo, wanted), chunks)| {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            let server_digest = wanted.digest.clone();
+            let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
             let pushed = PushedTable { rows, server_digest, chunks: *chunks, ..PushedTable::default() };
             (cargo.table.source.clone(), pushed)
         });
@@ -423,7 +425,7 @@ impl Journey<'_> {
     fn write_done(&self, now: &Record) -> Result<PushCheckpoint> {
         let replaced: Vec<String> = now.previous.iter().map(|table| table.name.clone()).collect();
         let pushed = |table: &super::record::Ours| {
-            let (rows, server_digest, chunks) = (table.rows, table.digest.clone(), table.chunks);
+            let (rows, server_digest, chunks) = (table.rows, table.digest, table.chunks);
             let entry = PushedTable { rows, server_digest, chunks, ..PushedTable::default() };
             (table.source.clone(), entry)
         };

@@ -2,20 +2,19 @@
 
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, ResultExt},
     model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, TablePlan,
+        DumpCheckpoint, LoadCheckpoint, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
         ledger::{self, LEDGER_TABLE},
+        table_digest::DIGEST_VERSION,
     },
+    postgres::{Session, table_digest},
     rules::ddl,
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
 
 use super::{Part, objects};
-
-/// The server-side digest of a table without rows.
-pub(super) const NO_ROWS: &str = "0:0";
 
 /// Everything that a push takes from the artifacts.
 pub(super) struct Manifest {
@@ -50,15 +49,39 @@ impl Cargo {
         let fingerprint = fingerprint(&table);
         Self { table, fingerprint, loaded }
     }
-}
 
-impl Cargo {
+    /// The digest that `convert` recorded; none where it recorded none of this version.
+    pub(super) fn recorded_digest(&self) -> Option<TableDigest> {
+        self.loaded.as_ref()?.server_digest
+    }
+
+    /// The digest of the rows that the local PostgreSQL holds now in this schema.
+    ///
+    /// # Errors
+    /// `Local*`.
+    pub(super) async fn digest_now(&self, local: &Session, schema: &str) -> Result<TableDigest> {
+        let digest = table_digest::of_table(local, schema, &self.table.name, &self.table.columns);
+        digest.await.at_table(&self.table.source)
+    }
+
+    /// What stands for the rows in the run's key.
+    fn content(&self, plan: &Plan) -> String {
+        match &self.loaded {
+            Some(TableRecord { server_digest: Some(digest), .. }) => digest.to_string(),
+            // An earlier version loaded it. This digest is as good a name for the rows, but PostgreSQL can't compute it.
+            Some(loaded) => loaded.read_digest.clone(),
+            // A ledger without a digest of its own is a function of the dump.
+            None => plan.dump_sha256.clone(),
+        }
+    }
+
     /// The table as one without rows.
     fn leave_rows(&mut self) {
         self.table.rows = 0;
         self.table.bytes = 0;
         let (sent_digest, read_digest) = (String::new(), String::new());
-        self.loaded = Some(TableRecord { rows: 0, sent_digest, read_digest, server_digest: NO_ROWS.to_owned() });
+        let server_digest = Some(TableDigest::EMPTY);
+        self.loaded = Some(TableRecord { rows: 0, sent_digest, read_digest, server_digest });
     }
 }
 
@@ -164,10 +187,10 @@ fn fingerprint(table: &TablePlan) -> String {
 }
 
 fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
-    let mut text = format!("schema {schema}\nextensions {}\n", plan.extensions.join(" "));
+    let extensions = plan.extensions.join(" ");
+    let mut text = format!("digests {DIGEST_VERSION}\nschema {schema}\nextensions {extensions}\n");
     for item in cargo {
-        // A ledger without a digest of its own is a function of the dump.
-        let content = item.loaded.as_ref().map_or(&plan.dump_sha256, |loaded| &loaded.server_digest);
+        let content = item.content(plan);
         let next = ddl::sequence("", &item.table).map(|statement| statement.sql).unwrap_or_default();
         text.push_str(&format!("{} {} {content} {next}\n", item.table.name, item.fingerprint));
     }
@@ -202,19 +225,19 @@ mod tests {
             rows: 1,
             sent_digest: String::new(),
             read_digest: String::new(),
-            server_digest: digest.to_owned(),
+            server_digest: Some(digest.parse().unwrap()),
         };
         let with = |digest: &str| vec![Cargo::new(ledger::plan(), Some(record(digest)))];
         let mut wider = ledger::plan();
         wider.columns[0].not_null = false;
         let keys = [
-            run_key(&with("1:1"), &plan("a"), "public"),
-            run_key(&with("1:2"), &plan("a"), "public"),
-            run_key(&with("1:1"), &plan("a"), "other"),
-            run_key(&[Cargo::new(wider, Some(record("1:1")))], &plan("a"), "public"),
+            run_key(&with("2:1:1"), &plan("a"), "public"),
+            run_key(&with("2:1:2"), &plan("a"), "public"),
+            run_key(&with("2:1:1"), &plan("a"), "other"),
+            run_key(&[Cargo::new(wider, Some(record("2:1:1")))], &plan("a"), "public"),
         ];
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
         // A dump with another digest but the same tables is the same push.
-        assert_eq!(keys[0], run_key(&with("1:1"), &plan("b"), "public"));
+        assert_eq!(keys[0], run_key(&with("2:1:1"), &plan("b"), "public"));
     }
 }

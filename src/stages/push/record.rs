@@ -5,7 +5,10 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    model::name::{qualified, quote_literal},
+    model::{
+        TableDigest,
+        name::{qualified, quote_literal},
+    },
     postgres::Session,
 };
 
@@ -133,8 +136,8 @@ pub(super) struct Ours {
     pub run_key: String,
     /// Rows pushed.
     pub rows: u64,
-    /// The server-side digest when it was pushed.
-    pub digest: String,
+    /// The server-side digest when it was pushed; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
     /// Chunks it was sent in.
     pub chunks: u32,
     /// What has been added to it since.
@@ -231,7 +234,7 @@ impl Record {
                 run_id: 0,
                 run_key: String::new(),
                 rows: 0,
-                digest: String::new(),
+                digest: None,
                 chunks: 0,
                 added: Vec::new(),
                 lost: Vec::new(),
@@ -340,7 +343,7 @@ fn table(row: &tokio_postgres::Row) -> std::result::Result<Ours, tokio_postgres:
         run_id: row.try_get(3)?,
         run_key: row.try_get(4)?,
         rows: u64::try_from(row.try_get::<_, i64>(5)?).unwrap_or(0),
-        digest: row.try_get(6)?,
+        digest: row.try_get::<_, &str>(6)?.parse().ok(),
         chunks: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
         added: row.try_get(8)?,
         lost: row.try_get(9)?,
@@ -388,21 +391,21 @@ pub(super) struct Described<'a> {
     pub source: &'a str,
     /// Digest of its structure.
     pub fingerprint: &'a str,
-    /// `count:sum`.
-    pub digest: String,
+    /// The digest of its rows.
+    pub digest: TableDigest,
 }
 
 /// The statement that records the new content of tables which stay in place.
 pub(super) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[Described<'_>]) -> String {
     let values = tables.iter().map(|table| {
         let [name, source, fingerprint, digest] =
-            [table.name, table.source, table.fingerprint, &table.digest].map(quote_literal);
-        format!("({name}, {source}, {fingerprint}, {digest})")
+            [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
+        format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint)", table.digest.rows)
     });
     format!(
         "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
-         digest = v.digest, row_count = split_part(v.digest, ':', 1)::bigint \
-         FROM (VALUES {}) AS v(name, source, fingerprint, digest) \
+         digest = v.digest, row_count = v.row_count \
+         FROM (VALUES {}) AS v(name, source, fingerprint, digest, row_count) \
          WHERE t.target_schema = {} AND t.state = 'live' AND t.name = v.name",
         quote_literal(run_key),
         values.collect::<Vec<_>>().join(", "),

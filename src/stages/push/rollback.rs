@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt, Retry},
     model::{
-        PushCheckpoint, Stage,
+        PushCheckpoint, Stage, TableDigest,
         checkpoint::{LoadState, PushAccount, PushedTable},
         conversion_plan::IdentityPlan,
         name::{qualified, quote_ident, quote_literal},
@@ -72,8 +72,8 @@ pub struct PutBack {
     pub source: String,
     /// Rows that it has afterwards.
     pub rows: u64,
-    /// Its digest afterwards.
-    pub digest: String,
+    /// Its digest afterwards; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
     /// `replaced`, `changed` or `unchanged` by the last push.
     pub how: &'static str,
 }
@@ -82,8 +82,8 @@ pub struct PutBack {
 enum Former {
     /// Tables.
     Tables(Vec<Ours>),
-    /// Rows.
-    Rows(Vec<Undone>),
+    /// Rows, and the digests of the tables that have them.
+    Rows(Vec<(Undone, TableDigest)>),
 }
 
 /// Puts back what the last push replaced, or with `list` says what there is.
@@ -163,7 +163,7 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
         return Ok(());
     }
     let pushed = |table: &PutBack| {
-        let pushed = PushedTable { rows: table.rows, server_digest: table.digest.clone(), ..PushedTable::default() };
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest, ..PushedTable::default() };
         (table.source.clone(), pushed)
     };
     let tables = tables.iter().map(pushed).collect();
@@ -186,7 +186,17 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
 async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
     let kept = undo::read(control, schema).await?;
     // Rows are kept by the last push alone; tables of the push before it may not have been dropped yet.
-    if kept.is_empty() { Ok(Former::Tables(record.previous.clone())) } else { Ok(Former::Rows(kept)) }
+    if kept.is_empty() {
+        return Ok(Former::Tables(record.previous.clone()));
+    }
+    let known = |kept: Undone| match kept.digest {
+        Some(digest) => Ok((kept, digest)),
+        // Whether rows changed since could only be concluded from a sum that does not see every change.
+        None => Err(Error::new(Kind::ArtifactStale, "the kept rows were recorded by an earlier version of this tool")
+            .at_table(&kept.source)
+            .with_hint("nothing was changed; use that version for this rollback, or push again")),
+    };
+    kept.into_iter().map(known).collect::<Result<_>>().map(Former::Rows)
 }
 
 impl Former {
@@ -198,17 +208,17 @@ impl Former {
                     name: table.name.clone(),
                     source: table.source.clone(),
                     rows: table.rows,
-                    digest: table.digest.clone(),
+                    digest: table.digest,
                     how: "replaced",
                 })
                 .collect(),
             Self::Rows(kept) => kept
                 .iter()
-                .map(|table| PutBack {
+                .map(|(table, digest)| PutBack {
                     name: table.name.clone(),
                     source: table.source.clone(),
-                    digest: table.digest.clone(),
-                    rows: table.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0),
+                    digest: Some(*digest),
+                    rows: digest.rows,
                     how: if table.number.is_some() || table.next.is_some() { "changed" } else { "unchanged" },
                 })
                 .collect(),
@@ -218,7 +228,7 @@ impl Former {
     fn run_key(&self) -> &str {
         match self {
             Self::Tables(tables) => tables.first().map_or("", |table| table.run_key.as_str()),
-            Self::Rows(kept) => kept.first().map_or("", |table| table.run_key.as_str()),
+            Self::Rows(kept) => kept.first().map_or("", |(table, _)| table.run_key.as_str()),
         }
     }
 }
@@ -281,49 +291,54 @@ async fn change_back(
     target: &Target<'_>,
     control: &Session,
     record: &Record,
-    kept: &[Undone],
+    kept: &[(Undone, TableDigest)],
     run_id: i64,
 ) -> Result<()> {
     let schema = target.schema;
     let oid = |name: &str| record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
-    let gone = kept.iter().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
+    let tables = || kept.iter().map(|(table, _)| table);
+    let gone = tables().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
     if let Some(table) = gone {
         return Err(Error::new(Kind::TargetOccupied, "the table whose rows would be changed back is gone")
             .at_table(&table.source));
     }
-    let changed = || kept.iter().filter_map(|table| Some((table, table.number?, table.plan.as_ref()?)));
+    let changed =
+        || kept.iter().filter_map(|(table, digest)| Some((table, table.number?, table.plan.as_ref()?, *digest)));
     let oids: Vec<u32> = changed().filter_map(|(table, ..)| oid(&table.name)).collect();
     let mut facts = diff::facts(control, &oids).await?;
     let items: Vec<Item<'_>> = changed()
-        .map(|(table, number, plan)| Item {
+        .map(|(table, number, plan, _)| Item {
             shape: Shape::new(plan),
             facts: facts.remove(&table.name).unwrap_or_default(),
             rows: undo::rows(schema, table.run_id, number),
         })
         .collect();
     let (mut nexts, mut after) = (Vec::new(), Vec::new());
-    for (plan, next) in kept.iter().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
+    for (plan, next) in tables().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
         let Some(identity) = &plan.identity else { continue };
         nexts.push((plan, next_number(control, &qualified(schema, &identity.sequence)).await?));
         let mut plan = plan.clone();
         plan.identity = plan.identity.map(|identity| IdentityPlan { next: Some(next), ..identity });
         after.extend(ddl::sequence(schema, &plan).map(|statement| statement.sql));
     }
-    let keep = undo::keep(schema, run_id, &items, &nexts);
-    after.extend(undo::drop_kept(schema, kept));
+    let is_changed = |name: &str| items.iter().any(|item| item.shape.table.name == name);
+    let equal = kept.iter().filter(|(table, _)| !is_changed(&table.name));
+    let equal: Vec<_> = equal.map(|(table, digest)| (table.name.as_str(), *digest)).collect();
+    let keep = undo::keep(schema, run_id, &items, &nexts, &equal);
+    after.extend(undo::drop_kept(schema, tables()));
     let described: Vec<Described<'_>> = kept
         .iter()
-        .map(|table| Described {
+        .map(|(table, digest)| Described {
             name: &table.name,
             source: &table.source,
             fingerprint: &table.fingerprint,
-            digest: table.digest.clone(),
+            digest: *digest,
         })
         .collect();
-    let run_key = kept.first().map_or("", |table| table.run_key.as_str());
+    let run_key = tables().next().map_or("", |table| table.run_key.as_str());
     after.push(record::live(schema, run_id, run_key, &described));
     after.extend(record::done(schema, run_id, 0));
-    let wanted = changed().map(|(table, _, plan)| (Shape::new(plan), table.digest.clone())).collect();
+    let wanted = changed().map(|(_, _, plan, digest)| (Shape::new(plan), digest)).collect();
     let work = Work { schema, items: &items, keep, after, wanted };
     let differing = work.run(target, control).await?;
     if differing.is_empty() {

@@ -6,11 +6,11 @@
 use crate::{
     error::Result,
     model::{
-        TablePlan,
+        TableDigest, TablePlan,
         column_profile::ColumnProfile,
         name::{qualified, quote_ident, quote_literal},
     },
-    postgres::{Session, digest},
+    postgres::{Session, table_digest},
     rules::ddl,
 };
 
@@ -31,8 +31,8 @@ pub(super) struct Undone {
     pub fingerprint: String,
     /// What had been pushed.
     pub run_key: String,
-    /// Its digest.
-    pub digest: String,
+    /// Its digest; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
     /// The run that kept it.
     pub run_id: i64,
     /// The number of its kept rows; none if none changed.
@@ -62,7 +62,7 @@ pub(super) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>>
             source: row.try_get(1)?,
             fingerprint: row.try_get(2)?,
             run_key: row.try_get(3)?,
-            digest: row.try_get(4)?,
+            digest: row.try_get::<_, &str>(4)?.parse().ok(),
             run_id: row.try_get(5)?,
             number: row.try_get(6)?,
             next: row.try_get(7)?,
@@ -85,8 +85,15 @@ pub(super) fn rows(schema: &str, run_id: i64, number: i32) -> Rows {
 }
 
 /// The statements that keep the rows which a change is about to touch. `nexts` are the next numbers of identity columns
-/// that will change, by table.
-pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(&TablePlan, i64)]) -> Vec<String> {
+/// that will change, by table; `equal` are the tables that the change does not touch, with the digests that they were
+/// found to have.
+pub(super) fn keep(
+    schema: &str,
+    run_id: i64,
+    items: &[Item<'_>],
+    nexts: &[(&TablePlan, i64)],
+    equal: &[(&str, TableDigest)],
+) -> Vec<String> {
     let home = home(schema);
     let comment = format!("turso2neon: rows that the last push into schema {schema} changed");
     let mut sql =
@@ -103,7 +110,7 @@ pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(&Tab
         ));
         sql.push(format!("CREATE TABLE {} AS {old}", kept.updates));
         sql.push(format!("CREATE TABLE {} AS {}", kept.deletes, shape.list_of(&item.rows.inserts)));
-        let digest = digest::query(schema, &table.name, &table.columns);
+        let digest = table_digest::query(schema, &table.name, &table.columns);
         values.push(format!(
             "({}, {number}, ({digest}), NULL::bigint, {})",
             quote_literal(&table.name),
@@ -114,6 +121,10 @@ pub(super) fn keep(schema: &str, run_id: i64, items: &[Item<'_>], nexts: &[(&Tab
         format!("({}, NULL, NULL, {next}, {})", quote_literal(&table.name), written(table))
     };
     values.extend(nexts.iter().map(next));
+    let untouched = |(name, digest): &(&str, TableDigest)| {
+        format!("({}, NULL, {}, NULL, NULL)", quote_literal(name), quote_literal(&digest.to_string()))
+    };
+    values.extend(equal.iter().map(untouched));
     values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint, NULL::text)".to_owned());
     let place = quote_literal(schema);
     sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {place}"));
@@ -137,8 +148,8 @@ fn written(table: &TablePlan) -> String {
 }
 
 /// The statements that drop what a former push kept.
-pub(super) fn drop_kept(schema: &str, kept: &[Undone]) -> Vec<String> {
-    let numbered = kept.iter().filter_map(|table| Some((table.run_id, table.number?)));
+pub(super) fn drop_kept<'a>(schema: &str, kept: impl IntoIterator<Item = &'a Undone>) -> Vec<String> {
+    let numbered = kept.into_iter().filter_map(|table| Some((table.run_id, table.number?)));
     let names: Vec<String> = numbered
         .map(|(run_id, number)| rows(schema, run_id, number))
         .flat_map(|Rows { inserts, updates, deletes }| [inserts, updates, deletes])

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::PoisonError};
 
 use crate::{
     error::{Error, Kind, Result, Retry},
-    model::checkpoint::{LoadState, PushedTable},
+    model::{
+        TableDigest,
+        checkpoint::{LoadState, PushedTable},
+    },
     postgres::{PgEndpoint, Session},
 };
 
@@ -16,7 +19,7 @@ use super::{
     in_place::{self, InPlace},
     in_turn::InTurn,
     journey::Journey,
-    manifest::{Cargo, NO_ROWS},
+    manifest::Cargo,
     preflight::{Situation, Way},
 };
 
@@ -125,7 +128,7 @@ impl Journey<'_> {
     /// Whether the target has what `--schema-only` left: then loading whole tables is quicker than changing them.
     fn only_awaits_rows(&self, situation: &Situation) -> bool {
         self.manifest.rows() > 0
-            && situation.record.live.iter().all(|table| table.digest == NO_ROWS)
+            && situation.record.live.iter().all(|table| table.digest == Some(TableDigest::EMPTY))
             && situation.require_clear(Way::Replacing).is_ok()
     }
 
@@ -133,11 +136,8 @@ impl Journey<'_> {
     fn pushed_tables(&self, digests: &[Wanted<'_>]) -> BTreeMap<String, PushedTable> {
         let tables = self.manifest.cargo.iter().zip(digests);
         let pushed = |(cargo, wanted): (&Cargo, &Wanted<'_>)| {
-            let rows = wanted.digest.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0);
-            (
-                cargo.table.source.clone(),
-                PushedTable { rows, server_digest: wanted.digest.clone(), ..PushedTable::default() },
-            )
+            let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
+            (cargo.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
         };
         tables.map(pushed).collect()
     }

@@ -118,7 +118,7 @@ pub struct TablePart {
     pub local_digest: Option<String>,
     /// Rows on the target.
     pub target_rows: Option<u64>,
-    /// Server-side digest on the target, equal to the local one.
+    /// Server-side digest on the target, equal to the local one; none if it isn't known.
     pub target_digest: Option<String>,
     /// Rows that the push sent.
     pub sent_rows: Option<u64>,
@@ -353,7 +353,8 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
 pub fn same_content(load: &LoadCheckpoint, push: &PushCheckpoint) -> bool {
     load.tables.len() == push.tables.len()
         && load.tables.iter().all(|(name, table)| {
-            push.tables.get(name).is_some_and(|pushed| pushed.server_digest == table.server_digest)
+            let pushed = push.tables.get(name).and_then(|pushed| pushed.server_digest);
+            pushed.is_some() && pushed == table.server_digest
         })
 }
 
@@ -384,7 +385,7 @@ fn table_parts(
             local_rows: local.map(|record| record.rows),
             local_digest: local.map(|record| record.read_digest.clone()),
             target_rows: target.map(|pushed| pushed.rows),
-            target_digest: target.map(|pushed| pushed.server_digest.clone()),
+            target_digest: target.and_then(|pushed| pushed.server_digest).map(|digest| digest.to_string()),
             sent_rows: target.map(|pushed| pushed.sent_rows),
             sent_bytes: target.map(|pushed| pushed.sent_bytes),
             target_bytes: target.and_then(|pushed| pushed.target_bytes),

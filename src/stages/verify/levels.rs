@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::{ColumnPlan, TablePlan, conversion_plan::LEDGER_TABLE, name::qualified},
-    postgres::{Role, Session, digest},
+    postgres::{Role, Session, table_digest},
 };
 
 /// Compares row counts: the dump's, the plan's, each side's.
@@ -84,34 +84,40 @@ pub(super) async fn digests(
     sides: &[(Role, String)],
 ) -> Result<Vec<SideAnswer>> {
     let whole = columns.len() == table.columns.len();
-    let narrowed = TablePlan { columns: columns.iter().map(|column| (*column).clone()).collect(), ..table.clone() };
+    let columns: Vec<ColumnPlan> = columns.iter().map(|column| (*column).clone()).collect();
     let loaded = task.scope.convert.as_ref().and_then(|convert| convert.tables.get(&table.source));
-    let mut expected = loaded.filter(|_| whole).map(|record| record.server_digest.clone());
+    let mut expected = match loaded.filter(|_| whole) {
+        Some(record) => Some(record.server_digest.ok_or_else(|| unknown_digest(table))?),
+        None => None,
+    };
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
-        let found = digest::of_table(&session, schema, &narrowed).await.at_table(&table.source)?;
-        let rows = rows_of(&found)?;
-        let mut answer = SideAnswer::equal(*role, rows);
-        match &expected {
+        let found = table_digest::of_table(&session, schema, &table.name, &columns).await.at_table(&table.source)?;
+        let mut answer = SideAnswer::equal(*role, found.rows);
+        match expected {
             None => expected = Some(found),
-            Some(expected) if *expected == found => {}
-            Some(expected) => match rows_of(expected)? {
-                same if same == rows => answer.differs(&table.source, "digest differs".to_owned()),
-                other => answer.differs(&table.source, format!("count differs: {rows}, expected {other}")),
-            },
+            Some(expected) if expected == found => {}
+            Some(expected) if expected.rows == found.rows => answer.differs(&table.source, "digest differs".to_owned()),
+            Some(expected) => {
+                answer.differs(&table.source, format!("count differs: {}, expected {}", found.rows, expected.rows));
+            }
         }
         answers.push(answer);
     }
     let unrecorded = whole && loaded.is_none() && task.scope.convert.is_some();
-    if let Some(answer) = answers.iter_mut().find(|answer| unrecorded && answer.role == Role::Local) {
+    if let Some(answer) = answers.first_mut().filter(|_| unrecorded) {
         answer.differs(&table.source, "no digest was recorded when it was loaded".to_owned());
     }
     Ok(answers)
 }
 
-/// The count in `count:sum`.
-fn rows_of(digest: &str) -> Result<u64> {
-    let count = digest.split_once(':').and_then(|(count, _)| count.parse().ok());
-    count.ok_or_else(|| Error::new(Kind::Bug, "a digest is not of the form count:sum"))
+/// The load was recorded with a digest of another version, which says nothing about equality.
+fn unknown_digest(table: &TablePlan) -> Error {
+    Error::new(
+        Kind::ArtifactStale,
+        "an earlier version of this tool loaded the table, and its digest can't be compared",
+    )
+    .at_table(&table.source)
+    .with_hint("run `turso2neon convert`, or `turso2neon verify --level full`")
 }

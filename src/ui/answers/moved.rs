@@ -117,7 +117,7 @@ pub fn pushed(pushed: &Pushed) -> Answer {
             count(record.sent_rows),
             bytes(record.sent_bytes),
             record.target_bytes.map(bytes).unwrap_or_default(),
-            record.server_digest.clone(),
+            record.server_digest.map(|digest| digest.to_string()).unwrap_or_default(),
         ]);
     }
     if !table.is_empty() {

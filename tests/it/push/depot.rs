@@ -10,14 +10,14 @@ use turso2neon::{
     error::Error,
     event::{Event, Sink},
     model::{
-        ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TablePlan,
+        ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
         conversion_plan::{
             BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE, PLAN_FORMAT,
         },
         name::qualified,
     },
-    postgres::{digest, managed::LocalChoice},
+    postgres::{managed::LocalChoice, table_digest},
     rules::ddl,
     secret::Secret,
     stages::push::{LOCK_WAIT, PushRequest, Pushed, push},
@@ -113,10 +113,10 @@ impl Depot {
         let mut tables = BTreeMap::new();
         for table in &self.plan.tables {
             let settings = "SET extra_float_digits = 1; SET datestyle = 'ISO,YMD'; SET timezone = 'UTC'";
-            let server_digest =
-                self.server.value(&format!("{settings}; {}", digest::query("shop", &table.name, &table.columns)));
-            let rows = server_digest.split(':').next().unwrap().parse().unwrap();
-            let record = TableRecord { rows, sent_digest: String::new(), read_digest: String::new(), server_digest };
+            let query = table_digest::query("shop", &table.name, &table.columns);
+            let digest: TableDigest = self.server.value(&format!("{settings}; {query}")).parse().unwrap();
+            let (sent_digest, read_digest) = (String::new(), String::new());
+            let record = TableRecord { rows: digest.rows, sent_digest, read_digest, server_digest: Some(digest) };
             tables.insert(table.source.clone(), record);
         }
         let checkpoint = LoadCheckpoint {
@@ -184,8 +184,8 @@ impl Depot {
     /// The digest of a table here and there; stops the test if they differ.
     pub(super) fn assert_equal(&self, target: &Target, schema: &str) {
         for table in &self.plan.tables {
-            let here = self.server.value(&digest::query("shop", &table.name, &table.columns));
-            let there = target.value(&digest::query(schema, &table.name, &table.columns));
+            let here = self.server.value(&table_digest::query("shop", &table.name, &table.columns));
+            let there = target.value(&table_digest::query(schema, &table.name, &table.columns));
             assert_eq!(here, there, "{}", table.name);
         }
         if self.plan.has_ledger() {

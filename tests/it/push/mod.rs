@@ -16,7 +16,13 @@ mod depot;
 
 mod diff;
 
+mod digests;
+
 mod doctor;
+
+mod earlier_versions;
+
+mod exchanges;
 
 mod faults;
 
@@ -33,6 +39,8 @@ mod pooled;
 mod proxy;
 
 mod readers;
+
+mod repeated_runs;
 
 mod replacement;
 

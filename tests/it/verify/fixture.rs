@@ -6,12 +6,12 @@ use turso2neon::{
     context::{Context, Stop},
     event::Silent,
     model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
         conversion_plan::PLAN_FORMAT,
         name::quote_ident,
     },
-    postgres::{PgEndpoint, Role, Session, digest, managed::LocalChoice},
+    postgres::{PgEndpoint, Role, Session, managed::LocalChoice, table_digest},
     rules::ddl,
     secret::Secret,
     stages::verify::{self, Against, Difference, Level, Servers, Verified, VerifyRequest},
@@ -98,23 +98,23 @@ impl Hops {
     fn store_checkpoints(&self) {
         let dump_sha256 = self.plan.dump_sha256.clone();
         let plan_sha256 = sha256_of(&self.ctx.workdir.plan_json()).unwrap();
-        let digests = |endpoint: PgEndpoint, schema: &str| -> BTreeMap<String, String> {
+        let digests = |endpoint: PgEndpoint, schema: &str| -> BTreeMap<String, TableDigest> {
             block_on(async {
                 let session = Session::connect(&endpoint).await.unwrap();
                 let mut digests = BTreeMap::new();
                 for table in &self.plan.tables {
-                    let digest = digest::of_table(&session, schema, table).await.unwrap();
+                    let digest = table_digest::of_table(&session, schema, &table.name, &table.columns).await.unwrap();
                     digests.insert(table.source.clone(), digest);
                 }
                 digests
             })
         };
-        let record = |(table, server_digest): (String, String)| {
+        let record = |(table, digest): (String, TableDigest)| {
             let (sent_digest, read_digest) = (String::new(), String::new());
-            (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest })
+            (table, TableRecord { rows: 0, sent_digest, read_digest, server_digest: Some(digest) })
         };
-        let pushed = |(table, server_digest): (String, String)| {
-            (table, PushedTable { rows: 0, server_digest, chunks: 1, ..PushedTable::default() })
+        let pushed = |(table, digest): (String, TableDigest)| {
+            (table, PushedTable { rows: 0, server_digest: Some(digest), chunks: 1, ..PushedTable::default() })
         };
         let servers = self.servers();
         let convert = LoadCheckpoint {

@@ -9,8 +9,11 @@ use futures_util::FutureExt;
 
 use crate::{
     error::Result,
-    model::name::{qualified, quote_literal},
-    postgres::{Session, digest},
+    model::{
+        TableDigest,
+        name::{qualified, quote_literal},
+    },
+    postgres::{Session, table_digest},
 };
 
 use super::{
@@ -43,7 +46,7 @@ pub(in super::super) struct Work<'a> {
     /// Statements that run after: sequences, the record.
     pub after: Vec<String>,
     /// Tables, and the digests that they must have before the commit.
-    pub wanted: Vec<(Shape<'a>, String)>,
+    pub wanted: Vec<(Shape<'a>, TableDigest)>,
 }
 
 impl Work<'_> {
@@ -114,11 +117,11 @@ impl Work<'_> {
     }
 
     async fn differing(&self, control: &Session) -> Result<Vec<String>> {
-        let query = |(shape, wanted): &(Shape<'_>, String)| {
+        let query = |(shape, wanted): &(Shape<'_>, TableDigest)| {
             let table = shape.table;
-            let digest = digest::query(self.schema, &table.name, &table.columns);
+            let digest = table_digest::query(self.schema, &table.name, &table.columns);
             let source = quote_literal(&table.source);
-            format!("SELECT {source}::text WHERE ({digest}) IS DISTINCT FROM {}", quote_literal(wanted))
+            format!("SELECT {source}::text WHERE ({digest}) IS DISTINCT FROM {}", quote_literal(&wanted.to_string()))
         };
         let queries: Vec<String> = self.wanted.iter().map(query).collect();
         if queries.is_empty() {

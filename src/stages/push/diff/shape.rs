@@ -1,8 +1,7 @@
 //! How the rows of a table are told apart and compared, as SQL: the same for the local PostgreSQL and the target.
 //!
 //! Decisions: a row is found by its primary key, else by a unique key without NULLs, else by its whole content and the
-//! number of its copies. Row hashes have another seed than the digests, so that a collision of the one shows in the
-//! other. Large tables are first compared in buckets of some rows: ranges of a whole-number key, because changes are
+//! number of its copies. Large tables are first compared in buckets of some rows: ranges of a whole-number key, because changes are
 //! mostly neighbours, else parts of the keys' hashes.
 
 use crate::{
@@ -10,7 +9,7 @@ use crate::{
         ColumnPlan, PgType, TablePlan,
         name::{qualified, quote_ident, quote_list},
     },
-    postgres::digest,
+    postgres::table_digest::{self, Seed},
 };
 
 /// Rows that one bucket has on average.
@@ -20,10 +19,8 @@ const SMALL_ROWS: u64 = 2048;
 /// More bucket numbers than these in one statement are not worth it.
 const BUCKETS_NAMED: usize = 100_000;
 
-/// The seeds of the row hash and of its second half where rows have no key; the digests have 0.
-const SEEDS: [u8; 2] = [1, 3];
-/// The seed of the hash that puts rows into buckets.
-const BUCKET_SEED: u8 = 2;
+/// What tells rows without a key apart: two independent hashes of all columns.
+const WHOLE_ROW: [Seed; 2] = [Seed::Row, Seed::Copy];
 
 /// How the rows of one table are compared.
 pub(in super::super) struct Shape<'a> {
@@ -85,8 +82,8 @@ impl<'a> Shape<'a> {
     }
 
     /// The hash of a row over the alias `t`.
-    fn hash(&self, seed: u8) -> String {
-        format!("hash_record_extended({}, {seed})", digest::row(&self.loaded))
+    fn hash(&self, seed: Seed) -> String {
+        table_digest::row_hash(&self.loaded, seed)
     }
 
     /// What tells rows apart, over the alias `t`.
@@ -94,13 +91,13 @@ impl<'a> Shape<'a> {
         if self.has_key() {
             self.key.iter().map(|column| format!("t.{}", quote_ident(&column.name))).collect()
         } else {
-            SEEDS.iter().map(|seed| self.hash(*seed)).collect()
+            WHOLE_ROW.iter().map(|seed| self.hash(*seed)).collect()
         }
     }
 
     /// The names of the identity's parts in the lists of rows: `k1`, `k2`..
     pub(super) fn parts(&self) -> Vec<String> {
-        (1..=if self.has_key() { self.key.len() } else { SEEDS.len() }).map(|number| format!("k{number}")).collect()
+        (1..=if self.has_key() { self.key.len() } else { WHOLE_ROW.len() }).map(|number| format!("k{number}")).collect()
     }
 
     /// The identity with the names of its parts.
@@ -138,7 +135,7 @@ impl<'a> Shape<'a> {
         };
         let from = format!("FROM ONLY {} AS t{condition}", qualified(schema, &self.table.name));
         if self.has_key() {
-            format!("SELECT {}, {} AS h {from}", self.identity_named(), self.hash(1))
+            format!("SELECT {}, {} AS h {from}", self.identity_named(), self.hash(Seed::Row))
         } else {
             format!("SELECT {}, count(*) AS h {from} GROUP BY 1, 2", self.identity_named())
         }
@@ -187,13 +184,12 @@ impl<'a> Shape<'a> {
         match (buckets, self.number_key()) {
             (Buckets::Range(width), Some(key)) => format!("(t.{}::bigint / {width})", quote_ident(&key.name)),
             (Buckets::Parts(count), _) => {
-                let row = if self.has_key() {
-                    let key: Vec<ColumnPlan> = self.key.iter().map(|column| (*column).clone()).collect();
-                    digest::row(&key)
+                let hash = if self.has_key() {
+                    table_digest::row_hash(self.key.iter().copied(), Seed::Bucket)
                 } else {
-                    digest::row(&self.loaded)
+                    self.hash(Seed::Bucket)
                 };
-                format!("(hash_record_extended({row}, {BUCKET_SEED}) & {})", count - 1)
+                format!("({hash} & {})", count - 1)
             }
             (Buckets::Range(_) | Buckets::Whole, _) => "0::bigint".to_owned(),
         }
@@ -204,7 +200,7 @@ impl<'a> Shape<'a> {
         format!(
             "SELECT {} AS b, count(*) AS n, sum({})::text AS s FROM ONLY {} AS t GROUP BY 1",
             self.bucket(buckets),
-            self.hash(1),
+            self.hash(Seed::Row),
             qualified(schema, &self.table.name)
         )
     }
