@@ -5,7 +5,7 @@
 //! doesn't compile until they are answered.
 //!
 //! Invariant: no foreign error type is stored. Each door turns its library's errors into a message that can quote
-//! neither a row value nor a secret (see `postgres::cause`, `sqlite::cause`, `source::http`).
+//! neither a row value nor a secret (see `postgres::error_map`, `sqlite::error_map`, `source::http`).
 
 use std::{fmt, io, path::Path};
 

@@ -26,7 +26,7 @@ pub mod error;
 
 pub mod event;
 
-mod authorities;
+mod tls_roots;
 
 pub mod context;
 

@@ -5,10 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use turso2neon::cli::{Front, crash};
+use turso2neon::cli::{Front, panic_hook};
 
 fn main() -> ExitCode {
-    crash::quiet_panics();
+    panic_hook::quiet_panics();
     let front = match Front::open(std::env::args_os()) {
         Ok(front) => front,
         Err(exit) => return exit.into(),

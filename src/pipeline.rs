@@ -12,7 +12,7 @@ use crate::{
     model::{Stage, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
-        given::SchemaFrom,
+        existing_schema::SchemaFrom,
         managed::{LocalChoice, installation::Installation},
         pgvector,
     },
@@ -22,7 +22,7 @@ use crate::{
         dump::{self, DumpRequest, Dumped},
         plan::{self, PlanRequest, Planned},
         push::{self, PushRequest, Pushed},
-        report::verdict::VerifyRecord,
+        report::verify_record::VerifyRecord,
         verify::{self, Against, Level, VerifyRequest},
     },
 };

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, builder::NonEmptyStr
 
 use crate::secret::{Secret, parse_secret};
 
-pub use super::words::{
+pub use super::value_enums::{
     AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
 };
 

@@ -10,7 +10,7 @@ use super::{
         CleanArgs, Command, ConvertArgs, DecisionArgs, DoctorArgs, DumpArgs, FreshArgs, LocalArgs, MethodArgs,
         PlanArgs, PlanFormatWord, PushArgs, ReportArgs, ReportFormatWord, RollbackArgs, RunArgs, TrialArgs, VerifyArgs,
     },
-    documents,
+    completions_man,
     settings::no_target,
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
             Part, PushRequest,
             rollback::{self, RollbackRequest},
         },
-        report::{Report, verdict::VerifyRecord},
+        report::{Report, verify_record::VerifyRecord},
         status,
         verify::VerifyRequest,
     },
@@ -54,8 +54,8 @@ impl Front {
             Command::Rollback(typed) => self.rollback(typed).await,
             Command::Doctor(typed) => self.doctor(typed).await,
             Command::Clean(typed) => self.clean(typed).await,
-            Command::Completions { shell } => Ok(self.document("completions", documents::completions(*shell)?)),
-            Command::Man => Ok(self.document("man", documents::manual()?)),
+            Command::Completions { shell } => Ok(self.document("completions", completions_man::completions(*shell)?)),
+            Command::Man => Ok(self.document("man", completions_man::manual()?)),
         }
     }
 

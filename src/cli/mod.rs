@@ -2,27 +2,27 @@
 
 pub mod args;
 
-pub mod usage;
+pub mod clap_errors;
 
 mod wait;
 
-mod words;
+mod value_enums;
 
 pub mod environment;
 
-mod keys;
+mod config_keys;
 
 pub mod config_file;
 
-mod hooks;
+mod user_sql;
 
 mod neon;
 
 pub mod settings;
 
-pub mod documents;
+pub mod completions_man;
 
-pub mod crash;
+pub mod panic_hook;
 
 mod signals;
 
@@ -34,10 +34,10 @@ use clap::Parser;
 
 use self::{
     args::{Args, ColorWord, Command},
+    clap_errors::Stop,
     config_file::ConfigFile,
     environment::Environment,
     settings::{Globals, Layers},
-    usage::Stop,
 };
 use crate::{
     context,
@@ -72,7 +72,7 @@ impl Front {
             Ok(args) => args,
             Err(failure) => {
                 let ui = || Ui::open(early_manner(json, &environment));
-                return Err(match usage::explain(&failure, &typed) {
+                return Err(match clap_errors::explain(&failure, &typed) {
                     Stop::Shown(text) => {
                         ui().help(&text);
                         0
@@ -106,7 +106,7 @@ impl Front {
         match self.carry_out().await {
             Ok(exit) => exit,
             Err(error) if error.kind() == Kind::Bug => {
-                let message = format!("{}{}", error.message(), crash::place());
+                let message = format!("{}{}", error.message(), panic_hook::place());
                 let told = Error::new(Kind::Bug, message).with_hint(error.hint());
                 let told = match error.stage() {
                     Some(stage) => told.in_stage(stage),
@@ -120,7 +120,7 @@ impl Front {
 
     /// Says that the command broke off. Returns the exit status.
     pub fn crashed(&self) -> u8 {
-        self.ui.fail(&crash::crashed())
+        self.ui.fail(&panic_hook::crashed())
     }
 }
 

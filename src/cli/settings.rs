@@ -18,7 +18,7 @@ use super::{
     },
     config_file::{ConfigFile, code_words, nearest},
     environment::Environment,
-    hooks,
+    user_sql,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -26,7 +26,7 @@ use crate::{
     pipeline::{Decisions, Vector},
     postgres::managed::LocalChoice,
     secret::Secret,
-    source::platform::PlatformSettings,
+    source::turso_api::PlatformSettings,
     stages::{
         dump::{ArchiveSettings, DumpRequest},
         push::{LOCK_WAIT, Part, PushRequest},
@@ -192,7 +192,7 @@ impl Layers {
                 columns: self.file.columns.clone(),
                 tables: self.file.renamed.clone(),
                 given: None,
-                sql: hooks::read(&self.file.sql)?,
+                sql: user_sql::read(&self.file.sql)?,
                 accept,
                 include: list(&typed.include, &self.file.include),
                 exclude: list(&typed.exclude, &self.file.exclude),

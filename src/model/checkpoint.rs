@@ -1,6 +1,6 @@
 //! What a finished or interrupted stage leaves beside its artifact.
 //!
-//! The authority for a loaded chunk is the marker that was committed with it (`postgres::marker`); the checkpoint
+//! The authority for a loaded chunk is the marker that was committed with it (`postgres::load_journal`); the checkpoint
 //! is the diary that chains the stages by digest.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dropped_objects::Withheld,
     table_digest::{self, TableDigest},
-    withheld::Withheld,
 };
 
 /// The format number of every checkpoint that this version writes and reads.

@@ -51,7 +51,8 @@ pub struct ColumnProfile {
     pub texts_respelled: u64,
     /// Longest BLOB in bytes.
     pub blob_longest: u64,
-    /// Counts by recognised shape, such as `date`, `timestamp`, `timestamp+zone`, `uuid`, `json`; see `rules::shape`.
+    /// Counts by recognised shape, such as `date`, `timestamp`, `timestamp+zone`, `uuid`, `json`; see
+    /// `rules::value_shape`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub shapes: std::collections::BTreeMap<String, u64>,
     /// Distinct UTC offsets of zoned timestamps in minutes, the 8 least of them.

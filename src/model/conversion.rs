@@ -53,8 +53,8 @@ pub enum Conversion {
     /// Infinities only to `numeric` without precision. `-0.0` becomes `0`, with a ledger entry if the column has one.
     Numeric,
     /// TEXT as is; INTEGER in decimal; REAL as `rules::decimal::real_text` defines; BLOB as said. In a column with a
-    /// ledger a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed sequence
-    /// (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), becomes U+FFFD.
+    /// ledger a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed
+    /// sequence (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), becomes U+FFFD.
     Text {
         /// How a BLOB is written.
         blobs: BlobText,
@@ -92,8 +92,8 @@ pub enum Conversion {
         /// What is counted.
         by: Reckoning,
     },
-    /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::fit::epoch_unit`), and TEXT as
-    /// `TimestampTz` reads it, to `timestamptz`.
+    /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::value_check::epoch_unit`), and
+    /// TEXT as `TimestampTz` reads it, to `timestamptz`.
     AnyMoment {
         /// The unit of the integers.
         unit: EpochUnit,
@@ -101,7 +101,7 @@ pub enum Conversion {
     /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
     /// `json()` makes.
     SqliteJsonb,
-    /// Any cell that is a value of the given type by what the type means: see `rules::given`.
+    /// Any cell that is a value of the given type by what the type means: see `rules::existing_schema`.
     Given {
         /// The unit of integers in a column of dates or times.
         #[serde(default, skip_serializing_if = "Option::is_none")]

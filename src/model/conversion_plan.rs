@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::{
     cell::StorageClass,
     column_profile::ColumnProfile,
+    existing_schema::GivenSchema,
     finding::{Finding, FindingCode},
-    given_schema::GivenSchema,
-    name::{quote_ident, quote_list},
+    identifier::{quote_ident, quote_list},
     overrides::Hooks,
     pg_type::PgType,
-    query_plan::{TriggerPlan, ViewPlan},
+    view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
 pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, Reckoning, VectorEncoding};
-pub use super::ledger::LEDGER_TABLE;
+pub use super::offtype::LEDGER_TABLE;
 
 /// The format number of `plan.json` that this version writes and reads.
 pub const PLAN_FORMAT: u32 = 1;

@@ -1,6 +1,6 @@
 //! The nouns everybody speaks. No I/O, no async, no clock.
 
-pub mod name;
+pub mod identifier;
 
 pub mod cell;
 
@@ -10,23 +10,23 @@ pub mod column_profile;
 
 pub mod pg_type;
 
-pub mod given_type;
+pub mod pg_column_type;
 
-pub mod given_schema;
+pub mod existing_schema;
 
 pub mod conversion;
 
 pub mod conversion_plan;
 
-pub mod ledger;
+pub mod offtype;
 
-pub mod query_plan;
+pub mod view_trigger_plan;
 
-pub mod withheld;
+pub mod dropped_objects;
 
 pub mod finding;
 
-pub mod review;
+pub mod plan_summary;
 
 pub mod overrides;
 
@@ -34,14 +34,14 @@ pub mod table_digest;
 
 pub mod checkpoint;
 
-pub mod instant;
+pub mod timestamp;
 
-pub mod units;
+pub mod human_format;
 
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
+pub use dropped_objects::Withheld;
 pub use finding::{Finding, FindingCode, Severity};
-pub use name::Stage;
+pub use identifier::Stage;
 pub use pg_type::PgType;
 pub use table_digest::TableDigest;
-pub use withheld::Withheld;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::name::quote_ident;
+use super::identifier::quote_ident;
 
 /// A PostgreSQL column type. Written as PostgreSQL spells it, in `plan.json` too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

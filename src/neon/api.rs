@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    authorities,
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
     model::Stage,
     secret::Secret,
+    tls_roots,
 };
 
 /// Where Neon's API is.
@@ -74,7 +74,7 @@ impl Api {
         }
         let failed = || Error::new(Kind::Bug, "the client for Neon's API can't be made");
         let client = Client::builder()
-            .use_preconfigured_tls(authorities::connector().map_err(|_| failed())?)
+            .use_preconfigured_tls(tls_roots::connector().map_err(|_| failed())?)
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(60))
             .redirect(redirect::Policy::none())

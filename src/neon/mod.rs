@@ -15,7 +15,7 @@ pub use api::Api;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::instant::rfc3339_s,
+    model::timestamp::rfc3339_s,
     secret::Secret,
     workdir::now_s,
 };

@@ -6,13 +6,13 @@ pub mod session;
 
 mod tls;
 
-pub mod patience;
+pub mod retry;
 
-pub mod cause;
+pub mod error_map;
 
 pub mod table_digest;
 
-pub mod marker;
+pub mod load_journal;
 
 pub mod copy;
 
@@ -20,7 +20,7 @@ pub mod managed;
 
 pub mod pgvector;
 
-pub mod given;
+pub mod existing_schema;
 
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::{Parameter, Session};

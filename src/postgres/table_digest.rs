@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         ColumnPlan, PgType,
-        name::{qualified, quote_ident},
+        identifier::{qualified, quote_ident},
         table_digest::{DIGEST_VERSION, TableDigest},
     },
 };

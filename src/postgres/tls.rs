@@ -5,8 +5,8 @@ use std::{fs, io};
 use native_tls::{Certificate, TlsConnector};
 
 use crate::{
-    authorities,
     error::{Error, Kind, Result},
+    tls_roots,
 };
 
 /// How a connection is protected.
@@ -42,7 +42,7 @@ pub(super) enum Roots {
 pub(super) fn connector(verification: Verification, roots: &Roots, direct: bool) -> Result<TlsConnector> {
     let failed = |_: native_tls::Error| Error::new(Kind::Bug, "the TLS library can't be set up");
     if (verification, roots, direct) == (Verification::ChainAndName, &Roots::System, false) {
-        return authorities::connector().map_err(failed);
+        return tls_roots::connector().map_err(failed);
     }
     let mut builder = TlsConnector::builder();
     builder.danger_accept_invalid_certs(verification == Verification::None);

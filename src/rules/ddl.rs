@@ -3,15 +3,16 @@
 //!
 //! Decisions: every statement names its schema, because an unqualified name could resolve to the catalog. Names of
 //! keys, indexes and sequences are given explicitly, because PostgreSQL's own choice may collide with a user's table.
-//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers (conversion rule book, section 0).
+//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers (conversion rule
+//! book, section 0).
 
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
     conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
-    given_schema::EnumType,
-    ledger,
-    name::{qualified, quote_ident, quote_list, quote_literal},
-    query_plan::{TriggerPlan, ViewPlan},
+    existing_schema::EnumType,
+    identifier::{qualified, quote_ident, quote_list, quote_literal},
+    offtype,
+    view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
 /// One statement and what it is about, for progress and error messages.
@@ -52,8 +53,8 @@ pub fn create_enum(schema: &str, made: &EnumType) -> String {
     format!("CREATE TYPE {} AS ENUM ({})", qualified(schema, &made.name), labels.join(", "))
 }
 
-/// CREATE TABLE with NOT NULL, identity and generated columns, and defaults where the rows will need them, nothing else.
-/// A sequence that a column owns is created with it.
+/// CREATE TABLE with NOT NULL, identity and generated columns, and defaults where the rows will need them, nothing
+/// else. A sequence that a column owns is created with it.
 #[must_use]
 pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
     let columns: Vec<String> = table.columns.iter().map(|column| column_definition(schema, table, column)).collect();
@@ -77,7 +78,7 @@ pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
 /// CREATE TABLE of the ledger, if the plan needs it.
 #[must_use]
 pub fn create_ledger(schema: &str, plan: &Plan) -> Option<String> {
-    plan.has_ledger().then(|| create_table(schema, &ledger::plan()).sql)
+    plan.has_ledger().then(|| create_table(schema, &offtype::plan()).sql)
 }
 
 fn column_definition(schema: &str, table: &TablePlan, column: &ColumnPlan) -> String {

@@ -6,7 +6,7 @@ pub mod datetime;
 
 pub mod decimal;
 
-pub mod shape;
+pub mod value_shape;
 
 pub mod type_choice;
 
@@ -16,10 +16,10 @@ pub mod query;
 
 pub mod trigger;
 
-pub mod naming;
+pub mod identifiers;
 
-pub mod keys;
+pub mod constraints;
 
 pub mod ddl;
 
-pub mod given;
+pub mod existing_schema;

@@ -20,12 +20,12 @@ use super::{
     token,
 };
 use crate::{
-    authorities,
     context::{Context, Stop},
     error::{Error, Kind, Result},
     event::Event,
     model::Stage,
     secret::Secret,
+    tls_roots,
 };
 
 /// How long a connection may take.
@@ -270,7 +270,7 @@ pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Durati
     let failed = || Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates");
     builder = match ca_file {
         Some(path) => certificates(path)?.into_iter().fold(builder, ClientBuilder::add_root_certificate),
-        None => builder.use_preconfigured_tls(authorities::connector().map_err(|_| failed())?),
+        None => builder.use_preconfigured_tls(tls_roots::connector().map_err(|_| failed())?),
     };
     builder.build().map_err(|_| failed())
 }

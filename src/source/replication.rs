@@ -11,11 +11,11 @@ use reqwest::{
 };
 
 use super::{
+    body_channel::{Pieces, Pump},
     grpc_web::{self, Decoder, Frame, FrameMessage, HelloRequest, HelloResponse, LogOffset, Part, Status},
     hrana,
     http::{Call, Server},
-    page_file::PAGE_BYTES,
-    pump::{Pieces, Pump},
+    page_assembler::PAGE_BYTES,
 };
 use crate::error::{Error, Kind, Result};
 

@@ -2,10 +2,10 @@
 
 pub mod open;
 
-pub mod cause;
+pub mod error_map;
 
 pub mod catalog;
 
-pub mod facts;
+pub mod constraint_stats;
 
 pub mod profile;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::cause;
+use super::error_map;
 use crate::error::{Error, Kind, Result};
 
 /// Opens the file read-only, one connection per thread (serialised access costs a quarter of the speed). A collation
@@ -17,7 +17,7 @@ pub fn read_only(path: &Path) -> Result<Connection> {
     let connection = without_stand_ins(path)?;
     connection
         .collation_needed(|connection, name| connection.create_collation(name, str::cmp))
-        .map_err(|failure| cause::describe("opening", &failure))?;
+        .map_err(|failure| error_map::describe("opening", &failure))?;
     Ok(connection)
 }
 
@@ -31,11 +31,11 @@ pub fn without_stand_ins(path: &Path) -> Result<Connection> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
-        Connection::open_with_flags(path, flags).map_err(|failure| cause::describe("opening", &failure))?;
+        Connection::open_with_flags(path, flags).map_err(|failure| error_map::describe("opening", &failure))?;
     // A schema that this engine can't parse in full must not hide the tables it can.
     connection
         .execute_batch("PRAGMA writable_schema=ON; PRAGMA mmap_size=0; PRAGMA cache_size=-4096;")
         .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))
-        .map_err(|failure| cause::describe("opening", &failure))?;
+        .map_err(|failure| error_map::describe("opening", &failure))?;
     Ok(connection)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::{same_content, verdict::VerifyRecord};
+use super::report::{same_content, verify_record::VerifyRecord};
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -294,8 +294,8 @@ impl Chain<'_> {
     }
 }
 
-/// Whether the plan was made with these decisions, apart from findings that were accepted on the command line: those are
-/// in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
+/// Whether the plan was made with these decisions, apart from findings that were accepted on the command line: those
+/// are in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
 fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
     let with = |typed: Vec<(String, String)>| {
         // A given schema stays until another is given.

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Answer, progress::TableProgress};
-use crate::{error::Error, event::Event, model::instant::rfc3339_ms};
+use crate::{error::Error, event::Event, model::timestamp::rfc3339_ms};
 
 /// The version of the lines' contract.
 pub const LINE_VERSION: u32 = 1;

@@ -11,15 +11,15 @@ pub mod answers;
 
 pub(crate) mod table;
 
-mod voice;
+mod std_streams;
 
-mod paint;
+mod color;
 
 mod progress;
 
-mod wording;
+mod event_text;
 
-mod lines;
+mod plain;
 
 mod tty;
 
@@ -35,14 +35,14 @@ use std::{
 use serde_json::Value;
 
 use self::{
+    color::Paint,
+    event_text::{Bars, Talk},
     github::GitHub,
-    lines::Lines,
     log::Log,
-    paint::Paint,
+    plain::Lines,
     progress::{Progress, TableProgress},
+    std_streams::Voice,
     tty::Tty,
-    voice::Voice,
-    wording::{Bars, Talk},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -186,7 +186,7 @@ impl Ui {
         } else if answer.raw {
             self.out.say(&answer.text);
         } else if !answer.text.is_empty() {
-            self.out.say(&voice::harmless_lines(&answer.text));
+            self.out.say(&std_streams::harmless_lines(&answer.text));
         }
         if let Some(reason) = &answer.verdict {
             self.complain(reason);
@@ -203,8 +203,8 @@ impl Ui {
     /// The error for people, unless a program listens; the annotation in any case.
     fn complain(&self, error: &Error) {
         if !self.json {
-            let message = voice::harmless_lines(&error.to_string());
-            let hint = voice::harmless_lines(error.hint());
+            let message = std_streams::harmless_lines(&error.to_string());
+            let hint = std_streams::harmless_lines(error.hint());
             self.err.say(&format!("{} {message}", self.err_paint.red("error:")));
             self.err.say(&format!("\n{} {hint}", self.err_paint.cyan("hint:")));
         }
@@ -218,7 +218,7 @@ impl Ui {
     pub fn show(&self, text: &str) {
         self.hush();
         if !self.json {
-            self.out.say(&voice::harmless_lines(text));
+            self.out.say(&std_streams::harmless_lines(text));
         }
     }
 
@@ -259,7 +259,7 @@ impl Ui {
     /// Asks a person, and takes nothing but yes for a yes.
     pub fn confirm(&self, question: &str) -> bool {
         self.hush();
-        self.err.say(&format!("{} [y/N]", voice::harmless_lines(question)));
+        self.err.say(&format!("{} [y/N]", std_streams::harmless_lines(question)));
         let mut reply = String::new();
         match io::stdin().lock().read_line(&mut reply) {
             Ok(_) => matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
@@ -298,7 +298,7 @@ impl Sink for Ui {
             Screen::Bars(bars) => bars.emit(event),
             Screen::Lines(lines) => lines.emit(event),
             Screen::Warnings => {
-                if let Some(text) = wording::line(event, Talk::Quiet, Bars::None, self.err_paint) {
+                if let Some(text) = event_text::line(event, Talk::Quiet, Bars::None, self.err_paint) {
                     self.err.say(&text);
                 }
             }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     event::Event,
-    model::{Stage, units},
+    model::{Stage, human_format},
 };
 
 /// The rate is that of the last so many seconds.
@@ -136,7 +136,7 @@ impl Progress {
             Some(_) | None => (self.started, 0, 0),
         };
         let elapsed = milliseconds(now - since);
-        (units::per_second(self.rows - rows, elapsed), units::per_second(self.bytes - bytes, elapsed))
+        (human_format::per_second(self.rows - rows, elapsed), human_format::per_second(self.bytes - bytes, elapsed))
     }
 
     /// Milliseconds until the last row at the present rate, if both are known.
@@ -153,15 +153,16 @@ impl Progress {
         if let Some(phase) = self.phase {
             let steps = phase.steps.map(|steps| format!(" {} of {steps}", phase.done)).unwrap_or_default();
             parts.push(format!("{}{steps}", phase.name));
-            parts.extend(phase.time_left(now).map(|left| format!("{} left", units::duration(left))));
+            parts.extend(phase.time_left(now).map(|left| format!("{} left", human_format::duration(left))));
         }
         if self.rows > 0 || !self.running.is_empty() {
-            let total = self.rows_total().map(|total| format!(" of {}", units::count(total))).unwrap_or_default();
-            parts.push(format!("{}{total} rows", units::count(self.rows)));
+            let total =
+                self.rows_total().map(|total| format!(" of {}", human_format::count(total))).unwrap_or_default();
+            parts.push(format!("{}{total} rows", human_format::count(self.rows)));
             parts.push(self.tables());
             parts.push(self.speed(now));
         }
-        parts.push(format!("{} so far", units::duration(milliseconds(now - self.started))));
+        parts.push(format!("{} so far", human_format::duration(milliseconds(now - self.started))));
         Some(format!("{stage}: {}", parts.join(", ")))
     }
 
@@ -173,9 +174,10 @@ impl Progress {
     /// Rows/s, bytes/s and time left, as far as they are known.
     pub(super) fn speed(&self, now: Instant) -> String {
         let (rows, bytes) = self.rate(now);
-        let bytes = if self.bytes > 0 { format!(", {}/s", units::bytes(bytes)) } else { String::new() };
-        let left = self.time_left(now).map(|left| format!(", {} left", units::duration(left))).unwrap_or_default();
-        format!("{} rows/s{bytes}{left}", units::count(rows))
+        let bytes = if self.bytes > 0 { format!(", {}/s", human_format::bytes(bytes)) } else { String::new() };
+        let left =
+            self.time_left(now).map(|left| format!(", {} left", human_format::duration(left))).unwrap_or_default();
+        format!("{} rows/s{bytes}{left}", human_format::count(rows))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Columns of text, aligned.
 
-use super::voice::harmless;
+use super::std_streams::harmless;
 
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

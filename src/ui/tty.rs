@@ -9,14 +9,14 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{
-    paint::Paint,
+    color::Paint,
+    event_text::{Bars, Talk, line},
     progress::Progress,
-    voice::{Voice, harmless},
-    wording::{Bars, Talk, line},
+    std_streams::{Voice, harmless},
 };
 use crate::{
     event::Event,
-    model::units::{self, count},
+    model::human_format::{self, count},
 };
 
 /// More bars than this push the notes off a small terminal; further tables count in the total alone.
@@ -133,7 +133,7 @@ impl State {
         let steps = phase.and_then(|phase| Some((phase, phase.steps?)));
         match (steps, self.progress.rows_total()) {
             (Some((phase, steps)), _) if self.progress.running.is_empty() => {
-                let left = phase.time_left(now).map(|left| format!(", {} left", units::duration(left)));
+                let left = phase.time_left(now).map(|left| format!(", {} left", human_format::duration(left)));
                 let words = format!("{} {}/{steps}{}", phase.name, phase.done, left.unwrap_or_default());
                 (phase.done, Some(steps), words)
             }

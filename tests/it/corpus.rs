@@ -10,7 +10,7 @@ use std::{
     sync::Mutex,
 };
 
-use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, withheld::Withheld};
+use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, dropped_objects::Withheld};
 
 use crate::support::{Run, Target, Tool, Workspace};
 

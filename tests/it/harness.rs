@@ -1,6 +1,6 @@
 //! The fixtures themselves: a test that stands on a broken fixture proves nothing.
 
-use crate::support::{MAJORS, Sqld, Target, Which, fixture, shop, target};
+use crate::support::{MAJORS, Sqld, Target, Which, fixture, sample_db, target};
 
 #[test]
 fn the_libsql_server_knows_its_tokens() {
@@ -96,14 +96,14 @@ fn the_shop_has_the_rows_it_promises() {
     fixture::small_shop(&path);
     let connection = rusqlite::Connection::open(&path).unwrap();
     let mut in_all = 0;
-    for (table, rows) in shop::tables(1) {
+    for (table, rows) in sample_db::tables(1) {
         let found: u32 =
             connection.query_row(&format!("SELECT count(*) FROM {table} NOT INDEXED"), [], |row| row.get(0)).unwrap();
         assert_eq!(found, rows, "{table}");
         in_all += rows;
     }
     assert_eq!(in_all, 1_099);
-    assert_eq!(shop::tables(100).iter().map(|(_, rows)| rows).sum::<u32>(), 100_000);
+    assert_eq!(sample_db::tables(100).iter().map(|(_, rows)| rows).sum::<u32>(), 100_000);
     let highest: i64 =
         connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'orders'", [], |row| row.get(0)).unwrap();
     assert!(highest > 150, "the deleted tail of orders is forgotten");

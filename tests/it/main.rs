@@ -29,7 +29,7 @@ mod verify;
 
 mod cli;
 
-mod choices;
+mod overrides;
 
 mod report;
 
@@ -41,7 +41,7 @@ mod pipeline;
 
 mod push;
 
-mod refusals;
+mod errors;
 
 mod resume;
 
@@ -53,9 +53,9 @@ mod dump;
 
 mod plan;
 
-mod given;
+mod existing_schema;
 
-mod traps;
+mod hazards;
 mod views;
 
 mod property;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Journey, Target, Workspace, shop};
+use crate::support::{Journey, Target, Workspace, sample_db};
 
 /// One row of edges, one of nothing, one of small things.
 const ZOO: &str = "CREATE TABLE zoo (id INTEGER PRIMARY KEY, whole INTEGER, ratio REAL, words TEXT, bytes BLOB, \
@@ -62,7 +62,7 @@ fn the_shop_arrives_with_its_keys_and_rules() {
     let run = journey.tool("run").arg("--json").run().expect_exit(0);
     let last = run.last_json();
     assert_eq!(last["type"], "result", "{last}");
-    for (table, rows) in shop::tables(1) {
+    for (table, rows) in sample_db::tables(1) {
         assert_eq!(journey.target.value(&format!("SELECT count(*) FROM {table}")), rows.to_string(), "{table}");
     }
     let target = &journey.target;

@@ -11,7 +11,7 @@ use turso2neon::{
         overrides::Overrides,
     },
     stages::{
-        report::{Report, Verdict, verdict::VerifyRecord},
+        report::{Report, Verdict, verify_record::VerifyRecord},
         status::{State, Status, status},
         verify::{Against, Level, TableVerdict, Verified},
     },

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Journey, Sqld, Target, Tool, Workspace, shop, tool::Run};
+use crate::support::{Journey, Sqld, Target, Tool, Workspace, sample_db, tool::Run};
 
 /// Percent of the shop's 100,000 rows: long enough to be hit in the middle, short enough to be repeated.
 const SIZE: u32 = 20;
@@ -83,7 +83,7 @@ impl<'a> Attempt<'a> {
         let time = |command: &'static str| (command, self.tool(command).run().expect_exit(0).elapsed);
         let times = STAGES.into_iter().map(time).collect();
         let content = self.target.content("public");
-        assert!(content.len() >= shop::tables(1).len(), "an undisturbed run brought {content:?}");
+        assert!(content.len() >= sample_db::tables(1).len(), "an undisturbed run brought {content:?}");
         Undisturbed { content, times }
     }
 

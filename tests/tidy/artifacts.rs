@@ -8,10 +8,10 @@ use super::{report, root};
 const WRITTEN: &[&str] = &[
     "src/model/checkpoint.rs",
     "src/model/conversion_plan.rs",
-    "src/model/query_plan.rs",
-    "src/model/withheld.rs",
+    "src/model/view_trigger_plan.rs",
+    "src/model/dropped_objects.rs",
     "src/model/finding.rs",
-    "src/stages/report/verdict.rs",
+    "src/stages/report/verify_record.rs",
     "src/stages/report/mod.rs",
 ];
 

@@ -33,23 +33,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Words: nouns everybody speaks.
     ("model", &[]),
     ("secret", &[]),
-    ("authorities", &[]),
+    ("tls_roots", &[]),
     ("error", &["model"]),
     ("event", &["model", "error"]),
     // Rules decide; they see words alone.
     ("rules", &["model", "error"]),
     // Doors: one per outside system, none knows another.
-    ("source", &["model", "error", "event", "secret", "authorities", "context"]),
+    ("source", &["model", "error", "event", "secret", "tls_roots", "context"]),
     // Reading values asks the rules what they look like; these are pure, so this still goes down.
     ("sqlite", &["model", "error", "event", "rules"]),
     ("workdir", &["model", "error", "event"]),
     ("context", &["model", "error", "event", "workdir"]),
-    ("postgres", &["model", "error", "event", "secret", "authorities", "context", "workdir", "rules"]),
+    ("postgres", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "rules"]),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),
     ("stages/convert", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
-    ("neon", &["model", "error", "event", "secret", "authorities", "context", "workdir"]),
+    ("neon", &["model", "error", "event", "secret", "tls_roots", "context", "workdir"]),
     ("stages/push", &["WORDS", "rules", "postgres", "neon", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
     ("stages/verify", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
@@ -72,10 +72,10 @@ const EXPOSED: &[(&str, usize)] = &[
     ("src/cli/settings.rs", 1),
     ("src/neon/api.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
-    ("src/postgres/given/mod.rs", 1),
+    ("src/postgres/existing_schema/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
-    ("src/source/platform.rs", 1),
+    ("src/source/turso_api.rs", 1),
     ("src/source/token.rs", 2),
 ];
 

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 use super::args::{
     AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
 };
-pub use super::keys::KEYS;
-use super::keys::{COLUMN_KEYS, LATER_KEYS};
+pub use super::config_keys::KEYS;
+use super::config_keys::{COLUMN_KEYS, LATER_KEYS};
 use crate::{
     error::{Error, Kind, Result},
     model::{

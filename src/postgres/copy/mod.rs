@@ -4,13 +4,13 @@
 //! Owns the bytes only. What a SQLite cell becomes is decided by `stages::convert`; statements and transactions are
 //! its business too.
 
-pub mod field;
+pub mod binary_encode;
 
-pub mod buffer;
+pub mod buffer_pool;
 
-pub mod rows;
+pub mod binary_decode;
 
-pub mod digest;
+pub mod row_digest;
 
 mod json_digest;
 

@@ -9,9 +9,9 @@
 
 mod neon;
 
-mod read;
+mod conn_options;
 
-mod text;
+mod dsn;
 
 #[cfg(test)]
 mod tests;
@@ -84,7 +84,7 @@ impl PgEndpoint {
     /// # Errors
     /// `Usage`, with a reason that quotes nothing of the string.
     pub fn parse(url: &Secret<String>, role: Role) -> Result<Parsed> {
-        read::endpoint(text::read(url.expose())?, role)
+        conn_options::endpoint(dsn::read(url.expose())?, role)
     }
 
     /// `host:port/database`, without user and password.

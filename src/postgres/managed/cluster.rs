@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{
-    account::Account,
-    place::{self, Place},
+    binaries::Programs,
+    data_dir::{self, Place},
+    os_user::Account,
     postmaster::Postmaster,
-    programs::Programs,
-    settings::{self, Purpose},
+    server_config::{self, Purpose},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -88,7 +88,7 @@ impl Running {
             return Ok(running);
         }
         running.stop()?;
-        settings::replace(&running.place.pgdata, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
+        server_config::replace(&running.place.pgdata, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
         running.start(Purpose::Load)?;
         Ok(running)
     }
@@ -109,7 +109,7 @@ impl Running {
         }
         let account = Account::for_dir(pgdata.parent().unwrap_or(pgdata))?;
         if let Some(account) = &account {
-            if pgdata.starts_with(workdir.root()) && !place::reach(workdir, account)? {
+            if pgdata.starts_with(workdir.root()) && !data_dir::reach(workdir, account)? {
                 let what = format!("{} can't reach {}", account.name, pgdata.display());
                 return Err(Error::new(Kind::LocalUnreachable, what)
                     .with_hint("move the directory given by --dir, or run `turso2neon convert --fresh`"));
@@ -155,9 +155,9 @@ impl Running {
     pub(super) fn make_durable(&mut self) -> Result<()> {
         let pgdata = self.place.pgdata.clone();
         self.stop()?;
-        settings::write(&pgdata, Purpose::Read, &self.place.socket_dir(self.account.as_ref())?)?;
+        server_config::write(&pgdata, Purpose::Read, &self.place.socket_dir(self.account.as_ref())?)?;
         self.sync()?;
-        settings::remove_if_there(&pgdata.join(LOADING))
+        server_config::remove_if_there(&pgdata.join(LOADING))
             .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &pgdata, &cause))?;
         atomic::sync_dir(&pgdata)?;
         if self.keep { self.start(Purpose::Read) } else { Ok(()) }
@@ -169,7 +169,7 @@ impl Running {
     /// `LocalUnreachable`.
     pub(super) fn close(mut self) -> Result<()> {
         if self.keep {
-            settings::replace(&self.place.pgdata, KEPT, b"")?;
+            server_config::replace(&self.place.pgdata, KEPT, b"")?;
             self.postmaster = None;
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl Running {
 
     fn start(&mut self, purpose: Purpose) -> Result<()> {
         let socket_dir = self.place.socket_dir(self.account.as_ref())?;
-        settings::write(&self.place.pgdata, purpose, &socket_dir)?;
+        server_config::write(&self.place.pgdata, purpose, &socket_dir)?;
         let (pgdata, account) = (&self.place.pgdata, self.account.as_ref());
         let started = Postmaster::start(&self.programs, pgdata, &socket_dir, account, &self.log)?;
         self.postmaster = Some(started);
@@ -214,7 +214,7 @@ impl Running {
         let Some(mut postmaster) = self.postmaster.take() else { return Ok(()) };
         postmaster.stop()?;
         self.place.remove_socket_dir();
-        settings::remove_if_there(&self.place.pgdata.join(KEPT))
+        server_config::remove_if_there(&self.place.pgdata.join(KEPT))
             .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &self.place.pgdata, &cause))
     }
 }
@@ -296,14 +296,14 @@ fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Resu
         return Err(Error::new(Kind::LocalUnreachable, format!("making the data directory failed: {last}"))
             .with_hint("check the free space and the rights of the directory given by --dir, or use --local-url"));
     }
-    settings::include(&new)?;
-    settings::replace(&new, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
+    server_config::include(&new)?;
+    server_config::replace(&new, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
     fs::rename(&new, &place.pgdata)
         .map_err(|cause| Error::io(Kind::LocalUnreachable, "renaming to", &place.pgdata, &cause))
 }
 
 fn condition(pgdata: &Path, programs: &Programs, account: Option<&Account>) -> Condition {
-    if !pgdata.join(settings::FILE).exists() && !pgdata.join(LOADING).exists() {
+    if !pgdata.join(server_config::FILE).exists() && !pgdata.join(LOADING).exists() {
         return Condition::Absent;
     }
     let Ok(boot) = fs::read_to_string(pgdata.join(LOADING)) else { return Condition::Durable };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LocalChoice, programs::Programs};
+use super::{LocalChoice, binaries::Programs};
 use crate::error::Result;
 
 /// An installation on this machine.

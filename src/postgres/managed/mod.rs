@@ -5,24 +5,24 @@
 //! Decisions: the cluster is single-purpose, so it is wiped rather than repaired; loading runs without fsync, and the
 //! files are brought to disk once, at the end.
 
-mod account;
+mod os_user;
 
 mod cluster;
 
 pub mod installation;
 
-mod place;
+mod data_dir;
 
 mod postmaster;
 
-mod programs;
+mod binaries;
 
-mod settings;
+mod server_config;
 
 use std::{path::PathBuf, time::Duration};
 
 use cluster::Running;
-use place::Place;
+use data_dir::Place;
 
 use super::{PgEndpoint, Role, Session};
 use crate::{

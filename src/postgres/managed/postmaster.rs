@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::{account::Account, place::SOCKET_NAME, programs::Programs, settings::remove_if_there};
+use super::{binaries::Programs, data_dir::SOCKET_NAME, os_user::Account, server_config::remove_if_there};
 use crate::error::{Error, Kind, Result};
 
 /// How long a start may take: recovery after a crash included.

@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     error::{Result, Retry},
     model::Stage,
-    postgres::{PgEndpoint, cause, endpoint::Place, patience, tls::TlsPolicy},
+    postgres::{PgEndpoint, endpoint::Place, error_map, retry, tls::TlsPolicy},
 };
 
 /// How long one opening may take: a compute that wakes answers within seconds, but its proxy may try for longer.
@@ -58,7 +58,7 @@ pub(super) async fn patiently(
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let wait = patience::pause(attempt);
+        let wait = retry::pause(attempt);
         let hopeless = match error.retry() {
             Retry::Never => true,
             Retry::Briefly => attempt >= BRIEF_TRIES,
@@ -69,7 +69,7 @@ pub(super) async fn patiently(
             return Err(error.with_retry(Retry::Never));
         }
         attempt += 1;
-        patience::wait_for(ctx, stage, &error, attempt, wait).await?;
+        retry::wait_for(ctx, stage, &error, attempt, wait).await?;
     }
 }
 
@@ -77,12 +77,12 @@ async fn within(endpoint: &PgEndpoint, settings: &[(&str, &str)], limit: Duratio
     let opening = Box::pin(open(endpoint, settings));
     timeout(limit, opening).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
-        Err(cause::lost(endpoint.role, &format!("connecting to {}: no answer in {seconds} s", endpoint.address)))
+        Err(error_map::lost(endpoint.role, &format!("connecting to {}: no answer in {seconds} s", endpoint.address)))
     })
 }
 
 async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
-    let own = format!("{:016x}{:016x}", patience::random_below(u64::MAX), patience::random_below(u64::MAX));
+    let own = format!("{:016x}{:016x}", retry::random_below(u64::MAX), retry::random_below(u64::MAX));
     let mut config = endpoint.config.clone();
     let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     config.options(format!("{given}-c {OWN}={own}"));
@@ -91,7 +91,7 @@ async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Sessio
             config.host_path(directory);
             dial(endpoint, &config)
                 .await
-                .map_err(|failure| cause::refused(endpoint.role, &endpoint.address, &failure))?
+                .map_err(|failure| error_map::refused(endpoint.role, &endpoint.address, &failure))?
         }
         Place::Tcp { name, address, loopback } => {
             let found = addresses(endpoint, name, *address, *loopback).await?;
@@ -117,7 +117,7 @@ async fn addresses(endpoint: &PgEndpoint, name: &str, given: Option<IpAddr>, loo
     if found.is_empty() {
         let text = format!("connecting to {}: the host name is not known", endpoint.address);
         let hint = "check the host in the connection string, and this machine's name service";
-        return Err(cause::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint));
+        return Err(error_map::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint));
     }
     Ok(found)
 }
@@ -135,8 +135,8 @@ async fn first_that_answers(
         match dial(endpoint, &config).await {
             Ok(opened) => return Ok(opened),
             Err(failure) => {
-                let unreached = cause::is_unreached(&failure);
-                let mut error = cause::refused(endpoint.role, &endpoint.address, &failure);
+                let unreached = error_map::is_unreached(&failure);
+                let mut error = error_map::refused(endpoint.role, &endpoint.address, &failure);
                 let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
                 if direct && error.retry() == Retry::Patiently && failure.as_db_error().is_none() && !unreached {
                     error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
@@ -148,7 +148,7 @@ async fn first_that_answers(
             }
         }
     }
-    Err(last.unwrap_or_else(|| cause::lost(endpoint.role, "connecting: no address to try")))
+    Err(last.unwrap_or_else(|| error_map::lost(endpoint.role, "connecting: no address to try")))
 }
 
 async fn dial(endpoint: &PgEndpoint, config: &Config) -> std::result::Result<Opened, tokio_postgres::Error> {
@@ -172,7 +172,7 @@ where
     let task = tokio::spawn(async move {
         let outcome = (&mut connection).await;
         let words =
-            outcome.map_or_else(|failure| cause::words_of_end(&failure), |()| "closed by the server".to_owned());
+            outcome.map_or_else(|failure| error_map::words_of_end(&failure), |()| "closed by the server".to_owned());
         // The reason must be there before whoever waits on the connection learns of its end.
         reason.get_or_init(|| words);
         drop(connection);

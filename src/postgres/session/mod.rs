@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 pub use self::parameter::Parameter;
-use super::{PgEndpoint, Role, cause};
+use super::{PgEndpoint, Role, error_map};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, name::quote_literal},
+    model::{Stage, identifier::quote_literal},
 };
 
 /// Settings that every session starts with: what digests, dates and quoting depend on is the same on both servers.
@@ -131,7 +131,7 @@ impl Session {
     /// Runs statements without parameters; `doing` is for the message.
     ///
     /// # Errors
-    /// By role and SQLSTATE, see [`cause`].
+    /// By role and SQLSTATE, see [`error_map`].
     pub async fn batch(&self, doing: &str, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|failure| self.error(doing, &failure))
     }
@@ -139,7 +139,7 @@ impl Session {
     /// Rows of a query, in one round trip.
     ///
     /// # Errors
-    /// By role and SQLSTATE, see [`cause`].
+    /// By role and SQLSTATE, see [`error_map`].
     pub async fn rows(&self, doing: &str, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<Row>> {
         let typed: Vec<_> = parameters.iter().map(|value| (value.as_sql(), value.pg_type())).collect();
         self.client.query_typed(sql, &typed).await.map_err(|failure| self.error(doing, &failure))
@@ -150,9 +150,9 @@ impl Session {
     pub fn error(&self, doing: &str, failure: &tokio_postgres::Error) -> Error {
         match self.ended.get() {
             Some(reason) if failure.as_db_error().is_none() => {
-                cause::lost(self.role, &format!("{doing}: the connection was lost ({reason})"))
+                error_map::lost(self.role, &format!("{doing}: the connection was lost ({reason})"))
             }
-            Some(_) | None => cause::describe(self.role, doing, failure),
+            Some(_) | None => error_map::describe(self.role, doing, failure),
         }
     }
 
@@ -180,7 +180,7 @@ impl Session {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let Some(row) = row else { return Err(cause::pooled(self.role)) };
+        let Some(row) = row else { return Err(error_map::pooled(self.role)) };
         let number = |column: usize| row.get(column).and_then(|text| text.parse::<u32>().ok());
         let (Some(process), Some(version)) = (number(0), number(1)) else {
             return Err(Error::new(Kind::Bug, "the server's process and version could not be read"));

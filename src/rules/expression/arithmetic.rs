@@ -7,8 +7,8 @@ use sqlite3_parser::ast::Operator;
 use super::{
     Untranslatable,
     literal::{Value, numeric_text, stored},
-    operand::{Kind, Operand, Range, Span},
     refuse,
+    typed_expr::{Kind, Operand, Range, Span},
 };
 use crate::{model::source_schema::Affinity, rules::affinity};
 

@@ -3,15 +3,14 @@
 use sqlite3_parser::ast::Operator;
 
 use super::{
-    Untranslatable,
+    Untranslatable, datetime_functions,
     literal::{Value, numeric_text, stored},
-    moment,
-    operand::{Collation, Kind, Operand, numeric},
+    name_resolution::Scope,
     refuse,
-    scope::Scope,
+    typed_expr::{Collation, Kind, Operand, numeric},
 };
 use crate::{
-    model::{name::quote_literal, source_schema::Affinity},
+    model::{identifier::quote_literal, source_schema::Affinity},
     rules::datetime,
 };
 
@@ -201,10 +200,10 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
         (Kind::Text, Kind::Stamp) => stamp_against(comparison.mirrored(), &right, &left),
         (Kind::Epoch(one), Kind::Epoch(other)) if one == other => Ok(Pair::Sides(left.arg(), right.arg())),
         (Kind::Epoch(unit), Kind::Int(_) | Kind::Real(_)) => {
-            Ok(Pair::Sides(left.arg(), moment::epoch_literal(&right, unit)?))
+            Ok(Pair::Sides(left.arg(), datetime_functions::epoch_literal(&right, unit)?))
         }
         (Kind::Int(_) | Kind::Real(_), Kind::Epoch(unit)) => {
-            Ok(Pair::Sides(moment::epoch_literal(&left, unit)?, right.arg()))
+            Ok(Pair::Sides(datetime_functions::epoch_literal(&left, unit)?, right.arg()))
         }
         (Kind::Epoch(_), kind) | (kind, Kind::Epoch(_)) if class_rank(kind) == Some(0) => {
             Err(refuse("a time that was a number is compared with another number"))

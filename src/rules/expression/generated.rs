@@ -3,10 +3,9 @@
 
 use super::{
     Untranslatable,
-    operand::{Kind, Operand},
-    parse, refuse,
-    scope::Scope,
-    translate,
+    name_resolution::Scope,
+    parse, refuse, translate,
+    typed_expr::{Kind, Operand},
 };
 use crate::model::{ColumnPlan, Conversion, PgType, source_schema::Affinity};
 

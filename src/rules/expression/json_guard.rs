@@ -7,7 +7,7 @@
 use sqlite3_parser::ast::{Expr, Literal, Operator};
 
 use super::{parse, unquote};
-use crate::model::name::quote_ident;
+use crate::model::identifier::quote_ident;
 
 /// A check of one of the known forms.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,11 @@ mod parse;
 
 mod literal;
 
-mod operand;
+mod typed_expr;
 
-mod scope;
+mod name_resolution;
 
-mod surroundings;
+mod query_context;
 
 mod translate;
 
@@ -21,25 +21,25 @@ mod compare;
 
 mod arithmetic;
 
-mod function;
+mod builtins;
 
 mod numbers;
 
 mod strings;
 
-mod format;
+mod printf;
 
-mod pattern;
+mod like_glob;
 
-mod moment;
+mod datetime_functions;
 
 mod random;
 
-mod fallback;
+mod column_default;
 
 mod generated;
 
-mod assigned;
+mod assignment_cast;
 
 mod json_guard;
 
@@ -47,16 +47,16 @@ use sqlite3_parser::ast::{Expr, Literal};
 
 use crate::model::{ColumnPlan, TablePlan, source_schema::Affinity};
 
-pub(in crate::rules) use assigned::assigned;
+pub(in crate::rules) use assignment_cast::assigned;
 pub(in crate::rules) use compare::{Comparison, compare, member};
 pub use json_guard::JsonGuard;
 pub(in crate::rules) use literal::Value;
-pub(in crate::rules) use operand::{Collation, Kind, Operand, Range, Span, unify};
+pub use name_resolution::Scope;
+pub(in crate::rules) use name_resolution::column_operand;
 pub(crate) use parse::{tokens, unquote, with_statement};
-pub use scope::Scope;
-pub(in crate::rules) use scope::column_operand;
-pub(in crate::rules) use surroundings::Surroundings;
+pub(in crate::rules) use query_context::Surroundings;
 pub(in crate::rules) use translate::translate;
+pub(in crate::rules) use typed_expr::{Collation, Kind, Operand, Range, Span, unify};
 
 use super::affinity;
 
@@ -171,7 +171,7 @@ pub fn default(sql: &str, column: &ColumnPlan) -> Result<Option<String>, Untrans
 /// # Errors
 /// The reason why there is no exact equivalent.
 pub fn default_under(sql: &str, column: &ColumnPlan, affinity: Affinity) -> Result<Option<String>, Untranslatable> {
-    parse::with_expression(sql, |expression| fallback::default_of(expression, column, affinity))
+    parse::with_expression(sql, |expression| column_default::default_of(expression, column, affinity))
 }
 
 /// A condition over one table's columns (CHECK, partial index), taking their collations as BINARY. The result names

@@ -3,8 +3,8 @@
 use super::{
     Untranslatable,
     literal::Value,
-    operand::{Kind, Operand, Range, Span},
     refuse,
+    typed_expr::{Kind, Operand, Range, Span},
 };
 
 /// Whether a function is one of these.

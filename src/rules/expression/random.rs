@@ -6,9 +6,9 @@ use sqlite3_parser::ast::{Expr, Literal, Operator};
 use super::{
     Untranslatable,
     literal::{self, Value},
-    operand::{Kind, Operand, Range},
     parse::unquote,
     refuse,
+    typed_expr::{Kind, Operand, Range},
 };
 
 /// Most bytes that are drawn from one UUID's randomness.

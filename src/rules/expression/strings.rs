@@ -1,11 +1,11 @@
 //! Functions of texts and blobs.
 
 use super::{
-    Untranslatable, format,
+    Untranslatable,
     literal::Value,
-    operand::{Kind, Operand, Range},
-    refuse,
-    scope::Scope,
+    name_resolution::Scope,
+    printf, refuse,
+    typed_expr::{Kind, Operand, Range},
 };
 
 /// More characters than a PostgreSQL value has.
@@ -58,7 +58,7 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
         ("unicode", [value]) => first_character(value),
         ("quote", [value]) => quoted(value),
         ("concat", values @ [_, ..]) => joined(values),
-        ("printf" | "format", [text, values @ ..]) => format::call(text, values),
+        ("printf" | "format", [text, values @ ..]) => printf::call(text, values),
         _ => Err(refuse(format!("the function {name} with these arguments has no exact equivalent"))),
     }
 }

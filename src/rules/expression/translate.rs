@@ -3,16 +3,15 @@
 use sqlite3_parser::ast::{Expr, FunctionTail, Literal, Operator, UnaryOperator};
 
 use super::{
-    Untranslatable, arithmetic, compare,
+    Untranslatable, arithmetic, builtins, compare,
     compare::Comparison,
-    function,
+    datetime_functions, like_glob,
     literal::{self, Value},
-    moment,
-    operand::{Collation, Kind, Operand, unify},
+    name_resolution::Scope,
     parse::{Quoting, unquote},
-    pattern, refuse,
-    scope::Scope,
-    surroundings::Surroundings,
+    query_context::Surroundings,
+    refuse,
+    typed_expr::{Collation, Kind, Operand, unify},
 };
 
 /// Deepest tree that is followed; chains of AND, OR and `||` count as one level.
@@ -56,7 +55,7 @@ impl Walk<'_> {
             Expr::NotNull(operand) => inner.null_test(operand, "IS NOT NULL"),
             Expr::Like { lhs, not, op, rhs, escape } => {
                 let escape = escape.map(|escape| inner.operand(escape)).transpose()?;
-                pattern::matches(*op, &inner.operand(lhs)?, *not, &inner.operand(rhs)?, escape.as_ref())
+                like_glob::matches(*op, &inner.operand(lhs)?, *not, &inner.operand(rhs)?, escape.as_ref())
             }
             Expr::Case { base, when_then_pairs, else_expr } => inner.case(*base, when_then_pairs, *else_expr),
             Expr::Cast { expr, type_name } => {
@@ -70,7 +69,7 @@ impl Walk<'_> {
             }
             Expr::FunctionCall { name, distinctness: None, args, order_by: None, filter_over: None } => {
                 let arguments = args.unwrap_or_default().iter().map(|argument| inner.operand(argument));
-                function::call(self.scope, &unquote(name.0).0, &arguments.collect::<Result<Vec<_>, _>>()?)
+                builtins::call(self.scope, &unquote(name.0).0, &arguments.collect::<Result<Vec<_>, _>>()?)
             }
             Expr::FunctionCall { .. } => Err(refuse("an aggregate or window function is used")),
             Expr::FunctionCallStar { filter_over, .. } => Err(star(filter_over.as_ref())),
@@ -90,9 +89,9 @@ impl Walk<'_> {
             Literal::String(token) => Value::Text(literal::string(token).ok_or_else(unreadable)?),
             Literal::Blob(digits) => Value::Blob(literal::blob(digits).ok_or_else(unreadable)?),
             Literal::Null => Value::Null,
-            Literal::CurrentDate => return moment::call(self.scope, "date", &[]),
-            Literal::CurrentTime => return moment::call(self.scope, "time", &[]),
-            Literal::CurrentTimestamp => return moment::call(self.scope, "datetime", &[]),
+            Literal::CurrentDate => return datetime_functions::call(self.scope, "date", &[]),
+            Literal::CurrentTime => return datetime_functions::call(self.scope, "time", &[]),
+            Literal::CurrentTimestamp => return datetime_functions::call(self.scope, "datetime", &[]),
             Literal::Keyword(_) => return Err(refuse("a keyword stands where a value is expected")),
         };
         Ok(Operand::constant(value))

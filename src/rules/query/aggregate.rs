@@ -4,9 +4,9 @@
 use sqlite3_parser::ast::{Distinctness, Expr, FunctionCallOrder, SortedColumn};
 
 use super::{
-    level::{Level, State},
-    order,
-    output::same_when_equal,
+    order_by,
+    projection::same_when_equal,
+    select_scope::{Level, State},
 };
 use crate::rules::expression::{Collation, Kind, Operand, Range, Span, Untranslatable, Value, refuse, unquote};
 
@@ -198,10 +198,10 @@ fn joined(
     }
     let mut terms = Vec::new();
     for term in call.order {
-        let (expression, collation) = order::uncollated(&term.expr);
+        let (expression, collation) = order_by::uncollated(&term.expr);
         let mut operand = level.operand(expression, state)?;
         operand.collation = collation.or(operand.collation);
-        terms.push(order::term(&operand, term, level.place.statement.catalogue.utf8, true)?);
+        terms.push(order_by::term(&operand, term, level.place.statement.catalogue.utf8, true)?);
     }
     if call.distinct && !terms.is_empty() {
         return Err(refuse("group_concat(DISTINCT) has an order of its own"));

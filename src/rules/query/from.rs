@@ -6,9 +6,9 @@ use std::rc::Rc;
 use sqlite3_parser::ast::{As, FromClause, JoinConstraint, JoinOperator, JoinType, JoinedSelectTable, SelectTable};
 
 use super::{
-    catalogue::{Relation, placed},
-    level::{Level, Place, State},
+    relations::{Relation, placed},
     select,
+    select_scope::{Level, Place, State},
 };
 use crate::rules::expression::{Comparison, Operand, Scope, Untranslatable, compare, refuse, unify, unquote};
 

@@ -6,17 +6,17 @@
 
 mod aggregate;
 
-pub(in crate::rules) mod catalogue;
+pub(in crate::rules) mod relations;
 
-mod core;
+mod select_core;
 
 pub(in crate::rules) mod from;
 
-pub(in crate::rules) mod level;
+pub(in crate::rules) mod select_scope;
 
-mod order;
+mod order_by;
 
-mod output;
+mod projection;
 
 pub(in crate::rules) mod select;
 
@@ -26,6 +26,6 @@ pub(in crate::rules) mod view;
 
 mod window;
 
-mod with;
+mod cte;
 
 pub use view::{LostObject, Views, views};

@@ -7,13 +7,12 @@ use sqlite3_parser::ast::{
 };
 
 use super::{
-    catalogue::{Column, Home, Relation, free_name},
-    core::{self, Core},
-    level::{Level, Place},
-    order,
-    output::{Output, emitted, same_when_equal},
+    cte, order_by,
+    projection::{Output, emitted, same_when_equal},
+    relations::{Column, Home, Relation, free_name},
+    select_core::{self, Core},
+    select_scope::{Level, Place},
     subquery::PLAIN,
-    with,
 };
 use crate::rules::expression::{Operand, Untranslatable, Value, refuse, unify, unquote};
 
@@ -41,7 +40,7 @@ impl Selected {
 
 /// Translates a SELECT.
 pub(in crate::rules) fn select(place: &Place<'_>, select: &Select<'_>) -> Result<Selected, Untranslatable> {
-    let (withs, head) = with::clause(place, select.with.as_ref())?;
+    let (withs, head) = cte::clause(place, select.with.as_ref())?;
     let place = Place { withs, ..place.clone() };
     let terms = select.order_by.unwrap_or_default();
     let limit = select.limit.map(|limit| bounds(&place, limit)).transpose()?.unwrap_or_default();
@@ -50,7 +49,7 @@ pub(in crate::rules) fn select(place: &Place<'_>, select: &Select<'_>) -> Result
     let distinct = matches!(select.body.select, OneSelect::Select { distinctness: Some(Distinctness::Distinct), .. });
     let plain = sole && matches!(select.body.select, OneSelect::Select { .. });
     let mut selected = if plain && (!distinct || terms.is_empty()) {
-        one(&core::core(&place, &select.body.select, terms, limited)?)?
+        one(&select_core::core(&place, &select.body.select, terms, limited)?)?
     } else {
         let (made, wrapped) = combined(&place, &select.body)?;
         if terms.is_empty() { made } else { ordered(&place, made, &wrapped, terms, limited)? }
@@ -102,11 +101,11 @@ pub(in crate::rules) type Written<'b> = Vec<(String, Option<&'b Expr<'b>>)>;
 /// Several SELECTs, or one whose rows have to be ordered from outside.
 fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, Written<'b>), Untranslatable> {
     let mut parts: Vec<(Option<CompoundOperator>, Core)> = Vec::new();
-    let first = core::rows(place, &body.select)?;
+    let first = select_core::rows(place, &body.select)?;
     parts
         .extend(first.into_iter().enumerate().map(|(at, core)| ((at > 0).then_some(CompoundOperator::UnionAll), core)));
     for compound in body.compounds.iter().flatten() {
-        let rows = core::rows(place, &compound.select)?;
+        let rows = select_core::rows(place, &compound.select)?;
         let operator = |at| if at == 0 { compound.operator } else { CompoundOperator::UnionAll };
         // VALUES of several rows is one operand.
         if rows.len() > 1 && compound.operator != CompoundOperator::UnionAll {
@@ -120,7 +119,7 @@ fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, W
 
 fn written<'b>(select: &OneSelect<'b>) -> Written<'b> {
     let OneSelect::Select { columns, .. } = select else { return Vec::new() };
-    columns.iter().map(core::written).collect()
+    columns.iter().map(select_core::written).collect()
 }
 
 /// The parts of a compound query in common types.
@@ -213,13 +212,13 @@ fn ordered<'b>(
     let utf8 = place.statement.catalogue.utf8;
     let mut keys = Vec::new();
     for term in terms {
-        let (expression, collation) = order::uncollated(&term.expr);
+        let (expression, collation) = order_by::uncollated(&term.expr);
         let at = position(expression, &inner.columns, written)
             .ok_or_else(|| refuse("it orders by something that is no result"))?;
         let column = inner.columns.get(at).ok_or_else(|| refuse("it orders by a column that isn't there"))?;
-        let mut operand = super::catalogue::under(&alias, &column.operand);
+        let mut operand = super::relations::under(&alias, &column.operand);
         operand.collation = collation.or(operand.collation);
-        keys.push(order::term(&operand, term, utf8, exact)?);
+        keys.push(order_by::term(&operand, term, utf8, exact)?);
     }
     let sql = format!("SELECT {alias}.* FROM ({}) AS {alias} ORDER BY {}", inner.sql, keys.join(", "));
     Ok(Selected { sql, ..inner })
@@ -236,7 +235,7 @@ fn position(expression: &Expr<'_>, columns: &[Column], written: &Written<'_>) ->
             return Some(at);
         }
     }
-    written.iter().position(|(_, other)| other.is_some_and(|other| super::level::equal(other, expression)))
+    written.iter().position(|(_, other)| other.is_some_and(|other| super::select_scope::equal(other, expression)))
 }
 
 /// LIMIT and OFFSET.

@@ -3,8 +3,8 @@
 use sqlite3_parser::ast::{Expr, Select};
 
 use super::{
-    level::{Level, Place, State},
     select::{self, Selected},
+    select_scope::{Level, Place, State},
 };
 use crate::rules::expression::{Kind, Operand, Scope, Untranslatable, member, refuse};
 
@@ -54,8 +54,8 @@ fn among(level: &Level<'_, '_>, value: &Operand, not: bool, selected: &Selected)
     let [column] = selected.columns.as_slice() else {
         return Err(refuse("row values have no exact equivalent here"));
     };
-    let alias = super::catalogue::free_name("q", &mut level.place.statement.taken.borrow_mut());
-    let item = super::catalogue::under(&alias, &column.operand);
+    let alias = super::relations::free_name("q", &mut level.place.statement.taken.borrow_mut());
+    let item = super::relations::under(&alias, &column.operand);
     // The collation is that of the left side alone.
     let item = Operand { collation: None, ..item };
     let (left, right) = member(&Scope::of_query(level), value, &item)?;

@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlite3_parser::{ast::Stmt, lexer::sql::TokenType};
 
 use super::{
-    catalogue::{Catalogue, Column, Home, Relation},
-    level::{Place, Statement, Withs},
-    output::emitted,
+    projection::emitted,
+    relations::{Catalogue, Column, Home, Relation},
     select,
+    select_scope::{Place, Statement, Withs},
 };
 use crate::{
     model::{
         TablePlan,
-        name::quote_ident,
+        identifier::quote_ident,
         overrides::Identifiers,
-        query_plan::{Fragment, Piece, ViewColumn, ViewPlan},
         source_schema::{SourceObject, SourceSchema},
+        view_trigger_plan::{Fragment, Piece, ViewColumn, ViewPlan},
     },
     rules::{
         expression::{Operand, Untranslatable, refuse, tokens, unquote, with_statement},
-        naming,
+        identifiers,
     },
 };
 
@@ -122,7 +122,7 @@ fn translated(
         return Err(refuse("it has other columns than SQLite says"));
     }
     let wanted: Vec<&str> = view.columns.iter().map(String::as_str).collect();
-    let named = naming::columns(&wanted, identifiers);
+    let named = identifiers::columns(&wanted, identifiers);
     let mut columns = Vec::new();
     let mut shown = Vec::new();
     for ((source, name), column) in view.columns.iter().zip(named).zip(&selected.columns) {

@@ -4,9 +4,9 @@ use sqlite3_parser::ast::{Expr, FrameBound, FrameClause, FrameExclude, FrameMode
 
 use super::{
     aggregate::{self, Written, is_aggregate},
-    level::{Level, State},
-    order,
-    output::same_when_equal,
+    order_by,
+    projection::same_when_equal,
+    select_scope::{Level, State},
 };
 use crate::rules::expression::{Kind, Operand, Range, Span, Untranslatable, Value, refuse, unify, unquote};
 
@@ -130,10 +130,10 @@ fn window_sql(level: &Level<'_, '_>, window: &Window<'_>, state: State) -> Resul
     }
     let mut terms = Vec::new();
     for term in window.order_by.unwrap_or_default() {
-        let (expression, collation) = order::uncollated(&term.expr);
+        let (expression, collation) = order_by::uncollated(&term.expr);
         let mut operand = level.operand(expression, state)?;
         operand.collation = collation.or(operand.collation);
-        terms.push(order::term(&operand, term, level.place.statement.catalogue.utf8, true)?);
+        terms.push(order_by::term(&operand, term, level.place.statement.catalogue.utf8, true)?);
     }
     if !terms.is_empty() {
         parts.push(format!("ORDER BY {}", terms.join(", ")));

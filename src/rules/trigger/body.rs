@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use sqlite3_parser::ast::{Expr, TriggerCmd};
 
-use super::{Tables, own_row, raise, write};
+use super::{Tables, dml, raise, self_update};
 use crate::{
-    model::{name::quote_literal, query_plan::Timing},
+    model::{identifier::quote_literal, view_trigger_plan::Timing},
     rules::{
         expression::{Surroundings, Untranslatable, refuse},
         query::{
-            catalogue::Relation,
-            level::{Level, Place, Source, State, Statement, Withs},
+            relations::Relation,
+            select_scope::{Level, Place, Source, State, Statement, Withs},
         },
     },
 };
@@ -45,8 +45,8 @@ impl Body<'_> {
         let statement = Statement::new(self.tables.catalogue, self.comma_limits);
         let level = self.rows(&statement, self.timing)?;
         if self.timing == Timing::After
-            && own_row::is_all(self, commands)
-            && let Ok(lines) = own_row::changes(self, &statement, commands)
+            && self_update::is_all(self, commands)
+            && let Ok(lines) = self_update::changes(self, &statement, commands)
         {
             let condition = when.map(|when| self.rows(&statement, Timing::Before)?.condition(when, State::default()));
             let condition = condition.transpose()?;
@@ -57,9 +57,9 @@ impl Body<'_> {
         for command in commands {
             match command {
                 TriggerCmd::Select(select) => lines.extend(raise::lines(self, &level, select)?),
-                TriggerCmd::Update { .. } => lines.push(write::update(self, &level, command)?),
-                TriggerCmd::Insert { .. } => lines.push(write::insert(self, &level, command)?),
-                TriggerCmd::Delete { .. } => lines.push(write::delete(self, &level, command)?),
+                TriggerCmd::Update { .. } => lines.push(dml::update(self, &level, command)?),
+                TriggerCmd::Insert { .. } => lines.push(dml::insert(self, &level, command)?),
+                TriggerCmd::Delete { .. } => lines.push(dml::delete(self, &level, command)?),
             }
         }
         Ok(self.assembled(self.timing, condition, lines, guard))

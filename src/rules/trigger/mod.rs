@@ -7,11 +7,11 @@
 
 mod body;
 
-mod own_row;
+mod self_update;
 
 mod raise;
 
-mod write;
+mod dml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,18 +19,18 @@ use sqlite3_parser::ast::{Stmt, TriggerCmd, TriggerEvent, TriggerTime};
 
 use super::{
     expression::{Untranslatable, refuse, unquote, with_statement},
-    naming,
+    identifiers,
     query::{
         LostObject, Views,
-        catalogue::{Catalogue, Home},
+        relations::{Catalogue, Home},
         view::{fragment, readable},
     },
 };
 use crate::model::{
     TablePlan,
     overrides::Identifiers,
-    query_plan::{Timing, TriggerPlan},
     source_schema::{SourceObject, SourceSchema, TableKind},
+    view_trigger_plan::{Timing, TriggerPlan},
 };
 use body::Body;
 
@@ -58,7 +58,7 @@ pub fn triggers(schema: &SourceSchema, plans: &[TablePlan], views: &Views, ident
     let mut taken = BTreeSet::new();
     let mut found = Triggers::default();
     for source in &schema.triggers {
-        let name = naming::constraint(&source.name, identifiers, &mut taken).name;
+        let name = identifiers::constraint(&source.name, identifiers, &mut taken).name;
         match translated(&tables, source, &name, graph.comes_back(&source.name)) {
             Ok(plan) => found.made.push(plan),
             Err(refused) => found.lost.push(LostObject { name: source.name.clone(), reason: refused.reason }),

@@ -5,12 +5,12 @@ use sqlite3_parser::ast::{Expr, OneSelect, ResolveType, ResultColumn, Select};
 
 use super::body::{Body, inner};
 use crate::{
-    model::query_plan::Timing,
+    model::view_trigger_plan::Timing,
     rules::{
         expression::{Untranslatable, refuse},
         query::{
             from,
-            level::{Level, State},
+            select_scope::{Level, State},
         },
     },
 };

@@ -5,17 +5,17 @@
 //! where the PostgreSQL value no longer shows the storage class, the class goes to the ledger. Nothing here reads a
 //! value: the profile is the evidence.
 
-pub mod family;
+pub mod declared_type;
 
-pub mod fit;
+pub mod value_check;
 
-mod bad_text;
+mod invalid_text;
 
-mod ladder;
+mod type_rules;
 
-mod why;
+mod explanations;
 
-pub mod unify;
+pub mod fk_types;
 
 use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
@@ -99,11 +99,11 @@ pub fn choose(subject: &Subject<'_>) -> Choice {
             "the rowid itself: 64 bits, numbered by PostgreSQL",
         );
     }
-    let family = family::of(&subject.column.declared, subject.column.affinity);
+    let family = declared_type::of(&subject.column.declared, subject.column.affinity);
     if subject.profile.values() == 0 {
-        ladder::empty(subject, family)
+        type_rules::empty(subject, family)
     } else {
-        ladder::natural(subject, family).unwrap_or_else(|| ladder::general(subject, family))
+        type_rules::natural(subject, family).unwrap_or_else(|| type_rules::general(subject, family))
     }
 }
 
@@ -271,7 +271,7 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
 pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<Choice> {
     let profile = subject.profile;
     if profile.values() == 0 {
-        return Some(subject.choice(pg_type.clone(), fit::candidates(pg_type, None).first().copied()?, rule));
+        return Some(subject.choice(pg_type.clone(), value_check::candidates(pg_type, None).first().copied()?, rule));
     }
     let numbers_only = profile.texts == 0 && profile.blobs == 0;
     match pg_type {
@@ -295,8 +295,8 @@ pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<
 /// The type that a declared type promises, whatever the values are; none where it promises nothing.
 #[must_use]
 pub fn promised(subject: &Subject<'_>) -> Option<PgType> {
-    let family = family::of(&subject.column.declared, subject.column.affinity);
-    (family != family::Family::Any).then(|| ladder::empty(subject, family).pg_type)
+    let family = declared_type::of(&subject.column.declared, subject.column.affinity);
+    (family != declared_type::Family::Any).then(|| type_rules::empty(subject, family).pg_type)
 }
 
 /// What to say of texts that PostgreSQL can't hold in a column whose type the configuration chose: whether they are
@@ -305,9 +305,9 @@ pub fn promised(subject: &Subject<'_>) -> Option<PgType> {
 pub fn bad_text_in_chosen(subject: &Subject<'_>) -> Finding {
     let may_replace = subject.role < Role::Key && *subject.address != RowAddress::Ordinal;
     match subject.bad_text {
-        Some(BadText::Replace) if may_replace => bad_text::replaced(subject),
-        _ if may_replace => bad_text::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
-        _ => bad_text::not_storable(subject, Some("it tells rows apart or they have no key")),
+        Some(BadText::Replace) if may_replace => invalid_text::replaced(subject),
+        _ if may_replace => invalid_text::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
+        _ => invalid_text::not_storable(subject, Some("it tells rows apart or they have no key")),
     }
 }
 

@@ -23,7 +23,7 @@ fn column(declared: &str) -> SourceColumn {
 
 fn chosen_as(declared: &str, role: Role, vector_extension: bool, cells: &[SqliteCell<'_>]) -> Choice {
     let column = column(declared);
-    let wanted = family::of(declared, column.affinity).wanted(column.affinity);
+    let wanted = declared_type::of(declared, column.affinity).wanted(column.affinity);
     let profile = profile::of_cells(wanted, cells);
     let address = RowAddress::Rowid("rowid".to_owned());
     choose(&Subject {
@@ -351,4 +351,4 @@ fn a_setting_can_be_pasted_into_the_configuration() {
     assert!(parsed["columns"].as_table().unwrap().contains_key("a \"b\".c\\d\ne"), "{setting}");
 }
 
-use family::Family;
+use declared_type::Family;

@@ -3,11 +3,11 @@
 //! Invariant: every row of `sqlite_schema` ends up in the [`SourceSchema`] exactly once, as a table, an index of a
 //! table, a view, a trigger or a skipped object. A broken object never fails the read.
 
-mod listing;
+mod objects;
 
-mod declared;
+mod ddl_parse;
 
-mod modules;
+mod virtual_tables;
 
 mod pragmas;
 
@@ -15,17 +15,17 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::cause;
+use super::error_map;
 use crate::{
     error::Result,
     model::{
-        name::quote_ident,
+        identifier::quote_ident,
         source_schema::{SkippedObject, SourceColumn, SourceObject, SourceSchema, SourceTable, TableKind},
     },
     rules::affinity,
 };
-use declared::DeclaredTable;
-use listing::{Entry, Listing, Role};
+use ddl_parse::DeclaredTable;
+use objects::{Entry, Listing, Role};
 
 /// Reads the whole schema. A broken object never fails the read; it is skipped with its reason.
 ///
@@ -34,7 +34,7 @@ use listing::{Entry, Listing, Role};
 pub fn read(connection: &Connection) -> Result<SourceSchema> {
     let encoding = connection
         .query_row("PRAGMA encoding", [], |row| row.get(0))
-        .map_err(|failure| cause::describe("reading the encoding", &failure))?;
+        .map_err(|failure| error_map::describe("reading the encoding", &failure))?;
     let listing = Listing::read(connection)?;
     let mut schema = SourceSchema { encoding, ..SourceSchema::default() };
     for entry in listing.entries() {
@@ -42,7 +42,7 @@ pub fn read(connection: &Connection) -> Result<SourceSchema> {
             Role::Table { kind, strict } => match table(connection, &listing, entry, kind, strict) {
                 Ok(table) => schema.tables.push(table),
                 Err(failure) => {
-                    let reason = cause::describe("reading its columns", &failure).message().to_owned();
+                    let reason = error_map::describe("reading its columns", &failure).message().to_owned();
                     schema.skipped.push(entry.skipped(reason, true));
                 }
             },
@@ -93,7 +93,7 @@ fn table(
     strict: bool,
 ) -> rusqlite::Result<SourceTable> {
     let sql = entry.sql.clone().unwrap_or_default();
-    let (text, random_rowid) = declared::without_random_rowid(&sql);
+    let (text, random_rowid) = ddl_parse::without_random_rowid(&sql);
     let is_virtual = matches!(kind, TableKind::Virtual { .. });
     let (declared, unread) = match DeclaredTable::parse(&text) {
         _ if is_virtual => (DeclaredTable::default(), None),

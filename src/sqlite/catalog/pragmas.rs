@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::{declared::DeclaredIndex, listing::Listing};
+use super::{ddl_parse::DeclaredIndex, objects::Listing};
 use crate::model::source_schema::{IndexKey, IndexOrigin, SourceForeignKey, SourceIndex, SourceIndexColumn};
 
 /// One row of `table_xinfo`.

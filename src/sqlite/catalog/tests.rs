@@ -117,7 +117,7 @@ fn random_rowid_is_read_by_this_engine() {
         ("CREATE TABLE t(a) RANDOM ROWID , STRICT", "CREATE TABLE t(a)   STRICT"),
         ("CREATE TABLE t(random, rowid)", "CREATE TABLE t(random, rowid)"),
     ] {
-        assert_eq!(declared::without_random_rowid(sql).0, stripped);
+        assert_eq!(ddl_parse::without_random_rowid(sql).0, stripped);
     }
 }
 

@@ -5,22 +5,22 @@
 //! its own connection without mutex. TEXT is looked at as the raw bytes that SQLite gives (in a UTF-16 database that is
 //! its UTF-8 form).
 
-mod tally;
+mod accumulator;
 
-mod merged;
+mod key_collisions;
 
-mod misfits;
+mod mismatches;
 
 mod workers;
 
-pub use merged::{KeyScan, keys_without, merged_keys};
-pub use misfits::SecondLook;
-pub use tally::Misfits;
+pub use accumulator::Misfits;
+pub use key_collisions::{KeyScan, keys_without, merged_keys};
+pub use mismatches::SecondLook;
 pub use workers::{cell as cell_of, survey};
 
 use crate::{
     model::{Conversion, PgType, column_profile::ColumnProfile},
-    rules::shape::Wanted,
+    rules::value_shape::Wanted,
 };
 
 /// A type and a conversion that the configuration asks for, to be tested on every cell.
@@ -122,7 +122,7 @@ pub enum Progress<'a> {
 /// The profile of these cells, for tests of what is decided from profiles.
 #[cfg(test)]
 pub(crate) fn of_cells(wanted: Wanted, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
-    let mut tally = tally::ColumnTally::new(wanted, &[]);
+    let mut tally = accumulator::ColumnTally::new(wanted, &[]);
     for (at, cell) in (1..).zip(cells) {
         tally.add(at, *cell);
     }

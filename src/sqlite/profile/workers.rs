@@ -12,11 +12,11 @@ use std::{
 
 use rusqlite::{Connection, Row, types::ValueRef};
 
-use super::{ColumnSurvey, Progress, TableScan, TableSurvey, tally::ColumnTally};
+use super::{ColumnSurvey, Progress, TableScan, TableSurvey, accumulator::ColumnTally};
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::cell::SqliteCell,
-    sqlite::{cause, open},
+    sqlite::{error_map, open},
 };
 
 /// Rows between two looks at the clock, the other workers and the wish to stop.
@@ -176,7 +176,7 @@ impl<'a> Work<'a> {
     }
 
     fn read(&self, connection: &Connection, scan: &'a TableScan, job: &Job) -> Result<TableTally<'a>> {
-        let failed = |failure: rusqlite::Error| cause::describe("reading the rows", &failure);
+        let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
         let mut tally = TableTally::new(scan);
         let mut turn = Turn { rows: 0, bytes: 0, last: job.range.map_or(i64::MAX, |(_, last)| last) };
         let query = scan.ranges.as_ref().filter(|_| job.range.is_some()).map_or(&scan.query, |ranges| &ranges.query);
@@ -350,7 +350,7 @@ fn bounds(connection: &Connection, scan: &TableScan) -> Result<Option<(i64, i64)
     let Some(ranges) = &scan.ranges else { return Ok(None) };
     let (least, most): (Option<i64>, Option<i64>) = connection
         .query_row(&ranges.bounds, (), |row| Ok((row.get(0)?, row.get(1)?)))
-        .map_err(|failure| cause::describe("reading the least and greatest rowid", &failure))?;
+        .map_err(|failure| error_map::describe("reading the least and greatest rowid", &failure))?;
     // An empty table is the empty range.
     Ok(Some((least.unwrap_or(1), most.unwrap_or(0))))
 }

@@ -11,23 +11,23 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_postgres::CopyInSink;
 
 use super::{
-    encode::Totals,
-    layout::{Job, Layout},
+    chunking::{Job, Layout},
+    load_context::{Crew, Work, join_all},
     progress::Progress,
     reader::{self, Feed, Queue},
-    work::{Crew, Work, join_all},
+    row_encoder::Totals,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         TablePlan,
-        ledger::{self, LEDGER_TABLE},
-        name::{qualified, quote_list},
+        identifier::{qualified, quote_list},
+        offtype::{self, LEDGER_TABLE},
     },
     postgres::{
         Session,
         copy::{HEADER, TRAILER},
-        marker::{self, Chunk},
+        load_journal::{self, Chunk},
     },
     rules::ddl,
 };
@@ -146,7 +146,7 @@ impl Loader {
     /// Interrupts the table's COPY for rows of the ledger: a connection does one COPY at a time.
     async fn ledger(&mut self, bytes: Bytes) -> Result<()> {
         self.end_copy().await?;
-        let columns = quote_list(ledger::COLUMNS.iter().map(|(name, _)| *name));
+        let columns = quote_list(offtype::COLUMNS.iter().map(|(name, _)| *name));
         let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, LEDGER_TABLE, &columns)).await?;
         send(&self.session, &mut copying, bytes).await?;
         self.ledger_rows += close(&self.session, copying).await?;
@@ -184,7 +184,7 @@ impl Loader {
     async fn commit(&mut self) -> Result<()> {
         let mut sql = String::new();
         for chunk in &self.done {
-            sql.push_str(&marker::chunk_sql(chunk));
+            sql.push_str(&load_journal::chunk_sql(chunk));
             sql.push_str("; ");
         }
         self.session.batch("committing rows", &format!("{sql}COMMIT")).await?;
@@ -197,7 +197,7 @@ impl Loader {
 
 /// CREATE TABLE and its marker, with leading semicolons.
 pub(super) fn create_sql(schema: &str, table: &TablePlan) -> String {
-    format!("; {}; {}", ddl::create_table(schema, table).sql, marker::made_sql(schema, &table.name))
+    format!("; {}; {}", ddl::create_table(schema, table).sql, load_journal::made_sql(schema, &table.name))
 }
 
 fn copy_sql(schema: &str, table: &str, columns: &str) -> String {

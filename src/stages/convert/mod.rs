@@ -1,36 +1,37 @@
 //! Dump and plan to the local PostgreSQL.
 //!
-//! Order: tables and rows (`load`), the trial of what was translated (`trial`), keys, indexes and constraints (`finish`),
-//! then the proof (`proof`), and only then durability and the word `done` in the checkpoint. The authority on what is loaded are the markers that commit with
-//! the rows (`postgres::marker`), so that an interrupted load continues after its last committed chunk.
+//! Order: tables and rows (`load`), the trial of what was translated (`equivalence_check`), keys, indexes and
+//! constraints (`post_load`), then the proof (`readback`), and only then durability and the word `done` in the
+//! checkpoint. The authority on what is loaded are the markers that commit with the rows (`postgres::load_journal`), so
+//! that an interrupted load continues after its last committed chunk.
 
-mod cell;
+mod encode_cell;
 
-mod encode;
+mod row_encoder;
 
-mod finish;
+mod post_load;
 
-mod given;
+mod existing_schema;
 
-mod ground;
+mod prepare;
 
-mod layout;
+mod chunking;
 
-mod ledger;
+mod offtype;
 
 mod load;
 
 mod progress;
 
-mod proof;
+mod readback;
 
 mod reader;
 
 mod rejects;
 
-mod steps;
+mod load_steps;
 
-mod trial;
+mod equivalence_check;
 
 mod triggers;
 
@@ -38,12 +39,12 @@ mod vector;
 
 mod views;
 
-mod work;
+mod load_context;
 
 use std::collections::BTreeMap;
 
-use steps::Steps;
-use work::{Clock, Work};
+use load_context::{Clock, Work};
+use load_steps::Steps;
 
 use super::plan::{self, PlanRequest, Planned};
 use crate::{
@@ -53,14 +54,14 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
+        dropped_objects::Withheld,
+        human_format,
         overrides::Overrides,
-        units,
-        withheld::Withheld,
     },
     postgres::{
         Session,
+        load_journal::{self, Scope},
         managed::{LocalChoice, LocalServer},
-        marker::{self, Scope},
     },
     workdir::{now_s, sealed, sha256_of_bytes},
 };
@@ -246,7 +247,7 @@ fn former(
 async fn is_there(ctx: &Context, named: Option<&LocalServer>, done: &LoadCheckpoint, key: &str) -> Result<bool> {
     let Some(server) = named else { return Ok(LocalServer::is_there(&ctx.workdir, &done.local)) };
     let session = Session::connect(server.endpoint()).await?;
-    let recorded = marker::recorded(&session).await?;
+    let recorded = load_journal::recorded(&session).await?;
     let finished = recorded.is_some_and(|load| load.key == key && load.finished && load.scope != Scope::Schema);
     Ok(finished && address(server.record()) == address(&done.local))
 }
@@ -296,5 +297,5 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
         count => format!("; {count} objects not created, because their trials failed: see `turso2neon report`"),
     };
     let tables = u64::try_from(checkpoint.tables.len()).unwrap_or(u64::MAX);
-    format!("{}, digests equal{withheld}", units::tables_and_rows(tables, rows))
+    format!("{}, digests equal{withheld}", human_format::tables_and_rows(tables, rows))
 }

@@ -5,8 +5,8 @@ use std::{
     time::Instant,
 };
 
-use super::work::Work;
-use crate::{event::Event, model::Stage, postgres::marker::Chunk};
+use super::load_context::Work;
+use crate::{event::Event, model::Stage, postgres::load_journal::Chunk};
 
 /// Progress of all tables.
 pub(super) struct Progress {

@@ -12,13 +12,13 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    encode::{RowEncoder, Totals},
-    layout::{Job, Part},
+    chunking::{Job, Part},
+    row_encoder::{RowEncoder, Totals},
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
-    model::{Plan, TablePlan, name::quote_ident},
-    postgres::copy::buffer::{FILLED_BYTES, Pool},
+    model::{Plan, TablePlan, identifier::quote_ident},
+    postgres::copy::buffer_pool::{FILLED_BYTES, Pool},
     sqlite,
 };
 
@@ -68,7 +68,7 @@ pub(super) fn rowid_range(connection: &Connection, table: &TablePlan) -> Result<
         let sql = format!("SELECT {end}(t.{rowid}) FROM {} AS t NOT INDEXED", quote_ident(&table.source));
         connection
             .query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
-            .map_err(|failure| sqlite::cause::describe("reading the range of rowids", &failure))
+            .map_err(|failure| sqlite::error_map::describe("reading the range of rowids", &failure))
             .at_table(&table.source)
     };
     Ok(ask("min")?.zip(ask("max")?))
@@ -109,8 +109,9 @@ impl Reader<'_> {
     fn part(&self, connection: &Connection, part: &Part) -> std::result::Result<Totals, Stopped> {
         let broken = || Error::new(Kind::Bug, "a chunk belongs to no table of the plan");
         let table = self.plan.tables.get(part.table).ok_or_else(broken)?;
-        let failed =
-            |failure: &rusqlite::Error| sqlite::cause::describe("reading the dump", failure).at_table(&table.source);
+        let failed = |failure: &rusqlite::Error| {
+            sqlite::error_map::describe("reading the dump", failure).at_table(&table.source)
+        };
         let sql = match part.bounds {
             Some(_) => table.source_range_query().ok_or_else(broken)?,
             None => table.source_query(),

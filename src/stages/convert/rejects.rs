@@ -1,5 +1,5 @@
-//! `convert/rejects.jsonl`: the rows that the configuration keeps from being loaded, whole and exact, so that they can be
-//! repaired and loaded.
+//! `convert/rejects.jsonl`: the rows that the configuration keeps from being loaded, whole and exact, so that they can
+//! be repaired and loaded.
 //!
 //! One JSON object per line: `table`; `rowid`, or `row` (the position from 1) in a table without one; `off_type`, the
 //! columns whose cells don't fit; `cells`, each with `column`, `class` and `raw`: TEXT and BLOB as their bytes, INTEGER
@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, Row};
 
-use super::{encode::RowEncoder, work::Work};
+use super::{load_context::Work, row_encoder::RowEncoder};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{TablePlan, cell::SqliteCell},
@@ -27,7 +27,8 @@ const ROWS_PER_LOOK: u64 = 4096;
 /// Writes the file, or removes an old one if no row is rejected.
 ///
 /// # Errors
-/// `ArtifactIo`, `SourceInvalid`, `Interrupted`; `ArtifactStale` if the dump has other rejected rows than the plan says.
+/// `ArtifactIo`, `SourceInvalid`, `Interrupted`; `ArtifactStale` if the dump has other rejected rows than the plan
+/// says.
 pub(super) fn write(work: &Work) -> Result<()> {
     let path = work.ctx.workdir.rejects();
     let tables: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| table.rejected > 0).collect();
@@ -66,7 +67,7 @@ fn table_rows(
     table: &TablePlan,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<u64> {
-    let failed = |failure: rusqlite::Error| sqlite::cause::describe("reading the dump", &failure);
+    let failed = |failure: rusqlite::Error| sqlite::error_map::describe("reading the dump", &failure);
     let mut encoder = RowEncoder::new(table)?;
     let mut statement = connection.prepare(&table.source_query()).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;

@@ -4,16 +4,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::work::{Crew, Work};
+use super::load_context::{Crew, Work};
 use crate::{
     error::{Error, Result},
     model::{
         TablePlan, Withheld,
-        name::{qualified, quote_ident, quote_list},
-        query_plan::{Timing, TriggerPlan},
-        withheld::WithheldKind,
+        dropped_objects::WithheldKind,
+        identifier::{qualified, quote_ident, quote_list},
+        view_trigger_plan::{Timing, TriggerPlan},
     },
-    postgres::{Session, marker},
+    postgres::{Session, load_journal},
     rules::ddl,
 };
 
@@ -67,7 +67,7 @@ pub(super) fn table_of(work: &Work, trigger: &TriggerPlan) -> String {
 async fn attempt(work: &Work, session: &Session, trigger: &TriggerPlan) -> Result<Option<String>> {
     let schema = &work.plan.schema;
     let [function, fires] = ddl::create_trigger(schema, trigger);
-    let record = marker::made_object_sql(schema, "function", &trigger.function);
+    let record = load_journal::made_object_sql(schema, "function", &trigger.function);
     let sql = format!("{}; {}; {record}", function.sql, fires.sql);
     if let Err(refused) = session.batch("creating a trigger", &sql).await {
         let why = judged(session, refused)?;
@@ -90,7 +90,7 @@ async fn attempt(work: &Work, session: &Session, trigger: &TriggerPlan) -> Resul
         quote_ident(&trigger.name),
         qualified(schema, &trigger.relation),
         qualified(schema, &trigger.function),
-        marker::unmade_object_sql("function", schema, &trigger.function)
+        load_journal::unmade_object_sql("function", schema, &trigger.function)
     );
     session.batch("dropping a trigger", &drop).await?;
     Ok(Some(format!("the translated trigger fails when it fires: {message}")))

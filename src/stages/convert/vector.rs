@@ -1,9 +1,9 @@
 //! libSQL's vector blobs (libsql `vectorInt.h`, `vector.c`) to PostgreSQL's binary forms.
 
-use super::cell::Refusal;
+use super::encode_cell::Refusal;
 use crate::{
     model::{PgType, conversion_plan::VectorEncoding},
-    postgres::copy::field,
+    postgres::copy::binary_encode,
 };
 
 const OFF_SHAPE: Refusal = Refusal("is not a vector of the planned shape");
@@ -57,7 +57,7 @@ impl VectorForm {
                     }
                     out.extend_from_slice(&element.to_be_bytes());
                 }
-                field::end(out, at)?;
+                binary_encode::end(out, at)?;
             }
             Target::HalfVec(n) => {
                 let elements = self.elements(blob)?;
@@ -68,15 +68,15 @@ impl VectorForm {
                     }
                     out.extend_from_slice(&[half[1], half[0]]);
                 }
-                field::end(out, at)?;
+                binary_encode::end(out, at)?;
             }
             Target::Reals => {
                 let elements = self.elements(blob)?;
-                field::real_array(out, (0..elements.len()).map(|index| elements.single(index)))?;
+                binary_encode::real_array(out, (0..elements.len()).map(|index| elements.single(index)))?;
             }
             Target::Doubles => {
                 let elements = self.elements(blob)?;
-                field::double_array(out, (0..elements.len()).map(|index| elements.double(index)))?;
+                binary_encode::double_array(out, (0..elements.len()).map(|index| elements.double(index)))?;
             }
             Target::Bits(n) => bits(blob, n, out)?,
         }
@@ -140,8 +140,8 @@ fn head(out: &mut Vec<u8>, found: usize, planned: usize) -> Result<usize, Refusa
     if found != planned {
         return Err(OFF_SHAPE);
     }
-    let at = field::begin(out);
-    field::vector_head(out, u16::try_from(found).map_err(|_| OFF_SHAPE)?);
+    let at = binary_encode::begin(out);
+    binary_encode::vector_head(out, u16::try_from(found).map_err(|_| OFF_SHAPE)?);
     Ok(at)
 }
 
@@ -172,13 +172,13 @@ fn bits(blob: &[u8], planned: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
         return Err(OFF_SHAPE);
     }
     let data = data.get(..count.div_ceil(8)).ok_or(OFF_SHAPE)?;
-    let at = field::begin(out);
+    let at = binary_encode::begin(out);
     out.extend_from_slice(&u32::try_from(count).map_err(|_| OFF_SHAPE)?.to_be_bytes());
     out.extend(data.iter().map(|byte| byte.reverse_bits()));
     if let (Some(last), rest @ 1..) = (out.last_mut(), count % 8) {
         *last &= 0xFF_u8 << (8 - rest);
     }
-    field::end(out, at)?;
+    binary_encode::end(out, at)?;
     Ok(())
 }
 

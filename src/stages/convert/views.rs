@@ -6,19 +6,20 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    encode::{RowEncoder, Totals},
-    proof, triggers,
-    work::{Crew, Work},
+    load_context::{Crew, Work},
+    readback,
+    row_encoder::{RowEncoder, Totals},
+    triggers,
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         TablePlan, Withheld,
-        name::{qualified, quote_list},
-        query_plan::ViewPlan,
-        withheld::WithheldKind,
+        dropped_objects::WithheldKind,
+        identifier::{qualified, quote_list},
+        view_trigger_plan::ViewPlan,
     },
-    postgres::{Session, marker},
+    postgres::{Session, load_journal},
     rules::ddl,
     sqlite,
 };
@@ -88,7 +89,7 @@ pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
 async fn attempt(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
     let schema = &work.plan.schema;
     let create = ddl::create_view(schema, view).sql;
-    let record = marker::made_object_sql(schema, "view", &view.name);
+    let record = load_journal::made_object_sql(schema, "view", &view.name);
     if let Err(refused) = session.batch("creating a view", &format!("{create}; {record}")).await {
         return judged(session, refused).map(|why| Some(format!("PostgreSQL refuses the translated view: {why}")));
     }
@@ -97,7 +98,7 @@ async fn attempt(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result
         let drop = format!(
             "DROP VIEW {}; {}",
             qualified(schema, &view.name),
-            marker::unmade_object_sql("view", schema, &view.name)
+            load_journal::unmade_object_sql("view", schema, &view.name)
         );
         session.batch("dropping a view", &drop).await?;
     }
@@ -119,7 +120,7 @@ async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result
     session.batch("limiting the time of a view", &limit).await?;
     let columns = quote_list(table.columns.iter().map(|column| column.name.as_str()));
     let sql = format!("SELECT {columns} FROM {}", qualified(&work.plan.schema, &view.name));
-    let read = proof::read_query(session, &sql, &table.columns).await;
+    let read = readback::read_query(session, &sql, &table.columns).await;
     let (rows, digest) = match read {
         Ok(read) => read,
         Err(refused) => {
@@ -161,7 +162,7 @@ async fn source_rows(work: &Arc<Work>, table: &TablePlan) -> Result<std::result:
 
 fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Result<Totals, String> {
     let failed = |failure: &rusqlite::Error| {
-        format!("SQLite can't read the view: {}", sqlite::cause::describe("reading it", failure).message())
+        format!("SQLite can't read the view: {}", sqlite::error_map::describe("reading it", failure).message())
     };
     let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
     let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;

@@ -2,7 +2,7 @@
 
 mod local;
 
-mod place;
+mod working_dir;
 
 mod source;
 
@@ -146,10 +146,10 @@ impl Examination {
 /// None of its own: what a check finds is an answer, and a side that is not given is one too.
 pub async fn examine(root: &Path, out: &Arc<dyn Sink>, request: &DoctorRequest) -> Result<Examination> {
     // The doors want a directory to be in; nothing is made there.
-    let workdir = Workdir::open(&place::nearest_existing(root))?;
+    let workdir = Workdir::open(&working_dir::nearest_existing(root))?;
     let ctx = Context { workdir, out: Arc::clone(out), stop: Stop::default() };
     let (source, source_bytes) = Box::pin(source::examine(&ctx, request.source.as_ref())).await;
-    let mut checks = place::examine(root, source_bytes);
+    let mut checks = working_dir::examine(root, source_bytes);
     checks.extend(source);
     checks.extend(Box::pin(local::examine(&request.local)).await);
     checks.extend(Box::pin(target::examine(request.target.as_ref(), &request.schema)).await);

@@ -6,7 +6,7 @@ use super::{Check, Side};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::units::{bytes, counted},
+    model::human_format::{bytes, counted},
     source::{
         endpoint::{Endpoint, Source},
         http::{Server, ServerSettings, statement_refused},

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use super::{Check, Side};
 use crate::{
     error::{Error, Kind, Result, Retry},
-    model::units::{bytes, counted},
+    model::human_format::{bytes, counted},
     postgres::{PgEndpoint, Role, Session},
     secret::Secret,
 };

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{DumpCheckpoint, checkpoint::CHECKPOINT_FORMAT, instant::rfc3339_s},
+    model::{DumpCheckpoint, checkpoint::CHECKPOINT_FORMAT, timestamp::rfc3339_s},
     workdir::{atomic, hex, sealed},
 };
 

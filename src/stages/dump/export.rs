@@ -16,11 +16,11 @@ use crate::{
     event::Event,
     model::Stage,
     source::{
-        cursor::Ending,
-        generations::{End, FrameBatch, Generations, LogFrame},
+        body_channel::Pieces,
+        export_client::{End, FrameBatch, Generations, LogFrame},
+        hrana_cursor::Ending,
         http::{self, Server},
-        page_file::{PAGE_BYTES, PageFile},
-        pump::Pieces,
+        page_assembler::{PAGE_BYTES, PageFile},
     },
 };
 

@@ -21,7 +21,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, backup};
 
-use super::restore;
+use super::file_builder;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -168,8 +168,8 @@ fn read_header(path: &Path) -> Result<Vec<u8>> {
 /// Copies inside a read transaction; none if the way turned out to be the wrong one.
 fn copy_in_transaction(ctx: &Context, source: &Path, part: &Path, parameters: &str) -> Result<Option<String>> {
     let Some(from) = open_transaction(source, parameters)? else { return Ok(None) };
-    restore::create_private(part)?;
-    let written = |failure: rusqlite::Error| restore::describe("copying the file", &ctx.stop, &failure);
+    file_builder::create_private(part)?;
+    let written = |failure: rusqlite::Error| file_builder::describe("copying the file", &ctx.stop, &failure);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut to = Connection::open_with_flags(part, flags).map_err(written)?;
     to.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE")
@@ -220,7 +220,7 @@ fn open_transaction(source: &Path, parameters: &str) -> Result<Option<Connection
             Err(Error::new(Kind::SourceUnreachable, "another process keeps the file locked")
                 .with_hint("wait until it has finished writing, or stop it for the length of the dump"))
         }
-        Some(_) | None => Err(crate::sqlite::cause::describe("reading the file", &failure)),
+        Some(_) | None => Err(crate::sqlite::error_map::describe("reading the file", &failure)),
     }
 }
 
@@ -252,7 +252,7 @@ fn copy_bytes(ctx: &Context, from: &Path, to: &Path) -> Result<bool> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(cause) => return Err(Error::io(Kind::SourceInvalid, "reading", from, &cause)),
     };
-    restore::create_private(to)?;
+    file_builder::create_private(to)?;
     let written = |cause: io::Error| Error::io(Kind::ArtifactIo, "writing", to, &cause);
     let mut copy = File::options().write(true).open(to).map_err(written)?;
     let mut buffer = vec![0_u8; COPY_BYTES];
@@ -270,7 +270,7 @@ fn copy_bytes(ctx: &Context, from: &Path, to: &Path) -> Result<bool> {
 
 /// Applies the log, or rolls the journal back, in the copy.
 fn recover(ctx: &Context, part: &Path) -> Result<()> {
-    let failed = |failure: rusqlite::Error| restore::describe("applying the log", &ctx.stop, &failure);
+    let failed = |failure: rusqlite::Error| file_builder::describe("applying the log", &ctx.stop, &failure);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(part, flags).map_err(failed)?;
     connection

@@ -1,27 +1,28 @@
 //! Source to `dump/source.db`: one consistent snapshot, or nothing.
 //!
 //! The new file is built as `dump/source.db.part` and takes its place only when it is complete, checked and on disk;
-//! until then the dump before is untouched. If the content is that of the dump before (see [`content`]), the file
-//! stays the one it was, so that nothing made from it becomes stale.
+//! until then the dump before is untouched. If the content is that of the dump before (see [`content_digest`]), the
+//! file stays the one it was, so that nothing made from it becomes stale.
 //!
 //! Methods: `pages` and `export` for Turso databases that lend their pages ([`pages`], [`export`]), `replica` for
-//! servers that lend their replication log ([`replica`]), `sql` for all servers ([`remote`], [`snapshot`], [`restore`]) and `file` for local files ([`local_file`]). [`server`] chooses.
+//! servers that lend their replication log ([`replica`]), `sql` for all servers ([`sql_method`], [`sql_snapshot`],
+//! [`file_builder`]) and `file` for local files ([`local_file`]). [`method_selection`] chooses.
 
 mod archive;
 
-mod check;
+mod integrity_check;
 
-mod compare;
+mod server_facts;
 
-mod content;
+mod content_digest;
 
-mod cost;
+mod billing_estimate;
 
 mod export;
 
-mod indexes;
+mod index_check;
 
-mod layout;
+mod storage_layout;
 
 mod local_file;
 
@@ -29,19 +30,19 @@ mod pages;
 
 mod platform;
 
-mod remote;
+mod sql_method;
 
 mod replica;
 
-mod restore;
+mod file_builder;
 
-mod room;
+mod disk_space;
 
-mod server;
+mod method_selection;
 
-mod snapshot;
+mod sql_snapshot;
 
-mod unfinished;
+mod resume_state;
 
 use std::{
     fs::{self, File},
@@ -57,16 +58,16 @@ pub use self::{
     platform::{Reached, reach, unblock_writes},
 };
 use self::{
-    content::{Content, Step},
-    server::Made,
+    content_digest::{Content, Step},
+    method_selection::{KNOWN_MVCC, Made},
 };
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, units},
+    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, human_format},
     secret::Secret,
-    source::{endpoint::Source, http::ServerSettings, platform::PlatformSettings},
+    source::{endpoint::Source, http::ServerSettings, turso_api::PlatformSettings},
     workdir::{atomic, modified_ns, now_s, sealed, sha256_of},
 };
 
@@ -120,9 +121,9 @@ struct Copy {
     consistency_mark: Option<String>,
     received_bytes: u64,
     /// What a server sent row by row, to be compared with what the file holds.
-    snapshot: Option<remote::Snapshot>,
+    snapshot: Option<sql_method::Snapshot>,
     /// What the server says of itself at the copy's commit, where it was asked.
-    told: Option<compare::Told>,
+    told: Option<server_facts::Told>,
 }
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
@@ -147,7 +148,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
     let made = match source {
         Source::Server(endpoint) => {
-            let method = if is_mvcc && request.method == "auto" { server::KNOWN_MVCC } else { &request.method };
+            let method = if is_mvcc && request.method == "auto" { KNOWN_MVCC } else { &request.method };
             let settings = ServerSettings {
                 endpoint: &endpoint,
                 token: token.as_ref(),
@@ -155,7 +156,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
                 namespace: request.namespace.as_deref(),
                 now_s: started_s,
             };
-            server::copy(ctx, &settings, method, &part, previous.as_ref()).await
+            method_selection::copy(ctx, &settings, method, &part, previous.as_ref()).await
         }
         Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(Made::Copied),
     };
@@ -164,7 +165,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             let (ctx, kept) = (ctx.clone(), part.clone());
             let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
             match &finished {
-                Err(error) if error.kind() == Kind::Interrupted && unfinished::can_continue(&part) => {}
+                Err(error) if error.kind() == Kind::Interrupted && resume_state::can_continue(&part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.
                 Err(_) => {
                     remove_part(&part).ok();
@@ -179,7 +180,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         }
         (Ok(Made::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
         (Err(error), _) => {
-            if !unfinished::can_continue(&part) {
+            if !resume_state::can_continue(&part) {
                 // What is left of it would only take space; the next dump removes it if this fails.
                 remove_part(&part).ok();
             }
@@ -261,7 +262,7 @@ fn finish(
         }
         None => {
             atomic::publish(part, &target)?;
-            unfinished::forget(part)?;
+            resume_state::forget(part)?;
         }
     }
     let facts = fs::metadata(&target).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
@@ -307,7 +308,7 @@ fn confirm(ctx: &Context, previous: DumpCheckpoint, received_bytes: u64, started
 fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let Some(snapshot) = &copy.snapshot else {
         // What came as pages tells of its tables here; rows were told of as they came.
-        let content = content::read(part, &ctx.stop, &|step| tell(ctx, &step))?;
+        let content = content_digest::read(part, &ctx.stop, &|step| tell(ctx, &step))?;
         if let Some(told) = &copy.told {
             copy.proof.push(told.check(&content)?);
         }
@@ -316,7 +317,7 @@ fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let phase = "read-back";
     let steps = u64::try_from(snapshot.received.tables.len()).ok();
     ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
-    let content = content::read(part, &ctx.stop, &|step| {
+    let content = content_digest::read(part, &ctx.stop, &|step| {
         if matches!(step, Step::End(..)) {
             ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
         }
@@ -361,11 +362,11 @@ fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     thread::scope(|scope| {
         let told = move || sender.send(()).unwrap_or_default();
         let (out, begun) = (ctx.out.clone(), Instant::now());
-        let working: Arc<check::Working> = Arc::new(move || {
+        let working: Arc<integrity_check::Working> = Arc::new(move || {
             let elapsed_s = begun.elapsed().as_secs();
             out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
         });
-        let checking = scope.spawn(move || check::integrity(part, &ctx.stop, &told, &working));
+        let checking = scope.spawn(move || integrity_check::integrity(part, &ctx.stop, &told, &working));
         let content = read_back(ctx, copy, part)?;
         let (phase, steps) = ("check", u64::try_from(content.tables.len()).ok());
         ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
@@ -378,7 +379,7 @@ fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     })
 }
 
-fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
+fn report_damage(ctx: &Context, copy: &mut Copy, checked: &integrity_check::Checked) {
     if !checked.with_broken_rules.is_empty() {
         ctx.out.info(format!(
             "rows that break what their table declares are kept as they are, in {}",
@@ -406,7 +407,7 @@ fn report_damage(ctx: &Context, copy: &mut Copy, checked: &check::Checked) {
             .detail(format!("indexes that this check leaves out (foreign, partial, of expressions): those of {names}"));
         line.push_str(&format!(
             "; some indexes of {} were left out",
-            units::counted(checked.without_indexes.len() as u64, "table", "tables")
+            human_format::counted(checked.without_indexes.len() as u64, "table", "tables")
         ));
     }
     if !checked.unchecked.is_empty() {
@@ -419,15 +420,16 @@ fn summary(dumped: &Dumped) -> String {
     let checkpoint = &dumped.checkpoint;
     let rows: u64 = checkpoint.rows.values().sum();
     let tables = u64::try_from(checkpoint.rows.len()).unwrap_or(u64::MAX);
-    let held = format!("{}, {}", units::tables_and_rows(tables, rows), units::bytes(checkpoint.size_bytes));
-    let received = units::bytes(checkpoint.received_bytes);
+    let held =
+        format!("{}, {}", human_format::tables_and_rows(tables, rows), human_format::bytes(checkpoint.size_bytes));
+    let received = human_format::bytes(checkpoint.received_bytes);
     let news = if dumped.unchanged { "nothing has changed since the dump before: " } else { "" };
     format!("{news}{held}; {received} received")
 }
 
 /// Removes an unfinished file and what the engine may have put beside it.
 fn remove_part(part: &Path) -> Result<()> {
-    unfinished::forget(part)?;
+    resume_state::forget(part)?;
     for ending in ["", "-wal", "-shm", "-journal"] {
         let path = local_file::beside(part, ending);
         match fs::remove_file(&path) {

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::Stage,
     secret::Secret,
-    source::platform::{Platform, PlatformSettings},
+    source::turso_api::{Platform, PlatformSettings},
 };
 
 /// Where the named database is, and how to read it.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    agreement::LostKey,
-    decisions::Decisions,
-    draft::{ColumnOutline, Draft, DraftColumn},
-    exceptions, queries,
+    fk_unification::LostKey,
+    offtype_policy,
+    override_resolution::Decisions,
+    table_draft::{ColumnOutline, Draft, DraftColumn},
+    views_triggers,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -14,12 +15,12 @@ use crate::{
         ColumnPlan, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{ObjectPlan, Origin},
         overrides::{FullText, Identifiers, Overrides},
-        query_plan::{TriggerPlan, ViewPlan},
         source_schema::SourceSchema,
+        view_trigger_plan::{TriggerPlan, ViewPlan},
     },
     rules::{
-        keys::{self, ConstraintFacts},
-        naming::{self, Name, Namespace},
+        constraints::{self, ConstraintFacts},
+        identifiers::{self, Name, Namespace},
     },
 };
 
@@ -92,14 +93,14 @@ pub(super) fn assemble(
         all.objects.push(key.object);
         all.findings.push(key.finding);
     }
-    let carried = keys::carry(&carried_schema, schema, facts, &mut namespace, &mut all.tables);
+    let carried = constraints::carry(&carried_schema, schema, facts, &mut namespace, &mut all.tables);
     if overrides.fts == FullText::Tsvector {
-        all.findings.extend(keys::add_search(schema, &mut namespace, &mut all.tables));
+        all.findings.extend(constraints::add_search(schema, &mut namespace, &mut all.tables));
     }
     all.objects.extend(carried.objects);
     all.findings.extend(carried.findings);
-    exceptions::restrain(&mut all);
-    queries::translate(schema, &views, overrides.identifiers, &mut all);
+    offtype_policy::restrain(&mut all);
+    views_triggers::translate(schema, &views, overrides.identifiers, &mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
     all.findings.sort_by_cached_key(|finding| {
         (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
@@ -154,7 +155,7 @@ fn table_plan(
 ) -> Result<TablePlan> {
     let source = draft.outline.source;
     let wanted: Vec<&str> = draft.outline.columns.iter().map(|column| column.source.name.as_str()).collect();
-    let names = naming::columns(&wanted, identifiers);
+    let names = identifiers::columns(&wanted, identifiers);
     findings.extend(draft.findings);
     let mut columns = Vec::with_capacity(draft.columns.len());
     for ((outline, column), name) in draft.outline.columns.iter().zip(draft.columns).zip(names) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use crate::model::{
     Finding, Plan, Severity,
     conversion_plan::{LEDGER_TABLE, Outcome},
-    review::{self, Section},
+    plan_summary::{self, Section},
 };
 
 /// The word for a severity in text for people.
@@ -146,7 +146,7 @@ fn cell(name: &str) -> String {
 /// One line for each column whose values are not simply the same value in the declared type.
 fn changed_columns(text: &mut String, plan: &Plan) {
     put!(text, "## Columns that are not the same value in the same type\n");
-    let decisions = review::decisions(plan);
+    let decisions = plan_summary::decisions(plan);
     for decision in &decisions {
         put!(text, "- {}", decision.line());
     }
@@ -154,7 +154,7 @@ fn changed_columns(text: &mut String, plan: &Plan) {
 }
 
 fn notices(text: &mut String, plan: &Plan) {
-    let notices = review::notices(plan);
+    let notices = plan_summary::notices(plan);
     if !notices.is_empty() {
         put!(text, "## What applications will notice\n");
         for notice in notices {

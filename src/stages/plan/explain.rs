@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::decisions::nearest;
+use super::override_resolution::nearest;
 use crate::{
     error::{Error, Kind, Result},
     model::{

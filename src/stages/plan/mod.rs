@@ -4,27 +4,27 @@
 //! in it, so that the same input gives the same bytes. It reads the dump once for all values, and again only for keys
 //! whose values might become equal.
 
-mod agreement;
+mod fk_unification;
 
 mod assemble;
 
 mod assessment;
 
-mod decisions;
+mod override_resolution;
 
-mod draft;
+mod table_draft;
 
-mod exceptions;
+mod offtype_policy;
 
 mod explain;
 
-mod given;
+mod existing_schema;
 
-mod queries;
+mod views_triggers;
 
-mod second_look;
+mod rescan;
 
-mod verdict;
+mod acceptance;
 
 use std::time::Instant;
 
@@ -35,22 +35,22 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{
-        DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, overrides::Overrides, source_schema::SourceSchema,
-        units,
+        DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, human_format, overrides::Overrides,
+        source_schema::SourceSchema,
     },
     rules::ddl,
     sqlite::{
-        catalog, facts, open,
+        catalog, constraint_stats, open,
         profile::{self, Progress, TableSurvey},
     },
     workdir::{atomic, sealed, sha256_of},
 };
 use assemble::Assembled;
-use decisions::Decisions;
-use draft::{Draft, Outline};
+use override_resolution::Decisions;
+use table_draft::{Draft, Outline};
 
+pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
 pub use explain::explain;
-pub use verdict::{refuse_if_blocked, refuse_if_unguarded};
 
 /// The schema that the tables go to on the local PostgreSQL.
 const LOCAL_SCHEMA: &str = "public";
@@ -136,20 +136,26 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let path = ctx.workdir.source_db();
     let connection = open::read_only(&path)?;
     let schema = catalog::read(&connection)?;
-    let decisions = decisions::resolve(&schema, overrides)?;
-    let outlines = draft::outlines(&schema, &decisions, overrides.vector_extension);
-    let scans: Vec<_> = outlines.iter().map(draft::Outline::scan).collect();
+    let decisions = override_resolution::resolve(&schema, overrides)?;
+    let outlines = table_draft::outlines(&schema, &decisions, overrides.vector_extension);
+    let scans: Vec<_> = outlines.iter().map(table_draft::Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut all = match &overrides.given {
         Some(given) => {
             let stop = &ctx.stop;
-            let work =
-                given::Given { target: given, schema: &schema, overrides, decisions: &decisions, path: &path, stop };
+            let work = existing_schema::Given {
+                target: given,
+                schema: &schema,
+                overrides,
+                decisions: &decisions,
+                path: &path,
+                stop,
+            };
             work.assemble(&outlines, &surveys)?
         }
         None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
     };
-    verdict::accept(&mut all.findings, &overrides.accept);
+    acceptance::accept(&mut all.findings, &overrides.accept);
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
     let mut extensions = overrides.given.as_ref().map(|given| given.extensions.clone()).unwrap_or_default();
     if needs_vector && !extensions.iter().any(|name| name == "vector") {
@@ -188,10 +194,10 @@ fn by_rules<'a>(
         .map(|(outline, survey)| Draft::new(outline, survey, overrides.vector_extension))
         .collect();
     ctx.stop.check()?;
-    let lost = agreement::reach(connection, schema, &mut drafts)?;
-    second_look::look(connection, &mut drafts, &|| ctx.stop.check())?;
+    let lost = fk_unification::reach(connection, schema, &mut drafts)?;
+    rescan::look(connection, &mut drafts, &|| ctx.stop.check())?;
     ctx.stop.check()?;
-    let facts = facts::read(connection, &assemble::counted_schema(schema, decisions))?;
+    let facts = constraint_stats::read(connection, &assemble::counted_schema(schema, decisions))?;
     assemble::assemble(schema, &facts, overrides, drafts, lost)
 }
 
@@ -220,7 +226,7 @@ fn summary(plan: &Plan) -> String {
         _ => format!("{blocking} findings need a decision"),
     };
     let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let profiled = units::tables_and_rows(number(plan.tables.len()), rows);
-    let findings = units::counted(number(plan.findings.len()), "finding", "findings");
+    let profiled = human_format::tables_and_rows(number(plan.tables.len()), rows);
+    let findings = human_format::counted(number(plan.findings.len()), "finding", "findings");
     format!("{profiled} profiled, {findings}, {decisions}")
 }

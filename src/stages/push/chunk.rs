@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    model::name::{qualified, quote_ident},
+    model::identifier::{qualified, quote_ident},
     postgres::Session,
     workdir::sha256_of_bytes,
 };
@@ -13,7 +13,7 @@ use crate::{
 use super::{
     Part,
     manifest::{Cargo, Manifest},
-    record::unreadable,
+    target_state::unreadable,
 };
 
 /// About how many bytes of the local table, large values included, one chunk has.

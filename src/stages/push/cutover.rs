@@ -1,7 +1,7 @@
 //! The moment in which readers get the new tables instead of the old ones: one transaction.
 //!
-//! Decisions: the old tables are got as `locks` says. All statements go to the server in one message, so that the locks
-//! are held for no round trip.
+//! Decisions: the old tables are got as `lock_acquisition` says. All statements go to the server in one message, so
+//! that the locks are held for no round trip.
 
 use std::{
     collections::BTreeSet,
@@ -13,24 +13,22 @@ use tokio::sync::Mutex;
 
 use crate::{
     error::Result,
-    model::name::{qualified, quote_ident, quote_literal},
+    model::identifier::{qualified, quote_ident, quote_literal},
     postgres::Session,
     rules::ddl,
 };
 
 use super::{
-    carry,
-    compare::Wanted,
-    enums,
-    locks::{Locks, Strength},
+    digest_check::Wanted,
+    enums, grants,
+    lock_acquisition::{Locks, Strength},
     manifest::Manifest,
-    objects,
+    objects, old_snapshots,
     preflight::Situation,
-    record::{self, PARTS, Record, unreadable},
-    snapshots,
+    row_undo,
     staging::{self, Staging},
     target::{Target, previous_schema},
-    undo,
+    target_state::{self, PARTS, Record, unreadable},
 };
 
 /// How long it counts what was seen to hang on the old tables.
@@ -70,7 +68,7 @@ impl Cutover<'_> {
     pub(super) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
         if self.chunks.iter().any(|chunks| *chunks > 1) {
-            snapshots::wait_for_older(self.target, self.control).await?;
+            old_snapshots::wait_for_older(self.target, self.control).await?;
         }
         self.take_over().await?;
         self.clear_up().await
@@ -82,7 +80,7 @@ impl Cutover<'_> {
             self.situation.record.live.iter().map(|table| table.name.clone()).collect();
         let mut put_down = Vec::new();
         if replaced.is_empty() {
-            (replaced, put_down) = carry::put_down_before(self.control, self.target.schema).await?;
+            (replaced, put_down) = grants::put_down_before(self.control, self.target.schema).await?;
         }
         let live = self.situation.record.live_oids();
         let schema = self.target.schema;
@@ -92,20 +90,20 @@ impl Cutover<'_> {
         // These questions follow each other without waiting for answers.
         let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
             self.staged_oids(),
-            undo::read(self.control, schema),
+            row_undo::read(self.control, schema),
             objects::carried(self.control, plan, schema, &record.live_objects),
             enums::used(self.control, schema, &live),
             enums::of_schema(self.control, &home),
         )?;
-        let carrying = carry::statements(self.control, self.manifest, schema, &staged, &live, &replaced);
+        let carrying = grants::statements(self.control, self.manifest, schema, &staged, &live, &replaced);
         let carried = Box::pin(carrying).await?;
         let enums = Enums { live: of_live, previous: of_previous };
         let mut work = self.work(&carried, &enums);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(put_down);
-        work.push(carry::take_up(schema));
-        work.extend(undo::forget(schema, &kept));
+        work.push(grants::take_up(schema));
+        work.extend(row_undo::forget(schema, &kept));
         if !self.manifest.plan.hooks.after.is_empty() {
             work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
         }
@@ -132,7 +130,7 @@ impl Cutover<'_> {
         if !previous.is_empty() || !older.is_empty() {
             let attic = self.attic();
             sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
-            sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
+            sql.push(target_state::given_up(schema, &self.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
             sql.extend(objects::moves(older, &home, &attic));
             sql.extend(enums::moved(&home, &enums.previous, &attic));
@@ -168,7 +166,7 @@ impl Cutover<'_> {
             for run in &record.unfinished {
                 staging::drop_run(self.control, run).await?;
             }
-            if self.keep_previous { Ok(()) } else { record::drop_previous(self.control, schema, &record).await }
+            if self.keep_previous { Ok(()) } else { target_state::drop_previous(self.control, schema, &record).await }
         };
         if let Err(error) = dropping.await {
             if self.control.is_lost() {
@@ -222,7 +220,7 @@ impl Cutover<'_> {
             format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'live'"),
             format!("UPDATE turso2neon.tables SET state = 'live' WHERE target_schema = {schema} AND state = 'staged'"),
         ]);
-        sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
+        sql.extend(target_state::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
         sql
     }
 

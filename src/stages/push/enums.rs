@@ -2,7 +2,7 @@
 
 use crate::{
     error::Result,
-    model::name::{qualified, quote_ident},
+    model::identifier::{qualified, quote_ident},
     postgres::Session,
 };
 

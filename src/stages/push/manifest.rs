@@ -6,7 +6,7 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
-        ledger::{self, LEDGER_TABLE},
+        offtype::{self, LEDGER_TABLE},
         table_digest::DIGEST_VERSION,
     },
     postgres::{Session, table_digest},
@@ -68,7 +68,8 @@ impl Cargo {
     fn content(&self, plan: &Plan) -> String {
         match &self.loaded {
             Some(TableRecord { server_digest: Some(digest), .. }) => digest.to_string(),
-            // An earlier version loaded it. This digest is as good a name for the rows, but PostgreSQL can't compute it.
+            // An earlier version loaded it. This digest is as good a name for the rows, but PostgreSQL can't compute
+            // it.
             Some(loaded) => loaded.read_digest.clone(),
             // A ledger without a digest of its own is a function of the dump.
             None => plan.dump_sha256.clone(),
@@ -153,7 +154,7 @@ fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
         cargo.push(Cargo::new(table.clone(), Some(loaded)));
     }
     if plan.has_ledger() {
-        cargo.push(Cargo::new(ledger::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
+        cargo.push(Cargo::new(offtype::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
     let shared = shared(plan);
     if !shared.is_empty() {
@@ -227,8 +228,8 @@ mod tests {
             read_digest: String::new(),
             server_digest: Some(digest.parse().unwrap()),
         };
-        let with = |digest: &str| vec![Cargo::new(ledger::plan(), Some(record(digest)))];
-        let mut wider = ledger::plan();
+        let with = |digest: &str| vec![Cargo::new(offtype::plan(), Some(record(digest)))];
+        let mut wider = offtype::plan();
         wider.columns[0].not_null = false;
         let keys = [
             run_key(&with("2:1:1"), &plan("a"), "public"),

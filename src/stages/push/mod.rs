@@ -2,74 +2,74 @@
 //!
 //! The way: look (preflight, everything that speaks against it at once) - load into a staging schema, chunk by chunk,
 //! each committed with its marker - build keys, indexes and constraints - compare digests - cut over in one
-//! transaction. The target keeps a record of what this tool pushed (`record`), by which a later push knows its own
-//! tables, and an interrupted one its committed chunks.
+//! transaction. The target keeps a record of what this tool pushed (`target_state`), by which a later push knows its
+//! own tables, and an interrupted one its committed chunks.
 //!
 //! Decisions: a push that loses its connection begins anew from the look, in the same process as in another one: there
 //! is one way to continue, and it is always in use. Only chunks are tried again on the spot, because beginning anew
 //! would waste what the other workers have under way.
 
-mod attached;
+mod table_properties;
 
-mod build;
+mod post_load;
 
-mod carry;
+mod grants;
 
 mod chunk;
 
-mod compare;
+mod digest_check;
 
-mod crew;
+mod session_pool;
 
 mod cutover;
 
 mod dependents;
 
-mod diary;
+mod progress_journal;
 
 mod enums;
 
 mod diff;
 
-mod gates;
+mod lock_queue;
 
-mod in_place;
+mod apply_diff;
 
-mod in_turn;
+mod replace_tables;
 
-mod in_use;
+mod lock_monitor;
 
-mod journey;
+mod executor;
 
-mod load;
+mod chunk_loader;
 
-mod locks;
+mod lock_acquisition;
 
 mod manifest;
 
 mod objects;
 
-mod origin;
+mod source_identity;
 
 mod preflight;
 
-mod pump;
+mod copy_stream;
 
-mod record;
+mod target_state;
 
 pub mod rollback;
 
-mod snapshots;
+mod old_snapshots;
 
 mod staging;
 
 mod target;
 
-mod undo;
+mod row_undo;
 
-mod ways;
+mod mode_selection;
 
-pub use locks::PATIENCE as LOCK_WAIT;
+pub use lock_acquisition::PATIENCE as LOCK_WAIT;
 
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{PushCheckpoint, Stage, units},
+    model::{PushCheckpoint, Stage, human_format},
     neon::Branch,
     postgres::{Parsed, PgEndpoint, Role, managed::LocalChoice},
     secret::Secret,
@@ -163,7 +163,7 @@ async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
         ctx.out.info(note);
     }
     let begun = Instant::now();
-    let pushed = journey::travel(ctx, request, &endpoint, &manifest).await?;
+    let pushed = executor::travel(ctx, request, &endpoint, &manifest).await?;
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let summary = summary(&pushed, &manifest, endpoint.address());
     ctx.out.emit(&Event::StageFinished { stage: Stage::Push, elapsed_ms, summary });
@@ -191,7 +191,7 @@ fn summary(pushed: &Pushed, manifest: &manifest::Manifest, address: &str) -> Str
                 "diff" => "changed",
                 _ => "created",
             };
-            format!("{verb} {tables} tables with {} on {address}", units::counted(rows, "row", "rows"))
+            format!("{verb} {tables} tables with {} on {address}", human_format::counted(rows, "row", "rows"))
         }
         None => format!("{tables} tables would be pushed to {address}; nothing was written"),
     }
@@ -220,7 +220,7 @@ fn check(request: &PushRequest) -> Result<()> {
     let schema = request.schema.as_str();
     let reserved = schema.starts_with("pg_")
         || schema == "information_schema"
-        || schema.starts_with(record::SCHEMA)
+        || schema.starts_with(target_state::SCHEMA)
         || schema.starts_with(staging::PREFIX);
     if schema.is_empty() || schema.len() > 63 || schema.contains('\0') {
         return Err(Error::new(Kind::Usage, "--schema needs a name of 1 to 63 bytes"));
@@ -248,7 +248,7 @@ mod tests {
             force_tables: Vec::new(),
             neon: None,
             fresh: false,
-            lock_wait: locks::PATIENCE,
+            lock_wait: lock_acquisition::PATIENCE,
         }
     }
 

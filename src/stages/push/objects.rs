@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     model::{
         Plan,
-        name::{qualified, quote_ident, quote_literal},
+        identifier::{qualified, quote_ident, quote_literal},
     },
     postgres::{Parameter, Session},
     rules::ddl,
@@ -16,8 +16,8 @@ use crate::{
 
 use super::{
     preflight::names_of,
-    record::{Record, unreadable},
     target::previous_schema,
+    target_state::{Record, unreadable},
 };
 
 /// A view or a trigger's function of ours.

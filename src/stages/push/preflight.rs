@@ -4,18 +4,18 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         conversion_plan::LEDGER_TABLE,
-        name::{quote_ident, quote_literal},
+        identifier::{quote_ident, quote_literal},
     },
     postgres::{Parameter, Session},
     rules::ddl,
 };
 
 use super::{
-    PushRequest, attached, dependents,
+    PushRequest, dependents,
     manifest::Manifest,
-    objects, origin,
-    record::{self, Record},
+    objects, source_identity, table_properties,
     target::previous_schema,
+    target_state::{self, Record},
 };
 
 /// The oldest server that has what the digests need.
@@ -165,8 +165,8 @@ impl Situation {
         self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
     }
 
-    /// Tables that would be gone although it is not the source they came from that lost them, or that would leave nothing
-    /// behind: far more often the wrong database than one to be followed.
+    /// Tables that would be gone although it is not the source they came from that lost them, or that would leave
+    /// nothing behind: far more often the wrong database than one to be followed.
     async fn check_leaving(&mut self, control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<()> {
         let named = |name: &str| request.force_tables.iter().any(|forced| forced == name);
         let leaving: Vec<String> =
@@ -174,7 +174,7 @@ impl Situation {
         if leaving.is_empty() {
             return Ok(());
         }
-        let known = origin::read(control, &request.schema).await?;
+        let known = source_identity::read(control, &request.schema).await?;
         let other = known.as_ref().zip(manifest.source.as_ref()).filter(|(known, now)| known != now);
         let why = if let Some((known, _)) = other {
             format!("these tables came from another source, {known}, and would be gone")
@@ -223,7 +223,7 @@ impl Situation {
         let rows = control.rows("looking for extensions", sql, &[&manifest.plan.extensions]).await?;
         let mut found = std::collections::BTreeMap::new();
         for row in &rows {
-            let unreadable = |failure| record::unreadable(control, &failure);
+            let unreadable = |failure| target_state::unreadable(control, &failure);
             found.insert(
                 row.try_get::<_, String>(0).map_err(unreadable)?,
                 row.try_get::<_, Option<String>>(1).map_err(unreadable)?,
@@ -304,18 +304,18 @@ impl Situation {
         let (hanging, hanging_there, foreign_publications) = tokio::try_join!(
             dependents::of(control, &live),
             dependents::of(control, &previous),
-            attached::foreign_publications(control, &live),
+            table_properties::foreign_publications(control, &live),
         )?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
         self.complain_of(Kind::TargetOccupied, text, &hanging);
         let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
         self.complain_of(Kind::TargetOccupied, &text, &hanging_there);
-        let part = |table: &record::Ours| {
+        let part = |table: &target_state::Ours| {
             let name = table.name.clone();
             table
                 .added
                 .iter()
-                .filter(|part| !attached::is_carried(part))
+                .filter(|part| !table_properties::is_carried(part))
                 .map(move |part| format!("{part} on {name}"))
                 .collect::<Vec<_>>()
         };
@@ -329,7 +329,7 @@ impl Situation {
         let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
         let rules: Vec<String> = rules.map(|table| table.name.clone()).collect();
         self.complain_of(Kind::TargetOccupied, "these tables have rewrite rules, which would redirect rows", &rules);
-        let foreign = |table: &record::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
+        let foreign = |table: &target_state::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
         let foreign: Vec<String> = self.record.live.iter().filter_map(foreign).collect();
         self.complain_of(Kind::TargetOccupied, "tables of the last push belong to another role now", &foreign);
         Ok(())
@@ -412,7 +412,7 @@ impl Facts {
                 limit: row.try_get(7)?,
             })
         };
-        read().map_err(|failure| record::unreadable(control, &failure))
+        read().map_err(|failure| target_state::unreadable(control, &failure))
     }
 }
 
@@ -424,7 +424,7 @@ pub(super) async fn names_of(
     parameters: &[&dyn Parameter],
 ) -> Result<Vec<String>> {
     let rows = control.rows(doing, sql, parameters).await?;
-    rows.iter().map(|row| row.try_get(0).map_err(|failure| record::unreadable(control, &failure))).collect()
+    rows.iter().map(|row| row.try_get(0).map_err(|failure| target_state::unreadable(control, &failure))).collect()
 }
 
 /// A setting such as `512MB`, `1GB` or `512` (megabytes) in bytes; none for `-1` and what isn't one.

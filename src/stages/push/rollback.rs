@@ -15,25 +15,25 @@ use crate::{
         PushCheckpoint, Stage, TableDigest,
         checkpoint::{LoadState, PushAccount, PushedTable},
         conversion_plan::IdentityPlan,
-        name::{qualified, quote_ident, quote_literal},
+        identifier::{qualified, quote_ident, quote_literal},
     },
-    postgres::{Parsed, PgEndpoint, Role, Session, patience},
+    postgres::{Parsed, PgEndpoint, Role, Session, retry},
     rules::ddl,
     secret::Secret,
     workdir::{now_s, sealed},
 };
 
 use super::{
-    attached::{self, Fate},
     dependents,
     diff::{self, Item, Shape, Work},
     enums,
-    locks::{Locks, Strength},
-    objects, origin,
-    record::{self, Described, Ours, Record},
-    staging,
+    lock_acquisition::{Locks, Strength},
+    objects,
+    row_undo::{self, Undone},
+    source_identity, staging,
+    table_properties::{self, Fate},
     target::{Target, previous_schema},
-    undo::{self, Undone},
+    target_state::{self, Described, Ours, Record},
 };
 
 /// How often a rollback that loses its connection begins anew.
@@ -112,7 +112,7 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
             Err(error) => return Err(error),
         };
         attempt += 1;
-        patience::wait(ctx, Stage::Push, &error, attempt).await?;
+        retry::wait(ctx, Stage::Push, &error, attempt).await?;
     }
 }
 
@@ -127,7 +127,7 @@ async fn one_try(
         target.lock(&control).await?;
     }
     if let Some((run_id, tables, run_key)) = begun
-        && record::is_done(&control, *run_id).await?
+        && target_state::is_done(&control, *run_id).await?
     {
         return Ok((tables.clone(), run_key.clone()));
     }
@@ -141,18 +141,18 @@ async fn one_try(
         return Err(Error::new(Kind::Usage, format!("there is nothing to put back in schema {schema}"))
             .with_hint("a push keeps what it replaces unless it is told --no-keep-previous, until the next push"));
     }
-    record::create(&control).await?;
+    target_state::create(&control).await?;
     for unfinished in &record.unfinished {
         staging::drop_run(&control, unfinished).await?;
     }
     let run_key = former.run_key().to_owned();
-    let run_id = record::begin_run(&control, &run_key, schema, "rollback").await?;
+    let run_id = target_state::begin_run(&control, &run_key, schema, "rollback").await?;
     *begun = Some((run_id, tables.clone(), run_key.clone()));
     match &former {
         Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
         Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
     }
-    origin::swap(&control, schema).await?;
+    source_identity::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
@@ -184,7 +184,7 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
 }
 
 async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
-    let kept = undo::read(control, schema).await?;
+    let kept = row_undo::read(control, schema).await?;
     // Rows are kept by the last push alone; tables of the push before it may not have been dropped yet.
     if kept.is_empty() {
         return Ok(Former::Tables(record.previous.clone()));
@@ -261,9 +261,9 @@ async fn exchange(
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();
-    sql.extend(attached::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
+    sql.extend(table_properties::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
     sql.extend(exchanged(schema, record));
-    sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
+    sql.extend(target_state::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");
     let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
     let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
@@ -310,7 +310,7 @@ async fn change_back(
         .map(|(table, number, plan, _)| Item {
             shape: Shape::new(plan),
             facts: facts.remove(&table.name).unwrap_or_default(),
-            rows: undo::rows(schema, table.run_id, number),
+            rows: row_undo::rows(schema, table.run_id, number),
         })
         .collect();
     let (mut nexts, mut after) = (Vec::new(), Vec::new());
@@ -324,8 +324,8 @@ async fn change_back(
     let is_changed = |name: &str| items.iter().any(|item| item.shape.table.name == name);
     let equal = kept.iter().filter(|(table, _)| !is_changed(&table.name));
     let equal: Vec<_> = equal.map(|(table, digest)| (table.name.as_str(), *digest)).collect();
-    let keep = undo::keep(schema, run_id, &items, &nexts, &equal);
-    after.extend(undo::drop_kept(schema, tables()));
+    let keep = row_undo::keep(schema, run_id, &items, &nexts, &equal);
+    after.extend(row_undo::drop_kept(schema, tables()));
     let described: Vec<Described<'_>> = kept
         .iter()
         .map(|(table, digest)| Described {
@@ -336,8 +336,8 @@ async fn change_back(
         })
         .collect();
     let run_key = tables().next().map_or("", |table| table.run_key.as_str());
-    after.push(record::live(schema, run_id, run_key, &described));
-    after.extend(record::done(schema, run_id, 0));
+    after.push(target_state::live(schema, run_id, run_key, &described));
+    after.extend(target_state::done(schema, run_id, 0));
     let wanted = changed().map(|(_, _, plan, digest)| (Shape::new(plan), digest)).collect();
     let work = Work { schema, items: &items, keep, after, wanted };
     let differing = work.run(target, control).await?;

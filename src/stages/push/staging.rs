@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::name::{qualified, quote_ident, quote_literal},
+    model::identifier::{qualified, quote_ident, quote_literal},
     postgres::Session,
     rules::ddl,
 };
@@ -17,8 +17,8 @@ use super::{
     manifest::Manifest,
     objects,
     preflight::{Situation, names_of},
-    record::{self, Unfinished},
     target::search_path,
+    target_state::{self, Unfinished},
 };
 
 /// What staging schemas' names begin with.
@@ -54,7 +54,7 @@ impl Staging {
     /// # Errors
     /// `Target*`.
     pub(super) async fn open(control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<Self> {
-        record::create(control).await?;
+        target_state::create(control).await?;
         let fits = |run: &&Unfinished| {
             run.usable && run.run_key == purpose.manifest.run_key && run.layout == purpose.layout && !purpose.fresh
         };
@@ -193,5 +193,5 @@ async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u
         let number = |value: i64| u64::try_from(value).unwrap_or(0);
         Ok((row.try_get(0)?, row.try_get(1)?, number(row.try_get(2)?), number(row.try_get(3)?)))
     };
-    rows.iter().map(|row| read(row).map_err(|failure| record::unreadable(control, &failure))).collect()
+    rows.iter().map(|row| read(row).map_err(|failure| target_state::unreadable(control, &failure))).collect()
 }

@@ -12,8 +12,8 @@ use std::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, name::quote_ident},
-    postgres::{PgEndpoint, Session, cause, patience, session::CLIENT_CHECK},
+    model::{Stage, identifier::quote_ident},
+    postgres::{PgEndpoint, Session, error_map, retry, session::CLIENT_CHECK},
     workdir::sha256_of_bytes,
 };
 
@@ -56,7 +56,7 @@ impl<'a> Target<'a> {
         let session = self.open(path).await?;
         // Two live sessions in one server process: something between here and the server hands out connections.
         if session.process() == self.control.load(Ordering::SeqCst) {
-            return Err(cause::pooled(session.role()));
+            return Err(error_map::pooled(session.role()));
         }
         Ok(session)
     }
@@ -95,7 +95,8 @@ impl<'a> Target<'a> {
             ("idle_session_timeout", "0"),
             ("default_transaction_isolation", "read committed"),
             ("jit", "off"),
-            // In the middle of a long statement, too, the server notices that the tool is gone, and lets go of the lock.
+            // In the middle of a long statement, too, the server notices that the tool is gone, and lets go of the
+            // lock.
             (CLIENT_CHECK, "1s"),
         ]
     }
@@ -120,7 +121,7 @@ impl<'a> Target<'a> {
             if !former.is_empty() {
                 self.end_sessions(control, "pid = ANY($2)", &former).await?;
             }
-            patience::rest(self.ctx, Duration::from_millis(200)).await?;
+            retry::rest(self.ctx, Duration::from_millis(200)).await?;
         }
         self.end_sessions(control, "pid <> ALL($2)", &[control.process()]).await
     }
@@ -152,7 +153,7 @@ impl<'a> Target<'a> {
             if ended.is_empty() || begun.elapsed() > OWN_LOCK_WAIT {
                 return Ok(());
             }
-            patience::rest(self.ctx, Duration::from_millis(50)).await?;
+            retry::rest(self.ctx, Duration::from_millis(50)).await?;
         }
     }
 }

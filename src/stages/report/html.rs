@@ -6,8 +6,8 @@ use super::{
 };
 use crate::model::{
     Finding,
-    instant::rfc3339_s,
-    units::{bytes, count},
+    human_format::{bytes, count},
+    timestamp::rfc3339_s,
 };
 
 const STYLE: &str = include_str!("style.css");

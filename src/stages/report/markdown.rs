@@ -3,9 +3,9 @@
 use super::{Report, TablePart, Verdict};
 use crate::model::{
     Finding, Severity,
-    instant::rfc3339_s,
-    review::Section,
-    units::{bytes, count, duration},
+    human_format::{bytes, count, duration},
+    plan_summary::Section,
+    timestamp::rfc3339_s,
 };
 
 /// More tables than this are in `report.json` alone.

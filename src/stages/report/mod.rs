@@ -3,9 +3,9 @@
 //! `report.json` is a public contract: fields are only ever added. Nothing in it is a row value or a secret; SQL of
 //! objects that are not carried is in it, to be finished by hand.
 
-pub mod verdict;
+pub mod verify_record;
 
-mod pushed;
+mod push_summary;
 
 mod markdown;
 
@@ -15,15 +15,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::pushed::push_lines;
-use self::verdict::VerifyRecord;
+pub use self::push_summary::push_lines;
+use self::verify_record::VerifyRecord;
 use crate::{
     error::{Error, Kind, Result},
     model::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
         checkpoint::{LoadState, LocalServerRecord, PushAccount},
         conversion_plan::{ObjectPlan, Origin, Outcome},
-        review::{self, Decision},
+        plan_summary::{self, Decision},
     },
     workdir::{Workdir, atomic, now_s, sha256_of},
 };
@@ -230,7 +230,7 @@ impl Report {
             objects: plan.as_ref().map(changed_objects).unwrap_or_default(),
             carried: plan.as_ref().map(carried_objects).unwrap_or_default(),
             findings: plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default(),
-            notices: plan.as_ref().map(review::notices).unwrap_or_default(),
+            notices: plan.as_ref().map(plan_summary::notices).unwrap_or_default(),
             local: convert.as_ref().map(|load| local_words(&load.local)),
             timings: timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
             source: source_part(&dump),
@@ -413,7 +413,7 @@ fn decision_parts(plan: &Plan) -> Vec<DecisionPart> {
             options: decision.options,
         })
     };
-    review::decisions(plan).into_iter().filter_map(part).collect()
+    plan_summary::decisions(plan).into_iter().filter_map(part).collect()
 }
 
 fn changed_objects(plan: &Plan) -> Vec<ObjectPlan> {

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::name::{qualified, quote_ident},
+    model::identifier::{qualified, quote_ident},
     postgres::Session,
 };
 

@@ -5,15 +5,15 @@ use std::path::Path;
 use rusqlite::{Connection, types::ValueRef};
 
 use super::{
-    expected::{Fate, Reading},
-    image::RowImage,
-    suspects::RowName,
-    watch::Meter,
+    canonical_row::RowImage,
+    expected_value::{Fate, Reading},
+    progress::Meter,
+    row_diff::RowName,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},
-    model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, name::quote_ident},
-    sqlite::{cause, open},
+    model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, identifier::quote_ident},
+    sqlite::{error_map, open},
 };
 
 /// How a table of the dump is read.
@@ -55,7 +55,7 @@ impl DumpScan {
         meter: &mut Meter<'_>,
         mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
     ) -> Result<u64> {
-        let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
+        let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
         let mut statement = dump.prepare(&self.sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let (mut image, mut aside) = (RowImage::default(), RowImage::default());
@@ -115,7 +115,7 @@ pub(super) fn count(dump: &Connection, table: &TablePlan) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM {}", from(table));
     let count: i64 = dump
         .query_row(&sql, [], |row| row.get(0))
-        .map_err(|failure| cause::describe("counting rows of the dump", &failure))
+        .map_err(|failure| error_map::describe("counting rows of the dump", &failure))
         .at_table(&table.source)?;
     u64::try_from(count).map_err(|_| Error::new(Kind::Bug, "a count is negative"))
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::{error::Result, model::name::qualified, postgres::Session};
+use crate::{error::Result, model::identifier::qualified, postgres::Session};
 
 /// Two expressions over one table's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]

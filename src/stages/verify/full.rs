@@ -11,20 +11,20 @@ use tokio::task::JoinHandle;
 
 use super::{
     Difference,
+    bucket_hash::{Sums, bucket_count},
+    canonical_row::Key,
     dump_scan::DumpScan,
-    image::Key,
-    run::{NAMED_MAX, SideAnswer, Worker},
+    progress::{Meter, Progress, Watch},
+    row_diff::{Blame, Choice, Strangers, Suspects, blame},
     server_scan::{ServerScan, side_word},
-    sums::{Sums, bucket_count},
-    suspects::{Blame, Choice, Strangers, Suspects, blame},
-    watch::{Meter, Progress, Watch},
+    workers::{NAMED_MAX, SideAnswer, Worker},
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{
         ColumnPlan, TablePlan,
-        name::{qualified, quote_ident, quote_list},
+        identifier::{qualified, quote_ident, quote_list},
     },
     postgres::{Role, Session},
 };

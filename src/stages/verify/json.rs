@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::digits::Digits;
+use super::decimal::Digits;
 
 /// What a document means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

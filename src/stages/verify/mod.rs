@@ -5,7 +5,7 @@
 //! Invariant: nothing of the loader (`stages::convert`, `postgres::copy`, `rules::datetime`, `rules::decimal`) is used
 //! here, so that a mistake there is found here. Differences name tables, columns and rows by their place, never values.
 
-mod scope;
+mod inputs;
 
 mod schema;
 
@@ -17,25 +17,25 @@ mod expressions;
 
 mod objects;
 
-mod run;
+mod workers;
 
-mod levels;
+mod counts_digests;
 
 mod full;
 
-mod given;
+mod existing_schema;
 
-mod ledger;
+mod offtype;
 
 mod rejects;
 
 mod dump_scan;
 
-mod expected;
+mod expected_value;
 
-mod civil;
+mod datetime;
 
-mod digits;
+mod decimal;
 
 mod json;
 
@@ -43,15 +43,15 @@ mod vector;
 
 mod server_scan;
 
-mod actual;
+mod decode_server;
 
-mod image;
+mod canonical_row;
 
-mod sums;
+mod bucket_hash;
 
-mod suspects;
+mod row_diff;
 
-mod watch;
+mod progress;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -59,16 +59,16 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    run::{NAMED_MAX, Side, Task},
+    inputs::Scope,
+    progress::{FailOnDrop, Watch},
     schema::{SchemaAnswer, SideCatalog},
-    scope::Scope,
-    watch::{FailOnDrop, Watch},
+    workers::{NAMED_MAX, Side, Task},
 };
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, TablePlan, units},
+    model::{Stage, TablePlan, human_format},
     postgres::{
         PgEndpoint, Role, Session,
         managed::{LocalChoice, LocalServer},
@@ -180,7 +180,7 @@ pub struct Servers {
 /// that isn't planned.
 pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> {
     let scope = Scope::load(&ctx.workdir, request).in_stage(Stage::Verify)?;
-    let target = if scope::needs_target(request) { Some(target_endpoint(ctx, request)?) } else { None };
+    let target = if inputs::needs_target(request) { Some(target_endpoint(ctx, request)?) } else { None };
     let Some(convert) = &scope.convert else {
         return Box::pin(compare(ctx, request, &Servers { local: None, target })).await;
     };
@@ -199,7 +199,7 @@ pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &Servers) 
     let started = Instant::now();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Verify });
     let verified = Box::pin(compared(ctx, request, servers)).await.in_stage(Stage::Verify)?;
-    let elapsed_ms = run::milliseconds(started);
+    let elapsed_ms = workers::milliseconds(started);
     ctx.out.emit(&Event::StageFinished { stage: Stage::Verify, elapsed_ms, summary: summary(&verified) });
     Ok(verified)
 }
@@ -213,11 +213,11 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> 
     let sides = open_sides(request, servers, &scope, !ledger_tables.is_empty()).await?;
     let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, ledger_tables };
     let task = Arc::new(task);
-    let answers = run::all(&task).await?;
+    let answers = workers::all(&task).await?;
     if let Some(proof) = proof {
         full::joined(proof).await?;
     }
-    let (tables, mut differences, mut difference_count) = run::verdicts(&task, &answers);
+    let (tables, mut differences, mut difference_count) = workers::verdicts(&task, &answers);
     if request.tables.is_empty() {
         let objects = objects::compare(&task).await?;
         difference_count += u64::try_from(objects.len()).unwrap_or(u64::MAX);
@@ -233,7 +233,7 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> 
 
 fn prove_dump(ctx: &Context, scope: &Scope) -> tokio::task::JoinHandle<Result<()>> {
     let (workdir, sha256) = (ctx.workdir.clone(), scope.dump.sha256.clone());
-    tokio::task::spawn_blocking(move || scope::prove_dump(&workdir, &sha256))
+    tokio::task::spawn_blocking(move || inputs::prove_dump(&workdir, &sha256))
 }
 
 fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint> {
@@ -252,7 +252,7 @@ fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint>
 /// Connects to each side that takes part and compares its schema.
 async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, ledger: bool) -> Result<Vec<Side>> {
     let mut tables = scope.tables.clone();
-    tables.extend(ledger.then(crate::model::ledger::plan));
+    tables.extend(ledger.then(crate::model::offtype::plan));
     let mut sides = Vec::new();
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
@@ -261,7 +261,7 @@ async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, l
         sides.push(Side { endpoint: endpoint.clone(), schema: scope.plan.schema.clone(), schemas: schemas.clone() });
         local = Some((catalog, schemas));
     }
-    if scope::needs_target(request) {
+    if inputs::needs_target(request) {
         let endpoint = needed(servers.target.as_ref())?;
         let (catalog, mut schemas) = side_schemas(endpoint, &request.schema, &tables).await?;
         if !tables.is_empty() && schemas.values().all(|answer| !answer.present) {
@@ -338,7 +338,7 @@ fn summary(verified: &Verified) -> String {
     let rows: u64 = verified.tables.iter().map(|verdict| verdict.rows).sum();
     let unequal = verified.tables.iter().filter(|verdict| !verdict.equal).count();
     let tables = verified.tables.len();
-    let checked = format!("{tables} comparisons of tables, {}", units::counted(rows, "row", "rows"));
+    let checked = format!("{tables} comparisons of tables, {}", human_format::counted(rows, "row", "rows"));
     match verified.difference_count {
         0 => format!("{checked}: no difference"),
         count if verified.differences.len() == NAMED_MAX => {

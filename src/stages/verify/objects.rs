@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::{
     Difference, Level, full,
-    run::{Side, Task, Worker},
     server_scan::side_word,
+    workers::{Side, Task, Worker},
 };
 use crate::{
     error::{Error, Result},
     model::{
         PgType,
-        query_plan::{Timing, TriggerPlan, ViewPlan},
+        view_trigger_plan::{Timing, TriggerPlan, ViewPlan},
     },
     postgres::{Role, Session},
 };

@@ -14,15 +14,15 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
+    canonical_row::RowImage,
     dump_scan::{cell, from},
-    expected::{Fate, Reading},
-    image::RowImage,
-    watch::Meter,
+    expected_value::{Fate, Reading},
+    progress::Meter,
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{TablePlan, cell::SqliteCell, name::quote_ident},
-    sqlite::cause,
+    model::{TablePlan, cell::SqliteCell, identifier::quote_ident},
+    sqlite::error_map,
 };
 
 /// Rows of one table: how many, and the sum of their hashes.
@@ -121,7 +121,7 @@ impl Row {
 /// # Errors
 /// `SourceInvalid`, `Interrupted`.
 pub(super) fn of_dump(dump: &Connection, table: &TablePlan, meter: &mut Meter<'_>) -> Result<Rejected> {
-    let failed = |failure: rusqlite::Error| cause::describe("reading the dump", &failure);
+    let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
     let columns: Vec<_> = table.loaded_columns().collect();
     let readings: Vec<Reading> = columns.iter().map(|column| Reading::of(column)).collect();
     let names = || columns.iter().map(|column| format!("t.{}", quote_ident(&column.source)));

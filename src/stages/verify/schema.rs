@@ -14,7 +14,7 @@ use crate::{
     model::{
         ColumnPlan, PgType, TablePlan,
         conversion_plan::{ForeignKeyPlan, IdentityKind, KeyPlan},
-        name::{quote_ident, quote_literal},
+        identifier::{quote_ident, quote_literal},
     },
     postgres::{Role, Session},
 };

@@ -3,10 +3,10 @@
 use futures_util::{StreamExt, pin_mut};
 
 use super::{
-    actual::{Broken, CopyFrames, append, fields},
-    image::RowImage,
-    suspects::RowName,
-    watch::Meter,
+    canonical_row::RowImage,
+    decode_server::{Broken, CopyFrames, append, fields},
+    progress::Meter,
+    row_diff::RowName,
 };
 use crate::{
     error::{Error, Kind, Result},

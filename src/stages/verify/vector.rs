@@ -1,6 +1,6 @@
 //! libSQL's vector blobs, and the arrays and bit strings of PostgreSQL, element by element.
 
-use super::image::Misfit;
+use super::canonical_row::Misfit;
 use crate::model::{PgType, conversion_plan::VectorEncoding};
 
 /// The elements of a vector as bits.

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::json as value_of;
 use crate::{
     model::{
-        instant::rfc3339_s,
-        units::{bytes, count},
+        human_format::{bytes, count},
+        timestamp::rfc3339_s,
     },
     stages::{
         clean::Cleaned,
@@ -15,8 +15,8 @@ use crate::{
     },
     ui::{
         Answer,
+        std_streams::harmless,
         table::{Align, TextTable},
-        voice::harmless,
     },
 };
 

@@ -7,8 +7,8 @@ use crate::{
     model::{
         LoadCheckpoint,
         checkpoint::LocalServerRecord,
-        instant::rfc3339_s,
-        units::{bytes, count, counted},
+        human_format::{bytes, count, counted},
+        timestamp::rfc3339_s,
     },
     stages::{
         convert::Converted,
@@ -18,8 +18,8 @@ use crate::{
     },
     ui::{
         Answer,
+        std_streams::harmless,
         table::{Align, TextTable},
-        voice::harmless,
     },
 };
 

@@ -7,14 +7,14 @@ use crate::{
     error::Error,
     model::{
         Finding, Plan, Severity,
-        review::same_value_same_type,
-        units::{bytes, count, counted},
+        human_format::{bytes, count, counted},
+        plan_summary::same_value_same_type,
     },
     stages::plan::Planned,
     ui::{
         Answer,
+        std_streams::harmless,
         table::{Align, TextTable},
-        voice::harmless,
     },
 };
 

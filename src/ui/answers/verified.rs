@@ -12,14 +12,14 @@ use crate::{
     error::{Error, Kind},
     model::{
         Finding, Severity, Stage,
-        units::{bytes, count, counted, duration},
+        human_format::{bytes, count, counted, duration},
     },
     pipeline::Ran,
-    stages::report::verdict::VerifyRecord,
+    stages::report::verify_record::VerifyRecord,
     ui::{
         Answer,
+        std_streams::harmless,
         table::{Align, TextTable},
-        voice::harmless,
     },
 };
 

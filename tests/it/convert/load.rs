@@ -15,7 +15,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::bench::{Bench, Recorder, integer, plan, table, text};
+use super::fixture::{Bench, Recorder, integer, plan, table, text};
 use crate::support::Target;
 
 /// Rows by the thousand in two tables; the large one is said to be so large that it is loaded in ranges.

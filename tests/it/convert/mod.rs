@@ -2,7 +2,7 @@
 //!
 //! Plans are made by hand here, so that each conversion is met by values that the planner would rarely choose it for.
 
-mod bench;
+mod fixture;
 
 mod load;
 

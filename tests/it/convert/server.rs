@@ -18,7 +18,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::bench::{Bench, Recorder, integer, plan, runtime, table};
+use super::fixture::{Bench, Recorder, integer, plan, runtime, table};
 use crate::support::process::send;
 
 const ONE: &str = "CREATE TABLE one (id INTEGER PRIMARY KEY); INSERT INTO one VALUES (1), (2);";

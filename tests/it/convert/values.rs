@@ -10,7 +10,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::bench::{Bench, column, integer, plan, table, text};
+use super::fixture::{Bench, column, integer, plan, table, text};
 
 /// One column, its cells as SQL, and what PostgreSQL then shows.
 struct Case {

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use turso2neon::stages::dump::{DumpRequest, Dumped};
 
-use super::{Desk, code, request, scripted::Scripted};
+use super::{Desk, code, http_stub::Scripted, request};
 
 const PAGE: usize = 4096;
 

@@ -13,8 +13,9 @@ use std::{
 use turso2neon::workdir::Workdir;
 
 use super::{
-    Desk, pages, replica,
-    wire::{Trouble, Wire},
+    Desk,
+    fault_proxy::{Trouble, Wire},
+    pages, replica,
 };
 use crate::support::{Dice, Sqld, Tool};
 

@@ -2,7 +2,7 @@
 
 mod archive;
 
-mod edges;
+mod extremes;
 
 mod export;
 
@@ -20,13 +20,13 @@ mod proxy;
 
 mod replica;
 
-mod scripted;
+mod http_stub;
 
 mod server;
 
-mod spoiled;
+mod corrupted_responses;
 
-mod wire;
+mod fault_proxy;
 
 use std::{
     path::{Path, PathBuf},

@@ -3,9 +3,10 @@
 use turso2neon::stages::dump::{DumpRequest, Dumped};
 
 use super::{
-    Desk, code, request,
-    scripted::Scripted,
-    wire::{Trouble, Wire},
+    Desk, code,
+    fault_proxy::{Trouble, Wire},
+    http_stub::Scripted,
+    request,
 };
 use crate::support::{SyncServer, process::block_on};
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use turso2neon::event::Event;
 
 use super::{
-    Desk, code, request,
-    scripted::{Asked, Scripted},
+    Desk, code,
+    http_stub::{Asked, Scripted},
+    request,
 };
 use crate::support::{Run, Sqld, Tool};
 
@@ -154,7 +155,7 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
     });
     let desk = Desk::new();
     let mut wish = request("");
-    wish.platform = Some(turso2neon::source::platform::PlatformSettings {
+    wish.platform = Some(turso2neon::source::turso_api::PlatformSettings {
         database: "shop".to_owned(),
         organization: "acme".to_owned(),
         token: turso2neon::secret::Secret::new(API_TOKEN.to_owned()),

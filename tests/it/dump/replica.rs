@@ -9,10 +9,11 @@ use std::{
 use turso2neon::stages::dump::{DumpRequest, Dumped};
 
 use super::{
-    Desk, code, request_with,
+    Desk, code,
+    fault_proxy::{Trouble, Wire},
+    request_with,
     server::{HARD, assert_equals_servers_file, transfer},
     sql_request,
-    wire::{Trouble, Wire},
 };
 use crate::support::{
     Sqld,

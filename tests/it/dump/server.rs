@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use turso2neon::event::Event;
 
 use super::{Desk, code, listing, request, request_with, sql_request};
-use crate::support::{Sqld, process::block_on, shop};
+use crate::support::{Sqld, process::block_on, sample_db};
 
 /// Everything that a SQL interface may lose: classes at their extremes, odd names, every kind of table.
 pub(super) const HARD: &str = r#"
@@ -296,7 +296,7 @@ fn the_shop_arrives_as_it_is() {
     fill(&server);
     let desk = Desk::new();
     let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
-    for (table, rows) in shop::tables(1) {
+    for (table, rows) in sample_db::tables(1) {
         assert_eq!(dumped.checkpoint.rows[table], u64::from(rows), "{table}");
     }
     assert_equals_servers_file(&server, &desk, &dumped.checkpoint.content_sha256);
@@ -304,19 +304,19 @@ fn the_shop_arrives_as_it_is() {
 }
 
 fn fill(server: &Sqld) {
-    let requests: Vec<serde_json::Value> = shop::steps(1)
+    let requests: Vec<serde_json::Value> = sample_db::steps(1)
         .map(|step| {
             let args: Vec<serde_json::Value> = step
                 .values
                 .iter()
                 .map(|value| match value {
-                    shop::Value::Null => serde_json::json!({"type": "null"}),
-                    shop::Value::Integer(number) => {
+                    sample_db::Value::Null => serde_json::json!({"type": "null"}),
+                    sample_db::Value::Integer(number) => {
                         serde_json::json!({"type": "integer", "value": number.to_string()})
                     }
-                    shop::Value::Real(number) => serde_json::json!({"type": "float", "value": number}),
-                    shop::Value::Text(text) => serde_json::json!({"type": "text", "value": text}),
-                    shop::Value::Blob(bytes) => serde_json::json!({
+                    sample_db::Value::Real(number) => serde_json::json!({"type": "float", "value": number}),
+                    sample_db::Value::Text(text) => serde_json::json!({"type": "text", "value": text}),
+                    sample_db::Value::Blob(bytes) => serde_json::json!({
                         "type": "blob",
                         "base64": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes),
                     }),

@@ -1,8 +1,8 @@
 //! Translated expressions on a real PostgreSQL: either refused, or the same answer as SQLite's for every row.
 
-pub(crate) mod bench;
+pub(crate) mod fixture;
 
-use bench::{Answer, Bench, same};
+use fixture::{Answer, Bench, same};
 
 /// Operands of every shape.
 const OPERANDS: &[&str] = &[

@@ -7,7 +7,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::bench::Planned;
+use super::fixture::Planned;
 use crate::support::Target;
 
 /// Where the corpus is, if it is here.

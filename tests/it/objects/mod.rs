@@ -1,6 +1,6 @@
 //! Keys, constraints, indexes, defaults and identities on a real PostgreSQL.
 
-mod bench;
+mod fixture;
 
 mod corpus;
 
@@ -10,7 +10,7 @@ mod unknown;
 
 mod vector;
 
-use bench::Planned;
+use fixture::Planned;
 use turso2neon::model::{FindingCode, Severity, conversion_plan::Outcome};
 
 use crate::support::Target;

@@ -3,7 +3,7 @@
 //!
 //! `TURSO2NEON_TEST_SECONDS` says how long, `TURSO2NEON_TEST_SEED` repeats one round.
 
-mod back;
+mod oracle;
 
 mod mutation;
 
@@ -11,7 +11,7 @@ mod schema;
 
 use schema::Database;
 
-use crate::support::{Dice, Target, Which, Workspace, dice};
+use crate::support::{Dice, Target, Which, Workspace, rng};
 
 /// How long it tries, unless told otherwise.
 const SECONDS: u64 = 8;
@@ -20,7 +20,7 @@ const SECONDS: u64 = 8;
 fn what_postgresql_holds_rebuilds_every_cell() {
     let targets = [Target::start(), Target::start_on(Which::Major(14)), Target::start_on(Which::Major(18))];
     let mut arrived = 0;
-    dice::rounds(SECONDS, |seed| {
+    rng::rounds(SECONDS, |seed| {
         let mut dice = Dice::new(seed);
         let workspace = Workspace::new();
         let source = workspace.path().join("source.db");
@@ -39,7 +39,7 @@ fn what_postgresql_holds_rebuilds_every_cell() {
         run(call("convert").args(["--accept", "all"]));
         run(call("verify").args(["--against", "local", "--level", "full"]));
         let plan = serde_json::from_str(&workspace.read("plan/plan.json")).unwrap();
-        if let Err(what) = back::compare(&source, &plan, target) {
+        if let Err(what) = oracle::compare(&source, &plan, target) {
             panic!("{what}\n{}", told());
         }
         arrived += 1;

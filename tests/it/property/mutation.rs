@@ -27,8 +27,8 @@ use turso2neon::{
 };
 
 use crate::{
-    support::{Dice, Workspace, dice, fixture::sqlite, plain, process::block_on},
-    traps,
+    hazards,
+    support::{Dice, Workspace, fixture::sqlite, plain, process::block_on, rng},
 };
 
 /// How long each of the two tries, unless told otherwise.
@@ -304,13 +304,13 @@ fn planned() -> (Plan, SourceSchema) {
 
 #[test]
 fn mutated_expressions_are_translated_or_refused() {
-    let scripts = traps::scripts();
+    let scripts = hazards::scripts();
     let fragments = fragments(&scripts);
     assert!(fragments.len() > 100);
     let (plan, schema) = planned();
     let (plan, schema) = (Arc::new(plan), Arc::new(schema));
     let mut seen: BTreeMap<bool, usize> = BTreeMap::new();
-    dice::rounds(SECONDS, |seed| {
+    rng::rounds(SECONDS, |seed| {
         let mut dice = Dice::new(seed);
         for _ in 0..EXPRESSIONS {
             let base = dice.pick(&fragments);
@@ -358,9 +358,9 @@ fn damaged(dice: &mut Dice, scripts: &[&'static str], path: &Path) -> String {
 
 #[test]
 fn mutated_schemas_are_read_or_refused() {
-    let scripts = traps::scripts();
+    let scripts = hazards::scripts();
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
-    dice::rounds(SECONDS, |seed| {
+    rng::rounds(SECONDS, |seed| {
         let mut dice = Dice::new(seed);
         let workspace = Workspace::new();
         let source = workspace.path().join("source.db");

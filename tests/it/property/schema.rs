@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use rusqlite::{Connection, types::Value};
-use turso2neon::model::name::quote_ident;
+use turso2neon::model::identifier::quote_ident;
 
 use crate::support::Dice;
 

@@ -2,7 +2,7 @@
 
 use turso2neon::{model::PushCheckpoint, stages::report::push_lines};
 
-use super::depot::{Depot, remote_url, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, shop_plan, shop_rows};
 use crate::support::Target;
 
 fn line(push: &PushCheckpoint, what: &str) -> String {

@@ -1,5 +1,5 @@
-//! Everything that hangs on a table goes over to the one that takes its place and comes back with it, or is refused with
-//! its name; on the oldest and the newest PostgreSQL.
+//! Everything that hangs on a table goes over to the one that takes its place and comes back with it, or is refused
+//! with its name; on the oldest and the newest PostgreSQL.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use turso2neon::{
     stages::push::rollback::{RollbackRequest, rollback},
 };
 
-use super::depot::{Depot, remote_url, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, runtime, shop_plan, shop_rows};
 use crate::support::{Target, programs::Which};
 
 /// What hangs on the tables of the schema `public`, as the catalog has it, without OIDs.

@@ -10,12 +10,12 @@ use turso2neon::{
 };
 
 use super::{
-    depot::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
+    fixture::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
     proxy::{NeonProxy, Pooler},
 };
 use crate::support::{
     Journey, Target, Which,
-    link::{Link, Nature},
+    latency::{Link, Nature},
     target::PASSWORD,
 };
 

@@ -16,7 +16,7 @@ use turso2neon::{
 };
 
 use super::{
-    depot::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows},
+    fixture::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows},
     proxy::Wire,
     readers::{Crowd, KINDS, Reader},
 };

@@ -9,7 +9,7 @@ use turso2neon::{
     stages::push::PushRequest,
 };
 
-use super::depot::{Depot, column, plan, remote_url, run, shop_plan, shop_rows, table, wide_plan, wide_rows};
+use super::fixture::{Depot, column, plan, remote_url, run, shop_plan, shop_rows, table, wide_plan, wide_rows};
 use crate::support::Target;
 
 fn foreign_key(column: &str, parent: &str, on_delete: &str) -> ForeignKeyPlan {

@@ -5,7 +5,7 @@ use turso2neon::{
     postgres::table_digest,
 };
 
-use super::depot::column;
+use super::fixture::column;
 use crate::support::{Target, Which, programs::MAJORS};
 
 /// The session settings that the tool pins, and its search path.

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use super::{
-    depot::{remote_url, remote_url_at},
+    fixture::{remote_url, remote_url_at},
     proxy::{NeonProxy, Pooler},
 };
-use crate::support::{Target, Tool, link::Link, process::must_run, target::PASSWORD};
+use crate::support::{Target, Tool, latency::Link, process::must_run, target::PASSWORD};
 
 /// Calls `doctor` on a target that is refused, and looks for what it says.
 #[track_caller]
@@ -19,7 +19,7 @@ fn refused(url: &str, words: &str, advice: &str) {
 fn a_connection_that_is_refused_is_explained() {
     let target = Target::start();
     let url = remote_url(&target);
-    let link = Link::start(0, target.port(), crate::support::link::Nature::near());
+    let link = Link::start(0, target.port(), crate::support::latency::Nature::near());
     let wrong = remote_url_at(&target, link.port()).replace(PASSWORD, "wrong");
     refused(&wrong, "password authentication failed", "check role, password and database");
     assert_eq!(link.counts().connections(), 1, "a wrong password is sent once");

@@ -11,7 +11,7 @@ use turso2neon::{
     },
 };
 
-use super::depot::{Depot, column, plan, remote_url, runtime, table};
+use super::fixture::{Depot, column, plan, remote_url, runtime, table};
 use crate::support::{Journey, Target, Which};
 
 /// Rows of the table `people`: several buckets of rows.

@@ -12,7 +12,7 @@ use turso2neon::{
 };
 
 use super::{
-    depot::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
+    fixture::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
     proxy::Wire,
 };
 use crate::support::Target;

@@ -4,15 +4,15 @@ mod account;
 
 mod attachments;
 
-mod campaign;
+mod fault_injection;
 
 mod connection;
 
-mod crowd;
+mod busy_readers;
 
 mod cutovers;
 
-mod depot;
+mod fixture;
 
 mod diff;
 
@@ -26,11 +26,11 @@ mod exchanges;
 
 mod faults;
 
-mod guarded;
+mod attached_objects;
 
-mod leaving;
+mod removed_tables;
 
-mod link;
+mod latency;
 
 mod parts;
 

@@ -9,7 +9,7 @@ use turso2neon::{
 };
 
 use super::{
-    depot::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
+    fixture::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
     proxy::Pooler,
 };
 use crate::support::{Target, target::PASSWORD};

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, types::ValueRef};
 
-use crate::support::{Dice, Target, Which, Workspace, dice};
+use crate::support::{Dice, Target, Which, Workspace, rng};
 
 /// How long it goes on, unless told otherwise.
 const SECONDS: u64 = 60;
@@ -318,7 +318,7 @@ fn one_database(seed: u64, target: &Target, local: &Target) {
 fn a_target_follows_its_source_through_random_changes() {
     let servers = [Target::start(), Target::start_on(Which::Major(14)), Target::start_on(Which::Major(18))];
     let mut databases = 0;
-    dice::rounds(SECONDS, |seed| {
+    rng::rounds(SECONDS, |seed| {
         let server = &servers[usize::try_from(seed % 3).unwrap()];
         one_database(seed, &server.beside(), &Target::start());
         databases += 1;

@@ -14,7 +14,7 @@ use turso2neon::{
     model::{checkpoint::LoadState, conversion_plan::IndexPlan},
 };
 
-use super::depot::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
 
 #[test]

@@ -9,7 +9,7 @@ use turso2neon::{
     },
 };
 
-use super::depot::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
 
 fn roll_back(depot: &Depot, target: &Target, list: bool) -> Result<RolledBack, Error> {

@@ -8,7 +8,7 @@ use turso2neon::{
     },
 };
 
-use super::depot::{Depot, remote_url, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, runtime, shop_plan, shop_rows};
 use crate::support::{Target, programs::Which};
 
 fn every_mode_works_on(major: u32) {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Tool, shop};
+use super::{Tool, sample_db};
 
 /// A directory of one test with the tool's DIR below it. Whatever the tool keeps there or runs from there is removed
 /// when this is dropped.
@@ -75,13 +75,13 @@ pub(crate) fn small_shop(path: &Path) {
     connection
         .execute_batch("PRAGMA journal_mode=off; PRAGMA synchronous=off; PRAGMA foreign_keys=off; BEGIN")
         .unwrap();
-    for step in shop::steps(1) {
+    for step in sample_db::steps(1) {
         let values = step.values.iter().map(|value| match value {
-            shop::Value::Null => rusqlite::types::Value::Null,
-            shop::Value::Integer(number) => (*number).into(),
-            shop::Value::Real(number) => (*number).into(),
-            shop::Value::Text(text) => text.clone().into(),
-            shop::Value::Blob(bytes) => bytes.clone().into(),
+            sample_db::Value::Null => rusqlite::types::Value::Null,
+            sample_db::Value::Integer(number) => (*number).into(),
+            sample_db::Value::Real(number) => (*number).into(),
+            sample_db::Value::Text(text) => text.clone().into(),
+            sample_db::Value::Blob(bytes) => bytes.clone().into(),
         });
         connection
             .execute(&step.sql, rusqlite::params_from_iter(values))

@@ -5,13 +5,13 @@
     reason = "a fixture belongs to all test modules, whichever of them use it at present"
 )]
 
-pub(crate) mod dice;
+pub(crate) mod rng;
 
 pub(crate) mod fixture;
 
-pub(crate) mod journey;
+pub(crate) mod environment;
 
-pub(crate) mod link;
+pub(crate) mod latency;
 
 pub(crate) mod plain;
 
@@ -19,7 +19,7 @@ pub(crate) mod process;
 
 pub(crate) mod programs;
 
-pub(crate) mod shop;
+pub(crate) mod sample_db;
 
 pub(crate) mod sqld;
 
@@ -29,10 +29,10 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
-pub(crate) use dice::Dice;
+pub(crate) use environment::Journey;
 pub(crate) use fixture::Workspace;
-pub(crate) use journey::Journey;
 pub(crate) use programs::{MAJORS, Which};
+pub(crate) use rng::Dice;
 pub(crate) use sqld::Sqld;
 pub(crate) use sync_server::SyncServer;
 pub(crate) use target::Target;

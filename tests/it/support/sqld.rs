@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     process::{Directory, Server, block_on, free_port, must_run},
-    shop,
+    sample_db,
 };
 
 /// The server, with an empty database unless something was executed. Stopped and removed when dropped.
@@ -115,12 +115,12 @@ impl Sqld {
 
     /// Fills the default namespace with the shop at this percentage of 100,000 rows.
     pub(crate) fn fill_shop(&self, percent: u32) {
-        let statement = |step: shop::Step| {
+        let statement = |step: sample_db::Step| {
             let args: Vec<Value> = step.values.iter().map(argument).collect();
             json!({"type": "execute", "stmt": {"sql": step.sql, "args": args}})
         };
         let mut requests = vec![json!({"type": "sequence", "sql": "PRAGMA foreign_keys=OFF; BEGIN"})];
-        requests.extend(shop::steps(percent).map(statement));
+        requests.extend(sample_db::steps(percent).map(statement));
         requests.push(json!({"type": "sequence", "sql": "COMMIT"}));
         self.pipeline("default", &requests);
     }
@@ -193,13 +193,13 @@ impl Sqld {
     }
 }
 
-fn argument(value: &shop::Value) -> Value {
+fn argument(value: &sample_db::Value) -> Value {
     match value {
-        shop::Value::Null => json!({"type": "null"}),
-        shop::Value::Integer(number) => json!({"type": "integer", "value": number.to_string()}),
-        shop::Value::Real(number) => json!({"type": "float", "value": number}),
-        shop::Value::Text(text) => json!({"type": "text", "value": text}),
-        shop::Value::Blob(bytes) => {
+        sample_db::Value::Null => json!({"type": "null"}),
+        sample_db::Value::Integer(number) => json!({"type": "integer", "value": number.to_string()}),
+        sample_db::Value::Real(number) => json!({"type": "float", "value": number}),
+        sample_db::Value::Text(text) => json!({"type": "text", "value": text}),
+        sample_db::Value::Blob(bytes) => {
             json!({"type": "blob", "base64": base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes)})
         }
     }

@@ -9,7 +9,7 @@ use turso2neon::{
         DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
         conversion_plan::PLAN_FORMAT,
-        name::quote_ident,
+        identifier::quote_ident,
     },
     postgres::{PgEndpoint, Role, Session, managed::LocalChoice, table_digest},
     rules::ddl,

@@ -6,7 +6,7 @@ mod kinds;
 
 mod corruption;
 
-mod refusals;
+mod errors;
 
 mod random;
 

@@ -1,7 +1,8 @@
 //! Each function and operator that is translated, over NULL, empty, negative, unicode and large inputs: the same
-//! values on SQLite and on PostgreSQL 14 to 18. Each expression is the column of a view, and `convert` compares its rows.
+//! values on SQLite and on PostgreSQL 14 to 18. Each expression is the column of a view, and `convert` compares its
+//! rows.
 
-use super::bench::{Bench, Fate};
+use super::fixture::{Bench, Fate};
 use crate::support::MAJORS;
 
 const INPUTS: &str = "

@@ -1,14 +1,14 @@
 //! Views from SQLite to PostgreSQL 14 to 18: each arrives with SQLite's rows, or is listed with its reason.
 
-pub(crate) mod bench;
+pub(crate) mod fixture;
 
 mod functions;
 
-mod journey;
+mod end_to_end;
 
 mod triggers;
 
-use bench::{Bench, Fate};
+use fixture::{Bench, Fate};
 use turso2neon::model::{Finding, FindingCode};
 
 use crate::support::MAJORS;

@@ -2,7 +2,7 @@
 
 use turso2neon::model::FindingCode;
 
-use super::bench::{Bench, Fate};
+use super::fixture::{Bench, Fate};
 use crate::support::Target;
 
 const SCHEMA: &str = "
@@ -82,7 +82,7 @@ fn triggers_do_what_they_did() {
     for major in [14, 18] {
         let (target, checkpoint) = bench.convert_into(major);
         let plan = bench.plan().without(&checkpoint.withheld);
-        for (name, fate) in super::bench::fates(&plan, &names) {
+        for (name, fate) in super::fixture::fates(&plan, &names) {
             assert_eq!(fate, Fate::Carried, "{name} on {major}");
         }
         assert_eq!(plan.with_code(FindingCode::TriggerNotCarried).count(), 1);

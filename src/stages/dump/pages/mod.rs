@@ -2,14 +2,14 @@
 //!
 //! The first answer names the revision; what is missing after a cut is asked for page by page at that very revision.
 //! If the server gives another one, all is read again: two revisions are never spliced. A finished copy is brought up
-//! to date by the pages that changed since its revision, which come in one answer or not at all. Nothing in the protocol
-//! proves a page's bytes: TLS does, and without TLS each page is asked for twice ([`confirm`]).
+//! to date by the pages that changed since its revision, which come in one answer or not at all. Nothing in the
+//! protocol proves a page's bytes: TLS does, and without TLS each page is asked for twice ([`reverify`]).
 
-mod changes;
+mod incremental;
 
-mod confirm;
+mod reverify;
 
-mod filling;
+mod full_pull;
 
 use std::path::{Path, PathBuf};
 
@@ -17,24 +17,24 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    changes::{Changed, read_changes},
-    confirm::Confirmed,
-    filling::{Filling, Outcome, Read, read_whole},
+    full_pull::{Filling, Outcome, Read, read_whole},
+    incremental::{Changed, read_changes},
+    reverify::Confirmed,
 };
 use super::{
     on_thread,
-    unfinished::{self, Unfinished},
+    resume_state::{self, Unfinished},
 };
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Stage, units},
+    model::{Stage, human_format},
     source::{
-        cursor::Ending,
+        hrana_cursor::Ending,
         http::{self, Server},
-        page_file::PageFile,
-        page_updates::{Updates, Wanted},
+        page_assembler::PageFile,
+        pull_updates::{Updates, Wanted},
     },
 };
 
@@ -295,7 +295,7 @@ impl Puller<'_> {
             let (revision, received_pages) = (filling.revision.clone(), filling.received_pages);
             if let Err(error) = filling.finish() {
                 // It is complete and yet not right: nobody can go on from it.
-                unfinished::forget(&part)?;
+                resume_state::forget(&part)?;
                 return Err(error);
             }
             Ok(Pulled::Copied(Copied { revision, received_bytes, received_pages, begun, confirmed }))
@@ -349,7 +349,7 @@ impl Copied {
             "all {} pages are those of the server's one revision {}",
             self.revision.pages, self.revision.name
         )];
-        let pages = units::counted(self.received_pages, "page", "pages");
+        let pages = human_format::counted(self.received_pages, "page", "pages");
         match self.begun {
             Begun::Zero => {}
             Begun::Interrupted => {

@@ -1,31 +1,32 @@
-//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`intake`], [`position`]).
+//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`frame_applier`],
+//! [`log_position`]).
 //!
 //! The log's last commit is pinned by a greeting; what is written meanwhile is left out. An interrupted copy goes on
 //! where it stopped, and a finished one is brought up to date by what came after it, but only on the very same log:
 //! the greeting must name the same log, and the last frame that was read must still be there, with its checksum.
 //! Otherwise all is read again from the first frame; two logs are never spliced.
 
-mod intake;
+mod frame_applier;
 
-mod position;
+mod log_position;
 
 use std::path::{Path, PathBuf};
 
-use self::intake::{Counters, Intake, Outcome};
-pub(super) use self::position::Position;
+use self::frame_applier::{Counters, Intake, Outcome};
+pub(super) use self::log_position::Position;
 use super::{
     on_thread,
-    unfinished::{self, Unfinished},
+    resume_state::{self, Unfinished},
 };
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Stage, units},
+    model::{Stage, human_format},
     source::{
-        cursor::Ending,
+        hrana_cursor::Ending,
         http::{self, Server},
-        page_file::PAGE_BYTES,
+        page_assembler::PAGE_BYTES,
         replication::{self, Flow, Frames, Greeting, Item, Log},
     },
 };
@@ -155,8 +156,8 @@ fn copy_base(ctx: &Context, part: &Path, base: &Base) -> Result<(Intake, Begun)>
 
 fn announce(ctx: &Context, intake: &Intake) {
     let frames = (intake.target() + 1).saturating_sub(intake.from());
-    let steps = Some(frames / intake::STEP_FRAMES);
-    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: intake::PHASE, steps });
+    let steps = Some(frames / frame_applier::STEP_FRAMES);
+    ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: frame_applier::PHASE, steps });
 }
 
 struct Puller<'a> {
@@ -308,7 +309,7 @@ impl Puller<'_> {
                 Ok(pages) => Ok(Pulled { position, pages, counters, begun, twice }),
                 Err(error) => {
                     // It is complete and yet not right: nobody can go on from it.
-                    unfinished::forget(&part)?;
+                    resume_state::forget(&part)?;
                     Err(error)
                 }
             }
@@ -334,12 +335,12 @@ impl Pulled {
             Begun::Zero => {}
             Begun::Interrupted(frame) => proof.push(format!(
                 "an interrupted dump was continued at frame {frame} with {}; the frame before it was the same still",
-                units::counted(frames, "new page", "new pages")
+                human_format::counted(frames, "new page", "new pages")
             )),
             Begun::Dump(frame) => proof.push(format!(
                 "the dump before was brought up to date from frame {frame} with {}; the frame before it was the same \
                  still",
-                units::counted(frames, "new page", "new pages")
+                human_format::counted(frames, "new page", "new pages")
             )),
         }
         proof

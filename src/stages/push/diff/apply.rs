@@ -11,18 +11,18 @@ use crate::{
     error::Result,
     model::{
         TableDigest,
-        name::{qualified, quote_literal},
+        identifier::{qualified, quote_literal},
     },
     postgres::{Session, table_digest},
 };
 
 use super::{
     super::{
-        locks::{Locks, Strength},
+        lock_acquisition::{Locks, Strength},
         target::Target,
     },
-    parking::{Facts, Rows},
-    shape::Shape,
+    row_identity::Shape,
+    unique_swaps::{Facts, Rows},
 };
 
 /// One table that is changed.

@@ -5,13 +5,13 @@
 
 mod apply;
 
-mod find;
+mod row_diff;
 
-mod parking;
+mod unique_swaps;
 
-mod shape;
+mod row_identity;
 
 pub(super) use apply::{Item, Work};
-pub(super) use find::{Change, Ends, Found, find_all};
-pub(super) use parking::{Rows, facts};
-pub(super) use shape::Shape;
+pub(super) use row_diff::{Change, Ends, Found, find_all};
+pub(super) use row_identity::Shape;
+pub(super) use unique_swaps::{Rows, facts};

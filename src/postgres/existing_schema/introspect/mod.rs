@@ -1,0 +1,264 @@
+//! The catalog of a database as a [`GivenSchema`].
+
+mod queries;
+
+use tokio_postgres::Row;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        PgType,
+        conversion_plan::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
+        existing_schema::{EnumType, GivenColumn, GivenSchema, GivenSequence, GivenTable, LeftOut},
+        identifier::quote_ident,
+    },
+    postgres::{Parameter, Session},
+};
+
+const DOING: &str = "reading the given schema";
+
+/// Reads the schema that holds the tables: `public` if it has some, else the only one that does.
+///
+/// # Errors
+/// `Config` if there are no tables, or none can be chosen, or a column has a type that can't be made; by role.
+pub(super) async fn schema(session: &Session, origin: &str) -> Result<GivenSchema> {
+    let mut given = GivenSchema { origin: origin.to_owned(), ..GivenSchema::default() };
+    let name = choose(session, &mut given).await?;
+    let path: Vec<String> = texts(session, queries::EXTENSION_SCHEMAS, &[]).await?;
+    let path = [&["pg_catalog".to_owned(), name.clone()], path.as_slice()].concat();
+    let path: Vec<String> = path.iter().map(|schema| quote_ident(schema)).collect();
+    session.batch(DOING, &format!("SET search_path = {}", path.join(", "))).await?;
+    given.extensions = texts(session, queries::EXTENSIONS, &[&name]).await?;
+    for row in session.rows(DOING, queries::ENUMS, &[&name]).await? {
+        given.enums.push(EnumType { name: get(&row, 0)?, labels: get(&row, 1)? });
+    }
+    for table in texts(session, queries::TABLES, &[&name]).await? {
+        given.tables.push(GivenTable { name: table, ..GivenTable::default() });
+    }
+    for row in session.rows(DOING, queries::COLUMNS, &[&name]).await? {
+        column(&mut given, &row)?;
+    }
+    for row in session.rows(DOING, queries::CONSTRAINTS, &[&name]).await? {
+        constraint(&mut given, &row)?;
+    }
+    for row in session.rows(DOING, queries::INDEXES, &[&name]).await? {
+        index(&mut given, &row)?;
+    }
+    for row in session.rows(DOING, queries::OTHERS, &[&name]).await? {
+        given.left_out.push(LeftOut { table: get(&row, 0)?, what: get(&row, 1)?, sql: get(&row, 2)? });
+    }
+    Ok(given)
+}
+
+async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
+    let schemas: Vec<(String, i64)> = session
+        .rows(DOING, queries::SCHEMAS, &[])
+        .await?
+        .iter()
+        .map(|row| Ok((get(row, 0)?, get(row, 1)?)))
+        .collect::<Result<_>>()?;
+    let public = schemas.iter().find(|(name, _)| name == "public");
+    let chosen = match (public, schemas.as_slice()) {
+        (Some((name, _)), _) | (None, [(name, _)]) => name.clone(),
+        (None, []) => {
+            return Err(Error::new(Kind::Config, "the given schema has no tables")
+                .with_hint("--schema-from takes the SQL that creates the tables, or a database that has them"));
+        }
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(Error::new(Kind::Config, format!("the tables are in several schemas: {}", names.join(", ")))
+                .with_hint("give a file that creates the tables of one of them"));
+        }
+    };
+    for (name, count) in schemas.iter().filter(|(name, _)| *name != chosen) {
+        let what = format!("{count} tables of schema {name} are left out: only those of {chosen} are made");
+        given.left_out.push(LeftOut { table: None, what, sql: None });
+    }
+    Ok(chosen)
+}
+
+async fn texts(session: &Session, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<String>> {
+    session.rows(DOING, sql, parameters).await?.iter().map(|row| get(row, 0)).collect()
+}
+
+fn table<'a>(given: &'a mut GivenSchema, name: &str) -> Result<&'a mut GivenTable> {
+    let found = given.tables.iter_mut().find(|table| table.name == name);
+    found.ok_or_else(|| Error::new(Kind::Bug, "the catalog speaks of a table that it doesn't list"))
+}
+
+fn leave_out(given: &mut GivenSchema, table: &str, what: String, sql: Option<String>) {
+    given.left_out.push(LeftOut { table: Some(table.to_owned()), what, sql });
+}
+
+fn column(given: &mut GivenSchema, row: &Row) -> Result<()> {
+    let of: String = get(row, 0)?;
+    let name: String = get(row, 1)?;
+    let written: String = get(row, 2)?;
+    let kind: String = get(row, 3)?;
+    if kind == "domain" {
+        leave_out(given, &of, format!("column {name} has the domain's base type {written}, without its checks"), None);
+    }
+    if kind == "foreign" {
+        let what =
+            format!("column {name} of the given schema has the type {written}, which is made by the schema itself");
+        return Err(Error::new(Kind::Config, what)
+            .at_table(of)
+            .with_hint("give the column a type of PostgreSQL or an enumerated type of the same schema"));
+    }
+    let generated: bool = get(row, 6)?;
+    let mut expression: Option<String> = get(row, 7)?;
+    if get::<bool>(row, 8)? {
+        let what = if generated {
+            format!("column {name} is made as a plain one: its expression calls a function of the schema")
+        } else {
+            format!("the default of column {name} is not made: it calls a function of the schema")
+        };
+        leave_out(given, &of, what, expression.take());
+    }
+    if get::<bool>(row, 9)? {
+        leave_out(given, &of, format!("column {name} is made with the default collation"), None);
+    }
+    let identity: String = get(row, 5)?;
+    let sequence: Option<String> = get(row, 10)?;
+    let numbers = expression.as_ref().is_some_and(|text| text.starts_with("nextval("));
+    let is_first = table(given, &of)?.columns.iter().all(|column| column.sequence.is_none());
+    let sequence = match (identity.as_str(), sequence) {
+        ("d", Some(name)) => Some(GivenSequence { name, kind: IdentityKind::ByDefault }),
+        ("a", Some(name)) => Some(GivenSequence { name, kind: IdentityKind::Always }),
+        (_, Some(name)) if numbers => Some(GivenSequence { name, kind: IdentityKind::Serial }),
+        _ => None,
+    };
+    if numbers {
+        expression = None;
+    }
+    if sequence.is_some() && !is_first {
+        leave_out(given, &of, format!("column {name} is not numbered: only one column of a table is"), None);
+    }
+    let (default, generated) = if generated { (None, expression) } else { (expression, None) };
+    let pg_type = type_of(&written, kind == "enum");
+    let not_null = get(row, 4)?;
+    let sequence = sequence.filter(|_| is_first);
+    table(given, &of)?.columns.push(GivenColumn { name, pg_type, not_null, default, generated, sequence });
+    Ok(())
+}
+
+/// The type by the name that `format_type` gives it. Arrays of floats keep that name, because they may hold NULLs.
+fn type_of(written: &str, is_enum: bool) -> PgType {
+    if is_enum {
+        return PgType::Enum(written.to_owned());
+    }
+    match written.parse() {
+        Ok(known) if !written.ends_with("[]") && written != "character varying" => known,
+        Ok(_) | Err(_) => PgType::Given(written.to_owned()),
+    }
+}
+
+fn constraint(given: &mut GivenSchema, row: &Row) -> Result<()> {
+    let (of, name, kind): (String, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
+    let (columns, definition): (Vec<String>, String) = (get(row, 3)?, get(row, 4)?);
+    let (deferrable, deferred): (bool, bool) = (get(row, 5)?, get(row, 6)?);
+    let calls_own: bool = get(row, 7)?;
+    let upper = definition.to_ascii_uppercase();
+    let loses = |words: &[&str]| words.iter().any(|word| upper.contains(word));
+    match kind.as_str() {
+        "p" | "u" => {
+            if deferrable || loses(&[" INCLUDE (", "NULLS NOT DISTINCT"]) {
+                leave_out(given, &of, format!("key {name} is made in its plain form"), Some(definition));
+            }
+            let key = KeyPlan { name, columns };
+            let table = table(given, &of)?;
+            if kind == "p" { table.primary_key = Some(key) } else { table.uniques.push(key) }
+        }
+        "c" if !calls_own => {
+            let expression: Option<String> = get(row, 8)?;
+            let not_valid = !get::<bool>(row, 9)?;
+            let check = CheckPlan { name, expression: expression.unwrap_or_default(), not_valid };
+            table(given, &of)?.checks.push(check);
+        }
+        "f" => {
+            let parent: Option<String> = get(row, 10)?;
+            let Some(parent) = parent else {
+                leave_out(
+                    given,
+                    &of,
+                    format!("foreign key {name} is not made: its parent is elsewhere"),
+                    Some(definition),
+                );
+                return Ok(());
+            };
+            if (deferrable && !deferred) || loses(&[" MATCH FULL", "SET NULL (", "SET DEFAULT ("]) {
+                leave_out(given, &of, format!("foreign key {name} is made in its plain form"), Some(definition));
+            }
+            let actions: String = get(row, 12)?;
+            let mut actions = actions.chars().map(action);
+            let mut next = || actions.next().unwrap_or("NO ACTION").to_owned();
+            let key = ForeignKeyPlan {
+                name,
+                columns,
+                parent,
+                parent_columns: get(row, 11)?,
+                on_update: next(),
+                on_delete: next(),
+                deferred: deferrable && deferred,
+                not_valid: !get::<bool>(row, 9)?,
+            };
+            table(given, &of)?.foreign_keys.push(key);
+        }
+        "c" | "x" => leave_out(given, &of, format!("constraint {name} is not made"), Some(definition)),
+        _ => {}
+    }
+    Ok(())
+}
+
+const fn action(letter: char) -> &'static str {
+    match letter {
+        'r' => "RESTRICT",
+        'c' => "CASCADE",
+        'n' => "SET NULL",
+        'd' => "SET DEFAULT",
+        _ => "NO ACTION",
+    }
+}
+
+fn index(given: &mut GivenSchema, row: &Row) -> Result<()> {
+    let (of, name, unique, method): (String, String, bool, String) =
+        (get(row, 0)?, get(row, 1)?, get(row, 2)?, get(row, 3)?);
+    let (expressions, definition): (Vec<String>, String) = (get(row, 4)?, get(row, 5)?);
+    let (descending, nulls_first): (Vec<bool>, Vec<bool>) = (get(row, 6)?, get(row, 7)?);
+    let (classes, collations): (Vec<Option<String>>, Vec<Option<String>>) = (get(row, 8)?, get(row, 9)?);
+    if get::<bool>(row, 11)? {
+        leave_out(given, &of, format!("index {name} is not made: it calls a function of the schema"), Some(definition));
+        return Ok(());
+    }
+    let upper = definition.to_ascii_uppercase();
+    if [" INCLUDE (", " NULLS NOT DISTINCT", " WITH ("].iter().any(|clause| upper.contains(clause)) {
+        leave_out(
+            given,
+            &of,
+            format!("index {name} is made without its INCLUDE, WITH and NULLS clauses"),
+            Some(definition),
+        );
+    }
+    let orders = descending.into_iter().zip(nulls_first);
+    let parts = expressions.into_iter().zip(orders).zip(classes).zip(collations);
+    let keys = parts
+        .map(|(((expression, order), class), collation)| {
+            let collation = collation.map(|name| format!(" COLLATE {}", quote_ident(&name))).unwrap_or_default();
+            let class = class.map(|name| format!(" {name}")).unwrap_or_default();
+            let order = match order {
+                (false, false) => "",
+                (false, true) => " NULLS FIRST",
+                (true, true) => " DESC",
+                (true, false) => " DESC NULLS LAST",
+            };
+            format!("{expression}{collation}{class}{order}")
+        })
+        .collect();
+    let index = IndexPlan { name, source: String::new(), unique, method, keys, predicate: get(row, 10)? };
+    table(given, &of)?.indexes.push(index);
+    Ok(())
+}
+
+fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(|_| Error::new(Kind::Bug, "the catalog's answer is not as expected"))
+}

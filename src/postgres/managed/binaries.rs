@@ -1,0 +1,182 @@
+//! Finding PostgreSQL's programs on this machine, and running them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::os_user::Account;
+use crate::error::{Error, Kind, Result};
+
+/// The oldest version that has `hash_record_extended`.
+const OLDEST: u32 = 14;
+
+/// Directories in which each entry is a version with its `bin` inside: Debian, RHEL, Homebrew on both kinds of Mac,
+/// Postgres.app, the installer for macOS.
+const VERSIONED: [(&str, &str, &str); 8] = [
+    ("/usr/lib/postgresql", "", "bin"),
+    ("/usr", "pgsql-", "bin"),
+    ("/opt/homebrew/opt", "postgresql", "bin"),
+    ("/usr/local/opt", "postgresql", "bin"),
+    ("/home/linuxbrew/.linuxbrew/opt", "postgresql", "bin"),
+    ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
+    ("/Library/PostgreSQL", "", "bin"),
+    ("/opt/postgresql", "", "bin"),
+];
+
+/// Single directories: built from source, Alpine.
+const SINGLE: [&str; 3] = ["/usr/local/pgsql/bin", "/usr/libexec/postgresql", "/usr/local/bin"];
+
+/// The programs of one installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Programs {
+    /// Where they are.
+    pub(super) bin: PathBuf,
+    /// The major version.
+    pub(super) major: u32,
+    /// The whole version, such as `15.18`.
+    pub(super) version: String,
+}
+
+impl Programs {
+    /// The newest installation; only in `given` if the user named a directory.
+    ///
+    /// # Errors
+    /// `LocalMissing`.
+    pub(super) fn newest(given: Option<&Path>) -> Result<Self> {
+        let found = installations(given);
+        let best = found.iter().filter(|programs| programs.major >= OLDEST).max_by_key(|programs| programs.order());
+        best.cloned().ok_or_else(|| missing(given, &found))
+    }
+
+    /// An installation of this major version, which alone can open a data directory of that version.
+    ///
+    /// # Errors
+    /// `LocalMissing`.
+    pub(super) fn of_major(given: Option<&Path>, major: u32) -> Result<Self> {
+        let found = installations(given);
+        let best = found.iter().filter(|programs| programs.major == major).max_by_key(|programs| programs.order());
+        best.cloned().ok_or_else(|| {
+            Error::new(
+                Kind::LocalMissing,
+                format!("the data directory is PostgreSQL {major}'s, and no PostgreSQL {major} was found"),
+            )
+            .with_hint(format!(
+                "install PostgreSQL {major} or name it with --pg-bin, or run `turso2neon convert --fresh`"
+            ))
+        })
+    }
+
+    /// A command that runs one of the programs as `account`, with nothing of this process's environment: it may hold
+    /// tokens, and PostgreSQL's own variables would change what the programs do.
+    pub(super) fn command(&self, program: &str, account: Option<&Account>) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()))
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .env("LD_LIBRARY_PATH", self.bin.join("../lib"))
+            .current_dir("/")
+            .stdin(Stdio::null());
+        if let Some(account) = account {
+            account.take_on(&mut command);
+        }
+        command
+    }
+
+    fn order(&self) -> Vec<u32> {
+        self.version.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+    }
+}
+
+fn installations(given: Option<&Path>) -> Vec<Programs> {
+    let places = match given {
+        Some(directory) => vec![directory.to_path_buf(), directory.join("bin")],
+        None => usual_places(),
+    };
+    let mut found: Vec<Programs> = Vec::new();
+    for bin in places {
+        if let Some(programs) = inspect(&bin).filter(|programs| !found.contains(programs)) {
+            found.push(programs);
+        }
+    }
+    found
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    // The shell knows PATH; what it finds may be a link into the real directory.
+    let on_path = answer(Command::new("/bin/sh").args(["-c", "command -v postgres; command -v pg_ctl"]));
+    for line in on_path.unwrap_or_default().lines() {
+        if let Some(directory) = fs::canonicalize(line).ok().and_then(|path| path.parent().map(Path::to_path_buf)) {
+            places.push(directory);
+        }
+    }
+    if let Some(directory) = answer(Command::new("pg_config").arg("--bindir")) {
+        places.push(PathBuf::from(directory.trim()));
+    }
+    for (parent, prefix, inner) in VERSIONED {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let matching = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        places.extend(matching.map(|entry| entry.path().join(inner)));
+    }
+    places.extend(SINGLE.iter().map(PathBuf::from));
+    places
+}
+
+/// What is in a directory, if it has the programs that are needed.
+fn inspect(bin: &Path) -> Option<Programs> {
+    let needed = ["postgres", "initdb", "pg_controldata"];
+    let bin = fs::canonicalize(bin).ok().filter(|bin| needed.iter().all(|name| bin.join(name).is_file()))?;
+    let programs = Programs { bin, major: 0, version: String::new() };
+    let text = answer(programs.command("postgres", None).arg("--version"))?;
+    let version = version_in(&text)?;
+    let major = version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
+    Some(Programs { major, version, ..programs })
+}
+
+/// `15.18` out of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn version_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("(PostgreSQL) ")?;
+    rest.split_whitespace().next().map(ToOwned::to_owned)
+}
+
+fn answer(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn missing(given: Option<&Path>, found: &[Programs]) -> Error {
+    let what = match (given, found) {
+        (Some(directory), []) => format!("{} holds no PostgreSQL server programs", directory.display()),
+        (None, []) => "no PostgreSQL server was found on this machine".to_owned(),
+        (_, [programs, ..]) => {
+            format!("PostgreSQL {} in {} is too old", programs.version, programs.bin.display())
+        }
+    };
+    Error::new(Kind::LocalMissing, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_ordered_by_number() {
+        assert_eq!(version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some("15.18".to_owned()));
+        assert_eq!(version_in("postgres (PostgreSQL) 18beta1\n"), Some("18beta1".to_owned()));
+        let programs = |version: &str| Programs { bin: PathBuf::new(), major: 0, version: version.to_owned() }.order();
+        assert!(programs("15.10") > programs("15.9"));
+        assert!(programs("16.0") > programs("15.18"));
+    }
+
+    #[test]
+    fn a_directory_without_programs_is_named_in_the_error() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = Programs::newest(Some(empty.path())).unwrap_err();
+        assert_eq!(error.kind(), Kind::LocalMissing);
+        assert!(error.message().contains(&*empty.path().to_string_lossy()));
+    }
+}

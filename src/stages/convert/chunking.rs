@@ -1,0 +1,230 @@
+//! In which pieces the rows are loaded: the same for the same dump and plan, so that an interrupted load finds its
+//! chunks again.
+//!
+//! A table of more than [`SPLIT_BYTES`] is loaded in rowid ranges, by several connections and with a commit each. Its
+//! CREATE TABLE comes first, so its rows are written to the log too. A smaller one is created and loaded in one
+//! transaction, which saves the log (PostgreSQL "Populating a Database", `wal_level`), several small ones together.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{
+    error::Result,
+    model::{Plan, TablePlan},
+    postgres::load_journal::{Chunk, Scope},
+};
+
+/// Estimated bytes beyond which a table is split.
+const SPLIT_BYTES: u64 = 64 << 20;
+
+/// Estimated bytes of one range.
+const RANGE_BYTES: u64 = 64 << 20;
+
+/// Estimated bytes and count of tables that are loaded in one transaction.
+const GROUP_BYTES: u64 = 4 << 20;
+const GROUP_TABLES: usize = 64;
+
+/// A chunk: a table or a range of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Index into the plan's tables.
+    pub(super) table: usize,
+    /// Which chunk of the table, from 0.
+    pub(super) number: u32,
+    /// First and last rowid; none for a whole table.
+    pub(super) bounds: Option<(i64, i64)>,
+}
+
+/// What is loaded in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Job {
+    /// Its chunks.
+    pub(super) parts: Vec<Part>,
+    /// Whether the tables are created in the same transaction.
+    pub(super) creates: bool,
+}
+
+/// All the work of the data phase.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// Tables that are created beforehand, because several connections load them.
+    pub(super) created_first: Vec<usize>,
+    /// Transactions, the largest tables first.
+    pub(super) jobs: VecDeque<Job>,
+    /// Chunks per table, by index into the plan's tables; committed ones too.
+    pub(super) chunks: Vec<u32>,
+}
+
+impl Layout {
+    /// Lays out what isn't committed yet. `rowids` gives the least and greatest rowid of a table.
+    ///
+    /// # Errors
+    /// Those of `rowids`.
+    pub(super) fn new(
+        plan: &Plan,
+        scope: Scope,
+        committed: &BTreeMap<(String, u32), Chunk>,
+        rowids: impl Fn(&TablePlan) -> Result<Option<(i64, i64)>>,
+    ) -> Result<Self> {
+        let mut layout = Self { chunks: vec![1; plan.tables.len()], ..Self::default() };
+        let mut order: Vec<(usize, &TablePlan)> = plan.tables.iter().enumerate().collect();
+        order.sort_by_key(|(_, table)| std::cmp::Reverse(table.bytes));
+        let creates = scope == Scope::All;
+        let mut group = Job { creates, ..Job::default() };
+        let mut group_bytes = 0;
+        for (index, table) in order {
+            let ranges = if table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some() {
+                rowids(table)?.map(|(low, high)| split(low, high, table))
+            } else {
+                None
+            };
+            if let Some(ranges) = ranges {
+                if creates {
+                    layout.created_first.push(index);
+                }
+                layout.add_ranges(index, table, &ranges, committed);
+                continue;
+            }
+            if committed.contains_key(&(table.name.clone(), 0)) {
+                continue;
+            }
+            let part = Part { table: index, number: 0, bounds: None };
+            if table.bytes > GROUP_BYTES {
+                layout.jobs.push_back(Job { parts: vec![part], creates });
+                continue;
+            }
+            if group.parts.len() >= GROUP_TABLES || group_bytes + table.bytes > GROUP_BYTES {
+                layout.jobs.push_back(std::mem::replace(&mut group, Job { creates, ..Job::default() }));
+                group_bytes = 0;
+            }
+            group_bytes += table.bytes;
+            group.parts.push(part);
+        }
+        layout.jobs.push_back(group);
+        layout.jobs.retain(|job| !job.parts.is_empty());
+        Ok(layout)
+    }
+
+    fn add_ranges(
+        &mut self,
+        index: usize,
+        table: &TablePlan,
+        ranges: &[(i64, i64)],
+        committed: &BTreeMap<(String, u32), Chunk>,
+    ) {
+        for (number, bounds) in (0_u32..).zip(ranges) {
+            if !committed.contains_key(&(table.name.clone(), number)) {
+                let part = Part { table: index, number, bounds: Some(*bounds) };
+                self.jobs.push_back(Job { parts: vec![part], creates: false });
+            }
+        }
+        if let Some(chunks) = self.chunks.get_mut(index) {
+            *chunks = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+/// Ranges of equal width that cover all rowids from `low` to `high`.
+fn split(low: i64, high: i64, table: &TablePlan) -> Vec<(i64, i64)> {
+    let span = i128::from(high) - i128::from(low) + 1;
+    let wanted = table.bytes.div_ceil(RANGE_BYTES).min(table.rows).clamp(1, 1 << 20);
+    let count = i128::from(wanted).min(span).max(1);
+    let edge = |number: i128| i128::from(low) + span * number / count;
+    let bound = |value: i128| i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
+    (0..count).map(|number| (bound(edge(number)), bound(edge(number + 1) - 1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::conversion_plan::RowAddress;
+
+    fn table(name: &str, rows: u64, bytes: u64, address: RowAddress) -> TablePlan {
+        TablePlan {
+            source: name.to_owned(),
+            name: name.to_owned(),
+            rows,
+            bytes,
+            address,
+            columns: Vec::new(),
+            primary_key: None,
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            identity: None,
+            rejected: 0,
+        }
+    }
+
+    fn plan(tables: Vec<TablePlan>) -> Plan {
+        Plan {
+            format: 1,
+            tool: String::new(),
+            dump_sha256: String::new(),
+            overrides_sha256: String::new(),
+            given: None,
+            hooks: crate::model::overrides::Hooks::default(),
+            schema: "public".to_owned(),
+            extensions: Vec::new(),
+            tables,
+            views: Vec::new(),
+            triggers: Vec::new(),
+            objects: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    fn rowid() -> RowAddress {
+        RowAddress::Rowid("rowid".to_owned())
+    }
+
+    #[test]
+    fn ranges_cover_every_rowid_once() {
+        for (low, high, bytes) in [
+            (1, 10, 640 << 20),
+            (i64::MIN, i64::MAX, 1 << 40),
+            (-5, 1, 200 << 20),
+            (7, 7, 1 << 40),
+            (i64::MAX - 3, i64::MAX, 1 << 30),
+        ] {
+            let ranges = split(low, high, &table("t", 1 << 40, bytes, rowid()));
+            assert_eq!(ranges.first().unwrap().0, low);
+            assert_eq!(ranges.last().unwrap().1, high);
+            assert!(ranges.iter().all(|(first, last)| first <= last));
+            assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));
+        }
+    }
+
+    #[test]
+    fn committed_chunks_are_left_out() {
+        let plan = plan(vec![
+            table("small", 1, 10, rowid()),
+            table("large", 1_000_000, 200 << 20, rowid()),
+            table("keyed", 1_000_000, 200 << 20, RowAddress::PrimaryKey),
+            table("tiny", 0, 0, rowid()),
+        ]);
+        let rowids = |_: &TablePlan| Ok(Some((1, 1_000_000)));
+        let whole = Layout::new(&plan, Scope::All, &BTreeMap::new(), rowids).unwrap();
+        assert_eq!(whole.chunks, [1, 4, 1, 1]);
+        assert_eq!(whole.created_first, [1]);
+        assert_eq!(whole.jobs.len(), 4 + 1 + 1);
+        assert_eq!(whole.jobs.back().unwrap().parts.len(), 2);
+        let committed = [("large", 2), ("small", 0)].map(|(table, number)| {
+            let chunk = Chunk {
+                table: table.to_owned(),
+                number,
+                bounds: None,
+                rows: 0,
+                bytes: 0,
+                digest: crate::postgres::copy::row_digest::RowDigest::default(),
+                ledger_rows: 0,
+                ledger_digest: crate::postgres::copy::row_digest::RowDigest::default(),
+            };
+            ((table.to_owned(), number), chunk)
+        });
+        let rest = Layout::new(&plan, Scope::All, &committed.into_iter().collect(), rowids).unwrap();
+        let numbers: Vec<_> =
+            rest.jobs.iter().flat_map(|job| job.parts.iter().map(|part| (part.table, part.number))).collect();
+        assert_eq!(numbers, [(1, 0), (1, 1), (1, 3), (2, 0), (3, 0)]);
+    }
+}

@@ -1,0 +1,234 @@
+//! The proof by execution of what was translated: generated columns, checks, predicates and index expressions are run
+//! by SQLite over the dump and by PostgreSQL over the loaded rows. What doesn't agree on every row is withheld.
+//!
+//! An expression that PostgreSQL refuses to run is withheld too, with PostgreSQL's words.
+
+mod answer;
+
+mod pass;
+
+mod subject;
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use pass::Verdict;
+use subject::{Subject, Trial};
+
+use super::load_context::{Crew, Work};
+use crate::{
+    error::{Error, Kind, Result, ResultExt as _},
+    model::{
+        TablePlan,
+        dropped_objects::{Withheld, WithheldKind},
+        source_schema::{IndexKey, SourceSchema},
+    },
+    postgres::{
+        Session,
+        load_journal::{self, Scope},
+    },
+    rules::ddl::{self, Statement},
+    sqlite,
+};
+
+const PHASE: &str = "trial";
+
+/// Reads the schema of the dump, where SQLite's expressions are.
+///
+/// # Errors
+/// `SourceInvalid`, `ArtifactIo`.
+pub(super) async fn schema(work: &Work) -> Result<SourceSchema> {
+    let source = work.source.clone();
+    let task = tokio::task::spawn_blocking(move || sqlite::catalog::read(&sqlite::open::read_only(&source)?));
+    task.await.map_err(|_| Error::new(Kind::Bug, "reading the schema ended early"))?
+}
+
+/// Generated columns whose definition PostgreSQL refuses, found by creating each table and taking it back.
+///
+/// # Errors
+/// `LocalUnreachable`.
+pub(super) async fn definitions(work: &Work, schema: &SourceSchema, session: &Session) -> Result<Vec<Withheld>> {
+    // What a given schema defines was not translated from anything.
+    if work.plan.given.is_some() {
+        return Ok(Vec::new());
+    }
+    let made = load_journal::made(session).await?;
+    let mut withheld = Vec::new();
+    for table in work.plan.tables.iter().filter(|table| is_generating(table)) {
+        if made.iter().any(|made| made.schema == work.plan.schema && made.table == table.name) {
+            continue;
+        }
+        let Some(reason) = refusal(work, session, table).await? else { continue };
+        let subjects = generated(schema, table);
+        let mut blamed = Vec::new();
+        for subject in &subjects {
+            let others: Vec<Withheld> = subjects
+                .iter()
+                .filter(|other| !std::ptr::eq(*other, subject))
+                .map(|other| other.withheld(table, ""))
+                .collect();
+            let alone = work.plan.clone().without(&others);
+            let alone = alone.table(&table.source).cloned();
+            let refused = match &alone {
+                Some(alone) => refusal(work, session, alone).await?,
+                None => None,
+            };
+            blamed.extend(refused.map(|reason| subject.withheld(table, &unable(&reason))));
+        }
+        if blamed.is_empty() {
+            blamed = subjects.iter().map(|subject| subject.withheld(table, &unable(&reason))).collect();
+        }
+        withheld.extend(blamed);
+    }
+    Ok(withheld)
+}
+
+fn is_generating(table: &TablePlan) -> bool {
+    table.columns.iter().any(|column| column.generated.is_some())
+}
+
+fn unable(words: &str) -> String {
+    format!("PostgreSQL can't compute it: {words}; the column holds SQLite's values")
+}
+
+async fn refusal(work: &Work, session: &Session, table: &TablePlan) -> Result<Option<String>> {
+    let sql = format!("BEGIN; {}; ROLLBACK", ddl::create_table(&work.plan.schema, table).sql);
+    match session.batch("trying the definition", &sql).await {
+        Ok(()) => Ok(None),
+        Err(error) if session.is_lost() => Err(error),
+        Err(error) => {
+            session.batch("leaving a failed transaction", "ROLLBACK").await?;
+            Ok(Some(error.message().to_owned()))
+        }
+    }
+}
+
+fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<Subject> {
+    let source = schema.tables.iter().find(|source| source.name == table.source);
+    source.map(|source| subject::generated(source, table)).unwrap_or_default()
+}
+
+/// The generated columns that an error of the data phase is to be blamed on: PostgreSQL computes them while it takes
+/// rows. None if the error has another reason.
+pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<Withheld> {
+    let of_data = ["[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
+    let translated = work.plan.given.is_none() && work.scope == Scope::All;
+    if !translated || !of_data.iter().any(|class| error.message().contains(class)) {
+        return Vec::new();
+    }
+    let table = work.plan.tables.iter().find(|table| {
+        let named = |name: &str| name == table.source || name == table.name;
+        is_generating(table) && error.table().is_some_and(named)
+    });
+    let Some(table) = table else { return Vec::new() };
+    let reason = unable(error.message());
+    generated(schema, table).iter().map(|subject| subject.withheld(table, &reason)).collect()
+}
+
+/// What becomes of an index or check that PostgreSQL refused to make. None for a unique index on nothing but columns,
+/// whose refusal would be a mistake of this tool.
+pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement, words: &str) -> Option<Withheld> {
+    if work.plan.given.is_some() {
+        return None;
+    }
+    let table = work.plan.table(&statement.table)?;
+    let source = schema.tables.iter().find(|source| source.name == table.source)?;
+    let reason = format!("PostgreSQL refuses it: {words}");
+    if statement.kind == "check" {
+        let checks = subject::checks(schema, source, table);
+        return checks.iter().find(|check| check.is(&statement.object)).map(|check| check.withheld(table, &reason));
+    }
+    let planned = table.indexes.iter().find(|index| index.name == statement.object)?;
+    let Some(index) = source.indexes.iter().find(|index| index.name == planned.source) else {
+        // An index that the source doesn't have guards nothing.
+        return (!planned.unique).then(|| subject::added(planned, &statement.sql).withheld(table, &reason));
+    };
+    let of_columns = index.predicate.is_none()
+        && index.columns.iter().all(|column| matches!(column.key, IndexKey::Column(_) | IndexKey::Rowid));
+    (!planned.unique || !of_columns).then(|| subject::of_index(planned, index, Vec::new()).withheld(table, &reason))
+}
+
+/// Tries everything of the tables that `tried` doesn't name, and names them there.
+///
+/// # Errors
+/// `Local*`, `SourceInvalid`, `Interrupted`.
+pub(super) async fn run(
+    work: &Arc<Work>,
+    schema: &SourceSchema,
+    crew: &Crew,
+    tried: &mut BTreeSet<String>,
+) -> Result<Vec<Withheld>> {
+    if work.plan.given.is_some() {
+        return Ok(Vec::new());
+    }
+    let ours: BTreeSet<String> = match work.scope {
+        Scope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
+        // Somebody else's tables keep the form that they have.
+        Scope::Data | Scope::Schema => {
+            load_journal::made(crew.first()?).await?.into_iter().map(|made| made.table).collect()
+        }
+    };
+    let mut trials = Vec::new();
+    for (index, table) in work.plan.tables.iter().enumerate() {
+        let source = schema.tables.iter().find(|source| source.name == table.source);
+        let Some(source) = source.filter(|_| table.rows > 0 && ours.contains(&table.name)) else { continue };
+        if tried.insert(table.source.clone()) {
+            let subjects = subject::subjects(schema, source, table);
+            if !subjects.is_empty() {
+                trials.push((table.bytes, Trial { table: index, subjects }));
+            }
+        }
+    }
+    trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    let trials: VecDeque<Trial> = trials.into_iter().map(|(_, trial)| trial).collect();
+    work.phase(PHASE, trials.len());
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let withheld = Arc::clone(&found);
+    crew.spread(work, trials, move |work, session, trial| {
+        let withheld = Arc::clone(&withheld);
+        Box::pin(async move {
+            let failed = Box::pin(one(&work, &session, &trial)).await?;
+            withheld.lock().unwrap_or_else(PoisonError::into_inner).extend(failed);
+            work.stepped(PHASE, 1);
+            Ok(())
+        })
+    })
+    .await?;
+    let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    found.sort_by(|one, other| (&one.table, &one.object).cmp(&(&other.table, &other.object)));
+    Ok(found)
+}
+
+/// Tries a table's objects together; one by one if a side can't run them all.
+async fn one(work: &Arc<Work>, session: &Session, trial: &Trial) -> Result<Vec<Withheld>> {
+    let table = work.plan.tables.get(trial.table).ok_or_else(|| Error::new(Kind::Bug, "a trial without a table"))?;
+    let mut withheld = Vec::new();
+    let together = pass::run(work, session, table, &trial.subjects).await.at_table(&table.source)?;
+    if let Verdict::Compared(differing) = together {
+        withheld.extend(disagreeing(table, &trial.subjects, &differing));
+        return Ok(withheld);
+    }
+    for subject in &trial.subjects {
+        let alone = std::slice::from_ref(subject);
+        match pass::run(work, session, table, alone).await.at_table(&table.source)? {
+            Verdict::Compared(differing) => withheld.extend(disagreeing(table, alone, &differing)),
+            Verdict::OursFailed => withheld.push(subject.withheld(table, "SQLite itself can't compute it here")),
+            Verdict::TheirsFailed(words) => {
+                withheld.push(subject.withheld(table, &format!("PostgreSQL can't compute it: {words}")));
+            }
+        }
+    }
+    Ok(withheld)
+}
+
+fn disagreeing(table: &TablePlan, subjects: &[Subject], differing: &[(usize, String)]) -> Vec<Withheld> {
+    let one = |(place, reason): &(usize, String)| Some(subjects.get(*place)?.withheld(table, reason));
+    differing.iter().filter_map(one).collect()
+}
+
+/// Whether something was withheld that shapes the table itself, so that its rows must be loaded again.
+pub(super) fn reshapes(withheld: &Withheld) -> bool {
+    withheld.kind == WithheldKind::Generated
+}

@@ -1,0 +1,349 @@
+//! One pass over one table on both sides, in bounded memory: each row gives, for every probe, a hash of the columns
+//! that PostgreSQL's expressions read and of the answer. Rows that agree in those columns get one answer from
+//! PostgreSQL, so that equal sums of hashes mean an equal answer for every row.
+
+use std::{pin::pin, sync::Arc};
+
+use futures_util::StreamExt as _;
+use rusqlite::types::ValueRef;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    super::{
+        encode_cell::CellForm,
+        load_context::Work,
+        readback::Unreadable,
+        row_encoder::{Fate, cell_at, fate},
+    },
+    answer::{self, Arrival},
+    subject::{Form, Probe, Subject},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        ColumnPlan, TablePlan,
+        cell::SqliteCell,
+        conversion_plan::OffType,
+        identifier::{qualified, quote_ident},
+    },
+    postgres::{
+        Session,
+        copy::{
+            binary_decode::{self, RowCutter},
+            binary_encode,
+            row_digest::{NotJson, RowDigest, RowHasher},
+        },
+    },
+    rules::value_shape::json::Checker,
+    sqlite,
+};
+
+/// Rows between two looks at the user's wish to stop.
+const ROWS_BETWEEN_LOOKS: u64 = 10_000;
+
+/// What a pass found out.
+pub(super) enum Verdict {
+    /// For each subject in which the sides differ: its place and what differs.
+    Compared(Vec<(usize, String)>),
+    /// SQLite can't compute one of the expressions.
+    OursFailed,
+    /// PostgreSQL can't; its words.
+    TheirsFailed(String),
+}
+
+/// A probe that can be compared, and how PostgreSQL's answer arrives.
+#[derive(Clone)]
+struct Ready {
+    /// The subject that it belongs to.
+    subject: usize,
+    probe: Probe,
+    arrival: Option<Arrival>,
+}
+
+/// What both sides are asked.
+struct Question {
+    table: TablePlan,
+    columns: Vec<ColumnPlan>,
+    /// Columns whose cells can keep a row from being loaded.
+    rejecting: Vec<ColumnPlan>,
+    probes: Vec<Ready>,
+}
+
+/// The answers to one probe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Sum {
+    digest: RowDigest,
+    /// Rows for which a condition holds.
+    holds: u64,
+}
+
+/// Sums of one side, one per probe.
+type Sums = Vec<Sum>;
+
+/// Asks both sides.
+///
+/// # Errors
+/// Of the connection; `SourceInvalid`; `Interrupted`. What an expression makes a side refuse is an answer.
+pub(super) async fn run(
+    work: &Arc<Work>,
+    session: &Session,
+    table: &TablePlan,
+    subjects: &[Subject],
+) -> Result<Verdict> {
+    let question = match ready(work, session, table, subjects).await {
+        Ok(question) => Arc::new(question),
+        Err(error) if session.is_lost() => return Err(error),
+        Err(error) => return Ok(Verdict::TheirsFailed(error.message().to_owned())),
+    };
+    let (asked, of) = (Arc::clone(&question), Arc::clone(work));
+    let ours = tokio::task::spawn_blocking(move || ours(&of, &asked));
+    let theirs = theirs(work, session, &question).await;
+    let ours = ours.await.map_err(|_| Error::new(Kind::Bug, "a trial ended early"))?;
+    work.ctx.stop.check()?;
+    let theirs = match theirs {
+        Ok(sums) => sums,
+        Err(error) if session.is_lost() || error.kind() == Kind::Bug => return Err(error),
+        Err(error) => return Ok(Verdict::TheirsFailed(error.message().to_owned())),
+    };
+    let ours = match ours {
+        Ok(sums) => sums,
+        Err(error) if error.kind() == Kind::SourceInvalid => return Ok(Verdict::OursFailed),
+        Err(error) => return Err(error),
+    };
+    let mut differing: Vec<(usize, String)> = Vec::new();
+    for ((ready, one), other) in question.probes.iter().zip(&ours).zip(&theirs) {
+        if one != other && differing.last().is_none_or(|(subject, _)| *subject != ready.subject) {
+            differing.push((ready.subject, difference(&ready.probe.form, *one, *other)));
+        }
+    }
+    Ok(Verdict::Compared(differing))
+}
+
+fn difference(form: &Form, ours: Sum, theirs: Sum) -> String {
+    match form {
+        Form::Condition { .. } if ours.holds != theirs.holds => format!(
+            "tried on the rows that are there, it holds for {} in SQLite and for {} in PostgreSQL",
+            ours.holds, theirs.holds
+        ),
+        Form::Column(_) | Form::Condition { .. } | Form::Key { .. } => {
+            "SQLite and PostgreSQL give different answers for the rows that are there".to_owned()
+        }
+    }
+}
+
+/// Learns the types of PostgreSQL's answers. Values of types that have no certain counterpart are not compared.
+async fn ready(work: &Work, session: &Session, table: &TablePlan, subjects: &[Subject]) -> Result<Question> {
+    let numbered = subjects.iter().enumerate();
+    let all: Vec<(usize, &Probe)> =
+        numbered.flat_map(|(subject, found)| found.probes.iter().map(move |probe| (subject, probe))).collect();
+    let list: Vec<String> = all.iter().map(|(_, probe)| format!("({})", probe.theirs)).collect();
+    let sql = format!("SELECT {} FROM {} AS t", list.join(", "), qualified(&work.plan.schema, &table.name));
+    let prepared = session.client().prepare(&sql).await;
+    let prepared = prepared.map_err(|failure| session.error("trying expressions", &failure))?;
+    let mut probes = Vec::new();
+    for ((subject, probe), column) in all.into_iter().zip(prepared.columns()) {
+        let arrival = match &probe.form {
+            Form::Key { .. } => match Arrival::of(column.type_()) {
+                Some(arrival) => Some(arrival),
+                None => continue,
+            },
+            Form::Column(_) | Form::Condition { .. } => None,
+        };
+        probes.push(Ready { subject, probe: probe.clone(), arrival });
+    }
+    let needed = |column: &&ColumnPlan| {
+        subjects.iter().any(|subject| subject.columns(table).iter().any(|other| other.name == column.name))
+    };
+    let columns = table.columns.iter().filter(needed).cloned().collect();
+    let rejects = |column: &&ColumnPlan| column.exceptions.off_type == Some(OffType::Reject);
+    let rejecting = table.loaded_columns().filter(rejects).cloned().collect();
+    Ok(Question { table: table.clone(), columns, rejecting, probes })
+}
+
+/// Makes the hash of a row's columns, and of those with an answer.
+struct Rows {
+    hasher: RowHasher,
+    own: Vec<Option<RowHasher>>,
+    row: Vec<u8>,
+    scratch: Vec<u8>,
+    sums: Sums,
+}
+
+impl Rows {
+    fn new(question: &Question) -> Self {
+        let own = question.probes.iter().map(|ready| match &ready.probe.form {
+            Form::Column(column) => Some(RowHasher::new(std::iter::once(&**column))),
+            Form::Condition { .. } | Form::Key { .. } => None,
+        });
+        Self {
+            hasher: RowHasher::new(question.columns.iter()),
+            own: own.collect(),
+            row: Vec::new(),
+            scratch: Vec::new(),
+            sums: vec![Sum::default(); question.probes.len()],
+        }
+    }
+
+    /// The hash of the row that `self.row` holds.
+    fn identity(&mut self) -> std::result::Result<u128, NotJson> {
+        self.hasher.hash(&self.row)
+    }
+
+    /// Adds a probe's answer, which `self.scratch` holds: as a row of one field for a generated column.
+    fn answer(&mut self, number: usize, identity: u128) -> std::result::Result<(), NotJson> {
+        let holds = self.scratch == answer::HOLDS;
+        if let Some(Some(hasher)) = self.own.get_mut(number) {
+            let meaning = hasher.hash(&self.scratch)?;
+            self.scratch.clear();
+            self.scratch.extend_from_slice(&meaning.to_be_bytes());
+        }
+        self.scratch.extend_from_slice(&identity.to_be_bytes());
+        if let Some(sum) = self.sums.get_mut(number) {
+            sum.digest.add(xxh3_128(&self.scratch));
+            sum.holds += u64::from(holds);
+        }
+        Ok(())
+    }
+}
+
+fn field_count(columns: &[ColumnPlan]) -> i16 {
+    i16::try_from(columns.len()).unwrap_or(i16::MAX)
+}
+
+fn not_json(_: NotJson) -> Error {
+    Error::new(Kind::Bug, "a trial met a text that is not JSON")
+}
+
+fn ours(work: &Work, question: &Question) -> Result<Sums> {
+    let table = &question.table;
+    let failed = |failure: &rusqlite::Error| sqlite::error_map::describe("trying expressions", failure);
+    let connection = sqlite::open::read_only(&work.source)?;
+    let columns = question.columns.iter().map(|column| quote_ident(&column.source));
+    let probes = question.probes.iter().map(|ready| ready.probe.ours.clone());
+    let rejecting = question.rejecting.iter().map(|column| quote_ident(&column.source));
+    let list = columns.chain(probes).chain(rejecting).collect::<Vec<_>>().join(", ");
+    // `NOT INDEXED` keeps a vector index, which only its own module can read, from answering for the table.
+    let sql = format!("SELECT {list} FROM main.{} NOT INDEXED", quote_ident(&table.source));
+    let mut statement = connection.prepare(&sql).map_err(|failure| failed(&failure))?;
+    let mut found = statement.query([]).map_err(|failure| failed(&failure))?;
+    let forms: Option<Vec<CellForm>> = question.columns.iter().map(CellForm::of).collect();
+    let forms = forms.ok_or_else(|| Error::new(Kind::Bug, "the plan's conversion can't give its type"))?;
+    let (mut rows, mut checker) = (Rows::new(question), Checker::default());
+    let mut count = 0_u64;
+    while let Some(row) = found.next().map_err(|failure| failed(&failure))? {
+        count += 1;
+        if count.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+            work.ctx.stop.check()?;
+        }
+        let first = forms.len() + question.probes.len();
+        let mut rejecting = question.rejecting.iter().enumerate();
+        if rejecting.any(|(at, column)| fate(column, cell_at(row, first + at), &mut checker) == Fate::Rejected) {
+            continue;
+        }
+        rows.row.clear();
+        binary_encode::row(&mut rows.row, field_count(&question.columns));
+        for (index, (form, column)) in forms.iter().zip(&question.columns).enumerate() {
+            match fate(column, cell_at(row, index), &mut checker) {
+                Fate::Nulled => binary_encode::null(&mut rows.row),
+                Fate::Written | Fate::Rejected => write(form, cell_at(row, index), &mut rows.row)?,
+            }
+        }
+        let identity = rows.identity().map_err(not_json)?;
+        for (number, ready) in question.probes.iter().enumerate() {
+            rows.scratch.clear();
+            our_answer(ready, row.get_ref(forms.len() + number), &mut rows.scratch)?;
+            rows.answer(number, identity).map_err(not_json)?;
+        }
+    }
+    Ok(rows.sums)
+}
+
+fn write(form: &CellForm, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<()> {
+    form.write(cell, out).map_err(|refusal| Error::new(Kind::DataRefused, format!("a cell {}", refusal.0)))
+}
+
+fn our_answer(ready: &Ready, value: rusqlite::Result<ValueRef<'_>>, out: &mut Vec<u8>) -> Result<()> {
+    let value = value.map_err(|failure| sqlite::error_map::describe("trying expressions", &failure))?;
+    let cell = match value {
+        ValueRef::Null => SqliteCell::Null,
+        ValueRef::Integer(value) => SqliteCell::Integer(value),
+        ValueRef::Real(value) => SqliteCell::Real(value),
+        ValueRef::Text(bytes) => SqliteCell::Text(bytes),
+        ValueRef::Blob(bytes) => SqliteCell::Blob(bytes),
+    };
+    match (&ready.probe.form, ready.arrival) {
+        (Form::Column(column), _) => {
+            binary_encode::row(out, 1);
+            let form = CellForm::of(column).ok_or_else(|| Error::new(Kind::Bug, "a column without a form"))?;
+            write(&form, cell, out)?;
+        }
+        (Form::Condition { null_as }, _) => {
+            let truth = match cell {
+                SqliteCell::Integer(value) => Some(value != 0),
+                SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Text(_) | SqliteCell::Blob(_) => None,
+            };
+            answer::truth(truth, *null_as, out);
+        }
+        (Form::Key { collation }, Some(arrival)) => arrival.ours(cell, collation.as_deref(), out),
+        (Form::Key { .. }, None) => {}
+    }
+    Ok(())
+}
+
+async fn theirs(work: &Work, session: &Session, question: &Question) -> Result<Sums> {
+    let columns = question.columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
+    let probes = question.probes.iter().map(|ready| match (&ready.probe.form, ready.arrival) {
+        (Form::Column(column), _) => format!("t.{}", quote_ident(&column.name)),
+        (_, Some(arrival)) => arrival.sql(&ready.probe.theirs),
+        (_, None) => format!("({})", ready.probe.theirs),
+    });
+    let list = columns.chain(probes).collect::<Vec<_>>().join(", ");
+    let table = qualified(&work.plan.schema, &question.table.name);
+    let sql = format!("COPY (SELECT {list} FROM {table} AS t) TO STDOUT (FORMAT binary)");
+    let doing = "trying expressions";
+    let stream = Box::pin(session.client().copy_out(&sql)).await.map_err(|failure| session.error(doing, &failure))?;
+    let mut stream = pin!(stream);
+    let mut cutter = RowCutter::default();
+    let mut rows = Rows::new(question);
+    while let Some(message) = stream.next().await {
+        let message = message.map_err(|failure| session.error(doing, &failure))?;
+        cutter.feed(&message, |row| their_row(question, &mut rows, row))?;
+    }
+    cutter.finish().map_err(Unreadable::from)?;
+    Ok(rows.sums)
+}
+
+fn their_row(question: &Question, rows: &mut Rows, row: &[u8]) -> std::result::Result<(), Unreadable> {
+    let mut fields = binary_decode::fields(row);
+    rows.row.clear();
+    binary_encode::row(&mut rows.row, field_count(&question.columns));
+    for value in fields.by_ref().take(question.columns.len()) {
+        put(value, &mut rows.row)?;
+    }
+    let identity = rows.identity()?;
+    for (number, ready) in question.probes.iter().enumerate() {
+        let value = fields.next().ok_or(Unreadable)?;
+        rows.scratch.clear();
+        match (&ready.probe.form, ready.arrival) {
+            (Form::Column(_), _) => {
+                binary_encode::row(&mut rows.scratch, 1);
+                put(value, &mut rows.scratch)?;
+            }
+            (Form::Condition { null_as }, _) => {
+                answer::truth(value.map(|bytes| bytes == [1]), *null_as, &mut rows.scratch);
+            }
+            (Form::Key { .. }, Some(arrival)) => arrival.theirs(value, &mut rows.scratch),
+            (Form::Key { .. }, None) => {}
+        }
+        rows.answer(number, identity)?;
+    }
+    Ok(())
+}
+
+fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), Unreadable> {
+    match value {
+        None => binary_encode::null(out),
+        Some(bytes) => binary_encode::bytes(out, bytes).map_err(|_| Unreadable)?,
+    }
+    Ok(())
+}

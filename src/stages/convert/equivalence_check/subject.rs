@@ -1,0 +1,205 @@
+//! What is tried of one table: each object that rests on a translated expression, with both of its spellings.
+
+use crate::{
+    model::{
+        ColumnPlan, TablePlan,
+        conversion_plan::{CheckPlan, IndexPlan},
+        dropped_objects::{Withheld, WithheldKind},
+        identifier::quote_ident,
+        source_schema::{IndexKey, SourceIndex, SourceSchema, SourceTable},
+    },
+    rules::expression::Scope,
+};
+
+/// How the answers of a probe are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Form {
+    /// The value of a generated column, bit for bit.
+    Column(Box<ColumnPlan>),
+    /// True, false or NULL, of which NULL counts as said.
+    Condition {
+        /// What NULL is as good as.
+        null_as: bool,
+    },
+    /// The value of an index key.
+    Key {
+        /// The collation that the index folds it under.
+        collation: Option<String>,
+    },
+}
+
+/// One expression in both languages.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Probe {
+    /// SQLite's.
+    pub(super) ours: String,
+    /// PostgreSQL's.
+    pub(super) theirs: String,
+    pub(super) form: Form,
+}
+
+/// One object.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    kind: WithheldKind,
+    object: String,
+    source: String,
+    sql: String,
+    pub(super) probes: Vec<Probe>,
+}
+
+/// All objects of one table that are to be tried.
+#[derive(Debug, Clone)]
+pub(super) struct Trial {
+    /// Index into the plan's tables.
+    pub(super) table: usize,
+    pub(super) subjects: Vec<Subject>,
+}
+
+impl Subject {
+    /// The record of an object that is not created.
+    pub(super) fn withheld(&self, table: &TablePlan, reason: &str) -> Withheld {
+        Withheld {
+            kind: self.kind,
+            table: table.source.clone(),
+            object: self.object.clone(),
+            source: self.source.clone(),
+            reason: reason.to_owned(),
+            sql: self.sql.clone(),
+            guards: match self.kind {
+                WithheldKind::Check => true,
+                WithheldKind::Index => table.indexes.iter().any(|index| index.name == self.object && index.unique),
+                WithheldKind::Generated | WithheldKind::View | WithheldKind::Trigger => false,
+            },
+        }
+    }
+
+    /// Whether PostgreSQL calls the object so.
+    pub(super) fn is(&self, object: &str) -> bool {
+        self.object == object
+    }
+
+    /// Columns whose values PostgreSQL's expressions depend on: two rows that agree in them get the same answer.
+    pub(super) fn columns<'a>(&self, table: &'a TablePlan) -> Vec<&'a ColumnPlan> {
+        let named = |column: &&ColumnPlan| {
+            let name = quote_ident(&column.name);
+            self.probes.iter().any(|probe| match &probe.form {
+                Form::Column(of) if of.name == column.name => false,
+                _ => probe.theirs.contains(&name),
+            })
+        };
+        table.columns.iter().filter(named).collect()
+    }
+}
+
+/// What is to be tried of a table.
+pub(super) fn subjects(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
+    let mut found = generated(source, table);
+    found.extend(checks(schema, source, table));
+    let created = |name: &str| source.indexes.iter().find(|index| index.name == name);
+    for planned in &table.indexes {
+        let Some(index) = created(&planned.source) else { continue };
+        let probes = index_probes(schema, source, table, index, planned.predicate.as_deref(), &planned.keys);
+        if !probes.is_empty() {
+            found.push(of_index(planned, index, probes));
+        }
+    }
+    found
+}
+
+/// An index with what is to be tried of it.
+pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Probe>) -> Subject {
+    Subject {
+        kind: WithheldKind::Index,
+        object: planned.name.clone(),
+        source: planned.source.clone(),
+        sql: index.sql.clone().unwrap_or_default(),
+        probes,
+    }
+}
+
+/// An index that the source doesn't have, by the statement that makes it.
+pub(super) fn added(planned: &IndexPlan, sql: &str) -> Subject {
+    Subject {
+        kind: WithheldKind::Index,
+        object: planned.name.clone(),
+        source: planned.source.clone(),
+        sql: sql.to_owned(),
+        probes: Vec::new(),
+    }
+}
+
+/// Generated columns that PostgreSQL computes.
+pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
+    let one = |column: &ColumnPlan| {
+        let theirs = column.generated.clone()?;
+        let declared = source.columns.iter().find(|found| found.name == column.source)?;
+        let expression = declared.generated.as_ref().map_or("", |generated| generated.expression.as_str());
+        let probe = Probe { ours: quote_ident(&column.source), theirs, form: Form::Column(Box::new(column.clone())) };
+        Some(Subject {
+            kind: WithheldKind::Generated,
+            object: column.name.clone(),
+            source: column.source.clone(),
+            sql: format!("GENERATED ALWAYS AS ({expression})"),
+            probes: vec![probe],
+        })
+    };
+    table.columns.iter().filter_map(one).collect()
+}
+
+/// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are.
+pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
+    let scope = Scope::new(table, source, &schema.encoding);
+    let mut translated: Vec<_> =
+        source.checks.iter().filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql))).collect();
+    let one = |planned: &CheckPlan| {
+        let same_words = translated.iter().position(|(_, sql)| *sql == planned.expression);
+        let same_name = || translated.iter().position(|(check, _)| check.name.as_ref() == Some(&planned.name));
+        let at = same_words.or_else(same_name)?;
+        let (check, _) = translated.remove(at);
+        Some(Subject {
+            kind: WithheldKind::Check,
+            object: planned.name.clone(),
+            source: check.name.clone().unwrap_or_else(|| check.expression.clone()),
+            sql: format!("CHECK ({})", check.expression),
+            probes: vec![condition(&check.expression, &planned.expression, true)],
+        })
+    };
+    table.checks.iter().filter_map(one).collect()
+}
+
+fn condition(ours: &str, theirs: &str, null_as: bool) -> Probe {
+    // A double negation makes 0, 1 or NULL of whatever SQLite takes for a condition. The line end closes a comment.
+    Probe { ours: format!("NOT (NOT ({ours}\n))"), theirs: theirs.to_owned(), form: Form::Condition { null_as } }
+}
+
+fn index_probes(
+    schema: &SourceSchema,
+    source: &SourceTable,
+    table: &TablePlan,
+    index: &SourceIndex,
+    predicate: Option<&str>,
+    planned: &[String],
+) -> Vec<Probe> {
+    let scope = Scope::new(table, source, &schema.encoding);
+    let both = index.predicate.as_deref().zip(predicate);
+    let mut probes: Vec<Probe> = both.map(|(ours, theirs)| condition(ours, theirs, false)).into_iter().collect();
+    for (column, planned) in index.columns.iter().zip(planned) {
+        let IndexKey::Expression(ours) = &column.key else { continue };
+        let Ok(theirs) = scope.key(ours, column.collation.as_deref()) else { continue };
+        // A key in another form than the translation's means another thing on purpose.
+        if !planned.contains(&format!("({theirs})")) {
+            continue;
+        }
+        let (ours, theirs) = match both {
+            // Outside of the predicate no key is computed.
+            Some((if_ours, if_theirs)) => (
+                format!("CASE WHEN ({if_ours}\n) THEN ({ours}\n) END"),
+                format!("CASE WHEN {if_theirs} THEN {theirs} END"),
+            ),
+            None => (format!("({ours}\n)"), theirs),
+        };
+        probes.push(Probe { ours, theirs, form: Form::Key { collation: column.collation.clone() } });
+    }
+    probes
+}

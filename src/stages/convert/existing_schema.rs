@@ -1,0 +1,170 @@
+//! Cells by the type of a given schema to fields of binary COPY.
+
+use super::encode_cell::Refusal;
+use crate::{
+    model::{
+        PgType,
+        cell::SqliteCell,
+        conversion_plan::EpochUnit,
+        pg_column_type::{Element, GivenShape, TextForm},
+    },
+    postgres::copy::binary_encode,
+    rules::{
+        existing_schema::{self, Content, Misfit, Value, number::Number},
+        value_shape::json::Checker,
+    },
+};
+
+const OUT_OF_RANGE: Refusal = Refusal("is beyond what the type holds");
+const TOO_LONG: Refusal = Refusal("is too long for a PostgreSQL value");
+
+/// The type of a column and the unit of its integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct GivenForm {
+    /// None for a type without encoder, whose column holds only NULL.
+    shape: Option<GivenShape>,
+    unit: Option<EpochUnit>,
+}
+
+impl GivenForm {
+    /// The form of a column of this type.
+    pub(super) fn of(pg_type: &PgType, unit: Option<EpochUnit>) -> Self {
+        Self { shape: GivenShape::of(pg_type), unit }
+    }
+
+    /// Appends the cell as a field.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a cell that is no value of the type.
+    pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let refused = |misfit: Misfit| Refusal(of_one(misfit));
+        let shape = self.shape.ok_or_else(|| refused(Misfit::NoEncoder))?;
+        let read = existing_schema::read(shape, self.unit, cell, &mut Checker::default()).map_err(refused)?;
+        match read.content {
+            Content::One(value) => write_one(out, shape.element, &value),
+            Content::Many(values) => write_many(out, shape.element, &values),
+        }
+    }
+}
+
+/// The end of the sentence "a cell ...".
+fn of_one(misfit: Misfit) -> &'static str {
+    match misfit {
+        Misfit::NoEncoder => "is of a type that this tool can't write",
+        Misfit::Class => "is of a storage class that doesn't go with the type",
+        Misfit::Form => "is not written as the type's values are",
+        Misfit::Range => "is out of the type's range",
+        Misfit::Digits => "has more digits than the type",
+        Misfit::Length => "has more characters than the type",
+        Misfit::Unit => "is an integer whose unit is not known",
+        Misfit::Label => "is no label of the enumerated type",
+        Misfit::Text => "holds a NUL character or is not UTF-8",
+        Misfit::Document => "is JSON that jsonb doesn't keep",
+        Misfit::Dimensions => "has another number of dimensions than the type",
+    }
+}
+
+/// PostgreSQL's numbers for the types of arrays' elements (`pg_type.dat`).
+fn element_number(element: Element) -> u32 {
+    match element {
+        Element::Boolean => 16,
+        Element::Bytea => 17,
+        Element::BigInt => 20,
+        Element::SmallInt => 21,
+        Element::Integer => 23,
+        Element::Text { form: TextForm::Varchar, .. } => 1043,
+        Element::Text { form: TextForm::Char, .. } => 1042,
+        Element::Text { form: TextForm::Text | TextForm::Citext, .. } | Element::Enum | Element::Vector(_) => 25,
+        Element::Json => 114,
+        Element::Jsonb => 3802,
+        Element::Real => 700,
+        Element::Double => 701,
+        Element::Date => 1082,
+        Element::Time { .. } => 1083,
+        Element::Timestamp { .. } => 1114,
+        Element::TimestampTz { .. } => 1184,
+        Element::Numeric(_) => 1700,
+        Element::Uuid => 2950,
+    }
+}
+
+/// `array_send`: dimensions, whether there are NULLs, the element type, length and lower bound, elements.
+fn write_many(out: &mut Vec<u8>, element: Element, values: &[Option<Value<'_>>]) -> Result<(), Refusal> {
+    let at = binary_encode::begin(out);
+    let dimensions = i32::from(!values.is_empty());
+    let has_nulls = i32::from(values.iter().any(Option::is_none));
+    out.extend_from_slice(&dimensions.to_be_bytes());
+    out.extend_from_slice(&has_nulls.to_be_bytes());
+    out.extend_from_slice(&element_number(element).to_be_bytes());
+    if !values.is_empty() {
+        let length = i32::try_from(values.len()).map_err(|_| TOO_LONG)?;
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&1_i32.to_be_bytes());
+    }
+    for value in values {
+        match value {
+            None => binary_encode::null(out),
+            Some(value) => write_one(out, element, value)?,
+        }
+    }
+    binary_encode::end(out, at)?;
+    Ok(())
+}
+
+fn write_one(out: &mut Vec<u8>, element: Element, value: &Value<'_>) -> Result<(), Refusal> {
+    match (value, element) {
+        (Value::Boolean(value), _) => binary_encode::boolean(out, *value),
+        (Value::Integer(value), Element::SmallInt) => {
+            binary_encode::int2(out, i16::try_from(*value).map_err(|_| OUT_OF_RANGE)?);
+        }
+        (Value::Integer(value), Element::Integer) => {
+            binary_encode::int4(out, i32::try_from(*value).map_err(|_| OUT_OF_RANGE)?);
+        }
+        (Value::Integer(value), _) => binary_encode::int8(out, *value),
+        (Value::Real(value), _) => binary_encode::bytes(out, &value.to_be_bytes())?,
+        (Value::Double(value), _) => binary_encode::float8(out, *value),
+        (Value::Number(value), _) => number(out, value)?,
+        (Value::Text(value), _) => binary_encode::bytes(out, value.as_bytes())?,
+        (Value::Bytes(value), _) => binary_encode::bytes(out, value)?,
+        (Value::Uuid(value), _) => binary_encode::bytes(out, value)?,
+        (Value::Days(days), _) => {
+            binary_encode::int4(out, i32::try_from(days - binary_encode::EPOCH_DAYS).map_err(|_| OUT_OF_RANGE)?);
+        }
+        (Value::Clock(micros), _) => binary_encode::int8(out, *micros),
+        (Value::Moment(micros), _) => {
+            let moment = micros.checked_sub(binary_encode::EPOCH_MICROSECONDS);
+            let fits =
+                moment.filter(|moment| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(moment));
+            binary_encode::int8(out, fits.ok_or(OUT_OF_RANGE)?);
+        }
+        (Value::Document(text), Element::Jsonb) => binary_encode::jsonb(out, text)?,
+        (Value::Document(text), _) => binary_encode::bytes(out, text)?,
+        (Value::Vector(values), _) => {
+            let at = binary_encode::begin(out);
+            binary_encode::vector_head(out, u16::try_from(values.len()).map_err(|_| TOO_LONG)?);
+            for value in values {
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+            binary_encode::end(out, at)?;
+        }
+    }
+    Ok(())
+}
+
+/// `numeric_send`: count, weight, sign, display scale, groups of four digits.
+fn number(out: &mut Vec<u8>, value: &Number) -> Result<(), Refusal> {
+    let (weight, groups) = value.groups();
+    let count = i16::try_from(groups.len()).map_err(|_| OUT_OF_RANGE)?;
+    let scale = i16::try_from(value.fraction.len()).map_err(|_| OUT_OF_RANGE)?;
+    let sign: u16 = if value.negative { 0x4000 } else { 0 };
+    let at = binary_encode::begin(out);
+    out.extend_from_slice(&count.to_be_bytes());
+    out.extend_from_slice(&weight.to_be_bytes());
+    out.extend_from_slice(&sign.to_be_bytes());
+    out.extend_from_slice(&scale.to_be_bytes());
+    for group in &groups {
+        out.extend_from_slice(&group.to_be_bytes());
+    }
+    binary_encode::end(out, at)?;
+    Ok(())
+}

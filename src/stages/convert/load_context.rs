@@ -1,0 +1,182 @@
+//! What every part of the stage is given: the plan, who listens, and the connections that work side by side.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    event::Event,
+    model::{Plan, Stage, dropped_objects::Withheld, identifier::quote_list},
+    postgres::{PgEndpoint, Session, load_journal::Scope},
+};
+
+/// One load.
+pub(super) struct Work {
+    pub(super) ctx: Context,
+    pub(super) plan: Plan,
+    /// `dump/source.db`.
+    pub(super) source: PathBuf,
+    pub(super) scope: Scope,
+    /// The digest of what is loaded.
+    pub(super) key: String,
+}
+
+impl Work {
+    /// The same without what is withheld from the plan.
+    pub(super) fn without(&self, withheld: &[Withheld]) -> Self {
+        Self {
+            ctx: self.ctx.clone(),
+            plan: self.plan.clone().without(withheld),
+            source: self.source.clone(),
+            scope: self.scope,
+            key: self.key.clone(),
+        }
+    }
+
+    /// Tells that a phase begins.
+    pub(super) fn phase(&self, phase: &'static str, steps: usize) {
+        let steps = u64::try_from(steps).ok();
+        self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Convert, phase, steps });
+    }
+
+    /// Tells of finished steps of a phase.
+    pub(super) fn stepped(&self, phase: &'static str, steps: usize) {
+        for _ in 0..steps {
+            self.ctx.out.emit(&Event::Stepped { stage: Stage::Convert, phase });
+        }
+    }
+}
+
+/// Time per phase.
+pub(super) struct Clock {
+    phases_ms: BTreeMap<String, u64>,
+    last: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { phases_ms: BTreeMap::new(), last: Instant::now() }
+    }
+
+    /// Books the time since the last call on a phase.
+    pub(super) fn book(&mut self, phase: &str) {
+        let elapsed = u64::try_from(self.last.elapsed().as_millis()).unwrap_or(u64::MAX);
+        *self.phases_ms.entry(phase.to_owned()).or_default() += elapsed;
+        self.last = Instant::now();
+    }
+
+    pub(super) fn phases_ms(&self) -> BTreeMap<String, u64> {
+        self.phases_ms.clone()
+    }
+
+    pub(super) fn total_ms(&self) -> u64 {
+        self.phases_ms.values().sum()
+    }
+}
+
+/// Connections that take tasks from one queue.
+pub(super) struct Crew {
+    sessions: Vec<Arc<Session>>,
+}
+
+impl Crew {
+    /// Connects `size` times, at least once.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    pub(super) async fn connect(endpoint: &PgEndpoint, size: usize) -> Result<Self> {
+        let mut sessions = Vec::new();
+        for _ in 0..size.max(1) {
+            let session = Session::connect(endpoint).await?;
+            // What a crash takes is loaded again; the end of the load waits for the log.
+            session.batch("preparing the session", "SET synchronous_commit=off").await?;
+            sessions.push(Arc::new(session));
+        }
+        Ok(Self { sessions })
+    }
+
+    /// Makes the types and operator classes of the plan's extensions known to all connections, wherever they live, and
+    /// what a given schema calls its own.
+    ///
+    /// # Errors
+    /// `LocalRejected`, `LocalUnreachable`.
+    pub(super) async fn see_types(&self, plan: &Plan) -> Result<()> {
+        if plan.extensions.is_empty() && plan.given.is_none() {
+            return Ok(());
+        }
+        let sql = "SELECT DISTINCT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+                   WHERE e.extname = ANY($1)";
+        let rows = self.first()?.rows("looking for extensions", sql, &[&plan.extensions]).await?;
+        let schemas: Vec<&str> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        let own = plan.given.iter().map(|_| plan.schema.as_str());
+        let path = quote_list(std::iter::once("pg_catalog").chain(own).chain(schemas));
+        for session in &self.sessions {
+            session.batch("preparing the session", &format!("SET search_path = {path}")).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection for what is done one after the other.
+    pub(super) fn first(&self) -> Result<&Arc<Session>> {
+        self.sessions.first().ok_or_else(|| Error::new(Kind::Bug, "a crew without a session"))
+    }
+
+    /// All connections.
+    pub(super) fn sessions(&self) -> &[Arc<Session>] {
+        &self.sessions
+    }
+
+    /// Does every task, each on a connection of its own as far as there are any. Stops at the first error, and when the
+    /// user wants to stop; what is under way is then given up.
+    ///
+    /// # Errors
+    /// The first error; `Interrupted`.
+    pub(super) async fn spread<T, F>(&self, work: &Arc<Work>, tasks: VecDeque<T>, each: F) -> Result<()>
+    where
+        T: Send + 'static,
+        F: Fn(Arc<Work>, Arc<Session>, T) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static,
+    {
+        let hands = self.sessions.len().min(tasks.len());
+        let queue = Arc::new(Mutex::new(tasks));
+        let mut set = JoinSet::new();
+        for session in self.sessions.iter().take(hands) {
+            let (work, session, queue, each) =
+                (Arc::clone(work), Arc::clone(session), Arc::clone(&queue), each.clone());
+            set.spawn(async move {
+                loop {
+                    let task = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some(task) = task else { return Ok(()) };
+                    each(Arc::clone(&work), Arc::clone(&session), task).await?;
+                }
+            });
+        }
+        join_all(&work.ctx, set).await
+    }
+}
+
+/// Waits for all; gives up the others at the first error, and when the user wants to stop.
+///
+/// # Errors
+/// The first error; `Interrupted`.
+pub(super) async fn join_all(ctx: &Context, mut set: JoinSet<Result<()>>) -> Result<()> {
+    let all = async {
+        while let Some(ended) = set.join_next().await {
+            ended.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a task of the load ended early")))?;
+        }
+        Ok(())
+    };
+    let answer = tokio::select! {
+        answer = all => answer,
+        () = ctx.stop.wished() => ctx.stop.check(),
+    };
+    set.shutdown().await;
+    answer
+}

@@ -1,0 +1,212 @@
+//! The steps of a load in their order: ground, rows, trial, keys and the rest, proof, views and triggers.
+//!
+//! What the trial withholds leaves the plan that the following steps see. A generated column that PostgreSQL computes
+//! otherwise than SQLite changes the table itself: the table is dropped and loaded again with that column plain.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    ConvertRequest, JOBS_MAX,
+    chunking::Layout,
+    equivalence_check, load,
+    load_context::{Clock, Crew, Work},
+    post_load, prepare, readback, reader, rejects, triggers, views,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{checkpoint::TableRecord, dropped_objects::Withheld, source_schema::SourceSchema},
+    postgres::{
+        load_journal::{self, Chunk, Load, Scope},
+        managed::LocalServer,
+    },
+    sqlite,
+};
+
+/// A load under way.
+pub(super) struct Steps<'a> {
+    pub(super) server: &'a LocalServer,
+    pub(super) request: &'a ConvertRequest,
+    pub(super) clock: &'a mut Clock,
+    /// What was withheld so far.
+    pub(super) withheld: &'a mut Vec<Withheld>,
+    /// Keeps what was withheld, so that an interrupted load goes on with it.
+    pub(super) keep: &'a (dyn Fn(&[Withheld]) -> Result<()> + Sync),
+}
+
+impl Steps<'_> {
+    /// Loads whatever of the scope isn't there yet, and proves it. `work` has the plan without what is withheld
+    /// already.
+    ///
+    /// # Errors
+    /// `Local*`, `DataRefused`, `SourceInvalid`, `TargetOccupied`, `Interrupted`.
+    pub(super) async fn take(&mut self, work: Work) -> Result<BTreeMap<String, TableRecord>> {
+        let mut work = Arc::new(work);
+        let mut crew = self.crew(&work).await?;
+        prepare::prepare(&work, crew.first()?, self.request.fresh).await?;
+        prepare::before(&work, self.server, crew.first()?).await?;
+        crew.see_types(&work.plan).await?;
+        if work.scope != Scope::Data {
+            prepare::create_enums(&work, crew.first()?).await?;
+        }
+        let schema = equivalence_check::schema(&work).await?;
+        if work.scope != Scope::Data {
+            let refused = equivalence_check::definitions(&work, &schema, crew.first()?).await?;
+            work = self.without(&work, refused)?;
+        }
+        if work.scope == Scope::Schema {
+            prepare::create_tables(&work, crew.first()?, work.plan.tables.iter()).await?;
+            let (_, failed) = self.finish(&work, &schema, &crew).await?;
+            self.withheld.extend(failed);
+            post_load::sequences(&work, &crew).await?;
+            prepare::after(&work, self.server).await?;
+            return Ok(BTreeMap::new());
+        }
+        (work, crew) = Box::pin(self.rows(work, crew, &schema)).await?;
+        let (work, failed) = self.finish(&work, &schema, &crew).await?;
+        self.withheld.extend(failed);
+        post_load::sequences(&work, &crew).await?;
+        self.clock.book("sequences");
+        post_load::analyze(&work, &crew).await?;
+        self.clock.book("analyze");
+        let session = crew.first()?;
+        let chunks: Vec<Chunk> = load_journal::chunks(session).await?.into_values().collect();
+        let tables = readback::prove(&work, &crew, &chunks).await?;
+        self.clock.book("digest");
+        self.queries(&work, &crew).await?;
+        prepare::after(&work, self.server).await?;
+        let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
+        let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", load_journal::record_sql(&load));
+        session.batch("recording the load", &sql).await?;
+        Ok(tables)
+    }
+
+    /// Views, which need rows to be compared, and triggers, which must not fire on the load.
+    async fn queries(&mut self, work: &Arc<Work>, crew: &Crew) -> Result<()> {
+        let session = crew.first()?;
+        let made = load_journal::made(session).await?;
+        let is_ours = |name: &str| made.iter().any(|made| made.schema == work.plan.schema && made.table == name);
+        if !work.plan.tables.iter().all(|table| is_ours(&table.name)) {
+            self.withheld.extend(views::on_foreign_tables(work));
+            return Ok(());
+        }
+        load_journal::drop_objects(session).await?;
+        let withheld = views::create(work, crew).await?;
+        self.clock.book("views");
+        let missing = withheld.iter().map(|view| view.object.clone()).collect();
+        self.withheld.extend(withheld);
+        self.withheld.extend(triggers::create(work, crew, &missing).await?);
+        if !work.plan.triggers.is_empty() {
+            // A trial is rolled back, the numbers that it took are not.
+            post_load::sequences(work, crew).await?;
+        }
+        self.clock.book("triggers");
+        Ok(())
+    }
+
+    async fn crew(&self, work: &Work) -> Result<Crew> {
+        let jobs = match self.request.jobs {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            jobs => jobs.min(JOBS_MAX),
+        };
+        work.ctx.stop.check()?;
+        Crew::connect(self.server.endpoint(), jobs).await
+    }
+
+    /// Rows and their trial, until nothing has to be loaded again.
+    async fn rows(&mut self, mut work: Arc<Work>, mut crew: Crew, schema: &SourceSchema) -> Result<(Arc<Work>, Crew)> {
+        let mut tried = BTreeSet::new();
+        let mut others: Vec<Withheld> = Vec::new();
+        let mut again = false;
+        loop {
+            let loaded = Box::pin(self.load(&work, &crew, again)).await;
+            self.clock.book("data");
+            let found = match loaded {
+                Ok(()) => Box::pin(equivalence_check::run(&work, schema, &crew, &mut tried)).await?,
+                Err(error) => {
+                    let blamed = equivalence_check::blamed(&work, schema, &error);
+                    if blamed.is_empty() {
+                        return Err(error);
+                    }
+                    // The old connections stand in the middle of a COPY.
+                    crew = self.crew(&work).await?;
+                    crew.see_types(&work.plan).await?;
+                    blamed
+                }
+            };
+            self.clock.book("trial");
+            let (reshaping, rest): (Vec<Withheld>, Vec<Withheld>) =
+                found.into_iter().partition(equivalence_check::reshapes);
+            others.extend(rest);
+            if reshaping.is_empty() {
+                if work.scope == Scope::Data {
+                    prepare::drop_withheld(&work, crew.first()?, &others).await?;
+                }
+                let work = self.without(&work, others)?;
+                return Ok((work, crew));
+            }
+            if work.scope == Scope::Data {
+                return Err(cannot_reshape(&reshaping));
+            }
+            let tables: BTreeSet<&str> = reshaping.iter().map(|one| one.table.as_str()).collect();
+            others.retain(|one| !tables.contains(one.table.as_str()));
+            tried.retain(|table| !tables.contains(table.as_str()));
+            prepare::take_back(&work, crew.first()?, &tables).await?;
+            work = self.without(&work, reshaping)?;
+            again = true;
+        }
+    }
+
+    async fn load(&self, work: &Arc<Work>, crew: &Crew, again: bool) -> Result<()> {
+        let session = crew.first()?;
+        let committed = load_journal::chunks(session).await?;
+        let layout = lay_out(work, &committed)?;
+        if work.scope == Scope::All {
+            let first = layout.created_first.iter().filter_map(|index| work.plan.tables.get(*index));
+            prepare::create_tables(work, session, first).await?;
+        }
+        let committed: Vec<Chunk> = committed.into_values().collect();
+        load::load(work, crew, layout, &committed, again).await?;
+        let of_rejects = Arc::clone(work);
+        let written = tokio::task::spawn_blocking(move || rejects::write(&of_rejects)).await;
+        written.map_err(|_| Error::new(Kind::Bug, "the thread that writes rejected rows panicked"))?
+    }
+
+    /// Keys and the rest; gives the plan without the objects that PostgreSQL refused to make, and these.
+    async fn finish(
+        &mut self,
+        work: &Arc<Work>,
+        schema: &SourceSchema,
+        crew: &Crew,
+    ) -> Result<(Arc<Work>, Vec<Withheld>)> {
+        let refused = post_load::finish(work, schema, crew, self.clock).await?;
+        Ok((Arc::new(work.without(&refused)), refused))
+    }
+
+    /// Takes what is withheld out of the plan and keeps it.
+    fn without(&mut self, work: &Arc<Work>, withheld: Vec<Withheld>) -> Result<Arc<Work>> {
+        if withheld.is_empty() {
+            return Ok(Arc::clone(work));
+        }
+        let work = Arc::new(work.without(&withheld));
+        self.withheld.extend(withheld);
+        (self.keep)(self.withheld)?;
+        Ok(work)
+    }
+}
+
+fn cannot_reshape(withheld: &[Withheld]) -> Error {
+    let (table, column) = withheld.first().map(|one| (one.table.as_str(), one.source.as_str())).unwrap_or_default();
+    let what = "PostgreSQL computes the generated column otherwise than SQLite does";
+    Error::new(Kind::LocalRejected, what)
+        .at_table(table)
+        .at_column(column)
+        .with_hint("convert without --data-only: the table is then made with a plain column")
+}
+
+fn lay_out(work: &Work, committed: &BTreeMap<(String, u32), Chunk>) -> Result<Layout> {
+    let connection = sqlite::open::read_only(&work.source)?;
+    Layout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
+}

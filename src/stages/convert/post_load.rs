@@ -1,0 +1,288 @@
+//! After the rows: keys, indexes, checks, foreign keys, defaults, next numbers, statistics.
+//!
+//! Each phase runs on all connections, because within a phase no statement waits for another table: what takes locks on
+//! two tables (foreign keys) is done on one connection, and only validated on many. Small tables share round trips.
+//! Whatever is there already, from an interrupted run, is left out.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    equivalence_check,
+    load_context::{Clock, Crew, Work},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        TablePlan,
+        conversion_plan::LEDGER_TABLE,
+        dropped_objects::Withheld,
+        identifier::{qualified, quote_ident, quote_literal},
+        source_schema::SourceSchema,
+    },
+    postgres::{
+        Session,
+        load_journal::{self, Scope},
+    },
+    rules::ddl::{self, Statement},
+};
+
+/// Estimated bytes of a table beyond which each of its statements is a task of its own.
+const LARGE_BYTES: u64 = 16 << 20;
+
+/// Statements of small tables in one round trip.
+const BATCH_STATEMENTS: usize = 64;
+
+/// Statements that one connection carries out in one round trip.
+#[derive(Debug, Default)]
+struct Batch {
+    statements: Vec<Statement>,
+    weight_bytes: u64,
+}
+
+/// Statements that the server refused to carry out, with its words.
+type Refused = Arc<Mutex<Vec<(Statement, String)>>>;
+
+/// Brings the tables into their final form. Gives what rests on a translated expression and was refused by PostgreSQL.
+///
+/// # Errors
+/// `LocalRejected` with table and object; `LocalUnreachable`; `Interrupted`.
+pub(super) async fn finish(
+    work: &Arc<Work>,
+    schema: &SourceSchema,
+    crew: &Crew,
+    clock: &mut Clock,
+) -> Result<Vec<Withheld>> {
+    let present = Present::ask(work, crew.first()?).await?;
+    let refused = Refused::default();
+    carry_out(work, crew, "keys", batches(work, &present, ddl::keys), &refused).await?;
+    clock.book("keys");
+    carry_out(work, crew, "indexes", batches(work, &present, ddl::indexes), &refused).await?;
+    clock.book("indexes");
+    carry_out(work, crew, "checks", batches(work, &present, ddl::checks), &refused).await?;
+    clock.book("checks");
+    let withheld = withheld(work, schema, &refused)?;
+    let work = &Arc::new(work.without(&withheld));
+    let foreign_keys = batches(work, &present, ddl::foreign_keys);
+    in_order(work, crew.first()?, "foreign keys", foreign_keys).await?;
+    clock.book("foreign keys");
+    carry_out(work, crew, "validation", batches(work, &present, ddl::validations), &refused).await?;
+    clock.book("validation");
+    in_order(work, crew.first()?, "defaults", batches(work, &present, ddl::defaults)).await?;
+    clock.book("defaults");
+    Ok(withheld)
+}
+
+/// What becomes of refused statements. One that rests on nothing but columns has no business being refused.
+fn withheld(work: &Work, schema: &SourceSchema, refused: &Refused) -> Result<Vec<Withheld>> {
+    let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
+    let one = |(statement, words): (Statement, String)| {
+        equivalence_check::refused(work, schema, &statement, &words)
+            .ok_or_else(|| Error::new(Kind::LocalRejected, words).at_table(&statement.table))
+    };
+    refused.into_iter().map(one).collect()
+}
+
+/// Moves the identity columns' sequences to their next numbers.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`, `Interrupted`.
+pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
+    let session = crew.first()?;
+    let schema = &work.plan.schema;
+    if work.scope != Scope::Data {
+        let statements: Vec<_> = work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
+        return in_order(work, session, "sequences", grouped(&statements)).await;
+    }
+    // Somebody else's table has a sequence of another name.
+    let mut sql = String::new();
+    for table in &work.plan.tables {
+        let Some(identity) = &table.identity else { continue };
+        let next = identity.next.unwrap_or(i64::MAX).max(1);
+        let (name, column) = (quote_literal(&qualified(schema, &table.name)), quote_literal(&identity.column));
+        sql.push_str(&format!("SELECT setval(pg_get_serial_sequence({name}, {column}), {next}, false); "));
+    }
+    session.batch("setting next numbers", &sql).await
+}
+
+/// Gathers the planner's statistics.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`, `Interrupted`.
+pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
+    let statement = |table: &TablePlan| Statement {
+        kind: "analyze",
+        table: table.source.clone(),
+        object: table.name.clone(),
+        sql: format!("ANALYZE {}", qualified(&work.plan.schema, &table.name)),
+    };
+    let mut batches = VecDeque::new();
+    let mut order: Vec<&TablePlan> = work.plan.tables.iter().collect();
+    order.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    for table in order {
+        add(&mut batches, vec![statement(table)], table.bytes);
+    }
+    if work.plan.has_ledger() {
+        let sql = format!("ANALYZE {}", qualified(&work.plan.schema, LEDGER_TABLE));
+        let (table, object) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
+        add(&mut batches, vec![Statement { kind: "analyze", table, object, sql }], 0);
+    }
+    carry_out(work, crew, "analyze", batches, &Refused::default()).await
+}
+
+/// The statements of a phase that aren't carried out yet, the largest tables first.
+fn batches(work: &Work, present: &Present, make: fn(&str, &TablePlan) -> Vec<Statement>) -> VecDeque<Batch> {
+    let mut order: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| present.is_ours(table)).collect();
+    order.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    let mut batches = VecDeque::new();
+    for table in order {
+        let mut statements = make(&work.plan.schema, table);
+        statements.retain(|statement| !present.has(table, statement));
+        add(&mut batches, statements, table.bytes);
+    }
+    batches
+}
+
+/// Adds the statements of one table, which stay together unless it is large: two connections that alter the same tables
+/// in different order could wait for each other.
+fn add(batches: &mut VecDeque<Batch>, statements: Vec<Statement>, bytes: u64) {
+    if bytes > LARGE_BYTES {
+        let alone = |statement| Batch { statements: vec![statement], weight_bytes: bytes };
+        batches.extend(statements.into_iter().map(alone));
+        return;
+    }
+    if statements.is_empty() {
+        return;
+    }
+    match batches.back_mut() {
+        Some(last)
+            if last.statements.len() + statements.len() <= BATCH_STATEMENTS
+                && last.weight_bytes + bytes <= LARGE_BYTES =>
+        {
+            last.statements.extend(statements);
+            last.weight_bytes += bytes;
+        }
+        Some(_) | None => batches.push_back(Batch { statements, weight_bytes: bytes }),
+    }
+}
+
+fn grouped(statements: &[Statement]) -> VecDeque<Batch> {
+    let groups = statements.chunks(BATCH_STATEMENTS);
+    groups.map(|group| Batch { statements: group.to_vec(), weight_bytes: 0 }).collect()
+}
+
+async fn carry_out(
+    work: &Arc<Work>,
+    crew: &Crew,
+    phase: &'static str,
+    batches: VecDeque<Batch>,
+    refused: &Refused,
+) -> Result<()> {
+    work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
+    let refused = Arc::clone(refused);
+    crew.spread(work, batches, move |work, session, batch| {
+        let refused = Arc::clone(&refused);
+        Box::pin(async move {
+            let failed = run(&work, &session, phase, &batch).await?;
+            refused.lock().unwrap_or_else(PoisonError::into_inner).extend(failed);
+            Ok(())
+        })
+    })
+    .await
+}
+
+async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: VecDeque<Batch>) -> Result<()> {
+    work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
+    for batch in batches {
+        work.ctx.stop.check()?;
+        let failed = run(work, session, phase, &batch).await?;
+        if let Some((statement, words)) = failed.into_iter().next() {
+            return Err(Error::new(Kind::LocalRejected, words).at_table(&statement.table));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a batch in one round trip, which the server makes one transaction. If it fails, its statements are run one by
+/// one, so that the error names the one that fails. Gives the refused ones that a load can do without.
+async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch) -> Result<Vec<(Statement, String)>> {
+    let sql: Vec<&str> = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
+    let mut refused = Vec::new();
+    match session.batch(phase, &sql.join(";\n")).await {
+        Ok(()) => {}
+        Err(error) if session.is_lost() => return Err(error),
+        Err(_) => {
+            for statement in &batch.statements {
+                match session.batch(statement.kind, &statement.sql).await {
+                    Ok(()) => {}
+                    Err(error) if !session.is_lost() && is_dispensable(statement, &error) => {
+                        refused.push((statement.clone(), named(&error, statement).message().to_owned()));
+                    }
+                    Err(error) => return Err(named(&error, statement)),
+                }
+            }
+        }
+    }
+    work.stepped(phase, batch.statements.len());
+    Ok(refused)
+}
+
+/// Whether the server refused an index or check for what it says, not for want of something.
+fn is_dispensable(statement: &Statement, error: &Error) -> bool {
+    let of_words = ["[SQLSTATE 0A", "[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
+    ["index", "check"].contains(&statement.kind) && of_words.iter().any(|class| error.message().contains(class))
+}
+
+fn named(error: &Error, statement: &Statement) -> Error {
+    let what = format!("{} {}: {}", statement.kind, quote_ident(&statement.object), error.message());
+    Error::new(error.kind(), what).at_table(&statement.table)
+}
+
+/// What an interrupted run has made already.
+struct Present {
+    scope: Scope,
+    made: BTreeSet<String>,
+    /// Table and name.
+    constraints: BTreeSet<(String, String)>,
+    validated: BTreeSet<(String, String)>,
+    indexes: BTreeSet<(String, String)>,
+}
+
+impl Present {
+    async fn ask(work: &Work, session: &Session) -> Result<Self> {
+        let doing = "looking for what is made already";
+        let schema = &work.plan.schema;
+        let sql = "SELECT c.relname, k.conname, k.convalidated FROM pg_constraint k \
+                   JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1";
+        let rows = session.rows(doing, sql, &[schema]).await?;
+        let name = |row: &tokio_postgres::Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
+        let constraints = rows.iter().filter_map(name).collect();
+        let valid = rows.iter().filter(|row| row.try_get(2).unwrap_or(false));
+        let validated = valid.filter_map(name).collect();
+        let sql = "SELECT t.relname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
+                   JOIN pg_class t ON t.oid = x.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
+                   WHERE n.nspname = $1 AND x.indisvalid";
+        let indexes = session.rows(doing, sql, &[schema]).await?.iter().filter_map(name).collect();
+        let made = load_journal::made(session).await?;
+        let made = made.into_iter().filter(|made| made.schema == *schema).map(|made| made.table).collect();
+        Ok(Self { scope: work.scope, made, constraints, validated, indexes })
+    }
+
+    /// Tables that somebody else made keep their form.
+    fn is_ours(&self, table: &TablePlan) -> bool {
+        self.scope != Scope::Data || self.made.contains(&table.name)
+    }
+
+    fn has(&self, table: &TablePlan, statement: &Statement) -> bool {
+        let name = (table.name.clone(), statement.object.clone());
+        match statement.kind {
+            "primary key" | "unique" | "check" | "foreign key" => self.constraints.contains(&name),
+            "index" => self.indexes.contains(&name),
+            "validate" => self.validated.contains(&name),
+            _ => false,
+        }
+    }
+}

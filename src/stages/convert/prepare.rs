@@ -1,0 +1,309 @@
+//! What is on the server before the load, and what has to go: an interrupted load of the same dump and plan is
+//! continued, an earlier one of this tool is dropped, and a table of somebody else is never touched.
+
+use std::collections::BTreeSet;
+
+use super::{load::create_sql, load_context::Work};
+use crate::{
+    error::{Error, Kind, Result, ResultExt as _},
+    model::{
+        PgType, TablePlan,
+        conversion_plan::LEDGER_TABLE,
+        dropped_objects::{Withheld, WithheldKind},
+        identifier::{qualified, quote_ident, quote_literal},
+    },
+    postgres::{
+        Session,
+        load_journal::{self, Load, Made, Scope},
+        managed::LocalServer,
+    },
+    rules::ddl,
+};
+
+/// Tables that are dropped in one transaction, so that a server of modest `max_locks_per_transaction` can do it.
+const DROP_TABLES: usize = 50;
+
+/// Makes the server ready: schema, extensions, markers; drops what an earlier load made unless it is this one.
+///
+/// # Errors
+/// `TargetOccupied` if tables of these names are not this tool's (or hold rows, if only rows are to be loaded);
+/// `Local*`.
+pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Result<()> {
+    let schema = &work.plan.schema;
+    if schema != "public" {
+        session.batch("creating the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))).await?;
+    }
+    for extension in ddl::extensions(&work.plan) {
+        // An extension goes to the first schema of the path, which is the catalog's otherwise.
+        let sql = format!("SET search_path = {}; {extension}; SET search_path = pg_catalog", quote_ident(schema));
+        session.batch("creating an extension", &sql).await.map_err(|error| {
+            error.with_hint("install the extension on this PostgreSQL, or leave its types out of the plan")
+        })?;
+    }
+    load_journal::prepare(session).await?;
+    let earlier = load_journal::recorded(session).await?;
+    let same_load = earlier.as_ref().is_some_and(|earlier| earlier.key == work.key);
+    // Rows may follow a schema that was made alone; nothing else follows another scope.
+    let follows = earlier.as_ref().is_some_and(|earlier| {
+        earlier.scope == work.scope || (work.scope == Scope::Data && earlier.scope == Scope::Schema)
+    });
+    let continues = same_load && follows && !fresh;
+    if !continues {
+        if work.scope != Scope::Data {
+            load_journal::drop_objects(session).await?;
+            drop_made(session).await?;
+        }
+        session.batch("forgetting an earlier load", load_journal::FORGET).await?;
+    }
+    if work.scope == Scope::Data {
+        expect_tables(work, session, continues).await?;
+    } else {
+        refuse_strangers(work, session).await?;
+    }
+    let load = Load { key: work.key.clone(), scope: work.scope, finished: false };
+    session.batch("recording the load", &format!("BEGIN; {}; COMMIT", load_journal::record_sql(&load))).await
+}
+
+/// Runs the user's SQL that comes before the tables, unless an interrupted load has made some.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn before(work: &Work, server: &LocalServer, session: &Session) -> Result<()> {
+    if work.scope == Scope::Data || !load_journal::made(session).await?.is_empty() {
+        return Ok(());
+    }
+    run(work, server, "sql.before", &work.plan.hooks.before).await
+}
+
+/// Runs the user's SQL that comes after the tables.
+///
+/// # Errors
+/// `LocalRejected` with the statement's number.
+pub(super) async fn after(work: &Work, server: &LocalServer) -> Result<()> {
+    run(work, server, "sql.after", &work.plan.hooks.after).await
+}
+
+async fn run(work: &Work, server: &LocalServer, key: &str, statements: &[String]) -> Result<()> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    // In a session of its own, whose settings it may change.
+    let session = Session::connect(server.endpoint()).await?;
+    let path = format!("SET search_path = {}", quote_ident(&work.plan.schema));
+    session.batch("preparing the session", &path).await?;
+    for (number, statement) in (1..).zip(statements) {
+        work.ctx.stop.check()?;
+        session.batch(&format!("{key}, statement {number}"), statement).await?;
+    }
+    Ok(())
+}
+
+/// Creates the enumerated types that aren't there; one of the same name with other labels is replaced if nothing uses
+/// it.
+///
+/// # Errors
+/// `LocalRejected` if something uses it.
+pub(super) async fn create_enums(work: &Work, session: &Session) -> Result<()> {
+    let schema = &work.plan.schema;
+    let sql = "SELECT t.typname::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid \
+               ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+               WHERE n.nspname = $1 AND t.typtype = 'e'";
+    let rows = session.rows("looking for types that are there", sql, &[schema]).await?;
+    let there: Vec<(String, Vec<String>)> =
+        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    for made in ddl::enums(&work.plan) {
+        let create = ddl::create_enum(schema, made);
+        let sql = match there.iter().find(|(name, _)| *name == made.name) {
+            Some((_, labels)) if *labels == made.labels => continue,
+            Some(_) => format!("DROP TYPE {}; {create}", qualified(schema, &made.name)),
+            None => create,
+        };
+        session.batch("creating an enumerated type", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Creates those of these tables, and the ledger if the plan needs it, that an interrupted load has not.
+///
+/// # Errors
+/// `LocalRejected`.
+pub(super) async fn create_tables<'a>(
+    work: &Work,
+    session: &Session,
+    tables: impl Iterator<Item = &'a TablePlan>,
+) -> Result<()> {
+    let schema = &work.plan.schema;
+    let made = load_journal::made(session).await?;
+    let is_made = |name: &str| made.iter().any(|made| made.schema == *schema && made.table == name);
+    let missing: Vec<&TablePlan> = tables.filter(|table| !is_made(&table.name)).collect();
+    for group in missing.chunks(DROP_TABLES) {
+        let sql: String = group.iter().map(|table| create_sql(schema, table)).collect();
+        session.batch("creating tables", &format!("BEGIN{sql}; COMMIT")).await?;
+    }
+    if let Some(create) = ddl::create_ledger(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
+        let sql = format!("BEGIN; {create}; {}; COMMIT", load_journal::made_sql(schema, LEDGER_TABLE));
+        session.batch("creating the ledger", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops tables of this load with their chunks and their rows in the ledger, so that they are loaded again.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn take_back(work: &Work, session: &Session, tables: &BTreeSet<&str>) -> Result<()> {
+    let schema = &work.plan.schema;
+    for table in work.plan.tables.iter().filter(|table| tables.contains(table.source.as_str())) {
+        let made = Made { schema: schema.clone(), table: table.name.clone() };
+        let mut sql = vec![
+            format!("DROP TABLE IF EXISTS {}", qualified(schema, &table.name)),
+            load_journal::unmade_sql(&made),
+            load_journal::forget_chunks_sql(&table.name),
+        ];
+        if work.plan.has_ledger() {
+            let ledger = qualified(schema, LEDGER_TABLE);
+            sql.push(format!("DELETE FROM {ledger} WHERE table_name = {}", quote_literal(&table.name)));
+        }
+        let sql = format!("BEGIN; {}; COMMIT", sql.join("; "));
+        session.batch("taking a table back", &sql).await.at_table(&table.source)?;
+    }
+    Ok(())
+}
+
+/// Drops indexes that were made before there were rows to try them on.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn drop_withheld(work: &Work, session: &Session, withheld: &[Withheld]) -> Result<()> {
+    for one in withheld.iter().filter(|one| one.kind == WithheldKind::Index) {
+        let sql = format!("DROP INDEX IF EXISTS {}", qualified(&work.plan.schema, &one.object));
+        session.batch("dropping a withheld index", &sql).await.at_table(&one.table)?;
+    }
+    Ok(())
+}
+
+/// Drops what this tool made, foreign keys first, and never with CASCADE: what others built on these tables stays, and
+/// is named by the error.
+async fn drop_made(session: &Session) -> Result<()> {
+    let made = load_journal::made(session).await?;
+    for made in &made {
+        drop_foreign_keys(session, &made.schema, &made.table).await?;
+    }
+    for group in made.chunks(DROP_TABLES) {
+        let names: Vec<String> = group.iter().map(|made| qualified(&made.schema, &made.table)).collect();
+        let forget: Vec<String> = group.iter().map(load_journal::unmade_sql).collect();
+        let sql = format!("BEGIN; DROP TABLE {}; {}; COMMIT", names.join(", "), forget.join("; "));
+        session.batch("dropping the tables of an earlier load", &sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops all foreign keys of one table.
+async fn drop_foreign_keys(session: &Session, schema: &str, table: &str) -> Result<()> {
+    let sql = "SELECT k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+               JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relname = $2 AND k.contype = 'f'";
+    let names = session.rows("looking for foreign keys", sql, &[&schema, &table]).await?;
+    drop_constraints(session, schema, table, names.iter().filter_map(|row| row.try_get(0).ok())).await
+}
+
+async fn drop_constraints<'a>(
+    session: &Session,
+    schema: &str,
+    table: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let drops: Vec<String> = names.map(|name| format!("DROP CONSTRAINT IF EXISTS {}", quote_ident(name))).collect();
+    if drops.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("ALTER TABLE {} {}", qualified(schema, table), drops.join(", "));
+    session.batch("taking off constraints", &sql).await
+}
+
+/// Names of relations in the plan's schema.
+async fn relations(work: &Work, session: &Session) -> Result<BTreeSet<String>> {
+    let sql = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
+    let rows = session.rows("looking for tables that are there", sql, &[&work.plan.schema]).await?;
+    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+}
+
+async fn refuse_strangers(work: &Work, session: &Session) -> Result<()> {
+    let there = relations(work, session).await?;
+    let made: BTreeSet<Made> = load_journal::made(session).await?.into_iter().collect();
+    let ledger = work.plan.has_ledger().then_some(LEDGER_TABLE);
+    let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(ledger);
+    let strangers: Vec<&str> = planned
+        .filter(|name| there.contains(*name))
+        .filter(|name| {
+            let made_here = Made { schema: work.plan.schema.clone(), table: (*name).to_owned() };
+            !made.contains(&made_here)
+        })
+        .collect();
+    match strangers.first() {
+        None => Ok(()),
+        Some(first) => {
+            let what = format!("{} of the tables are there already and not made by this tool", strangers.len());
+            Err(Error::new(Kind::TargetOccupied, what)
+                .at_table(*first)
+                .with_hint("use an empty database for --local-url, or leave it out to use the managed PostgreSQL"))
+        }
+    }
+}
+
+/// Rows alone go into tables that are there, of the planned types, and without rows of others. From tables that this
+/// tool made, foreign keys and checks are taken off, because rows that the source itself holds may break them;
+/// `post_load` puts them back. Tables that somebody else made keep their form.
+async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Result<()> {
+    let schema = &work.plan.schema;
+    let made: BTreeSet<Made> = load_journal::made(session).await?.into_iter().collect();
+    for table in &work.plan.tables {
+        expect_columns(work, session, table).await?;
+        if !continues {
+            let sql = format!("SELECT EXISTS (SELECT FROM {})", qualified(schema, &table.name));
+            let rows = session.rows("looking at a table", &sql, &[]).await?;
+            if rows.first().and_then(|row| row.try_get(0).ok()) != Some(false) {
+                return Err(Error::new(Kind::TargetOccupied, "the table holds rows already")
+                    .at_table(&table.source)
+                    .with_hint("empty the tables first, or convert without --data-only"));
+            }
+        }
+        if made.contains(&Made { schema: schema.clone(), table: table.name.clone() }) {
+            let keys = table.foreign_keys.iter().map(|key| key.name.as_str());
+            let names = keys.chain(table.checks.iter().map(|check| check.name.as_str()));
+            drop_constraints(session, schema, &table.name, names).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn expect_columns(work: &Work, session: &Session, table: &TablePlan) -> Result<()> {
+    let sql = "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
+               JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND a.attnum > 0 \
+               AND NOT a.attisdropped";
+    let rows = session.rows("looking at a table", sql, &[&work.plan.schema, &table.name]).await?;
+    let types: Vec<(String, String)> =
+        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    for column in table.loaded_columns() {
+        let found = types.iter().find(|(name, _)| *name == column.name).map(|(_, found)| found.as_str());
+        // A type of an extension is written with its schema.
+        let read = found.and_then(|found| found.rsplit('.').next()).and_then(|found| found.parse().ok());
+        let is_given = match &column.pg_type {
+            PgType::Enum(name) => found.is_some_and(|found| found == name || found == quote_ident(name)),
+            PgType::Given(sql) => found == Some(sql.as_str()),
+            _ => false,
+        };
+        if read.as_ref() != Some(&column.pg_type) && !is_given {
+            let what = match found {
+                Some(found) => format!("the table's column is {found}, the plan's is {}", column.pg_type),
+                None => "the table or the column isn't there".to_owned(),
+            };
+            return Err(Error::new(Kind::LocalRejected, what)
+                .at_table(&table.source)
+                .at_column(&column.source)
+                .with_hint("run `turso2neon convert --schema-only` first, or plan the types that are there"));
+        }
+    }
+    Ok(())
+}

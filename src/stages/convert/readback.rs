@@ -1,0 +1,253 @@
+//! The proof: every row is read back from PostgreSQL and its bytes are compared, by digest, with those that were sent.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::StreamExt as _;
+
+use super::load_context::{Crew, Work};
+use crate::{
+    error::{Error, Kind, Result, ResultExt as _},
+    model::{
+        ColumnPlan, TableDigest, TablePlan,
+        checkpoint::TableRecord,
+        identifier::{qualified, quote_list},
+        offtype::{self, LEDGER_TABLE},
+    },
+    postgres::{
+        Session,
+        copy::{
+            binary_decode::{Malformed, RowCutter},
+            row_digest::{NotJson, RowDigest, RowHasher},
+        },
+        load_journal::Chunk,
+        table_digest,
+    },
+};
+
+const PHASE: &str = "digest";
+
+/// Bytes of a table's file beyond which it is read back in parts by several connections.
+const PART_BYTES: i64 = 64 << 20;
+
+/// What is known of one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seen {
+    sent_rows: u64,
+    sent: RowDigest,
+    read_rows: u64,
+    read: RowDigest,
+    server: Option<TableDigest>,
+}
+
+/// One reading of a table.
+#[derive(Debug, Clone)]
+enum Reading {
+    /// Its rows, all of them or those in a range of pages, the last one excluded.
+    Rows { subject: Arc<Subject>, pages: Option<(i64, Option<i64>)> },
+    /// Its server-side digest.
+    Server { subject: Arc<Subject> },
+}
+
+/// A table to be proved.
+#[derive(Debug)]
+struct Subject {
+    /// SQLite's name.
+    source: String,
+    /// PostgreSQL's name.
+    name: String,
+    /// Loaded columns.
+    loaded: Vec<ColumnPlan>,
+    /// All columns.
+    all: Vec<ColumnPlan>,
+}
+
+impl Subject {
+    fn of(table: &TablePlan) -> Self {
+        Self {
+            source: table.source.clone(),
+            name: table.name.clone(),
+            loaded: table.loaded_columns().cloned().collect(),
+            all: table.columns.clone(),
+        }
+    }
+
+    fn ledger() -> Self {
+        let (source, name) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
+        Self { source, name, loaded: offtype::plan().columns, all: offtype::plan().columns }
+    }
+}
+
+/// Reads everything back and compares it with the committed chunks.
+///
+/// # Errors
+/// `LocalRejected` naming a table whose rows came back otherwise than they were sent; `LocalUnreachable`;
+/// `Interrupted`.
+pub(super) async fn prove(work: &Arc<Work>, crew: &Crew, chunks: &[Chunk]) -> Result<BTreeMap<String, TableRecord>> {
+    let mut subjects: Vec<Arc<Subject>> = work.plan.tables.iter().map(|table| Arc::new(Subject::of(table))).collect();
+    if work.plan.has_ledger() {
+        subjects.push(Arc::new(Subject::ledger()));
+    }
+    let seen = Arc::new(Mutex::new(sent(chunks)));
+    let readings = readings(work, crew, &subjects).await?;
+    work.phase(PHASE, readings.len());
+    let found = Arc::clone(&seen);
+    crew.spread(work, readings, move |work, session, reading| {
+        let found = Arc::clone(&found);
+        Box::pin(async move {
+            read(&work, &session, reading, &found).await?;
+            work.stepped(PHASE, 1);
+            Ok(())
+        })
+    })
+    .await?;
+    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    subjects.iter().map(|subject| compare(work, subject, seen.get(&subject.name))).collect()
+}
+
+/// What was sent of each table, by PostgreSQL's name.
+fn sent(chunks: &[Chunk]) -> BTreeMap<String, Seen> {
+    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+    for chunk in chunks {
+        let table = seen.entry(chunk.table.clone()).or_default();
+        table.sent_rows += chunk.rows;
+        table.sent.merge(chunk.digest);
+        let ledger = seen.entry(LEDGER_TABLE.to_owned()).or_default();
+        ledger.sent_rows += chunk.ledger_rows;
+        ledger.sent.merge(chunk.ledger_digest);
+    }
+    seen
+}
+
+async fn readings(work: &Work, crew: &Crew, subjects: &[Arc<Subject>]) -> Result<VecDeque<Reading>> {
+    let sql = "SELECT c.relname, pg_relation_size(c.oid), current_setting('block_size')::bigint FROM pg_class c \
+               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
+    let rows = crew.first()?.rows("asking for sizes", sql, &[&work.plan.schema]).await?;
+    let size = |row: &tokio_postgres::Row| Some((row.try_get(0).ok()?, (row.try_get(1).ok()?, row.try_get(2).ok()?)));
+    let sizes: BTreeMap<String, (i64, i64)> = rows.iter().filter_map(size).collect();
+    let mut order: Vec<(i64, Reading)> = Vec::new();
+    for subject in subjects {
+        let (bytes, block) = sizes.get(&subject.name).copied().unwrap_or((0, 8192));
+        let parts = (bytes / PART_BYTES).max(1);
+        let step = (bytes / block.max(1) / parts).max(1);
+        for part in 0..parts {
+            let end = (part + 1 < parts).then_some((part + 1) * step);
+            let pages = (parts > 1).then_some((part * step, end));
+            order.push((bytes / parts, Reading::Rows { subject: Arc::clone(subject), pages }));
+        }
+        order.push((bytes, Reading::Server { subject: Arc::clone(subject) }));
+    }
+    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    Ok(order.into_iter().map(|(_, reading)| reading).collect())
+}
+
+async fn read(work: &Work, session: &Session, reading: Reading, seen: &Mutex<BTreeMap<String, Seen>>) -> Result<()> {
+    let note = |name: &str, change: &dyn Fn(&mut Seen)| {
+        change(seen.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default());
+    };
+    match reading {
+        Reading::Rows { subject, pages } => {
+            let (rows, digest) = read_rows(work, session, &subject, pages).await.at_table(&subject.source)?;
+            note(&subject.name, &|seen| {
+                seen.read_rows += rows;
+                seen.read.merge(digest);
+            });
+        }
+        Reading::Server { subject } => {
+            let digest = table_digest::of_table(session, &work.plan.schema, &subject.name, &subject.all);
+            let digest = digest.await.at_table(&subject.source)?;
+            note(&subject.name, &|seen| seen.server = Some(digest));
+        }
+    }
+    Ok(())
+}
+
+async fn read_rows(
+    work: &Work,
+    session: &Session,
+    subject: &Subject,
+    pages: Option<(i64, Option<i64>)>,
+) -> Result<(u64, RowDigest)> {
+    let columns = quote_list(subject.loaded.iter().map(|column| column.name.as_str()));
+    let condition = match pages {
+        None => String::new(),
+        Some((from, None)) => format!(" WHERE t.ctid >= '({from},0)'::tid"),
+        Some((from, Some(end))) => format!(" WHERE t.ctid >= '({from},0)'::tid AND t.ctid < '({end},0)'::tid"),
+    };
+    let table = qualified(&work.plan.schema, &subject.name);
+    read_query(session, &format!("SELECT {columns} FROM {table} AS t{condition}"), &subject.loaded).await
+}
+
+/// Reads a query's rows, which are of these columns.
+///
+/// # Errors
+/// `LocalRejected`, `LocalUnreachable`.
+pub(super) async fn read_query(session: &Session, sql: &str, columns: &[ColumnPlan]) -> Result<(u64, RowDigest)> {
+    let sql = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+    let doing = "reading rows back";
+    let stream = Box::pin(session.client().copy_out(&sql)).await.map_err(|failure| session.error(doing, &failure))?;
+    let mut stream = pin!(stream);
+    let mut hasher = RowHasher::new(columns.iter());
+    let (mut rows, mut digest, mut cutter) = (0_u64, RowDigest::default(), RowCutter::default());
+    while let Some(message) = stream.next().await {
+        let message = message.map_err(|failure| session.error(doing, &failure))?;
+        cutter.feed(&message, |row| {
+            digest.add(hasher.hash(row)?);
+            rows += 1;
+            Ok::<(), Unreadable>(())
+        })?;
+    }
+    cutter.finish().map_err(Unreadable::from)?;
+    Ok((rows, digest))
+}
+
+/// The server's answer isn't what its own format says.
+pub(super) struct Unreadable;
+
+impl From<Malformed> for Unreadable {
+    fn from(_: Malformed) -> Self {
+        Self
+    }
+}
+
+impl From<NotJson> for Unreadable {
+    fn from(_: NotJson) -> Self {
+        Self
+    }
+}
+
+impl From<Unreadable> for Error {
+    fn from(_: Unreadable) -> Self {
+        Self::new(Kind::LocalRejected, "reading rows back: the server's binary COPY is not as its manual says")
+    }
+}
+
+fn compare(work: &Work, subject: &Subject, seen: Option<&Seen>) -> Result<(String, TableRecord)> {
+    let seen = seen.cloned().unwrap_or_default();
+    let planned = work.plan.table(&subject.source).map(TablePlan::loaded_rows);
+    if planned.is_some_and(|rows| rows != seen.sent_rows) {
+        let what = format!("{} rows were loaded, the plan counts {}", seen.sent_rows, planned.unwrap_or(0));
+        return Err(Error::new(Kind::ArtifactStale, what)
+            .at_table(&subject.source)
+            .with_hint("run `turso2neon plan --fresh`, then `turso2neon convert`"));
+    }
+    if (seen.sent_rows, seen.sent) != (seen.read_rows, seen.read) {
+        let what = format!(
+            "PostgreSQL gave back other rows than it was sent: {} rows with digest {} instead of {} with {}",
+            seen.read_rows, seen.read, seen.sent_rows, seen.sent
+        );
+        return Err(Error::new(Kind::LocalRejected, what)
+            .at_table(&subject.source)
+            .with_hint("run `turso2neon convert --fresh`; if it happens twice, report it"));
+    }
+    let record = TableRecord {
+        rows: seen.sent_rows,
+        sent_digest: seen.sent.to_string(),
+        read_digest: seen.read.to_string(),
+        server_digest: seen.server,
+    };
+    Ok((subject.source.clone(), record))
+}

@@ -1,0 +1,220 @@
+//! Rows of one table to binary COPY, with their digest and their entries in the ledger.
+
+use rusqlite::{Row, types::ValueRef};
+
+use super::{
+    encode_cell::{CellForm, Refusal},
+    offtype::{self, RowKey},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{ColumnPlan, PgType, TablePlan, cell::SqliteCell, conversion_plan::OffType},
+    postgres::copy::{
+        binary_encode,
+        row_digest::{RowDigest, RowHasher},
+    },
+    rules::{type_choice::value_check, value_shape::json::Checker},
+};
+
+/// What was encoded of one chunk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) digest: RowDigest,
+    pub(super) ledger_rows: u64,
+    pub(super) ledger_digest: RowDigest,
+}
+
+/// Encodes the rows of `TablePlan::source_query`.
+pub(super) struct RowEncoder<'a> {
+    table: &'a TablePlan,
+    columns: Vec<(&'a ColumnPlan, CellForm)>,
+    /// Columns of the query before the loaded ones: the rowid, where there is one.
+    before: usize,
+    fields: i16,
+    hasher: RowHasher,
+    ledger: Option<(RowKey, RowHasher)>,
+    /// For each column whether its cell of the present row became NULL.
+    nulled: Vec<bool>,
+    checker: Checker,
+    ordinal: i64,
+}
+
+impl<'a> RowEncoder<'a> {
+    /// The encoder of a table.
+    ///
+    /// # Errors
+    /// `Bug` for a column whose conversion can't give its type.
+    pub(super) fn new(table: &'a TablePlan) -> Result<Self> {
+        let form = |column: &'a ColumnPlan| {
+            let form = CellForm::of(column).ok_or_else(|| {
+                let what = format!("the plan's conversion can't give {}", column.pg_type);
+                Error::new(Kind::Bug, what).at_table(&table.source).at_column(&column.source)
+            })?;
+            Ok((column, form))
+        };
+        let columns: Vec<_> = table.loaded_columns().map(form).collect::<Result<_>>()?;
+        let fields = i16::try_from(columns.len())
+            .map_err(|_| Error::new(Kind::DataRefused, "more columns than PostgreSQL takes").at_table(&table.source))?;
+        let ledger_hasher = || RowHasher::new(std::iter::empty());
+        Ok(Self {
+            table,
+            before: usize::from(table.address.rowid_name().is_some()),
+            fields,
+            hasher: RowHasher::new(table.loaded_columns()),
+            ledger: table.has_ledger().then(|| (RowKey::of(table), ledger_hasher())),
+            nulled: vec![false; columns.len()],
+            checker: Checker::default(),
+            columns,
+            ordinal: 0,
+        })
+    }
+
+    /// Appends a row to `out`, and to `ledger_out` its entries in the ledger; nothing for a row that is left out.
+    ///
+    /// # Errors
+    /// `DataRefused` with the place of a cell that the conversion doesn't name.
+    pub(super) fn row(
+        &mut self,
+        row: &Row<'_>,
+        out: &mut Vec<u8>,
+        ledger_out: &mut Vec<u8>,
+        totals: &mut Totals,
+    ) -> Result<()> {
+        let start = out.len();
+        self.ordinal += 1;
+        binary_encode::row(out, self.fields);
+        for (index, (column, form)) in self.columns.iter().enumerate() {
+            let cell = cell_at(row, self.before + index);
+            if !column.exceptions.is_none() {
+                let fate = fate(column, cell, &mut self.checker);
+                if let Some(nulled) = self.nulled.get_mut(index) {
+                    *nulled = fate == Fate::Nulled;
+                }
+                match fate {
+                    Fate::Written => {}
+                    Fate::Nulled => {
+                        binary_encode::null(out);
+                        continue;
+                    }
+                    Fate::Rejected => {
+                        out.truncate(start);
+                        return Ok(());
+                    }
+                }
+            }
+            form.write(cell, out).map_err(|refusal| self.refused(row, column, cell, refusal))?;
+        }
+        let encoded = out.get(start..).unwrap_or_default();
+        let hash = self.hasher.hash(encoded).map_err(|_| self.refused_json(row))?;
+        totals.digest.add(hash);
+        totals.rows += 1;
+        if self.ledger.is_some() {
+            self.ledger_rows(row, ledger_out, totals)?;
+        }
+        Ok(())
+    }
+
+    fn ledger_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut Totals) -> Result<()> {
+        let number = self.number(row);
+        let Some((key, hasher)) = &mut self.ledger else { return Ok(()) };
+        for (index, (column, _)) in self.columns.iter().enumerate() {
+            let cell = cell_at(row, self.before + index);
+            let nulled = self.nulled.get(index).copied().unwrap_or(false);
+            if !nulled && !offtype::has_entry(column, cell) {
+                continue;
+            }
+            let start = out.len();
+            key.text(number, |place| cell_at(row, self.before + place))
+                .and_then(|key| offtype::write_row(out, self.table, column, &key, cell))
+                .map_err(|refusal| refused(self.table, number, column, cell, refusal))?;
+            let hash = hasher.hash(out.get(start..).unwrap_or_default());
+            totals.ledger_digest.add(hash.map_err(|_| Error::new(Kind::Bug, "the ledger holds no JSON"))?);
+            totals.ledger_rows += 1;
+        }
+        Ok(())
+    }
+
+    /// The rowid, or the position where there is none.
+    pub(super) fn number(&self, row: &Row<'_>) -> i64 {
+        match (self.before, cell_at(row, 0)) {
+            (1, SqliteCell::Integer(rowid)) => rowid,
+            _ => self.ordinal,
+        }
+    }
+
+    /// The columns whose cells keep a row from being loaded; empty for a row that is loaded.
+    pub(super) fn rejecting(&mut self, row: &Row<'_>) -> Vec<&'a ColumnPlan> {
+        let mut rejecting = Vec::new();
+        for (index, (column, _)) in self.columns.iter().enumerate() {
+            if fate(column, cell_at(row, self.before + index), &mut self.checker) == Fate::Rejected {
+                rejecting.push(*column);
+            }
+        }
+        rejecting
+    }
+
+    /// The cells of a row with their columns.
+    pub(super) fn cells<'r>(&'r self, row: &'r Row<'_>) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
+        let columns = self.columns.iter().enumerate();
+        columns.map(|(index, (column, _))| (*column, cell_at(row, self.before + index)))
+    }
+
+    #[cold]
+    fn refused(&self, row: &Row<'_>, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: Refusal) -> Error {
+        refused(self.table, self.number(row), column, cell, refusal)
+    }
+
+    #[cold]
+    fn refused_json(&self, row: &Row<'_>) -> Error {
+        let what = format!("row {}: a text is not JSON", self.number(row));
+        let error = Error::new(Kind::DataRefused, what).at_table(&self.table.source);
+        let mut json = self.columns.iter().filter(|(column, _)| column.pg_type == PgType::Jsonb);
+        match (json.next(), json.next()) {
+            (Some((column, _)), None) => error.at_column(&column.source),
+            _ => error,
+        }
+    }
+}
+
+/// What becomes of a cell in a column with exceptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Written,
+    Nulled,
+    Rejected,
+}
+
+/// By the very rule by which the plan has counted.
+pub(super) fn fate(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> Fate {
+    if column.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
+        return Fate::Nulled;
+    }
+    match column.exceptions.off_type {
+        None => Fate::Written,
+        Some(_) if value_check::accepts(&column.pg_type, column.conversion, cell, checker) => Fate::Written,
+        Some(OffType::Null) => Fate::Nulled,
+        Some(OffType::Reject) => Fate::Rejected,
+    }
+}
+
+fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: Refusal) -> Error {
+    let what = format!("row {number}: a cell of class {} {}", cell.class(), refusal.0);
+    Error::new(Kind::DataRefused, what).at_table(&table.source).at_column(&column.source).with_hint(format!(
+        "`turso2neon plan --explain {}.{}` shows what the plan expects; `turso2neon plan` makes it anew",
+        table.source, column.source
+    ))
+}
+
+#[inline]
+pub(super) fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
+    match row.get_ref(index) {
+        Ok(ValueRef::Integer(value)) => SqliteCell::Integer(value),
+        Ok(ValueRef::Real(value)) => SqliteCell::Real(value),
+        Ok(ValueRef::Text(bytes)) => SqliteCell::Text(bytes),
+        Ok(ValueRef::Blob(bytes)) => SqliteCell::Blob(bytes),
+        // A missing column can't be: the query has one per loaded column.
+        Ok(ValueRef::Null) | Err(_) => SqliteCell::Null,
+    }
+}

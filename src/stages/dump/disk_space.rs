@@ -1,0 +1,50 @@
+//! Whether a copy has room on the disk: looked at before it is fetched.
+
+use std::path::Path;
+
+use rustix::fs::statvfs;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::human_format,
+};
+
+/// What is left besides the copy: checkpoint, log, the engine's temporary files.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// Refuses a copy of so many bytes that has no room beside the part file. A disk that can't be asked has room.
+///
+/// # Errors
+/// `ArtifactIo`.
+pub(super) fn require(part: &Path, bytes: u64) -> Result<()> {
+    let Some(Ok(facts)) = part.parent().map(statvfs) else { return Ok(()) };
+    enough(facts.f_bavail.saturating_mul(facts.f_frsize), bytes)
+}
+
+fn enough(free: u64, bytes: u64) -> Result<()> {
+    let wanted = bytes.saturating_add(SPARE_BYTES);
+    if free >= wanted {
+        return Ok(());
+    }
+    let text = format!(
+        "the copy needs about {} and the disk has {} free",
+        human_format::bytes(wanted),
+        human_format::bytes(free)
+    );
+    Err(Error::new(Kind::ArtifactIo, text).with_hint("make room, or name a larger disk with --dir"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_larger_than_the_disk_is_refused_before_it_is_fetched() {
+        let directory = tempfile::tempdir().unwrap();
+        require(&directory.path().join("part"), 1).unwrap();
+        let error = require(&directory.path().join("part"), u64::MAX / 2).unwrap_err();
+        assert_eq!(error.kind(), Kind::ArtifactIo);
+        assert!(enough(100 << 20, 90 << 20).is_err());
+        enough(107 << 20, 90 << 20).unwrap();
+    }
+}

@@ -1,0 +1,256 @@
+//! Whether the finished file is sound: the engine's own check of each table's b-tree, records and indexes.
+
+use std::{
+    panic::AssertUnwindSafe,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+
+use super::{file_builder, index_check, storage_layout};
+use crate::{
+    context::Stop,
+    error::{Error, Kind, Result, ResultExt},
+    model::identifier::{quote_ident, quote_literal},
+    sqlite::{error_map, open},
+};
+
+/// Messages about rows that break what their table declares. Such rows are the source's own; they are kept.
+const BROKEN_RULES: [&str; 5] =
+    ["NULL value in ", "non-", "NUMERIC value in ", "TEXT value in ", "CHECK constraint failed in "];
+
+/// Files up to this many bytes are checked in all depth: the page cache holds the whole of them.
+const SMALL_BYTES_MAX: u64 = 8 << 20;
+
+/// The page cache in KiB.
+const CACHE_KIB: u32 = 8 * 1024;
+
+/// What the check found besides damage.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Tables with rows that break what the table declares.
+    pub(super) with_broken_rules: Vec<String>,
+    /// Tables that the engine can't check, because their definition needs a function that it doesn't have.
+    pub(super) unchecked: Vec<String>,
+    /// Tables whose indexes could not be checked, for the same reason.
+    pub(super) without_indexes: Vec<String>,
+    /// Whether the file is small enough for the engine's own, slow check of the indexes.
+    pub(super) small: bool,
+    /// Tables that are sound.
+    pub(super) sound: usize,
+}
+
+/// Checks every table with rows of its own and its indexes. `told` is called after each, `working` now and then while
+/// one takes long.
+///
+/// Small files by `PRAGMA integrity_check`. It looks each row up in each index, which takes minutes in a large file;
+/// there `PRAGMA quick_check` looks at the trees and records, and [`index_check`] compares what an index holds with
+/// what its table holds, reading either from one end to the other.
+///
+/// # Errors
+/// `SourceInvalid` for damage, with the table; `Interrupted`.
+pub(super) fn integrity(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>) -> Result<Checked> {
+    let size = std::fs::metadata(path).map_or(0, |facts| facts.len());
+    check(path, stop, told, working, size <= SMALL_BYTES_MAX)
+}
+
+fn check(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>, small: bool) -> Result<Checked> {
+    let prepared = |connection: Connection| {
+        watch(&connection, stop, working);
+        let cache = connection.execute_batch(&format!("PRAGMA cache_size=-{CACHE_KIB}"));
+        cache.map_err(|failure| error_map::describe("checking the file", &failure))?;
+        Ok::<_, Error>(connection)
+    };
+    let connection = prepared(open::without_stand_ins(path)?)?;
+    let schema = storage_layout::read_schema(&connection)?;
+    let mut checked = Checked::default();
+    for table in schema.iter().filter(|row| row.holds_rows()) {
+        let looked = check_table(&connection, &table.name, small);
+        let looked = match looked {
+            // The table can still be looked at alone, with something in the place of what is missing.
+            Err(failure) if is_lack(&failure) => pragma(&prepared(open::read_only(path)?)?, "quick_check", &table.name)
+                .map(|complaints| Looked { complaints: only_damage(complaints), left_out: 1 }),
+            looked => looked,
+        };
+        match looked {
+            Ok(Looked { complaints, left_out }) => {
+                if let Some(damage) = complaints.iter().find(|complaint| is_damage(complaint)) {
+                    return Err(damaged(damage, &table.name)).at_table(&table.name);
+                }
+                if left_out > 0 {
+                    checked.without_indexes.push(table.name.clone());
+                }
+                if complaints.is_empty() {
+                    checked.sound += 1;
+                } else {
+                    checked.with_broken_rules.push(table.name.clone());
+                }
+            }
+            Err(failure) if is_lack(&failure) => checked.unchecked.push(table.name.clone()),
+            Err(failure) => {
+                stop.check()?;
+                return Err(error_map::describe("checking the file", &failure)).at_table(&table.name);
+            }
+        }
+        told();
+    }
+    checked.small = small;
+    Ok(checked)
+}
+
+/// What looking at one table came to.
+struct Looked {
+    complaints: Vec<String>,
+    /// Indexes that were not looked at.
+    left_out: usize,
+}
+
+fn check_table(connection: &Connection, table: &str, small: bool) -> rusqlite::Result<Looked> {
+    if small {
+        return Ok(Looked { complaints: pragma(connection, "integrity_check", table)?, left_out: 0 });
+    }
+    let mut complaints = pragma(connection, "quick_check", table)?;
+    let compared = index_check::compare(connection, table)?;
+    complaints.extend(compared.different.map(|index| format!("rows differ from index {index}")));
+    Ok(Looked { complaints, left_out: compared.left_out })
+}
+
+fn only_damage(complaints: Vec<String>) -> Vec<String> {
+    complaints.into_iter().filter(|complaint| is_damage(complaint)).collect()
+}
+
+/// What is told now and then while a check takes long.
+pub(super) type Working = dyn Fn() + Send + Sync;
+
+/// How often that is.
+const WORKING_EVERY: Duration = Duration::from_secs(10);
+
+/// Lets the user's wish to stop end the check, and tells that it goes on.
+fn watch(connection: &Connection, stop: &Stop, working: &Arc<Working>) {
+    let watched = AssertUnwindSafe((stop.clone(), working.clone()));
+    let mut told = Instant::now();
+    connection.progress_handler(
+        file_builder::INSTRUCTIONS_PER_LOOK,
+        Some(move || {
+            let (stop, working) = &*watched;
+            if told.elapsed() >= WORKING_EVERY {
+                told = Instant::now();
+                working();
+            }
+            stop.check().is_err()
+        }),
+    );
+}
+
+/// Whether the engine lacks a function or collation that a definition names.
+fn is_lack(failure: &rusqlite::Error) -> bool {
+    failure.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
+}
+
+fn pragma(connection: &Connection, pragma: &str, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(&format!("PRAGMA main.{pragma}({})", quote_literal(table)))?;
+    let lines: Vec<String> = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect)?;
+    Ok(lines.into_iter().filter(|line| line != "ok").collect())
+}
+
+fn is_damage(complaint: &str) -> bool {
+    !BROKEN_RULES.iter().any(|rule| complaint.starts_with(rule))
+}
+
+fn damaged(complaint: &str, table: &str) -> Error {
+    // Names and numbers of pages and rows, never values.
+    let first = complaint.lines().find(|line| !line.starts_with("***")).unwrap_or_default();
+    let hint = if complaint.contains(" index ") {
+        format!("nothing was kept; run `REINDEX {}` on the source, then `turso2neon dump` again", quote_ident(table))
+    } else {
+        "nothing was kept; run `turso2neon dump --fresh`; if it comes again, `PRAGMA integrity_check` on the source \
+         says the same: repair it (sqlite3's .recover) or restore a backup"
+            .to_owned()
+    };
+    Error::new(Kind::SourceInvalid, format!("the database is damaged: {first}")).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quiet() -> Arc<Working> {
+        Arc::new(|| ())
+    }
+
+    #[test]
+    fn rows_that_break_rules_are_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("odd.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE odd(a, b); INSERT INTO odd VALUES (NULL, 'x'); CREATE TABLE fine(a);
+                 CREATE TABLE own(a); PRAGMA writable_schema=ON;
+                 UPDATE sqlite_schema SET sql='CREATE TABLE odd(a INT NOT NULL, b INTEGER CHECK(b > 0)) STRICT'
+                 WHERE name='odd';
+                 UPDATE sqlite_schema SET sql='CREATE TABLE own(a, b NOT NULL AS (nobody_knows(a)))' WHERE name='own';",
+            )
+            .unwrap();
+        drop(connection);
+        let checked = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap();
+        assert_eq!(checked.with_broken_rules, ["odd"]);
+        assert_eq!(checked.unchecked, ["own"]);
+        assert_eq!(checked.sound, 1);
+    }
+
+    #[test]
+    fn an_index_that_the_engine_cannot_order_is_left_out_of_the_check() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("foreign.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.create_collation("own", |a, b| b.cmp(a)).unwrap();
+        connection
+            .execute_batch("CREATE TABLE t(a COLLATE own); INSERT INTO t VALUES ('a'), ('b'); CREATE INDEX i ON t(a)")
+            .unwrap();
+        drop(connection);
+        let checked = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap();
+        assert_eq!((checked.sound, checked.without_indexes.as_slice()), (1, &["t".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_value_that_its_index_does_not_have_is_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("changed.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch("CREATE TABLE t(a, b); INSERT INTO t VALUES ('marker-1', 1); CREATE INDEX i ON t(a)")
+            .unwrap();
+        drop(connection);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(8).position(|window| window == b"marker-1").unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        for small in [true, false] {
+            let error = check(&path, &Stop::default(), &|| (), &quiet(), small).unwrap_err();
+            assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")));
+            assert!(error.hint().contains("REINDEX") && !error.message().contains("marker"), "{error}");
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_with_its_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("damaged.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 900)
+                 INSERT INTO t SELECT printf('%0100d', i) FROM n",
+            )
+            .unwrap();
+        drop(connection);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[4096 * 5..4096 * 5 + 100].fill(0x55);
+        std::fs::write(&path, bytes).unwrap();
+        let error = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap_err();
+        assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")));
+    }
+}

@@ -1,0 +1,289 @@
+//! A server as the source: which method reads it, and what came of it.
+
+use std::path::Path;
+
+use super::{
+    Copy, billing_estimate, disk_space, export,
+    pages::{self, Pulled, Revision},
+    replica::{self, Base, Position},
+    resume_state,
+    server_facts::{self, Told},
+    sql_method,
+};
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::DumpCheckpoint,
+    source::{
+        endpoint::Endpoint,
+        http::{Server, ServerSettings},
+        replication::Greeting,
+        token,
+    },
+};
+
+/// What reading a server comes to.
+pub(super) enum Made {
+    /// A copy in the part file.
+    Copied(Box<Copy>),
+    /// The server says that nothing has changed since the dump before.
+    Unchanged {
+        /// Bytes that it took to know.
+        received_bytes: u64,
+    },
+}
+
+/// The state of a server's database that was copied.
+#[derive(Clone, Copy)]
+enum State<'a> {
+    Revision(&'a Revision),
+    Frame(&'a Position),
+}
+
+/// What the database is made as.
+enum Form {
+    /// Turso's newer form, of which pages are only a part.
+    Mvcc,
+    /// Any other, so far as the server tells.
+    Other,
+}
+
+/// Reads a server by the method that is asked for, or the first that it offers.
+///
+/// # Errors
+/// As [`super::dump`].
+pub(super) async fn copy(
+    ctx: &Context,
+    settings: &ServerSettings<'_>,
+    method: &str,
+    part: &Path,
+    previous: Option<&DumpCheckpoint>,
+) -> Result<Made> {
+    let endpoint = settings.endpoint;
+    endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
+    let token = token::one_of(endpoint.token(), settings.token)?;
+    let server = Server::new(ctx, &ServerSettings { token: token.as_ref(), ..*settings })?;
+    let reader = ServerReader { ctx, server: &server, source: endpoint.to_string(), part, previous };
+    match method {
+        KNOWN_MVCC => reader.sql(MVCC.to_owned()).await,
+        "sql" => reader.sql(ASKED_FOR.to_owned()).await,
+        "pages" => refused_unless(endpoint, "pages", reader.pages(ASKED_FOR).await?),
+        "export" => refused_unless(endpoint, "export", reader.export(ASKED_FOR).await?),
+        "replica" => refused_unless(endpoint, "replica", reader.replica(ASKED_FOR).await?),
+        _ => reader.first_offered().await,
+    }
+}
+
+/// A method of its own: `sql`, because it is known already that no other one will do.
+pub(super) const KNOWN_MVCC: &str = "sql-for-mvcc";
+
+const MVCC: &str = "it is an MVCC database, which no other method reads whole";
+
+const ASKED_FOR: &str = "asked for";
+
+/// What a method made, or why the server doesn't offer it.
+type Offered = std::result::Result<Made, String>;
+
+fn refused_unless(endpoint: &Endpoint, method: &str, offered: Offered) -> Result<Made> {
+    offered.map_err(|why| {
+        Error::new(Kind::SourceRefused, format!("{endpoint} can't be read by {method}: {why}"))
+            .with_hint("leave --method out to take the method that works")
+    })
+}
+
+struct ServerReader<'a> {
+    ctx: &'a Context,
+    server: &'a Server,
+    source: String,
+    part: &'a Path,
+    previous: Option<&'a DumpCheckpoint>,
+}
+
+impl ServerReader<'_> {
+    /// Tries the method of the dump before, then all in their order.
+    async fn first_offered(&self) -> Result<Made> {
+        let before = self.previous.filter(|previous| previous.source == self.source);
+        let again = match before.map(|previous| previous.method.as_str()) {
+            Some(pages::METHOD) => self.pages("the server lends its pages").await?.ok(),
+            Some(replica::METHOD) => self.replica("the server lends its replication log").await?.ok(),
+            Some(_) | None => None,
+        };
+        if let Some(made) = again {
+            return Ok(made);
+        }
+        let not_pages = match self.form().await? {
+            Form::Mvcc => {
+                return self.sql(MVCC.to_owned()).await;
+            }
+            Form::Other => match self.pages("the server lends its pages").await? {
+                Ok(made) => return Ok(made),
+                Err(why) => why,
+            },
+        };
+        let not_export = match self.export("the server lends the file of its generation").await? {
+            Ok(made) => return Ok(made),
+            Err(why) => why,
+        };
+        match self.replica("the server lends its replication log").await? {
+            Ok(made) => Ok(made),
+            Err(why) => {
+                let reason = format!("not pages: {not_pages}; not export: {not_export}; not replica: {why}");
+                self.sql(reason).await
+            }
+        }
+    }
+
+    /// The form of the database, where the server tells; for any other answer the methods have better words.
+    async fn form(&self) -> Result<Form> {
+        let answers = match self.server.query(&["SELECT journal_mode FROM pragma_journal_mode"]).await {
+            Ok(answers) => answers,
+            Err(error) if error.kind() == Kind::SourceRefused => return Ok(Form::Other),
+            Err(error) => return Err(error),
+        };
+        let mode = answers.into_iter().next().and_then(std::result::Result::ok);
+        let mode = mode.and_then(|rows| rows.into_iter().next()?.into_iter().next()?.into_string());
+        Ok(if mode.is_some_and(|mode| mode.contains("mvcc")) { Form::Mvcc } else { Form::Other })
+    }
+
+    async fn pages(&self, method_reason: &str) -> Result<Offered> {
+        let revision = self
+            .previous
+            .filter(|previous| previous.source == self.source)
+            .and_then(|previous| Revision::from_mark(&self.source, previous.consistency_mark.as_deref()?));
+        let base = revision.map(|revision| pages::Base { revision, file: self.ctx.workdir.source_db() });
+        let copied = match pages::pull(self.ctx, self.server, &self.source, self.part, base).await? {
+            Pulled::Copied(copied) => copied,
+            Pulled::Unchanged { received_bytes } => return Ok(Ok(Made::Unchanged { received_bytes })),
+            Pulled::NotOffered(why) => return Ok(Err(why)),
+        };
+        let mut proof = copied.proof();
+        let told = self.told_of(&mut proof, State::Revision(&copied.revision)).await?;
+        Ok(Ok(Made::Copied(Box::new(Copy {
+            source: self.source.clone(),
+            method: pages::METHOD,
+            method_reason: method_reason.to_owned(),
+            proof,
+            consistency_mark: Some(copied.revision.mark()),
+            received_bytes: copied.received_bytes,
+            snapshot: None,
+            told,
+        }))))
+    }
+
+    async fn export(&self, method_reason: &str) -> Result<Offered> {
+        let exported = match export::pull(self.ctx, self.server, self.part).await? {
+            Ok(exported) => exported,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(Ok(Made::Copied(Box::new(Copy {
+            source: self.source.clone(),
+            method: export::METHOD,
+            method_reason: method_reason.to_owned(),
+            proof: exported.proof(),
+            consistency_mark: None,
+            received_bytes: exported.received_bytes,
+            snapshot: None,
+            told: None,
+        }))))
+    }
+
+    async fn replica(&self, method_reason: &str) -> Result<Offered> {
+        let log = match self.server.hello().await? {
+            Greeting::Log(log) if log.last.is_none() => {
+                return Ok(Err("its log is empty, as is the database".to_owned()));
+            }
+            Greeting::Log(log) => log,
+            Greeting::NotOffered(why) => return Ok(Err(why)),
+        };
+        let position = self.previous.and_then(|previous| Position::from_mark(previous.consistency_mark.as_deref()?));
+        if let Some(position) = &position {
+            let (unchanged, bytes) = replica::is_unchanged(self.server, &log, position).await?;
+            if unchanged {
+                return Ok(Ok(Made::Unchanged { received_bytes: log.received_bytes + bytes }));
+            }
+        }
+        if position.is_none() {
+            self.require_room().await?;
+        }
+        let base = position.map(|position| Base { position, file: self.ctx.workdir.source_db() });
+        let greeting_bytes = log.received_bytes;
+        let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
+        let mut proof = pulled.proof();
+        let told = self.told_of(&mut proof, State::Frame(&pulled.position)).await?;
+        Ok(Ok(Made::Copied(Box::new(Copy {
+            source: self.source.clone(),
+            method: replica::METHOD,
+            method_reason: method_reason.to_owned(),
+            proof,
+            consistency_mark: Some(pulled.position.mark()),
+            received_bytes: pulled.counters.received_bytes + greeting_bytes,
+            snapshot: None,
+            told,
+        }))))
+    }
+
+    /// Refuses a copy that has no room, as far as the server tells its size.
+    async fn require_room(&self) -> Result<()> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let answers = match self.server.query(&[sql]).await {
+            Ok(answers) => answers,
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(_) => return Ok(()),
+        };
+        let size = answers.into_iter().next().and_then(std::result::Result::ok);
+        let size = size.and_then(|rows| rows.first()?.first()?.integer()).and_then(|size| u64::try_from(size).ok());
+        size.map_or(Ok(()), |size| disk_space::require(self.part, size))
+    }
+
+    /// What the server says of itself, if it is still where the copy is from when it has said it.
+    async fn told_of(&self, proof: &mut Vec<String>, copied: State<'_>) -> Result<Option<Told>> {
+        let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
+        // Who hosts databases bills rows; whoever serves without TLS doesn't.
+        let cheap = self.server.is_encrypted() && bytes >= billing_estimate::LARGE_BYTES;
+        let told = match server_facts::ask(self.server, self.part, cheap).await {
+            Ok(told) => told,
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => {
+                // The copy is complete and yet can't be read: nobody can go on from it.
+                resume_state::forget(self.part)?;
+                return Err(error);
+            }
+        };
+        let same = match self.is_newest(copied).await {
+            Ok(same) => same,
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(_) => false,
+        };
+        let told = told.filter(|_| same);
+        if told.is_none() {
+            proof.push("not compared with the server's own counts, for it went on or didn't answer".to_owned());
+        }
+        Ok(told)
+    }
+
+    /// Whether the server's newest state is the one that was copied.
+    async fn is_newest(&self, copied: State<'_>) -> Result<bool> {
+        match copied {
+            State::Revision(revision) => pages::is_newest(self.server, revision).await,
+            State::Frame(position) => Ok(match self.server.hello().await? {
+                Greeting::Log(log) => log.id == position.log_id && log.last == Some(position.frame),
+                Greeting::NotOffered(_) => false,
+            }),
+        }
+    }
+
+    async fn sql(&self, method_reason: String) -> Result<Made> {
+        let snapshot = sql_method::copy(self.ctx, self.server, self.part).await?;
+        let received = &snapshot.received;
+        Ok(Made::Copied(Box::new(Copy {
+            source: self.source.clone(),
+            method: "sql",
+            method_reason,
+            proof: snapshot.proof(),
+            consistency_mark: received.replication_index.map(|index| format!("replication_index {index}")),
+            received_bytes: received.bytes,
+            snapshot: Some(snapshot),
+            told: None,
+        })))
+    }
+}

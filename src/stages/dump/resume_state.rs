@@ -1,0 +1,93 @@
+//! How far an unfinished copy is (`dump/part.json`), for methods whose copies can be continued.
+//!
+//! Invariant: what it claims of the part file is on disk before it is.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::{Error, Kind, Result},
+    source::page_assembler::Run,
+    workdir::sealed,
+};
+
+const FORMAT: u32 = 1;
+
+/// An unfinished copy; `P` is a method's word for a place in its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unfinished<P> {
+    format: u32,
+    method: String,
+    /// Where in the source it is.
+    pub(super) place: P,
+    /// The pages that the file holds, counted from 0.
+    pub(super) pages: Vec<Run>,
+}
+
+impl<P: Serialize + DeserializeOwned> Unfinished<P> {
+    pub(super) fn new(method: &str, place: P, pages: Vec<Run>) -> Self {
+        Self { format: FORMAT, method: method.to_owned(), place, pages }
+    }
+
+    /// Stores it beside the part file.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub(super) fn store(&self, part: &Path) -> Result<()> {
+        sealed::store(&path_beside(part), self).map(|_| ())
+    }
+
+    /// The one of this method beside the part file; none if there is none that can be used.
+    pub(super) fn load(part: &Path, method: &str) -> Option<Self> {
+        let found: Self = sealed::load(&path_beside(part), FORMAT, "dump").ok()?;
+        Some(found).filter(|found| found.method == method && part.exists())
+    }
+}
+
+/// Whether a later run can go on with the part file.
+pub(super) fn can_continue(part: &Path) -> bool {
+    let found = sealed::load::<Unfinished<serde_json::Value>>(&path_beside(part), FORMAT, "dump");
+    found.is_ok() && part.exists()
+}
+
+/// Forgets what is known of the part file: do it before the file goes or is written by other means.
+///
+/// # Errors
+/// `ArtifactIo`.
+pub(super) fn forget(part: &Path) -> Result<()> {
+    let path = path_beside(part);
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(Error::io(Kind::ArtifactIo, "removing", &path, &cause)),
+    }
+}
+
+fn path_beside(part: &Path) -> PathBuf {
+    part.with_file_name("part.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_copy_is_found_again_unless_its_file_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let part = directory.path().join("source.db.part");
+        let unfinished = Unfinished::new("replica", u64::MAX, vec![(0, 7)]);
+        unfinished.store(&part).unwrap();
+        assert_eq!(Unfinished::<u64>::load(&part, "replica"), None);
+        fs::write(&part, "x").unwrap();
+        assert_eq!(Unfinished::load(&part, "replica"), Some(unfinished));
+        assert_eq!(Unfinished::<u64>::load(&part, "pages"), None);
+        assert!(can_continue(&part));
+        forget(&part).unwrap();
+        assert!(!can_continue(&part));
+        forget(&part).unwrap();
+    }
+}

@@ -1,0 +1,424 @@
+//! One snapshot as one `/v3/cursor` request: which statements it holds, and how its answer becomes a file.
+//!
+//! Everything runs inside one read transaction, each statement guarded by it: if the server loses the transaction,
+//! the rest is skipped and leaves no entries. The answer counts only if every statement has begun and ended, COMMIT
+//! among them, and the terminator was seen. Two snapshots are never spliced: whatever goes wrong, all is read again.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{
+    content_digest::{ContentHasher, Header, TableContent},
+    file_builder::Restore,
+    storage_layout::{self, SchemaRow, TableShape},
+};
+use crate::{
+    context::Context,
+    error::{Error, Kind},
+    event::Event,
+    model::Stage,
+    source::{
+        hrana::{self, Cell, Entry, Fault, WireCell},
+        hrana_cursor::Lines,
+        http,
+    },
+};
+
+/// Rows between two looks at the clock and at the user's wish to stop.
+const ROWS_PER_LOOK: u64 = 1024;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Error codes that mean: the same again may work.
+const PASSING_CODES: [&str; 6] =
+    ["SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_SCHEMA", "SQLITE_INTERRUPT", "SQLITE_ABORT", "SQLITE_PROTOCOL"];
+
+/// What the server said before the snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// `sqlite_schema`.
+    pub(super) schema: Vec<SchemaRow>,
+    /// How its tables store their rows.
+    pub(super) shapes: Vec<TableShape>,
+    /// `PRAGMA encoding`.
+    pub(super) encoding: String,
+    /// `PRAGMA page_size`.
+    pub(super) page_bytes: u32,
+    /// `PRAGMA page_count`; 0 where the server won't tell.
+    pub(super) page_count: u64,
+    /// The statements that read `user_version` and `application_id`, where the server has any.
+    pub(super) number_sql: [Option<String>; 2],
+}
+
+impl Facts {
+    /// Size of the server's file, as far as it tells.
+    pub(super) fn bytes(&self) -> u64 {
+        self.page_count.saturating_mul(u64::from(self.page_bytes))
+    }
+}
+
+/// A snapshot to be made.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    facts: Facts,
+    steps: Vec<(Role, String)>,
+    part: PathBuf,
+}
+
+/// What a statement of the snapshot is for. Numbers are places among the shapes, or among the header's numbers.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Begin,
+    Schema,
+    Number(usize),
+    Count,
+    Rows(usize, Form),
+    Commit,
+}
+
+/// How a table's values are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they are.
+    Plain,
+    /// By [`hrana::safe_expression`].
+    Safe,
+}
+
+/// What a complete snapshot held.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Facts besides schema and rows.
+    pub(super) header: Header,
+    /// Rows and digest per table, of the rows as they came.
+    pub(super) tables: Vec<TableContent>,
+    /// Statements that began and ended.
+    pub(super) steps: usize,
+    /// Bytes of the answer.
+    pub(super) bytes: u64,
+    /// The server's newest frame, where it says so.
+    pub(super) replication_index: Option<u64>,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Another try may work.
+    Again(Setback),
+    /// No other try can.
+    Failed(Error),
+}
+
+/// Why another try is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setback {
+    /// The table's values can't be trusted as they are.
+    Untrusted(String),
+    /// The answer ended early, in this table if any.
+    Ended(Option<String>),
+    /// The read transaction was gone.
+    TransactionLost,
+    /// The schema isn't the one that the snapshot was prepared for.
+    SchemaChanged,
+    /// The server had another reason that may pass.
+    Passing(String),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Outcome<T> = Result<T, Halt>;
+
+impl Job {
+    /// Prepares a snapshot into the file `part`, with each table in the form that `form_of` names.
+    pub(super) fn new(facts: Facts, part: PathBuf, form_of: impl Fn(&str) -> Form) -> Self {
+        let mut steps = vec![(Role::Begin, "BEGIN".to_owned()), (Role::Schema, storage_layout::SCHEMA_SQL.to_owned())];
+        for (place, sql) in facts.number_sql.iter().enumerate() {
+            steps.extend(sql.clone().map(|sql| (Role::Number(place), sql)));
+        }
+        for (place, shape) in facts.shapes.iter().enumerate() {
+            let form = form_of(&shape.name);
+            let rows = match form {
+                Form::Plain => shape.select(str::to_owned),
+                Form::Safe => shape.select(hrana::safe_expression),
+            };
+            steps.push((Role::Count, shape.count()));
+            steps.push((Role::Rows(place, form), rows));
+        }
+        steps.push((Role::Commit, "COMMIT".to_owned()));
+        Self { facts, steps, part }
+    }
+
+    /// The request's body.
+    pub(super) fn body(&self) -> String {
+        hrana::cursor_body(self.steps.iter().map(|(_, sql)| sql.as_str()))
+    }
+
+    /// Reads the answer into the file. Blocks: call it on a thread of its own.
+    ///
+    /// The file is complete only if this succeeds.
+    pub(super) fn receive(&self, lines: Lines, ctx: &Context) -> Outcome<Received> {
+        Reader { job: self, ctx, lines, opened: false, table: None }.read()
+    }
+}
+
+struct Reader<'a> {
+    job: &'a Job,
+    ctx: &'a Context,
+    lines: Lines,
+    opened: bool,
+    /// The table whose rows are being read.
+    table: Option<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(mut self) -> Outcome<Received> {
+        let job = self.job;
+        let facts = &job.facts;
+        let mut header = Header { encoding: facts.encoding.clone(), user_version: 0, application_id: 0 };
+        let restore =
+            Restore::begin(&job.part, facts.page_bytes, &header, &facts.schema, &facts.shapes, &self.ctx.stop)?;
+        let mut counted = 0;
+        let mut tables = Vec::with_capacity(facts.shapes.len());
+        for (step, (role, _)) in job.steps.iter().enumerate() {
+            self.begin(step)?;
+            match *role {
+                Role::Begin | Role::Commit => self.rows(|_| Ok(()))?,
+                Role::Schema => self.schema()?,
+                Role::Number(0) => header.user_version = self.number()?,
+                Role::Number(_) => header.application_id = self.number()?,
+                Role::Count => counted = self.number()?,
+                Role::Rows(place, form) => {
+                    if let Some(shape) = facts.shapes.get(place) {
+                        tables.push(self.load(&restore, shape, form, counted)?);
+                    }
+                }
+            }
+        }
+        let replication_index = self.terminator()?;
+        self.ctx.stop.check()?;
+        self.finish(restore, &header)?;
+        let (steps, bytes) = (job.steps.len(), self.lines.received_bytes());
+        Ok(Received { header, tables, steps, bytes, replication_index })
+    }
+
+    fn finish(&self, restore: Restore, header: &Header) -> Outcome<()> {
+        let schema = &self.job.facts.schema;
+        let steps = u64::try_from(super::file_builder::filled_indexes(schema).len()).ok();
+        self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: "indexes", steps });
+        let told = || self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: "indexes" });
+        Ok(restore.finish(&self.job.part, header, schema, &told)?)
+    }
+
+    /// Waits for the statement's first entry.
+    fn begin(&mut self, step: usize) -> Outcome<()> {
+        match self.next()? {
+            Owned::Begin(begun) if usize::try_from(begun).is_ok_and(|begun| begun == step) => Ok(()),
+            // A guarded statement was skipped.
+            Owned::Begin(_) | Owned::Terminator(_) => Err(Halt::Again(Setback::TransactionLost)),
+            Owned::End | Owned::Row(_) => Err(out_of_order()),
+        }
+    }
+
+    /// Takes the rows of the statement that has begun, until it ends.
+    fn rows(&mut self, mut take: impl FnMut(Vec<Cell>) -> Outcome<()>) -> Outcome<()> {
+        loop {
+            match self.next()? {
+                Owned::Row(row) => take(row)?,
+                Owned::End => return Ok(()),
+                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
+            }
+        }
+    }
+
+    fn terminator(&mut self) -> Outcome<Option<u64>> {
+        match self.next()? {
+            Owned::Terminator(index) => Ok(index),
+            Owned::Begin(_) | Owned::Row(_) | Owned::End => Err(out_of_order()),
+        }
+    }
+
+    /// The next entry that means something.
+    fn next(&mut self) -> Outcome<Owned> {
+        loop {
+            let Some(line) = self.lines.next_line() else {
+                return Err(Halt::Again(Setback::Ended(self.table.map(str::to_owned))));
+            };
+            if line.is_empty() {
+                continue;
+            }
+            let entry = match hrana::parse_entry(line) {
+                Some(Entry::Begin { step }) => Owned::Begin(step),
+                Some(Entry::End) => Owned::End,
+                Some(Entry::Terminator { replication_index }) => Owned::Terminator(replication_index),
+                Some(Entry::Row(cells)) => match cells.iter().map(WireCell::decode).collect() {
+                    Ok(row) => Owned::Row(row),
+                    Err(fault) => return Err(self.faulty(fault)),
+                },
+                Some(Entry::StepError { code } | Entry::Fatal { code }) => return Err(self.refused(&code)),
+                Some(Entry::Opening | Entry::Unknown) => {
+                    self.opened = true;
+                    continue;
+                }
+                None if self.opened => return Err(Halt::Again(Setback::Ended(self.table.map(str::to_owned)))),
+                None => return Err(Halt::Failed(Error::new(Kind::SourceRefused, http::not_hrana(line)))),
+            };
+            // A very large line need not stay while its values are stored.
+            self.lines.release();
+            return Ok(entry);
+        }
+    }
+
+    fn schema(&mut self) -> Outcome<()> {
+        let mut found = Vec::new();
+        self.rows(|row| {
+            found.push(schema_row(row).ok_or_else(|| Error::new(Kind::SourceRefused, "the schema can't be read"))?);
+            Ok(())
+        })?;
+        if found == self.job.facts.schema { Ok(()) } else { Err(Halt::Again(Setback::SchemaChanged)) }
+    }
+
+    fn number(&mut self) -> Outcome<i64> {
+        let mut number = None;
+        self.rows(|row| {
+            number = row.first().and_then(Cell::integer);
+            Ok(())
+        })?;
+        number.ok_or_else(|| Halt::Failed(Error::new(Kind::SourceRefused, "a number that was asked for is missing")))
+    }
+
+    fn load(&mut self, restore: &Restore, shape: &'a TableShape, form: Form, counted: i64) -> Outcome<TableContent> {
+        let mut progress = Progress::begin(self.ctx, &shape.name, u64::try_from(counted).ok());
+        let mut store = restore.rows_of(shape)?;
+        let mut digest = ContentHasher::default();
+        let safe_from = match form {
+            Form::Plain => usize::MAX,
+            Form::Safe => usize::from(shape.rowid.is_some()),
+        };
+        self.table = Some(&shape.name);
+        let received_before = self.lines.received_bytes();
+        loop {
+            let mut row = match self.next()? {
+                Owned::Row(row) => row,
+                Owned::End => break,
+                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
+            };
+            for cell in row.iter_mut().skip(safe_from) {
+                let taken = std::mem::replace(cell, Cell::Null);
+                *cell = hrana::from_safe(taken).map_err(|fault| self.faulty(fault))?;
+            }
+            for cell in &row {
+                digest.value(cell.as_cell());
+            }
+            digest.end_row();
+            store.push(&row).map_err(|error| error.at_table(&shape.name))?;
+            if digest.rows().is_multiple_of(ROWS_PER_LOOK) {
+                self.ctx.stop.check()?;
+                progress.tell(digest.rows(), self.lines.received_bytes() - received_before);
+            }
+        }
+        self.table = None;
+        progress.finish(digest.rows(), self.lines.received_bytes() - received_before);
+        if i64::try_from(digest.rows()) != Ok(counted) {
+            let message = format!("the server counted {counted} rows and sent {}", digest.rows());
+            return Err(Halt::Failed(Error::new(Kind::SourceTruncated, message).at_table(&shape.name)));
+        }
+        Ok(digest.finish(&shape.name))
+    }
+
+    fn faulty(&self, fault: Fault) -> Halt {
+        match (fault, self.table) {
+            (Fault::NotFinite, Some(table)) => Halt::Again(Setback::Untrusted(table.to_owned())),
+            (Fault::NotFinite | Fault::Malformed, table) => {
+                let error = Error::new(Kind::SourceRefused, "a value is not what Hrana 3 defines");
+                Halt::Failed(match table {
+                    Some(table) => error.at_table(table),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    fn refused(&self, code: &str) -> Halt {
+        match self.table {
+            _ if PASSING_CODES.contains(&code) => Halt::Again(Setback::Passing(code.to_owned())),
+            // A server may say in its own way that a text isn't UTF-8; the safe form settles it.
+            Some(table) if code != "BLOCKED" => Halt::Again(Setback::Untrusted(table.to_owned())),
+            Some(_) | None => Halt::Failed(http::statement_refused("reading the snapshot", code)),
+        }
+    }
+}
+
+fn out_of_order() -> Halt {
+    Halt::Failed(Error::new(Kind::SourceRefused, "the entries of the answer are out of order"))
+}
+
+/// An entry that no longer borrows its line.
+enum Owned {
+    Begin(u32),
+    Row(Vec<Cell>),
+    End,
+    Terminator(Option<u64>),
+}
+
+/// A row of [`storage_layout::SCHEMA_SQL`] as it came over the wire.
+pub(super) fn schema_row(row: Vec<Cell>) -> Option<SchemaRow> {
+    let [rowid, kind, name, table, root, sql] = <[Cell; 6]>::try_from(row).ok()?;
+    Some(SchemaRow {
+        rowid: rowid.integer()?,
+        kind: kind.into_string()?,
+        name: name.into_string()?,
+        table: table.into_string()?,
+        rooted: root.integer().unwrap_or(0) != 0,
+        sql: match sql {
+            Cell::Null => None,
+            text => Some(text.into_string()?),
+        },
+    })
+}
+
+/// Tells how far a table is, not too often.
+struct Progress<'a> {
+    ctx: &'a Context,
+    table: &'a str,
+    begun: Instant,
+    told: Instant,
+    rows: u64,
+    bytes: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn begin(ctx: &'a Context, table: &'a str, rows_total: Option<u64>) -> Self {
+        ctx.out.emit(&Event::TableStarted { stage: Stage::Dump, table: table.to_owned(), rows_total });
+        let now = Instant::now();
+        Self { ctx, table, begun: now, told: now, rows: 0, bytes: 0 }
+    }
+
+    fn tell(&mut self, rows: u64, bytes: u64) {
+        if self.told.elapsed() >= TELL_EVERY {
+            self.tell_now(rows, bytes);
+        }
+    }
+
+    fn tell_now(&mut self, rows: u64, bytes: u64) {
+        let table = self.table.to_owned();
+        let (more_rows, more_bytes) = (rows - self.rows, bytes - self.bytes);
+        self.ctx.out.emit(&Event::Committed { stage: Stage::Dump, table, rows: more_rows, bytes: more_bytes });
+        (self.rows, self.bytes, self.told) = (rows, bytes, Instant::now());
+    }
+
+    fn finish(mut self, rows: u64, bytes: u64) {
+        if rows > self.rows {
+            self.tell_now(rows, bytes);
+        }
+        let elapsed_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let table = self.table.to_owned();
+        self.ctx.out.emit(&Event::TableFinished { stage: Stage::Dump, table, rows, elapsed_ms });
+    }
+}

@@ -1,0 +1,248 @@
+//! Columns of a given table: where their values come from, and which of them don't fit.
+
+use super::{
+    super::override_resolution::nearest,
+    Given, Seen,
+    matching::TableMatch,
+    values::{Found, Verdict},
+};
+use crate::{
+    model::{
+        ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
+        cell::StorageClass,
+        column_profile::ColumnProfile,
+        conversion_plan::{EpochUnit, Exceptions, Origin, Reckoning},
+        existing_schema::{GivenColumn, GivenTable},
+        human_format::counted,
+        pg_column_type::{Element, GivenShape},
+        source_schema::SourceColumn,
+    },
+    rules::{
+        existing_schema::{Altered, Misfit},
+        type_choice::{
+            column_setting,
+            value_check::{self, Manner},
+        },
+    },
+};
+
+/// The plan of a given column; its values come from the source's column at this position, if there is one.
+pub(super) fn plan(
+    work: &Given<'_>,
+    seen: &Seen<'_>,
+    (table, source): (usize, Option<usize>),
+    target: &GivenColumn,
+    findings: &mut Vec<Finding>,
+) -> ColumnPlan {
+    let declared = source.and_then(|at| work.schema.tables.get(table)?.columns.get(at));
+    let Some(declared) = declared else { return absent(target) };
+    let profile = profile_of(seen, declared).cloned().unwrap_or_default();
+    let decision = source.and_then(|at| work.decisions.columns.get(&(table, at)));
+    let conversion = match decision.and_then(|decision| decision.manner) {
+        Some(manner) => asked(manner, target),
+        None => None,
+    };
+    let conversion =
+        conversion.unwrap_or_else(|| Conversion::Given { unit: assumed(seen, declared, target, &profile, findings) });
+    let exceptions = decision.map(|decision| decision.exceptions).unwrap_or_default();
+    let classes = profile.classes();
+    let main_class = classes.into_iter().rev().max_by_key(|class| profile.count(*class)).unwrap_or(StorageClass::Text);
+    ColumnPlan {
+        source: declared.name.clone(),
+        declared: declared.declared.clone(),
+        conversion,
+        main_class,
+        exceptions,
+        rule: format!("the given schema says {}", target.pg_type),
+        evidence: profile,
+        ..absent(target)
+    }
+}
+
+/// A column that the source lacks.
+pub(super) fn absent(target: &GivenColumn) -> ColumnPlan {
+    ColumnPlan {
+        source: target.name.clone(),
+        name: target.name.clone(),
+        declared: String::new(),
+        pg_type: target.pg_type.clone(),
+        conversion: Conversion::Absent,
+        main_class: StorageClass::Null,
+        ledger: false,
+        exceptions: Exceptions::default(),
+        not_null: target.not_null,
+        default: target.default.clone(),
+        generated: target.generated.clone(),
+        rule: "only the given schema has it".to_owned(),
+        origin: Origin::Override,
+        evidence: ColumnProfile::default(),
+    }
+}
+
+/// How the configuration wants a column of this type to be read, if it says more than the type.
+fn asked(manner: Manner, target: &GivenColumn) -> Option<Conversion> {
+    let unit = match manner {
+        Manner::Reckoned(Reckoning::UnixS) => EpochUnit::Seconds,
+        Manner::Reckoned(Reckoning::UnixMs) => EpochUnit::Milliseconds,
+        Manner::Reckoned(Reckoning::UnixUs) => EpochUnit::Microseconds,
+        // The type's own reading knows these.
+        Manner::BoolWords | Manner::AnyMoment => return None,
+        Manner::Reckoned(_) | Manner::RailsTime | Manner::GuidDotnet => {
+            return value_check::candidates(&target.pg_type, Some(manner)).into_iter().next();
+        }
+    };
+    Some(Conversion::Given { unit: Some(unit) })
+}
+
+fn profile_of<'a>(seen: &'a Seen<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
+    let at = seen.outline.columns.iter().position(|found| found.source.name == column.name)?;
+    seen.survey.columns.get(at).map(|survey| &survey.profile)
+}
+
+/// The unit of the integers in a column of times, if their size tells it.
+fn assumed(
+    seen: &Seen<'_>,
+    column: &SourceColumn,
+    target: &GivenColumn,
+    profile: &ColumnProfile,
+    findings: &mut Vec<Finding>,
+) -> Option<EpochUnit> {
+    let element = GivenShape::of(&target.pg_type).filter(|shape| !shape.array)?.element;
+    if !matches!(element, Element::Date | Element::Timestamp { .. } | Element::TimestampTz { .. }) {
+        return None;
+    }
+    let unit = value_check::epoch_unit(profile.integer_range?)?;
+    let text = match unit.microseconds() {
+        1_000_000 => "seconds",
+        1_000 => "milliseconds",
+        _ => "microseconds",
+    };
+    let message = format!("integers are read as {text} since 1970-01-01 UTC, because all lie in that unit's window");
+    let table = &seen.outline.source.name;
+    findings.push(
+        Finding::new(FindingCode::EpochAssumed, Severity::Info, message)
+            .at_table(table)
+            .at_column(&column.name)
+            .counting(profile.integers)
+            .choice(column_setting(table, &column.name, "from = \"unix_s\"")),
+    );
+    Some(unit)
+}
+
+fn places(table: &TablePlan, found: &Found) -> String {
+    let word = if table.address.rowid_name().is_some() { "rowid" } else { "row" };
+    let first: Vec<String> = found.first.iter().map(i64::to_string).collect();
+    format!("first at {word} {}", first.join(", "))
+}
+
+/// What the second reading found.
+pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &Verdict, findings: &mut Vec<Finding>) {
+    let at = |code, severity, message: String, found: &Found| {
+        let finding = Finding::new(code, severity, message);
+        finding.at_table(&table.source).at_column(&column.source).counting(found.count)
+    };
+    for (misfit, found) in &verdict.misfits {
+        let message = format!(
+            "{} of {} can't be {}: they {} ({})",
+            counted(found.count, "value", "values"),
+            column.evidence.values(),
+            column.pg_type,
+            misfit.words(),
+            places(table, found)
+        );
+        let mut finding = at(FindingCode::TypeDoesNotFit, Severity::Refused, message, found);
+        if *misfit == Misfit::Unit {
+            finding = finding.choice(column_setting(&table.source, &column.source, "from = \"unix_ms\""));
+        }
+        let choice = "correct the values in the source and dump again, or the type in the given schema";
+        findings.push(finding.choice(choice));
+    }
+    for (altered, found) in &verdict.altered {
+        let (code, words) = match altered {
+            Altered::Rounded => (FindingCode::TypeDoesNotFit, "would be rounded to the type's digits"),
+            Altered::Shifted => {
+                (FindingCode::SpellingNormalised, "would lose the offset from UTC; the point in time stays")
+            }
+        };
+        let message = format!("{} {words} ({})", counted(found.count, "value", "values"), places(table, found));
+        let accept = format!("--accept {}@{}.{}", code.word(), table.source, column.source);
+        findings.push(at(code, Severity::NeedsDecision, message, found).choice(accept));
+    }
+}
+
+/// NULLs where the given schema allows none, and columns that nothing fills.
+pub(super) fn nulls(table: &mut TablePlan, target: &GivenTable, findings: &mut Vec<Finding>) {
+    let (rows, source) = (table.rows, table.source.clone());
+    for (column, given) in table.columns.iter_mut().zip(&target.columns) {
+        let at = |code, severity, message: String| {
+            Finding::new(code, severity, message).at_table(&source).at_column(&column.source)
+        };
+        let numbered = given.sequence.is_some();
+        if column.conversion == Conversion::Absent {
+            let filled = given.default.is_some() || given.generated.is_some();
+            if rows > 0 && ((given.not_null && !filled) || numbered) {
+                let message = format!(
+                    "the given column {} is NOT NULL, and the source has nothing for it in {}",
+                    given.name,
+                    counted(rows, "row", "rows")
+                );
+                findings.push(
+                    at(FindingCode::NotNullViolated, Severity::Refused, message)
+                        .counting(rows)
+                        .choice(format!("[columns.\"{source}.COLUMN\"] name = \"{}\"", given.name))
+                        .choice("give the column a default in the given schema"),
+                );
+            } else if rows > 0 && given.default.is_some() {
+                let message = "the source has no such column: its rows get the default".to_owned();
+                findings.push(at(FindingCode::Advice, Severity::Info, message));
+            }
+            continue;
+        }
+        let emptied = if column.exceptions.empty_as_null { column.evidence.texts_empty } else { 0 };
+        let nulls = column.evidence.nulls + emptied;
+        if given.not_null && nulls > 0 && given.generated.is_none() {
+            let in_key = target.primary_key.as_ref().is_some_and(|key| key.columns.contains(&given.name));
+            let (code, without) = if in_key {
+                (FindingCode::NullsInPrimaryKey, "without the primary key")
+            } else {
+                (FindingCode::NotNullViolated, "without NOT NULL")
+            };
+            let message = format!(
+                "{} NULL where the given schema allows none: the column is made {without}",
+                if nulls == 1 { "1 value is".to_owned() } else { format!("{nulls} values are") }
+            );
+            let accept = format!("--accept {}@{source}.{}", code.word(), column.source);
+            findings.push(at(code, Severity::NeedsDecision, message).counting(nulls).choice(accept));
+            column.not_null = false;
+        }
+    }
+}
+
+/// Columns of the source that the given table lacks.
+pub(super) fn unmatched(seen: &Seen<'_>, target: &GivenTable, found: &TableMatch, findings: &mut Vec<Finding>) {
+    let source = seen.outline.source;
+    for (at, column) in source.columns.iter().enumerate().filter(|(_, column)| !column.hidden) {
+        if found.columns.values().any(|taken| *taken == at) {
+            continue;
+        }
+        let values = profile_of(seen, column).map_or(0, ColumnProfile::values);
+        let severity = if column.generated.is_some() || values == 0 { Severity::Info } else { Severity::NeedsDecision };
+        let message = format!(
+            "the given table {} has no such column: {} left out",
+            target.name,
+            counted(values, "value is", "values are")
+        );
+        let mut finding = Finding::new(FindingCode::ColumnSkipped, severity, message)
+            .at_table(&source.name)
+            .at_column(&column.name)
+            .counting(values);
+        if severity == Severity::NeedsDecision {
+            let free = target.columns.iter().enumerate().filter(|(given, _)| !found.columns.contains_key(given));
+            if let Some(near) = nearest(&column.name, free.map(|(_, given)| given.name.clone())) {
+                finding = finding.choice(column_setting(&source.name, &column.name, &format!("name = \"{near}\"")));
+            }
+            finding = finding.choice(format!("--accept column-skipped@{}.{}", source.name, column.name));
+        }
+        findings.push(finding);
+    }
+}

@@ -1,0 +1,194 @@
+//! What becomes of the source's own tables and objects, and what of the given schema is not made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    super::{assemble::Assembled, override_resolution::nearest},
+    Given,
+    matching::Matches,
+};
+use crate::model::{
+    Finding, FindingCode, Severity, TablePlan,
+    conversion_plan::{ObjectPlan, Outcome},
+    human_format::counted,
+    source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceTable},
+};
+
+/// Why an object of the source is not made.
+const DECIDES: &str = "the given schema decides what the tables have";
+
+/// Tables in which migrations of the source are booked; the given schema's own migrations are booked elsewhere.
+const BOOKKEEPING: [&str; 11] = [
+    "_prisma_migrations",
+    "__drizzle_migrations",
+    "django_migrations",
+    "schema_migrations",
+    "ar_internal_metadata",
+    "alembic_version",
+    "knex_migrations",
+    "knex_migrations_lock",
+    "sequelizemeta",
+    "d1_migrations",
+    "_migrations",
+];
+
+/// Adds one object for each of the source, and the findings.
+pub(super) fn tell(work: &Given<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
+    for (at, source) in work.schema.tables.iter().enumerate() {
+        let selected = work.decisions.selected.get(at).copied().unwrap_or(false);
+        let planned = all.tables.iter().find(|table| matches.tables.contains_key(&at) && table.source == source.name);
+        match planned {
+            Some(table) => {
+                all.objects.push(object("table", &source.name, &source.name, true, ""));
+                all.objects.extend(own_objects(source, Some(table)));
+            }
+            None => {
+                let reason =
+                    if selected { "the given schema has no such table" } else { "the configuration leaves it out" };
+                all.objects.push(object("table", &source.name, &source.name, false, reason));
+                all.objects.extend(own_objects(source, None));
+                let rows = rows.get(source.name.as_str()).copied().unwrap_or(0);
+                all.findings.push(skipped(work, matches, (at, source), selected, rows));
+            }
+        }
+    }
+    for view in &work.schema.views {
+        all.objects.push(object("view", &view.name, &view.name, false, DECIDES));
+        let finding = Finding::new(FindingCode::ViewNotCarried, Severity::Warning, format!("not made: {DECIDES}"));
+        all.findings.push(finding.at_table(&view.name).with_sql(&view.sql));
+    }
+    for trigger in &work.schema.triggers {
+        all.objects.push(object("trigger", &trigger.name, &trigger.table, false, DECIDES));
+        let finding = Finding::new(FindingCode::TriggerNotCarried, Severity::Warning, format!("not made: {DECIDES}"));
+        all.findings.push(finding.at_table(&trigger.table).at_column(&trigger.name).with_sql(&trigger.sql));
+    }
+    for skipped in &work.schema.skipped {
+        all.objects.push(object(&skipped.kind, &skipped.name, &skipped.name, false, &skipped.reason));
+        let finding = if skipped.loses_rows {
+            let message = format!("its rows are not carried: {}", skipped.reason);
+            Finding::new(FindingCode::TableNotReadable, Severity::NeedsDecision, message).with_sql(&skipped.sql)
+        } else if skipped.kind == "table" {
+            Finding::new(FindingCode::TableSkipped, Severity::Info, format!("skipped: {}", skipped.reason))
+        } else {
+            continue;
+        };
+        all.findings.push(finding.at_table(&skipped.name));
+    }
+    left_out(work, all);
+}
+
+fn left_out(work: &Given<'_>, all: &mut Assembled) {
+    for one in &work.target.left_out {
+        let message = format!("of the given schema: {}", one.what);
+        let mut finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
+        if let Some(table) = &one.table {
+            let source = all.tables.iter().find(|planned| planned.name == *table).map(|planned| &planned.source);
+            finding = finding.at_table(source.unwrap_or(table));
+        }
+        if let Some(sql) = &one.sql {
+            finding = finding.with_sql(sql);
+        }
+        all.findings.push(finding);
+    }
+}
+
+/// A table of the source without a place.
+fn skipped(
+    work: &Given<'_>,
+    matches: &Matches,
+    (at, source): (usize, &SourceTable),
+    selected: bool,
+    rows: u64,
+) -> Finding {
+    let name = &source.name;
+    if !selected {
+        let message = "the configuration leaves it out";
+        return Finding::new(FindingCode::TableSkipped, Severity::Info, message).at_table(name);
+    }
+    if BOOKKEEPING.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        let message = "left out: it books the migrations of the source, and the given schema has a book of its own";
+        return Finding::new(FindingCode::TableSkipped, Severity::Warning, message).at_table(name);
+    }
+    let message = format!("the given schema has no such table: {} left out", counted(rows, "row is", "rows are"));
+    let severity = if rows == 0 { Severity::Info } else { Severity::NeedsDecision };
+    let mut finding = Finding::new(FindingCode::TableSkipped, severity, message).at_table(name).counting(rows);
+    let free = work
+        .target
+        .tables
+        .iter()
+        .enumerate()
+        .filter(|(given, _)| !matches.tables.iter().any(|(source, found)| *source != at && found.given == *given));
+    if let Some(near) = nearest(name, free.map(|(_, given)| given.name.clone())) {
+        finding = finding.choice(format!("[tables.\"{name}\"] name = \"{near}\""));
+    }
+    finding.choice(format!("exclude = [\"{name}\"]")).choice(format!("--accept table-skipped@{name}"))
+}
+
+fn object(kind: &str, source: &str, table: &str, carried: bool, reason: &str) -> ObjectPlan {
+    ObjectPlan {
+        kind: kind.to_owned(),
+        source: source.to_owned(),
+        table: table.to_owned(),
+        outcome: if carried { Outcome::Carried } else { Outcome::NotCarried },
+        reason: reason.to_owned(),
+    }
+}
+
+/// Keys, indexes, checks and foreign keys of a source table: carried where the planned table has the same.
+fn own_objects(source: &SourceTable, planned: Option<&TablePlan>) -> Vec<ObjectPlan> {
+    let names = |columns: &[String]| -> Option<BTreeSet<String>> {
+        let planned = planned?;
+        let one = |name: &String| {
+            let column = planned.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name));
+            column.map(|column| column.name.clone())
+        };
+        columns.iter().map(one).collect()
+    };
+    let same = |wanted: &Option<BTreeSet<String>>, columns: &[String]| {
+        wanted.as_ref().is_some_and(|wanted| *wanted == columns.iter().cloned().collect())
+    };
+    let mut found = Vec::new();
+    let mut add = |kind: &str, name: &str, carried: bool| {
+        found.push(object(kind, name, &source.name, carried, if carried { "" } else { DECIDES }));
+    };
+    let is_key = |wanted: &Option<BTreeSet<String>>| {
+        planned.is_some_and(|table| {
+            table.primary_key.iter().chain(&table.uniques).any(|key| same(wanted, &key.columns))
+                || table.indexes.iter().any(|index| index.unique && same(wanted, &unquoted(&index.keys)))
+        })
+    };
+    if !source.primary_key.is_empty() {
+        add("primary key", "PRIMARY KEY", is_key(&names(&source.primary_key)));
+    }
+    for index in source.indexes.iter().filter(|index| index.origin != IndexOrigin::PrimaryKey) {
+        let columns = names(&columns_of(index)).filter(|_| index.predicate.is_none());
+        let by_index = planned.is_some_and(|table| {
+            table.indexes.iter().any(|made| !index.unique && same(&columns, &unquoted(&made.keys)))
+        });
+        let kind = if index.origin == IndexOrigin::Unique { "unique" } else { "index" };
+        add(kind, &index.name, by_index || (index.unique && is_key(&columns)));
+    }
+    for (number, check) in (1..).zip(&source.checks) {
+        add("check", check.name.as_deref().unwrap_or(&format!("check {number}")), false);
+    }
+    for key in &source.foreign_keys {
+        let columns = names(&key.columns);
+        let made = planned.is_some_and(|table| table.foreign_keys.iter().any(|made| same(&columns, &made.columns)));
+        let name = key.name.clone().unwrap_or_else(|| format!("{} -> {}", key.columns.join(", "), key.parent));
+        add("foreign key", &name, made);
+    }
+    found
+}
+
+fn columns_of(index: &SourceIndex) -> Vec<String> {
+    let name = |key: &IndexKey| match key {
+        IndexKey::Column(name) => name.clone(),
+        IndexKey::Rowid | IndexKey::Expression(_) => String::new(),
+    };
+    index.columns.iter().map(|column| name(&column.key)).collect()
+}
+
+/// Key parts that are plain columns, without their quotes.
+fn unquoted(keys: &[String]) -> Vec<String> {
+    keys.iter().map(|key| key.trim_matches('"').to_owned()).collect()
+}

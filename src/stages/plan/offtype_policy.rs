@@ -1,0 +1,164 @@
+//! Types that the configuration chose, the values that don't fit them, and what it says about those: the one place
+//! where a value is left out or becomes NULL, and only because somebody named the column.
+
+use super::{assemble::Assembled, override_resolution::Decision, table_draft::Outline};
+use crate::{
+    model::{
+        ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
+        conversion_plan::{LEDGER_TABLE, OffType, RowAddress},
+    },
+    rules::type_choice::{self, Choice, Role, Subject, counted},
+    sqlite::profile::{Candidate, ColumnSurvey, Misfits},
+};
+
+/// The file of rejected rows, as messages name it.
+const REJECTS: &str = "convert/rejects.jsonl";
+
+/// The type of the configuration, and what doesn't fit it.
+pub(super) fn decided(
+    subject: &Subject<'_>,
+    candidates: &[Candidate],
+    survey: &ColumnSurvey,
+) -> Option<(Choice, Misfits)> {
+    let (candidate, misfits) = candidates.iter().zip(&survey.misfits).min_by_key(|(_, misfits)| misfits.count)?;
+    let mut choice = subject.choice(candidate.pg_type.clone(), candidate.conversion, "the configuration decides");
+    if choice.pg_type.is_text() && subject.profile.texts_not_storable() > 0 {
+        choice.findings.push(type_choice::bad_text_in_chosen(subject));
+    }
+    Some((choice, *misfits))
+}
+
+/// Notes what becomes of values that don't fit, or refuses them.
+pub(super) fn apply(
+    subject: &Subject<'_>,
+    outline: &Outline<'_>,
+    decision: Option<&Decision>,
+    misfits: Misfits,
+    choice: &mut Choice,
+) {
+    let Some(decision) = decision else { return };
+    let exceptions = decision.exceptions;
+    if exceptions.empty_as_null {
+        choice.exceptions.empty_as_null = true;
+        if subject.profile.texts_empty > 0 {
+            let what = counted(subject.profile.texts_empty, "empty text");
+            nulled(subject, outline, choice, subject.profile.texts_empty, &what);
+        }
+    }
+    let Some(first) = misfits.first else { return };
+    choice.exceptions.off_type = exceptions.off_type;
+    let what = format!(
+        "{} of {} can't be {} exactly (first at {})",
+        counted(misfits.count, "value"),
+        subject.profile.values(),
+        choice.pg_type,
+        subject.place_of(first)
+    );
+    match exceptions.off_type {
+        None => choice.findings.push(does_not_fit(subject, &what, misfits.count)),
+        Some(OffType::Null) => nulled(subject, outline, choice, misfits.count, &what),
+        Some(OffType::Reject) => {
+            let message =
+                format!("{what}: their rows are left out and written to {REJECTS}, as the configuration says");
+            choice.findings.push(agreed(subject, message, misfits.count));
+        }
+    }
+}
+
+fn does_not_fit(subject: &Subject<'_>, what: &str, count: u64) -> Finding {
+    let finding = subject.finding(FindingCode::TypeDoesNotFit, Severity::Refused, what).counting(count);
+    let finding = finding
+        .choice("leave the type to the rules, or name one that holds every value")
+        .choice("correct the values in the source and dump again")
+        .choice("add off_type = \"reject\" to the column in the configuration");
+    if subject.column.not_null {
+        finding
+    } else {
+        finding.choice("add off_type = \"null\" to the column in the configuration")
+    }
+}
+
+/// A loss that the configuration asks for by the column's name.
+fn agreed(subject: &Subject<'_>, message: String, count: u64) -> Finding {
+    let mut finding = subject.finding(FindingCode::TypeDoesNotFit, Severity::NeedsDecision, message).counting(count);
+    finding.accepted = true;
+    finding
+}
+
+fn nulled(subject: &Subject<'_>, outline: &Outline<'_>, choice: &mut Choice, count: u64, what: &str) {
+    let name = &subject.column.name;
+    let is_primary = outline.source.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
+    let obstacle = if subject.column.not_null || is_primary || subject.role == Role::RowidAlias {
+        Some("the column takes no NULL")
+    } else if *subject.address == RowAddress::Ordinal {
+        Some("its rows have no key under which the values could be kept")
+    } else {
+        None
+    };
+    if let Some(obstacle) = obstacle {
+        let message = format!("{what}, which can't become NULL, because {obstacle}");
+        let finding = subject.finding(FindingCode::TypeDoesNotFit, Severity::Refused, message).counting(count);
+        choice.findings.push(finding.choice(subject.typed("off_type = \"reject\"")));
+        return;
+    }
+    choice.ledger = true;
+    let message = format!(
+        "{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says"
+    );
+    choice.findings.push(agreed(subject, message, count));
+}
+
+/// What other objects of the plan can no longer promise where values are changed or rows are left out.
+pub(super) fn restrain(all: &mut Assembled) {
+    let changed: Vec<(String, Vec<String>)> = all
+        .tables
+        .iter()
+        .map(|table| {
+            let columns = table.columns.iter().filter(|column| table.rejected > 0 || is_nulled(column));
+            (table.name.clone(), columns.map(|column| column.name.clone()).collect())
+        })
+        .collect();
+    let is_changed = |table: &str, columns: &[String]| {
+        let of_table = changed.iter().find(|(name, _)| name == table);
+        of_table.is_some_and(|(_, names)| columns.iter().any(|column| names.contains(column)))
+    };
+    let Assembled { tables, findings, .. } = all;
+    for table in tables.iter_mut() {
+        for key in table.foreign_keys.iter_mut().filter(|key| !key.not_valid) {
+            if is_changed(&key.parent, &key.parent_columns) {
+                key.not_valid = true;
+                let message = format!(
+                    "the foreign key guards new rows only, because the configuration leaves out rows or values of {}",
+                    key.parent
+                );
+                let finding = Finding::new(FindingCode::OrphanRows, Severity::Warning, message);
+                findings.push(finding.at_table(&table.source).at_column(&key.name));
+            }
+        }
+        make_plain(table, findings);
+    }
+}
+
+/// PostgreSQL would compute a generated column from the changed values.
+fn make_plain(table: &mut TablePlan, findings: &mut Vec<Finding>) {
+    let altered = |column: &&ColumnPlan| {
+        let is_replaced =
+            matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0;
+        is_nulled(column) || is_replaced
+    };
+    let names: Vec<String> = table.columns.iter().filter(altered).map(|column| column.name.to_lowercase()).collect();
+    for column in &mut table.columns {
+        let reads = |expression: &String| names.iter().any(|name| expression.to_lowercase().contains(name));
+        if column.generated.as_ref().is_some_and(reads) {
+            column.generated = None;
+            let message = "the generated column is carried as a plain column with its present values, because values that \
+                           it is computed from are changed";
+            let finding = Finding::new(FindingCode::GeneratedAsPlain, Severity::Warning, message);
+            findings.push(finding.at_table(&table.source).at_column(&column.source));
+        }
+    }
+}
+
+fn is_nulled(column: &ColumnPlan) -> bool {
+    column.exceptions.empty_as_null || column.exceptions.off_type == Some(OffType::Null)
+}

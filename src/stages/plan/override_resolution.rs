@@ -1,0 +1,402 @@
+//! The configuration against the schema: which tables, which types, which names. What the configuration names must be
+//! there, or the nearest name is offered.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        FindingCode, PgType,
+        conversion_plan::{Exceptions, OffType, Reckoning},
+        overrides::{ColumnOverride, Overrides},
+        source_schema::{SourceColumn, SourceSchema},
+    },
+    rules::type_choice::{
+        BadText,
+        declared_type::{self, Family, squeezed},
+        fk_types::Position,
+        value_check::Manner,
+    },
+};
+
+/// What is decided about one column.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Decision {
+    /// The type.
+    pub(super) pg_type: Option<PgType>,
+    /// How its values are read.
+    pub(super) manner: Option<Manner>,
+    /// The PostgreSQL name.
+    pub(super) name: Option<String>,
+    /// What becomes of values that don't fit.
+    pub(super) exceptions: Exceptions,
+    /// What becomes of texts that PostgreSQL can't hold.
+    pub(super) bad_text: Option<BadText>,
+}
+
+/// Everything that is decided, by positions in the schema.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    /// Whether a table is planned, for each table.
+    pub(super) selected: Vec<bool>,
+    /// Per column.
+    pub(super) columns: BTreeMap<Position, Decision>,
+}
+
+/// Resolves the configuration.
+///
+/// # Errors
+/// `Config` for a name that isn't there, a type that isn't one, a unit without a time.
+pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<Decisions> {
+    let selected = selection(schema, overrides)?;
+    let mut columns = by_declared_type(schema, overrides)?;
+    for (place, wanted) in &overrides.columns {
+        let position = column_position(schema, place)?;
+        let decision = decision(place, wanted)?;
+        let typed = decision.pg_type.is_some() || columns.get(&position).is_some_and(|before| before.pg_type.is_some());
+        if decision.exceptions.off_type.is_some() && !typed && promises_nothing(schema, position) {
+            let what = format!("columns.\"{place}\": off_type needs a type, because the declared one promises none");
+            return Err(Error::new(Kind::Config, what).with_hint("add `type = ...` to the same column"));
+        }
+        let before = columns.entry(position).or_default();
+        let pg_type = decision.pg_type.or_else(|| before.pg_type.take());
+        *before = Decision { pg_type, ..decision };
+    }
+    for wanted in overrides.tables.keys() {
+        if !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(wanted)) {
+            let tables = schema.tables.iter().map(|table| table.name.clone());
+            return Err(unknown(&format!("tables.\"{wanted}\": there is no such table"), wanted, tables));
+        }
+    }
+    check_accepted(schema, overrides)?;
+    Ok(Decisions { selected, columns })
+}
+
+fn promises_nothing(schema: &SourceSchema, (table, column): Position) -> bool {
+    let column = schema.tables.get(table).and_then(|table| table.columns.get(column));
+    column.is_some_and(|column| declared_type::of(&column.declared, column.affinity) == Family::Any)
+}
+
+fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
+    let refused = |what: String| Error::new(Kind::Config, format!("columns.\"{place}\": {what}"));
+    let mut pg_type = match &wanted.pg_type {
+        Some(text) => Some(text.parse::<PgType>().map_err(|reason| refused(format!("type: {reason}")))?),
+        None => None,
+    };
+    let asked = [
+        wanted.from.as_deref().map(|word| ("from", manner_of(word))),
+        wanted.bool_words.unwrap_or(false).then_some(("bool_words", Some(Manner::BoolWords))),
+        wanted.dates.as_deref().map(|word| ("dates", (word == "auto").then_some(Manner::AnyMoment))),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    let manner = asked.next();
+    if let (Some((one, _)), Some((other, _))) = (manner, asked.next()) {
+        return Err(refused(format!("{one} and {other} exclude each other")));
+    }
+    let manner = match manner {
+        None => None,
+        Some((key, None)) => return Err(refused(format!("{key} has none of the words that it knows"))),
+        Some((key, Some(manner))) => {
+            let (usual, fits) = types_of(manner);
+            let wish = pg_type.get_or_insert(usual);
+            if !fits.contains(wish) {
+                let types: Vec<String> = fits.iter().map(PgType::to_string).collect();
+                return Err(refused(format!("{key} goes with {}, not with {wish}", types.join(" or "))));
+            }
+            Some(manner)
+        }
+    };
+    let off_type = match wanted.off_type.as_deref() {
+        None => None,
+        Some("reject") => Some(OffType::Reject),
+        Some("null") => Some(OffType::Null),
+        Some(_) => return Err(refused("off_type is none of reject, null".to_owned())),
+    };
+    let bad_text = match wanted.bad_text.as_deref() {
+        None => None,
+        Some("replace") => Some(BadText::Replace),
+        Some("bytea") => Some(BadText::Bytea),
+        Some("fail") => Some(BadText::Fail),
+        Some(_) => return Err(refused("bad_text is none of replace, bytea, fail".to_owned())),
+    };
+    if bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
+        return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
+    }
+    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type };
+    Ok(Decision { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text })
+}
+
+fn manner_of(from: &str) -> Option<Manner> {
+    Some(match from {
+        "unix_s" => Manner::Reckoned(Reckoning::UnixS),
+        "unix_ms" => Manner::Reckoned(Reckoning::UnixMs),
+        "unix_us" => Manner::Reckoned(Reckoning::UnixUs),
+        "unix_ns" => Manner::Reckoned(Reckoning::UnixNs),
+        "julian" => Manner::Reckoned(Reckoning::Julian),
+        "core_data" => Manner::Reckoned(Reckoning::CoreData),
+        "rails_time" => Manner::RailsTime,
+        "guid_dotnet" => Manner::GuidDotnet,
+        _ => return None,
+    })
+}
+
+/// The type that a manner of reading gives without being asked, and all that it can give.
+fn types_of(manner: Manner) -> (PgType, Vec<PgType>) {
+    match manner {
+        Manner::Reckoned(_) => (PgType::TimestampTz, vec![PgType::TimestampTz, PgType::Timestamp, PgType::Date]),
+        Manner::RailsTime => (PgType::Time, vec![PgType::Time]),
+        Manner::GuidDotnet => (PgType::Uuid, vec![PgType::Uuid]),
+        Manner::BoolWords => (PgType::Boolean, vec![PgType::Boolean]),
+        Manner::AnyMoment => (PgType::TimestampTz, vec![PgType::TimestampTz]),
+    }
+}
+
+fn by_declared_type(schema: &SourceSchema, overrides: &Overrides) -> Result<BTreeMap<Position, Decision>> {
+    let mut decisions = BTreeMap::new();
+    for (declared, wanted) in &overrides.types {
+        let pg_type: PgType =
+            wanted.parse().map_err(|reason| Error::new(Kind::Config, format!("types.\"{declared}\": {reason}")))?;
+        let key = squeezed(declared);
+        let mut found = false;
+        for (position, column) in all_columns(schema) {
+            let full = squeezed(&column.declared);
+            let is_exact = full == key;
+            if is_exact || without_arguments(&full) == key {
+                found = true;
+                let decision = Decision { pg_type: Some(pg_type.clone()), ..Decision::default() };
+                // `varchar(20)` says more than `varchar`, whichever comes first.
+                if is_exact || !decisions.contains_key(&position) {
+                    decisions.insert(position, decision);
+                }
+            }
+        }
+        if !found {
+            let declared_types = all_columns(schema).map(|(_, column)| squeezed(&column.declared));
+            return Err(unknown(&format!("types.\"{declared}\": no column declares this type"), &key, declared_types));
+        }
+    }
+    Ok(decisions)
+}
+
+fn without_arguments(squeezed: &str) -> &str {
+    squeezed.split_once('(').map_or(squeezed, |(words, _)| words.trim_end())
+}
+
+fn all_columns(schema: &SourceSchema) -> impl Iterator<Item = (Position, &SourceColumn)> {
+    schema.tables.iter().enumerate().flat_map(|(table, source)| {
+        source.columns.iter().enumerate().map(move |(column, found)| ((table, column), found))
+    })
+}
+
+fn column_position(schema: &SourceSchema, place: &str) -> Result<Position> {
+    let named = |position: Position, column: &SourceColumn| {
+        let table = schema.tables.get(position.0).map_or("", |table| table.name.as_str());
+        format!("{table}.{}", column.name)
+    };
+    let mut places: Vec<(Position, String)> =
+        all_columns(schema).map(|(position, column)| (position, named(position, column))).collect();
+    let exact = places.iter().find(|(_, name)| name == place);
+    if let Some((position, _)) = exact.or_else(|| places.iter().find(|(_, name)| name.eq_ignore_ascii_case(place))) {
+        return Ok(*position);
+    }
+    let of_table = |name: &str| place.to_ascii_lowercase().starts_with(&format!("{}.", name.to_ascii_lowercase()));
+    let table = schema.tables.iter().find(|table| of_table(&table.name));
+    let what = match table {
+        Some(table) => {
+            places.retain(|(_, name)| name.starts_with(&format!("{}.", table.name)));
+            format!("columns.\"{place}\": table {} has no such column", table.name)
+        }
+        None => format!("columns.\"{place}\": there is no such table and column"),
+    };
+    Err(unknown(&what, place, places.into_iter().map(|(_, name)| name)))
+}
+
+/// An error with the nearest of the names that would be right.
+pub(super) fn unknown(what: &str, wanted: &str, known: impl Iterator<Item = String>) -> Error {
+    let error = Error::new(Kind::Config, what);
+    match nearest(wanted, known) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
+/// The name with the fewest changes of a letter, the first of equals.
+pub(super) fn nearest(wanted: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let wanted = wanted.to_lowercase();
+    known.filter(|name| !name.is_empty()).min_by_key(|name| distance(&wanted, &name.to_lowercase()))
+}
+
+/// Letters to insert, delete or replace.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut before = line;
+        let mut left = line + 1;
+        for (cell, found) in row.iter_mut().skip(1).zip(&other) {
+            let changed = before + usize::from(letter != *found);
+            before = *cell;
+            *cell = changed.min(before + 1).min(left + 1);
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> {
+    for (key, patterns) in [("include", &overrides.include), ("exclude", &overrides.exclude)] {
+        for pattern in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
+            if !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern)) {
+                let tables = schema.tables.iter().map(|table| table.name.clone());
+                return Err(unknown(&format!("{key} names {pattern}, which is no table"), pattern, tables));
+            }
+        }
+    }
+    let any = |patterns: &[String], name: &str| patterns.iter().any(|pattern| matches_glob(pattern, name));
+    let selected =
+        |name: &str| (overrides.include.is_empty() || any(&overrides.include, name)) && !any(&overrides.exclude, name);
+    Ok(schema.tables.iter().map(|table| selected(&table.name)).collect())
+}
+
+/// `*` stands for any letters, `?` for one; ASCII case doesn't matter, as in SQLite's names.
+fn matches_glob(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().map(|letter| letter.to_ascii_lowercase()).collect();
+    let name: Vec<char> = name.chars().map(|letter| letter.to_ascii_lowercase()).collect();
+    // How much of the name each prefix of the pattern can match: one row per letter of the pattern.
+    let mut reached = vec![false; name.len() + 1];
+    if let Some(first) = reached.first_mut() {
+        *first = true;
+    }
+    for wanted in pattern {
+        let before = reached.clone();
+        let mut so_far = false;
+        for (at, cell) in reached.iter_mut().enumerate() {
+            let here = before.get(at).copied().unwrap_or(false);
+            let letter_before = at.checked_sub(1);
+            let one_before = letter_before.and_then(|at| before.get(at)).copied().unwrap_or(false);
+            so_far |= here;
+            *cell = match wanted {
+                '*' => so_far,
+                '?' => one_before,
+                _ => one_before && letter_before.and_then(|at| name.get(at)) == Some(&wanted),
+            };
+        }
+    }
+    reached.last().copied().unwrap_or(false)
+}
+
+/// The codes of `[accept]` must exist, and so must the tables of its places. Findings come and go with the data, so
+/// that a place without a finding is no error.
+fn check_accepted(schema: &SourceSchema, overrides: &Overrides) -> Result<()> {
+    let objects = || {
+        let tables = schema.tables.iter().map(|table| &table.name);
+        let views = schema.views.iter().map(|view| &view.name);
+        tables.chain(views).chain(schema.skipped.iter().map(|object| &object.name))
+    };
+    for (code, places) in &overrides.accept {
+        if code != "all" && FindingCode::from_word(code).is_none() {
+            let codes = FindingCode::ALL.iter().map(|code| code.word().to_owned());
+            return Err(unknown(&format!("accept names {code}, which is no finding code"), code, codes));
+        }
+        for place in places.iter().filter(|place| *place != "*") {
+            let is_there = |name: &String| {
+                let (place, name) = (place.to_ascii_lowercase(), name.to_ascii_lowercase());
+                place == name || place.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'))
+            };
+            if !objects().any(is_there) {
+                let what = format!("accept.{code} names {place}, which is no table or column");
+                return Err(unknown(&what, place, objects().cloned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::source_schema::Affinity, rules::affinity, sqlite::catalog};
+
+    fn schema() -> SourceSchema {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE users(id INTEGER PRIMARY KEY, created_at DATETIME, name VARCHAR(20)); CREATE TABLE \"a.b\"(\"c.d\" VARCHAR(30))")
+            .unwrap();
+        catalog::read(&connection).unwrap()
+    }
+
+    fn with_column(place: &str, pg_type: Option<&str>, from: Option<&str>) -> Overrides {
+        let column = ColumnOverride {
+            pg_type: pg_type.map(str::to_owned),
+            from: from.map(str::to_owned),
+            ..ColumnOverride::default()
+        };
+        Overrides { columns: BTreeMap::from([(place.to_owned(), column)]), ..Overrides::default() }
+    }
+
+    #[test]
+    fn places_are_found_whatever_their_case_and_dots() {
+        let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some("unix_ms"))).unwrap();
+        let decision = &found.columns[&(0, 1)];
+        assert_eq!(
+            (decision.pg_type.clone(), decision.manner),
+            (Some(PgType::TimestampTz), Some(Manner::Reckoned(Reckoning::UnixMs)))
+        );
+        let found = resolve(&schema(), &with_column("a.b.c.d", Some("text"), None)).unwrap();
+        assert!(found.columns.contains_key(&(1, 0)));
+    }
+
+    #[test]
+    fn wrong_names_get_the_nearest() {
+        for (overrides, hint) in [
+            (with_column("users.created", Some("text"), None), "did you mean `users.created_at`?"),
+            (with_column("user.id", Some("bigint"), None), "did you mean `users.id`?"),
+            (
+                Overrides { types: BTreeMap::from([("varchr".to_owned(), "text".to_owned())]), ..Overrides::default() },
+                "did you mean `varchar(20)`?",
+            ),
+            (Overrides { exclude: vec!["user".to_owned()], ..Overrides::default() }, "did you mean `users`?"),
+            (
+                Overrides {
+                    accept: BTreeMap::from([("orphan-rows".to_owned(), vec!["userz".to_owned()])]),
+                    ..Overrides::default()
+                },
+                "did you mean `users`?",
+            ),
+        ] {
+            let error = resolve(&schema(), &overrides).unwrap_err();
+            assert_eq!((error.kind(), error.hint()), (Kind::Config, hint), "{error}");
+        }
+        assert_eq!(resolve(&schema(), &with_column("users.id", Some("money"), None)).unwrap_err().kind(), Kind::Config);
+        let error = resolve(&schema(), &with_column("users.id", Some("text"), Some("unix_s"))).unwrap_err();
+        assert!(error.message().contains("not with text"), "{error}");
+    }
+
+    #[test]
+    fn declared_types_are_overridden_with_and_without_arguments() {
+        let types = [("varchar", "text"), ("varchar(20)", "varchar(40)")];
+        let types = types.map(|(declared, wanted)| (declared.to_owned(), wanted.to_owned())).into();
+        let found = resolve(&schema(), &Overrides { types, ..Overrides::default() }).unwrap();
+        assert_eq!(found.columns[&(0, 2)].pg_type, Some(PgType::Varchar(40)));
+        assert_eq!(found.columns[&(1, 0)].pg_type, Some(PgType::Text));
+        assert_eq!(affinity::of("varchar", false), Affinity::Text);
+    }
+
+    #[test]
+    fn globs_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("users", "Users", true),
+            ("user?", "users", true),
+            ("user?", "user", false),
+            ("*_log", "a_log", true),
+            ("*_log", "a_logs", false),
+            ("a*b*c", "axxbxxbxc", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches_glob(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

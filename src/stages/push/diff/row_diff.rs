@@ -1,0 +1,258 @@
+//! Which rows differ: the target's hashes go into temporary tables of the local PostgreSQL, which compares.
+//!
+//! Invariant: nothing is written to the target here, and nothing on the local PostgreSQL but temporary tables. What
+//! is received follows the change: bucket sums, then the hashes of rows in buckets that differ.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use futures_util::future::join_all;
+
+use crate::{
+    context::Context,
+    error::{Error, Result, ResultExt, Retry},
+    event::Event,
+    model::Stage,
+    postgres::Session,
+};
+
+use super::{
+    super::{copy_stream::relay, target_state::unreadable},
+    row_identity::{Buckets, Shape},
+};
+
+/// Both servers and the schemas of the tables there.
+pub(in super::super) struct Ends<'a> {
+    /// The local PostgreSQL.
+    pub local: &'a Session,
+    /// The tables' schema there.
+    pub from: &'a str,
+    /// The target.
+    pub target: &'a Session,
+    /// The tables' schema there.
+    pub to: &'a str,
+    /// Bytes of hashes that were received from the target.
+    pub received: AtomicU64,
+}
+
+/// How many rows of a table differ, and its place among the tables that do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Change {
+    /// Rows that the target lacks.
+    pub inserts: u64,
+    /// Rows that have other values there.
+    pub updates: u64,
+    /// Rows that only the target has.
+    pub deletes: u64,
+}
+
+/// The lists of one table on the local PostgreSQL: what the target lacks, has otherwise, and has too many.
+pub(super) fn lists(number: usize) -> [String; 3] {
+    ["ins", "upd", "del"].map(|word| format!("pg_temp.t2n_{word}_{number}"))
+}
+
+impl Ends<'_> {
+    /// Finds the rows of one table that differ and leaves them in its [`lists`].
+    ///
+    /// # Errors
+    /// `Local*`, `Target*`.
+    pub(in super::super) async fn find(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<Change> {
+        self.find_unplaced(shape, rows, number).await.at_table(&shape.table.source)
+    }
+
+    async fn find_unplaced(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<Change> {
+        let bounds = match shape.bounds_query(self.from) {
+            Some(query) => self.bounds(&query).await?,
+            None => None,
+        };
+        let buckets = Shape::buckets(rows, bounds);
+        let some = self.differing_buckets(shape, &buckets).await?;
+        let (theirs, ours) = (format!("pg_temp.t2n_theirs_{number}"), format!("pg_temp.t2n_ours_{number}"));
+        let create = format!("CREATE TEMP TABLE t2n_theirs_{number} AS {}", shape.empty_listing(self.from));
+        self.local.batch("preparing the comparison", &create).await?;
+        self.fetch(
+            &shape.listing(self.to, &buckets, some.as_deref()),
+            &format!("COPY {theirs} FROM STDIN (FORMAT binary)"),
+        )
+        .await?;
+        let mut sql = vec![format!(
+            "CREATE TEMP TABLE t2n_ours_{number} AS {}; ANALYZE {theirs}; ANALYZE {ours}",
+            shape.listing(self.from, &buckets, some.as_deref())
+        )];
+        sql.extend(compare(shape, &ours, &theirs, number));
+        sql.push(format!("DROP TABLE {ours}, {theirs}"));
+        self.local.batch("comparing rows", &sql.join("; ")).await?;
+        self.count(shape, number).await
+    }
+
+    async fn bounds(&self, query: &str) -> Result<Option<(i64, i64)>> {
+        let rows = self.local.rows("looking for the bounds of a key", query, &[]).await?;
+        let failed = |failure| unreadable(self.local, &failure);
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (low, high): (Option<i64>, Option<i64>) =
+            (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        Ok(low.zip(high))
+    }
+
+    /// The buckets that differ; none if all have to be looked at.
+    async fn differing_buckets(&self, shape: &Shape<'_>, buckets: &Buckets) -> Result<Option<Vec<i64>>> {
+        if *buckets == Buckets::Whole {
+            return Ok(None);
+        }
+        let create = "DROP TABLE IF EXISTS pg_temp.t2n_sums; CREATE TEMP TABLE t2n_sums (b bigint, n bigint, s text)";
+        self.local.batch("preparing the comparison", create).await?;
+        self.fetch(&shape.sums(self.to, buckets), "COPY pg_temp.t2n_sums FROM STDIN (FORMAT binary)").await?;
+        let sql = format!(
+            "SELECT coalesce(o.b, t.b) FROM ({}) AS o FULL JOIN pg_temp.t2n_sums AS t ON o.b = t.b \
+             WHERE (o.n, o.s) IS DISTINCT FROM (t.n, t.s) ORDER BY 1",
+            shape.sums(self.from, buckets)
+        );
+        let rows = self.local.rows("comparing ranges of rows", &sql, &[]).await?;
+        let numbers = rows.iter().map(|row| row.try_get(0).map_err(|failure| unreadable(self.local, &failure)));
+        numbers.collect::<Result<Vec<i64>>>().map(Some)
+    }
+
+    /// Copies what a query on the target gives into a temporary table of the local PostgreSQL.
+    async fn fetch(&self, query: &str, input: &str) -> Result<()> {
+        let prepared = self.local.client().prepare(input).await;
+        let statement = prepared.map_err(|failure| self.local.error("preparing the comparison", &failure))?;
+        let output = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
+        let count = |bytes| {
+            self.received.fetch_add(bytes, Ordering::Relaxed);
+        };
+        relay(self.target, &output, self.local, &statement, count).await.map(|_| ())
+    }
+
+    async fn count(&self, shape: &Shape<'_>, number: usize) -> Result<Change> {
+        let rows_of = |list: &String| {
+            if shape.has_key() {
+                format!("(SELECT count(*) FROM {list})")
+            } else {
+                format!("(SELECT coalesce(sum(n), 0)::bigint FROM {list})")
+            }
+        };
+        let sql = format!("SELECT {}", lists(number).iter().map(rows_of).collect::<Vec<_>>().join(", "));
+        let rows = self.local.rows("counting the differences", &sql, &[]).await?;
+        let number = |index: usize| {
+            let value: Option<i64> = rows.first().and_then(|row| row.try_get(index).ok());
+            value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
+        };
+        Ok(Change { inserts: number(0), updates: number(1), deletes: number(2) })
+    }
+}
+
+impl Shape<'_> {
+    /// The statements on the local PostgreSQL, where the tables are in the schema `from`, that give what has to be sent
+    /// of one table: new rows, changed rows, and the identities of those to be deleted.
+    pub(in super::super) fn parcels(&self, from: &str, number: usize) -> [String; 3] {
+        let [inserts, updates, deletes] = lists(number);
+        let rows = |list: &str| self.named(&self.columns("t."), from, list);
+        let keys = format!("SELECT {} FROM {deletes}", self.list_columns());
+        [rows(&inserts), rows(&updates), keys].map(|query| format!("COPY ({query}) TO STDOUT (FORMAT binary)"))
+    }
+}
+
+/// A table with rows that differ.
+pub(in super::super) struct Found<'a> {
+    /// How its rows are compared.
+    pub shape: Shape<'a>,
+    /// How many differ.
+    pub change: Change,
+    /// Which of the pairs of servers found it: the local session there lists the rows.
+    pub place: usize,
+}
+
+/// Compares the tables on all pairs of sessions at once, the largest table first. Gives them in their order, which
+/// numbers their lists.
+///
+/// # Errors
+/// `Local*`, `Target*`, `Interrupted`: the first that no other try can cure.
+pub(in super::super) async fn find_all<'a>(
+    ctx: &Context,
+    pairs: &[Ends<'_>],
+    shapes: Vec<Shape<'a>>,
+    rows: impl Fn(&Shape<'_>) -> u64,
+) -> Result<Vec<Found<'a>>> {
+    let mut queue: Vec<(u64, usize)> = shapes.iter().enumerate().map(|(number, shape)| (rows(shape), number)).collect();
+    queue.sort_unstable();
+    let (queue, failed) = (Mutex::new(queue), AtomicBool::new(false));
+    let hands = pairs.iter().enumerate().map(|(place, ends)| {
+        let (queue, failed, shapes) = (&queue, &failed, &shapes);
+        async move {
+            let mut found = Vec::new();
+            while !failed.load(Ordering::SeqCst) {
+                ctx.stop.check()?;
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some((rows, number, shape)) =
+                    next.and_then(|(rows, number)| Some((rows, number, shapes.get(number)?)))
+                else {
+                    break;
+                };
+                let change = ends.find(shape, rows, number).await;
+                let change = change.inspect_err(|_| failed.store(true, Ordering::SeqCst))?;
+                found.push((number, (change, place)));
+                ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase: "differences" });
+            }
+            Ok::<_, Error>(found)
+        }
+    });
+    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
+    for outcome in join_all(hands).await {
+        match outcome {
+            Ok(some) => found.extend(some),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.sort_by_key(|error: &Error| error.retry() != Retry::Never);
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error);
+    }
+    let place = |(number, shape)| {
+        let (change, place) = found.get(&number).copied()?;
+        Some(Found { shape, change, place })
+    };
+    Ok(shapes.into_iter().enumerate().filter_map(place).collect())
+}
+
+/// The statements that make the three lists.
+fn compare(shape: &Shape<'_>, ours: &str, theirs: &str, number: usize) -> Vec<String> {
+    let create = |word: &str, query: String| {
+        format!("CREATE TEMP TABLE t2n_{word}_{number} AS {query}; ANALYZE pg_temp.t2n_{word}_{number}")
+    };
+    let names =
+        |alias: &str| shape.parts().into_iter().map(|part| format!("{alias}.{part}")).collect::<Vec<_>>().join(", ");
+    let same = shape.same("o", "t");
+    if shape.has_key() {
+        let only = |one: (&str, &str), other: (&str, &str)| {
+            let ((table, alias), (absent, absent_alias)) = (one, other);
+            format!(
+                "SELECT {} FROM {table} AS {alias} WHERE NOT EXISTS (SELECT FROM {absent} AS {absent_alias} WHERE {same})",
+                names(alias)
+            )
+        };
+        let changed = format!("SELECT {} FROM {ours} AS o JOIN {theirs} AS t ON {same} WHERE o.h <> t.h", names("o"));
+        return vec![
+            create("ins", only((ours, "o"), (theirs, "t"))),
+            create("upd", changed),
+            create("del", only((theirs, "t"), (ours, "o"))),
+        ];
+    }
+    let surplus = |one: (&str, &str), other: (&str, &str)| {
+        let ((table, alias), (absent, absent_alias)) = (one, other);
+        format!(
+            "SELECT {}, {alias}.h - coalesce({absent_alias}.h, 0) AS n FROM {table} AS {alias} \
+             LEFT JOIN {absent} AS {absent_alias} ON {same} WHERE {alias}.h > coalesce({absent_alias}.h, 0)",
+            names(alias)
+        )
+    };
+    vec![
+        create("ins", surplus((ours, "o"), (theirs, "t"))),
+        create("upd", format!("SELECT {}, o.h AS n FROM {ours} AS o WHERE false", names("o"))),
+        create("del", surplus((theirs, "t"), (ours, "o"))),
+    ]
+}

@@ -1,0 +1,37 @@
+//! The account of a push in words: for the report, and for whoever has just pushed.
+
+use crate::model::{
+    PushCheckpoint,
+    human_format::{bytes, counted, duration},
+};
+
+/// What was done and why, what it cost, what it left, and how to take it back: each as a name and a value.
+#[must_use]
+pub fn push_lines(push: &PushCheckpoint) -> Vec<(&'static str, String)> {
+    let account = &push.account;
+    let why = if account.why.is_empty() { String::new() } else { format!(": {}", account.why) };
+    let mut lines = vec![("mode", format!("{}{why}", push.mode))];
+    let rows = counted(account.sent_rows, "row", "rows");
+    lines.push(("sent", format!("{rows}, {} in {}", bytes(push.sent_bytes), duration(account.elapsed_ms))));
+    if push.compared_bytes > 0 {
+        lines.push(("compared", format!("{} of hashes received", bytes(push.compared_bytes))));
+    }
+    let phases = push.phases_ms.iter().map(|(phase, elapsed_ms)| format!("{phase} {}", duration(*elapsed_ms)));
+    let phases = phases.collect::<Vec<_>>().join(", ");
+    if !phases.is_empty() {
+        lines.push(("time", phases));
+    }
+    if let (Some(tables), Some(database)) = (account.tables_bytes, account.database_bytes) {
+        let text = format!("{} with indexes; the whole database {}", bytes(tables), bytes(database));
+        lines.push(("on target", text));
+    }
+    if let Some(home) = &push.previous_schema {
+        let replaced = u64::try_from(push.replaced.len()).unwrap_or(u64::MAX);
+        lines.push(("replaced", format!("{}, kept in schema {home}", counted(replaced, "table", "tables"))));
+    }
+    if let Some(point) = &push.restore_point {
+        lines.push(("restore", format!("point {point}, a Neon branch that expires after 7 days")));
+    }
+    lines.push(("rollback", push.way_back()));
+    lines
+}

@@ -1,0 +1,354 @@
+//! Columns whose type a given schema decides: what PostgreSQL must hold for a cell, read from what the type means, and
+//! what it sends. Nothing of the loader's rules is used.
+
+use serde_json::value::RawValue;
+
+use super::{
+    canonical_row::{Misfit, RowImage},
+    datetime,
+    decimal::{Digits, real_text},
+    json,
+    vector::Elements,
+};
+use crate::model::{
+    PgType,
+    cell::SqliteCell,
+    conversion_plan::EpochUnit,
+    pg_column_type::{Element, GivenShape, TextForm},
+};
+
+type Fits = Result<(), Misfit>;
+
+/// 2^53: up to here every integer is a double.
+const EXACT: u64 = 9_007_199_254_740_992;
+
+/// Appends what PostgreSQL must hold for a cell that is not NULL.
+pub(super) fn expected(image: &mut RowImage, pg_type: &PgType, unit: Option<EpochUnit>, cell: SqliteCell<'_>) -> Fits {
+    let shape = GivenShape::of(pg_type).ok_or(Misfit::Class)?;
+    if !shape.array {
+        return one(image, shape.element, unit, cell);
+    }
+    let (SqliteCell::Text(text) | SqliteCell::Blob(text)) = cell else { return Err(Misfit::Class) };
+    let items: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Misfit::Form)?;
+    let mut inner = RowImage::default();
+    for item in items {
+        let item = item.get();
+        if item == "null" {
+            inner.null();
+        } else if shape.element == Element::Json {
+            inner.value(item.as_bytes());
+        } else if item.starts_with('"') {
+            let text: String = serde_json::from_str(item).map_err(|_| Misfit::Form)?;
+            one(&mut inner, shape.element, unit, SqliteCell::Text(text.as_bytes()))?;
+        } else if let Ok(number) = item.parse::<i64>() {
+            one(&mut inner, shape.element, unit, SqliteCell::Integer(number))?;
+        } else {
+            one(&mut inner, shape.element, unit, SqliteCell::Text(item.as_bytes()))?;
+        }
+    }
+    image.value(inner.bytes());
+    Ok(())
+}
+
+fn one(image: &mut RowImage, element: Element, unit: Option<EpochUnit>, cell: SqliteCell<'_>) -> Fits {
+    match element {
+        Element::Boolean => image.value(&[u8::from(truth(cell)?)]),
+        Element::SmallInt => whole(image, cell, i64::from(i16::MIN)..=i64::from(i16::MAX))?,
+        Element::Integer => whole(image, cell, i64::from(i32::MIN)..=i64::from(i32::MAX))?,
+        Element::BigInt => whole(image, cell, i64::MIN..=i64::MAX)?,
+        Element::Real => image.value(&single(cell)?.to_bits().to_be_bytes()),
+        Element::Double => image.value(&double(cell)?.to_bits().to_be_bytes()),
+        Element::Numeric(limits) => numeric(image, cell, limits)?,
+        Element::Text { form, most } => text(image, cell, form, most)?,
+        Element::Enum => text(image, cell, TextForm::Text, None)?,
+        Element::Uuid => uuid(image, cell)?,
+        Element::Bytea => match cell {
+            SqliteCell::Blob(bytes) | SqliteCell::Text(bytes) => image.value(bytes),
+            _ => return Err(Misfit::Class),
+        },
+        Element::Date => {
+            let moment = moment(cell, unit)?;
+            if moment.rem_euclid(datetime::DAY) != 0 {
+                return Err(Misfit::Loss);
+            }
+            image.value(&moment.div_euclid(datetime::DAY).to_be_bytes());
+        }
+        Element::Time { digits } => {
+            let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
+            let clock = match datetime::clock(written) {
+                Some(clock) => clock,
+                None => datetime::moment(written).ok_or(Misfit::Form)?.wall.rem_euclid(datetime::DAY),
+            };
+            image.value(&kept(clock, digits)?.to_be_bytes());
+        }
+        Element::Timestamp { digits } | Element::TimestampTz { digits } => {
+            image.value(&kept(moment(cell, unit)?, digits)?.to_be_bytes());
+        }
+        Element::Json => image.value(&document(cell)?),
+        Element::Jsonb => {
+            let meaning = json::meaning(&document(cell)?).ok_or(Misfit::Form)?;
+            if meaning.loses {
+                return Err(Misfit::Loss);
+            }
+            image.value(&meaning.hash.to_be_bytes());
+        }
+        Element::Vector(dimensions) => vector(image, cell, dimensions)?,
+    }
+    Ok(())
+}
+
+fn truth(cell: SqliteCell<'_>) -> Result<bool, Misfit> {
+    let word = match cell {
+        SqliteCell::Integer(number) => number.to_string(),
+        SqliteCell::Text(word) => String::from_utf8_lossy(word).to_ascii_lowercase(),
+        _ => return Err(Misfit::Class),
+    };
+    if ["1", "true", "t", "yes", "y", "on"].contains(&word.as_str()) {
+        Ok(true)
+    } else if ["0", "false", "f", "no", "n", "off"].contains(&word.as_str()) {
+        Ok(false)
+    } else {
+        Err(Misfit::Form)
+    }
+}
+
+/// A number's plain or exponential text.
+fn written(cell: SqliteCell<'_>) -> Result<String, Misfit> {
+    match cell {
+        SqliteCell::Integer(value) => Ok(value.to_string()),
+        SqliteCell::Real(value) if value.is_finite() => Ok(real_text(value)),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => {
+            let text = std::str::from_utf8(bytes).map_err(|_| Misfit::Form)?;
+            let text = text.strip_prefix('+').unwrap_or(text);
+            let mut digits = text.bytes().filter(u8::is_ascii_digit);
+            let known = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+            if known && digits.next().is_some() { Ok(text.to_owned()) } else { Err(Misfit::Form) }
+        }
+        SqliteCell::Real(_) => Err(Misfit::Loss),
+        SqliteCell::Null => Err(Misfit::Class),
+    }
+}
+
+fn whole(image: &mut RowImage, cell: SqliteCell<'_>, range: std::ops::RangeInclusive<i64>) -> Fits {
+    let value = match cell {
+        SqliteCell::Integer(value) => value,
+        other => {
+            let digits = Digits::of_number(written(other)?.as_bytes()).ok_or(Misfit::Form)?;
+            if digits.scale() != 0 {
+                return Err(Misfit::Loss);
+            }
+            let zeros = digits.point - i64::try_from(digits.significant.len()).map_err(|_| Misfit::Loss)?;
+            let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros <= 19).ok_or(Misfit::Loss)?;
+            let sign = if digits.negative { "-" } else { "" };
+            let text = format!("{sign}0{}{}", String::from_utf8_lossy(&digits.significant), "0".repeat(zeros));
+            text.parse().map_err(|_| Misfit::Loss)?
+        }
+    };
+    if !range.contains(&value) {
+        return Err(Misfit::Loss);
+    }
+    image.value(&value.to_be_bytes());
+    Ok(())
+}
+
+fn single(cell: SqliteCell<'_>) -> Result<f32, Misfit> {
+    let value: f32 = written(cell)?.parse().map_err(|_| Misfit::Form)?;
+    if value.is_finite() { Ok(value) } else { Err(Misfit::Loss) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only integers that are doubles get here")]
+fn double(cell: SqliteCell<'_>) -> Result<f64, Misfit> {
+    match cell {
+        SqliteCell::Real(value) => Ok(value),
+        SqliteCell::Integer(value) if value.unsigned_abs() <= EXACT => Ok(value as f64),
+        SqliteCell::Integer(_) => Err(Misfit::Loss),
+        other => written(other)?.parse().map_err(|_| Misfit::Form),
+    }
+}
+
+fn numeric(image: &mut RowImage, cell: SqliteCell<'_>, limits: Option<(u16, u16)>) -> Fits {
+    let text = written(cell)?;
+    let digits = Digits::of_number(text.as_bytes()).ok_or(Misfit::Form)?;
+    let needed = i64::try_from(digits.scale()).map_err(|_| Misfit::Loss)?;
+    let shown = match limits {
+        Some((precision, scale)) => {
+            if needed > i64::from(scale) || digits.point > i64::from(precision) - i64::from(scale) {
+                return Err(Misfit::Loss);
+            }
+            i64::from(scale)
+        }
+        // What stands in a text after the point is shown, zeros too.
+        None if matches!(cell, SqliteCell::Text(_) | SqliteCell::Blob(_)) => {
+            let (number, power) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+            let places = number.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+            let places = i64::try_from(places).map_err(|_| Misfit::Loss)?;
+            places.saturating_sub(power.parse::<i64>().map_err(|_| Misfit::Form)?).max(0)
+        }
+        None => needed,
+    };
+    image.number(u16::try_from(shown).map_err(|_| Misfit::Loss)?, &digits.groups().ok_or(Misfit::Loss)?);
+    Ok(())
+}
+
+fn text(image: &mut RowImage, cell: SqliteCell<'_>, form: TextForm, most: Option<u32>) -> Fits {
+    let number;
+    let bytes = match cell {
+        SqliteCell::Text(bytes) => bytes,
+        SqliteCell::Integer(value) => {
+            number = value.to_string();
+            number.as_bytes()
+        }
+        SqliteCell::Real(value) => {
+            number = real_text(value);
+            number.as_bytes()
+        }
+        SqliteCell::Null | SqliteCell::Blob(_) => return Err(Misfit::Class),
+    };
+    let Some(most) = most.and_then(|most| usize::try_from(most).ok()) else {
+        image.value(bytes);
+        return Ok(());
+    };
+    let count = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    let missing = most.checked_sub(count).ok_or(Misfit::Loss)?;
+    if form == TextForm::Char {
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len() + missing, b' ');
+        image.value(&padded);
+    } else {
+        image.value(bytes);
+    }
+    Ok(())
+}
+
+fn uuid(image: &mut RowImage, cell: SqliteCell<'_>) -> Fits {
+    let SqliteCell::Text(written) = cell else {
+        return match cell {
+            SqliteCell::Blob(bytes) if bytes.len() == 16 => {
+                image.value(bytes);
+                Ok(())
+            }
+            _ => Err(Misfit::Class),
+        };
+    };
+    let parts: Vec<usize> = written.split(|byte| *byte == b'-').map(<[u8]>::len).collect();
+    if parts != [8, 4, 4, 4, 12] && parts != [32] {
+        return Err(Misfit::Form);
+    }
+    let digits: String = written.iter().filter(|byte| **byte != b'-').map(|byte| char::from(*byte)).collect();
+    image.value(&u128::from_str_radix(&digits, 16).map_err(|_| Misfit::Form)?.to_be_bytes());
+    Ok(())
+}
+
+/// A point in time in microseconds from 1970, in UTC.
+fn moment(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Misfit> {
+    match cell {
+        SqliteCell::Text(written) => {
+            let moment = datetime::moment(written).ok_or(Misfit::Form)?;
+            Ok(moment.wall - moment.east.unwrap_or(0))
+        }
+        SqliteCell::Integer(value) => {
+            let factor = unit.ok_or(Misfit::Form)?.microseconds();
+            value.checked_mul(factor).ok_or(Misfit::Loss)
+        }
+        _ => Err(Misfit::Class),
+    }
+}
+
+/// The time if the type's digits show all of it.
+fn kept(micros: i64, digits: u8) -> Result<i64, Misfit> {
+    let hidden = usize::from(6_u8.saturating_sub(digits));
+    let text = format!("{:06}", micros.unsigned_abs());
+    let loses = text.bytes().rev().take(hidden).any(|digit| digit != b'0');
+    if loses { Err(Misfit::Loss) } else { Ok(micros) }
+}
+
+fn document(cell: SqliteCell<'_>) -> Result<Vec<u8>, Misfit> {
+    match cell {
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => Ok(bytes.to_vec()),
+        SqliteCell::Integer(value) => Ok(value.to_string().into_bytes()),
+        SqliteCell::Real(value) => Ok(real_text(value).into_bytes()),
+        SqliteCell::Null => Err(Misfit::Class),
+    }
+}
+
+fn vector(image: &mut RowImage, cell: SqliteCell<'_>, dimensions: Option<u32>) -> Fits {
+    let singles: Vec<u32> = match cell {
+        SqliteCell::Blob(blob) => {
+            let data = if blob.len() % 2 == 1 { blob.strip_suffix(&[1]).ok_or(Misfit::Form)? } else { blob };
+            let (words, rest) = data.as_chunks::<4>();
+            if !rest.is_empty() {
+                return Err(Misfit::Form);
+            }
+            words.iter().map(|word| u32::from_le_bytes(*word)).collect()
+        }
+        SqliteCell::Text(text) => {
+            let items: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Misfit::Form)?;
+            let one = |item: &&RawValue| item.get().parse::<f32>().map(f32::to_bits).map_err(|_| Misfit::Form);
+            items.iter().map(one).collect::<Result<_, _>>()?
+        }
+        _ => return Err(Misfit::Class),
+    };
+    if dimensions.is_some_and(|wanted| u32::try_from(singles.len()) != Ok(wanted)) {
+        return Err(Misfit::Loss);
+    }
+    image.value(&Elements::Single(singles).bytes());
+    Ok(())
+}
+
+/// Appends what a server sent for a value of a type that only the given schema knows. None, and nothing appended, if
+/// the bytes aren't such a value.
+pub(super) fn actual(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
+    let shape = GivenShape::of(pg_type)?;
+    if !shape.array {
+        return sent_one(image, shape.element, sent);
+    }
+    let (head, mut rest) = sent.split_first_chunk::<12>()?;
+    let mut inner = RowImage::default();
+    if head.first_chunk::<4>()? != &[0; 4] {
+        let (_length, elements) = rest.split_first_chunk::<8>()?;
+        rest = elements;
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+                inner.null();
+                rest = behind;
+                continue;
+            };
+            let (element, behind) = behind.split_at_checked(length)?;
+            sent_one(&mut inner, shape.element, element)?;
+            rest = behind;
+        }
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    image.value(inner.bytes());
+    Some(())
+}
+
+fn sent_one(image: &mut RowImage, element: Element, sent: &[u8]) -> Option<()> {
+    let plain = match element {
+        Element::Boolean => PgType::Boolean,
+        Element::SmallInt => PgType::SmallInt,
+        Element::Integer => PgType::Integer,
+        Element::BigInt => PgType::BigInt,
+        Element::Double => PgType::Double,
+        Element::Numeric(limits) => PgType::Numeric(limits),
+        Element::Text { .. } | Element::Enum => PgType::Text,
+        Element::Uuid => PgType::Uuid,
+        Element::Bytea => PgType::Bytea,
+        Element::Date => PgType::Date,
+        Element::Time { .. } => PgType::Time,
+        Element::Timestamp { .. } => PgType::Timestamp,
+        Element::TimestampTz { .. } => PgType::TimestampTz,
+        Element::Json => PgType::Json,
+        Element::Jsonb => PgType::Jsonb,
+        // The image of a vector doesn't depend on what its type says of dimensions.
+        Element::Vector(dimensions) => PgType::Vector(dimensions.unwrap_or(1)),
+        Element::Real => {
+            let bits: [u8; 4] = sent.try_into().ok()?;
+            image.value(&bits);
+            return Some(());
+        }
+    };
+    super::decode_server::value(image, &plain, sent)
+}

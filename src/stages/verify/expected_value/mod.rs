@@ -1,0 +1,494 @@
+//! What PostgreSQL must hold for a cell of the dump, read from the documentation of
+//! [`Conversion`] and from nothing of the loader.
+
+use std::borrow::Cow;
+
+use super::{
+    canonical_row::{Misfit, RowImage},
+    datetime,
+    decimal::{Digits, real_text},
+    existing_schema, json, vector,
+};
+use crate::model::{
+    ColumnPlan, Conversion, PgType,
+    cell::SqliteCell,
+    conversion_plan::{BlobText, EpochUnit, Exceptions, OffType, Origin, Reckoning, VectorEncoding},
+};
+
+/// From 1970 to 2001.
+const SECONDS_TO_2001: i64 = 11_323 * 86_400;
+
+/// 4713-11-24 BC, with which PostgreSQL's timestamps begin, in microseconds from 1970.
+const FIRST_MOMENT: i64 = -2_440_588 * datetime::DAY;
+
+/// 2^53: up to here every integer is a double.
+const EXACT: u64 = 9_007_199_254_740_992;
+
+/// How the cells of one column are read.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    conversion: Conversion,
+    pg_type: PgType,
+    /// The user chose the type, and with it what the type forgets.
+    chosen: bool,
+    /// What becomes of cells that don't fit.
+    exceptions: Exceptions,
+    /// Text that PostgreSQL can't hold is replaced, because the ledger keeps it.
+    replaces: bool,
+}
+
+/// What becomes of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is loaded, as what the image says.
+    Kept,
+    /// It became NULL, because it doesn't fit.
+    Nulled,
+    /// Its row is left out.
+    Rejected,
+}
+
+impl Reading {
+    /// Of a planned column.
+    pub(super) fn of(column: &ColumnPlan) -> Self {
+        Self {
+            conversion: column.conversion,
+            pg_type: column.pg_type.clone(),
+            chosen: column.origin == Origin::Override,
+            exceptions: column.exceptions,
+            replaces: column.ledger,
+        }
+    }
+
+    /// The expression that reads the column in SQLite. SQLite itself reads its binary JSON; a text of that column is
+    /// read as a blob, because the conversion takes no text.
+    pub(super) fn expression(&self, column: &str) -> String {
+        if self.conversion == Conversion::SqliteJsonb {
+            format!(
+                "CASE typeof({column}) WHEN 'blob' THEN CASE WHEN json_valid({column}, 8) THEN json({column}) ELSE {column} \
+                 END WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
+            )
+        } else {
+            column.to_owned()
+        }
+    }
+
+    /// Whether a cell of this column can keep its row from being loaded.
+    pub(super) fn rejects(&self) -> bool {
+        self.exceptions.off_type == Some(OffType::Reject)
+    }
+
+    /// Appends to the image what PostgreSQL must hold for this cell.
+    pub(super) fn append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Fate {
+        if cell == SqliteCell::Null {
+            image.null();
+            return Fate::Kept;
+        }
+        if self.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
+            image.null();
+            return Fate::Nulled;
+        }
+        let done = self.try_append(image, cell);
+        match (done, self.exceptions.off_type) {
+            (Ok(()), _) => Fate::Kept,
+            (Err(_), Some(OffType::Null)) => {
+                image.null();
+                Fate::Nulled
+            }
+            (Err(misfit), off_type) => {
+                image.misfit(misfit);
+                if off_type.is_some() { Fate::Rejected } else { Fate::Kept }
+            }
+        }
+    }
+
+    /// Nothing is appended if there is a misfit.
+    fn try_append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+        match self.conversion {
+            Conversion::Integer => self.integer(image, cell),
+            Conversion::IntegerText => integer_text(image, cell),
+            Conversion::IntegerBoolean => integer_boolean(image, cell),
+            Conversion::WordBoolean => word_boolean(image, cell),
+            Conversion::Double => double(image, cell),
+            Conversion::Numeric => self.numeric(image, cell),
+            Conversion::AnyBoolean => any_boolean(image, cell),
+            Conversion::Text { blobs } => self.text(image, cell, blobs),
+            Conversion::Bytea => bytea(image, cell),
+            Conversion::Date => number(image, cell, datetime::date),
+            Conversion::Time => number(image, cell, datetime::clock),
+            Conversion::Timestamp => number(image, cell, |text| {
+                let moment = datetime::moment(text)?;
+                moment.east.is_none().then_some(moment.wall)
+            }),
+            Conversion::TimestampTz => number(image, cell, |text| {
+                let moment = datetime::moment(text)?;
+                Some(moment.wall - moment.east.unwrap_or(0))
+            }),
+            Conversion::Epoch { unit } => self.epoch(image, cell, unit),
+            Conversion::RailsTime => number(image, cell, |text| {
+                datetime::clock(text.strip_prefix(b"2000-01-01 ").or(text.strip_prefix(b"2000-01-01T")).unwrap_or(text))
+            }),
+            Conversion::Reckoned { by } => self.reckoned(image, cell, by),
+            Conversion::AnyMoment { unit } => self.any_moment(image, cell, unit),
+            Conversion::UuidDotnet => uuid_dotnet(image, cell),
+            Conversion::UuidText => uuid_text(image, cell),
+            Conversion::UuidBlob => uuid_blob(image, cell),
+            // The engine has read the blob: see `expression`.
+            Conversion::SqliteJsonb => match cell {
+                SqliteCell::Text(_) => self.json(image, cell),
+                SqliteCell::Blob(_) => Err(Misfit::Form),
+                _ => Err(Misfit::Class),
+            },
+            Conversion::Json => self.json(image, cell),
+            Conversion::Vector { encoding } => self.vector(image, cell, encoding),
+            Conversion::Given { unit } => existing_schema::expected(image, &self.pg_type, unit, cell),
+            Conversion::Absent => Err(Misfit::Class),
+        }
+    }
+
+    fn text(&self, image: &mut RowImage, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Misfit> {
+        let mended = match cell {
+            SqliteCell::Text(bytes) if self.replaces && !is_text(bytes) => Some(mended(bytes)),
+            _ => None,
+        };
+        let cell = mended.as_deref().map_or(cell, SqliteCell::Text);
+        let written = written(cell, blobs).ok_or(Misfit::Class)?;
+        if let PgType::Varchar(most) = self.pg_type {
+            let beginnings = written.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+            if u32::try_from(beginnings).map_or(true, |count| count > most) {
+                return Err(Misfit::Loss);
+            }
+        }
+        image.value(&written);
+        Ok(())
+    }
+
+    fn integer(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+        let SqliteCell::Integer(value) = cell else { return Err(Misfit::Class) };
+        let fits = match self.pg_type {
+            PgType::SmallInt => i16::try_from(value).is_ok(),
+            PgType::Integer => i32::try_from(value).is_ok(),
+            _ => true,
+        };
+        if !fits {
+            return Err(Misfit::Loss);
+        }
+        image.value(&value.to_be_bytes());
+        Ok(())
+    }
+
+    fn numeric(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+        let (precision, scale) = match self.pg_type {
+            PgType::Numeric(Some((precision, scale))) => (Some(i64::from(precision)), scale),
+            _ => (None, 0),
+        };
+        let digits = match cell {
+            SqliteCell::Integer(value) => Digits::of_integer(value),
+            SqliteCell::Real(value) => match Digits::of_real(value) {
+                Some(digits) => digits,
+                None if precision.is_none() && !value.is_nan() => {
+                    image.number(0, if value > 0.0 { INFINITY } else { MINUS_INFINITY });
+                    return Ok(());
+                }
+                None => return Err(Misfit::Loss),
+            },
+            _ => return Err(Misfit::Class),
+        };
+        let needed = u16::try_from(digits.scale()).map_err(|_| Misfit::Loss)?;
+        let shown = match precision {
+            None => needed,
+            Some(precision) if needed <= scale && digits.point <= precision - i64::from(scale) => scale,
+            Some(_) => return Err(Misfit::Loss),
+        };
+        image.number(shown, &digits.groups().ok_or(Misfit::Loss)?);
+        Ok(())
+    }
+
+    fn epoch(&self, image: &mut RowImage, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Misfit> {
+        let SqliteCell::Integer(value) = cell else { return Err(Misfit::Class) };
+        let unit = match unit {
+            EpochUnit::Seconds => 1_000_000,
+            EpochUnit::Milliseconds => 1_000,
+            EpochUnit::Microseconds => 1,
+        };
+        self.moment(image, value.checked_mul(unit).ok_or(Misfit::Loss)?)
+    }
+
+    /// Microseconds since 1970.
+    fn moment(&self, image: &mut RowImage, time: i64) -> Result<(), Misfit> {
+        match self.pg_type {
+            _ if time < FIRST_MOMENT => return Err(Misfit::Loss),
+            PgType::Date if time % datetime::DAY == 0 => image.value(&(time / datetime::DAY).to_be_bytes()),
+            PgType::Date => return Err(Misfit::Loss),
+            _ => image.value(&time.to_be_bytes()),
+        }
+        Ok(())
+    }
+
+    fn reckoned(&self, image: &mut RowImage, cell: SqliteCell<'_>, by: Reckoning) -> Result<(), Misfit> {
+        let (places, zero) = match by {
+            Reckoning::UnixS => (6, 0),
+            Reckoning::UnixMs => (3, 0),
+            Reckoning::UnixUs => (0, 0),
+            Reckoning::UnixNs => (-3, 0),
+            Reckoning::CoreData => (6, SECONDS_TO_2001 * 1_000_000),
+            Reckoning::Julian => return self.moment(image, datetime::julian(cell).ok_or(Misfit::Form)?),
+        };
+        let digits = match cell {
+            SqliteCell::Integer(value) => Digits::of_integer(value),
+            SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => return Err(Misfit::Loss),
+            SqliteCell::Real(value) => Digits::of_real(value).ok_or(Misfit::Loss)?,
+            _ => return Err(Misfit::Class),
+        };
+        let time = digits.shifted(places).and_then(|time| time.checked_add(zero)).ok_or(Misfit::Loss)?;
+        self.moment(image, time)
+    }
+
+    fn any_moment(&self, image: &mut RowImage, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Misfit> {
+        match cell {
+            SqliteCell::Integer(value) => {
+                // Each window is 1e8 to 5e9 seconds in its unit.
+                let scale = match unit {
+                    EpochUnit::Seconds => 1,
+                    EpochUnit::Milliseconds => 1_000,
+                    EpochUnit::Microseconds => 1_000_000,
+                };
+                if value < 100_000_000 * scale || value > 5_000_000_000 * scale {
+                    return Err(Misfit::Form);
+                }
+                self.epoch(image, cell, unit)
+            }
+            _ => number(image, cell, |text| {
+                let moment = datetime::moment(text)?;
+                Some(moment.wall - moment.east.unwrap_or(0))
+            }),
+        }
+    }
+
+    fn json(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+        let written;
+        let document = match cell {
+            SqliteCell::Text(text) => text,
+            SqliteCell::Integer(value) => {
+                written = value.to_string();
+                written.as_bytes()
+            }
+            SqliteCell::Real(value) => {
+                written = real_text(value);
+                written.as_bytes()
+            }
+            SqliteCell::Null | SqliteCell::Blob(_) => return Err(Misfit::Class),
+        };
+        if self.pg_type == PgType::Json {
+            if self.exceptions.off_type.is_some() && !json::is_json(document) {
+                return Err(Misfit::Form);
+            }
+            image.value(document);
+            return Ok(());
+        }
+        let meaning = json::meaning(document).ok_or(Misfit::Form)?;
+        if meaning.loses && !self.chosen || meaning.is_beyond() && self.exceptions.off_type.is_some() {
+            return Err(Misfit::Loss);
+        }
+        image.value(&meaning.hash.to_be_bytes());
+        Ok(())
+    }
+
+    fn vector(&self, image: &mut RowImage, cell: SqliteCell<'_>, encoding: VectorEncoding) -> Result<(), Misfit> {
+        let SqliteCell::Blob(blob) = cell else { return Err(Misfit::Class) };
+        let elements = vector::of_blob(encoding, blob).ok_or(Misfit::Form)?;
+        if self.exceptions.off_type.is_some() && !elements.fit(&self.pg_type) {
+            return Err(Misfit::Loss);
+        }
+        image.value(&elements.as_type(&self.pg_type)?.bytes());
+        Ok(())
+    }
+}
+
+/// The image of `Infinity` in `numeric`.
+pub(super) const INFINITY: &[u8] = b"+inf";
+
+/// The image of `-Infinity` in `numeric`.
+pub(super) const MINUS_INFINITY: &[u8] = b"-inf";
+
+/// A number that prints as the very text.
+fn integer_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let value = match cell {
+        SqliteCell::Integer(value) => value,
+        SqliteCell::Text(text) => {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
+            number.filter(|number| number.to_string().as_bytes() == text).ok_or(Misfit::Form)?
+        }
+        _ => return Err(Misfit::Class),
+    };
+    image.value(&value.to_be_bytes());
+    Ok(())
+}
+
+fn integer_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    match cell {
+        SqliteCell::Integer(0) => image.value(&[0]),
+        SqliteCell::Integer(1) => image.value(&[1]),
+        SqliteCell::Integer(_) => return Err(Misfit::Loss),
+        _ => return Err(Misfit::Class),
+    }
+    Ok(())
+}
+
+fn word_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let SqliteCell::Text(word) = cell else { return Err(Misfit::Class) };
+    match word.to_ascii_lowercase().as_slice() {
+        b"t" | b"true" => image.value(&[1]),
+        b"f" | b"false" => image.value(&[0]),
+        _ => return Err(Misfit::Form),
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only integers that are doubles get here")]
+fn double(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let value = match cell {
+        SqliteCell::Real(value) => value,
+        SqliteCell::Integer(value) if value.unsigned_abs() <= EXACT => value as f64,
+        SqliteCell::Integer(_) => return Err(Misfit::Loss),
+        _ => return Err(Misfit::Class),
+    };
+    image.value(&value.to_bits().to_be_bytes());
+    Ok(())
+}
+
+/// The text of a cell as the conversion to text documents it.
+fn written(cell: SqliteCell<'_>, blobs: BlobText) -> Option<Cow<'_, [u8]>> {
+    Some(match cell {
+        SqliteCell::Null => return None,
+        SqliteCell::Text(bytes) => Cow::Borrowed(bytes),
+        SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
+        SqliteCell::Real(value) => Cow::Owned(real_text(value).into_bytes()),
+        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) && !blob.starts_with(b"\\x") => {
+            Cow::Borrowed(blob)
+        }
+        SqliteCell::Blob(blob) => Cow::Owned(hexadecimal(blob).into_bytes()),
+    })
+}
+
+/// Whether PostgreSQL can hold these bytes as text.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// U+FFFD in UTF-8.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// The bytes with U+FFFD for each NUL and each maximal subpart of an ill-formed sequence, byte by byte along table 3-7
+/// of the Unicode standard.
+fn mended(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let mut at = 0;
+    while let Some(first) = bytes.get(at).copied() {
+        let (followers, second) = match first {
+            1..=0x7f => (0, 0..=0),
+            0xc2..=0xdf => (1, 0x80..=0xbf),
+            0xe0 => (2, 0xa0..=0xbf),
+            0xe1..=0xec | 0xee | 0xef => (2, 0x80..=0xbf),
+            0xed => (2, 0x80..=0x9f),
+            0xf0 => (3, 0x90..=0xbf),
+            0xf1..=0xf3 => (3, 0x80..=0xbf),
+            0xf4 => (3, 0x80..=0x8f),
+            _ => {
+                out.extend_from_slice(REPLACEMENT);
+                at += 1;
+                continue;
+            }
+        };
+        let mut length = 1;
+        while length <= followers
+            && let Some(next) = bytes.get(at + length)
+            && if length == 1 { second.contains(next) } else { (0x80..=0xbf).contains(next) }
+        {
+            length += 1;
+        }
+        let part = bytes.get(at..at + length).unwrap_or_default();
+        out.extend_from_slice(if length > followers { part } else { REPLACEMENT });
+        at += length;
+    }
+    out
+}
+
+/// `\x` and two lower-case digits for each byte.
+pub(super) fn hexadecimal(blob: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    let mut text = String::with_capacity(2 + blob.len() * 2);
+    text.push_str("\\x");
+    text.extend(blob.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    text
+}
+
+fn bytea(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    match cell {
+        SqliteCell::Blob(bytes) => image.value(bytes),
+        other => image.value(&written(other, BlobText::Hex).ok_or(Misfit::Class)?),
+    }
+    Ok(())
+}
+
+fn any_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let truth = match cell {
+        SqliteCell::Integer(value @ (0 | 1)) => value == 1,
+        SqliteCell::Text(word) => match word.to_ascii_lowercase().as_slice() {
+            b"1" | b"t" | b"y" | b"on" | b"yes" | b"true" => true,
+            b"0" | b"f" | b"n" | b"no" | b"off" | b"false" => false,
+            _ => return Err(Misfit::Form),
+        },
+        _ => return Err(Misfit::Class),
+    };
+    image.value(&[u8::from(truth)]);
+    Ok(())
+}
+
+/// `Data1` to `Data3` are numbers in the machine's order, `Data4` is bytes (.NET, `Guid`).
+fn uuid_dotnet(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let SqliteCell::Blob(bytes) = cell else { return Err(Misfit::Class) };
+    let whole = u128::from_be_bytes(bytes.try_into().map_err(|_| Misfit::Form)?);
+    let field = |shift: u32, mask: u128| (whole >> shift) & mask;
+    let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let two = u16::try_from(field(80, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let three = u16::try_from(field(64, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let value =
+        u128::from(one) << 96 | u128::from(two) << 80 | u128::from(three) << 64 | field(0, u128::from(u64::MAX));
+    image.value(&value.to_be_bytes());
+    Ok(())
+}
+
+fn number(image: &mut RowImage, cell: SqliteCell<'_>, read: impl Fn(&[u8]) -> Option<i64>) -> Result<(), Misfit> {
+    let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
+    image.value(&read(written).ok_or(Misfit::Form)?.to_be_bytes());
+    Ok(())
+}
+
+fn uuid_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
+    if !written.split(|byte| *byte == b'-').map(<[u8]>::len).eq([8, 4, 4, 4, 12]) {
+        return Err(Misfit::Form);
+    }
+    let mut value: u128 = 0;
+    for byte in written.iter().filter(|byte| **byte != b'-') {
+        let digit = char::from(*byte).to_digit(16).ok_or(Misfit::Form)?;
+        value = value << 4 | u128::from(digit);
+    }
+    image.value(&value.to_be_bytes());
+    Ok(())
+}
+
+fn uuid_blob(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    match cell {
+        SqliteCell::Blob(bytes) if bytes.len() == 16 => {
+            image.value(bytes);
+            Ok(())
+        }
+        SqliteCell::Blob(_) => Err(Misfit::Form),
+        _ => Err(Misfit::Class),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! The ledger: which cells of the dump must be in it, and whether they are.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::{
+    Difference,
+    bucket_hash::{Sums, bucket_count},
+    canonical_row::{Key, RowImage},
+    decimal::real_text,
+    dump_scan::{cell, from},
+    expected_value::{Fate, Reading, hexadecimal, is_text},
+    full::{finish, joined},
+    progress::Meter,
+    row_diff::{Blame, Choice, RowName, Strangers, Suspects, blame},
+    server_scan::{SentRow, ServerScan, side_word},
+    workers::{SideAnswer, Worker},
+};
+use crate::{
+    error::{Result, ResultExt},
+    model::{
+        ColumnPlan, Conversion, TablePlan,
+        cell::{SqliteCell, StorageClass},
+        identifier::{qualified, quote_ident, quote_literal},
+        offtype::{COLUMNS, LEDGER_TABLE},
+    },
+    postgres::Role,
+    sqlite::error_map,
+};
+
+/// Compares the ledger's rows about these tables on every side.
+pub(super) async fn compare(
+    worker: &mut Worker,
+    tables: &Arc<Vec<TablePlan>>,
+    sides: &[(Role, String)],
+) -> Result<Vec<SideAnswer>> {
+    let rows = tables.iter().map(|table| table.rows).sum();
+    let buckets = bucket_count(rows);
+    let key = Key::Fields(vec![0, 1, 2]);
+    let expected = sum_dump(worker, tables, buckets, &key).await?;
+    let mut answers = Vec::new();
+    for (role, schema) in sides {
+        let session = worker.session(*role).await?;
+        let mut sums = Sums::new(buckets);
+        let watch = worker.watch.clone();
+        let mut meter = Meter::new(&watch, None);
+        let scan = scan(schema, tables, false);
+        scan.run(&session, &mut meter, |image, _| sums.add(image.hash(&key))).await?;
+        let differing = expected.differing(&sums);
+        let mut answer = SideAnswer::equal(*role, sums.rows());
+        if !differing.is_empty() {
+            let choice = Choice::of(&differing, buckets, COLUMNS.len());
+            let (blames, overflow) = second_pass(worker, tables, schema, *role, &choice, &key).await?;
+            answer.differences = blames.into_iter().map(|blame| name(*role, tables, blame)).collect();
+            let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
+            finish(&mut answer, *role, LEDGER_TABLE, unseen);
+        }
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+/// How many rows about these tables the ledger must have.
+pub(super) async fn count(worker: &mut Worker, tables: &Arc<Vec<TablePlan>>) -> Result<u64> {
+    Ok(sum_dump(worker, tables, bucket_count(0), &Key::Row).await?.rows())
+}
+
+/// The condition on the ledger's rows that speak of these tables.
+pub(super) fn condition(tables: &[TablePlan]) -> String {
+    let names: Vec<String> = tables.iter().map(|table| quote_literal(&table.name)).collect();
+    format!("\"table_name\" IN ({})", names.join(", "))
+}
+
+async fn sum_dump(worker: &mut Worker, tables: &Arc<Vec<TablePlan>>, buckets: usize, key: &Key) -> Result<Sums> {
+    let dump = worker.dump()?;
+    let (tables, watch, key) = (Arc::clone(tables), worker.watch.clone(), key.clone());
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut sums = Sums::new(buckets);
+        let mut meter = Meter::new(&watch, None);
+        expected_rows(&dump, &tables, &mut meter, |image, _| sums.add(image.hash(&key)))?;
+        Ok((dump, sums))
+    });
+    let (dump, sums) = joined(reader).await?;
+    worker.keep_dump(dump);
+    Ok(sums)
+}
+
+async fn second_pass(
+    worker: &mut Worker,
+    tables: &Arc<Vec<TablePlan>>,
+    schema: &str,
+    role: Role,
+    choice: &Choice,
+    key: &Key,
+) -> Result<(Vec<Blame>, bool)> {
+    let session = worker.session(role).await?;
+    let watch = worker.watch.clone();
+    let mut meter = Meter::new(&watch, None);
+    let mut actual = Suspects::default();
+    let keep = |image: &mut RowImage, row: &SentRow<'_>| {
+        actual.add(choice, image, key, || sent_name(tables, row));
+    };
+    scan(schema, tables, true).run(&session, &mut meter, keep).await?;
+    let dump = worker.dump()?;
+    let (shared, chosen, key) = (Arc::clone(tables), choice.clone(), key.clone());
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut expected = Suspects::default();
+        let mut meter = Meter::new(&watch, None);
+        expected_rows(&dump, &shared, &mut meter, |image, name| expected.add(&chosen, image, &key, name))?;
+        Ok((dump, expected))
+    });
+    let (dump, expected) = joined(reader).await?;
+    worker.keep_dump(dump);
+    Ok((blame(&expected, &actual, Strangers::Differ), expected.overflow || actual.overflow))
+}
+
+fn scan(schema: &str, tables: &[TablePlan], with_ctid: bool) -> ServerScan {
+    let ctid = with_ctid.then(|| "ctid".to_owned());
+    let names = COLUMNS.iter().map(|(name, _)| quote_ident(name));
+    let list = ctid.into_iter().chain(names).collect::<Vec<_>>().join(", ");
+    let from = qualified(schema, LEDGER_TABLE);
+    ServerScan {
+        sql: format!("COPY (SELECT {list} FROM {from} WHERE {}) TO STDOUT (FORMAT binary)", condition(tables)),
+        types: COLUMNS.map(|(_, pg_type)| pg_type).into(),
+        with_ctid,
+    }
+}
+
+/// Names a row of the server's ledger: by the rowid it speaks of where its table has rowids, else by its place.
+fn sent_name(tables: &[TablePlan], row: &SentRow<'_>) -> RowName {
+    let mut values = row.values().map(|value| String::from_utf8_lossy(value.unwrap_or_default()).into_owned());
+    let (table, column) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
+    let plan = tables.iter().find(|plan| plan.name == table).filter(|plan| plan.address.rowid_name().is_some());
+    let rowid = plan.and_then(|_| values.next()?.parse().ok());
+    let row = Box::new(rowid.map_or_else(|| row.ctid(), RowName::Rowid));
+    RowName::Ledger { table, column, row }
+}
+
+fn name(role: Role, tables: &[TablePlan], blame: Blame) -> Difference {
+    let (name, what) = match blame {
+        Blame::Missing { name, .. } => (name, "ledger row missing".to_owned()),
+        Blame::Added { name, .. } => (name, "ledger row added".to_owned()),
+        Blame::Changed { name, field, .. } => {
+            let column = field.and_then(|field| COLUMNS.get(field)).map_or("row", |(column, _)| column);
+            (name, format!("ledger row differs in {column}"))
+        }
+    };
+    let key = Some(name.to_string());
+    let (table, column) = match name {
+        RowName::Ledger { table, column, .. } => {
+            let plan = tables.iter().find(|plan| plan.name == table);
+            // A name that the plan doesn't know comes from the server's rows: it is not repeated.
+            let column = plan.and_then(|plan| plan.column(&column)).map(|column| column.source.clone());
+            (plan.map_or_else(|| LEDGER_TABLE.to_owned(), |plan| plan.source.clone()), column)
+        }
+        RowName::Rowid(_) | RowName::Ordinal(_) | RowName::Ctid(..) => (LEDGER_TABLE.to_owned(), None),
+    };
+    Difference { side: side_word(role).to_owned(), table, column, key, what }
+}
+
+/// Hands over each row that the ledger must have.
+fn expected_rows(
+    dump: &Connection,
+    tables: &[TablePlan],
+    meter: &mut Meter<'_>,
+    mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+) -> Result<()> {
+    for table in tables {
+        for column in table.loaded_columns().filter(|column| column.ledger) {
+            expected_of_column(dump, table, column, meter, &mut each).at_table(&table.source)?;
+        }
+    }
+    meter.report()
+}
+
+fn expected_of_column(
+    dump: &Connection,
+    table: &TablePlan,
+    column: &ColumnPlan,
+    meter: &mut Meter<'_>,
+    each: &mut impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+) -> Result<()> {
+    let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
+    let judges: Vec<&ColumnPlan> = table.columns.iter().filter(|other| Reading::of(other).rejects()).collect();
+    let judgements: Vec<Reading> = judges.iter().map(|judge| Reading::of(judge)).collect();
+    let own = Reading::of(column);
+    let (keys, condition) = match table.address.rowid_name() {
+        Some(rowid) => (vec![format!("t.{rowid}")], off_class(column)),
+        None => (key_columns(table), String::new()),
+    };
+    let name = |of: &ColumnPlan| format!("t.{}", quote_ident(&of.source));
+    let read = std::iter::once(own.expression(&name(column)))
+        .chain(judges.iter().zip(&judgements).map(|(judge, reading)| reading.expression(&name(judge))));
+    let list: Vec<String> = keys.iter().cloned().chain([name(column)]).chain(read).collect();
+    let list = list.join(", ");
+    let mut statement = dump.prepare(&format!("SELECT {list} FROM {}{condition}", from(table))).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut image = RowImage::default();
+    let mut ordinal = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        ordinal += 1;
+        let value = cell(row.get_ref(keys.len()).map_err(failed)?);
+        image.clear();
+        let fate = own.append(&mut image, cell(row.get_ref(keys.len() + 1).map_err(failed)?));
+        if !is_off_class(column, value) && fate != Fate::Nulled {
+            continue;
+        }
+        let mut rejected = fate == Fate::Rejected;
+        for (at, judgement) in judgements.iter().enumerate() {
+            let other = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
+            rejected |= judgement.append(&mut image, other) == Fate::Rejected;
+        }
+        if rejected {
+            continue;
+        }
+        let mut key = Vec::with_capacity(keys.len());
+        for index in 0..keys.len() {
+            key.push(key_text(cell(row.get_ref(index).map_err(failed)?)));
+        }
+        let rowid = table.address.rowid_name().and_then(|_| key.first()?.parse::<i64>().ok());
+        let key = match rowid {
+            Some(rowid) => rowid.to_string(),
+            None if key.is_empty() => ordinal.to_string(),
+            None => serde_json::Value::from(key).to_string(),
+        };
+        image.clear();
+        for text in [&table.name, &column.name, &key, value.class().word()] {
+            image.value(text.as_bytes());
+        }
+        raw(&mut image, value);
+        meter.row(image.len())?;
+        let address = rowid.map_or(RowName::Ordinal(ordinal), RowName::Rowid);
+        let name = || RowName::Ledger {
+            table: table.name.clone(),
+            column: column.name.clone(),
+            row: Box::new(address.clone()),
+        };
+        each(&mut image, &name);
+    }
+    Ok(())
+}
+
+/// SQLite's condition that leaves out most of the cells that need no entry.
+fn off_class(column: &ColumnPlan) -> String {
+    if !column.exceptions.is_none() || holds_bad_text(column) {
+        return String::new();
+    }
+    let name = format!("t.{}", quote_ident(&column.source));
+    let zero = if column.conversion == Conversion::Numeric { format!(" OR {name} = 0.0") } else { String::new() };
+    format!(" WHERE typeof({name}) NOT IN ('null', {}){zero}", quote_literal(column.main_class.word()))
+}
+
+fn holds_bad_text(column: &ColumnPlan) -> bool {
+    matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0
+}
+
+/// Whether a cell must be in the ledger even if it fits: its class is not the column's, or it is the `-0.0` that
+/// `numeric` forgets, or a text that had to be mended.
+fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
+    match cell {
+        SqliteCell::Null => false,
+        SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => {
+            column.conversion == Conversion::Numeric || column.main_class != StorageClass::Real
+        }
+        SqliteCell::Text(bytes) if matches!(column.conversion, Conversion::Text { .. }) && !is_text(bytes) => true,
+        other => other.class() != column.main_class,
+    }
+}
+
+/// The primary key's columns of a table without rowid, in key order; none if the plan has no key that addresses rows.
+fn key_columns(table: &TablePlan) -> Vec<String> {
+    let source = |name: &String| Some(format!("t.{}", quote_ident(&table.column(name)?.source)));
+    let key = table.primary_key.iter().flat_map(|key| &key.columns);
+    key.map(source).collect::<Option<_>>().unwrap_or_default()
+}
+
+fn key_text(cell: SqliteCell<'_>) -> String {
+    match cell {
+        SqliteCell::Null => String::new(),
+        SqliteCell::Integer(value) => value.to_string(),
+        SqliteCell::Real(value) => real_text(value),
+        SqliteCell::Text(bytes) if is_text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => hexadecimal(bytes),
+    }
+}
+
+fn raw(image: &mut RowImage, cell: SqliteCell<'_>) {
+    match cell {
+        SqliteCell::Null => image.null(),
+        SqliteCell::Integer(value) => image.value(&value.to_be_bytes()),
+        SqliteCell::Real(value) => image.value(&value.to_bits().to_be_bytes()),
+        SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => image.value(bytes),
+    }
+}

@@ -1,0 +1,326 @@
+//! The rows of the buckets that differ, in short, and what tells them apart.
+
+use std::collections::HashMap;
+
+use super::{
+    bucket_hash::bucket_of,
+    canonical_row::{Key, Mark, Misfit, RowImage, Shape},
+};
+
+/// The most bytes that the rows under suspicion on one side may take.
+const BUDGET_BYTES: u64 = 8 << 20;
+
+/// Pairs that are weighed when rows are matched by likeness.
+const PAIRS_MAX: usize = 250_000;
+
+/// How a row is named without its values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RowName {
+    /// The dump's rowid.
+    Rowid(i64),
+    /// Its position in the dump, from 1.
+    Ordinal(u64),
+    /// The server's tuple: block and item.
+    Ctid(u32, u16),
+    /// A row of the ledger: the table and the column it speaks of, and that table's row where it can be named.
+    Ledger {
+        /// PostgreSQL's name.
+        table: String,
+        /// PostgreSQL's name.
+        column: String,
+        /// The row.
+        row: Box<RowName>,
+    },
+}
+
+impl std::fmt::Display for RowName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rowid(rowid) => write!(f, "rowid {rowid}"),
+            Self::Ordinal(position) => write!(f, "row {position}"),
+            Self::Ctid(block, item) => write!(f, "ctid ({block},{item})"),
+            Self::Ledger { row, .. } => row.fmt(f),
+        }
+    }
+}
+
+/// Which buckets are looked at again.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    chosen: Vec<bool>,
+    /// Buckets that differ but are not looked at, because there is no room.
+    pub(super) left_out: usize,
+}
+
+impl Choice {
+    /// As many of the differing buckets as there is room for, at least one.
+    pub(super) fn of(differing: &[(usize, u64)], buckets: usize, columns: usize) -> Self {
+        let row_bytes = u64::try_from(columns * size_of::<Mark>() + 160).unwrap_or(u64::MAX);
+        let mut chosen = vec![false; buckets];
+        let mut left_out = 0;
+        let mut room = BUDGET_BYTES * 2;
+        for (index, (bucket, rows)) in differing.iter().enumerate() {
+            let needed = rows.saturating_mul(row_bytes);
+            if index > 0 && needed > room {
+                left_out += 1;
+                continue;
+            }
+            room = room.saturating_sub(needed);
+            if let Some(flag) = chosen.get_mut(*bucket) {
+                *flag = true;
+            }
+        }
+        Self { chosen, left_out }
+    }
+
+    fn holds(&self, key: u128) -> bool {
+        self.chosen.get(bucket_of(key, self.chosen.len())).copied().unwrap_or(false)
+    }
+}
+
+/// The rows of one side that fall into the chosen buckets.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    rows: HashMap<u128, Suspect>,
+    bytes: u64,
+    /// Whether there was no room for some.
+    pub(super) overflow: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Suspect {
+    key: u128,
+    /// Equal rows.
+    copies: u64,
+    /// The first of them.
+    name: RowName,
+    marks: Vec<Mark>,
+}
+
+impl Suspects {
+    /// Looks at a row.
+    pub(super) fn add(&mut self, choice: &Choice, image: &mut RowImage, key: &Key, name: impl FnOnce() -> RowName) {
+        let hash = image.hash(key);
+        if !choice.holds(hash.key) {
+            return;
+        }
+        if let Some(known) = self.rows.get_mut(&hash.row) {
+            known.copies += 1;
+            return;
+        }
+        if self.bytes > BUDGET_BYTES * 2 {
+            self.overflow = true;
+            return;
+        }
+        let marks = image.marks();
+        self.bytes += u64::try_from(marks.len() * size_of::<Mark>() + 160).unwrap_or(u64::MAX);
+        self.rows.insert(hash.row, Suspect { key: hash.key, copies: 1, name: name(), marks });
+    }
+
+    /// Rows that the other side hasn't, in the order of their names.
+    fn without(&self, other: &Self) -> Vec<Suspect> {
+        let missing = |(hash, row): (&u128, &Suspect)| {
+            let there = other.rows.get(hash).map_or(0, |row| row.copies);
+            let copies = row.copies.checked_sub(there).filter(|copies| *copies > 0)?;
+            Some(Suspect { copies, ..row.clone() })
+        };
+        let mut rows: Vec<Suspect> = self.rows.iter().filter_map(missing).collect();
+        rows.sort_by(|one, two| one.name.cmp(&two.name));
+        rows
+    }
+}
+
+/// One thing that is wrong with the rows of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The server lacks a row of the dump.
+    Missing {
+        /// The first of equal rows.
+        name: RowName,
+        /// How many equal rows.
+        copies: u64,
+    },
+    /// The server has a row that the dump hasn't.
+    Added {
+        /// The first of equal rows.
+        name: RowName,
+        /// How many equal rows.
+        copies: u64,
+    },
+    /// A row differs in a column.
+    Changed {
+        /// Which row.
+        name: RowName,
+        /// Which field, counted from 0; none if only the row's hash shows it.
+        field: Option<usize>,
+        /// How it differs.
+        what: &'static str,
+    },
+}
+
+/// Whether rows of different keys may be two versions of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strangers {
+    /// If most of their fields are equal: the key itself may have been changed, or there is none.
+    MayMatch,
+    /// Never.
+    Differ,
+}
+
+/// What tells the dump's suspects from the server's.
+pub(super) fn blame(expected: &Suspects, actual: &Suspects, strangers: Strangers) -> Vec<Blame> {
+    let mut found = Vec::new();
+    let mut missing = expected.without(actual);
+    let mut added = actual.without(expected);
+    match_rows(&mut missing, &mut added, &mut found, Match::Key);
+    if strangers == Strangers::MayMatch && missing.len().saturating_mul(added.len()) <= PAIRS_MAX {
+        match_rows(&mut missing, &mut added, &mut found, Match::Likeness);
+    }
+    found.extend(missing.into_iter().map(|row| Blame::Missing { name: row.name, copies: row.copies }));
+    found.extend(added.into_iter().map(|row| Blame::Added { name: row.name, copies: row.copies }));
+    found
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Match {
+    Key,
+    Likeness,
+}
+
+/// Moves each row of `missing` that has a partner in `added`, with the partner, to `found`.
+fn match_rows(missing: &mut Vec<Suspect>, added: &mut Vec<Suspect>, found: &mut Vec<Blame>, by: Match) {
+    let mut of_key: HashMap<u128, Vec<usize>> = HashMap::new();
+    added.iter().enumerate().for_each(|(at, row)| of_key.entry(row.key).or_default().push(at));
+    let mut taken = vec![false; added.len()];
+    missing.retain(|row| {
+        let candidates = match by {
+            Match::Key => of_key.get(&row.key).cloned().unwrap_or_default(),
+            Match::Likeness => (0..taken.len()).collect(),
+        };
+        let free = candidates.into_iter().filter(|at| taken.get(*at) == Some(&false));
+        let weighed = free.filter_map(|at| {
+            let other = added.get(at).filter(|other| other.copies == row.copies)?;
+            let weight = if by == Match::Key { 0 } else { likeness(row, other)? };
+            Some((weight, at, other))
+        });
+        let Some((_, at, other)) = weighed.max_by_key(|(weight, at, _)| (*weight, usize::MAX - at)) else {
+            return true;
+        };
+        if let Some(flag) = taken.get_mut(at) {
+            *flag = true;
+        }
+        compare(row, other, found);
+        false
+    });
+    let mut flags = taken.into_iter();
+    added.retain(|_| flags.next() == Some(false));
+}
+
+/// How many values two rows share, if it is at least half of their fields.
+fn likeness(one: &Suspect, two: &Suspect) -> Option<usize> {
+    let pairs = one.marks.iter().zip(&two.marks);
+    let equal = pairs.clone().filter(|(left, right)| left == right).count();
+    let values = pairs.filter(|(left, right)| left == right && left.shape != Shape::Null).count();
+    (values > 0 && equal * 2 >= one.marks.len()).then_some(equal + values)
+}
+
+fn compare(expected: &Suspect, actual: &Suspect, found: &mut Vec<Blame>) {
+    let before = found.len();
+    for (field, (left, right)) in expected.marks.iter().zip(&actual.marks).enumerate() {
+        if left != right {
+            let what = describe(*left, *right);
+            found.push(Blame::Changed { name: expected.name.clone(), field: Some(field), what });
+        }
+    }
+    if found.len() == before {
+        found.push(Blame::Changed { name: expected.name.clone(), field: None, what: "value differs" });
+    }
+}
+
+fn describe(expected: Mark, actual: Mark) -> &'static str {
+    match (expected.shape, actual.shape) {
+        (Shape::Misfit(Misfit::Class), _) => "the dump's storage class is not one that the planned conversion reads",
+        (Shape::Misfit(Misfit::Form), _) => "the dump's value hasn't the form that the planned conversion reads",
+        (Shape::Misfit(_), _) => "the planned type can't hold the dump's value exactly",
+        (_, Shape::Misfit(_)) => "value differs: it is outside of what the planned type takes from SQLite",
+        (Shape::Null, Shape::Empty) => "value differs: empty, expected NULL",
+        (Shape::Null, _) => "value differs: not NULL, expected NULL",
+        (Shape::Empty, Shape::Null) => "value differs: NULL, expected empty",
+        (_, Shape::Null) => "value differs: NULL, expected a value",
+        (Shape::Number { scale: one }, Shape::Number { scale: two }) if one != two && expected.hash == actual.hash => {
+            "value differs: the same number with another count of digits after the point"
+        }
+        _ => "value differs",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [(usize, u64); 1] = [(0, 10)];
+
+    fn suspects(rows: &[(i64, &[Option<&[u8]>])], key: &Key) -> Suspects {
+        let choice = Choice { chosen: vec![true; 64], left_out: 0 };
+        let mut suspects = Suspects::default();
+        for (rowid, fields) in rows {
+            let mut image = RowImage::default();
+            for field in *fields {
+                match field {
+                    Some(value) => image.value(value),
+                    None => image.null(),
+                }
+            }
+            suspects.add(&choice, &mut image, key, || RowName::Rowid(*rowid));
+        }
+        suspects
+    }
+
+    fn changed(rowid: i64, field: usize, what: &'static str) -> Blame {
+        Blame::Changed { name: RowName::Rowid(rowid), field: Some(field), what }
+    }
+
+    #[test]
+    fn rows_of_one_key_are_compared_by_field() {
+        let key = Key::Fields(vec![0]);
+        let expected = suspects(&[(1, &[Some(b"k"), Some(b""), None]), (2, &[Some(b"l"), None, None])], &key);
+        let actual = suspects(&[(8, &[Some(b"k"), None, Some(b"")]), (9, &[Some(b"l"), None, None])], &key);
+        assert_eq!(
+            blame(&expected, &actual, Strangers::Differ),
+            [
+                changed(1, 1, "value differs: NULL, expected empty"),
+                changed(1, 2, "value differs: empty, expected NULL"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_changed_row_without_key_is_found_by_its_likeness() {
+        let expected = suspects(&[(1, &[Some(b"a"), Some(b"b")]), (2, &[Some(b"c"), Some(b"d")])], &Key::Row);
+        let actual = suspects(&[(7, &[Some(b"c"), Some(b"x")]), (8, &[Some(b"y"), Some(b"z")])], &Key::Row);
+        assert_eq!(
+            blame(&expected, &actual, Strangers::MayMatch),
+            [
+                changed(2, 1, "value differs"),
+                Blame::Missing { name: RowName::Rowid(1), copies: 1 },
+                Blame::Added { name: RowName::Rowid(8), copies: 1 },
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_rows_are_counted() {
+        let expected = suspects(&[(1, &[Some(b"a")]), (2, &[Some(b"a")]), (3, &[Some(b"a")])], &Key::Row);
+        let actual = suspects(&[(1, &[Some(b"a")])], &Key::Row);
+        let missing = Blame::Missing { name: RowName::Rowid(1), copies: 2 };
+        assert_eq!(blame(&expected, &actual, Strangers::MayMatch), [missing]);
+        assert!(blame(&expected, &expected, Strangers::MayMatch).is_empty());
+    }
+
+    #[test]
+    fn there_is_always_room_for_one_bucket() {
+        let choice = Choice::of(&[(0, u64::MAX), (1, 10)], 64, 3);
+        assert_eq!((choice.chosen[0], choice.chosen[1], choice.left_out), (true, false, 1));
+        assert_eq!(Choice::of(&ALL, 64, 3).left_out, 0);
+    }
+}

@@ -1,0 +1,301 @@
+//! The jobs of a verification, one per table and one for the ledger, carried out by a few workers at once.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::Connection;
+use tokio::task::JoinSet;
+
+use super::{
+    Difference, Level, TableVerdict, counts_digests, dump_scan, full,
+    inputs::Scope,
+    offtype,
+    progress::{Meter, Watch},
+    rejects,
+    schema::SchemaAnswer,
+    server_scan::side_word,
+};
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    event::Event,
+    model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
+    postgres::{PgEndpoint, Role, Session},
+};
+
+/// The most differences that are named.
+pub(super) const NAMED_MAX: usize = 1000;
+
+/// Tables that are compared at once: enough to hide the distance to the target, few enough for its connections.
+const WORKERS: usize = 4;
+
+/// One server that takes part.
+#[derive(Clone)]
+pub(super) struct Side {
+    /// How to reach it.
+    pub(super) endpoint: PgEndpoint,
+    /// Where its tables are.
+    pub(super) schema: String,
+    /// What was found out about each table's schema, by source name.
+    pub(super) schemas: BTreeMap<String, SchemaAnswer>,
+}
+
+/// What all workers share.
+pub(super) struct Task {
+    /// The run.
+    pub(super) ctx: Context,
+    /// Whether to go on.
+    pub(super) watch: Watch,
+    /// The artifacts.
+    pub(super) scope: Scope,
+    /// How deep to look.
+    pub(super) level: Level,
+    /// Where to look; local first.
+    pub(super) sides: Vec<Side>,
+    /// The tables whose cells the ledger may name; empty without a ledger.
+    pub(super) ledger_tables: Arc<Vec<TablePlan>>,
+}
+
+/// What was found out about one table on one side.
+#[derive(Debug)]
+pub(super) struct SideAnswer {
+    /// Which side.
+    pub(super) role: Role,
+    /// Rows compared.
+    pub(super) rows: u64,
+    /// What differs, at most [`NAMED_MAX`].
+    pub(super) differences: Vec<Difference>,
+    /// How much differs, named or not.
+    pub(super) count: u64,
+}
+
+impl SideAnswer {
+    /// Nothing differs so far.
+    pub(super) fn equal(role: Role, rows: u64) -> Self {
+        Self { role, rows, differences: Vec::new(), count: 0 }
+    }
+
+    /// Adds a difference of the whole table.
+    pub(super) fn differs(&mut self, table: &str, what: String) {
+        let side = side_word(self.role).to_owned();
+        self.differences.push(Difference { side, table: table.to_owned(), column: None, key: None, what });
+        self.count += 1;
+    }
+}
+
+/// One worker's connections, opened when they are first needed.
+pub(super) struct Worker {
+    /// Whether to go on.
+    pub(super) watch: Watch,
+    source_db: PathBuf,
+    dump: Option<Connection>,
+    endpoints: Vec<PgEndpoint>,
+    sessions: Vec<(Role, Arc<Session>)>,
+}
+
+impl Worker {
+    /// Without connections.
+    pub(super) fn new(task: &Task) -> Self {
+        Self {
+            watch: task.watch.clone(),
+            source_db: task.ctx.workdir.source_db(),
+            dump: None,
+            endpoints: task.sides.iter().map(|side| side.endpoint.clone()).collect(),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// The dump, for a thread; give it back with [`Self::keep_dump`].
+    pub(super) fn dump(&mut self) -> Result<Connection> {
+        self.dump.take().map_or_else(|| dump_scan::open_dump(&self.source_db), Ok)
+    }
+
+    /// Keeps the dump open for the next table.
+    pub(super) fn keep_dump(&mut self, dump: Connection) {
+        self.dump = Some(dump);
+    }
+
+    /// The session on one side.
+    pub(super) async fn session(&mut self, role: Role) -> Result<Arc<Session>> {
+        if let Some((_, session)) = self.sessions.iter().find(|(of, _)| *of == role) {
+            return Ok(Arc::clone(session));
+        }
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.role() == role);
+        let endpoint = endpoint.ok_or_else(|| Error::new(Kind::Bug, "a side is compared that isn't open"))?;
+        let session = Arc::new(Session::connect(endpoint).await?);
+        self.sessions.push((role, Arc::clone(&session)));
+        Ok(session)
+    }
+}
+
+/// One job: a table of the scope by position, or the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Job {
+    Table(usize),
+    Ledger,
+}
+
+/// Does all jobs; the answers come in the order of the tables, the ledger last.
+pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
+    let mut jobs: Vec<Job> = (0..task.scope.tables.len()).map(Job::Table).collect();
+    // The largest first, so that none of them is left to one worker at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(size(task, *job)));
+    if !task.ledger_tables.is_empty() {
+        jobs.insert(0, Job::Ledger);
+    }
+    let workers = WORKERS.min(jobs.len());
+    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let mut running = JoinSet::new();
+    for _ in 0..workers {
+        running.spawn(work(Arc::clone(task), Arc::clone(&queue)));
+    }
+    let mut answers = Vec::new();
+    while let Some(done) = running.join_next().await {
+        let done = done.map_err(|_| Error::new(Kind::Bug, "a comparison ended unexpectedly"))?;
+        answers.extend(done?);
+    }
+    answers.sort_by_key(|(job, _)| *job);
+    let name = |job: Job| match job {
+        Job::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
+        Job::Ledger => LEDGER_TABLE.to_owned(),
+    };
+    Ok(answers
+        .into_iter()
+        .flat_map(|(job, of_job)| of_job.into_iter().map(move |one| (job, one)))
+        .map(|(job, one)| (name(job), one))
+        .collect())
+}
+
+fn size(task: &Task, job: Job) -> u64 {
+    match job {
+        Job::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
+        Job::Ledger => u64::MAX,
+    }
+}
+
+async fn work(task: Arc<Task>, queue: Arc<Mutex<VecDeque<Job>>>) -> Result<Vec<(Job, Vec<SideAnswer>)>> {
+    let mut worker = Worker::new(&task);
+    let mut done = Vec::new();
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(job) = job else { return Ok(done) };
+        task.watch.check()?;
+        done.push((job, Box::pin(carry_out(&task, &mut worker, job)).await?));
+    }
+}
+
+async fn carry_out(task: &Task, worker: &mut Worker, job: Job) -> Result<Vec<SideAnswer>> {
+    match job {
+        Job::Ledger => ledger_job(task, worker).await,
+        Job::Table(at) => match task.scope.tables.get(at) {
+            Some(table) => table_job(task, worker, table).await,
+            None => Ok(Vec::new()),
+        },
+    }
+}
+
+async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Result<Vec<SideAnswer>> {
+    let started = std::time::Instant::now();
+    let name = table.source.clone();
+    let stage = Stage::Verify;
+    task.ctx.out.emit(&Event::TableStarted { stage, table: name.clone(), rows_total: Some(table.rows) });
+    let (present, columns) = common_ground(task, table);
+    let mut answers = match task.level {
+        Level::Counts => counts_digests::counts(task, worker, table, &present).await?,
+        Level::Digest => counts_digests::digests(task, worker, table, &columns, &present).await?,
+        Level::Full => {
+            let columns: Vec<&ColumnPlan> = columns.into_iter().filter(|column| is_of_source(column)).collect();
+            if columns.is_empty() {
+                counts_digests::counts(task, worker, table, &present).await?
+            } else {
+                full::table(worker, &task.ctx.out, table, &columns, &present).await?
+            }
+        }
+    };
+    if table.rejected > 0 && task.level == Level::Full {
+        let wrong = rejected_rows(task, worker, table).await?;
+        if let (Some(answer), Some(wrong)) = (answers.first_mut(), wrong) {
+            answer.differs(&name, wrong);
+        }
+    }
+    let rows = answers.iter().map(|answer| answer.rows).max().unwrap_or(0);
+    let elapsed_ms = milliseconds(started);
+    task.ctx.out.emit(&Event::TableFinished { stage, table: name, rows, elapsed_ms });
+    Ok(answers)
+}
+
+/// What is wrong with the file of rejected rows, if anything is.
+async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> Result<Option<String>> {
+    let dump = worker.dump()?;
+    let (shared, watch, path) = (table.clone(), task.watch.clone(), task.ctx.workdir.rejects());
+    let reader = tokio::task::spawn_blocking(move || {
+        let expected = rejects::of_dump(&dump, &shared, &mut Meter::new(&watch, None))?;
+        let found = rejects::of_file(&path)?.get(&shared.source).copied().unwrap_or_default();
+        Ok((dump, rejects::difference(expected, found)))
+    });
+    let (dump, wrong) = full::joined(reader).await?;
+    worker.keep_dump(dump);
+    Ok(wrong)
+}
+
+async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {
+    let plan = crate::model::offtype::plan();
+    let (present, columns) = common_ground(task, &plan);
+    if columns.len() < plan.columns.len() {
+        return Ok(Vec::new());
+    }
+    match task.level {
+        Level::Counts => counts_digests::ledger_counts(task, worker, &present).await,
+        Level::Digest | Level::Full => offtype::compare(worker, &task.ledger_tables, &present).await,
+    }
+}
+
+/// Whether the dump has the column.
+fn is_of_source(column: &ColumnPlan) -> bool {
+    column.conversion != Conversion::Absent
+}
+
+/// The sides that have the table, and the columns that all of those have in the planned type.
+fn common_ground<'a>(task: &Task, table: &'a TablePlan) -> (Vec<(Role, String)>, Vec<&'a ColumnPlan>) {
+    let answers = task.sides.iter().filter_map(|side| Some((side, side.schemas.get(&table.source)?)));
+    let present: Vec<(&Side, &SchemaAnswer)> = answers.filter(|(_, answer)| answer.present).collect();
+    let usable = |column: &&ColumnPlan| present.iter().all(|(_, answer)| !answer.unusable.contains(&column.name));
+    let columns = table.columns.iter().filter(usable).collect();
+    (present.iter().map(|(side, _)| (side.endpoint.role(), side.schema.clone())).collect(), columns)
+}
+
+/// Time since `started`.
+pub(super) fn milliseconds(started: std::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Puts the answers about schemas and rows together: verdicts by table and side, and the differences in that order.
+pub(super) fn verdicts(task: &Task, answers: &[(String, SideAnswer)]) -> (Vec<TableVerdict>, Vec<Difference>, u64) {
+    let mut tables: Vec<String> = task.scope.tables.iter().map(|table| table.source.clone()).collect();
+    if !task.ledger_tables.is_empty() {
+        tables.push(LEDGER_TABLE.to_owned());
+    }
+    let (mut verdicts, mut differences, mut count) = (Vec::new(), Vec::new(), 0);
+    for table in tables {
+        for side in &task.sides {
+            let role = side.endpoint.role();
+            let of_schema = side.schemas.get(&table).map(|answer| answer.differences.clone()).unwrap_or_default();
+            let of_rows = answers.iter().find(|(name, answer)| *name == table && answer.role == role);
+            let found = u64::try_from(of_schema.len()).unwrap_or(u64::MAX) + of_rows.map_or(0, |(_, rows)| rows.count);
+            differences.extend(of_schema);
+            differences.extend(of_rows.iter().flat_map(|(_, rows)| rows.differences.clone()));
+            count += found;
+            verdicts.push(TableVerdict {
+                side: side_word(role).to_owned(),
+                table: table.clone(),
+                rows: of_rows.map_or(0, |(_, rows)| rows.rows),
+                equal: found == 0,
+            });
+        }
+    }
+    differences.truncate(NAMED_MAX);
+    (verdicts, differences, count)
+}

@@ -1,0 +1,18 @@
+//! Every trap of the conversion rule book, and what PostgreSQL holds after it.
+
+mod fixture;
+
+mod types;
+
+mod keys;
+
+mod objects;
+
+mod values;
+
+mod habits;
+
+/// The SQL of all traps that a plain connection takes.
+pub(crate) fn scripts() -> Vec<&'static str> {
+    [types::traps(), keys::traps(), objects::traps(), values::traps(), habits::traps()].concat()
+}

@@ -1,0 +1,346 @@
+//! One call, one fault, one repeated call.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{
+    env::{Ground, Mode, Scene, Usual},
+    fault_proxy::{Fate, Snare, Trigger},
+    reader::{Gaze, Reader, Sight, look},
+};
+use crate::support::{
+    Dice,
+    tool::{Run, Running},
+};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Kill,
+    Interrupt,
+    Terminate,
+    EndOneSession,
+    EndCopy,
+    EndAllSessions,
+    LoseCommit,
+    Cut,
+    Stall,
+    RestartTarget,
+    CrashTarget,
+    RestartLocal,
+    CrashLocal,
+    FullDisk,
+}
+
+const FAULTS: [Fault; 17] = [
+    Fault::Kill,
+    Fault::EndOneSession,
+    Fault::LoseCommit,
+    Fault::Cut,
+    Fault::CrashTarget,
+    Fault::Interrupt,
+    Fault::FullDisk,
+    Fault::Kill,
+    Fault::EndAllSessions,
+    Fault::LoseCommit,
+    Fault::Stall,
+    Fault::RestartTarget,
+    Fault::Terminate,
+    Fault::Kill,
+    Fault::EndCopy,
+    Fault::RestartLocal,
+    Fault::CrashLocal,
+];
+
+/// Everything about one trial.
+pub(super) struct Trial<'a> {
+    ground: &'a Ground,
+    mode: Mode,
+    fault: Fault,
+    dice: Dice,
+}
+
+impl fmt::Display for Trial<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.mode, self.fault)
+    }
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(ground: &'a Ground, seed: u64) -> Self {
+        let place = |count: usize, number: u64| usize::try_from(number % count as u64).unwrap();
+        // Both lengths have no common divisor, so that all pairs come about.
+        let mode = Mode::ALL[place(Mode::ALL.len(), seed)];
+        let fault = match FAULTS[place(FAULTS.len(), seed)] {
+            Fault::FullDisk if ground.disk.is_none() => Fault::Kill,
+            // A rollback reads nothing from there.
+            Fault::RestartLocal | Fault::CrashLocal if mode.is_rollback() => Fault::Kill,
+            Fault::EndCopy if mode.is_rollback() => Fault::EndAllSessions,
+            fault => fault,
+        };
+        Self { ground, mode, fault, dice: Dice::new(seed) }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub(super) fn fault(&self) -> String {
+        format!("{:?}", self.fault)
+    }
+
+    /// Does it. Says in which phase the fault struck.
+    pub(super) fn run(mut self) -> String {
+        let usual = self.ground.usual(self.mode);
+        let disk = self.ground.disk.as_ref().filter(|_| self.fault == Fault::FullDisk);
+        let scene = self.ground.scene(self.mode, disk);
+        let gaze = if self.mode == Mode::Replace { Gaze::Apart } else { Gaze::Together };
+        let reader = Reader::start(&scene.target, gaze);
+        let run = self.strike(&scene, &usual);
+        if let Some(disk) = disk {
+            disk.extend();
+        }
+        println!("  {} after {:?}", run.status, run.elapsed);
+        self.check_end(&run);
+        self.repeat(&scene, &run);
+        let sight = reader.stop();
+        self.check_sight(&sight);
+        self.check_state(&scene, &usual);
+        phase_of(&run)
+    }
+
+    /// A moment of an undisturbed call: by the clock, or shortly after it told something. Each third is in the last
+    /// fifth, where the old state turns into the new one.
+    fn moment(&mut self, usual: &Usual) -> Moment {
+        let late = self.dice.once_in(3);
+        let mut below = |whole: u64| {
+            let whole = i64::try_from(whole).unwrap();
+            u64::try_from(self.dice.between(if late { whole * 4 / 5 } else { 0 }, whole)).unwrap()
+        };
+        let micros = u64::try_from(usual.took.as_micros()).unwrap();
+        if below(100) % 3 == 0 {
+            return Moment { lines: 0, pause: Duration::from_micros(below(micros)) };
+        }
+        // After the last line but one nothing is left to do.
+        let lines = below(usual.lines.saturating_sub(2) as u64);
+        let pause = self.dice.roll() % (2 * micros / usual.lines as u64);
+        Moment { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
+    }
+
+    fn strike(&mut self, scene: &Scene, usual: &Usual) -> Run {
+        let moment = self.moment(usual);
+        let direct = scene.url();
+        let spawn = |url: &str| scene.call(self.mode, url).spawn();
+        match self.fault {
+            Fault::Kill => {
+                let mut running = spawn(&direct);
+                moment.wait(scene, &mut running);
+                running.kill()
+            }
+            Fault::Interrupt | Fault::Terminate => {
+                let signal = if self.fault == Fault::Interrupt { Signal::INT } else { Signal::TERM };
+                let mut running = spawn(&direct);
+                moment.wait(scene, &mut running);
+                if !running.ended() {
+                    running.signal(signal);
+                }
+                running.wait()
+            }
+            Fault::EndOneSession | Fault::EndCopy | Fault::EndAllSessions => {
+                let running = spawn(&direct);
+                self.end_sessions(scene, running, moment)
+            }
+            Fault::RestartTarget | Fault::CrashTarget | Fault::RestartLocal | Fault::CrashLocal => {
+                let crash = matches!(self.fault, Fault::CrashTarget | Fault::CrashLocal);
+                let here = matches!(self.fault, Fault::RestartLocal | Fault::CrashLocal);
+                let server = if here { &self.ground.local[1] } else { &self.ground.remote };
+                let mut running = spawn(&direct);
+                moment.wait(scene, &mut running);
+                server.restart(if crash { Signal::QUIT } else { Signal::INT });
+                running.wait()
+            }
+            Fault::LoseCommit => {
+                let number = self.dice.below(usual.commits.max(1)) + 1;
+                let fate = self.dice.pick(&[Fate::Lost, Fate::Racing, Fate::Unanswered, Fate::Unanswered]);
+                println!("  commit {number} of {}: {fate:?}", usual.commits);
+                let snare = Snare::to(scene.target.port(), true, Trigger::Commit { number, fate });
+                let run = spawn(&scene.plain_url(snare.port())).wait();
+                println!("  sprung: {}", snare.sprung());
+                run
+            }
+            Fault::Cut | Fault::Stall => {
+                let at = self.dice.roll() % usual.bytes;
+                let silence = Duration::from_millis(if self.fault == Fault::Stall { 700 } else { 0 });
+                let heals = self.fault == Fault::Stall && self.dice.once_in(2);
+                println!("  byte {at} of {}, {silence:?}, heals: {heals}", usual.bytes);
+                let snare = Snare::to(scene.target.port(), false, Trigger::Byte { at, silence, heals });
+                spawn(&scene.url_at(snare.port())).wait()
+            }
+            Fault::FullDisk => {
+                let room = self.dice.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
+                println!("  {room} bytes are free");
+                // The first session of a database writes a file that says nothing of a full disk.
+                look(&scene.target);
+                if let Some(disk) = &self.ground.disk {
+                    disk.leave(room);
+                }
+                spawn(&direct).wait()
+            }
+        }
+    }
+
+    /// Has the server end sessions of the tool: some that copies, any one up to three times, or all.
+    fn end_sessions(&mut self, scene: &Scene, mut running: Running, moment: Moment) -> Run {
+        let tools = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'turso2neon%'";
+        let (which, times) = match self.fault {
+            Fault::EndCopy => ("AND query LIKE 'COPY%' AND state = 'active' ORDER BY random() LIMIT 1", 1),
+            Fault::EndOneSession => ("ORDER BY random() LIMIT 1", self.dice.below(3) + 1),
+            _ => ("", 1),
+        };
+        let mut ended = 0;
+        if self.fault != Fault::EndCopy {
+            moment.wait(scene, &mut running);
+        }
+        while ended < times && !running.ended() {
+            let hit = scene.target.query(&format!("SELECT pg_terminate_backend(pid) {tools} {which}")).len();
+            ended += usize::from(hit > 0);
+            if self.fault != Fault::EndCopy {
+                wait(&mut running, moment.pause);
+            }
+        }
+        println!("  {ended} of {times} times");
+        running.wait()
+    }
+
+    fn check_end(&self, run: &Run) {
+        let code = run.code();
+        let fine = match self.fault {
+            Fault::Kill => matches!((code, run.signal()), (Some(0), _) | (_, Some(9))),
+            // The first milliseconds belong to the system, which has not begun the program yet.
+            Fault::Interrupt | Fault::Terminate => {
+                matches!(code, Some(0 | 130)) || (code.is_none() && run.stdout.is_empty())
+            }
+            Fault::RestartLocal | Fault::CrashLocal => matches!(code, Some(0 | 6)),
+            _ => matches!(code, Some(0 | 7)),
+        };
+        assert!(fine, "{self} ended with {}\n{}\n{}", run.status, run.stdout, run.stderr);
+        let Some(code) = code.filter(|code| *code != 0) else { return };
+        let last = run.last_json();
+        assert_eq!((last["type"].as_str(), last["exit"].as_i64()), (Some("error"), Some(i64::from(code))), "{last}");
+        println!("  {}", last["message"]);
+        let hint = last["hint"].as_str().unwrap();
+        match code {
+            130 => assert!(hint.contains("again"), "{last}"),
+            7 if self.fault == Fault::FullDisk => {
+                assert_eq!(last["code"], "target-full", "{last}");
+                assert!(hint.contains("storage"), "{last}");
+                assert!(!run.stdout.contains("retrying"), "it was tried again: {}", run.stdout);
+            }
+            _ => assert!(!hint.is_empty(), "{last}"),
+        }
+    }
+
+    /// Calls again until the end, which is the next call. A rollback that was done is not called again: it would put
+    /// the newer rows back.
+    fn repeat(&mut self, scene: &Scene, run: &Run) {
+        let [before, after] = self.ground.course(self.mode);
+        if self.mode.is_rollback() {
+            let now = look(&scene.target);
+            assert!(now == before || now == after, "after the fault: {now}");
+            assert!(run.code() != Some(0) || now == after, "it says that it is done, and nothing happened");
+            if now == before {
+                scene.call(self.mode, &scene.url()).run().expect_exit(0);
+            }
+        } else {
+            let again = scene.call(self.mode, &scene.url()).run().expect_exit(0);
+            let unchanged = again.last_json()["answer"]["unchanged"].as_bool();
+            assert!(run.code() != Some(0) || unchanged == Some(true), "done, and done again: {}", again.stdout);
+            if unchanged != Some(true) && self.dice.once_in(2) {
+                let third = scene.call(self.mode, &scene.url()).run().expect_exit(0);
+                assert_eq!(third.last_json()["answer"]["unchanged"], true, "{}", third.stdout);
+            }
+        }
+        assert_eq!(look(&scene.target), after, "after the repeated call");
+    }
+
+    fn check_sight(&self, sight: &Sight) {
+        assert!(sight.complaints.is_empty(), "a reader got errors: {:?}", sight.complaints);
+        let [before, after] = self.ground.course(self.mode);
+        let (before, after) = if self.mode == Mode::Replace {
+            (before.split(' ').collect::<Vec<_>>(), after.split(' ').collect::<Vec<_>>())
+        } else {
+            (vec![before], vec![after])
+        };
+        for ((seen, before), after) in sight.seen.iter().zip(before).zip(after) {
+            let course = [before.to_owned(), after.to_owned()];
+            let fine =
+                seen.len() <= 2 && seen.iter().all(|one| course.contains(one)) && !seen.starts_with(&course[1..])
+                    || seen.as_slice() == &course[1..];
+            assert!(fine, "a reader saw {seen:?} on the way from {before} to {after}");
+        }
+    }
+
+    fn check_state(&mut self, scene: &Scene, usual: &Usual) {
+        let begun = Instant::now();
+        while scene.sessions() != "0" {
+            assert!(begun.elapsed() < Duration::from_secs(10), "sessions stay behind: {}", scene.sessions());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(scene.objects(), usual.objects);
+        assert_eq!(scene.files(), usual.files);
+        if self.mode.is_rollback() {
+            self.ground.verify_old(&scene.target).run().expect_exit(0);
+            return;
+        }
+        let verify = ["verify", "--against", "target", "--level", "full"];
+        scene.tool(&verify, &scene.url()).run().expect_exit(0);
+        if matches!(self.mode, Mode::Diff | Mode::Swap) && self.dice.once_in(2) {
+            scene.tool(&["rollback"], &scene.url()).run().expect_exit(0);
+            assert_eq!(look(&scene.target), self.ground.pictures[0], "after a rollback");
+        }
+    }
+}
+
+/// So many lines after the beginning, and a pause.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    lines: usize,
+    pause: Duration,
+}
+
+impl Moment {
+    fn wait(self, scene: &Scene, running: &mut Running) {
+        while scene.lines() < self.lines && !running.ended() {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        wait(running, self.pause);
+    }
+}
+
+fn wait(running: &mut Running, pause: Duration) {
+    let deadline = Instant::now() + pause;
+    while Instant::now() < deadline && !running.ended() {
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// What the tool was doing when it was told last. Lines that the end cut off don't count.
+fn phase_of(run: &Run) -> String {
+    let lines = run.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut phase = "start".to_owned();
+    for line in lines {
+        match (line["type"].as_str(), line["phase"].as_str()) {
+            (Some("phase-started"), Some(name)) => phase = name.to_owned(),
+            (Some("stage-started"), _) => phase = "look".to_owned(),
+            (Some("retrying"), _) => return format!("{phase}, tried again"),
+            (Some("result"), _) => phase = "after the end".to_owned(),
+            _ => {}
+        }
+    }
+    phase
+}

@@ -1,0 +1,52 @@
+//! The fault campaign: the tool as a process of its own is disturbed at moments of chance, in every mode, and called
+//! again. Whatever happened: it ends with the exit code that it promises, a reader sees what was before or what comes
+//! after and nothing in between, and the repeated call ends in the verified state.
+//!
+//! `TURSO2NEON_TEST_FAULTS` says how many trials there are, `TURSO2NEON_TEST_SEED` with which number they begin: that
+//! number decides everything about a trial.
+
+mod env;
+
+mod reader;
+
+mod fault_proxy;
+
+mod case;
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use self::{case::Trial, env::Ground};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+fn a_fault_at_any_moment_ends_in_the_verified_state() {
+    let trials = number("TURSO2NEON_TEST_FAULTS").unwrap_or(8);
+    let chance = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
+    let first = number("TURSO2NEON_TEST_SEED").unwrap_or_else(chance);
+    let ground = Ground::prepare();
+    let (mut tally, mut failed) = (BTreeMap::new(), Vec::new());
+    for seed in first..first + trials {
+        let trial = Trial::new(&ground, seed);
+        println!("TURSO2NEON_TEST_SEED={seed} {trial}");
+        let kind = (trial.mode(), trial.fault());
+        match catch_unwind(AssertUnwindSafe(|| trial.run())) {
+            Ok(phase) => {
+                println!("  in {phase}");
+                *tally.entry(kind).or_insert_with(BTreeMap::<String, usize>::new).entry(phase).or_default() += 1;
+            }
+            Err(_) => failed.push(seed),
+        }
+    }
+    for ((mode, fault), phases) in tally {
+        let sum: usize = phases.values().sum();
+        println!("{mode:?} {fault}: {sum} {phases:?}");
+    }
+    assert!(failed.is_empty(), "{} of {trials} trials failed: {failed:?}", failed.len());
+}

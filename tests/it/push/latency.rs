@@ -1,0 +1,122 @@
+//! Pushes over a long and narrow network: how often the tool waits for an answer, and how much of the line it uses.
+//!
+//! `TURSO2NEON_TEST_LINK=1` adds one large table at 40 ms and 200 Mbit/s; with a release build
+//! `scripts/bench.d/link.sh` measures the same with the tool as it is installed.
+
+use std::time::{Duration, Instant};
+
+use turso2neon::{
+    model::{PgType, Plan},
+    postgres::{PgEndpoint, Role, Session},
+    secret::Secret,
+};
+
+use super::fixture::{Depot, column, plan, remote_url_at, runtime, table, wide_plan, wide_rows};
+use crate::support::{
+    Target,
+    latency::{Link, Nature},
+};
+
+/// Far, and wide enough.
+const FAR: Nature = Nature { round_trip: Duration::from_millis(5), bits_per_s: 0 };
+
+/// So many small tables, each with a key, an index and a foreign key to the one before it.
+fn many_tables(number: usize) -> (Plan, String) {
+    let mut fill = String::new();
+    let one = |number: usize| {
+        let name = format!("t{number:03}");
+        let mut table = table(
+            &name,
+            vec![column("id", PgType::BigInt), column("before", PgType::BigInt), column("name", PgType::Text)],
+        );
+        table.indexes = vec![turso2neon::model::conversion_plan::IndexPlan {
+            name: format!("{name}_name"),
+            source: format!("{name}_name"),
+            unique: false,
+            method: "btree".to_owned(),
+            keys: vec!["\"name\"".to_owned()],
+            predicate: None,
+        }];
+        if number > 0 {
+            table.foreign_keys = vec![turso2neon::model::conversion_plan::ForeignKeyPlan {
+                name: format!("{name}_before"),
+                columns: vec!["before".to_owned()],
+                parent: format!("t{:03}", number - 1),
+                parent_columns: vec!["id".to_owned()],
+                on_update: String::new(),
+                on_delete: String::new(),
+                deferred: false,
+                not_valid: false,
+            }];
+        }
+        table
+    };
+    let tables: Vec<_> = (0..number).map(one).collect();
+    for table in &tables {
+        fill.push_str(&format!("INSERT INTO {} SELECT i, i, 'n' || i FROM generate_series(1, 20) i; ", table.name));
+    }
+    (plan(tables), fill)
+}
+
+#[test]
+fn many_small_tables_need_few_round_trips() {
+    const TABLES: usize = 100;
+    let target = Target::start();
+    let (plan, fill) = many_tables(TABLES);
+    let mut depot = Depot::new(plan, &fill);
+    // Each push over a link of its own, so that each is counted alone.
+    let count = |depot: &Depot, what: &str| {
+        let link = Link::start(0, target.port(), FAR);
+        let begun = Instant::now();
+        depot.push(&remote_url_at(&target, link.port())).0.unwrap();
+        let (elapsed, counts) = (begun.elapsed(), link.counts());
+        let (trips, connections) = (counts.round_trips(), counts.connections());
+        println!("{what}: {trips} round trips on {connections} connections, {elapsed:?}");
+        trips
+    };
+    let created = count(&depot, "create");
+    depot.assert_equal(&target, "public");
+    let unchanged = count(&depot, "unchanged");
+    depot.change("UPDATE t042 SET name = 'changed' WHERE id = 7");
+    let changed = count(&depot, "diff");
+    depot.assert_equal(&target, "public");
+    assert!(created < 8 * TABLES as u64, "{created} round trips for a new schema");
+    assert!(unchanged < 2 * TABLES as u64, "{unchanged} round trips where nothing changed");
+    assert!(changed < 2 * TABLES as u64, "{changed} round trips for one row");
+}
+
+#[test]
+fn a_session_needs_as_many_round_trips_as_the_protocol() {
+    let target = Target::start();
+    let trips = |end: &str| {
+        let link = Link::start(0, target.port(), FAR);
+        let url = Secret::new(format!("{}{end}", remote_url_at(&target, link.port())));
+        let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
+        drop(runtime().block_on(Session::connect(&endpoint)).unwrap());
+        link.counts().round_trips()
+    };
+    // TCP, the question for TLS, TLS, the startup packet, SCRAM's two steps, settings and identity; and the tickets
+    // that TLS sends by itself.
+    assert!(trips("") <= 8, "{}", trips(""));
+}
+
+#[test]
+fn a_large_table_uses_the_line() {
+    let real = std::env::var("TURSO2NEON_TEST_LINK").is_ok_and(|value| value == "1");
+    // By default a narrow line and a small table, to see that nothing waits where it could send.
+    let (rows, megabits) = if real { (300_000, 200) } else { (8_000, 30) };
+    let target = Target::start();
+    let depot = Depot::new(wide_plan(), &wide_rows(rows, 1));
+    let nature = Nature { round_trip: Duration::from_millis(40), bits_per_s: megabits * 1_000_000 };
+    let link = Link::start(0, target.port(), nature);
+    let (pushed, _) = depot.push(&remote_url_at(&target, link.port()));
+    let checkpoint = pushed.unwrap().checkpoint.unwrap();
+    let (sent, load_ms) = (checkpoint.sent_bytes, checkpoint.phases_ms["load"]);
+    let line_ms = sent * 8 / (megabits * 1000);
+    println!("{sent} bytes: {load_ms} ms, the line alone {line_ms} ms, phases {:?}", checkpoint.phases_ms);
+    // Connecting, beginning and committing take a dozen round trips whatever the size; the rest is the line's. Without
+    // the variable others may use the machine meanwhile.
+    let most_ms = if real { line_ms * 100 / 85 } else { line_ms * 2 + 1500 };
+    assert!(load_ms <= most_ms, "{load_ms} ms for {sent} bytes, which the line carries in {line_ms} ms");
+    depot.assert_equal(&target, "public");
+}
