@@ -285,7 +285,7 @@ impl Layers {
         Ok(PushRequest {
             target: self.target(target)?.ok_or_else(no_target)?,
             local: self.local(local)?,
-            mode: word(&mode.or(self.file.mode).unwrap_or(ModeWord::Auto)),
+            mode: mode.or(self.file.mode).unwrap_or(ModeWord::Auto).into(),
             part: Part::All,
             jobs: self.jobs(jobs),
             schema: self.schema(target),

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::model::push_plan::RequestedMode;
+
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the words are the documentation")]
@@ -31,6 +33,18 @@ pub enum ModeWord {
     Diff,
     Swap,
     Replace,
+}
+
+impl From<ModeWord> for RequestedMode {
+    fn from(word: ModeWord) -> Self {
+        match word {
+            ModeWord::Auto => Self::Auto,
+            ModeWord::Create => Self::Create,
+            ModeWord::Diff => Self::Diff,
+            ModeWord::Swap => Self::Swap,
+            ModeWord::Replace => Self::Replace,
+        }
+    }
 }
 
 /// `--vector`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     dropped_objects::Withheld,
+    push_plan::{PushMode, PushPlan},
     table_digest::{self, TableDigest},
 };
 
@@ -148,8 +149,11 @@ pub struct PushCheckpoint {
     pub target: String,
     /// The schema on the target.
     pub schema: String,
-    /// `create`, `diff`, `swap`, `replace` or `rollback`.
-    pub mode: String,
+    /// How the tables were brought up to date.
+    pub mode: PushMode,
+    /// What the push did; none in checkpoints of earlier versions and after a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PushPlan>,
     /// Names of the tables that were replaced; where they are kept.
     pub replaced: Vec<String>,
     /// The schema that holds the replaced tables, if any.
@@ -188,13 +192,13 @@ impl PushCheckpoint {
             .restore_point
             .as_ref()
             .map(|point| format!("`turso2neon rollback --restore-point {point}` sets the whole Neon branch back"));
-        let own = match (self.mode.as_str(), self.account.kept) {
-            ("create", _) => "nothing to put back: the tables are new".to_owned(),
-            ("replace", _) => "mode replace keeps nothing to put back".to_owned(),
-            ("rollback", _) => "another `turso2neon rollback` takes this one back".to_owned(),
-            (_, false) => "nothing was kept to put back".to_owned(),
-            ("diff", true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
-            (_, true) => {
+        let own = match (self.mode, self.account.kept) {
+            (PushMode::Create, _) => "nothing to put back: the tables are new".to_owned(),
+            (PushMode::Replace, _) => "mode replace keeps nothing to put back".to_owned(),
+            (PushMode::Rollback, _) => "another `turso2neon rollback` takes this one back".to_owned(),
+            (PushMode::Diff | PushMode::Swap, false) => "nothing was kept to put back".to_owned(),
+            (PushMode::Diff, true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
+            (PushMode::Swap, true) => {
                 let home = self.previous_schema.as_deref().unwrap_or_default();
                 format!("`turso2neon rollback` puts back the tables kept in schema {home}, until the next push")
             }

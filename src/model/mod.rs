@@ -30,6 +30,8 @@ pub mod plan_summary;
 
 pub mod overrides;
 
+pub mod push_plan;
+
 pub mod table_digest;
 
 pub mod checkpoint;

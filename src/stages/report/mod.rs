@@ -335,7 +335,7 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
     TargetPart {
         target: push.target.clone(),
         schema: push.schema.clone(),
-        mode: push.mode.clone(),
+        mode: push.mode.to_string(),
         current: push.state == LoadState::Done && convert.is_some_and(|load| same_content(load, push)),
         finished_s: push.finished_s,
         sent_bytes: push.sent_bytes,

@@ -86,7 +86,7 @@ pub fn pushed(pushed: &Pushed) -> Answer {
         for line in &pushed.dry_run {
             text.push_str(&format!("  {}\n", harmless(line)));
         }
-        return Answer::new("push", text, json!({ "dry-run": pushed.dry_run }));
+        return Answer::new("push", text, json!({ "dry-run": pushed.dry_run, "plan": &pushed.plan }));
     };
     let mut text = format!(
         "{}{}, {} at {}, schema {}\n",

@@ -9,7 +9,7 @@ use turso2neon::{
     },
 };
 
-use super::fixture::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, requested, run, runtime, shop_plan, shop_rows};
 use crate::support::{Journey, Target};
 
 #[test]
@@ -77,7 +77,7 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     assert_eq!(run(&ctx, &request).err().unwrap().kind(), Kind::TargetOccupied);
     assert_eq!(run(&ctx, &forced("ORDERS")).err().unwrap().kind(), Kind::Usage);
     assert_eq!(target.value("SELECT old FROM orders"), "7");
-    assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode, "swap");
+    assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     depot.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
     assert_eq!(target.value("SELECT obj_description('orders'::regclass)"), "mine");
@@ -104,7 +104,7 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     assert_eq!(target.value(there), "_sqlite_offtype customers empty orders");
     depot.assert_equal(&target, "public");
     turn();
-    assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode, "swap");
+    assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     depot.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
 }
@@ -127,7 +127,7 @@ fn an_interrupted_replace_goes_on_after_the_tables_that_are_done() {
         target.query("DROP TRIGGER no_more ON turso2neon.chunks");
         let (pushed, recorder) = depot.push_in(mode, &remote_url(&target));
         let expected = if mode == "auto" { "swap" } else { mode };
-        assert_eq!(pushed.unwrap().checkpoint.unwrap().mode, expected, "{:?}", recorder.texts());
+        assert_eq!(pushed.unwrap().checkpoint.unwrap().mode.to_string(), expected, "{:?}", recorder.texts());
         if mode == "replace" {
             let texts = recorder.texts();
             assert!(texts.iter().any(|text| text.starts_with("ORDERS: ")), "{texts:?}");
@@ -152,7 +152,7 @@ fn replace_goes_table_after_table_and_keeps_nothing() {
     target.execute_as_owner("CREATE VIEW totals AS SELECT max(version) FROM orders");
     depot.refill(&shop_rows(3));
     let checkpoint = depot.push_in("replace", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
-    assert_eq!((checkpoint.mode.as_str(), checkpoint.tables.len()), ("replace", 4));
+    assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.tables.len()), ("replace", 4));
     assert!(checkpoint.sent_bytes > 500_000);
     depot.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max FROM totals"), "3");
@@ -177,7 +177,7 @@ fn a_dry_run_counts_what_a_push_then_sends() {
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     let (ctx, _) = depot.context();
     let dry = |depot: &Depot, mode: &str| {
-        let request = PushRequest { dry_run: true, mode: mode.to_owned(), ..depot.request(&remote_url(&target)) };
+        let request = PushRequest { dry_run: true, mode: requested(mode), ..depot.request(&remote_url(&target)) };
         run(&ctx, &request).unwrap().dry_run
     };
     let lines = dry(&depot, "auto");
@@ -187,7 +187,7 @@ fn a_dry_run_counts_what_a_push_then_sends() {
     depot.refill(&shop_rows(2));
     let before = target.content("turso2neon");
     let lines = dry(&depot, "auto");
-    assert!(lines[0].starts_with("2 of 4 tables differ; 22000 rows would be touched"), "{lines:?}");
+    assert!(lines[0].starts_with("2 of 4 tables differ; 22,000 rows would be touched"), "{lines:?}");
     let lines = dry(&depot, "swap");
     assert!(lines.iter().any(|line| line.contains("would be replaced: _sqlite_offtype, customers")), "{lines:?}");
     assert_eq!(target.content("turso2neon"), before);

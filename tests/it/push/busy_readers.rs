@@ -15,7 +15,9 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, column, plan, remote_url, run, runtime, shop_plan, shop_rows, table, wide_plan, wide_rows},
+    fixture::{
+        Depot, column, plan, remote_url, requested, run, runtime, shop_plan, shop_rows, table, wide_plan, wide_rows,
+    },
     readers::{Crowd, KINDS, Kind, Reader},
 };
 use crate::support::{Target, target::OWNER};
@@ -120,7 +122,7 @@ fn who_is_in_the_way_is_named_and_a_repeat_does_only_the_cutover() {
     // A writer stands in the way of a change of rows, and of a replacement too: that isn't tried instead.
     for mode in ["swap", "auto"] {
         let (ctx, _) = depot.context();
-        let request = PushRequest { mode: mode.to_owned(), lock_wait: Duration::from_secs(2), ..depot.request(&url) };
+        let request = PushRequest { mode: requested(mode), lock_wait: Duration::from_secs(2), ..depot.request(&url) };
         let begun = Instant::now();
         let error = run(&ctx, &request).err().unwrap();
         assert!(begun.elapsed() < Duration::from_secs(25), "{mode}: {:?}", begun.elapsed());

@@ -16,7 +16,7 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows},
+    fixture::{Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows},
     proxy::Wire,
     readers::{Crowd, KINDS, Reader},
 };
@@ -97,8 +97,8 @@ fn readers_notice_nothing_of_fifty_cutovers() {
         next_version(&mut depot, version);
         let mode = if version % 2 == 0 { "diff" } else { "swap" };
         let (ctx, _) = depot.context();
-        let request = PushRequest { mode: mode.to_owned(), jobs: 1, ..depot.request(&url) };
-        assert_eq!(run(&ctx, &request).unwrap().checkpoint.unwrap().mode, mode);
+        let request = PushRequest { mode: requested(mode), jobs: 1, ..depot.request(&url) };
+        assert_eq!(run(&ctx, &request).unwrap().checkpoint.unwrap().mode.to_string(), mode);
     }
     for (number, seen) in crowd.disperse().into_iter().enumerate() {
         assert!(seen.reads > 100 && seen.versions > 10, "reader {number}: {seen:?}");
@@ -138,7 +138,7 @@ fn a_change_whose_commit_was_not_answered_is_looked_up() {
     });
     assert!(recorder.retries() > 0);
     let checkpoint = pushed.checkpoint.unwrap();
-    assert_eq!((checkpoint.mode.as_str(), checkpoint.state), ("diff", LoadState::Done));
+    assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("diff", LoadState::Done));
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.runs WHERE mode = 'diff'"), "1");
     depot.assert_equal(&target, "public");
 }
@@ -162,7 +162,7 @@ fn after_a_fault_at_any_moment_a_repeated_push_ends_in_the_right_state() {
         next_version(&mut depot, round + 2);
         let (ctx, _) = depot.context();
         let mode = ["diff", "swap", "auto"][round % 3];
-        let request = PushRequest { mode: mode.to_owned(), ..depot.request(&url) };
+        let request = PushRequest { mode: requested(mode), ..depot.request(&url) };
         let begun = Instant::now();
         let pushing = runtime.spawn({
             let (ctx, request) = (ctx.clone(), request.clone());
@@ -185,7 +185,7 @@ fn after_a_fault_at_any_moment_a_repeated_push_ends_in_the_right_state() {
             usual.store(usize::try_from(begun.elapsed().as_millis()).unwrap().clamp(100, 2000) / 2, Ordering::SeqCst);
         }
         let (ctx, _) = depot.context();
-        run(&ctx, &PushRequest { mode: "auto".to_owned(), ..request }).unwrap();
+        run(&ctx, &PushRequest { mode: requested("auto"), ..request }).unwrap();
         depot.assert_equal(&target, "public");
         assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '\\_turso2neon%'"), "0");
     }

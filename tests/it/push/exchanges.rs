@@ -124,7 +124,7 @@ fn every_exchange_arrives_and_goes_back(which: Which, pairs: u32) {
             assert_ne!(content(&depot.server, "shop"), before, "{kind} {number} changes nothing");
             let pushed = depot.push(&url).0.unwrap();
             assert!(!pushed.unchanged, "{kind} {number} on {which:?}: the push found nothing to do");
-            assert_eq!(pushed.checkpoint.unwrap().mode, "diff", "{kind} {number}");
+            assert_eq!(pushed.checkpoint.unwrap().mode.to_string(), "diff", "{kind} {number}");
             assert!(content(&target, "public") == content(&depot.server, "shop"), "{kind} {number} on {which:?}");
             let request = RollbackRequest {
                 target: Secret::new(url.clone()),

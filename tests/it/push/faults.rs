@@ -12,7 +12,7 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, remote_url, remote_url_at, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
+    fixture::{Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
     proxy::Wire,
 };
 use crate::support::Target;
@@ -145,7 +145,7 @@ fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
     depot.refill(&shop_rows(2));
     let wire = Wire::to(target.port());
     let mut request = depot.request(&remote_url_at(&target, wire.port()));
-    (request.jobs, request.mode) = (1, "swap".to_owned());
+    (request.jobs, request.mode) = (1, requested("swap"));
     let (ctx, recorder) = depot.context();
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
@@ -172,7 +172,7 @@ fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     depot.refill(&shop_rows(2));
     let wire = Wire::to(target.port());
     let mut request = depot.request(&remote_url_at(&target, wire.port()));
-    request.mode = "swap".to_owned();
+    request.mode = requested("swap");
     let (ctx, recorder) = depot.context();
     let pushed = std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
@@ -187,7 +187,7 @@ fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     assert!(recorder.retries() > 0);
     assert!(!pushed.unchanged);
     let checkpoint = pushed.checkpoint.unwrap();
-    assert_eq!((checkpoint.mode.as_str(), checkpoint.state), ("swap", LoadState::Done));
+    assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("swap", LoadState::Done));
     assert_eq!(checkpoint.replaced.len(), 4);
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.runs WHERE state = 'done'"), "2");
     depot.assert_equal(&target, "public");
@@ -280,7 +280,7 @@ fn an_interrupted_replacement_goes_on_table_after_table() {
     depot.refill(&shop_rows(2));
     let runtime = runtime();
     let (ctx, recorder) = depot.context();
-    let request = PushRequest { mode: "replace".to_owned(), ..depot.request(&url) };
+    let request = PushRequest { mode: requested("replace"), ..depot.request(&url) };
     let pushing = runtime.spawn(async move { push(&ctx, &request).await });
     // As kill -9 would, when the first table has its new rows.
     while !recorder.texts().iter().any(|text| text.contains("rows replaced")) {

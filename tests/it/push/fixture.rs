@@ -16,6 +16,7 @@ use turso2neon::{
             BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE, PLAN_FORMAT,
         },
         identifier::qualified,
+        push_plan::RequestedMode,
     },
     postgres::{managed::LocalChoice, table_digest},
     rules::ddl,
@@ -155,7 +156,7 @@ impl Depot {
         PushRequest {
             target: Secret::new(url.to_owned()),
             local: LocalChoice { url: Some(Secret::new(self.server.admin_url())), ..LocalChoice::default() },
-            mode: "auto".to_owned(),
+            mode: RequestedMode::Auto,
             part: turso2neon::stages::push::Part::All,
             jobs: 0,
             schema: "public".to_owned(),
@@ -177,7 +178,7 @@ impl Depot {
     /// The same in another mode.
     pub(super) fn push_in(&self, mode: &str, url: &str) -> (Result<Pushed, Error>, Arc<Recorder>) {
         let (ctx, recorder) = self.context();
-        let request = PushRequest { mode: mode.to_owned(), ..self.request(url) };
+        let request = PushRequest { mode: requested(mode), ..self.request(url) };
         (run(&ctx, &request), recorder)
     }
 
@@ -198,6 +199,11 @@ impl Depot {
             assert_eq!(count(&self.server, "shop"), count(target, schema), "the ledger");
         }
     }
+}
+
+/// The mode that `--mode` calls so.
+pub(super) fn requested(mode: &str) -> RequestedMode {
+    serde_json::from_value(mode.into()).unwrap()
 }
 
 /// Pushes on a runtime of its own.

@@ -20,6 +20,8 @@ mod digests;
 
 mod doctor;
 
+mod dry_runs;
+
 mod earlier_versions;
 
 mod exchanges;

@@ -23,7 +23,7 @@ fn a_first_push_creates_everything_and_a_second_has_nothing_to_do() {
     let depot = Depot::new(shop_plan(), &shop_rows(1));
     let (pushed, recorder) = depot.push(&remote_url(&target));
     let checkpoint = pushed.unwrap().checkpoint.unwrap();
-    assert_eq!((checkpoint.mode.as_str(), checkpoint.state), ("create", LoadState::Done));
+    assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("create", LoadState::Done));
     assert_eq!(checkpoint.tables["ORDERS"].rows, 20_000);
     assert_eq!(checkpoint.tables.len(), 4);
     assert!(checkpoint.replaced.is_empty() && checkpoint.sent_bytes > 500_000);
@@ -66,7 +66,7 @@ fn rows_changed_on_the_target_are_noticed_and_pushed_again() {
     let (pushed, recorder) = depot.push(&remote_url(&target));
     let pushed = pushed.unwrap();
     assert!(!pushed.unchanged);
-    assert_eq!(pushed.checkpoint.unwrap().mode, "diff");
+    assert_eq!(pushed.checkpoint.unwrap().mode.to_string(), "diff");
     assert!(recorder.texts().iter().any(|text| text.contains("ORDERS")));
     depot.assert_equal(&target, "public");
     // With --fresh the same content goes out once more.
@@ -107,7 +107,7 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let request = turso2neon::stages::push::PushRequest { dry_run: true, ..depot.request(&remote_url(&target)) };
     let pushed = run(&ctx, &request).unwrap();
     assert!(pushed.checkpoint.is_none());
-    assert!(pushed.dry_run[0].contains("4 tables with 22000 rows"), "{:?}", pushed.dry_run);
+    assert!(pushed.dry_run[0].contains("4 tables with 22,000 rows"), "{:?}", pushed.dry_run);
     assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
     assert!(!depot.workdir().push_checkpoint().exists());
 }
@@ -142,7 +142,7 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
     ));
     depot.refill(&shop_rows(2));
     let checkpoint = depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
-    assert_eq!(checkpoint.mode, "swap");
+    assert_eq!(checkpoint.mode.to_string(), "swap");
     assert_eq!(checkpoint.previous_schema.as_deref(), Some("turso2neon_previous"));
     assert_eq!(checkpoint.replaced, ["_sqlite_offtype", "customers", "empty", "orders"]);
     depot.assert_equal(&target, "public");
@@ -208,7 +208,7 @@ fn readers_see_the_old_tables_or_the_new_ones_and_never_an_error() {
     let readers: Vec<_> = (0..3).map(|order| spawn_reader(&target, order, Arc::clone(&stop))).collect();
     for version in 2..6 {
         depot.refill(&shop_rows(version));
-        assert_eq!(depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "swap");
+        assert_eq!(depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     }
     stop.store(true, Ordering::SeqCst);
     for reader in readers {

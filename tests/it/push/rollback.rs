@@ -9,7 +9,7 @@ use turso2neon::{
     },
 };
 
-use super::fixture::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
+use super::fixture::{Depot, remote_url, requested, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
 
 fn roll_back(depot: &Depot, target: &Target, list: bool) -> Result<RolledBack, Error> {
@@ -38,7 +38,7 @@ fn replaced_tables_come_back_and_go_again() {
     assert_eq!(target.content("public"), second);
     roll_back(&depot, &target, false).unwrap();
     assert_eq!(target.content("public"), first);
-    assert_eq!(depot.workdir().load_push().unwrap().mode, "rollback");
+    assert_eq!(depot.workdir().load_push().unwrap().mode.to_string(), "rollback");
     // Identity, keys and the way forward are intact.
     target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
     target.execute_as_owner("DELETE FROM customers WHERE id >= 5000");
@@ -68,7 +68,7 @@ fn changed_rows_are_changed_back_and_forth() {
          INSERT INTO customers (id, email, version) VALUES (2001, 'more@example.com', 1); \
          UPDATE _sqlite_offtype SET raw = '\\x01'",
     );
-    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "diff");
+    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     let second = target.content("public");
     assert_ne!(first, second);
     let listed = roll_back(&depot, &target, true).unwrap();
@@ -86,7 +86,7 @@ fn changed_rows_are_changed_back_and_forth() {
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     assert_eq!(target.value("SELECT version FROM orders WHERE id = 40"), "3");
     // The next push keeps its own; one that is told not to keeps nothing.
-    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode, "diff");
+    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     depot.assert_equal(&target, "public");
     depot.change("UPDATE orders SET version = 5 WHERE id = 40");
     let (ctx, _) = depot.context();
@@ -118,7 +118,7 @@ fn a_push_that_fails_leaves_what_the_last_one_kept() {
     roll_back(&depot, &target, false).unwrap();
     assert_eq!(target.content("public"), first);
     let (ctx, _) = depot.context();
-    let request = PushRequest { keep_previous: false, mode: "swap".to_owned(), ..depot.request(&remote_url(&target)) };
+    let request = PushRequest { keep_previous: false, mode: requested("swap"), ..depot.request(&remote_url(&target)) };
     run(&ctx, &request).unwrap();
     assert!(roll_back(&depot, &target, true).unwrap().tables.is_empty());
     assert_eq!(target.value("SELECT count(*) FROM pg_class WHERE relname = 'orders' AND relkind = 'r'"), "1");

@@ -15,7 +15,7 @@ fn every_mode_works_on(major: u32) {
     let target = Target::start_on(Which::Major(major));
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode, "create");
+    assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "create");
     target.execute_as_owner("CREATE PUBLICATION feed FOR TABLE orders");
     let mut version = 1;
     for mode in ["diff", "swap", "replace"] {
@@ -24,7 +24,7 @@ fn every_mode_works_on(major: u32) {
             "UPDATE orders SET version = {version} WHERE id < 50; DELETE FROM orders WHERE id = 100 + {version}; \
              UPDATE customers SET email = CASE id WHEN 1 THEN 'c2@example.com' ELSE 'c1@example.com' END WHERE id IN (1, 2) AND {version} = 2"
         ));
-        assert_eq!(depot.push_in(mode, &url).0.unwrap().checkpoint.unwrap().mode, mode, "on {major}");
+        assert_eq!(depot.push_in(mode, &url).0.unwrap().checkpoint.unwrap().mode.to_string(), mode, "on {major}");
         depot.assert_equal(&target, "public");
         if mode != "replace" {
             let request = RollbackRequest {
@@ -35,7 +35,7 @@ fn every_mode_works_on(major: u32) {
             };
             runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
             assert_eq!(target.value("SELECT max(version) FROM orders"), (version - 1).to_string(), "{mode} on {major}");
-            assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode, "diff");
+            assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
             depot.assert_equal(&target, "public");
         }
     }

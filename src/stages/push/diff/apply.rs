@@ -16,17 +16,13 @@ use crate::{
     postgres::{Session, table_digest},
 };
 
-use super::{
-    super::{
-        lock_acquisition::{Locks, Strength},
-        target::Target,
-    },
-    row_identity::Shape,
-    unique_swaps::{Facts, Rows},
+use crate::stages::push::{
+    diff::row_identity::Shape, diff::unique_swaps::Facts, diff::unique_swaps::Rows, target::lock_acquisition::Locks,
+    target::lock_acquisition::Strength, target::session::Target,
 };
 
 /// One table that is changed.
-pub(in super::super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     /// How its rows are compared.
     pub shape: Shape<'a>,
     /// What the catalog says of it.
@@ -36,7 +32,7 @@ pub(in super::super) struct Item<'a> {
 }
 
 /// A change that is ready to be made.
-pub(in super::super) struct Work<'a> {
+pub(crate) struct Work<'a> {
     /// The tables' schema.
     pub schema: &'a str,
     /// The tables whose rows change.
@@ -55,7 +51,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// `Target*`, `Interrupted`. `TargetRejected` without a wish for another try: a constraint stands in the way.
-    pub(in super::super) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
+    pub(crate) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
         let changes = self.statements().join(";\n");
         let locks = Locks {
             target,

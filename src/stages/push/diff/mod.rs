@@ -5,13 +5,17 @@
 
 mod apply;
 
+pub(super) mod diff_push;
+
 mod row_diff;
+
+pub(super) mod row_undo;
 
 mod unique_swaps;
 
 mod row_identity;
 
-pub(super) use apply::{Item, Work};
-pub(super) use row_diff::{Change, Ends, Found, find_all};
-pub(super) use row_identity::Shape;
-pub(super) use unique_swaps::{Rows, facts};
+pub(crate) use apply::{Item, Work};
+pub(crate) use row_diff::{Ends, Found, find_all};
+pub(crate) use row_identity::Shape;
+pub(crate) use unique_swaps::{Rows, facts};

@@ -17,17 +17,16 @@ use crate::{
     context::Context,
     error::{Error, Result, ResultExt, Retry},
     event::Event,
-    model::Stage,
+    model::{Stage, push_plan::RowChanges},
     postgres::Session,
 };
 
-use super::{
-    super::{copy_stream::relay, target_state::unreadable},
-    row_identity::{Buckets, Shape},
+use crate::stages::push::{
+    diff::row_identity::Buckets, diff::row_identity::Shape, load::copy_stream::relay, target::catalog::unreadable,
 };
 
 /// Both servers and the schemas of the tables there.
-pub(in super::super) struct Ends<'a> {
+pub(crate) struct Ends<'a> {
     /// The local PostgreSQL.
     pub local: &'a Session,
     /// The tables' schema there.
@@ -40,19 +39,8 @@ pub(in super::super) struct Ends<'a> {
     pub received: AtomicU64,
 }
 
-/// How many rows of a table differ, and its place among the tables that do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in super::super) struct Change {
-    /// Rows that the target lacks.
-    pub inserts: u64,
-    /// Rows that have other values there.
-    pub updates: u64,
-    /// Rows that only the target has.
-    pub deletes: u64,
-}
-
 /// The lists of one table on the local PostgreSQL: what the target lacks, has otherwise, and has too many.
-pub(super) fn lists(number: usize) -> [String; 3] {
+pub(crate) fn lists(number: usize) -> [String; 3] {
     ["ins", "upd", "del"].map(|word| format!("pg_temp.t2n_{word}_{number}"))
 }
 
@@ -61,11 +49,11 @@ impl Ends<'_> {
     ///
     /// # Errors
     /// `Local*`, `Target*`.
-    pub(in super::super) async fn find(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<Change> {
+    pub(crate) async fn find(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<RowChanges> {
         self.find_unplaced(shape, rows, number).await.at_table(&shape.table.source)
     }
 
-    async fn find_unplaced(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<Change> {
+    async fn find_unplaced(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<RowChanges> {
         let bounds = match shape.bounds_query(self.from) {
             Some(query) => self.bounds(&query).await?,
             None => None,
@@ -128,7 +116,7 @@ impl Ends<'_> {
         relay(self.target, &output, self.local, &statement, count).await.map(|_| ())
     }
 
-    async fn count(&self, shape: &Shape<'_>, number: usize) -> Result<Change> {
+    async fn count(&self, shape: &Shape<'_>, number: usize) -> Result<RowChanges> {
         let rows_of = |list: &String| {
             if shape.has_key() {
                 format!("(SELECT count(*) FROM {list})")
@@ -142,14 +130,14 @@ impl Ends<'_> {
             let value: Option<i64> = rows.first().and_then(|row| row.try_get(index).ok());
             value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
         };
-        Ok(Change { inserts: number(0), updates: number(1), deletes: number(2) })
+        Ok(RowChanges { inserted: number(0), updated: number(1), deleted: number(2) })
     }
 }
 
 impl Shape<'_> {
     /// The statements on the local PostgreSQL, where the tables are in the schema `from`, that give what has to be sent
     /// of one table: new rows, changed rows, and the identities of those to be deleted.
-    pub(in super::super) fn parcels(&self, from: &str, number: usize) -> [String; 3] {
+    pub(crate) fn parcels(&self, from: &str, number: usize) -> [String; 3] {
         let [inserts, updates, deletes] = lists(number);
         let rows = |list: &str| self.named(&self.columns("t."), from, list);
         let keys = format!("SELECT {} FROM {deletes}", self.list_columns());
@@ -158,11 +146,11 @@ impl Shape<'_> {
 }
 
 /// A table with rows that differ.
-pub(in super::super) struct Found<'a> {
+pub(crate) struct Found<'a> {
     /// How its rows are compared.
     pub shape: Shape<'a>,
     /// How many differ.
-    pub change: Change,
+    pub changes: RowChanges,
     /// Which of the pairs of servers found it: the local session there lists the rows.
     pub place: usize,
 }
@@ -172,7 +160,7 @@ pub(in super::super) struct Found<'a> {
 ///
 /// # Errors
 /// `Local*`, `Target*`, `Interrupted`: the first that no other try can cure.
-pub(in super::super) async fn find_all<'a>(
+pub(crate) async fn find_all<'a>(
     ctx: &Context,
     pairs: &[Ends<'_>],
     shapes: Vec<Shape<'a>>,
@@ -214,7 +202,7 @@ pub(in super::super) async fn find_all<'a>(
     }
     let place = |(number, shape)| {
         let (change, place) = found.get(&number).copied()?;
-        Some(Found { shape, change, place })
+        Some(Found { shape, changes: change, place })
     };
     Ok(shapes.into_iter().enumerate().filter_map(place).collect())
 }

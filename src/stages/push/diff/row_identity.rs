@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Rows that one bucket has on average.
-pub(super) const BUCKET_ROWS: u64 = 64;
+pub(crate) const BUCKET_ROWS: u64 = 64;
 /// Tables with fewer rows are compared row by row at once.
 const SMALL_ROWS: u64 = 2048;
 /// More bucket numbers than these in one statement are not worth it.
@@ -23,7 +23,7 @@ const BUCKETS_NAMED: usize = 100_000;
 const WHOLE_ROW: [Seed; 2] = [Seed::Row, Seed::Copy];
 
 /// How the rows of one table are compared.
-pub(in super::super) struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     /// The table.
     pub table: &'a TablePlan,
     /// The columns that tell rows apart; empty if the whole row does.
@@ -34,7 +34,7 @@ pub(in super::super) struct Shape<'a> {
 
 /// A table cut into buckets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Buckets {
+pub(crate) enum Buckets {
     /// Everything is one.
     Whole,
     /// So many numbers of a whole-number key.
@@ -44,7 +44,7 @@ pub(super) enum Buckets {
 }
 
 impl<'a> Shape<'a> {
-    pub(in super::super) fn new(table: &'a TablePlan) -> Self {
+    pub(crate) fn new(table: &'a TablePlan) -> Self {
         let fits = |columns: &[String]| -> Option<Vec<&'a ColumnPlan>> {
             let found: Vec<&ColumnPlan> = columns.iter().filter_map(|name| table.column(name)).collect();
             let usable = found.len() == columns.len() && found.iter().all(|column| column.generated.is_none());
@@ -61,22 +61,22 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether rows have a key.
-    pub(super) fn has_key(&self) -> bool {
+    pub(crate) fn has_key(&self) -> bool {
         !self.key.is_empty()
     }
 
     /// Names of the columns of the key.
-    pub(super) fn key_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = &str> {
         self.key.iter().map(|column| column.name.as_str())
     }
 
     /// Names of the loaded columns.
-    pub(super) fn loaded_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn loaded_names(&self) -> impl Iterator<Item = &str> {
         self.loaded.iter().map(|column| column.name.as_str())
     }
 
     /// The loaded columns as a list, each with this prefix.
-    pub(in super::super) fn columns(&self, prefix: &str) -> String {
+    pub(crate) fn columns(&self, prefix: &str) -> String {
         let columns = self.loaded.iter().map(|column| format!("{prefix}{}", quote_ident(&column.name)));
         columns.collect::<Vec<_>>().join(", ")
     }
@@ -96,7 +96,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The names of the identity's parts in the lists of rows: `k1`, `k2`..
-    pub(super) fn parts(&self) -> Vec<String> {
+    pub(crate) fn parts(&self) -> Vec<String> {
         (1..=if self.has_key() { self.key.len() } else { WHOLE_ROW.len() }).map(|number| format!("k{number}")).collect()
     }
 
@@ -107,25 +107,25 @@ impl<'a> Shape<'a> {
     }
 
     /// The condition that two lists of rows have the same identity.
-    pub(super) fn same(&self, one: &str, other: &str) -> String {
+    pub(crate) fn same(&self, one: &str, other: &str) -> String {
         let parts = self.parts().into_iter().map(|part| format!("{one}.{part} = {other}.{part}"));
         parts.collect::<Vec<_>>().join(" AND ")
     }
 
     /// The condition that a row of the table `t` is the one of a list. Only for tables with a key.
-    pub(super) fn is_row_of(&self, list: &str) -> String {
+    pub(crate) fn is_row_of(&self, list: &str) -> String {
         let parts = self.identity().into_iter().zip(self.parts());
         parts.map(|(part, name)| format!("{part} = {list}.{name}")).collect::<Vec<_>>().join(" AND ")
     }
 
     /// The condition that a row of the table `t` and one with the same columns have the same key.
-    pub(super) fn same_key(&self, other: &str) -> String {
+    pub(crate) fn same_key(&self, other: &str) -> String {
         let parts = self.key_names().map(quote_ident).map(|name| format!("t.{name} = {other}.{name}"));
         parts.collect::<Vec<_>>().join(" AND ")
     }
 
     /// Rows as a list of identity and `h`: the row's hash, or the number of its copies where rows have no key.
-    pub(super) fn listing(&self, schema: &str, buckets: &Buckets, some: Option<&[i64]>) -> String {
+    pub(crate) fn listing(&self, schema: &str, buckets: &Buckets, some: Option<&[i64]>) -> String {
         let condition = match some {
             Some(numbers) if numbers.len() <= BUCKETS_NAMED => {
                 let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
@@ -142,13 +142,13 @@ impl<'a> Shape<'a> {
     }
 
     /// A list of rows without rows, of the same types.
-    pub(super) fn empty_listing(&self, schema: &str) -> String {
+    pub(crate) fn empty_listing(&self, schema: &str) -> String {
         let table = qualified(schema, &self.table.name);
         format!("SELECT {}, 0::bigint AS h FROM ONLY {table} AS t WHERE false", self.identity_named())
     }
 
     /// How to cut the table. `bounds` are the lowest and highest number of a whole-number key.
-    pub(super) fn buckets(rows: u64, bounds: Option<(i64, i64)>) -> Buckets {
+    pub(crate) fn buckets(rows: u64, bounds: Option<(i64, i64)>) -> Buckets {
         if rows < SMALL_ROWS {
             return Buckets::Whole;
         }
@@ -164,7 +164,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The query for the bounds that [`Self::buckets`] wants, where there are any.
-    pub(super) fn bounds_query(&self, schema: &str) -> Option<String> {
+    pub(crate) fn bounds_query(&self, schema: &str) -> Option<String> {
         let name = quote_ident(&self.number_key()?.name);
         Some(format!(
             "SELECT min({name})::bigint, max({name})::bigint FROM ONLY {}",
@@ -196,7 +196,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Rows and sum of hashes per bucket: `b`, `n`, `s`.
-    pub(super) fn sums(&self, schema: &str, buckets: &Buckets) -> String {
+    pub(crate) fn sums(&self, schema: &str, buckets: &Buckets) -> String {
         format!(
             "SELECT {} AS b, count(*) AS n, sum({})::text AS s FROM ONLY {} AS t GROUP BY 1",
             self.bucket(buckets),
@@ -207,7 +207,7 @@ impl<'a> Shape<'a> {
 
     /// The rows of the table `t` that a list of identities names, as `SELECT what`; a list of rows without key says in
     /// `n` how many copies are meant.
-    pub(in super::super) fn named(&self, what: &str, schema: &str, list: &str) -> String {
+    pub(crate) fn named(&self, what: &str, schema: &str, list: &str) -> String {
         let table = qualified(schema, &self.table.name);
         if self.has_key() {
             return format!("SELECT {what} FROM ONLY {table} AS t JOIN {list} AS l ON {}", self.is_row_of("l"));
@@ -228,7 +228,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Deletes the rows that a list names.
-    pub(super) fn delete(&self, schema: &str, list: &str) -> String {
+    pub(crate) fn delete(&self, schema: &str, list: &str) -> String {
         let table = qualified(schema, &self.table.name);
         if self.has_key() {
             return format!("DELETE FROM ONLY {table} AS t USING {list} AS l WHERE {}", self.is_row_of("l"));
@@ -237,7 +237,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Inserts the rows of a table with the loaded columns.
-    pub(super) fn insert(&self, schema: &str, rows: &str) -> String {
+    pub(crate) fn insert(&self, schema: &str, rows: &str) -> String {
         format!(
             "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {rows} AS n",
             qualified(schema, &self.table.name),
@@ -247,7 +247,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Changes the rows that a table with the loaded columns has by key; none if there is nothing that could change.
-    pub(super) fn update(&self, schema: &str, rows: &str) -> Option<String> {
+    pub(crate) fn update(&self, schema: &str, rows: &str) -> Option<String> {
         let identity = self.table.identity.as_ref().map(|identity| identity.column.as_str());
         let sets = self.loaded_names().filter(|name| Some(*name) != identity);
         let sets: Vec<String> = sets.map(quote_ident).map(|name| format!("{name} = n.{name}")).collect();
@@ -262,7 +262,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The list of the rows that a table with the loaded columns holds.
-    pub(in super::super) fn list_of(&self, rows: &str) -> String {
+    pub(crate) fn list_of(&self, rows: &str) -> String {
         if self.has_key() {
             format!("SELECT {} FROM {rows} AS t", self.identity_named())
         } else {
@@ -271,7 +271,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The old form of rows that a table with the loaded columns will change.
-    pub(in super::super) fn before_update(&self, schema: &str, rows: &str) -> String {
+    pub(crate) fn before_update(&self, schema: &str, rows: &str) -> String {
         if !self.has_key() {
             return self.empty_rows(schema);
         }
@@ -280,20 +280,20 @@ impl<'a> Shape<'a> {
     }
 
     /// No rows, with the loaded columns.
-    pub(in super::super) fn empty_rows(&self, schema: &str) -> String {
+    pub(crate) fn empty_rows(&self, schema: &str) -> String {
         let table = qualified(schema, &self.table.name);
         format!("SELECT {} FROM ONLY {table} AS t WHERE false", self.columns("t."))
     }
 
     /// No identities, with the columns of a list.
-    pub(in super::super) fn empty_list(&self, schema: &str) -> String {
+    pub(crate) fn empty_list(&self, schema: &str) -> String {
         let table = qualified(schema, &self.table.name);
         let copies = if self.has_key() { "" } else { ", 0::bigint AS n" };
         format!("SELECT {}{copies} FROM ONLY {table} AS t WHERE false", self.identity_named())
     }
 
     /// The columns of a list, as in COPY.
-    pub(in super::super) fn list_columns(&self) -> String {
+    pub(crate) fn list_columns(&self) -> String {
         let mut parts = self.parts();
         if !self.has_key() {
             parts.push("n".to_owned());
@@ -302,7 +302,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The columns of the loaded rows, as in COPY.
-    pub(in super::super) fn copy_columns(&self) -> String {
+    pub(crate) fn copy_columns(&self) -> String {
         quote_list(self.loaded_names())
     }
 }

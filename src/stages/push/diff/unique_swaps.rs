@@ -15,11 +15,11 @@ use crate::{
     postgres::Session,
 };
 
-use super::{super::target_state::unreadable, row_identity::Shape};
+use crate::stages::push::{diff::row_identity::Shape, target::catalog::unreadable};
 
 /// What the target's catalog says of a table that will be changed.
 #[derive(Debug, Default)]
-pub(in super::super) struct Facts {
+pub(crate) struct Facts {
     /// Unique indexes besides the one that rows are found by.
     uniques: Vec<Unique>,
     /// Whether a foreign key, of whomever, points to it.
@@ -37,7 +37,7 @@ struct Unique {
 
 /// The rows of one table that are to be inserted, changed and deleted: relations of the target.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Rows {
+pub(crate) struct Rows {
     /// Loaded columns of new rows.
     pub inserts: String,
     /// Loaded columns of changed rows.
@@ -66,7 +66,7 @@ WHERE g.tgrelid = ANY($1) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') O
 ///
 /// # Errors
 /// `Target*`.
-pub(in super::super) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<String, Facts>> {
+pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<String, Facts>> {
     let mut found: BTreeMap<String, Facts> = BTreeMap::new();
     let failed = |failure| unreadable(control, &failure);
     let doing = "looking for what guards the tables";
@@ -87,7 +87,7 @@ pub(in super::super) async fn facts(control: &Session, oids: &[u32]) -> Result<B
 impl Facts {
     /// The statements that silence the table's triggers, and those that give them their voice back: a push brings rows
     /// as they are, whatever the mode.
-    pub(in super::super) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
         let alter = |words: &str, name: &str| format!("ALTER TABLE {table} {words} TRIGGER {}", quote_ident(name));
         let off = self.triggers.iter().map(|(name, _)| alter("DISABLE", name));
         let on =
@@ -104,12 +104,12 @@ impl Facts {
     }
 
     /// Whether rows are deleted before others are inserted, rather than with them.
-    pub(super) fn deletes_first(&self, shape: &Shape<'_>) -> bool {
+    pub(crate) fn deletes_first(&self, shape: &Shape<'_>) -> bool {
         !self.referenced && self.secondary(shape).next().is_some()
     }
 
     /// The statements that free unique values before rows are inserted and changed. `number` tells the table apart.
-    pub(super) fn clear_the_way(&self, shape: &Shape<'_>, schema: &str, rows: &Rows, number: usize) -> Vec<String> {
+    pub(crate) fn clear_the_way(&self, shape: &Shape<'_>, schema: &str, rows: &Rows, number: usize) -> Vec<String> {
         if self.deletes_first(shape) {
             let mut sql = vec![shape.delete(schema, &rows.deletes)];
             if shape.has_key() {

@@ -1,0 +1,267 @@
+//! What a push will do to the target, as a value.
+//!
+//! A push makes it from the artifacts and from what it sees on the target, then applies it. A dry run prints the same
+//! value. The checkpoint of the push holds it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::human_format::counted;
+
+/// How the user asks to bring the tables on the target up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestedMode {
+    /// As the target needs it.
+    #[default]
+    Auto,
+    /// Create tables where there are none.
+    Create,
+    /// Change the rows that differ.
+    Diff,
+    /// Put new tables in the place of the old ones.
+    Swap,
+    /// Replace the rows of one table after the other.
+    Replace,
+}
+
+/// How a push brought the tables up to date, as its records name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushMode {
+    /// It created the tables.
+    Create,
+    /// It changed the rows that differed.
+    Diff,
+    /// It put new tables in the place of the old ones.
+    Swap,
+    /// It replaced the rows of one table after the other.
+    Replace,
+    /// It put back what the push before had replaced or changed.
+    Rollback,
+}
+
+impl PushMode {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Create, "create"),
+        (Self::Diff, "diff"),
+        (Self::Swap, "swap"),
+        (Self::Replace, "replace"),
+        (Self::Rollback, "rollback"),
+    ];
+}
+
+impl fmt::Display for PushMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::ALL.iter().find(|(mode, _)| mode == self).map_or("", |(_, word)| word);
+        f.pad(word)
+    }
+}
+
+/// The word names no [`PushMode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownMode;
+
+impl FromStr for PushMode {
+    type Err = UnknownMode;
+
+    fn from_str(word: &str) -> Result<Self, UnknownMode> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(mode, _)| *mode).ok_or(UnknownMode)
+    }
+}
+
+impl fmt::Display for RequestedMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Create => "create",
+            Self::Diff => "diff",
+            Self::Swap => "swap",
+            Self::Replace => "replace",
+        })
+    }
+}
+
+/// What a push does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Nothing: the target holds these tables.
+    Nothing,
+    /// Creates the tables.
+    Create,
+    /// Puts new tables in the place of those of the last push, in one transaction.
+    Swap,
+    /// Changes the rows that differ, in one transaction.
+    Diff,
+    /// Replaces the rows of one table after the other.
+    ReplaceRows,
+    /// Drops the tables of the last push, then creates others.
+    DropAndCreate,
+}
+
+impl Action {
+    /// How the records of the push name it; none if it leaves no record of its own.
+    #[must_use]
+    pub const fn mode(self) -> Option<PushMode> {
+        match self {
+            Self::Nothing => None,
+            Self::Create | Self::DropAndCreate => Some(PushMode::Create),
+            Self::Swap => Some(PushMode::Swap),
+            Self::Diff => Some(PushMode::Diff),
+            Self::ReplaceRows => Some(PushMode::Replace),
+        }
+    }
+
+    /// Whether whole tables are loaded into a staging schema first.
+    #[must_use]
+    pub const fn loads_tables(self) -> bool {
+        matches!(self, Self::Create | Self::Swap | Self::DropAndCreate)
+    }
+}
+
+/// What a push keeps, so that a rollback can put it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// The tables that others replace, in this schema.
+    Tables {
+        /// The schema.
+        schema: String,
+    },
+    /// The rows that change, in this schema.
+    Rows {
+        /// The schema.
+        schema: String,
+    },
+}
+
+/// How many rows of a table a push in mode `diff` touches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowChanges {
+    /// Rows that the target lacks.
+    pub inserted: u64,
+    /// Rows that have other values there.
+    pub updated: u64,
+    /// Rows that only the target has.
+    pub deleted: u64,
+}
+
+/// One table of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTable {
+    /// PostgreSQL's name.
+    pub name: String,
+    /// SQLite's name.
+    pub source: String,
+    /// Rows that it has after the push; none for a table whose rows the load did not count.
+    pub rows: Option<u64>,
+    /// In mode `diff`, the rows that differ; none if the table is equal or rows are not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<RowChanges>,
+    /// The number that new rows are given first, where the identity column has to go on with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_number: Option<i64>,
+}
+
+/// What a push will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushPlan {
+    /// `host:port/database` of the target, without user and password.
+    pub target: String,
+    /// The schema on the target.
+    pub schema: String,
+    /// What it does.
+    pub action: Action,
+    /// Why, as half a sentence.
+    pub reason: String,
+    /// Every table that is pushed, in the order of the plan.
+    pub tables: Vec<PlannedTable>,
+    /// Statements that create the schema and extensions that are missing.
+    pub creates: Vec<String>,
+    /// Tables of the last push that others replace.
+    pub replaced: Vec<String>,
+    /// Tables of the last push that the target will not have any more.
+    pub leaving: Vec<String>,
+    /// What is kept for a rollback.
+    pub kept: Kept,
+    /// Tables that the last push kept, and that are dropped.
+    pub dropped: Vec<String>,
+}
+
+impl PushPlan {
+    /// Tables with rows that differ.
+    pub fn changed(&self) -> impl Iterator<Item = (&PlannedTable, RowChanges)> {
+        self.tables.iter().filter_map(|table| Some((table, table.changes?)))
+    }
+
+    /// Rows of all tables after the push.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().filter_map(|table| table.rows).sum()
+    }
+
+    /// What would be done, one line each. `sent` is what was measured for a dry run.
+    #[must_use]
+    pub fn lines(&self, sent: &str) -> Vec<String> {
+        let tables = counted(u64::try_from(self.tables.len()).unwrap_or(u64::MAX), "table", "tables");
+        let rows = counted(self.rows(), "row", "rows");
+        let at = format!("schema {} of {}", self.schema, self.target);
+        let mut lines = match self.action {
+            Action::Nothing => return vec!["nothing to do: the target holds these tables already".to_owned()],
+            Action::Create => vec![format!("{tables} with {rows} ({sent}) would be created in {at}")],
+            Action::Swap => vec![format!("{tables} with {rows} ({sent}) would replace those in {at}")],
+            Action::DropAndCreate => vec![
+                format!("the tables of the last push would be dropped from {at}"),
+                format!("then {tables} with {rows} ({sent}) would be created"),
+            ],
+            Action::ReplaceRows => {
+                vec![format!(
+                    "the rows of {tables} in {at} would be replaced, one table after the other: {rows} ({sent})"
+                )]
+            }
+            Action::Diff => self.diff_lines(sent),
+        };
+        lines.push(format!("reason: {}", self.reason));
+        lines.extend(self.creates.iter().map(|sql| format!("would run: {sql}")));
+        let listed =
+            |text: &str, names: &[String]| (!names.is_empty()).then(|| format!("{text}: {}", names.join(", ")));
+        lines.extend(listed("these tables of the last push would be replaced", &self.replaced));
+        lines.extend(listed("these are no longer in the plan and would be gone", &self.leaving));
+        lines.extend(listed("the tables kept by the last push would be dropped", &self.dropped));
+        lines.push(match &self.kept {
+            Kept::Tables { schema } => format!("the replaced tables would be kept in schema {schema} for a rollback"),
+            Kept::Rows { schema } => format!("the old rows would be kept in schema {schema} for a rollback"),
+            Kept::Nothing if self.action == Action::Create => return lines,
+            Kept::Nothing => "nothing would be kept for a rollback".to_owned(),
+        });
+        lines
+    }
+
+    fn diff_lines(&self, sent: &str) -> Vec<String> {
+        let touched: u64 =
+            self.changed().map(|(_, changes)| changes.inserted + changes.updated + changes.deleted).sum();
+        let mut lines = vec![format!(
+            "{} of {} tables differ; {} would be touched in one transaction ({sent})",
+            self.changed().count(),
+            self.tables.len(),
+            counted(touched, "row", "rows"),
+        )];
+        lines.extend(self.changed().map(|(table, changes)| {
+            format!(
+                "table {}: {} would be inserted, {} updated, {} deleted",
+                table.name,
+                counted(changes.inserted, "row", "rows"),
+                changes.updated,
+                changes.deleted
+            )
+        }));
+        lines.extend(self.tables.iter().filter_map(|table| {
+            Some(format!("table {}: new rows would be numbered from {}", table.name, table.next_number?))
+        }));
+        lines
+    }
+}

@@ -1,0 +1,248 @@
+//! The moment in which readers get the new tables instead of the old ones: one transaction.
+//!
+//! Decisions: the old tables are got as `lock_acquisition` says. All statements go to the server in one message, so
+//! that the locks are held for no round trip.
+
+pub(super) mod grants;
+
+pub(super) mod old_snapshots;
+
+pub(super) mod replace_rows;
+
+pub mod rollback;
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::sync::Mutex;
+
+use crate::{
+    error::Result,
+    model::identifier::{qualified, quote_ident, quote_literal},
+    postgres::Session,
+    rules::ddl,
+};
+
+use crate::stages::push::{
+    diff::row_undo, load::digest_check::Wanted, load::staging, load::staging::Staging, plan::manifest::Manifest,
+    plan::preflight::Situation, target::catalog::unreadable, target::enums, target::lock_acquisition::Locks,
+    target::lock_acquisition::Strength, target::objects, target::record, target::record::PARTS, target::record::Record,
+    target::session::STAGING_PREFIX, target::session::Target, target::session::previous_schema,
+    target::table_state::Transition,
+};
+
+/// How long it counts what was seen to hang on the old tables.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Everything that a cutover needs.
+pub(crate) struct Cutover<'a> {
+    /// The target.
+    pub target: &'a Target<'a>,
+    /// The session that holds the push's lock.
+    pub control: &'a Session,
+    /// What was pushed.
+    pub manifest: &'a Manifest,
+    /// What the target was like before.
+    pub situation: &'a Situation,
+    /// Where the new tables are.
+    pub staging: &'a Staging,
+    /// The digest that each table was found to have.
+    pub digests: Vec<Wanted<'a>>,
+    /// Chunks per table, in the manifest's order.
+    pub chunks: Vec<u32>,
+    /// Keep the replaced tables.
+    pub keep_previous: bool,
+}
+
+/// Enumerated types that go where their tables go.
+struct Enums {
+    live: Vec<String>,
+    previous: Vec<String>,
+}
+
+impl Cutover<'_> {
+    /// Does it. After `TargetUnreachable` it may have happened or not; the record knows.
+    ///
+    /// # Errors
+    /// `Target*`, `Interrupted`.
+    pub(crate) async fn run(&self) -> Result<()> {
+        self.record_staged().await?;
+        if self.chunks.iter().any(|chunks| *chunks > 1) {
+            old_snapshots::wait_for_older(self.target, self.control).await?;
+        }
+        self.take_over().await?;
+        self.clear_up().await
+    }
+
+    /// Everything after the locks, with what hangs on the old tables at this moment.
+    async fn read(&self) -> Result<String> {
+        let mut replaced: BTreeSet<String> =
+            self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+        let mut put_down = Vec::new();
+        if replaced.is_empty() {
+            (replaced, put_down) = grants::put_down_before(self.control, self.target.schema).await?;
+        }
+        let live = self.situation.record.live_oids();
+        let schema = self.target.schema;
+        let home = previous_schema(schema);
+        let record = &self.situation.record;
+        let plan = &self.manifest.plan;
+        // These questions follow each other without waiting for answers.
+        let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
+            self.staged_oids(),
+            row_undo::read(self.control, schema),
+            objects::carried(self.control, plan, schema, &record.live_objects),
+            enums::used(self.control, schema, &live),
+            enums::of_schema(self.control, &home),
+        )?;
+        let carrying = grants::statements(self.control, self.manifest, schema, &staged, &live, &replaced);
+        let carried = Box::pin(carrying).await?;
+        let enums = Enums { live: of_live, previous: of_previous };
+        let mut work = self.work(&carried, &enums);
+        // After the record of the tables, to which the triggers are added.
+        work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
+        work.extend(put_down);
+        work.push(grants::take_up(schema));
+        work.extend(row_undo::forget(schema, &kept));
+        if !self.manifest.plan.hooks.after.is_empty() {
+            work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
+        }
+        Ok(work.join(";\n"))
+    }
+
+    async fn staged_oids(&self) -> Result<Vec<u32>> {
+        let sql = "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relkind = 'r'";
+        let rows = self.control.rows("listing the staged tables", sql, &[&self.staging.schema]).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(|failure| unreadable(self.control, &failure))).collect()
+    }
+
+    /// Everything after the locks.
+    fn work(&self, carried: &[String], enums: &Enums) -> Vec<String> {
+        let schema = self.target.schema;
+        let home = previous_schema(schema);
+        let mut sql = Vec::new();
+        let Record { live, previous, .. } = &self.situation.record;
+        let move_to = |from: &str, name: &str, to: &str| {
+            format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+        };
+        let (newer, older) = (&self.situation.record.live_objects, &self.situation.record.previous_objects);
+        if !previous.is_empty() || !older.is_empty() {
+            let attic = self.attic();
+            sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
+            sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
+            sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
+            sql.extend(objects::moves(older, &home, &attic));
+            sql.extend(enums::moved(&home, &enums.previous, &attic));
+        }
+        if !live.is_empty() || !newer.is_empty() {
+            sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
+            let comment = format!("turso2neon: what the last push into schema {schema} replaced");
+            sql.push(ddl::comment_on_schema(&home, &comment));
+        }
+        sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
+        sql.extend(objects::moves(newer, schema, &home));
+        sql.extend(enums::moved(schema, &enums.live, &home));
+        let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
+        sql.extend(enums::moved(&self.staging.schema, &made, schema));
+        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
+        sql.extend(carried.iter().cloned());
+        sql.extend(self.record());
+        sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&self.staging.schema)));
+        sql
+    }
+
+    /// Where tables that a push before the last one replaced are dropped, once they have made room.
+    fn attic(&self) -> String {
+        format!("{}old_{}", STAGING_PREFIX, self.staging.run_id)
+    }
+
+    /// Drops what is no longer kept. The cutover stands, whatever comes of it: the next push tries again.
+    async fn clear_up(&self) -> Result<()> {
+        let schema = self.target.schema;
+        let dropping = async {
+            let record = Record::read(self.control, schema, &previous_schema(schema)).await?;
+            for run in &record.unfinished {
+                staging::drop_run(self.control, run).await?;
+            }
+            if self.keep_previous { Ok(()) } else { record::drop_previous(self.control, schema, &record).await }
+        };
+        if let Err(error) = dropping.await {
+            if self.control.is_lost() {
+                return Err(error);
+            }
+            self.target.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
+        }
+        Ok(())
+    }
+
+    /// Records the staged tables before the locks: what hangs on them takes a while to list.
+    async fn record_staged(&self) -> Result<()> {
+        let schema = quote_literal(self.target.schema);
+        let staging = quote_literal(&self.staging.schema);
+        let run_id = self.staging.run_id;
+        let tables = self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks);
+        let values: Vec<String> = tables
+            .map(|((cargo, wanted), chunks)| {
+                format!(
+                    "({}, {}, {}, {}, {}, {chunks})",
+                    quote_literal(&cargo.table.name),
+                    quote_literal(&cargo.table.source),
+                    quote_literal(&cargo.fingerprint),
+                    wanted.digest.rows,
+                    quote_literal(&wanted.digest.to_string())
+                )
+            })
+            .collect();
+        let forget = format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'");
+        let insert = format!(
+            "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, v.source, c.oid, {run_id}, {}, \
+             v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS} \
+             FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks) \
+             JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {staging}",
+            quote_literal(&self.manifest.run_key),
+            values.join(", ")
+        );
+        self.control.batch("recording the staged tables", &format!("{forget}; {insert}")).await
+    }
+
+    /// The record's part of the cutover.
+    fn record(&self) -> Vec<String> {
+        let record = &self.situation.record;
+        let mut sql = record.enter_adopted(self.target.schema);
+        sql.extend(record.transition(Transition::CutOver, self.target.schema));
+        sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
+        sql
+    }
+
+    async fn take_over(&self) -> Result<()> {
+        let live = self.situation.record.live.iter();
+        let staged = self.manifest.cargo.iter();
+        let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
+        let home = previous_schema(self.target.schema);
+        let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
+        let locks = Locks {
+            target: self.target,
+            control: self.control,
+            ours: staged.chain(previous).collect(),
+            theirs: live.map(|table| qualified(self.target.schema, &table.name)).collect(),
+            strength: Strength::AgainstEverybody,
+        };
+        let latest = Mutex::new((Instant::now(), self.read().await?));
+        let attempt = |begin: String| self.attempt(&latest, begin).boxed();
+        locks.hold_for(attempt).await
+    }
+
+    /// One try. The locks may take minutes; a grant that somebody makes meanwhile is carried over, too.
+    async fn attempt(&self, latest: &Mutex<(Instant, String)>, begin: String) -> Result<()> {
+        let mut latest = latest.lock().await;
+        if latest.0.elapsed() > FRESH {
+            *latest = (Instant::now(), self.read().await?);
+        }
+        self.control.batch("replacing the tables", &format!("{begin}; {}; COMMIT", latest.1)).await
+    }
+}

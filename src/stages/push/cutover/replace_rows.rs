@@ -1,0 +1,273 @@
+//! A push in mode `replace`: for a target too small to hold two versions of the tables. Each table is emptied and
+//! loaded in a transaction of its own, so readers see new tables beside old ones until the last is done. Nothing is
+//! kept that a rollback could put back.
+//!
+//! Decisions: foreign keys among the tables go first and come back last, because between two tables they can't hold.
+//! Tables that are done are marked in the transaction that loads them, so that an interrupted push goes on after them.
+
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result, ResultExt},
+    model::identifier::{qualified, quote_ident, quote_literal},
+    postgres::Session,
+    rules::ddl,
+};
+
+use crate::model::push_plan::PushMode;
+use crate::stages::push::{
+    cutover::grants, diff, diff::row_undo, load::chunk::Chunk, load::copy_stream::Sent, load::copy_stream::relay,
+    load::digest_check, load::digest_check::Wanted, load::progress_journal::Diary, load::session_pool::Crew,
+    load::staging, plan::manifest::Cargo, plan::manifest::Manifest, plan::preflight::Situation,
+    target::catalog::names_of, target::lock_acquisition::Locks, target::lock_acquisition::Strength, target::objects,
+    target::record, target::record::Described, target::session::Target, target::session::search_path,
+    target::table_state::Transition,
+};
+
+/// Foreign keys of other tables that point to ours: PostgreSQL doesn't empty a table that others point to.
+const FOREIGN_KEYS: &str = "SELECT 'constraint ' || k.conname || ' on table ' || k.conrelid::regclass FROM pg_constraint k \
+     WHERE k.contype = 'f' AND k.confrelid = ANY($1) AND k.conrelid <> ALL($1) ORDER BY 1";
+
+/// One push that replaces the rows of table after table.
+pub(crate) struct InTurn<'a> {
+    /// The directory and the listener.
+    pub ctx: &'a Context,
+    /// Where to.
+    pub target: &'a Target<'a>,
+    /// The session that holds the push's lock.
+    pub control: &'a Session,
+    /// The local PostgreSQL.
+    pub reader: &'a Session,
+    /// What.
+    pub manifest: &'a Manifest,
+    /// What the target is like.
+    pub situation: &'a Situation,
+    /// Told of what is sent.
+    pub diary: &'a Diary,
+    /// Sessions for the digests.
+    pub workers: usize,
+}
+
+impl<'a> InTurn<'a> {
+    /// Does it. `run` is told of the run's number as soon as there is one.
+    ///
+    /// # Errors
+    /// `TargetOccupied` if foreign keys of others point to the tables; `Local*`, `Target*`, `Interrupted`.
+    pub(crate) async fn run(&self, run: impl Fn(i64)) -> Result<Vec<Wanted<'a>>> {
+        self.refuse_foreign_keys().await?;
+        record::create(self.control).await?;
+        let run_id = self.begin().await?;
+        run(run_id);
+        make_room(self.target, self.control, self.situation).await?;
+        let wanted = digest_check::wanted(self.reader, self.manifest).await?;
+        self.locked("dropping foreign keys", &self.foreign_keys_off()).await?;
+        let loading = self.load_all(run_id);
+        self.diary.phase(self.ctx, "load", Some(self.manifest.cargo.len() as u64), loading).await?;
+        self.diary.phase(self.ctx, "constraints", None, self.foreign_keys_on()).await?;
+        let crew = Crew::open(self.target, &self.situation.path, self.workers).await?;
+        let comparing = digest_check::differing(&crew, self.target.schema, &wanted);
+        let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), comparing).await?;
+        if !differing.is_empty() {
+            return Err(digest_check::explain(self.reader, self.manifest, &differing).await?);
+        }
+        self.finish(run_id, &wanted).await?;
+        Ok(wanted)
+    }
+
+    async fn refuse_foreign_keys(&self) -> Result<()> {
+        let live = self.situation.record.live_oids();
+        let keys = names_of(self.control, "looking for foreign keys", FOREIGN_KEYS, &[&live]).await?;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let text = format!("tables can't be emptied while others point to them: {}", keys.join(", "));
+        Err(Error::new(Kind::TargetOccupied, text).with_hint("nothing was changed; use --mode diff, which keeps them"))
+    }
+
+    /// Continues an interrupted run of the same content, or begins one.
+    async fn begin(&self) -> Result<i64> {
+        let key = &self.manifest.run_key;
+        let unfinished = &self.situation.record.unfinished;
+        let continued = unfinished.iter().rev().find(|run| run.staging.is_empty() && run.run_key == *key);
+        for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
+            staging::drop_run(self.control, run).await?;
+        }
+        match continued {
+            Some(run) => {
+                let sql = format!("UPDATE turso2neon.runs SET mode = 'replace' WHERE run_id = {}", run.run_id);
+                self.control.batch("continuing the run", &sql).await?;
+                Ok(run.run_id)
+            }
+            None => record::begin_run(self.control, key, self.target.schema, PushMode::Replace).await,
+        }
+    }
+
+    fn foreign_keys_off(&self) -> Vec<String> {
+        let tables = self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let drop = |name: &str, key: &str| {
+            format!(
+                "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}",
+                qualified(self.target.schema, name),
+                quote_ident(key)
+            )
+        };
+        tables.flat_map(|table| table.foreign_keys.iter().map(move |key| drop(&table.name, &key.name))).collect()
+    }
+
+    async fn foreign_keys_on(&self) -> Result<()> {
+        let schema = self.target.schema;
+        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let mut sql = self.foreign_keys_off();
+        sql.extend(tables().flat_map(|table| ddl::foreign_keys(schema, table)).map(|statement| statement.sql));
+        self.locked("adding foreign keys", &sql).await?;
+        let validations = tables().flat_map(|table| ddl::validations(schema, table));
+        for statement in validations {
+            self.ctx.stop.check()?;
+            self.control.batch("validating constraints", &statement.sql).await.at_table(&statement.table)?;
+        }
+        let sequences = tables().filter_map(|table| ddl::sequence(schema, table)).map(|statement| statement.sql);
+        let analyze = tables().map(|table| format!("ANALYZE {}", qualified(schema, &table.name)));
+        let last: Vec<String> = sequences.chain(analyze).collect();
+        self.control.batch("gathering statistics", &last.join("; ")).await
+    }
+
+    /// Runs statements in one transaction with all tables locked.
+    async fn locked(&self, doing: &'static str, statements: &[String]) -> Result<()> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        let tables: Vec<String> =
+            self.manifest.cargo.iter().map(|cargo| qualified(self.target.schema, &cargo.table.name)).collect();
+        alone(self.target, self.control, tables, doing, &statements.join(";\n")).await
+    }
+
+    async fn load_all(&self, run_id: i64) -> Result<()> {
+        let sql = "SELECT table_name FROM turso2neon.chunks WHERE run_id = $1";
+        let done = names_of(self.control, "reading which tables are done", sql, &[&run_id]).await?;
+        let done: BTreeSet<String> = done.into_iter().collect();
+        let live = &self.situation.record.live;
+        let mut facts = diff::facts(self.control, &self.situation.record.live_oids()).await?;
+        self.control.batch("preparing the session", &search_path(&self.situation.path)).await?;
+        for cargo in self.manifest.cargo.iter().filter(|cargo| !done.contains(&cargo.table.name)) {
+            debug_assert!(live.iter().any(|ours| ours.name == cargo.table.name), "the structure is the same");
+            let facts = facts.remove(&cargo.table.name).unwrap_or_default();
+            let voices = facts.silence(&qualified(self.target.schema, &cargo.table.name));
+            let attempt = |begin: String| self.load(run_id, cargo, &voices, begin).boxed();
+            let table = qualified(self.target.schema, &cargo.table.name);
+            let locks = locks(self.target, self.control, vec![table]);
+            let sent = locks.hold_for(attempt).await.at_table(&cargo.table.source)?;
+            self.diary.moved(&cargo.table.source, sent);
+            self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
+        }
+        self.control.batch("preparing the session", &search_path(&[])).await
+    }
+
+    async fn load(
+        &self,
+        run_id: i64,
+        cargo: &Cargo,
+        voices: &(Vec<String>, Vec<String>),
+        begin: String,
+    ) -> Result<Sent> {
+        let schema = self.target.schema;
+        let table = qualified(schema, &cargo.table.name);
+        let (off, on) = voices;
+        let mut begin = vec![begin];
+        begin.extend(off.iter().cloned());
+        begin.push(format!("TRUNCATE ONLY {table}"));
+        self.control.batch("emptying the table", &begin.join("; ")).await?;
+        let whole = Chunk { cargo: 0, number: 0, first: 0, end: None, whole: true };
+        let prepared = self.control.client().prepare(&whole.destination(schema, cargo)).await;
+        let statement = prepared.map_err(|failure| self.control.error("preparing the load", &failure))?;
+        let output = whole.source(&self.manifest.plan.schema, cargo);
+        let sent = relay(self.reader, &output, self.control, &statement, |bytes| self.diary.sent(bytes)).await?;
+        let mut end = on.clone();
+        end.push(format!(
+            "INSERT INTO turso2neon.chunks (run_id, table_name, chunk, row_count, byte_count) VALUES ({run_id}, {}, 0, {}, {})",
+            quote_literal(&cargo.table.name),
+            sent.rows,
+            sent.bytes
+        ));
+        end.push("COMMIT".to_owned());
+        self.control.batch("committing the table", &end.join("; ")).await?;
+        Ok(sent)
+    }
+
+    async fn finish(&self, run_id: i64, wanted: &[Wanted<'_>]) -> Result<()> {
+        let tables: Vec<Described<'_>> = self
+            .manifest
+            .cargo
+            .iter()
+            .zip(wanted)
+            .map(|(cargo, wanted)| Described {
+                name: &cargo.table.name,
+                source: &cargo.table.source,
+                fingerprint: &cargo.fingerprint,
+                digest: wanted.digest,
+            })
+            .collect();
+        let mut sql = vec!["BEGIN".to_owned()];
+        sql.push(record::live(self.target.schema, run_id, &self.manifest.run_key, &tables));
+        sql.extend(record::done(self.target.schema, run_id, self.manifest.rows()));
+        sql.push("COMMIT".to_owned());
+        self.control.batch("recording the push", &sql.join("; ")).await
+    }
+}
+
+/// Drops what is kept for a rollback.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn make_room(target: &Target<'_>, control: &Session, situation: &Situation) -> Result<()> {
+    let kept = row_undo::read(control, target.schema).await?;
+    let forget = row_undo::forget(target.schema, &kept);
+    if !forget.is_empty() {
+        control.batch("dropping what the last push kept", &forget.join("; ")).await?;
+    }
+    record::drop_previous(control, target.schema, &situation.record).await
+}
+
+/// Drops the tables themselves, because others take their place that have another structure. What hangs on them and can
+/// be carried over is put down in the record.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn drop_live(
+    target: &Target<'_>,
+    control: &Session,
+    manifest: &Manifest,
+    situation: &Situation,
+) -> Result<()> {
+    record::create(control).await?;
+    make_room(target, control, situation).await?;
+    let put_down = grants::put_down(control, manifest, target.schema, &situation.record).await?;
+    let tables: Vec<String> = situation.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
+    let (views, functions) = objects::drops(control, target.schema).await?;
+    let mut work = put_down;
+    work.extend(views);
+    work.push(format!("DROP TABLE {} RESTRICT", tables.join(", ")));
+    work.extend(functions);
+    work.extend(situation.record.transition(Transition::DropLive, target.schema));
+    work.extend(objects::transition(Transition::DropLive, target.schema, &situation.record));
+    alone(target, control, tables, "dropping the tables", &work.join("; ")).await
+}
+
+fn locks<'a>(target: &'a Target<'a>, control: &'a Session, theirs: Vec<String>) -> Locks<'a> {
+    Locks { target, control, ours: Vec::new(), theirs, strength: Strength::AgainstEverybody }
+}
+
+/// Runs statements in one transaction that has these tables for itself.
+async fn alone(
+    target: &Target<'_>,
+    control: &Session,
+    tables: Vec<String>,
+    doing: &'static str,
+    work: &str,
+) -> Result<()> {
+    let attempt =
+        |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
+    locks(target, control, tables).hold_for(attempt).await
+}

@@ -1,0 +1,357 @@
+//! Puts back what the last push replaced or changed on the target. Needs nothing but the target: everything is in its
+//! record.
+//!
+//! Decisions: replaced tables and those that replaced them change places, changed rows are changed back, both in one
+//! transaction as in a push; so a second rollback takes the first one back.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result, ResultExt, Retry},
+    model::{
+        PushCheckpoint, Stage, TableDigest,
+        checkpoint::{LoadState, PushAccount, PushedTable},
+        conversion_plan::IdentityPlan,
+        identifier::{qualified, quote_ident},
+        push_plan::PushMode,
+    },
+    postgres::{Parsed, PgEndpoint, Role, Session, retry},
+    rules::ddl,
+    secret::Secret,
+    workdir::{now_s, sealed},
+};
+
+use crate::stages::push::{
+    diff, diff::Item, diff::Shape, diff::Work, diff::row_undo, diff::row_undo::Undone, load::staging,
+    target::dependents, target::enums, target::lock_acquisition::Locks, target::lock_acquisition::Strength,
+    target::objects, target::record, target::record::Described, target::record::Ours, target::record::Record,
+    target::session::STAGING_PREFIX, target::session::Target, target::session::previous_schema,
+    target::source_identity, target::table_properties, target::table_properties::Fate, target::table_state::Transition,
+};
+
+/// How often a rollback that loses its connection begins anew.
+const TRIES: u32 = 6;
+
+/// What to roll back.
+#[derive(Debug, Clone)]
+pub struct RollbackRequest {
+    /// The target's connection string.
+    pub target: Secret<String>,
+    /// The schema on the target.
+    pub schema: String,
+    /// Only say what there is.
+    pub list: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct RolledBack {
+    /// `host:port/database`.
+    pub target: String,
+    /// What was put back, or with `list` what could be.
+    pub tables: Vec<PutBack>,
+    /// Nothing was done but looking.
+    pub listed: bool,
+}
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutBack {
+    /// Its name.
+    pub name: String,
+    /// SQLite's name.
+    pub source: String,
+    /// Rows that it has afterwards.
+    pub rows: u64,
+    /// Its digest afterwards; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
+    /// `replaced`, `changed` or `unchanged` by the last push.
+    pub how: &'static str,
+}
+
+/// What a rollback would bring back.
+enum Former {
+    /// Tables.
+    Tables(Vec<Ours>),
+    /// Rows, and the digests of the tables that have them.
+    Rows(Vec<(Undone, TableDigest)>),
+}
+
+/// Puts back what the last push replaced, or with `list` says what there is.
+///
+/// # Errors
+/// `Usage` if there is nothing, `TargetOccupied` if something else hangs on the tables, `Target*`, `Locked`.
+pub async fn rollback(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
+    Box::pin(run(ctx, request)).await.in_stage(Stage::Push)
+}
+
+async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
+    let Parsed { endpoint, .. } = PgEndpoint::parse(&request.target, Role::Target)?;
+    let target = Target::new(ctx, &endpoint, &request.schema, request.lock_wait);
+    let address = endpoint.address().to_owned();
+    let mut begun = None;
+    let mut attempt = 1;
+    loop {
+        let error = match Box::pin(one_try(&target, request, &mut begun)).await {
+            Ok((tables, run_key)) => {
+                if !request.list {
+                    note(ctx, &address, &request.schema, run_key, &tables)?;
+                }
+                return Ok(RolledBack { target: address, tables, listed: request.list });
+            }
+            Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
+            Err(error) => return Err(error),
+        };
+        attempt += 1;
+        retry::wait(ctx, Stage::Push, &error, attempt).await?;
+    }
+}
+
+async fn one_try(
+    target: &Target<'_>,
+    request: &RollbackRequest,
+    begun: &mut Option<(i64, Vec<PutBack>, String)>,
+) -> Result<(Vec<PutBack>, String)> {
+    let control = target.control().await?;
+    let schema = request.schema.as_str();
+    if !request.list {
+        target.lock(&control).await?;
+    }
+    if let Some((run_id, tables, run_key)) = begun
+        && record::is_done(&control, *run_id).await?
+    {
+        return Ok((tables.clone(), run_key.clone()));
+    }
+    let record = Record::read(&control, schema, &previous_schema(schema)).await?;
+    let former = former(&control, schema, &record).await?;
+    let tables = former.described();
+    if request.list {
+        return Ok((tables, String::new()));
+    }
+    if tables.is_empty() {
+        return Err(Error::new(Kind::Usage, format!("there is nothing to put back in schema {schema}"))
+            .with_hint("a push keeps what it replaces unless it is told --no-keep-previous, until the next push"));
+    }
+    record::create(&control).await?;
+    for unfinished in &record.unfinished {
+        staging::drop_run(&control, unfinished).await?;
+    }
+    let run_key = former.run_key().to_owned();
+    let run_id = record::begin_run(&control, &run_key, schema, PushMode::Rollback).await?;
+    *begun = Some((run_id, tables.clone(), run_key.clone()));
+    match &former {
+        Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
+        Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
+    }
+    source_identity::swap(&control, schema).await?;
+    Ok((tables, run_key))
+}
+
+/// The checkpoint of the push that was taken back says so, if it is about this target.
+fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[PutBack]) -> Result<()> {
+    let Ok(push) = ctx.workdir.load_push() else { return Ok(()) };
+    if push.target != address || push.schema != schema {
+        return Ok(());
+    }
+    let pushed = |table: &PutBack| {
+        let pushed = PushedTable { rows: table.rows, server_digest: table.digest, ..PushedTable::default() };
+        (table.source.clone(), pushed)
+    };
+    let tables = tables.iter().map(pushed).collect();
+    sealed::store(
+        &ctx.workdir.push_checkpoint(),
+        &PushCheckpoint {
+            run_key,
+            tables,
+            mode: PushMode::Rollback,
+            plan: None,
+            state: LoadState::Done,
+            account: PushAccount::default(),
+            finished_s: now_s(),
+            ..push
+        },
+    )?;
+    Ok(())
+}
+
+async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
+    let kept = row_undo::read(control, schema).await?;
+    // Rows are kept by the last push alone; tables of the push before it may not have been dropped yet.
+    if kept.is_empty() {
+        return Ok(Former::Tables(record.previous.clone()));
+    }
+    let known = |kept: Undone| match kept.digest {
+        Some(digest) => Ok((kept, digest)),
+        // Whether rows changed since could only be concluded from a sum that does not see every change.
+        None => Err(Error::new(Kind::ArtifactStale, "the kept rows were recorded by an earlier version of this tool")
+            .at_table(&kept.source)
+            .with_hint("nothing was changed; use that version for this rollback, or push again")),
+    };
+    kept.into_iter().map(known).collect::<Result<_>>().map(Former::Rows)
+}
+
+impl Former {
+    fn described(&self) -> Vec<PutBack> {
+        match self {
+            Self::Tables(tables) => tables
+                .iter()
+                .map(|table| PutBack {
+                    name: table.name.clone(),
+                    source: table.source.clone(),
+                    rows: table.rows,
+                    digest: table.digest,
+                    how: "replaced",
+                })
+                .collect(),
+            Self::Rows(kept) => kept
+                .iter()
+                .map(|(table, digest)| PutBack {
+                    name: table.name.clone(),
+                    source: table.source.clone(),
+                    digest: Some(*digest),
+                    rows: digest.rows,
+                    how: if table.number.is_some() || table.next.is_some() { "changed" } else { "unchanged" },
+                })
+                .collect(),
+        }
+    }
+
+    fn run_key(&self) -> &str {
+        match self {
+            Self::Tables(tables) => tables.first().map_or("", |table| table.run_key.as_str()),
+            Self::Rows(kept) => kept.first().map_or("", |(table, _)| table.run_key.as_str()),
+        }
+    }
+}
+
+/// The live tables and the previous ones change places.
+async fn exchange(
+    target: &Target<'_>,
+    control: &Session,
+    record: &Record,
+    previous: &[Ours],
+    run_id: i64,
+) -> Result<()> {
+    let (schema, home) = (target.schema, previous_schema(target.schema));
+    refuse_dependents(control, record).await?;
+    let between = format!("{}back_{run_id}", STAGING_PREFIX);
+    let move_to = |from: &str, name: &str, to: &str| {
+        format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
+    };
+    let mut sql = vec![format!("CREATE SCHEMA {}", quote_ident(&between))];
+    let former = enums::of_schema(control, &home).await?;
+    let newer = enums::used(control, schema, &record.live_oids()).await?;
+    sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &between)));
+    sql.extend(enums::moved(&home, &former, &between));
+    sql.extend(objects::moves(&record.previous_objects, &home, &between));
+    sql.extend(record.live.iter().map(|table| move_to(schema, &table.name, &home)));
+    sql.extend(enums::moved(schema, &newer, &home));
+    sql.extend(objects::moves(&record.live_objects, schema, &home));
+    sql.extend(previous.iter().map(|table| move_to(&between, &table.name, schema)));
+    sql.extend(enums::moved(&between, &former, schema));
+    sql.extend(objects::moves(&record.previous_objects, &between, schema));
+    sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
+    let names = previous.iter().map(|table| table.name.as_str()).collect();
+    sql.extend(table_properties::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
+    sql.extend(record.transition(Transition::RollBack, schema));
+    sql.extend(objects::transition(Transition::RollBack, schema, record));
+    sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
+    let work = sql.join(";\n");
+    let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
+    let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
+    let locks = Locks { target, control, ours, theirs: live, strength: Strength::AgainstEverybody };
+    let work = work.as_str();
+    let attempt = |begin: String| {
+        async move { control.batch("putting the replaced tables back", &format!("{begin}; {work}; COMMIT")).await }
+            .boxed()
+    };
+    locks.hold_for(attempt).await
+}
+
+async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
+    let hanging = dependents::of(control, &record.live_relations()).await?;
+    if hanging.is_empty() {
+        return Ok(());
+    }
+    let text = format!("the tables are used by objects that would stay with the newer ones: {}", hanging.join(", "));
+    Err(Error::new(Kind::TargetOccupied, text)
+        .with_hint("nothing was changed; drop these and create them again afterwards"))
+}
+
+/// The rows that the last push changed get their old form.
+async fn change_back(
+    target: &Target<'_>,
+    control: &Session,
+    record: &Record,
+    kept: &[(Undone, TableDigest)],
+    run_id: i64,
+) -> Result<()> {
+    let schema = target.schema;
+    let oid = |name: &str| record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+    let tables = || kept.iter().map(|(table, _)| table);
+    let gone = tables().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
+    if let Some(table) = gone {
+        return Err(Error::new(Kind::TargetOccupied, "the table whose rows would be changed back is gone")
+            .at_table(&table.source));
+    }
+    let changed =
+        || kept.iter().filter_map(|(table, digest)| Some((table, table.number?, table.plan.as_ref()?, *digest)));
+    let oids: Vec<u32> = changed().filter_map(|(table, ..)| oid(&table.name)).collect();
+    let mut facts = diff::facts(control, &oids).await?;
+    let items: Vec<Item<'_>> = changed()
+        .map(|(table, number, plan, _)| Item {
+            shape: Shape::new(plan),
+            facts: facts.remove(&table.name).unwrap_or_default(),
+            rows: row_undo::rows(schema, table.run_id, number),
+        })
+        .collect();
+    let (mut nexts, mut after) = (Vec::new(), Vec::new());
+    for (plan, next) in tables().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
+        let Some(identity) = &plan.identity else { continue };
+        nexts.push((plan, next_number(control, &qualified(schema, &identity.sequence)).await?));
+        let mut plan = plan.clone();
+        plan.identity = plan.identity.map(|identity| IdentityPlan { next: Some(next), ..identity });
+        after.extend(ddl::sequence(schema, &plan).map(|statement| statement.sql));
+    }
+    let is_changed = |name: &str| items.iter().any(|item| item.shape.table.name == name);
+    let equal = kept.iter().filter(|(table, _)| !is_changed(&table.name));
+    let equal: Vec<_> = equal.map(|(table, digest)| (table.name.as_str(), *digest)).collect();
+    let keep = row_undo::keep(schema, run_id, &items, &nexts, &equal);
+    after.extend(row_undo::drop_kept(schema, tables()));
+    let described: Vec<Described<'_>> = kept
+        .iter()
+        .map(|(table, digest)| Described {
+            name: &table.name,
+            source: &table.source,
+            fingerprint: &table.fingerprint,
+            digest: *digest,
+        })
+        .collect();
+    let run_key = tables().next().map_or("", |table| table.run_key.as_str());
+    after.push(record::live(schema, run_id, run_key, &described));
+    after.extend(record::done(schema, run_id, 0));
+    let wanted = changed().map(|(_, _, plan, digest)| (Shape::new(plan), digest)).collect();
+    let work = Work { schema, items: &items, keep, after, wanted };
+    let differing = work.run(target, control).await?;
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let text = format!("rows changed since the last push, so they can't be changed back: {}", differing.join(", "));
+    Err(Error::new(Kind::TargetOccupied, text)
+        .with_hint("nothing was changed; `turso2neon push` brings the tables into a known state"))
+}
+
+/// The number that the next row gets.
+async fn next_number(control: &Session, sequence: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT CASE WHEN is_called AND last_value < {0} THEN last_value + 1 ELSE last_value END FROM {sequence}",
+        i64::MAX
+    );
+    let rows = control.rows("reading the next number of an identity column", &sql, &[]).await?;
+    Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(1))
+}

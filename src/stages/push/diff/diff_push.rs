@@ -1,0 +1,324 @@
+//! A push in mode `diff`, from the choice to the commit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::try_join_all;
+
+use crate::model::push_plan::{Kept, PushMode, PushPlan};
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::{
+        Stage, TablePlan,
+        identifier::{qualified, quote_literal},
+    },
+    postgres::{PgEndpoint, Session},
+    rules::ddl,
+};
+
+use crate::stages::push::{
+    diff, diff::Ends, diff::Found, diff::Item, diff::Rows, diff::Shape, diff::Work, diff::row_undo,
+    load::copy_stream::Sent, load::copy_stream::relay, load::copy_stream::weigh, load::digest_check,
+    load::digest_check::Wanted, load::progress_journal::Diary, load::session_pool::Crew, load::staging,
+    plan::manifest::Manifest, plan::preflight::Situation, target::catalog::unreadable, target::record,
+    target::record::Record, target::session::Target,
+};
+
+/// How often the rows are compared anew because somebody changed them in between.
+const ROUNDS: u32 = 3;
+
+/// One push that changes rows in place.
+pub(crate) struct InPlace<'a> {
+    /// The directory and the listener.
+    pub ctx: &'a Context,
+    /// Where to.
+    pub target: &'a Target<'a>,
+    /// The session that holds the push's lock.
+    pub control: &'a Session,
+    /// The local PostgreSQL.
+    pub reader: &'a Session,
+    /// Where more sessions of it come from.
+    pub local: &'a PgEndpoint,
+    /// What.
+    pub manifest: &'a Manifest,
+    /// What the target is like.
+    pub situation: &'a Situation,
+    /// Told of what is sent.
+    pub diary: &'a Diary,
+    /// Sessions that compare at once.
+    pub workers: usize,
+    /// Keep what is needed to change the rows back.
+    pub keep_previous: bool,
+}
+
+/// What was found to differ.
+pub(crate) struct Findings<'a> {
+    /// The digest that each table must have.
+    pub wanted: Vec<Wanted<'a>>,
+    tables: Vec<Found<'a>>,
+    /// Sessions of the local PostgreSQL, besides the usual one, whose temporary tables list the rows.
+    more: Vec<Session>,
+    restarts: Vec<Restart<'a>>,
+    /// Bytes of hashes that were received to find them.
+    pub received: u64,
+}
+
+/// An identity column that has to go on with another number.
+struct Restart<'a> {
+    table: &'a TablePlan,
+    now: i64,
+}
+
+impl<'a> InPlace<'a> {
+    /// Makes the change that was found. After `TargetUnreachable` it may have happened or not; the record knows. `run` is
+    /// told of the run's number as soon as there is one.
+    ///
+    /// # Errors
+    /// `Local*`, `Target*`, `Interrupted`, `ArtifactStale`.
+    pub(crate) async fn run(&self, mut findings: Findings<'a>, run: impl Fn(i64)) -> Result<Findings<'a>> {
+        record::create(self.control).await?;
+        for unfinished in &self.situation.record.unfinished {
+            staging::drop_run(self.control, unfinished).await?;
+        }
+        let run_id =
+            record::begin_run(self.control, &self.manifest.run_key, self.target.schema, PushMode::Diff).await?;
+        run(run_id);
+        for _ in 0..ROUNDS {
+            let items = self.send(&findings).await?;
+            let work = self.work(run_id, &findings, &items).await?;
+            let making = work.run(self.target, self.control);
+            let differing = self.diary.phase(self.ctx, "apply", None, making).await?;
+            if differing.is_empty() {
+                self.clear_up(&findings).await?;
+                return Ok(findings);
+            }
+            let reason = digest_check::explain(self.reader, self.manifest, &differing).await?;
+            if reason.kind() == Kind::ArtifactStale {
+                return Err(reason);
+            }
+            self.ctx
+                .out
+                .warn(format!("rows changed on the target meanwhile; comparing anew: {}", differing.join(", ")));
+            findings = self.find().await?;
+        }
+        Err(Error::new(Kind::TargetRejected, "somebody changes the tables on the target while they are compared")
+            .with_hint("stop what writes to these tables, or use --mode swap"))
+    }
+
+    /// Bytes of the rows that have to be sent, as they would be sent.
+    ///
+    /// # Errors
+    /// `Local*`, `Interrupted`.
+    pub(crate) async fn measure(&self, findings: &Findings<'a>) -> Result<u64> {
+        let mut bytes = 0;
+        for (number, Found { shape, place, .. }) in findings.tables.iter().enumerate() {
+            for batch in shape.parcels(&self.manifest.plan.schema, number) {
+                self.ctx.stop.check()?;
+                bytes += weigh(self.lister(findings, *place), &batch).await?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The session that lists the rows of a table.
+    fn lister<'b>(&'b self, findings: &'b Findings<'_>, place: usize) -> &'b Session {
+        place.checked_sub(1).and_then(|place| findings.more.get(place)).unwrap_or(self.reader)
+    }
+
+    /// Compares the tables. Writes nothing but temporary tables on the local PostgreSQL.
+    ///
+    /// # Errors
+    /// `Local*`, `Target*`, `Interrupted`.
+    pub(crate) async fn find(&self) -> Result<Findings<'a>> {
+        let wanted = digest_check::wanted(self.reader, self.manifest).await?;
+        let crew = Crew::open(self.target, &self.situation.path, self.workers).await?;
+        let work = digest_check::differing(&crew, self.target.schema, &wanted);
+        let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
+        let shapes: Vec<Shape<'a>> = wanted
+            .iter()
+            .map(|wanted| wanted.table)
+            .filter(|table| differing.contains(&table.source))
+            .map(Shape::new)
+            .collect();
+        let hands = crew.sessions().len().min(shapes.len());
+        let open = || async { Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.local)).await };
+        let more = try_join_all((1..hands).map(|_| open())).await?;
+        self.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
+        let locals: Vec<&Session> = std::iter::once(self.reader).chain(&more).collect();
+        let ends: Vec<Ends<'_>> =
+            locals.into_iter().zip(crew.sessions()).map(|(local, target)| self.ends(local, target)).collect();
+        let size = |shape: &Shape<'_>| {
+            let cargo = self.manifest.cargo.iter().find(|cargo| cargo.table.source == shape.table.source);
+            cargo.and_then(|cargo| cargo.loaded.as_ref()).map_or(0, |loaded| loaded.rows)
+        };
+        let work = diff::find_all(self.ctx, &ends, shapes, size);
+        let tables = self.diary.phase(self.ctx, "differences", Some(differing.len() as u64), work).await?;
+        let received = ends.iter().map(|ends| ends.received.load(Ordering::Relaxed)).sum();
+        let restarts = self.restarts().await?;
+        self.diary.received(received);
+        Ok(Findings { wanted, tables, more, restarts, received })
+    }
+
+    fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> Ends<'b> {
+        let received = AtomicU64::new(0);
+        Ends { local, from: &self.manifest.plan.schema, target, to: self.target.schema, received }
+    }
+
+    /// Identity columns whose next number isn't the plan's.
+    async fn restarts(&self) -> Result<Vec<Restart<'a>>> {
+        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let query = |table: &TablePlan| {
+            let sequence = qualified(self.target.schema, &table.identity.as_ref()?.sequence);
+            let name = quote_literal(&table.name);
+            Some(format!("SELECT {name}::text, last_value, is_called FROM {sequence}"))
+        };
+        let queries: Vec<String> = tables().filter_map(query).collect();
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let doing = "reading the next numbers of identity columns";
+        let rows = self.control.rows(doing, &queries.join(" UNION ALL "), &[]).await?;
+        let failed = |failure| unreadable(self.control, &failure);
+        let mut restarts = Vec::new();
+        for row in &rows {
+            let name: String = row.try_get(0).map_err(failed)?;
+            let (last, called): (i64, bool) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
+            let now = if called { last.saturating_add(1) } else { last };
+            let restart = tables().find(|table| table.name == name).map(|table| Restart { table, now });
+            restarts.extend(restart.filter(|restart| restart.next() != now));
+        }
+        Ok(restarts)
+    }
+
+    /// Sends the rows that differ into temporary tables of the target.
+    async fn send(&self, findings: &Findings<'a>) -> Result<Vec<Item<'a>>> {
+        let oid = |name: &str| self.situation.record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+        let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
+        let mut facts = diff::facts(self.control, &oids).await?;
+        self.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
+        let mut items = Vec::new();
+        let sending = async {
+            for (number, Found { shape, place, .. }) in findings.tables.iter().enumerate() {
+                self.ctx.stop.check()?;
+                let lister = self.lister(findings, *place);
+                let [inserts, updates, deletes] = ["ins", "upd", "del"].map(|word| format!("t2n_{word}_{number}"));
+                let rows = shape.empty_rows(self.target.schema);
+                let list = shape.empty_list(self.target.schema);
+                let create = format!(
+                    "CREATE TEMP TABLE {inserts} AS {rows}; CREATE TEMP TABLE {updates} AS {rows}; \
+                     CREATE TEMP TABLE {deletes} AS {list}"
+                );
+                self.control.batch("preparing the change", &create).await?;
+                let places = [inserts, updates, deletes].map(|name| format!("pg_temp.{name}"));
+                let columns = [shape.copy_columns(), shape.copy_columns(), shape.list_columns()];
+                let parcels = shape.parcels(&self.manifest.plan.schema, number);
+                for ((parcel, place), columns) in parcels.iter().zip(&places).zip(&columns) {
+                    let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
+                    self.diary.moved(&shape.table.source, self.send_one(lister, parcel, &input).await?);
+                }
+                let [inserts, updates, deletes] = places;
+                let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
+                self.control.batch("preparing the change", &analyze).await?;
+                items.push(Item {
+                    shape: Shape::new(shape.table),
+                    facts: facts.remove(&shape.table.name).unwrap_or_default(),
+                    rows: Rows { inserts, updates, deletes },
+                });
+            }
+            Ok(())
+        };
+        self.diary.phase(self.ctx, "send", Some(findings.tables.len() as u64), sending).await?;
+        Ok(items)
+    }
+
+    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<Sent> {
+        let prepared = self.control.client().prepare(input).await;
+        let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
+        relay(lister, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await
+    }
+
+    async fn work<'b>(&self, run_id: i64, findings: &Findings<'a>, items: &'b [Item<'a>]) -> Result<Work<'b>>
+    where
+        'a: 'b,
+    {
+        let schema = self.target.schema;
+        let kept = row_undo::read(self.control, schema).await?;
+        let touched = !items.is_empty() || !findings.restarts.is_empty();
+        let is_changed = |wanted: &Wanted<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
+        let (mut keep, mut after) = (Vec::new(), Vec::new());
+        if touched && self.keep_previous {
+            let nexts = findings.restarts.iter().map(|restart| (restart.table, restart.now));
+            let equal = findings.wanted.iter().filter(|wanted| !is_changed(wanted));
+            let equal: Vec<_> = equal.map(|wanted| (wanted.table.name.as_str(), wanted.digest)).collect();
+            keep = row_undo::keep(schema, run_id, items, &nexts.collect::<Vec<_>>(), &equal);
+            after.extend(row_undo::drop_kept(schema, &kept));
+        } else if touched {
+            after.extend(row_undo::forget(schema, &kept));
+        }
+        let restarts = findings.restarts.iter().filter_map(|restart| ddl::sequence(schema, restart.table));
+        after.extend(restarts.map(|statement| statement.sql));
+        let rows: u64 = self.manifest.rows();
+        after.push(record::live(schema, run_id, &self.manifest.run_key, &self.described(findings)));
+        after.extend(record::done(schema, run_id, rows));
+        // A key that guards new rows only can take action on rows of tables that are not touched.
+        let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);
+        let all = self.manifest.cargo.iter().any(|cargo| guarded(&cargo.table));
+        let counts = |wanted: &&Wanted<'_>| all || is_changed(wanted);
+        let wanted = findings.wanted.iter().filter(counts);
+        let wanted = wanted.map(|wanted| (Shape::new(wanted.table), wanted.digest)).collect();
+        Ok(Work { schema, items, keep, after, wanted })
+    }
+
+    fn described(&self, findings: &Findings<'a>) -> Vec<record::Described<'a>> {
+        let cargo = self.manifest.cargo.iter();
+        cargo
+            .zip(&findings.wanted)
+            .map(|(cargo, wanted)| record::Described {
+                name: &cargo.table.name,
+                source: &cargo.table.source,
+                fingerprint: &cargo.fingerprint,
+                digest: wanted.digest,
+            })
+            .collect()
+    }
+
+    /// What the push before kept of replaced tables is no longer what a rollback would bring back.
+    async fn clear_up(&self, findings: &Findings<'a>) -> Result<()> {
+        self.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
+        let touched = !findings.tables.is_empty() || !findings.restarts.is_empty();
+        if touched
+            && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.situation.record).await
+        {
+            if self.control.is_lost() {
+                return Err(error);
+            }
+            self.ctx.out.warn(format!("the tables that an earlier push replaced are still there: {}", error.message()));
+        }
+        Ok(())
+    }
+}
+
+impl Findings<'_> {
+    /// Enters into the plan what differs. `record` is what the last push left.
+    pub(crate) fn enter(&self, plan: &mut PushPlan, record: &Record) {
+        for table in &mut plan.tables {
+            let found = self.tables.iter().find(|found| found.shape.table.name == table.name);
+            table.changes = found.map(|found| found.changes);
+            let restart = self.restarts.iter().find(|restart| restart.table.name == table.name);
+            table.next_number = restart.map(Restart::next);
+        }
+        let touched = !self.tables.is_empty() || !self.restarts.is_empty();
+        plan.dropped =
+            if touched { record.previous.iter().map(|table| table.name.clone()).collect() } else { Vec::new() };
+        if !touched {
+            plan.kept = Kept::Nothing;
+        }
+    }
+}
+
+impl Restart<'_> {
+    /// The number that the plan wants next.
+    fn next(&self) -> i64 {
+        self.table.identity.as_ref().and_then(|identity| identity.next).unwrap_or(i64::MAX).max(1)
+    }
+}

@@ -1,0 +1,159 @@
+//! What a push that changed rows in place keeps, so that `rollback` can change them back: the old form of changed and
+//! deleted rows, and the identities of new ones, in a schema of its own on the target.
+//!
+//! Invariant: it is written in the transaction that changes the rows, and replaces what the push before kept.
+
+use crate::{
+    error::Result,
+    model::{
+        TableDigest, TablePlan,
+        column_profile::ColumnProfile,
+        identifier::{qualified, quote_ident, quote_literal},
+    },
+    postgres::{Session, table_digest},
+    rules::ddl,
+};
+
+use crate::stages::push::{diff::Item, diff::Rows, target::catalog::unreadable, target::session::changed_rows_schema};
+
+/// One table as it was before the last push.
+#[derive(Debug, Clone)]
+pub(crate) struct Undone {
+    /// Its name.
+    pub name: String,
+    /// SQLite's name.
+    pub source: String,
+    /// Digest of its structure.
+    pub fingerprint: String,
+    /// What had been pushed.
+    pub run_key: String,
+    /// Its digest; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
+    /// The run that kept it.
+    pub run_id: i64,
+    /// The number of its kept rows; none if none changed.
+    pub number: Option<i32>,
+    /// The next number of its identity column, if that changed.
+    pub next: Option<i64>,
+    /// Its plan, if anything of it changed.
+    pub plan: Option<TablePlan>,
+}
+
+/// Everything that the last push kept.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>> {
+    let doing = "reading what the last push kept";
+    let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.undo') IS NOT NULL", &[]).await?;
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan FROM turso2neon.undo \
+               WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
+    let rows = control.rows(doing, sql, &[&schema]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Undone {
+            name: row.try_get(0)?,
+            source: row.try_get(1)?,
+            fingerprint: row.try_get(2)?,
+            run_key: row.try_get(3)?,
+            digest: row.try_get::<_, &str>(4)?.parse().ok(),
+            run_id: row.try_get(5)?,
+            number: row.try_get(6)?,
+            next: row.try_get(7)?,
+            plan: row.try_get::<_, Option<String>>(8)?.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    };
+    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+}
+
+/// The relations that hold the kept rows of one table, in the form in which they are applied.
+pub(crate) fn rows(schema: &str, run_id: i64, number: i32) -> Rows {
+    let name = |word: &str| qualified(&changed_rows_schema(schema), &format!("{run_id}_{number}_{word}"));
+    Rows { inserts: name("ins"), updates: name("upd"), deletes: name("del") }
+}
+
+/// The statements that keep the rows which a change is about to touch. `nexts` are the next numbers of identity columns
+/// that will change, by table; `equal` are the tables that the change does not touch, with the digests that they were
+/// found to have.
+pub(crate) fn keep(
+    schema: &str,
+    run_id: i64,
+    items: &[Item<'_>],
+    nexts: &[(&TablePlan, i64)],
+    equal: &[(&str, TableDigest)],
+) -> Vec<String> {
+    let home = changed_rows_schema(schema);
+    let comment = format!("turso2neon: rows that the last push into schema {schema} changed");
+    let mut sql =
+        vec![format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)), ddl::comment_on_schema(&home, &comment)];
+    let mut values = Vec::new();
+    for (item, number) in items.iter().zip(0_i32..) {
+        let (shape, table) = (&item.shape, item.shape.table);
+        let kept = rows(schema, run_id, number);
+        let old = shape.before_update(schema, &item.rows.updates);
+        sql.push(format!(
+            "CREATE TABLE {} AS {}",
+            kept.inserts,
+            shape.named(&shape.columns("t."), schema, &item.rows.deletes)
+        ));
+        sql.push(format!("CREATE TABLE {} AS {old}", kept.updates));
+        sql.push(format!("CREATE TABLE {} AS {}", kept.deletes, shape.list_of(&item.rows.inserts)));
+        let digest = table_digest::query(schema, &table.name, &table.columns);
+        values.push(format!(
+            "({}, {number}, ({digest}), NULL::bigint, {})",
+            quote_literal(&table.name),
+            written(table)
+        ));
+    }
+    let next = |(table, next): &(&TablePlan, i64)| {
+        format!("({}, NULL, NULL, {next}, {})", quote_literal(&table.name), written(table))
+    };
+    values.extend(nexts.iter().map(next));
+    let untouched = |(name, digest): &(&str, TableDigest)| {
+        format!("({}, NULL, {}, NULL, NULL)", quote_literal(name), quote_literal(&digest.to_string()))
+    };
+    values.extend(equal.iter().map(untouched));
+    values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint, NULL::text)".to_owned());
+    let place = quote_literal(schema);
+    sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {place}"));
+    sql.push(format!(
+        "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next, plan) \
+         SELECT t.target_schema, {run_id}, t.name, t.source, t.fingerprint, t.run_key, \
+           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan) \
+         FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next, plan) ON v.name = t.name \
+         WHERE t.target_schema = {place} AND t.state = 'live' \
+         GROUP BY t.target_schema, t.name, t.source, t.fingerprint, t.run_key, t.digest",
+        values.join(", ")
+    ));
+    sql
+}
+
+/// A table's plan as a literal, without what the profile saw in its values.
+fn written(table: &TablePlan) -> String {
+    let mut table = table.clone();
+    table.columns.iter_mut().for_each(|column| column.evidence = ColumnProfile::default());
+    serde_json::to_string(&table).map_or_else(|_| "NULL".to_owned(), |text| quote_literal(&text))
+}
+
+/// The statements that drop what a former push kept.
+pub(crate) fn drop_kept<'a>(schema: &str, kept: impl IntoIterator<Item = &'a Undone>) -> Vec<String> {
+    let numbered = kept.into_iter().filter_map(|table| Some((table.run_id, table.number?)));
+    let names: Vec<String> = numbered
+        .map(|(run_id, number)| rows(schema, run_id, number))
+        .flat_map(|Rows { inserts, updates, deletes }| [inserts, updates, deletes])
+        .collect();
+    if names.is_empty() { Vec::new() } else { vec![format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", "))] }
+}
+
+/// The same where nothing is kept instead.
+pub(crate) fn forget(schema: &str, kept: &[Undone]) -> Vec<String> {
+    if kept.is_empty() {
+        return Vec::new();
+    }
+    let mut sql = drop_kept(schema, kept);
+    sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {}", quote_literal(schema)));
+    sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&changed_rows_schema(schema))));
+    sql
+}

@@ -1,0 +1,100 @@
+//! What the working directory keeps of a push: its checkpoint.
+
+use std::{collections::BTreeMap, sync::PoisonError};
+
+use crate::{
+    error::Result,
+    model::{
+        PushCheckpoint,
+        checkpoint::{LoadState, PushedTable},
+        push_plan::{PushMode, PushPlan},
+    },
+    postgres::Session,
+    stages::push::{
+        load::{digest_check::Wanted, progress_journal::Entry},
+        plan::request::Pushed,
+        target::{
+            catalog,
+            record::{self, Record},
+            session::previous_schema,
+        },
+    },
+};
+
+use super::PushExecutor;
+
+impl PushExecutor<'_> {
+    pub(super) fn is_of_this_push(&self, known: &PushCheckpoint) -> bool {
+        known.state == LoadState::Done
+            && known.run_key == self.manifest.run_key
+            && known.plan_sha256 == self.manifest.plan_sha256
+            && known.target == self.endpoint.address()
+            && known.schema == self.request.schema
+    }
+
+    /// Notes what the tables take on the target. The push is done by then: a failure to ask is none of the push.
+    pub(super) async fn note_sizes(&self, control: &Session) {
+        let sizes = catalog::table_sizes(control, &self.request.schema).await;
+        self.diary.weighed(sizes.unwrap_or_default());
+    }
+
+    /// What the checkpoint says of the tables.
+    pub(super) fn pushed_tables(&self, digests: &[Wanted<'_>]) -> BTreeMap<String, PushedTable> {
+        let tables = self.manifest.cargo.iter().zip(digests).map(|(cargo, wanted)| {
+            let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
+            (cargo.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
+        });
+        tables.collect()
+    }
+
+    pub(super) fn done(&self, plan: PushPlan, tables: BTreeMap<String, PushedTable>) -> Result<Pushed> {
+        let checkpoint = self.write(&plan, LoadState::Done, tables)?;
+        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, plan: Some(plan), dry_run: Vec::new() })
+    }
+
+    /// Writes the checkpoint of a push that is under way or just done.
+    pub(super) fn write(
+        &self,
+        plan: &PushPlan,
+        state: LoadState,
+        tables: BTreeMap<String, PushedTable>,
+    ) -> Result<PushCheckpoint> {
+        let mode = plan.action.mode().unwrap_or(PushMode::Create);
+        let replaced = if mode == PushMode::Swap { plan.replaced.clone() } else { Vec::new() };
+        self.write_entry(replaced, mode, Some(plan), state, tables)
+    }
+
+    /// Writes the checkpoint of a push that is done, made from the record as it is now.
+    pub(super) fn write_done(&self, now: &Record, plan: Option<&PushPlan>) -> Result<PushCheckpoint> {
+        let pushed = |table: &record::Ours| {
+            let (rows, server_digest, chunks) = (table.rows, table.digest, table.chunks);
+            (table.source.clone(), PushedTable { rows, server_digest, chunks, ..PushedTable::default() })
+        };
+        let mode = now.last_mode.unwrap_or(PushMode::Create);
+        let kept = |mode| !matches!(mode, PushMode::Diff | PushMode::Replace);
+        let replaced = now.previous.iter().filter(|_| kept(mode)).map(|table| table.name.clone()).collect();
+        self.write_entry(replaced, mode, plan, LoadState::Done, now.live.iter().map(pushed).collect())
+    }
+
+    fn write_entry(
+        &self,
+        replaced: Vec<String>,
+        mode: PushMode,
+        plan: Option<&PushPlan>,
+        state: LoadState,
+        tables: BTreeMap<String, PushedTable>,
+    ) -> Result<PushCheckpoint> {
+        let entry = Entry {
+            target: self.endpoint.address().to_owned(),
+            schema: self.request.schema.clone(),
+            mode,
+            plan: plan.cloned(),
+            previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
+            replaced,
+            tables,
+            kept: self.request.keep_previous && matches!(mode, PushMode::Swap | PushMode::Diff),
+            restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        self.diary.write(self.ctx, self.manifest, entry, state)
+    }
+}

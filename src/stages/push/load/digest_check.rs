@@ -1,0 +1,79 @@
+//! Whether tables on the target hold what `convert` loaded: server-side digests, the same SQL on both servers.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{TableDigest, TablePlan},
+    postgres::{Session, table_digest},
+};
+
+use crate::stages::push::{
+    load::session_pool::Crew, load::session_pool::Job, load::session_pool::Task, plan::manifest::Manifest,
+};
+
+/// Tables with values of up to so many bytes are compared together with others.
+const LIGHT_BYTES: u64 = 256 << 10;
+
+/// A table and the digest that it must have.
+#[derive(Clone)]
+pub(crate) struct Wanted<'a> {
+    /// The table.
+    pub table: &'a TablePlan,
+    /// Its digest.
+    pub digest: TableDigest,
+}
+
+/// What every table must have: what the checkpoint of `convert` says, or where it has no digest of this version, what
+/// the local PostgreSQL says now.
+///
+/// # Errors
+/// `Local*`.
+pub(crate) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Result<Vec<Wanted<'a>>> {
+    let mut list = Vec::new();
+    for cargo in &manifest.cargo {
+        let digest = match cargo.recorded_digest() {
+            Some(digest) => digest,
+            None => cargo.digest_now(local, &manifest.plan.schema).await?,
+        };
+        list.push(Wanted { table: &cargo.table, digest });
+    }
+    Ok(list)
+}
+
+/// Source names of the tables whose digest in this schema isn't the wanted one.
+///
+/// # Errors
+/// `Target*`, `Interrupted`.
+pub(crate) async fn differing(crew: &Crew<'_>, schema: &str, wanted: &[Wanted<'_>]) -> Result<Vec<String>> {
+    let light = |wanted: &Wanted<'_>| wanted.table.bytes <= LIGHT_BYTES;
+    let jobs = wanted.iter().map(|wanted| digest_job(schema, wanted, light(wanted))).collect();
+    let mut names = crew.run("digests", jobs).await?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The comparison of one table.
+pub(crate) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job {
+    let table = wanted.table;
+    let sql = table_digest::query(schema, &table.name, &table.columns);
+    let task = Task::Compare { sql, wanted: wanted.digest };
+    Job { doing: "computing a digest", table: table.source.clone(), task, light }
+}
+
+/// The error for staged tables that differ: says whether the local PostgreSQL still holds what was loaded.
+///
+/// # Errors
+/// `Local*` if that can't be found out.
+pub(crate) async fn explain(local: &Session, manifest: &Manifest, differing: &[String]) -> Result<Error> {
+    for cargo in manifest.cargo.iter().filter(|cargo| differing.contains(&cargo.table.source)) {
+        let now = cargo.digest_now(local, &manifest.plan.schema).await?;
+        if cargo.recorded_digest().is_some_and(|recorded| recorded != now) {
+            let text = "the local PostgreSQL no longer holds what convert loaded; nothing was cut over";
+            return Ok(Error::new(Kind::ArtifactStale, text)
+                .at_table(&cargo.table.source)
+                .with_hint("run `turso2neon convert --fresh`, then `turso2neon push`"));
+        }
+    }
+    let text = format!("what arrived on the target differs from the local PostgreSQL in: {}", differing.join(", "));
+    Ok(Error::new(Kind::TargetRejected, text)
+        .with_hint("nothing was cut over; run `turso2neon push` again: it loads everything anew"))
+}

@@ -1,0 +1,181 @@
+//! What comes after the rows: keys and indexes, checks and foreign keys, their validation, defaults, sequences,
+//! statistics. Everything that is there already, from an interrupted push, is left as it is.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    context::Context,
+    error::Result,
+    model::{TablePlan, identifier::qualified},
+    postgres::Session,
+    rules::ddl::{self, Statement},
+};
+
+use crate::stages::push::{
+    load::chunk::LocalSize, load::digest_check::Wanted, load::digest_check::digest_job, load::progress_journal::Diary,
+    load::session_pool::Crew, load::session_pool::Job, load::session_pool::Task, plan::manifest::Manifest,
+    target::catalog::unreadable,
+};
+
+/// Tables up to this size have all their keys and indexes built in one go.
+const SMALL_BYTES: u64 = 8 << 20;
+/// Tables up to this size are worked on together with others.
+const LIGHT_BYTES: u64 = 256 << 10;
+/// How many quick statements go to the server at once.
+const AT_ONCE: usize = 100;
+
+/// Builds everything in the staging schema, and compares every table with what it should hold. Gives the source names
+/// of those that differ.
+///
+/// # Errors
+/// `Target*`, `Interrupted`.
+pub(crate) async fn build(
+    ctx: &Context,
+    crew: &Crew<'_>,
+    diary: &Diary,
+    manifest: &Manifest,
+    lot: &Lot<'_>,
+) -> Result<Vec<String>> {
+    let Some(session) = crew.any() else { return Ok(Vec::new()) };
+    let schema = lot.schema;
+    let built = Built::read(session, schema).await?;
+    let large_first = largest_first(manifest, lot.sizes);
+    let tables = || large_first.iter().map(|(bytes, table)| (is_light(*bytes), *table));
+    let mut jobs = index_jobs(manifest, schema, lot.sizes, &built);
+    // Comparison needs no index and locks nobody out: it fills the time until the last index is there.
+    for (light, table) in tables() {
+        let wanted = lot.wanted.iter().find(|wanted| wanted.table.name == table.name);
+        jobs.extend(wanted.map(|wanted| digest_job(schema, wanted, light)));
+    }
+    let steps = Some(jobs.len() as u64);
+    let differing = diary.phase(ctx, "indexes", steps, crew.run("indexes", jobs)).await?;
+    if !differing.is_empty() {
+        return Ok(differing);
+    }
+    // The keys of small tables are there by now.
+    let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
+    diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
+    // Validation and statistics lock each other out on the same table: so they are one job.
+    let check = |(light, table): (bool, &TablePlan)| {
+        let mut sql: Vec<String> = ddl::validations(schema, table).into_iter().map(|statement| statement.sql).collect();
+        sql.push(format!("ANALYZE {}", qualified(schema, &table.name)));
+        let task = Task::Run(sql.join(";\n"));
+        Job { doing: "validating constraints and gathering statistics", table: table.source.clone(), task, light }
+    };
+    let jobs: Vec<Job> = tables().map(check).collect();
+    diary.phase(ctx, "checks", Some(jobs.len() as u64), crew.run("checks", jobs)).await
+}
+
+/// The staged tables as the build needs to know them.
+pub(crate) struct Lot<'a> {
+    /// The staging schema.
+    pub schema: &'a str,
+    /// Sizes of the tables, in the manifest's order.
+    pub sizes: &'a [LocalSize],
+    /// What each of them should hold.
+    pub wanted: &'a [Wanted<'a>],
+}
+
+fn tables(manifest: &Manifest) -> impl Iterator<Item = &TablePlan> {
+    manifest.cargo.iter().map(|cargo| &cargo.table)
+}
+
+/// Tables with their bytes; the largest takes longest, so it is begun first.
+fn largest_first<'a>(manifest: &'a Manifest, sizes: &[LocalSize]) -> Vec<(u64, &'a TablePlan)> {
+    let mut order: Vec<_> = tables(manifest).zip(sizes).map(|(table, size)| (size.bytes, table)).collect();
+    order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    order
+}
+
+/// Constraints and indexes that exist in the staging schema.
+struct Built {
+    constraints: BTreeSet<(String, String)>,
+    indexes: BTreeSet<String>,
+}
+
+impl Built {
+    async fn read(session: &Session, schema: &str) -> Result<Self> {
+        let sql = "SELECT c.relname::text, k.conname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+                     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 \
+                   UNION ALL SELECT NULL, i.relname::text FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace \
+                     WHERE n.nspname = $1 AND i.relkind = 'i'";
+        let rows = session.rows("looking what is built already", sql, &[&schema]).await?;
+        let mut built = Self { constraints: BTreeSet::new(), indexes: BTreeSet::new() };
+        for row in &rows {
+            let failed = |failure| unreadable(session, &failure);
+            let table: Option<String> = row.try_get(0).map_err(failed)?;
+            let name: String = row.try_get(1).map_err(failed)?;
+            match table {
+                Some(table) => built.constraints.insert((table, name)),
+                None => built.indexes.insert(name),
+            };
+        }
+        Ok(built)
+    }
+
+    fn lacks(&self, table: &TablePlan, statement: &Statement) -> bool {
+        match statement.kind {
+            "index" => !self.indexes.contains(&statement.object),
+            "primary key" | "unique" | "check" | "foreign key" => {
+                !self.constraints.contains(&(table.name.clone(), statement.object.clone()))
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Keys and indexes. A large table has its indexes built
+/// side by side, and the constraints take them over afterwards.
+fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Built) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (bytes, table) in largest_first(manifest, sizes) {
+        let lacking = |statement: &Statement| built.lacks(table, statement);
+        let doing = "building keys and indexes";
+        if bytes <= SMALL_BYTES {
+            let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
+            jobs.extend(job(doing, table, statements.filter(lacking).collect(), is_light(bytes)));
+        } else {
+            let keys = ddl::keys_by_index(schema, table).into_iter().map(|[index, _]| index);
+            let missing = keys.chain(ddl::indexes(schema, table)).filter(lacking);
+            jobs.extend(missing.filter_map(|statement| job(doing, table, vec![statement], false)));
+        }
+    }
+    jobs
+}
+
+fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>, light: bool) -> Option<Job> {
+    let sql: Vec<String> = statements.into_iter().map(|statement| statement.sql).collect();
+    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), task: Task::Run(sql.join(";\n")), light })
+}
+
+/// Whether work on a table takes less time than a round trip.
+fn is_light(bytes: u64) -> bool {
+    bytes <= LIGHT_BYTES
+}
+
+/// What takes no time, because nothing is checked against rows. One session does it, because a foreign key locks two
+/// tables and two sessions could lock them crosswise.
+fn quick_statements(manifest: &Manifest, schema: &str, built: &Built) -> Vec<String> {
+    let of = |table: &TablePlan| {
+        let statements = [
+            ddl::keys_by_index(schema, table).into_iter().map(|[_, constraint]| constraint).collect(),
+            ddl::checks(schema, table),
+            ddl::foreign_keys(schema, table),
+            ddl::defaults(schema, table),
+            ddl::sequence(schema, table).into_iter().collect(),
+        ];
+        let missing = statements.into_iter().flatten().filter(|statement| built.lacks(table, statement));
+        missing.collect::<Vec<_>>()
+    };
+    // Foreign keys come after the keys of every table.
+    let (foreign, own): (Vec<Statement>, Vec<Statement>) =
+        tables(manifest).flat_map(of).partition(|statement| statement.kind == "foreign key");
+    own.into_iter().chain(foreign).map(|statement| statement.sql).collect()
+}
+
+async fn run_quick(session: &Session, statements: &[String]) -> Result<()> {
+    for some in statements.chunks(AT_ONCE) {
+        session.batch("adding constraints", &some.join(";\n")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! What is written down while a push goes on: the checkpoint, the time of each phase, the bytes sent, and what has
+//! been told already, so that a try that begins anew doesn't tell it twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::{
+    context::Context,
+    error::Result,
+    event::Event,
+    model::{
+        PushCheckpoint, Stage,
+        checkpoint::{CHECKPOINT_FORMAT, LoadState, PushAccount, PushedTable},
+        push_plan::{PushMode, PushPlan},
+    },
+    workdir::{now_s, sealed},
+};
+
+use crate::stages::push::{load::copy_stream::Sent, plan::manifest::Manifest};
+
+/// The diary of one push, over all its tries.
+pub(crate) struct Diary {
+    started_s: u64,
+    begun: Instant,
+    sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    phases_ms: BTreeMap<String, u64>,
+    begun: BTreeSet<usize>,
+    ended: BTreeSet<usize>,
+    committed: BTreeMap<usize, Sent>,
+    /// Sent outside of chunks, by source table.
+    moved: BTreeMap<String, Sent>,
+    /// Bytes on the target, by name.
+    sizes: BTreeMap<String, u64>,
+    database_bytes: Option<u64>,
+}
+
+/// What a checkpoint says besides what the manifest knows.
+pub(crate) struct Entry {
+    /// `host:port/database`.
+    pub target: String,
+    /// The schema on the target.
+    pub schema: String,
+    /// How the tables were brought up to date.
+    pub mode: PushMode,
+    /// What the push does; none where another process did it.
+    pub plan: Option<PushPlan>,
+    /// Names of tables that were replaced.
+    pub replaced: Vec<String>,
+    /// Where they are kept.
+    pub previous_schema: Option<String>,
+    /// Per source table.
+    pub tables: BTreeMap<String, PushedTable>,
+    /// What was replaced or changed is kept.
+    pub kept: bool,
+    /// The Neon branch that keeps the state before.
+    pub restore_point: Option<String>,
+}
+
+impl Diary {
+    pub(crate) fn new() -> Self {
+        Self {
+            started_s: now_s(),
+            begun: Instant::now(),
+            sent_bytes: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts bytes of row data as they leave.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of hashes that came from the target.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes sent so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what former processes sent in the same run: what their checkpoint says, or at least the bytes of the
+    /// chunks that they committed.
+    pub(crate) fn continue_from(&self, ctx: &Context, manifest: &Manifest, target: &str, committed_bytes: u64) {
+        if self.sent_bytes() > 0 {
+            return;
+        }
+        let noted = ctx.workdir.load_push().ok().filter(|former| {
+            former.state == LoadState::Loading && former.run_key == manifest.run_key && former.target == target
+        });
+        self.sent(noted.map_or(0, |former| former.sent_bytes).max(committed_bytes));
+    }
+
+    /// Whether this table is told of for the first time.
+    pub(crate) fn first_sight(&self, index: usize) -> bool {
+        self.told().begun.insert(index)
+    }
+
+    /// Whether this table's end is told for the first time.
+    pub(crate) fn first_end(&self, index: usize) -> bool {
+        self.told().ended.insert(index)
+    }
+
+    /// One more chunk of this table is committed.
+    pub(crate) fn committed(&self, index: usize, sent: Sent) {
+        let mut told = self.told();
+        let sum = told.committed.entry(index).or_default();
+        *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
+    }
+
+    /// So much of this source table was sent at once.
+    pub(crate) fn moved(&self, table: &str, sent: Sent) {
+        let mut told = self.told();
+        let sum = told.moved.entry(table.to_owned()).or_default();
+        *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
+    }
+
+    /// What tables take on the target: name, bytes, bytes of the database.
+    pub(crate) fn weighed(&self, sizes: Vec<(String, u64, u64)>) {
+        let mut told = self.told();
+        for (name, bytes, database_bytes) in sizes {
+            told.sizes.insert(name, bytes);
+            told.database_bytes = Some(database_bytes);
+        }
+    }
+
+    /// Adds to each table what was sent of it and what it takes on the target.
+    fn account(&self, manifest: &Manifest, entry: &mut Entry) -> PushAccount {
+        let told = self.told();
+        let mut account = PushAccount {
+            why: entry.plan.as_ref().map(|plan| plan.reason.clone()).unwrap_or_default(),
+            elapsed_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            kept: entry.kept,
+            database_bytes: told.database_bytes,
+            ..PushAccount::default()
+        };
+        for (index, cargo) in manifest.cargo.iter().enumerate() {
+            let Some(pushed) = entry.tables.get_mut(&cargo.table.source) else { continue };
+            let (chunks, moved) = (told.committed.get(&index), told.moved.get(&cargo.table.source));
+            for sent in chunks.into_iter().chain(moved) {
+                pushed.sent_rows += sent.rows;
+                pushed.sent_bytes += sent.bytes;
+            }
+            pushed.target_bytes = told.sizes.get(&cargo.table.name).copied();
+            account.sent_rows += pushed.sent_rows;
+            if let Some(bytes) = pushed.target_bytes {
+                *account.tables_bytes.get_or_insert(0) += bytes;
+            }
+        }
+        account
+    }
+
+    /// The part of this total that nobody was told of yet; it counts as told from now on.
+    pub(crate) fn catch_up(&self, index: usize, total: Sent) -> Sent {
+        let mut told = self.told();
+        let sum = told.committed.entry(index).or_default();
+        let news = Sent { rows: total.rows.saturating_sub(sum.rows), bytes: total.bytes.saturating_sub(sum.bytes) };
+        *sum = total;
+        news
+    }
+
+    /// Does a named part of the push, tells of it and measures it.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn phase<T>(
+        &self,
+        ctx: &Context,
+        phase: &'static str,
+        steps: Option<u64>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        ctx.out.emit(&Event::PhaseStarted { stage: Stage::Push, phase, steps });
+        let begun = Instant::now();
+        let done = work.await;
+        let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        *self.told().phases_ms.entry(phase.to_owned()).or_default() += elapsed;
+        done
+    }
+
+    /// Writes the checkpoint.
+    ///
+    /// # Errors
+    /// `ArtifactIo`.
+    pub(crate) fn write(
+        &self,
+        ctx: &Context,
+        manifest: &Manifest,
+        mut entry: Entry,
+        state: LoadState,
+    ) -> Result<PushCheckpoint> {
+        let account = self.account(manifest, &mut entry);
+        let checkpoint = PushCheckpoint {
+            format: CHECKPOINT_FORMAT,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            run_key: manifest.run_key.clone(),
+            plan_sha256: manifest.plan_sha256.clone(),
+            target: entry.target,
+            schema: entry.schema,
+            mode: entry.mode,
+            plan: entry.plan,
+            replaced: entry.replaced,
+            previous_schema: entry.previous_schema,
+            restore_point: entry.restore_point,
+            state,
+            tables: entry.tables,
+            withheld: manifest.convert.withheld.clone(),
+            sent_bytes: self.sent_bytes(),
+            compared_bytes: self.received_bytes.load(Ordering::Relaxed),
+            account,
+            phases_ms: self.told().phases_ms.clone(),
+            started_s: self.started_s,
+            finished_s: if state == LoadState::Done { now_s() } else { 0 },
+        };
+        ctx.workdir.subdir("push")?;
+        sealed::store(&ctx.workdir.push_checkpoint(), &checkpoint)?;
+        Ok(checkpoint)
+    }
+}

@@ -1,0 +1,204 @@
+//! Several sessions that work through one list together.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::{join_all, try_join_all};
+
+use crate::{
+    context::Context,
+    error::{Error, Result, ResultExt, Retry},
+    event::Event,
+    model::{Stage, TableDigest},
+    postgres::Session,
+};
+
+use crate::stages::push::target::session::Target;
+
+/// How many jobs on small tables go to the server at once.
+const BUNDLE: usize = 16;
+
+/// A piece of work on one table.
+pub(crate) struct Job {
+    /// What it does, for messages.
+    pub doing: &'static str,
+    /// The source table.
+    pub table: String,
+    /// The work.
+    pub task: Task,
+    /// The table is small: the work takes less time than a round trip, so it goes with others of its kind.
+    pub light: bool,
+}
+
+/// What is to be done.
+pub(crate) enum Task {
+    /// Statements, separated by semicolons, that run one after the other in one transaction.
+    Run(String),
+    /// A query for the digest of a table.
+    Compare {
+        /// The query.
+        sql: String,
+        /// The digest that it should give.
+        wanted: TableDigest,
+    },
+}
+
+impl Job {
+    /// Does it. Gives the table's name if a comparison shows a difference.
+    async fn work(&self, session: &Session) -> Result<Option<String>> {
+        match &self.task {
+            Task::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
+            Task::Compare { sql, wanted } => {
+                let rows = session.rows(self.doing, sql, &[]).await?;
+                let found: Option<String> = match rows.first() {
+                    Some(row) => row.try_get(0).map_err(|failure| session.error(self.doing, &failure))?,
+                    None => None,
+                };
+                Ok((found != Some(wanted.to_string())).then(|| self.table.clone()))
+            }
+        }
+    }
+
+    /// Whether it can be done in one message with the other one.
+    fn goes_with(&self, other: &Self) -> bool {
+        let same_kind = std::mem::discriminant(&self.task) == std::mem::discriminant(&other.task);
+        self.light && other.light && self.doing == other.doing && same_kind
+    }
+}
+
+/// Jobs that are done one after the other, or in one message if they are of one kind.
+struct Bundle(Vec<Job>);
+
+impl Bundle {
+    /// Puts jobs of one kind that follow each other together, but leaves something to do for so many sessions.
+    fn of(jobs: Vec<Job>, sessions: usize) -> VecDeque<Self> {
+        let light = jobs.iter().filter(|job| job.light).count();
+        let most = light.div_ceil(sessions.max(1)).clamp(1, BUNDLE);
+        let mut bundles: VecDeque<Self> = VecDeque::new();
+        for job in jobs {
+            match bundles.back_mut() {
+                Some(Self(last)) if last.len() < most && last.last().is_some_and(|one| one.goes_with(&job)) => {
+                    last.push(job);
+                }
+                Some(_) | None => bundles.push_back(Self(vec![job])),
+            }
+        }
+        bundles
+    }
+
+    /// Does all of it. Gives the tables for which a comparison shows a difference.
+    async fn work(&self, session: &Session) -> Result<Vec<String>> {
+        if self.0.len() > 1 {
+            match self.at_once(session).await {
+                Ok(differing) => return Ok(differing),
+                Err(error) if error.retry() != Retry::Never || session.is_lost() => return Err(error),
+                // Nothing was done. One by one shows which table it is.
+                Err(_) => {}
+            }
+        }
+        let mut differing = Vec::new();
+        for job in &self.0 {
+            differing.extend(job.work(session).await.at_table(&job.table)?);
+        }
+        Ok(differing)
+    }
+
+    async fn at_once(&self, session: &Session) -> Result<Vec<String>> {
+        let doing = self.0.first().map_or("", |job| job.doing);
+        let (mut statements, mut queries) = (Vec::new(), Vec::new());
+        for (number, job) in self.0.iter().enumerate() {
+            match &job.task {
+                Task::Run(sql) => statements.push(sql.as_str()),
+                Task::Compare { sql, wanted } => queries.push((number, sql, (wanted, &job.table))),
+            }
+        }
+        if !statements.is_empty() {
+            session.batch(doing, &statements.join(";\n")).await?;
+        }
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let union = queries.iter().map(|(number, sql, _)| format!("SELECT {number}::bigint, ({sql})"));
+        let rows = session.rows(doing, &union.collect::<Vec<_>>().join(" UNION ALL "), &[]).await?;
+        let found = |number: usize| -> Option<String> {
+            let row = rows.iter().find(|row| row.try_get(0).ok() == i64::try_from(number).ok())?;
+            row.try_get(1).ok()
+        };
+        let differs = queries.iter().filter(|(number, _, (wanted, _))| found(*number) != Some(wanted.to_string()));
+        Ok(differs.map(|(_, _, (_, table))| (*table).clone()).collect())
+    }
+}
+
+/// Sessions of one target.
+pub(crate) struct Crew<'a> {
+    ctx: &'a Context,
+    sessions: Vec<Session>,
+}
+
+impl<'a> Crew<'a> {
+    /// Opens this many sessions, at least one.
+    ///
+    /// # Errors
+    /// `Target*`, `Interrupted`.
+    pub(crate) async fn open(target: &Target<'a>, path: &[String], size: usize) -> Result<Self> {
+        let sessions = try_join_all((0..size.clamp(1, 16)).map(|_| target.session(path))).await?;
+        // Neon sets it by the size of the compute; a server that leaves it lower than PostgreSQL's default is raised.
+        let sql = "SELECT set_config('maintenance_work_mem', '64MB', false) \
+                   WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('64MB')";
+        try_join_all(sessions.iter().map(|session| session.batch("preparing the session", sql))).await?;
+        Ok(Self { ctx: target.ctx, sessions })
+    }
+
+    /// All sessions.
+    pub(crate) fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// One of the sessions.
+    pub(crate) fn any(&self) -> Option<&Session> {
+        self.sessions.first()
+    }
+
+    /// Does all jobs; they are begun in this order. Gives the tables for which a comparison shows a difference.
+    ///
+    /// # Errors
+    /// Of the first job that fails; jobs that are under way are finished before it is told.
+    pub(crate) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<Vec<String>> {
+        let queue = Mutex::new(Bundle::of(jobs, self.sessions.len()));
+        let failed = AtomicBool::new(false);
+        let hands = self.sessions.iter().map(|session| async {
+            let mut differing = Vec::new();
+            while !failed.load(Ordering::SeqCst) {
+                self.ctx.stop.check()?;
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let Some(bundle) = next else { break };
+                match bundle.work(session).await {
+                    Ok(found) => differing.extend(found),
+                    Err(error) => {
+                        failed.store(true, Ordering::SeqCst);
+                        return Err(error);
+                    }
+                }
+                for _ in &bundle.0 {
+                    self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
+                }
+            }
+            Ok(differing)
+        });
+        let mut differing = Vec::new();
+        let mut errors: Vec<Error> = Vec::new();
+        for outcome in join_all(hands).await {
+            match outcome {
+                Ok(some) => differing.extend(some),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.sort_by_key(|error| error.retry() != Retry::Never);
+        errors.into_iter().next().map_or(Ok(differing), Err)
+    }
+}

@@ -1,0 +1,194 @@
+//! The schema in which a push loads before the cutover: made, continued, thrown away.
+//!
+//! Invariant: only schemas that the record names and that bear our prefix are touched, and never with CASCADE: what
+//! somebody else put into one stops us.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        identifier::{qualified, quote_ident, quote_literal},
+        push_plan::PushMode,
+    },
+    postgres::Session,
+    rules::ddl,
+};
+
+use crate::stages::push::{
+    plan::manifest::Manifest, plan::preflight::Situation, target::catalog::names_of, target::catalog::unreadable,
+    target::enums, target::objects, target::record, target::record::Unfinished, target::session::STAGING_PREFIX,
+    target::session::search_path,
+};
+
+/// A staging schema that is ready to be loaded into.
+pub(crate) struct Staging {
+    /// The run's number.
+    pub run_id: i64,
+    /// The schema.
+    pub schema: String,
+    /// Chunks that are committed: table, number, rows, bytes.
+    pub committed: Vec<(String, i32, u64, u64)>,
+}
+
+/// What a staging schema is for.
+pub(crate) struct Purpose<'a> {
+    /// What is pushed.
+    pub manifest: &'a Manifest,
+    /// The target schema.
+    pub schema: &'a str,
+    /// How the tables are cut into chunks; another layout's chunks can't be continued.
+    pub layout: &'a str,
+    /// `create` or `swap`.
+    pub mode: PushMode,
+    /// Begin anew even if a run could be continued.
+    pub fresh: bool,
+}
+
+impl Staging {
+    /// Continues the run that was interrupted, or begins a new one; throws away the remains of all others.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(crate) async fn open(control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<Self> {
+        record::create(control).await?;
+        let fits = |run: &&Unfinished| {
+            run.usable && run.run_key == purpose.manifest.run_key && run.layout == purpose.layout && !purpose.fresh
+        };
+        let unfinished = &situation.record.unfinished;
+        let continued = unfinished.iter().rev().find(fits);
+        for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
+            drop_run(control, run).await?;
+        }
+        let staging = match continued {
+            Some(run) => Self { run_id: run.run_id, schema: run.staging.clone(), committed: Vec::new() },
+            None => begin(control, purpose).await?,
+        };
+        staging.create_missing(control, situation, purpose).await?;
+        let committed = committed(control, staging.run_id).await?;
+        Ok(Self { committed, ..staging })
+    }
+
+    /// Creates the schema and the tables that aren't there yet.
+    async fn create_missing(&self, control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<()> {
+        let doing = "creating the staging schema";
+        let comment = format!("turso2neon staging of run {}", self.run_id);
+        let mut sql = vec![
+            format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&self.schema)),
+            ddl::comment_on_schema(&self.schema, &comment),
+        ];
+        if situation.creates_schema {
+            sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(purpose.schema)));
+        }
+        sql.extend(situation.creates_extensions.iter().cloned());
+        control.batch(doing, &sql.join("; ")).await?;
+        let (there, known) =
+            tokio::try_join!(relations(control, &self.schema), enums::of_schema(control, &self.schema))?;
+        let there: BTreeSet<String> = there.into_iter().collect();
+        let before = &purpose.manifest.plan.hooks.before;
+        if there.is_empty() && !before.is_empty() {
+            control.batch("running sql.before", &hooks(purpose.schema, before).join(";\n")).await?;
+        }
+        let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
+        let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
+        if !sql.is_empty() {
+            control.batch("creating the types", &sql.join(";\n")).await?;
+        }
+        let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
+        let mut sql = vec![search_path(&self.path(situation, purpose.manifest))];
+        sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
+        sql.push(search_path(&[]));
+        control.batch("creating the tables", &sql.join(";\n")).await
+    }
+
+    /// The schemas in which types are looked for: a given schema's own are here.
+    pub(crate) fn path(&self, situation: &Situation, manifest: &Manifest) -> Vec<String> {
+        let own = manifest.plan.given.iter().map(|_| self.schema.clone());
+        own.chain(situation.path.iter().cloned()).collect()
+    }
+
+    /// Marks the run so that it is never continued.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(crate) async fn give_up(&self, control: &Session) -> Result<()> {
+        let sql = format!("UPDATE turso2neon.runs SET state = 'given up' WHERE run_id = {}", self.run_id);
+        control.batch("giving up the staging schema", &sql).await
+    }
+}
+
+async fn begin(control: &Session, purpose: &Purpose<'_>) -> Result<Staging> {
+    let schema = format!("{STAGING_PREFIX}{}", purpose.manifest.short_key());
+    let taken = relations(control, &schema).await?;
+    if !taken.is_empty() {
+        let text = format!("schema {schema} holds {} and is not known to this tool's record", taken.join(", "));
+        return Err(Error::new(Kind::TargetOccupied, text).with_hint("drop or rename that schema"));
+    }
+    let sql = format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, {}, {}, {}, {}, 'loading') RETURNING run_id",
+        quote_literal(&purpose.manifest.run_key),
+        quote_literal(purpose.schema),
+        quote_literal(&schema),
+        quote_literal(purpose.layout),
+        quote_literal(&purpose.mode.to_string()),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    );
+    let rows = control.rows("recording the run", &sql, &[]).await?;
+    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
+    let run_id = run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))?;
+    Ok(Staging { run_id, schema, committed: Vec::new() })
+}
+
+/// Drops a run's staging tables, its schema if nothing is left in it, and its record.
+pub(crate) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> {
+    let mut sql = Vec::new();
+    if run.staging.starts_with(STAGING_PREFIX) {
+        let (first, last) = objects::drops(control, &run.staging).await?;
+        let tables = tables(control, &run.staging).await?;
+        sql.extend(first);
+        let names: Vec<String> = tables.iter().map(|name| qualified(&run.staging, name)).collect();
+        if !names.is_empty() {
+            sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+        }
+        sql.extend(last);
+        sql.extend(enums::dropped(&run.staging, &enums::of_schema(control, &run.staging).await?));
+        sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
+    }
+    sql.push(format!("DELETE FROM turso2neon.chunks WHERE run_id = {}", run.run_id));
+    sql.push(format!("DELETE FROM turso2neon.runs WHERE run_id = {}", run.run_id));
+    control.batch("dropping the staging schema of a former run", &sql.join("; ")).await
+}
+
+/// What can be dropped as a table, by name.
+async fn tables(control: &Session, schema: &str) -> Result<Vec<String>> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY 1";
+    names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+/// Tables and the like of a schema, by name.
+async fn relations(control: &Session, schema: &str) -> Result<Vec<String>> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
+    names_of(control, "listing the staging tables", sql, &[&schema]).await
+}
+
+/// The user's statements, which find the target schema's tables and whatever the server has.
+pub(crate) fn hooks(schema: &str, statements: &[String]) -> Vec<String> {
+    let mut sql = vec![format!("SET search_path = {}", quote_ident(schema))];
+    sql.extend(statements.iter().cloned());
+    sql.push(search_path(&[]));
+    sql
+}
+
+async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {
+    let sql = "SELECT table_name, chunk, coalesce(row_count, 0), coalesce(byte_count, 0) \
+               FROM turso2neon.chunks WHERE run_id = $1";
+    let rows = control.rows("reading which chunks are committed", sql, &[&run_id]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        Ok((row.try_get(0)?, row.try_get(1)?, number(row.try_get(2)?), number(row.try_get(3)?)))
+    };
+    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+}

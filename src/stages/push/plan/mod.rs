@@ -1,0 +1,83 @@
+//! What a push will do, as a value: made from the artifacts and from what the target holds, before anything is written.
+//!
+//! A dry run prints the value that the real push applies.
+
+pub(super) mod manifest;
+
+pub(super) mod mode_selection;
+
+pub(super) mod preflight;
+
+pub(super) mod request;
+
+pub(super) mod structure;
+
+use crate::{
+    model::{
+        identifier::quote_ident,
+        push_plan::{Action, Kept, PlannedTable, PushPlan},
+    },
+    stages::push::target::session::{changed_rows_schema, previous_schema},
+};
+
+use manifest::Manifest;
+use mode_selection::Choice;
+use preflight::Situation;
+use request::PushRequest;
+
+/// The plan of a push that does what was chosen. Rows that differ are not in it yet.
+pub(super) fn make(
+    request: &PushRequest,
+    target: &str,
+    manifest: &Manifest,
+    situation: &Situation,
+    choice: Choice,
+) -> PushPlan {
+    let Choice { action, reason } = choice;
+    let names = |tables: &[super::target::record::Ours]| tables.iter().map(|table| table.name.clone()).collect();
+    let none: fn() -> Vec<String> = Vec::new;
+    let mut creates = none();
+    if action.loads_tables() {
+        let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&request.schema));
+        creates.extend(situation.creates_schema.then_some(schema));
+        creates.extend(situation.creates_extensions.iter().cloned());
+    }
+    let table = |cargo: &manifest::Cargo| PlannedTable {
+        name: cargo.table.name.clone(),
+        source: cargo.table.source.clone(),
+        rows: cargo.loaded.as_ref().map(|loaded| loaded.rows),
+        changes: None,
+        next_number: None,
+    };
+    PushPlan {
+        target: target.to_owned(),
+        schema: request.schema.clone(),
+        action,
+        reason,
+        tables: manifest.cargo.iter().map(table).collect(),
+        creates,
+        replaced: if action.loads_tables() { names(&situation.record.live) } else { none() },
+        leaving: if action.loads_tables() {
+            situation.leaving(manifest).into_iter().map(str::to_owned).collect()
+        } else {
+            none()
+        },
+        kept: kept(request, action),
+        // A push in mode `diff` drops them only if it changes something.
+        dropped: match action {
+            Action::Nothing | Action::Diff => none(),
+            Action::Create | Action::Swap | Action::ReplaceRows | Action::DropAndCreate => {
+                names(&situation.record.previous)
+            }
+        },
+    }
+}
+
+/// What is kept for a rollback.
+fn kept(request: &PushRequest, action: Action) -> Kept {
+    match action {
+        Action::Swap if request.keep_previous => Kept::Tables { schema: previous_schema(&request.schema) },
+        Action::Diff if request.keep_previous => Kept::Rows { schema: changed_rows_schema(&request.schema) },
+        _ => Kept::Nothing,
+    }
+}

@@ -1,0 +1,130 @@
+//! What a push does, chosen by the requested mode and by what the target holds.
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::{
+        TableDigest,
+        push_plan::{Action, RequestedMode},
+    },
+    postgres::Session,
+    stages::push::plan::{
+        manifest::Manifest,
+        preflight::Situation,
+        request::{Part, PushRequest},
+        structure,
+    },
+};
+
+/// What a push does, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// What.
+    pub action: Action,
+    /// Why, as half a sentence.
+    pub reason: String,
+}
+
+impl Choice {
+    fn new(action: Action, reason: impl Into<String>) -> Self {
+        Self { action, reason: reason.into() }
+    }
+}
+
+/// Why an action was taken that the user asked for.
+const fn requested(part: Part) -> &'static str {
+    match part {
+        Part::All => "--mode asks for it",
+        Part::Schema => "--schema-only asks for the tables alone",
+        Part::Rows => "--data-only asks for the rows alone",
+    }
+}
+
+/// Chooses for a target that does not hold the tables already.
+///
+/// # Errors
+/// `Usage`, `TargetOccupied` if the target does not allow what was asked for; `Local*`, `Target*`.
+pub(crate) async fn choose(
+    ctx: &Context,
+    (control, reader): (&Session, &Session),
+    manifest: &Manifest,
+    situation: &Situation,
+    request: &PushRequest,
+) -> Result<Choice> {
+    let (mode, part) = (request.mode, request.part);
+    let pushed = !situation.record.live.is_empty();
+    match part {
+        Part::Schema if pushed => return Err(schema_exists()),
+        Part::Rows if !pushed => return Err(no_schema()),
+        Part::All | Part::Schema | Part::Rows => {}
+    }
+    if !pushed {
+        return match mode {
+            RequestedMode::Diff => {
+                Err(Error::new(Kind::Usage, "--mode diff requires tables that an earlier push created")
+                    .with_hint("use --mode auto, which creates them"))
+            }
+            RequestedMode::Auto if part == Part::All => {
+                Ok(Choice::new(Action::Create, "the target has none of these tables"))
+            }
+            _ => Ok(Choice::new(Action::Create, requested(part))),
+        };
+    }
+    match mode {
+        RequestedMode::Create => {
+            let text = "the target holds tables of an earlier push, and --mode is create";
+            return Err(
+                Error::new(Kind::TargetOccupied, text).with_hint("use --mode auto, which changes or replaces them")
+            );
+        }
+        RequestedMode::Auto if only_awaits_rows(manifest, situation) => {
+            return Ok(Choice::new(Action::Swap, "the tables of the last push have no rows yet"));
+        }
+        RequestedMode::Auto if request.fresh => return Ok(Choice::new(Action::Swap, "--fresh begins anew")),
+        RequestedMode::Swap => return Ok(Choice::new(Action::Swap, requested(part))),
+        RequestedMode::Auto | RequestedMode::Diff | RequestedMode::Replace => {}
+    }
+    let replaces = mode == RequestedMode::Replace;
+    let difference = structure::difference(control, reader, manifest, situation, &request.schema, replaces).await?;
+    match (difference, mode) {
+        (None, RequestedMode::Auto) => Ok(Choice::new(Action::Diff, "the tables of the last push have this structure")),
+        (None, RequestedMode::Replace) => Ok(Choice::new(Action::ReplaceRows, requested(part))),
+        (None, _) => Ok(Choice::new(Action::Diff, requested(part))),
+        (Some(difference), _) if part == Part::Rows => Err(Error::new(
+            Kind::TargetOccupied,
+            format!("--data-only requires tables of this structure: {difference}"),
+        )
+        .with_hint("leave --data-only out: the tables are replaced then")),
+        (Some(difference), RequestedMode::Diff) => {
+            Err(Error::new(Kind::Usage, format!("--mode diff can't change these tables in place: {difference}"))
+                .with_hint("use --mode auto or swap, which replace the tables"))
+        }
+        (Some(_), RequestedMode::Replace) => Ok(Choice::new(Action::DropAndCreate, requested(part))),
+        (Some(difference), _) => {
+            ctx.out.info(format!("the tables are replaced, because {difference}"));
+            Ok(Choice::new(Action::Swap, difference))
+        }
+    }
+}
+
+/// The choice where rows could not be changed in place because of a constraint.
+pub(crate) fn without_diff() -> Choice {
+    Choice::new(Action::Swap, "the rows can't be changed in place")
+}
+
+/// Whether the target has what `--schema-only` left: then loading whole tables is quicker than changing them.
+fn only_awaits_rows(manifest: &Manifest, situation: &Situation) -> bool {
+    manifest.rows() > 0
+        && situation.record.live.iter().all(|table| table.digest == Some(TableDigest::EMPTY))
+        && situation.require_clear(Action::Swap).is_ok()
+}
+
+fn schema_exists() -> Error {
+    Error::new(Kind::TargetOccupied, "--schema-only creates tables, and the target holds those of an earlier push")
+        .with_hint("use `turso2neon push`, which changes or replaces them, or --data-only, which changes their rows")
+}
+
+fn no_schema() -> Error {
+    Error::new(Kind::TargetOccupied, "--data-only requires tables that an earlier push created, and there are none")
+        .with_hint("run `turso2neon push --schema-only` first, or `turso2neon push` for all of it")
+}

@@ -1,0 +1,443 @@
+//! Everything that can keep a push from succeeding, said at once before the first write.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        conversion_plan::LEDGER_TABLE,
+        identifier::{quote_ident, quote_literal},
+        push_plan::Action,
+    },
+    postgres::{Parameter, Session},
+    rules::ddl,
+};
+
+use crate::stages::push::{
+    plan::manifest::Manifest,
+    plan::request::PushRequest,
+    target::catalog::{names_of, unreadable},
+    target::dependents,
+    target::objects,
+    target::record,
+    target::record::Record,
+    target::session::previous_schema,
+    target::source_identity,
+    target::table_properties,
+};
+
+/// The oldest server that has what the digests need.
+const OLDEST: u32 = 140_000;
+/// How many names one complaint lists.
+const NAMED: usize = 20;
+
+/// One reason against the push.
+struct Problem {
+    kind: Kind,
+    text: String,
+    /// It speaks only against replacing the tables, not against changing their rows in place.
+    of_replacing: bool,
+}
+
+/// The target as it is before the push.
+pub(crate) struct Situation {
+    /// What this tool knows of it.
+    pub record: Record,
+    /// Reasons against a push, found so far.
+    problems: Vec<Problem>,
+    /// Whether the target schema has to be created.
+    pub creates_schema: bool,
+    /// Extensions that have to be created, and where.
+    pub creates_extensions: Vec<String>,
+    /// Schemas in which the types of extensions are or will be.
+    pub path: Vec<String>,
+    /// Size of the database in bytes.
+    pub database_bytes: u64,
+    /// The project's limit in bytes, if it has one.
+    pub limit_bytes: Option<u64>,
+}
+
+impl Situation {
+    /// Looks, without writing.
+    ///
+    /// # Errors
+    /// `Target*`; reasons against the push are collected, not raised, except a server that is too old to ask.
+    pub(crate) async fn look(control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<Self> {
+        let schema = request.schema.as_str();
+        if control.version() < OLDEST {
+            let text = format!("the target is PostgreSQL {}; 14 or newer is needed", control.version() / 10_000);
+            return Err(Error::new(Kind::TargetRejected, text).with_hint("push into a project with a newer PostgreSQL"));
+        }
+        // Here and below: on one connection questions follow each other without waiting for answers.
+        let home = previous_schema(schema);
+        let (facts, mut record) =
+            tokio::try_join!(Facts::read(control, schema), Box::pin(Record::read(control, schema, &home)))?;
+        let forced = named(manifest, &record, &request.force_tables)?;
+        // What a rollback brought back belongs to whom it belonged before.
+        record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
+        record.adopt(control, schema, &forced).await?;
+        let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
+        let of_server = facts.limit.as_deref().and_then(megabytes);
+        let mut situation = Self {
+            record,
+            problems: Vec::new(),
+            creates_schema: !facts.schema_exists,
+            creates_extensions: Vec::new(),
+            // A given schema's defaults call its types by their names alone.
+            path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
+            database_bytes: facts.database_bytes,
+            limit_bytes: of_branch.into_iter().chain(of_server).min(),
+        };
+        situation.check_leaving(control, manifest, request).await?;
+        situation.check_server(&facts, schema);
+        situation.check_extensions(control, manifest, &facts, schema).await?;
+        situation.check_names(control, manifest, schema).await?;
+        situation.check_owned(control, schema).await?;
+        Ok(situation)
+    }
+
+    /// Raises everything that speaks against this action as one error.
+    ///
+    /// # Errors
+    /// `TargetOccupied` if tables are in the way, else the first problem's kind.
+    pub(crate) fn require_clear(&self, action: Action) -> Result<()> {
+        let counts = |problem: &&Problem| action.loads_tables() || !problem.of_replacing;
+        let problems: Vec<&Problem> = self.problems.iter().filter(counts).collect();
+        let Some(first) = problems.first() else { return Ok(()) };
+        let occupied = problems.iter().any(|problem| problem.kind == Kind::TargetOccupied);
+        let kind = if occupied { Kind::TargetOccupied } else { first.kind };
+        let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
+        let error = Error::new(kind, texts.join("; "));
+        Err(match kind {
+            Kind::TargetOccupied => error
+                .with_hint("nothing was changed; move these away, or push into another --schema or an empty database"),
+            _ => error,
+        })
+    }
+
+    /// Adds the complaint that the data won't fit. `local_bytes` is what the tables take on the local PostgreSQL,
+    /// with indexes.
+    pub(crate) fn check_room(&mut self, local_bytes: u64) {
+        let Some(limit) = self.limit_bytes else { return };
+        let needed = self.database_bytes.saturating_add(local_bytes);
+        if needed > limit {
+            self.complain_of_replacing(
+                Kind::TargetFull,
+                format!(
+                    "the project may hold {} MB; the database has {} MB and the push adds about {} MB before it can \
+                     remove anything",
+                    limit >> 20,
+                    self.database_bytes >> 20,
+                    (local_bytes >> 20) + 1
+                ),
+            );
+        }
+    }
+
+    fn complain(&mut self, kind: Kind, text: impl Into<String>) {
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: false });
+    }
+
+    fn complain_of_replacing(&mut self, kind: Kind, text: impl Into<String>) {
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: true });
+    }
+
+    /// What was complained of since there were this many complaints is only about replacing tables.
+    fn only_about_replacing(&mut self, since: usize) {
+        self.problems.iter_mut().skip(since).for_each(|problem| problem.of_replacing = true);
+    }
+
+    fn complain_of(&mut self, kind: Kind, text: &str, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let mut list = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        if names.len() > NAMED {
+            list.push_str(&format!(" and {} more", names.len() - NAMED));
+        }
+        self.complain(kind, format!("{text}: {list}"));
+    }
+
+    /// Names of tables that the target has from the last push and that will not be there after this one.
+    pub(crate) fn leaving(&self, manifest: &Manifest) -> Vec<&str> {
+        let stays = |name: &str| manifest.cargo.iter().any(|cargo| cargo.table.name == name);
+        self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
+    }
+
+    /// Tables that would be gone although it is not the source they came from that lost them, or that would leave
+    /// nothing behind: far more often the wrong database than one to be followed.
+    async fn check_leaving(&mut self, control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<()> {
+        let named = |name: &str| request.force_tables.iter().any(|forced| forced == name);
+        let leaving: Vec<String> =
+            self.leaving(manifest).into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let known = source_identity::read(control, &request.schema).await?;
+        let other = known.as_ref().zip(manifest.source.as_ref()).filter(|(known, now)| known != now);
+        let why = if let Some((known, _)) = other {
+            format!("these tables came from another source, {known}, and would be gone")
+        } else if leaving.len() == self.record.live.len() {
+            "none of the tables of the last push is in the plan, and these would be gone".to_owned()
+        } else {
+            return Ok(());
+        };
+        let text = format!("{why} (a database of its own needs a --schema of its own; --force-table NAME lets one go)");
+        self.complain_of(Kind::TargetOccupied, &text, &leaving);
+        Ok(())
+    }
+
+    fn check_server(&mut self, facts: &Facts, schema: &str) {
+        if facts.encoding != "UTF8" {
+            self.complain(Kind::TargetRejected, format!("the database's encoding is {}, not UTF8", facts.encoding));
+        }
+        if facts.read_only {
+            self.complain(Kind::TargetRejected, "the target takes no writes (a replica, or read-only by setting)");
+        }
+        // Staging and record are schemas of their own.
+        if !facts.may_create_schemas {
+            self.complain(
+                Kind::TargetDenied,
+                "the role may not create schemas in this database (CREATE on the database)",
+            );
+        }
+        if facts.schema_exists && !facts.may_create_in_schema {
+            self.complain(Kind::TargetDenied, format!("the role may not create tables in schema {schema}"));
+        }
+    }
+
+    async fn check_extensions(
+        &mut self,
+        control: &Session,
+        manifest: &Manifest,
+        facts: &Facts,
+        schema: &str,
+    ) -> Result<()> {
+        if manifest.plan.extensions.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT a.name::text, n.nspname::text FROM pg_available_extensions a \
+                   LEFT JOIN pg_extension e ON e.extname = a.name LEFT JOIN pg_namespace n ON n.oid = e.extnamespace \
+                   WHERE a.name = ANY($1)";
+        let rows = control.rows("looking for extensions", sql, &[&manifest.plan.extensions]).await?;
+        let mut found = std::collections::BTreeMap::new();
+        for row in &rows {
+            let failed = |failure| unreadable(control, &failure);
+            found.insert(
+                row.try_get::<_, String>(0).map_err(failed)?,
+                row.try_get::<_, Option<String>>(1).map_err(failed)?,
+            );
+        }
+        let home = if facts.may_create_in_public { "public" } else { schema };
+        for extension in &manifest.plan.extensions {
+            match found.get(extension) {
+                Some(Some(home)) => self.path.push(home.clone()),
+                Some(None) => {
+                    self.path.push(home.to_owned());
+                    self.creates_extensions.push(format!(
+                        "CREATE EXTENSION IF NOT EXISTS {} SCHEMA {}",
+                        quote_ident(extension),
+                        quote_ident(home)
+                    ));
+                }
+                None => self.complain(Kind::TargetRejected, format!("extension {extension} is not available")),
+            }
+        }
+        self.path.sort_unstable();
+        self.path.dedup();
+        Ok(())
+    }
+
+    /// Names that the tables, their indexes, keys and sequences will need, and that something else has.
+    async fn check_names(&mut self, control: &Session, manifest: &Manifest, schema: &str) -> Result<()> {
+        let sql = "SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' \
+             WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' \
+             WHEN 'f' THEN 'foreign table' ELSE 'type' END || ' ' || c.relname \
+           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2) \
+             AND c.oid <> ALL($4) AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indexrelid = c.oid AND x.indrelid = ANY($4)) \
+             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
+               AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
+           UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
+             AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
+               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
+        let views = manifest.plan.views.iter().map(|view| view.name.as_str());
+        let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
+        let tables: Vec<&str> =
+            tables.chain(views).chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
+        let names = all_names(manifest);
+        let live = self.record.live_relations();
+        let doing = "looking for names that are taken";
+        let home = previous_schema(schema);
+        let previous = self.record.previous_relations();
+        let kept = self.record.live_objects.iter().filter(|object| object.kind == "view");
+        let kept = kept.map(|view| view.name.as_str());
+        let replaced: Vec<&str> = self.record.live.iter().map(|table| table.name.as_str()).chain(kept).collect();
+        let here: [&dyn Parameter; 4] = [&schema, &names, &tables, &live];
+        let there: [&dyn Parameter; 4] = [&home, &replaced, &replaced, &previous];
+        let (taken, taken_there, in_the_way) = tokio::try_join!(
+            names_of(control, doing, sql, &here),
+            names_of(control, doing, sql, &there),
+            Box::pin(objects::in_the_way(control, &manifest.plan, schema, &self.record)),
+        )?;
+        let own = match manifest.plan.given {
+            Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
+            None => "",
+        };
+        let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
+        self.complain_of(Kind::TargetOccupied, &text, &taken);
+        let before = self.problems.len();
+        let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
+        self.complain_of(Kind::TargetOccupied, &text, &taken_there);
+        let text = "these stand in the way of triggers and their functions";
+        self.complain_of(Kind::TargetOccupied, text, &in_the_way);
+        self.only_about_replacing(before);
+        Ok(())
+    }
+
+    /// What hangs on the tables that will be replaced and would be lost or left behind.
+    async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
+        let before = self.problems.len();
+        let live = self.record.live_relations();
+        let previous = self.record.previous_relations();
+        let (hanging, hanging_there, foreign_publications) = tokio::try_join!(
+            dependents::of(control, &live),
+            dependents::of(control, &previous),
+            table_properties::foreign_publications(control, &live),
+        )?;
+        let text = "the tables to be replaced are used by objects that this version can't carry over";
+        self.complain_of(Kind::TargetOccupied, text, &hanging);
+        let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
+        self.complain_of(Kind::TargetOccupied, &text, &hanging_there);
+        let part = |table: &record::Ours| {
+            let name = table.name.clone();
+            table
+                .added
+                .iter()
+                .filter(|part| !table_properties::is_carried(part))
+                .map(move |part| format!("{part} on {name}"))
+                .collect::<Vec<_>>()
+        };
+        let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
+        let text = "these were added to the tables since the last push and can't be carried over by this version";
+        self.complain_of(Kind::TargetOccupied, text, &added);
+        let text = "these name the tables and belong to another role";
+        self.complain_of(Kind::TargetOccupied, text, &foreign_publications);
+        self.only_about_replacing(before);
+        let rule = |part: &&String| part.starts_with("rule ");
+        let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
+        let rules: Vec<String> = rules.map(|table| table.name.clone()).collect();
+        self.complain_of(Kind::TargetOccupied, "these tables have rewrite rules, which would redirect rows", &rules);
+        let foreign = |table: &record::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
+        let foreign: Vec<String> = self.record.live.iter().filter_map(foreign).collect();
+        self.complain_of(Kind::TargetOccupied, "tables of the last push belong to another role now", &foreign);
+        Ok(())
+    }
+
+    /// Whether the target holds exactly this already, as far as the record says.
+    pub(crate) fn holds(&self, manifest: &Manifest, schema: &str) -> bool {
+        let wanted: std::collections::BTreeSet<&str> =
+            manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+        let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        wanted == live
+            && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
+            && objects::are_there(&manifest.plan, schema, &self.record.live_objects)
+    }
+}
+
+/// The tables of the plan that the user allows to replace by name.
+fn named<'a>(manifest: &Manifest, record: &Record, names: &'a [String]) -> Result<Vec<&'a str>> {
+    let pushed = |name: &&String| manifest.cargo.iter().any(|cargo| cargo.table.name == **name);
+    let live = |name: &&String| record.live.iter().any(|table| table.name == **name);
+    let unknown = names.iter().find(|name| !pushed(name) && !live(name));
+    if unknown.is_some() {
+        let text = "--force-table names a table that is neither pushed nor of the last push";
+        return Err(Error::new(Kind::Usage, text).with_hint("give the table's name on the target, without its schema"));
+    }
+    Ok(names.iter().map(String::as_str).collect())
+}
+
+/// Every relation name that the push will need in the target schema.
+fn all_names(manifest: &Manifest) -> Vec<&str> {
+    let mut names = Vec::new();
+    for table in manifest.cargo.iter().map(|cargo| &cargo.table) {
+        names.push(table.name.as_str());
+        names.extend(table.primary_key.iter().chain(&table.uniques).map(|key| key.name.as_str()));
+        names.extend(table.indexes.iter().map(|index| index.name.as_str()));
+        names.extend(table.identity.iter().map(|identity| identity.sequence.as_str()));
+    }
+    if manifest.plan.has_ledger() {
+        names.push(LEDGER_TABLE);
+    }
+    names.extend(manifest.plan.views.iter().map(|view| view.name.as_str()));
+    names
+}
+
+/// What the server says of itself and of the role.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for once")]
+struct Facts {
+    encoding: String,
+    read_only: bool,
+    may_create_schemas: bool,
+    schema_exists: bool,
+    may_create_in_schema: bool,
+    may_create_in_public: bool,
+    database_bytes: u64,
+    limit: Option<String>,
+}
+
+impl Facts {
+    async fn read(control: &Session, schema: &str) -> Result<Self> {
+        let namespace = quote_literal(schema);
+        let sql = format!(
+            "SELECT current_setting('server_encoding'), current_setting('transaction_read_only') = 'on' OR \
+               pg_is_in_recovery(), has_database_privilege(current_database(), 'CREATE'), \
+               EXISTS (SELECT FROM pg_namespace WHERE nspname = {namespace}), \
+               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = {namespace}), false), \
+               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false), \
+               pg_database_size(current_database()), current_setting('neon.max_cluster_size', true)"
+        );
+        let rows = control.rows("asking for the target's facts", &sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| Error::new(Kind::Bug, "the target gave no facts"))?;
+        let read = || {
+            Ok(Self {
+                encoding: row.try_get(0)?,
+                read_only: row.try_get(1)?,
+                may_create_schemas: row.try_get(2)?,
+                schema_exists: row.try_get(3)?,
+                may_create_in_schema: row.try_get(4)?,
+                may_create_in_public: row.try_get(5)?,
+                database_bytes: u64::try_from(row.try_get::<_, i64>(6)?).unwrap_or(0),
+                limit: row.try_get(7)?,
+            })
+        };
+        read().map_err(|failure| unreadable(control, &failure))
+    }
+}
+
+/// A setting such as `512MB`, `1GB` or `512` (megabytes) in bytes; none for `-1` and what isn't one.
+fn megabytes(setting: &str) -> Option<u64> {
+    let digits = setting.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = setting.trim().strip_prefix(digits)?;
+    let number: u64 = digits.trim().parse().ok()?;
+    let bits = match unit {
+        "" | "MB" => 20,
+        "kB" => 10,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return None,
+    };
+    number.checked_shl(bits).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_postgresql_writes_them() {
+        assert_eq!(megabytes("512MB"), Some(512 << 20));
+        assert_eq!(megabytes("1GB"), Some(1 << 30));
+        assert_eq!(megabytes("512"), Some(512 << 20));
+        assert_eq!(megabytes("-1"), None);
+        assert_eq!(megabytes(""), None);
+    }
+}

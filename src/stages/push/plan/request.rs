@@ -1,0 +1,136 @@
+//! What is asked of a push, and what came of it.
+
+use std::time::Duration;
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        PushCheckpoint,
+        push_plan::{PushPlan, RequestedMode},
+    },
+    neon::Branch,
+    postgres::managed::LocalChoice,
+    secret::Secret,
+    stages::push::target::{record, session::STAGING_PREFIX},
+};
+
+/// What of the tables is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Part {
+    /// Everything.
+    #[default]
+    All,
+    /// Tables, keys, indexes, views and triggers without rows, where the target has none of the tables yet.
+    Schema,
+    /// Rows, into tables of this structure that an earlier push created.
+    Rows,
+}
+
+/// What to push and where to.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// The target's connection string.
+    pub target: Secret<String>,
+    /// Which local PostgreSQL.
+    pub local: LocalChoice,
+    /// How the tables are brought up to date.
+    pub mode: RequestedMode,
+    /// All of it, or the schema or the rows alone.
+    pub part: Part,
+    /// Connections that load at once; 0 means the default.
+    pub jobs: usize,
+    /// The schema on the target.
+    pub schema: String,
+    /// Everything but writing.
+    pub dry_run: bool,
+    /// Keep what is replaced or changed, so that it can be put back.
+    pub keep_previous: bool,
+    /// Tables of the target that may be replaced although this tool didn't push them.
+    pub force_tables: Vec<String>,
+    /// The Neon branch that is pushed to, where it is known: a restore point is made of it, and its limit counts.
+    pub neon: Option<Branch>,
+    /// Forget the earlier result: push even if nothing changed.
+    pub fresh: bool,
+    /// How long to try to get the tables for a moment without readers.
+    pub lock_wait: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    /// The checkpoint; none after a dry run.
+    pub checkpoint: Option<PushCheckpoint>,
+    /// Whether the target held this content already.
+    pub unchanged: bool,
+    /// What it did, or after a dry run would do; none if an interrupted push had done everything.
+    pub plan: Option<PushPlan>,
+    /// After a dry run: what would be done, one line each.
+    pub dry_run: Vec<String>,
+}
+
+/// Checks what can be checked without looking anywhere.
+pub(crate) fn check(request: &PushRequest) -> Result<()> {
+    use RequestedMode::{Auto, Create, Diff, Replace};
+    match (request.part, request.mode) {
+        (Part::All, _) | (Part::Schema, Auto | Create) | (Part::Rows, Auto | Diff | Replace) => {}
+        (Part::Schema, mode) => {
+            return Err(Error::new(Kind::Usage, format!("--schema-only can't go with --mode {mode}"))
+                .with_hint("it creates tables where there are none: leave --mode out"));
+        }
+        (Part::Rows, mode) => {
+            return Err(Error::new(Kind::Usage, format!("--data-only can't go with --mode {mode}"))
+                .with_hint("it changes rows of tables that are there: leave --mode out, or give diff or replace"));
+        }
+    }
+    let schema = request.schema.as_str();
+    let reserved = schema.starts_with("pg_")
+        || schema == "information_schema"
+        || schema.starts_with(record::SCHEMA)
+        || schema.starts_with(STAGING_PREFIX);
+    if schema.is_empty() || schema.len() > 63 || schema.contains('\0') {
+        return Err(Error::new(Kind::Usage, "--schema needs a name of 1 to 63 bytes"));
+    }
+    if reserved {
+        return Err(Error::new(Kind::Usage, format!("schema {schema} is reserved; --schema needs another name")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(schema: &str) -> PushRequest {
+        PushRequest {
+            target: Secret::new(String::new()),
+            local: LocalChoice::default(),
+            mode: RequestedMode::Auto,
+            part: Part::All,
+            jobs: 0,
+            schema: schema.to_owned(),
+            dry_run: false,
+            keep_previous: true,
+            force_tables: Vec::new(),
+            neon: None,
+            fresh: false,
+            lock_wait: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn reserved_schemas_are_refused() {
+        assert!(check(&request("public")).is_ok());
+        assert!(check(&request("app")).is_ok());
+        for schema in ["", "pg_catalog", "turso2neon", "turso2neon_previous", "_turso2neon_stage_1"] {
+            let error = check(&request(schema)).err();
+            assert_eq!(error.map(|error| error.kind()), Some(Kind::Usage), "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_tables_goes_only_with_modes_that_can_push_it() {
+        let of = |part, mode| check(&PushRequest { part, mode, ..request("public") }).is_ok();
+        assert!(of(Part::Schema, RequestedMode::Create) && !of(Part::Schema, RequestedMode::Swap));
+        assert!(of(Part::Rows, RequestedMode::Replace) && !of(Part::Rows, RequestedMode::Create));
+    }
+}

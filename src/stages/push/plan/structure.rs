@@ -1,0 +1,64 @@
+//! Whether the tables on the target have the structure that would be pushed.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    error::Result,
+    postgres::Session,
+    stages::push::{
+        plan::{manifest::Manifest, preflight::Situation},
+        target::{catalog::unreadable, objects},
+    },
+};
+
+/// The first difference of structure between the tables of the last push and those that would be pushed, if any; then
+/// rows can't be changed in place. `replaces` if foreign keys may be missing, because a push in mode `replace` drops
+/// them and creates them again.
+///
+/// # Errors
+/// `Local*`, `Target*`.
+pub(crate) async fn difference(
+    control: &Session,
+    reader: &Session,
+    manifest: &Manifest,
+    situation: &Situation,
+    schema: &str,
+    replaces: bool,
+) -> Result<Option<String>> {
+    let live = &situation.record.live;
+    let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
+    let wanted: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+    if let Some(name) = wanted.symmetric_difference(&there).next() {
+        let words = if there.contains(name) { "is no longer in the plan" } else { "is new" };
+        return Ok(Some(format!("table {name} {words}")));
+    }
+    for cargo in &manifest.cargo {
+        let Some(ours) = live.iter().find(|ours| ours.name == cargo.table.name) else { continue };
+        if ours.fingerprint != cargo.fingerprint {
+            return Ok(Some(format!("the structure of table {} changed", ours.name)));
+        }
+        let comes_back = |part: &str| {
+            replaces && cargo.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
+        };
+        if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
+            return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
+        }
+    }
+    if !objects::are_there(&manifest.plan, schema, &situation.record.live_objects) {
+        return Ok(Some("views or triggers changed".to_owned()));
+    }
+    let (here, remote) = tokio::try_join!(columns(reader, &manifest.plan.schema), columns(control, schema))?;
+    let altered = here.iter().find(|column| wanted.contains(column.0.as_str()) && !remote.contains(*column));
+    Ok(altered.map(|(table, column, _)| format!("column {column} of table {table} was altered on the target")))
+}
+
+/// Columns of a schema's tables: table, column, type.
+async fn columns(session: &Session, schema: &str) -> Result<BTreeSet<(String, String, String)>> {
+    let sql = "SELECT c.relname::text, a.attname::text, t.typname || ' ' || a.atttypmod || ' ' || a.attgenerated::text \
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
+               JOIN pg_type t ON t.oid = a.atttypid \
+               WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped";
+    let rows = session.rows("reading the columns of the tables", sql, &[&schema]).await?;
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    rows.iter().map(|row| read(row).map_err(|failure| unreadable(session, &failure))).collect()
+}

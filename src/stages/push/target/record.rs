@@ -1,0 +1,503 @@
+//! What this tool knows on the target itself: which tables it pushed, which chunks are committed, which runs there
+//! were. Kept in a schema of its own, so that another machine's DIR can go on with the same target.
+//!
+//! Invariant: a table is ours by its OID, never by its name. A chunk's row commits with the chunk's data.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        TableDigest,
+        identifier::{qualified, quote_literal},
+        push_plan::PushMode,
+    },
+    postgres::Session,
+};
+
+use crate::stages::push::{
+    target::catalog::unreadable,
+    target::enums,
+    target::objects,
+    target::objects::OurObject,
+    target::session::previous_schema,
+    target::table_state::{RecordState, Recorded, Transition},
+};
+
+/// The schema of the record.
+pub(crate) const SCHEMA: &str = "turso2neon";
+
+/// The comment that marks the record's schema. The number rises with its format.
+const MARK: &str = "turso2neon record, format ";
+const FORMAT: u32 = 1;
+/// How many finished runs the record keeps per schema.
+const RUNS_KEPT: u32 = 100;
+
+/// One lock for whoever creates the record, because `IF NOT EXISTS` alone loses races.
+const CREATE: &str = "
+BEGIN;
+SELECT pg_advisory_xact_lock(8391472001);
+CREATE SCHEMA IF NOT EXISTS turso2neon;
+CREATE TABLE IF NOT EXISTS turso2neon.runs (
+  run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  run_key text NOT NULL,
+  target_schema text NOT NULL,
+  staging_schema text NOT NULL,
+  layout text NOT NULL,
+  mode text NOT NULL,
+  tool text NOT NULL,
+  state text NOT NULL CHECK (state IN ('loading', 'done', 'given up')),
+  started_at timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz,
+  row_count bigint
+);
+CREATE TABLE IF NOT EXISTS turso2neon.chunks (
+  run_id bigint NOT NULL,
+  table_name text NOT NULL,
+  chunk integer NOT NULL,
+  row_count bigint,
+  byte_count bigint,
+  PRIMARY KEY (run_id, table_name, chunk)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.tables (
+  target_schema text NOT NULL,
+  state text NOT NULL CHECK (state IN ('staged', 'live', 'previous')),
+  name text NOT NULL,
+  source text NOT NULL,
+  oid oid NOT NULL,
+  run_id bigint NOT NULL,
+  run_key text NOT NULL,
+  fingerprint text NOT NULL,
+  row_count bigint NOT NULL,
+  digest text NOT NULL,
+  chunk_count integer NOT NULL,
+  parts text[] NOT NULL,
+  PRIMARY KEY (target_schema, state, name)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.objects (
+  target_schema text NOT NULL,
+  state text NOT NULL CHECK (state IN ('live', 'previous', 'old')),
+  kind text NOT NULL CHECK (kind IN ('view', 'function')),
+  name text NOT NULL,
+  oid oid NOT NULL,
+  digest text NOT NULL,
+  PRIMARY KEY (kind, oid)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.carried (
+  target_schema text NOT NULL,
+  number integer NOT NULL,
+  table_name text,
+  statement text,
+  PRIMARY KEY (target_schema, number)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.undo (
+  target_schema text NOT NULL,
+  run_id bigint NOT NULL,
+  name text NOT NULL,
+  source text NOT NULL,
+  fingerprint text NOT NULL,
+  run_key text NOT NULL,
+  digest text NOT NULL,
+  number integer,
+  next bigint,
+  plan text,
+  PRIMARY KEY (target_schema, name)
+);
+CREATE TABLE IF NOT EXISTS turso2neon.origins (
+  target_schema text PRIMARY KEY,
+  source text NOT NULL,
+  previous text
+);
+";
+
+/// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
+/// that what was added afterwards shows. For a table `c` of `pg_class`.
+pub(crate) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
+  SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('n', 't')
+  UNION ALL SELECT 'column ' || a.attname FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL SELECT 'trigger ' || g.tgname FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+  UNION ALL SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
+  UNION ALL SELECT 'policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
+  UNION ALL SELECT 'row security' WHERE c.relrowsecurity
+  UNION ALL SELECT 'statistics ' || s.stxname FROM pg_statistic_ext s WHERE s.stxrelid = c.oid
+  UNION ALL SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
+    WHERE m.prrelid = c.oid
+  UNION ALL SELECT 'option ' || o FROM unnest(c.reloptions) o
+) AS found(part))";
+
+/// A table of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Ours {
+    /// Its name.
+    pub name: String,
+    /// SQLite's name.
+    pub source: String,
+    /// Its OID.
+    pub oid: u32,
+    /// Which run pushed it.
+    pub run_id: i64,
+    /// What that run pushed.
+    pub run_key: String,
+    /// Rows pushed.
+    pub rows: u64,
+    /// The server-side digest when it was pushed; none if an earlier version recorded another kind of digest.
+    pub digest: Option<TableDigest>,
+    /// Chunks it was sent in.
+    pub chunks: u32,
+    /// What has been added to it since.
+    pub added: Vec<String>,
+    /// What has been taken from it since.
+    pub lost: Vec<String>,
+    /// Digest of its structure when it was pushed.
+    pub fingerprint: String,
+    /// It belongs to another role now.
+    pub foreign_owner: Option<String>,
+}
+
+impl Ours {
+    /// Whether a push brought it, rather than that one was allowed to replace it.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.run_id != 0
+    }
+}
+
+/// A run that didn't come to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Unfinished {
+    /// Its number.
+    pub run_id: i64,
+    /// What it was to push.
+    pub run_key: String,
+    /// How it cut the tables into chunks.
+    pub layout: String,
+    /// Where it loads.
+    pub staging: String,
+    /// Whether it may be continued: it was interrupted, not given up.
+    pub usable: bool,
+}
+
+/// What the target knows of pushes into one schema.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record {
+    /// Tables that readers see.
+    pub live: Vec<Ours>,
+    /// Tables that the last push replaced.
+    pub previous: Vec<Ours>,
+    /// Views and trigger functions that readers see.
+    pub live_objects: Vec<OurObject>,
+    /// Those of the tables that the last push replaced.
+    pub previous_objects: Vec<OurObject>,
+    /// Runs that didn't come to their end.
+    pub unfinished: Vec<Unfinished>,
+    /// How the last push that came to its end went about it.
+    pub last_mode: Option<PushMode>,
+}
+
+impl Record {
+    /// Reads it; an absent record is an empty one. Tables that are gone, renamed or moved since are left out.
+    ///
+    /// # Errors
+    /// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer`, `Target*`.
+    pub(crate) async fn read(control: &Session, schema: &str, previous_schema: &str) -> Result<Self> {
+        if !is_there(control).await? {
+            return Ok(Self::default());
+        }
+        // On one connection these questions follow each other without waiting for answers.
+        let (live, previous, live_objects, previous_objects, unfinished, last_mode) = tokio::try_join!(
+            tables(control, schema, RecordState::Live, schema),
+            tables(control, schema, RecordState::Previous, previous_schema),
+            objects::read(control, schema, RecordState::Live, schema),
+            objects::read(control, schema, RecordState::Previous, previous_schema),
+            unfinished(control, schema),
+            last_mode(control, schema),
+        )?;
+        Ok(Self { live, previous, live_objects, previous_objects, unfinished, last_mode })
+    }
+
+    /// Takes tables of these names for ours that somebody else created, because the user says so.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(crate) async fn adopt(&mut self, control: &Session, schema: &str, names: &[&str]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT c.relname::text, c.oid, CASE WHEN NOT pg_has_role(c.relowner, 'USAGE') \
+                     THEN pg_get_userbyid(c.relowner)::text END \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind = 'r' AND c.oid <> ALL($3)";
+        let rows = control.rows("looking for tables to replace", sql, &[&schema, &names, &self.live_oids()]).await?;
+        for row in &rows {
+            let failed = |failure| unreadable(control, &failure);
+            let name: String = row.try_get(0).map_err(failed)?;
+            self.live.retain(|table| table.name != name);
+            self.live.push(Ours {
+                source: name.clone(),
+                name,
+                oid: row.try_get(1).map_err(failed)?,
+                run_id: 0,
+                run_key: String::new(),
+                rows: 0,
+                digest: None,
+                chunks: 0,
+                added: Vec::new(),
+                lost: Vec::new(),
+                fingerprint: String::new(),
+                foreign_owner: row.try_get(2).map_err(failed)?,
+            });
+        }
+        self.live.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(())
+    }
+
+    /// The statements that enter adopted tables, so that they are kept like others.
+    pub(crate) fn enter_adopted(&self, schema: &str) -> Vec<String> {
+        let enter = |table: &Ours| {
+            format!(
+                "INSERT INTO turso2neon.tables SELECT {}, 'live', {name}, {name}, {}, 0, '', '', \
+                   greatest(c.reltuples, 0)::bigint, '', 0, {PARTS} FROM pg_class c WHERE c.oid = {} \
+                 ON CONFLICT (target_schema, state, name) DO UPDATE SET oid = EXCLUDED.oid, run_id = 0, run_key = '', \
+                   fingerprint = '', digest = '', parts = EXCLUDED.parts",
+                quote_literal(schema),
+                table.oid,
+                table.oid,
+                name = quote_literal(&table.name)
+            )
+        };
+        self.live.iter().filter(|table| !table.is_pushed()).map(enter).collect()
+    }
+
+    /// The statements that record what happens to the tables that were seen.
+    pub(crate) fn transition(&self, transition: Transition, schema: &str) -> Vec<String> {
+        transition.statements(Recorded::Tables, schema, &self.live_oids(), &self.previous_oids())
+    }
+
+    /// OIDs of the live tables and views.
+    pub(crate) fn live_relations(&self) -> Vec<u32> {
+        self.live_oids().into_iter().chain(objects::view_oids(&self.live_objects)).collect()
+    }
+
+    /// OIDs of the tables and views that are kept.
+    pub(crate) fn previous_relations(&self) -> Vec<u32> {
+        self.previous_oids().into_iter().chain(objects::view_oids(&self.previous_objects)).collect()
+    }
+
+    /// OIDs of the live tables.
+    pub(crate) fn live_oids(&self) -> Vec<u32> {
+        self.live.iter().map(|table| table.oid).collect()
+    }
+
+    /// OIDs of the tables that are kept.
+    pub(crate) fn previous_oids(&self) -> Vec<u32> {
+        self.previous.iter().map(|table| table.oid).collect()
+    }
+}
+
+/// Whether the record exists, in this version's format.
+async fn is_there(control: &Session) -> Result<bool> {
+    let sql = "SELECT coalesce(obj_description(n.oid, 'pg_namespace'), ''), \
+               EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1";
+    let rows = control.rows("looking for the record of earlier pushes", sql, &[&SCHEMA]).await?;
+    let Some((comment, used)) =
+        rows.first().and_then(|row| Some((row.try_get::<_, String>(0).ok()?, row.try_get::<_, bool>(1).ok()?)))
+    else {
+        return Ok(false);
+    };
+    match comment.strip_prefix(MARK).and_then(|number| number.parse::<u32>().ok()) {
+        Some(format) if format > FORMAT => Err(Error::new(
+            Kind::ArtifactNewer,
+            format!("schema {SCHEMA} on the target has format {format}; this version reads up to {FORMAT}"),
+        )
+        .with_hint("use the newer turso2neon that pushed there")),
+        Some(_) => Ok(true),
+        None if used => Err(Error::new(
+            Kind::TargetOccupied,
+            format!("schema {SCHEMA} on the target holds something that is not this tool's record"),
+        )
+        .with_hint("rename that schema: this tool keeps its record under that name")),
+        None => Ok(false),
+    }
+}
+
+/// Creates the record where it isn't yet.
+pub(crate) async fn create(control: &Session) -> Result<()> {
+    let comment = format!("COMMENT ON SCHEMA turso2neon IS {}; COMMIT", quote_literal(&format!("{MARK}{FORMAT}")));
+    let created = control.batch("creating the record of pushes", &format!("{CREATE}{comment}")).await;
+    if created.is_err() && !control.is_lost() {
+        control.batch("leaving a failed transaction", "ROLLBACK").await?;
+    }
+    created
+}
+
+async fn tables(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<Ours>> {
+    let sql = format!(
+        "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
+           ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
+           ARRAY(SELECT p FROM unnest(t.parts) p WHERE p <> ALL (({PARTS})::text[])), t.fingerprint, \
+           CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) \
+             THEN pg_get_userbyid(c.relowner)::text END \
+         FROM turso2neon.tables t JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
+         JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $3 \
+         WHERE t.target_schema = $1 AND t.state = $2 ORDER BY t.name COLLATE \"C\""
+    );
+    let rows = control.rows("reading the record of earlier pushes", &sql, &[&schema, &state.word(), &home]).await?;
+    rows.iter().map(|row| table(row).map_err(|failure| unreadable(control, &failure))).collect()
+}
+
+fn table(row: &tokio_postgres::Row) -> std::result::Result<Ours, tokio_postgres::Error> {
+    Ok(Ours {
+        name: row.try_get(0)?,
+        source: row.try_get(1)?,
+        oid: row.try_get(2)?,
+        run_id: row.try_get(3)?,
+        run_key: row.try_get(4)?,
+        rows: u64::try_from(row.try_get::<_, i64>(5)?).unwrap_or(0),
+        digest: row.try_get::<_, &str>(6)?.parse().ok(),
+        chunks: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
+        added: row.try_get(8)?,
+        lost: row.try_get(9)?,
+        fingerprint: row.try_get(10)?,
+        foreign_owner: row.try_get(11)?,
+    })
+}
+
+/// Enters a run that loads no chunks. Gives its number.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn begin_run(control: &Session, run_key: &str, schema: &str, mode: PushMode) -> Result<i64> {
+    let sql = format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, '', '', {}, {}, 'loading') RETURNING run_id",
+        quote_literal(run_key),
+        quote_literal(schema),
+        quote_literal(&mode.to_string()),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    );
+    let rows = control.rows("recording the run", &sql, &[]).await?;
+    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
+    run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))
+}
+
+/// The statement that enters a schema with tables which nobody needs any more: the next push drops them if this one
+/// doesn't.
+pub(crate) fn given_up(schema: &str, run_key: &str, attic: &str) -> String {
+    format!(
+        "INSERT INTO turso2neon.runs (run_key, target_schema, staging_schema, layout, mode, tool, state) \
+         VALUES ({}, {}, {}, '', 'attic', {}, 'given up')",
+        quote_literal(run_key),
+        quote_literal(schema),
+        quote_literal(attic),
+        quote_literal(env!("CARGO_PKG_VERSION"))
+    )
+}
+
+/// What the record says of a live table.
+pub(crate) struct Described<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// SQLite's name.
+    pub source: &'a str,
+    /// Digest of its structure.
+    pub fingerprint: &'a str,
+    /// The digest of its rows.
+    pub digest: TableDigest,
+}
+
+/// The statement that records the new content of tables which stay in place.
+pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[Described<'_>]) -> String {
+    let values = tables.iter().map(|table| {
+        let [name, source, fingerprint, digest] =
+            [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
+        format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint)", table.digest.rows)
+    });
+    format!(
+        "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
+         digest = v.digest, row_count = v.row_count \
+         FROM (VALUES {}) AS v(name, source, fingerprint, digest, row_count) \
+         WHERE t.target_schema = {} AND t.state = 'live' AND t.name = v.name",
+        quote_literal(run_key),
+        values.collect::<Vec<_>>().join(", "),
+        quote_literal(schema)
+    )
+}
+
+/// The statements that record the end of a run.
+pub(crate) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
+    let schema = quote_literal(schema);
+    vec![
+        format!(
+            "UPDATE turso2neon.runs SET state = 'done', finished_at = now(), row_count = {rows} WHERE run_id = {run_id}"
+        ),
+        format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id}"),
+        format!(
+            "DELETE FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} AND run_id NOT IN (\
+             SELECT run_id FROM turso2neon.runs WHERE state = 'done' AND target_schema = {schema} \
+             ORDER BY run_id DESC LIMIT {RUNS_KEPT})"
+        ),
+    ]
+}
+
+/// Drops the tables that an earlier push replaced, which nobody but us has used.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &Record) -> Result<()> {
+    if record.previous.is_empty() && record.previous_objects.is_empty() {
+        return Ok(());
+    }
+    let home = previous_schema(schema);
+    let (first, last) = objects::drops(control, &home).await?;
+    let names: Vec<String> = record.previous.iter().map(|table| qualified(&home, &table.name)).collect();
+    let mut work = vec!["BEGIN; SET LOCAL lock_timeout = '5s'".to_owned()];
+    work.extend(first);
+    if !names.is_empty() {
+        work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+    }
+    work.extend(last);
+    work.extend(enums::dropped(&home, &enums::of_schema(control, &home).await?));
+    work.extend(objects::transition(Transition::DropPrevious, schema, record));
+    work.extend(record.transition(Transition::DropPrevious, schema));
+    work.push("COMMIT".to_owned());
+    let sql = work.join("; ");
+    let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
+    if dropped.is_err() && !control.is_lost() {
+        control.batch("leaving a failed transaction", "ROLLBACK").await?;
+    }
+    dropped
+}
+
+/// Whether a run came to its end.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn is_done(control: &Session, run_id: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM turso2neon.runs WHERE run_id = $1 AND state = 'done'";
+    Ok(!control.rows("looking whether a change is committed", sql, &[&run_id]).await?.is_empty())
+}
+
+async fn last_mode(control: &Session, schema: &str) -> Result<Option<PushMode>> {
+    let sql =
+        "SELECT mode FROM turso2neon.runs WHERE target_schema = $1 AND state = 'done' ORDER BY run_id DESC LIMIT 1";
+    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let word: &str = row.try_get(0).map_err(|failure| unreadable(control, &failure))?;
+    // A newer version may have modes that this one doesn't know.
+    Ok(word.parse().ok())
+}
+
+async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> {
+    let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading' FROM turso2neon.runs \
+               WHERE target_schema = $1 AND state <> 'done' ORDER BY run_id";
+    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Unfinished {
+            run_id: row.try_get(0)?,
+            run_key: row.try_get(1)?,
+            layout: row.try_get(2)?,
+            staging: row.try_get(3)?,
+            usable: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+}
