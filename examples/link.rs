@@ -1,11 +1,11 @@
-//! A long and narrow network on this machine, for measurements: what connects to one port gets to another one over a
-//! line with a delay and a rate.
+//! A TCP proxy that adds a delay and limits the rate, for measurements: it forwards connections from one port of this
+//! machine to another one.
 //!
 //!     link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S
 //!
-//! Prints connections, round trips, bytes to the server and bytes from it, whenever it reads a line.
+//! For each line on standard input it prints the connections, round trips, bytes to the server and bytes from it.
 
-#[path = "../tests/it/support/link.rs"]
+#[path = "../tests/it/support/latency.rs"]
 #[allow(
     dead_code,
     unreachable_pub,

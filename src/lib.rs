@@ -1,5 +1,8 @@
 //! Moves a Turso/libSQL database to Neon PostgreSQL and proves that nothing was lost.
 //!
+//! The program `turso2neon` is the interface that is kept stable: its exit codes, JSON lines, files and configuration.
+//! The library exists for the program and its tests. Its API is not stable: any release may change or remove items.
+//!
 //! The way through: [`cli`] reads what was typed, [`pipeline`] calls one stage after the other, each stage takes its
 //! input from the artifacts in the [`workdir`] and leaves its own there:
 //!

@@ -184,6 +184,6 @@ pub enum VectorEncoding {
     F16,
     /// n bfloat16 followed by the byte 6.
     Fb16,
-    /// Bits, least significant first, [padding], count of trailing bits, the byte 3.
+    /// Bits, least significant first, optional padding, count of trailing bits, the byte 3.
     F1Bit,
 }

@@ -31,7 +31,7 @@ pub enum FullText {
     Tsvector,
 }
 
-/// Everything that makes the plan differ from the rule book. Digested into the plan.
+/// Everything that makes the plan differ from docs/conversion-rules.md. Digested into the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {

@@ -1,5 +1,5 @@
 //! What the documents for people say about a plan: one line per decision, findings by subject, and what applications
-//! will notice (conversion rule book, section 10).
+//! will notice (docs/conversion-rules.md, section 10.1; docs/conversion-rules.md, section 10.2).
 
 use super::{
     cell::StorageClass,

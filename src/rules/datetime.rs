@@ -1,4 +1,4 @@
-//! Dates and times as text, recognised exactly or not at all (conversion rule book, 1.5).
+//! Dates and times as text, recognised exactly or not at all (docs/conversion-rules.md, section 1.5).
 //!
 //! PostgreSQL's own input is never asked: it accepts `now`, rounds fractions and drops offsets. What this module
 //! doesn't recognise keeps its column text.

@@ -3,8 +3,8 @@
 //!
 //! Decisions: every statement names its schema, because an unqualified name could resolve to the catalog. Names of
 //! keys, indexes and sequences are given explicitly, because PostgreSQL's own choice may collide with a user's table.
-//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers (conversion rule
-//! book, section 0).
+//! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers
+//! (docs/conversion-rules.md, section 0.2).
 
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,

@@ -1,4 +1,4 @@
-//! PostgreSQL names for SQLite's names (conversion rule book, section 3).
+//! PostgreSQL names for SQLite's names (docs/conversion-rules.md, section 3.1; docs/conversion-rules.md, section 3.2).
 //!
 //! Decisions: names are kept exactly and always quoted, unless the configuration asks for another case. A name that
 //! PostgreSQL would cut is cut here, with a digest, so that two long names stay apart.

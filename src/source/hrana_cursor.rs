@@ -1,7 +1,7 @@
 //! A cursor's answer on its way from the network (async) to the thread that reads it, with bounded memory.
 //!
 //! Lines are never cut: a [`Batch`] holds whole lines. All batches on the way together hold at most
-//! [`ON_THE_WAY_KIB`]; a line longer than that is assembled alone, when everything before it has been consumed.
+//! `ON_THE_WAY_KIB`; a line longer than that is assembled alone, when everything before it has been consumed.
 
 use std::sync::Arc;
 

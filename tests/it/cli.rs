@@ -32,8 +32,25 @@ fn dumped() -> Workspace {
     workspace
 }
 
-fn readme() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+fn document(name: &str) -> String {
+    fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The exit codes and the codes of the tables in the section "Exit codes".
+fn documented_codes(text: &str) -> (BTreeSet<u8>, BTreeMap<String, u8>) {
+    let (_, section) = text.split_once("## Exit codes").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut exits = BTreeSet::new();
+    let mut codes = BTreeMap::new();
+    for line in section.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let Ok(exit) = cells[0].parse::<u8>() else { continue };
+        exits.insert(exit);
+        for code in cells[1].split(", ").filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')) {
+            codes.insert(code.to_owned(), exit);
+        }
+    }
+    (exits, codes)
 }
 
 /// The commands and flags of the whole tree.
@@ -73,24 +90,15 @@ fn nothing_typed_shows_the_help_as_an_error() {
 }
 
 #[test]
-fn the_readme_tables_are_those_of_the_code() {
-    let text = readme();
-    let (_, section) = text.split_once("## Exit codes").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let mut exits = BTreeSet::new();
-    let mut codes = BTreeMap::new();
-    for line in section.lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let Ok(exit) = cells[0].parse::<u8>() else { continue };
-        exits.insert(exit);
-        for code in cells[1].split(", ").filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`')) {
-            codes.insert(code.to_owned(), exit);
-        }
-    }
-    let expected: BTreeMap<String, u8> = Kind::ALL.iter().map(|kind| (kind.code().to_owned(), kind.exit())).collect();
-    assert_eq!(codes, expected, "the README's codes");
-    let expected: BTreeSet<u8> = Kind::ALL.iter().map(|kind| kind.exit()).chain([0]).collect();
-    assert_eq!(exits, expected, "the README's exit codes");
+fn the_documented_exit_codes_are_those_of_the_code() {
+    let expected_exits: BTreeSet<u8> = Kind::ALL.iter().map(|kind| kind.exit()).chain([0]).collect();
+    let expected_codes: BTreeMap<String, u8> =
+        Kind::ALL.iter().map(|kind| (kind.code().to_owned(), kind.exit())).collect();
+    let (exits, _) = documented_codes(&document("README.md"));
+    assert_eq!(exits, expected_exits, "README.md");
+    let (exits, codes) = documented_codes(&document("docs/output.md"));
+    assert_eq!(exits, expected_exits, "docs/output.md");
+    assert_eq!(codes, expected_codes, "docs/output.md");
 }
 
 #[test]

@@ -12,6 +12,8 @@
 
 mod artifacts;
 
+mod documents;
+
 mod reading;
 
 use std::{

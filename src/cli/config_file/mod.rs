@@ -108,7 +108,7 @@ impl ConfigFile {
         let table: Table = text.parse().map_err(|failure: toml::de::Error| {
             let place = failure.span().map(|span| position(text, span.start)).unwrap_or_default();
             Error::new(Kind::Config, format!("{file}{place} is not valid TOML"))
-                .with_hint("strings are quoted, tables are in [brackets]; see the README's example")
+                .with_hint("strings are quoted, tables are in [brackets]; docs/configuration.md has an example")
         })?;
         let mut config = Self::default();
         for (key, value) in &table {

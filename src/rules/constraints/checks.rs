@@ -1,4 +1,4 @@
-//! CHECK constraints (rule book, section 4).
+//! CHECK constraints (docs/conversion-rules.md, section 4.2).
 
 use super::{Broken, Seat, Work};
 use crate::{

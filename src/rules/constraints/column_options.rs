@@ -1,4 +1,5 @@
-//! Defaults, identities and collations of columns (rule book, 1.9, 5.1).
+//! Defaults, identities and collations of columns (docs/conversion-rules.md, section 1.9;
+//! docs/conversion-rules.md, section 5.1; docs/conversion-rules.md, section 4.3).
 
 use super::{Seat, Work};
 use crate::{

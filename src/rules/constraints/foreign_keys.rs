@@ -1,4 +1,5 @@
-//! FOREIGN KEY (rule book, section 4). A key that rows break is carried NOT VALID: old rows stay, new ones are checked.
+//! FOREIGN KEY (docs/conversion-rules.md, section 4.4). A key that rows break is carried NOT VALID: old rows stay,
+//! new ones are checked.
 
 use super::{Broken, Work, unique::same_set};
 use crate::model::{

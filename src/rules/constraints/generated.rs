@@ -1,5 +1,6 @@
-//! Generated columns (rule book, 6.1). PostgreSQL computes those whose expression has an exact equivalent; the others
-//! are plain columns with SQLite's values. `convert` compares every value that PostgreSQL computed.
+//! Generated columns (docs/conversion-rules.md, section 6.1). PostgreSQL computes those whose expression has an exact
+//! equivalent; the others are plain columns with SQLite's values. `convert` compares every value that PostgreSQL
+//! computed.
 
 use super::{Seat, Work};
 use crate::{

@@ -1,5 +1,5 @@
-//! How large a key can get. PostgreSQL refuses a B-tree entry beyond 2704 bytes (rule book, section 2); compressible
-//! text may pass, so that trying proves nothing.
+//! How large a key can get (docs/conversion-rules.md, section 2.3). PostgreSQL refuses a B-tree entry beyond 2704
+//! bytes; compressible text may pass, so that trying proves nothing.
 
 use crate::model::{ColumnPlan, PgType};
 

@@ -1,5 +1,5 @@
-//! CREATE INDEX (rule book, 6.2). An index without its predicate or with another key would be wrong, so that one whose
-//! text can't be translated is left out as a whole.
+//! CREATE INDEX (docs/conversion-rules.md, section 6.2). An index without its predicate or with another key would be
+//! wrong, so that one whose text can't be translated is left out as a whole.
 
 use super::{
     Seat, Work,

@@ -1,4 +1,4 @@
-//! PRIMARY KEY and UNIQUE constraints (rule book, section 4).
+//! PRIMARY KEY and UNIQUE constraints (docs/conversion-rules.md, section 4.1; docs/conversion-rules.md, section 4.3).
 
 use super::{
     Broken, Seat, Work,

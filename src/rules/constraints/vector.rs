@@ -1,4 +1,4 @@
-//! libSQL's vector index as pgvector's (rule book, 1.8).
+//! libSQL's vector index as pgvector's (docs/conversion-rules.md, section 1.8).
 
 use crate::{
     model::{ColumnPlan, PgType, identifier::quote_ident},

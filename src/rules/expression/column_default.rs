@@ -1,4 +1,5 @@
-//! DEFAULT: the value that SQLite would store, as a value of the column's PostgreSQL type (rule book, 5.1).
+//! DEFAULT: the value that SQLite would store, as a value of the column's PostgreSQL type
+//! (docs/conversion-rules.md, section 5.1).
 
 use sqlite3_parser::ast::{Expr, Literal, Operator};
 

@@ -1,4 +1,5 @@
-//! Date and time functions of the present moment, as DEFAULT uses them (rule book, 5.1). SQLite's moments are UTC.
+//! Date and time functions of the present moment, as DEFAULT uses them
+//! (docs/conversion-rules.md, section 5.1; docs/conversion-rules.md, section 5.2). SQLite's moments are UTC.
 
 use super::{
     Untranslatable,

@@ -1,5 +1,5 @@
-//! GENERATED ALWAYS AS: the expression as a value of the column's PostgreSQL type, with SQLite's affinity applied (rule
-//! book, 6.1).
+//! GENERATED ALWAYS AS: the expression as a value of the column's PostgreSQL type, with SQLite's affinity applied
+//! (docs/conversion-rules.md, section 6.1).
 
 use super::{
     Untranslatable,

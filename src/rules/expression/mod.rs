@@ -3,7 +3,7 @@
 //!
 //! The static type of a column follows from its planned conversion and from the values that were seen; exact means
 //! that every row of the source gives the same answer on both sides, and that no row makes PostgreSQL raise an error.
-//! Rule book: sections 5.1 and 5.2.
+//! See docs/conversion-rules.md, section 5.1 and docs/conversion-rules.md, section 5.2.
 
 mod parse;
 

@@ -2,7 +2,7 @@
 //!
 //! Every result column is given a type that stands for SQLite's value, so that the rows of both sides can be compared.
 //! What has no exact equivalent is refused with the reason. The SQL names tables and views by places, which are filled
-//! in when the schema is known. Rule book: section 6.3.
+//! in when the schema is known. See docs/conversion-rules.md, section 6.3.
 
 mod aggregate;
 

@@ -1,5 +1,5 @@
-//! What a declared type name wishes for (conversion rule book, 1.3). The wish decides which rungs are tried first; the
-//! values decide which one holds.
+//! What a declared type name wishes for (docs/conversion-rules.md, section 1.3). The wish decides which rungs
+//! are tried first; the values decide which one holds.
 
 use crate::{
     model::{conversion_plan::VectorEncoding, source_schema::Affinity},

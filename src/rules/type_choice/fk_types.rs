@@ -1,5 +1,5 @@
-//! One type for columns that a foreign key compares (conversion rule book, 1.4, step 1): PostgreSQL has no foreign key
-//! between a `bigint` and a `text`.
+//! One type for columns that a foreign key compares (docs/conversion-rules.md, section 1.4, step 1): PostgreSQL has
+//! no foreign key between a `bigint` and a `text`.
 
 use std::collections::BTreeMap;
 

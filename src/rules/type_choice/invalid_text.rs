@@ -1,4 +1,5 @@
-//! Columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8 (conversion rule book, section 2).
+//! Columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8
+//! (docs/conversion-rules.md, section 2.1).
 
 use super::{BadText, Choice, Role, Subject, counted, text_conversion};
 use crate::model::{
@@ -7,7 +8,7 @@ use crate::model::{
 };
 
 /// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
-/// the column tells rows apart, or they are many (conversion rule book, section 2).
+/// the column tells rows apart, or they are many (docs/conversion-rules.md, section 2.1).
 pub(super) fn choose(subject: &Subject<'_>) -> Choice {
     let profile = subject.profile;
     let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);

@@ -1,5 +1,5 @@
-//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`Choice`] out (conversion rule book,
-//! section 1).
+//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`Choice`] out
+//! (docs/conversion-rules.md, section 1.4).
 //!
 //! Decisions: a type is chosen only if every value maps to it exactly; widening beats changing a value and is loud;
 //! where the PostgreSQL value no longer shows the storage class, the class goes to the ledger. Nothing here reads a

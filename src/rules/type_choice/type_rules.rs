@@ -1,4 +1,5 @@
-//! The rungs (conversion rule book, 1.4 to 1.8): for each family the first type that every non-NULL value fits.
+//! The rungs (docs/conversion-rules.md, section 1.4): for each family the first type that every non-NULL value
+//! fits.
 
 use super::{
     Choice, Role, Subject, counted,

@@ -253,8 +253,8 @@ fn written(pg_type: &PgType, cell: SqliteCell<'_>) -> Vec<u8> {
     }
 }
 
-/// The unit in whose window a range of integers lies, if it is one (conversion rule book, 1.6). The windows don't
-/// overlap: seconds from 1973 to 2128, milliseconds and microseconds likewise.
+/// The unit in whose window a range of integers lies, if it is one (docs/conversion-rules.md, section 1.6). The
+/// windows don't overlap: seconds from 1973 to 2128, milliseconds and microseconds likewise.
 #[must_use]
 pub fn epoch_unit((least, most): (i64, i64)) -> Option<EpochUnit> {
     let window = |unit: EpochUnit| match unit {
@@ -267,7 +267,8 @@ pub fn epoch_unit((least, most): (i64, i64)) -> Option<EpochUnit> {
 
 const EPOCH_UNITS: [EpochUnit; 3] = [EpochUnit::Seconds, EpochUnit::Milliseconds, EpochUnit::Microseconds];
 
-/// The type for vectors of this encoding and length, with or without pgvector (conversion rule book, 1.8).
+/// The type for vectors of this encoding and length, with or without pgvector
+/// (docs/conversion-rules.md, section 1.8).
 #[must_use]
 pub fn vector_types(encoding: VectorEncoding, length: u32, extension: bool) -> PgType {
     let extension = extension && length <= 16_000;

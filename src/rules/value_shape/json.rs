@@ -1,4 +1,5 @@
-//! JSON as PostgreSQL takes it: RFC 8259, and for `jsonb` only what it keeps (conversion rule book, 1.7).
+//! JSON as PostgreSQL takes it: RFC 8259, and for `jsonb` only what it keeps
+//! (docs/conversion-rules.md, section 1.7).
 //!
 //! One pass without recursion. Strings are skipped eight bytes at a time, because a profile reads every document.
 

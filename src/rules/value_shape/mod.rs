@@ -1,8 +1,8 @@
 //! What a TEXT or BLOB looks like: the recognisers that a type choice stands on.
 //!
 //! Each recogniser is exact: what it accepts, the loading code can convert without losing anything but spelling; what
-//! it doesn't accept keeps the column text or bytea (conversion rule book, 1.2 and 1.5 to 1.8). No recogniser keeps a
-//! value.
+//! it doesn't accept keeps the column text or bytea (docs/conversion-rules.md, section 1.2). No recogniser
+//! keeps a value.
 
 pub mod json;
 

@@ -1,5 +1,6 @@
 //! What is in `sqlite_schema`, and what each entry is: user data, or bookkeeping of SQLite, libSQL and their companions
-//! (conversion rule book, 6.5 and 6.6). The bookkeeping of frameworks (`_prisma_migrations` and the like) is user data.
+//! (docs/conversion-rules.md, section 6.5; docs/conversion-rules.md, section 6.6). The bookkeeping of frameworks
+//! (`_prisma_migrations` and the like) is user data.
 
 use std::collections::{BTreeMap, BTreeSet};
 

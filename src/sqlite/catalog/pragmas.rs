@@ -1,4 +1,4 @@
-//! Facts that SQLite states itself (conversion rule book, 8.2).
+//! Facts that SQLite states itself (docs/conversion-rules.md, section 8.2).
 
 use std::collections::BTreeMap;
 

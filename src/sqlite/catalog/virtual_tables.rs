@@ -1,4 +1,4 @@
-//! Virtual tables: where their rows are (conversion rule book, 6.5).
+//! Virtual tables: where their rows are (docs/conversion-rules.md, section 6.5).
 
 use rusqlite::Connection;
 use sqlite3_parser::ast::Stmt;

@@ -1,12 +1,12 @@
 //! Source to `dump/source.db`: one consistent snapshot, or nothing.
 //!
 //! The new file is built as `dump/source.db.part` and takes its place only when it is complete, checked and on disk;
-//! until then the dump before is untouched. If the content is that of the dump before (see [`content_digest`]), the
+//! until then the dump before is untouched. If the content is that of the dump before (see `content_digest`), the
 //! file stays the one it was, so that nothing made from it becomes stale.
 //!
-//! Methods: `pages` and `export` for Turso databases that lend their pages ([`pages`], [`export`]), `replica` for
-//! servers that lend their replication log ([`replica`]), `sql` for all servers ([`sql_method`], [`sql_snapshot`],
-//! [`file_builder`]) and `file` for local files ([`local_file`]). [`method_selection`] chooses.
+//! Methods: `pages` and `export` for Turso databases that lend their pages (modules of these names), `replica` for
+//! servers that lend their replication log, `sql` for all servers (`sql_method`, `sql_snapshot`,
+//! `file_builder`) and `file` for local files (`local_file`). `method_selection` chooses.
 
 mod archive;
 

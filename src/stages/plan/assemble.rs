@@ -1,4 +1,4 @@
-//! Drafts to a [`Plan`]: names, table plans, what the other rules carry, findings in one order.
+//! Drafts to a plan: names, table plans, what the other rules carry, findings in one order.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What columns owe each other: one type across a foreign key, and keys that stay apart (conversion rule book, 1.4,
-//! steps 1 and 2).
+//! What columns owe each other: one type across a foreign key, and keys that stay apart
+//! (docs/conversion-rules.md, section 1.4, steps 1 and 2).
 
 use rusqlite::Connection;
 

@@ -178,7 +178,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     })
 }
 
-/// Tables, objects and findings by the rule book.
+/// Tables, objects and findings by docs/conversion-rules.md.
 fn by_rules<'a>(
     ctx: &Context,
     connection: &Connection,

@@ -302,7 +302,7 @@ fn column_findings(subject: &Subject<'_>, column: &ColumnOutline<'_>, choice: &C
     findings
 }
 
-/// Tables and rows that don't fit PostgreSQL's limits (conversion rule book, section 2).
+/// Tables and rows that don't fit PostgreSQL's limits (docs/conversion-rules.md, section 2.2).
 fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
     let finding =
         |code, severity, message: String| Finding::new(code, severity, message).at_table(&outline.source.name);

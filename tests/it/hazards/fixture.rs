@@ -13,9 +13,9 @@ use crate::support::{Target, Which, Workspace};
 /// The versions on which every trap is judged: the oldest and the newest.
 pub(super) const JUDGES: [Which; 2] = [Which::Major(14), Which::Major(18)];
 
-/// One trap of the rule book. Its tables and views have names of their own.
+/// One trap of docs/conversion-rules.md. Its tables and views have names of their own.
 pub(super) struct Trap {
-    /// Its number or section in the rule book, and what it is.
+    /// Its section of docs/conversion-rules.md and what it is.
     pub(super) name: &'static str,
     /// Makes it in SQLite. Foreign keys and checks aren't enforced.
     pub(super) sql: &'static str,

@@ -4,7 +4,7 @@ use super::fixture::{Must, Trap, judge};
 
 const HABITS: &[Trap] = &[
     Trap {
-        name: "T42 Prisma: milliseconds, booleans, implicit join tables",
+        name: "1.4 Prisma: milliseconds, booleans, implicit join tables",
         sql: r#"CREATE TABLE "User" ("id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "email" TEXT NOT NULL, "name" TEXT, "admin" BOOLEAN NOT NULL DEFAULT false,
             "createdAt" DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, "balance" DECIMAL NOT NULL DEFAULT 0, "big" BIGINT, "avatar" BLOB, "meta" JSONB);
             CREATE UNIQUE INDEX "User_email_key" ON "User"("email");
@@ -38,7 +38,7 @@ const HABITS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T43 Prisma's milliseconds beside the default's text",
+        name: "1.4 Prisma's milliseconds beside the default's text",
         sql: "CREATE TABLE t43(id INTEGER PRIMARY KEY, at DATETIME DEFAULT CURRENT_TIMESTAMP); INSERT INTO t43 VALUES (1, 1700000000123), (2, '2024-01-01 00:00:00')",
         must: &[
             Must::Type("t43.at", "text"),
@@ -47,7 +47,7 @@ const HABITS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T43 .NET: texts stay as they are",
+        name: "1.4 .NET: texts stay as they are",
         sql: r#"CREATE TABLE "AspNetUsers" ("Id" TEXT NOT NULL CONSTRAINT "PK_AspNetUsers" PRIMARY KEY, "LockoutEnd" TEXT NULL, "Salary" TEXT NOT NULL, "EmailConfirmed" INTEGER NOT NULL,
             "Created" TEXT NOT NULL, "Score" REAL NOT NULL CHECK ("EmailConfirmed" IN (0, 1)));
             CREATE TABLE "__EFMigrationsHistory" ("MigrationId" TEXT NOT NULL CONSTRAINT "PK___EFMigrationsHistory" PRIMARY KEY, "ProductVersion" TEXT NOT NULL);
@@ -68,7 +68,7 @@ const HABITS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T40 Django",
+        name: "1.4 Django",
         sql: r#"CREATE TABLE "auth_user" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "last_login" datetime NULL, "is_superuser" bool NOT NULL, "username" varchar(150) NOT NULL UNIQUE, "date_joined" datetime NOT NULL);
             CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "price" decimal NOT NULL, "count" integer unsigned NOT NULL CHECK ("count" >= 0), "big" bigint unsigned NOT NULL CHECK ("big" >= 0),
             "data" text NOT NULL CHECK ((JSON_VALID("data") OR "data" IS NULL)), "uid" char(32) NOT NULL UNIQUE, "took" bigint NOT NULL, "ratio" real NOT NULL, "owner_id" integer NOT NULL REFERENCES "auth_user" ("id") DEFERRABLE INITIALLY DEFERRED);
@@ -107,7 +107,7 @@ const HABITS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T41 Rails and Laravel",
+        name: "1.4 Rails and Laravel",
         sql: r#"CREATE TABLE "users" ("id" integer PRIMARY KEY AUTOINCREMENT NOT NULL, "admin" boolean DEFAULT 0 NOT NULL, "created_at" datetime(6) NOT NULL, "price" decimal(8,2), "opens" time, "meta" json DEFAULT '{}', "flag" boolean);
             CREATE TABLE "ar_internal_metadata" ("key" varchar NOT NULL PRIMARY KEY, "value" varchar); CREATE INDEX "index_users_on_created_at" ON "users" ("created_at");
             CREATE TABLE "laravel" ("id" integer primary key autoincrement not null, "active" tinyint(1) not null default '1', "created_at" datetime, "amount" numeric not null default '0', "kind" varchar check ("kind" in ('a', 'b')) not null, "deleted_at" datetime);
@@ -135,7 +135,7 @@ const HABITS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T39 Drizzle: integers that are times and booleans only to the application",
+        name: "1.4 Drizzle: integers that are times and booleans only to the application",
         sql: "CREATE TABLE `drizzle_users` (`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL, `email` text NOT NULL, `created_at` integer DEFAULT (unixepoch()) NOT NULL, `seen_ms` integer, `active` integer DEFAULT true NOT NULL, `tags` text DEFAULT '[]', `role` text DEFAULT 'user' NOT NULL);
             CREATE UNIQUE INDEX `drizzle_users_email_unique` ON `drizzle_users` (`email`);
             CREATE TABLE `drizzle_posts` (`id` text PRIMARY KEY NOT NULL, `user_id` integer, FOREIGN KEY (`user_id`) REFERENCES `drizzle_users`(`id`) ON UPDATE no action ON DELETE cascade);

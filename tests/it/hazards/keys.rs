@@ -1,10 +1,11 @@
-//! Identity, names and constraints (rule book, sections 1.9, 3 and 4).
+//! Identity, names and constraints (docs/conversion-rules.md, section 1.9;
+//! docs/conversion-rules.md, section 3.1; docs/conversion-rules.md, section 4.1).
 
 use super::fixture::{Must, Trap, judge};
 
 const IDENTITY: &[Trap] = &[
     Trap {
-        name: "T02 the counter goes on where SQLite's stands",
+        name: "1.9 the counter goes on where SQLite's stands",
         sql: "CREATE TABLE t02auto(id INTEGER PRIMARY KEY AUTOINCREMENT, v); INSERT INTO t02auto(v) VALUES (1), (2), (3); \
               DELETE FROM t02auto WHERE id > 1; \
               CREATE TABLE t02plain(id INTEGER PRIMARY KEY, v); INSERT INTO t02plain VALUES (41, 1); \
@@ -26,7 +27,7 @@ const IDENTITY: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T02 which columns count by themselves",
+        name: "1.9 which columns count by themselves",
         sql: "CREATE TABLE t02int(id INT PRIMARY KEY, v); INSERT INTO t02int VALUES (1, 1); \
               CREATE TABLE t02desc(id INTEGER PRIMARY KEY DESC, v); INSERT INTO t02desc VALUES (1, 1), (NULL, 2), (NULL, 3); \
               CREATE TABLE t02table(id INTEGER, v, PRIMARY KEY(id DESC)); INSERT INTO t02table VALUES (1, 1); \
@@ -46,7 +47,7 @@ const IDENTITY: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T03 NULLs in primary keys",
+        name: "4.1 NULLs in primary keys",
         sql: "CREATE TABLE t03(code TEXT PRIMARY KEY, v); INSERT INTO t03 VALUES ('a', 1), (NULL, 2), (NULL, 3); \
               CREATE TABLE t03two(a INT, b INT, v, PRIMARY KEY(a, b)); INSERT INTO t03two VALUES (1, 1, 1), (1, NULL, 2), (1, NULL, 3); \
               CREATE TABLE t03ok(code TEXT PRIMARY KEY, v); INSERT INTO t03ok VALUES ('a', 1); \
@@ -67,7 +68,7 @@ const IDENTITY: &[Trap] = &[
 
 const NAMES: &[Trap] = &[
     Trap {
-        name: "T16 names in another case",
+        name: "3.1 names in another case",
         sql: "CREATE TABLE \"T16Parent\"(\"Id\" INTEGER PRIMARY KEY, \"Mixed Case\" TEXT, É, é); \
               CREATE TABLE t16child(\"pId\" INT REFERENCES T16PARENT(ID), v); \
               CREATE INDEX \"T16Idx\" ON t16PARENT(\"MIXED CASE\" desc); \
@@ -79,7 +80,7 @@ const NAMES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T17 names that PostgreSQL forbids or cuts",
+        name: "3.1 names that PostgreSQL forbids or cuts",
         sql: "CREATE TABLE \"\"(\"\" INT); INSERT INTO \"\" VALUES (1); \
               CREATE TABLE t17(ctid INT, xmin TEXT, xmin_ TEXT, oid INT, CTID_ INT, tableoid INT, \"select\" INT, \"a\"\"b\" INT, \"100%\" INT, \
               \"$1\" INT, \"a\\b\" INT, \"line\nbreak\" INT, \"-- x; DROP\" INT, \"😀\" INT, \"dot.ted\" INT); \
@@ -120,7 +121,7 @@ const NAMES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T18 one namespace for tables, keys, indexes and sequences",
+        name: "3.2 one namespace for tables, keys, indexes and sequences",
         sql: "CREATE TABLE t18(id INTEGER PRIMARY KEY, mail TEXT UNIQUE); INSERT INTO t18 VALUES (1, 'a'); \
               CREATE TABLE t18_pkey(v INT); CREATE TABLE t18_id_seq(v INT); CREATE TABLE t18_mail_key(v INT); \
               CREATE TABLE t18b(id INT, v INT, CONSTRAINT same UNIQUE(id), CONSTRAINT same UNIQUE(v)); \
@@ -143,7 +144,7 @@ const NAMES: &[Trap] = &[
 
 const CONSTRAINTS: &[Trap] = &[
     Trap {
-        name: "T19 foreign keys in all their forms",
+        name: "4.4 foreign keys in all their forms",
         sql: "CREATE TABLE t19p(id INTEGER PRIMARY KEY, a INT, b INT, u TEXT, UNIQUE(b, a)); \
               CREATE UNIQUE INDEX t19p_u ON t19p(u); CREATE UNIQUE INDEX t19p_part ON t19p(a) WHERE a > 0; \
               INSERT INTO t19p VALUES (1, 2, 3, 'x'), (2, 3, 4, 'y'); \
@@ -186,7 +187,7 @@ const CONSTRAINTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T20 NOCASE folds ASCII only",
+        name: "4.3 NOCASE folds ASCII only",
         sql: "CREATE TABLE t20(id INTEGER PRIMARY KEY, mail TEXT COLLATE NOCASE UNIQUE, n INT COLLATE NOCASE UNIQUE, r TEXT COLLATE RTRIM UNIQUE); \
               INSERT INTO t20 VALUES (1, 'É', 1, 'a'), (2, 'é', 2, 'b'), (3, 'Key', 3, 'c  '), (4, '²', 4, ''), (5, '2', 5, 'd'); \
               CREATE TABLE t20c(m TEXT REFERENCES t20(mail)); INSERT INTO t20c VALUES ('Key'), ('KEY'); \
@@ -203,7 +204,7 @@ const CONSTRAINTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T11 a check that wants JSON in a text column",
+        name: "1.7 a check that wants JSON in a text column",
         sql: "CREATE TABLE t11c(id INTEGER PRIMARY KEY, d TEXT NOT NULL CHECK (JSON_VALID(\"d\") OR \"d\" IS NULL), e TEXT CHECK (json_valid(e))); \
               INSERT INTO t11c VALUES (1, '{\"b\": 1, \"a\": [ ]}', NULL), (2, 'null', '1')",
         must: &[
@@ -215,7 +216,7 @@ const CONSTRAINTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T22 rows that break what the schema says",
+        name: "4.2 rows that break what the schema says",
         sql: "CREATE TABLE t22(id INTEGER PRIMARY KEY, a INT CHECK (a > 0), b TEXT CHECK (typeof(b) = 'text'), c INT CHECK (c < 100)); \
               INSERT INTO t22 VALUES (1, -1, 'x', 5), (2, 5, 'y', 6); \
               CREATE TABLE t22n(id INTEGER PRIMARY KEY, v TEXT, w TEXT); INSERT INTO t22n VALUES (1, NULL, 'a'), (2, 'b', 'b'); \
@@ -234,7 +235,7 @@ const CONSTRAINTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T33 ON CONFLICT clauses have no place in PostgreSQL",
+        name: "4.1 ON CONFLICT clauses have no place in PostgreSQL",
         sql: "CREATE TABLE t33(id INTEGER PRIMARY KEY ON CONFLICT REPLACE, v TEXT NOT NULL ON CONFLICT IGNORE DEFAULT 'x', u INT UNIQUE ON CONFLICT REPLACE); \
               INSERT INTO t33 VALUES (1, 'a', 1)",
         must: &[
@@ -247,7 +248,7 @@ const CONSTRAINTS: &[Trap] = &[
 
 const INDEXES: &[Trap] = &[
     Trap {
-        name: "T21 partial, expression, descending indexes",
+        name: "6.2 partial, expression, descending indexes",
         sql: "CREATE TABLE t21(id INTEGER PRIMARY KEY, mail TEXT, del INT, kind TEXT, n INT, j JSON); \
               CREATE UNIQUE INDEX t21_part ON t21(mail) WHERE del = 0; CREATE UNIQUE INDEX t21_lower ON t21(lower(mail), id); \
               CREATE INDEX t21_two ON t21(kind, n DESC); CREATE INDEX t21_where ON t21(n) WHERE kind IS NOT NULL AND n > 5; \
@@ -263,7 +264,7 @@ const INDEXES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "2 more key columns than an index takes",
+        name: "2.3 more key columns than an index takes",
         sql: "CREATE TABLE t21w(c1,c2,c3,c4,c5,c6,c7,c8,c9,c10,c11,c12,c13,c14,c15,c16,c17,c18,c19,c20,c21,c22,c23,c24,c25,c26,c27,c28,c29,c30,c31,c32,c33); \
               CREATE INDEX t21w_all ON t21w(c1,c2,c3,c4,c5,c6,c7,c8,c9,c10,c11,c12,c13,c14,c15,c16,c17,c18,c19,c20,c21,c22,c23,c24,c25,c26,c27,c28,c29,c30,c31,c32,c33); \
               INSERT INTO t21w(c1, c33) VALUES (1, 2)",

@@ -1,4 +1,4 @@
-//! Every trap of the conversion rule book, and what PostgreSQL holds after it.
+//! Every trap that docs/conversion-rules.md describes, and what PostgreSQL holds after it.
 
 mod fixture;
 

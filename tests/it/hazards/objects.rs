@@ -1,10 +1,11 @@
-//! Defaults, generated columns, views, triggers, virtual and internal tables (rule book, sections 5 and 6).
+//! Defaults, generated columns, views, triggers, virtual and internal tables
+//! (docs/conversion-rules.md, section 5.1; docs/conversion-rules.md, section 6.1).
 
 use super::fixture::{Must, Trap, judge};
 
 const DEFAULTS: &[Trap] = &[
     Trap {
-        name: "T23 constant defaults",
+        name: "5.1 constant defaults",
         sql: "CREATE TABLE t23(id INTEGER PRIMARY KEY, s TEXT DEFAULT 'it''s', word TEXT DEFAULT bare, five TEXT DEFAULT 5, seven INT DEFAULT '7', \
               bad INT DEFAULT 'abc', flag BOOLEAN DEFAULT 1, off BOOLEAN DEFAULT '0', yes INT DEFAULT TRUE, hex INT DEFAULT 0x1F, \
               huge REAL DEFAULT 9223372036854775808, raw BLOB DEFAULT x'00ff', neg INT DEFAULT -5, plus REAL DEFAULT +1.5, long VARCHAR(2) DEFAULT 'longer', \
@@ -21,7 +22,7 @@ const DEFAULTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T23 defaults that are functions, in UTC",
+        name: "5.1 defaults that are functions, in UTC",
         sql: "CREATE TABLE t23f(id INTEGER PRIMARY KEY, at TEXT DEFAULT CURRENT_TIMESTAMP, low DATETIME DEFAULT current_timestamp, dt DATETIME DEFAULT (datetime('now')), \
               day DATE DEFAULT CURRENT_DATE, tm TIME DEFAULT CURRENT_TIME, epoch INT DEFAULT (unixepoch()), s INT DEFAULT (strftime('%s', 'now')), \
               ms INT DEFAULT (cast((julianday('now') - 2440587.5) * 86400000 AS INTEGER)), iso TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), \
@@ -43,7 +44,7 @@ const DEFAULTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T24 generated columns",
+        name: "6.1 generated columns",
         sql: "CREATE TABLE t24(id INTEGER PRIMARY KEY, a INT, b INT, s TEXT, r REAL, total INT GENERATED ALWAYS AS (a + b) STORED, \
               virt INT AS (a * 2) VIRTUAL, chain INT AS (virt + 1), low TEXT AS (lower(s)) STORED, rt TEXT AS ('x' || r), j JSON, \
               k TEXT AS (json_extract(j, '$.k')), fmt TEXT AS (strftime('%W', s)) VIRTUAL); \
@@ -68,7 +69,7 @@ const DEFAULTS: &[Trap] = &[
 
 const TABLES: &[Trap] = &[
     Trap {
-        name: "T27 virtual tables: the only copy of the rows, or none",
+        name: "6.5 virtual tables: the only copy of the rows, or none",
         sql: "CREATE VIRTUAL TABLE t27own USING fts5(title, body); INSERT INTO t27own VALUES ('a', 'some words'), ('b', NULL); \
               CREATE TABLE t27docs(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO t27docs VALUES (1, 'x'); \
               CREATE VIRTUAL TABLE t27ext USING fts5(body, content='t27docs', content_rowid='id'); \
@@ -96,7 +97,7 @@ const TABLES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T28 the engines' books stay, the tools' books come along",
+        name: "6.6 the engines' books stay, the tools' books come along",
         sql: "CREATE TABLE \"__drizzle_migrations\"(id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric); \
               INSERT INTO \"__drizzle_migrations\"(hash, created_at) VALUES ('abc', 1700000000000), ('def', 1700000000001); \
               CREATE TABLE _cf_KV(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; CREATE TABLE _cf_METADATA(key INTEGER PRIMARY KEY, value BLOB); \
@@ -121,7 +122,7 @@ const TABLES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T34 what a file stores and what it means",
+        name: "6.7 what a file stores and what it means",
         sql: "CREATE TABLE t34(id INTEGER PRIMARY KEY, a TEXT, r REAL); INSERT INTO t34 VALUES (1, 'old', 3), (-7, 'neg', 4.5); \
               ALTER TABLE t34 ADD COLUMN added TEXT DEFAULT 'late'; ALTER TABLE t34 ADD COLUMN num INT DEFAULT 9; ALTER TABLE t34 ADD COLUMN nul INT; \
               ALTER TABLE t34 ADD COLUMN v INT AS (id * 2) VIRTUAL; INSERT INTO t34(id, a, r, added, num, nul) VALUES (2, 'new', 5, 'x', 1, 2); \
@@ -147,7 +148,7 @@ const TABLES: &[Trap] = &[
 
 const QUERIES: &[Trap] = &[
     Trap {
-        name: "T25 views that give the same rows",
+        name: "6.3 views that give the same rows",
         sql: "CREATE TABLE t25(id INTEGER PRIMARY KEY, name TEXT, n INT, flag BOOLEAN, r REAL); \
               INSERT INTO t25 VALUES (1, 'Ann', 5, 1, 1.5), (2, 'bob', NULL, 0, NULL), (3, 'ANN', 7, 1, 2.5), (4, NULL, 5, NULL, -0.5); \
               CREATE VIEW t25plain AS SELECT id, name FROM t25 WHERE flag; \
@@ -183,7 +184,7 @@ const QUERIES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T26 triggers",
+        name: "6.4 triggers",
         sql: "CREATE TABLE t26(id INTEGER PRIMARY KEY, v INT, updated_at TEXT, hits INT DEFAULT 0); CREATE TABLE t26log(id INTEGER PRIMARY KEY, what TEXT, ref INT); \
               INSERT INTO t26 VALUES (1, 1, 'never', 0); \
               CREATE TRIGGER t26touch AFTER UPDATE ON t26 FOR EACH ROW BEGIN UPDATE t26 SET updated_at = 'now' WHERE id = NEW.id; END; \
@@ -209,7 +210,7 @@ const QUERIES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T36 the rowid that nobody declared",
+        name: "6.3 the rowid that nobody declared",
         sql: "CREATE TABLE t36(name TEXT, rowid_ INT); INSERT INTO t36 VALUES ('a', 1), ('b', 2); CREATE VIEW t36v AS SELECT rowid, name FROM t36; \
               CREATE TABLE t36own(rowid TEXT, oid TEXT, _rowid_ TEXT); INSERT INTO t36own VALUES ('x', 'y', 'z'); \
               CREATE INDEX t36i ON t36(rowid_ COLLATE NOCASE); CREATE UNIQUE INDEX t36u ON t36(name COLLATE NOCASE)",

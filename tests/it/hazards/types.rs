@@ -1,10 +1,11 @@
-//! Types from evidence: numbers, booleans, times, identifiers, JSON, text (rule book, section 1).
+//! Types from evidence: numbers, booleans, times, identifiers, JSON, text
+//! (docs/conversion-rules.md, section 1.4).
 
 use super::fixture::{Must, Trap, judge};
 
 const NUMBERS: &[Trap] = &[
     Trap {
-        name: "T01 declared widths mean nothing in SQLite",
+        name: "1.4 declared widths mean nothing in SQLite",
         sql: "CREATE TABLE t01(id INTEGER PRIMARY KEY, tiny TINYINT, small SMALLINT, most BIGINT, i8 INT8, \
               big \"UNSIGNED BIG INT\", fp \"FLOATING POINT\", l LONG, mixed INTEGER, huge INTEGER); \
               INSERT INTO t01 VALUES(1, 300, 70000, 9223372036854775807, -1, 4294967296, 3, 7, 1, 9007199254740993), \
@@ -91,7 +92,7 @@ const NUMBERS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T06 booleans in every spelling",
+        name: "1.4 booleans in every spelling",
         sql: "CREATE TABLE t06(id INTEGER PRIMARY KEY, yes BOOLEAN DEFAULT 1, two BOOLEAN, gap BOOLEAN, word BOOLEAN, tf BOOL, \
               odd BOOLEAN, laravel TINYINT(1) DEFAULT 0, b BIT, plain INTEGER, neg BOOLEAN, checked BOOLEAN CHECK (checked IN (0, 1)), \
               del BOOLEAN NOT NULL DEFAULT FALSE); \
@@ -125,7 +126,7 @@ const NUMBERS: &[Trap] = &[
 
 const TIMES: &[Trap] = &[
     Trap {
-        name: "T07 integers as times: one window, or nothing",
+        name: "1.6 integers as times: one window, or nothing",
         sql: "CREATE TABLE t07(id INTEGER PRIMARY KEY, s DATETIME, ms DATETIME, us TIMESTAMP, zero DATETIME, year DATETIME, \
               mixed DATETIME, day DATE, jd DATETIME, created_at INTEGER); \
               INSERT INTO t07 VALUES(1, 1700000000, 1700000000123, 1700000000123456, 0, 2024, 1700000000, 1700000000, 2460310.5, 1700000000), \
@@ -151,7 +152,7 @@ const TIMES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T08 Core Data counts from 2001",
+        name: "1.6 Core Data counts from 2001",
         sql: "CREATE TABLE ZNOTE(Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER, ZDATE TIMESTAMP, ZTITLE VARCHAR); \
               INSERT INTO ZNOTE VALUES(1, 1, 1, 725846400.25, 'a'), (2, 1, 1, 725846401, 'b')",
         must: &[
@@ -160,7 +161,7 @@ const TIMES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T09 text that looks like a time to PostgreSQL only",
+        name: "1.5 text that looks like a time to PostgreSQL only",
         sql: "CREATE TABLE t09(id INTEGER PRIMARY KEY, naive DATETIME, zoned DATETIME, ist DATETIME, mixed DATETIME, half DATETIME, \
               net DATETIME, word DATETIME DEFAULT 'now', leap DATE, us DATE, y10k DATE, zero DATETIME, day DATETIME, d DATE, \
               h24 TIME, t TIME, rails TIME, sec60 DATETIME, micro DATETIME, nano DATETIME, go DATETIME, compact DATE); \
@@ -203,7 +204,7 @@ const TIMES: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T09 keys stay injective: spellings of one instant",
+        name: "1.5 keys stay injective: spellings of one instant",
         sql: "CREATE TABLE t09k(at DATETIME UNIQUE, zoned DATETIME PRIMARY KEY); \
               INSERT INTO t09k VALUES('2024-01-01', '2024-01-01T00:00:00Z'), ('2024-01-01 00:00:00', '2024-01-01T00:00:00.0Z'), \
               ('2024-01-01T00:00:00', '2024-01-02T00:00:00Z')",
@@ -219,7 +220,7 @@ const TIMES: &[Trap] = &[
 
 const KINDS: &[Trap] = &[
     Trap {
-        name: "T10 UUIDs as text and as blobs",
+        name: "1.4 UUIDs as text and as blobs",
         sql: "CREATE TABLE t10(id INTEGER PRIMARY KEY, u UUID, same UUID UNIQUE, braced GUID, bare UUID, bin UUID, net UNIQUEIDENTIFIER, \
               expo UUID, dbin BINARY(16), t TEXT); \
               INSERT INTO t10 VALUES(1, '6F1C9BD0-1111-4000-8000-00000000000A', '6f1c9bd0-1111-4000-8000-00000000000a', \
@@ -247,7 +248,7 @@ const KINDS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T11 JSON that jsonb would change or refuse",
+        name: "1.7 JSON that jsonb would change or refuse",
         sql: "CREATE TABLE t11(id INTEGER PRIMARY KEY, ok JSON, dup JSON, nul JSON, sur JSON, neg JSON, expo JSON, five JSON, empty JSON, bad JSONB, \
               num JSON, txt TEXT, noise BLOB); \
               INSERT INTO t11 VALUES(1, '{\"b\":1.10, \"a\":[1e2]}', '{\"a\":1,\"a\":2}', '\"a\\u0000b\"', '\"\\ud800\"', '[-0]', '[1e1200]', '{a:1}', '', '{', 7, '{\"a\":1}', x'13')",
@@ -270,7 +271,7 @@ const KINDS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T12 no char(n), and varchar(n) trims blanks silently",
+        name: "1.4 no char(n), and varchar(n) trims blanks silently",
         sql: "CREATE TABLE t12(c CHAR(4) PRIMARY KEY, short VARCHAR(5), over VARCHAR(3), blanks VARCHAR(3), zero VARCHAR(0), \
               wide NVARCHAR(2), big VARCHAR(20000000), clob CLOB); \
               INSERT INTO t12 VALUES('a', 'abcde', 'abcd', 'ab   ', '', '日本', 'x', 'y'), ('a ', 'abc  ', 'a', 'b', NULL, '😀é', '', '')",
@@ -292,7 +293,7 @@ const KINDS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "T15 classes that PostgreSQL merges: 1, '1' and x'31'",
+        name: "1.4 classes that PostgreSQL merges: 1, '1' and x'31'",
         sql: "CREATE TABLE t15(id INTEGER PRIMARY KEY, v UNIQUE); INSERT INTO t15 VALUES(1, 1), (2, '1'), (3, x'31'), (4, 1.0 + 0.5), (5, 'a'); \
               CREATE TABLE t15n(id INTEGER PRIMARY KEY, v NUMERIC UNIQUE); \
               INSERT INTO t15n VALUES(1, 9007199254740992), (2, 9007199254740993), (3, 0.5); \

@@ -1,4 +1,5 @@
-//! Values and files that PostgreSQL or a plain reader can't take (rule book, sections 1.8, 2 and 6.7).
+//! Values and files that PostgreSQL or a plain reader can't take (docs/conversion-rules.md, section 1.8;
+//! docs/conversion-rules.md, section 2.1; docs/conversion-rules.md, section 6.7).
 
 use rusqlite::Connection;
 
@@ -7,7 +8,7 @@ use crate::support::{Which, Workspace};
 
 const TEXTS: &[Trap] = &[
     Trap {
-        name: "2 NUL and invalid UTF-8 in text",
+        name: "2.1 NUL and invalid UTF-8 in text",
         sql: "CREATE TABLE bad(id INTEGER PRIMARY KEY, few TEXT, key TEXT UNIQUE, many TEXT, short VARCHAR(10), fine TEXT); \
               WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) \
               INSERT INTO bad SELECT i, 'text ' || i, 'key ' || i, CASE WHEN i % 2 THEN CAST(x'c080ff' AS TEXT) ELSE 'ok' END, 'ok', 'fine' FROM n; \
@@ -36,7 +37,7 @@ const TEXTS: &[Trap] = &[
         ],
     },
     Trap {
-        name: "2 keys that are longer than an index takes",
+        name: "2.3 keys that are longer than an index takes",
         sql: "CREATE TABLE long(id INTEGER PRIMARY KEY, u TEXT UNIQUE, i TEXT, two TEXT, small TEXT); CREATE INDEX long_i ON long(i); \
               CREATE UNIQUE INDEX long_two ON long(two, small); CREATE TABLE longpk(k TEXT PRIMARY KEY, v INT); \
               INSERT INTO long VALUES (1, hex(randomblob(2000)), hex(randomblob(2000)), hex(randomblob(2000)), 'a'), (2, 'x', 'y', 'z', 'b'), (3, NULL, NULL, NULL, NULL); \
@@ -55,7 +56,7 @@ const TEXTS: &[Trap] = &[
 ];
 
 const JSONB: &[Trap] = &[Trap {
-    name: "T11 SQLite's own binary JSON",
+    name: "1.7 SQLite's own binary JSON",
     sql: "CREATE TABLE t11b(id INTEGER PRIMARY KEY, j JSONB, b BLOB, t JSON); \
           INSERT INTO t11b VALUES(1, jsonb('{\"a\": [1, \"x\", null]}'), x'13', '{}'), (2, jsonb('[true]'), x'00', jsonb('{\"k\":1}'))",
     must: &[
@@ -83,7 +84,7 @@ fn binary_json() {
 #[test]
 fn utf_16_files_hold_the_same_text() {
     judge(&[Trap {
-        name: "T13 a file in UTF-16",
+        name: "6.7 a file in UTF-16",
         sql: "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t13(id INTEGER PRIMARY KEY, v TEXT UNIQUE, \"é日\" TEXT DEFAULT 'ü', b BLOB); \
               INSERT INTO t13 VALUES (1, 'Käse 日本 😀', 'a', x'00ff'), (2, '', NULL, NULL), (3, 'é', 'é', x''); CREATE INDEX \"i😀\" ON t13(\"é日\")",
         must: &[
@@ -145,7 +146,7 @@ fn vectors_become_pgvectors() {
     judge_on(
         &[Which::Pgvector],
         &[Trap {
-            name: "T31 with pgvector",
+            name: "1.8 with pgvector",
             sql: VECTORS,
             must: &[
                 Must::Type("t31.e", "vector(3)"),
@@ -168,7 +169,7 @@ fn vectors_become_pgvectors() {
 #[test]
 fn vectors_become_arrays_where_the_extension_is_missing() {
     judge(&[Trap {
-        name: "T31 without pgvector",
+        name: "1.8 without pgvector",
         sql: VECTORS,
         must: &[
             Must::Type("t31.e", "real[]"),
@@ -185,7 +186,7 @@ fn vectors_become_arrays_where_the_extension_is_missing() {
 #[test]
 fn random_rowids_are_read_and_go_on_counting() {
     judge(&[Trap {
-        name: "T32 RANDOM ROWID",
+        name: "6.7 RANDOM ROWID",
         sql: "CREATE TABLE t32(v TEXT) RANDOM ROWID; INSERT INTO t32 VALUES ('a'), ('b'); CREATE TABLE t32plain(id INTEGER PRIMARY KEY, v); INSERT INTO t32plain VALUES (1, 2)",
         must: &[
             Must::Holds("SELECT v FROM public.t32 ORDER BY v", "a\nb"),
