@@ -94,9 +94,10 @@ fn tables_that_leave_and_the_tables_kept_before_are_in_the_plan() {
     let url = remote_url(&target);
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     depot.push(&url).0.unwrap();
+    depot.refill(&shop_rows(2));
     depot.push_in("swap", &url).0.unwrap();
     depot.plan.tables.retain(|table| table.name != "empty");
-    depot.refill(&shop_rows(2));
+    depot.refill(&shop_rows(3));
     let request = depot.request(&url);
     let (dry, _, real) = dry_and_real(&depot, &request, &target);
     assert_eq!(dry, real);
