@@ -64,6 +64,7 @@ impl Finished {
             sha256: sha256_of(&path).unwrap(),
             content_sha256: String::new(),
             modified_ns: modified_ns(&facts),
+            stamp: None,
             rows: [(TABLE.to_owned(), 3)].into(),
             received_bytes: 30,
             started_s: 100,
