@@ -176,6 +176,11 @@ const VALUES: &[Corruption] = &[
         &["items.extra [rowid 1]: value differs"],
     ),
     (
+        r#"UPDATE {s}.items SET extra = '{"n":1.0,"l":[1,2]}' WHERE id = 1"#,
+        r#"UPDATE {s}.items SET extra = '{"n":1,"l":[1,2]}' WHERE id = 1"#,
+        &["items.extra [rowid 1]: value differs"],
+    ),
+    (
         "UPDATE {s}.items SET extra = '{}' WHERE id = 3",
         "UPDATE {s}.items SET extra = '[]' WHERE id = 3",
         &["items.extra [rowid 3]: value differs"],
