@@ -108,6 +108,7 @@ impl Journey<'_> {
         situation: &Situation,
     ) -> Result<Pushed> {
         self.make_restore_point(situation).await?;
+        let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let replacement = InTurn {
             ctx: self.ctx,
             target: &self.target,
@@ -117,6 +118,7 @@ impl Journey<'_> {
             situation,
             diary: &self.diary,
             workers: self.workers(self.manifest.cargo.len()),
+            fresh: self.request.fresh && !known,
         };
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;
