@@ -312,24 +312,22 @@ async fn side_schemas(
     Ok((catalog, answers))
 }
 
-/// Compares the catalogs' texts of tables in which both sides agree with the plan. Other versions of PostgreSQL may
-/// print the same expression in other words.
+/// Compares the catalogs of tables in which both sides agree with the plan. Other versions of PostgreSQL may print the
+/// same expression in other words.
 fn like_local(
     tables: &[TablePlan],
     (local, of_local): (&SideCatalog, &BTreeMap<String, SchemaAnswer>),
     target: &SideCatalog,
     of_target: &mut BTreeMap<String, SchemaAnswer>,
 ) {
-    if local.version != target.version {
-        return;
-    }
+    let same_version = local.version == target.version;
     for table in tables {
         let agrees = |answer: &SchemaAnswer| answer.differences.is_empty();
         let clean = of_local.get(&table.source).is_some_and(agrees);
         let answer = of_target.get_mut(&table.source).filter(|answer| clean && agrees(answer));
         let (one, two) = (local.tables.get(&table.name), target.tables.get(&table.name));
         if let (Some(answer), Some(one), Some(two)) = (answer, one, two) {
-            answer.differences = schema::against_local(table, one, two);
+            answer.differences = schema::against_local(table, one, two, same_version);
         }
     }
 }
