@@ -120,6 +120,17 @@ pub struct VerifyRequest {
     pub local: LocalChoice,
 }
 
+impl VerifyRequest {
+    /// `host:port/database` of the target, if it takes part.
+    ///
+    /// # Errors
+    /// `Usage` for a connection string that can't be read.
+    pub fn target_address(&self) -> Result<Option<String>> {
+        let Some(url) = self.target.as_ref().filter(|_| inputs::needs_target(self)) else { return Ok(None) };
+        Ok(Some(PgEndpoint::parse(url, Role::Target)?.endpoint.address().to_owned()))
+    }
+}
+
 /// One difference. Names places, never values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
