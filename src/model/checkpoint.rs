@@ -50,6 +50,9 @@ pub struct DumpCheckpoint {
     pub content_sha256: String,
     /// Modification time of `source.db` in nanoseconds since 1970, to notice a change without reading it all.
     pub modified_ns: u64,
+    /// What else tells that `source.db` was written to; none if an earlier version recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<FileStamp>,
     /// Rows per table.
     pub rows: BTreeMap<String, u64>,
     /// Bytes received from the source.
@@ -58,6 +61,15 @@ pub struct DumpCheckpoint {
     pub started_s: u64,
     /// Seconds since 1970.
     pub finished_s: u64,
+}
+
+/// What a write to a file changes even where its size and its modification time are set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// The inode's number.
+    pub inode: u64,
+    /// Time of the last change of the inode in nanoseconds since 1970.
+    pub changed_ns: u64,
 }
 
 /// How far a load is.

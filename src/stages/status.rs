@@ -267,16 +267,18 @@ impl Chain<'_> {
         };
         let made_from = self.dump.as_ref().is_ok_and(|dump| dump.sha256 == record.dump_sha256)
             && self.plan.as_ref().is_ok_and(|(_, sha256)| *sha256 == record.plan_sha256);
-        let loaded_s = self.convert.as_ref().map_or(0, |load| load.finished_s);
-        let pushed_s = self.push.as_ref().map_or(0, |push| push.finished_s);
+        let is_newest = record.is_of_load(self.workdir)
+            && (record.target.is_none() || self.push.is_err() || record.is_of_push(self.workdir));
         let (state, why) = if !made_from {
             (State::Stale, "made of another dump or plan".to_owned())
-        } else if record.finished_s < loaded_s.max(pushed_s) {
+        } else if !is_newest {
             (State::Stale, "something was loaded since".to_owned())
         } else if !record.equal() {
             (State::Different, format!("{} differences", record.verified.difference_count))
-        } else if pushed_s > 0 && record.target.is_none() {
+        } else if record.target.is_none() && self.push.is_ok() {
             (State::Stale, "the target was not looked at".to_owned())
+        } else if self.push.as_ref().is_ok_and(|push| !record.is_at(push)) {
+            (State::Stale, "another database or schema was looked at".to_owned())
         } else if !record.asked.is_empty() {
             (State::Stale, "only some tables were looked at".to_owned())
         } else {

@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, checkpoint::CHECKPOINT_FORMAT,
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint,
+        checkpoint::{CHECKPOINT_FORMAT, FileStamp},
         conversion_plan::PLAN_FORMAT,
     },
 };
@@ -170,7 +171,7 @@ impl Workdir {
 
     /// The dump's checkpoint, after checking that `source.db` is still the file it speaks of.
     ///
-    /// Reads the whole file only if its modification time isn't the recorded one.
+    /// Reads the whole file only if its times or its inode aren't the recorded ones. Gives them as they are now.
     ///
     /// # Errors
     /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
@@ -181,10 +182,10 @@ impl Workdir {
             Error::new(Kind::ArtifactMissing, "dump/source.db is missing though its checkpoint is there")
                 .with_hint("run `turso2neon dump --fresh`")
         })?;
-        let unchanged = facts.len() == checkpoint.size_bytes
-            && (modified_ns(&facts) == checkpoint.modified_ns || sha256_of(&path)? == checkpoint.sha256);
-        if unchanged {
-            Ok(checkpoint)
+        let (modified_ns, stamp) = (modified_ns(&facts), Some(stamp(&facts)));
+        let recorded = modified_ns == checkpoint.modified_ns && stamp == checkpoint.stamp;
+        if facts.len() == checkpoint.size_bytes && (recorded || sha256_of(&path)? == checkpoint.sha256) {
+            Ok(DumpCheckpoint { modified_ns, stamp, ..checkpoint })
         } else {
             Err(Error::new(Kind::ArtifactDamaged, "dump/source.db is not the file that its checkpoint describes")
                 .with_hint("run `turso2neon dump --fresh`"))
@@ -255,9 +256,19 @@ pub fn hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn modified_ns(facts: &fs::Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let seconds = u64::try_from(facts.mtime()).unwrap_or(0);
-    let nanoseconds = u64::try_from(facts.mtime_nsec()).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    nanoseconds(facts.mtime(), facts.mtime_nsec())
+}
+
+/// A file's inode and the time of its last change.
+#[must_use]
+pub fn stamp(facts: &fs::Metadata) -> FileStamp {
+    use std::os::unix::fs::MetadataExt;
+    FileStamp { inode: facts.ino(), changed_ns: nanoseconds(facts.ctime(), facts.ctime_nsec()) }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> u64 {
+    let (seconds, rest) = (u64::try_from(seconds).unwrap_or(0), u64::try_from(rest).unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// Seconds since 1970.

@@ -1,6 +1,6 @@
 //! Status and report are read from the artifacts alone: what they say follows from the digests in them.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use turso2neon::{
@@ -18,7 +18,7 @@ use turso2neon::{
     workdir::{Workdir, modified_ns, sealed, sha256_of},
 };
 
-use crate::support::{Tool, Workspace};
+use crate::support::{Journey, Target, Tool, Workspace};
 
 const TABLE: &str = "no<t>|e";
 
@@ -64,6 +64,7 @@ impl Finished {
             sha256: sha256_of(&path).unwrap(),
             content_sha256: String::new(),
             modified_ns: modified_ns(&facts),
+            stamp: None,
             rows: [(TABLE.to_owned(), 3)].into(),
             received_bytes: 30,
             started_s: 100,
@@ -159,6 +160,7 @@ impl Finished {
             Against::Target => vec![verdict("target")],
             Against::Both => vec![verdict("local"), verdict("target")],
         };
+        let at = |not: Against, path: &Path| if against == not { None } else { sha256_of(path).ok() };
         let record = VerifyRecord {
             format: 1,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -166,11 +168,22 @@ impl Finished {
             asked: Vec::new(),
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             plan_sha256: sha256_of(&self.workdir.plan_json()).unwrap(),
+            convert_sha256: at(Against::Target, &self.workdir.convert_checkpoint()),
+            push_sha256: at(Against::Local, &self.workdir.push_checkpoint()),
             target: (against != Against::Local).then(|| "neon.example:5432/neondb".to_owned()),
+            schema: (against != Against::Local).then(|| "public".to_owned()),
             verified: Verified { level: Level::Full, tables, differences: Vec::new(), difference_count },
             finished_s: 130,
             elapsed_ms: 700,
         };
+        record.store(&self.workdir).unwrap();
+    }
+
+    /// Changes what the last verification says of itself.
+    fn reverify(&self, change: impl Fn(&mut VerifyRecord)) {
+        self.verify(Against::Both, 0);
+        let mut record = VerifyRecord::load(&self.workdir).unwrap();
+        change(&mut record);
         record.store(&self.workdir).unwrap();
     }
 
@@ -266,6 +279,54 @@ fn differences_and_half_a_verification_are_no_proof() {
     done.verify(Against::Local, 0);
     done.is([Current, Current, Current, Current, Stale]);
     done.judged(Verdict::Incomplete, "the target is not verified yet");
+}
+
+#[test]
+fn a_verification_of_something_else_is_no_proof() {
+    let done = Finished::new();
+    let all_but_the_last = [Current, Current, Current, Current, Stale];
+    done.reverify(|record| record.target = Some("other.example:5432/neondb".to_owned()));
+    done.is(all_but_the_last);
+    done.judged(Verdict::Incomplete, "not the database and schema pushed to");
+    assert_eq!(Report::build(&done.workdir).unwrap().tables[0].target_equal, None);
+    done.reverify(|record| record.schema = Some("app".to_owned()));
+    done.is(all_but_the_last);
+    done.judged(Verdict::Incomplete, "not the database and schema pushed to");
+    // Before the last load or push, whatever the clock says; or before checkpoints were recorded.
+    for digest in [Some(String::new()), None] {
+        done.reverify(|record| record.convert_sha256.clone_from(&digest));
+        done.is(all_but_the_last);
+        done.judged(Verdict::Incomplete, "what was loaded is not verified yet");
+        done.reverify(|record| record.push_sha256.clone_from(&digest));
+        done.is(all_but_the_last);
+        done.judged(Verdict::Incomplete, "the target is not verified yet");
+    }
+}
+
+#[test]
+fn counts_and_one_hop_are_no_proof() {
+    let done = Finished::new();
+    done.reverify(|record| record.verified.level = Level::Counts);
+    done.judged(Verdict::Incomplete, "only row counts");
+    done.verify(Against::Target, 0);
+    done.judged(Verdict::Incomplete, "only the target was compared");
+}
+
+#[test]
+fn the_target_of_a_verification_is_the_one_that_was_connected_to() {
+    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x')");
+    journey.call(&["run"]);
+    let other = Target::start();
+    journey.tool("push").env("NEON_DATABASE_URL", other.url()).run().expect_exit(0);
+    let verify = || journey.tool("verify").args(["--against", "both"]);
+    let verdict = || {
+        journey.call(&["report"]);
+        journey.workspace.read_json("report.json")["verdict"].clone()
+    };
+    verify().run().expect_exit(0);
+    assert_eq!(verdict(), json!("incomplete"));
+    verify().env("NEON_DATABASE_URL", other.url()).run().expect_exit(0);
+    assert_eq!(verdict(), json!("equal"));
 }
 
 #[test]

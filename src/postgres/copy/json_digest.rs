@@ -1,7 +1,8 @@
 //! What a JSON text means, as a hash: the same for every text that PostgreSQL stores as the same `jsonb`.
 //!
-//! Strings are compared unescaped, numbers by value, objects without regard to the order of their members. Accepts a
-//! little more than RFC 8259, because the server has the last word on what is JSON.
+//! Strings are compared unescaped, numbers by value and the count of digits after the point, which `jsonb` keeps, objects
+//! without regard to the order of their members. Accepts a little more than RFC 8259, because the server has the last word
+//! on what is JSON.
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
@@ -125,7 +126,8 @@ impl JsonHasher {
         }
     }
 
-    /// By value: sign, digits without leading and trailing zeros, power of ten.
+    /// By value (sign, digits without leading and trailing zeros, power of ten) and by the digits after the point that
+    /// the number has when it is written without an exponent.
     fn number(&mut self, text: &[u8]) -> Option<u128> {
         let (negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
         let end = text.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(text.len());
@@ -147,16 +149,17 @@ impl JsonHasher {
             return None;
         }
         exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        let scale = u128::from(exponent.min(0).unsigned_abs());
         let zeros = self.text.iter().rev().take_while(|digit| **digit == b'0').count();
         self.text.truncate(self.text.len() - zeros);
         exponent = exponent.checked_add(i64::try_from(zeros).ok()?)?;
         let leading = self.text.iter().take_while(|digit| **digit == b'0').count();
         let significant = self.text.get(leading..)?;
         if significant.is_empty() {
-            return Some(pair(3, 0));
+            return Some(pair(3, scale));
         }
         let seed = if negative { 3 } else { 4 };
-        Some(pair(xxh3_128_with_seed(significant, seed), u128::from(exponent.cast_unsigned())))
+        Some(pair(xxh3_128_with_seed(significant, seed), u128::from(exponent.cast_unsigned()) << 64 | scale))
     }
 
     /// Reads a string behind its opening quote.
@@ -250,8 +253,11 @@ mod tests {
             ("\"\\u00e9\\n\\/\"", "\"\u{e9}\\u000a/\""),
             ("\"\\ud83d\\ude00\"", "\"\u{1F600}\""),
             ("1e2", "100"),
-            ("1.10", "1.1"),
-            ("-0.0", "0"),
+            ("1.10e0", "1.10"),
+            ("-0.0", "0.0"),
+            ("0e5", "0"),
+            ("1.0e1", "10"),
+            ("100e-2", "1.00"),
             ("12.5e-1", "1.25"),
             ("[]", "[ ]"),
             ("{\"\":{}}", "{\"\" : { } }"),
@@ -273,6 +279,9 @@ mod tests {
             "-1",
             "10",
             "0.1",
+            "0.10",
+            "0.0",
+            "1.0",
             "\"\"",
             "\"1\"",
             "\"a\"",

@@ -63,7 +63,10 @@ pub(super) async fn copy(
     endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
     let token = token::one_of(endpoint.token(), settings.token)?;
     let server = Server::new(ctx, &ServerSettings { token: token.as_ref(), ..*settings })?;
-    let reader = ServerReader { ctx, server: &server, source: endpoint.to_string(), part, previous };
+    // The namespaces of one server are databases of their own.
+    let source =
+        settings.namespace.map_or_else(|| endpoint.to_string(), |name| format!("{endpoint} (namespace {name})"));
+    let reader = ServerReader { ctx, server: &server, source, part, previous };
     match method {
         KNOWN_MVCC => reader.sql(MVCC.to_owned()).await,
         "sql" => reader.sql(ASKED_FOR.to_owned()).await,

@@ -68,7 +68,7 @@ use crate::{
     model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, human_format},
     secret::Secret,
     source::{endpoint::Source, http::ServerSettings, turso_api::PlatformSettings},
-    workdir::{atomic, modified_ns, now_s, sealed, sha256_of},
+    workdir::{atomic, modified_ns, now_s, sealed, sha256_of, stamp},
 };
 
 /// What to dump.
@@ -255,9 +255,11 @@ fn finish(
     };
     ctx.stop.check()?;
     match &unchanged {
-        // The file stays, and with it the place in the log that its pages are from.
+        // The file stays, and with it the place in the log that its pages are from. A place in the log of another source
+        // says nothing of this one. What was written to the file since it was read must be noticed: no new look at it.
         Some(previous) => {
-            copy.consistency_mark.clone_from(&previous.consistency_mark);
+            let same_log = previous.source == copy.source && previous.method == copy.method;
+            copy.consistency_mark = previous.consistency_mark.clone().filter(|_| same_log);
             remove_part(part)?;
         }
         None => {
@@ -265,7 +267,14 @@ fn finish(
             resume_state::forget(part)?;
         }
     }
-    let facts = fs::metadata(&target).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
+    let (size_bytes, modified_ns, stamp) = match &unchanged {
+        Some(previous) => (previous.size_bytes, previous.modified_ns, previous.stamp),
+        None => {
+            let facts = fs::metadata(&target);
+            let facts = facts.map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &target, &cause))?;
+            (facts.len(), modified_ns(&facts), Some(stamp(&facts)))
+        }
+    };
     let checkpoint = DumpCheckpoint {
         format: CHECKPOINT_FORMAT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -278,10 +287,11 @@ fn finish(
         encoding: content.header.encoding.clone(),
         user_version: content.header.user_version,
         application_id: content.header.application_id,
-        size_bytes: facts.len(),
+        size_bytes,
         sha256,
         content_sha256: content.sha256.clone(),
-        modified_ns: modified_ns(&facts),
+        modified_ns,
+        stamp,
         rows: content.rows(),
         received_bytes: copy.received_bytes,
         started_s,

@@ -25,6 +25,7 @@ use crate::{
         conversion_plan::{ObjectPlan, Origin, Outcome},
         plan_summary::{self, Decision},
     },
+    stages::verify::{Against, Level},
     workdir::{Workdir, atomic, now_s, sha256_of},
 };
 
@@ -218,7 +219,7 @@ impl Report {
         let verification = there(VerifyRecord::load(workdir))?
             .filter(|record| record.dump_sha256 == dump.sha256 && record.plan_sha256 == plan_sha256);
         let target = push.as_ref().map(|push| target_part(push, convert.as_ref()));
-        let (verdict, because) = judge(plan.as_ref(), convert.as_ref(), target.as_ref(), verification.as_ref());
+        let (verdict, because) = judge(workdir, plan.as_ref(), convert.as_ref(), push.as_ref(), verification.as_ref());
         Ok(Self {
             format: REPORT_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -282,9 +283,10 @@ fn there<T>(loaded: Result<T>) -> Result<Option<T>> {
 }
 
 fn judge(
+    workdir: &Workdir,
     plan: Option<&Plan>,
     convert: Option<&LoadCheckpoint>,
-    target: Option<&TargetPart>,
+    push: Option<&PushCheckpoint>,
     verification: Option<&VerifyRecord>,
 ) -> (Verdict, String) {
     let incomplete = |why: &str| (Verdict::Incomplete, why.to_owned());
@@ -296,7 +298,7 @@ fn judge(
     let Some(load) = convert.filter(|load| load.state == LoadState::Done) else {
         return incomplete("the local PostgreSQL doesn't hold this plan yet");
     };
-    let Some(record) = verification.filter(|record| record.finished_s >= load.finished_s) else {
+    let Some(record) = verification.filter(|record| record.is_of_load(workdir)) else {
         return incomplete("what was loaded is not verified yet");
     };
     if !record.equal() {
@@ -305,12 +307,15 @@ fn judge(
     if !record.asked.is_empty() {
         return incomplete("only some tables were verified");
     }
-    match target {
+    if record.verified.level == Level::Counts {
+        return incomplete("only row counts were compared");
+    }
+    match push {
         None => incomplete("nothing was pushed yet; the local PostgreSQL is verified equal"),
-        Some(target) if !target.current => incomplete("the target doesn't hold this conversion yet"),
-        Some(target) if record.target.is_none() || record.finished_s < target.finished_s => {
-            incomplete("the target is not verified yet")
-        }
+        Some(push) if !is_current(push, load) => incomplete("the target doesn't hold this conversion yet"),
+        Some(_) if !record.is_of_push(workdir) => incomplete("the target is not verified yet"),
+        Some(push) if !record.is_at(push) => incomplete("what was verified is not the database and schema pushed to"),
+        Some(_) if record.against == Against::Target => incomplete("only the target was compared"),
         Some(_) => (
             Verdict::Equal,
             format!("source, local PostgreSQL and target were compared at level {} and are equal", record.level_word()),
@@ -336,7 +341,7 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
         target: push.target.clone(),
         schema: push.schema.clone(),
         mode: push.mode.to_string(),
-        current: push.state == LoadState::Done && convert.is_some_and(|load| same_content(load, push)),
+        current: convert.is_some_and(|load| is_current(push, load)),
         finished_s: push.finished_s,
         sent_bytes: push.sent_bytes,
         compared_bytes: push.compared_bytes,
@@ -346,6 +351,10 @@ fn target_part(push: &PushCheckpoint, convert: Option<&LoadCheckpoint>) -> Targe
         way_back: push.way_back(),
         lines: push_lines(push),
     }
+}
+
+fn is_current(push: &PushCheckpoint, load: &LoadCheckpoint) -> bool {
+    push.state == LoadState::Done && same_content(load, push)
 }
 
 /// Whether the target got exactly what the local tables hold.
@@ -374,7 +383,8 @@ fn table_parts(
         let local = convert.and_then(|load| load.tables.get(source));
         let target = push.and_then(|push| push.tables.get(source));
         let verdict = |side: &str| {
-            let mut tables = verification?.verified.tables.iter();
+            let of_this = |record: &&VerifyRecord| side == "local" || push.is_some_and(|push| record.is_at(push));
+            let mut tables = verification.filter(of_this)?.verified.tables.iter();
             tables.find(|table| table.side == side && table.table == *source).map(|table| table.equal)
         };
         TablePart {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Result,
-    model::checkpoint::CHECKPOINT_FORMAT,
+    model::{PushCheckpoint, checkpoint::CHECKPOINT_FORMAT},
     stages::verify::{Against, Level, Verified, VerifyRequest},
     workdir::{Workdir, now_s, sealed, sha256_of},
 };
@@ -24,8 +24,17 @@ pub struct VerifyRecord {
     pub dump_sha256: String,
     /// SHA-256 of `plan.json`.
     pub plan_sha256: String,
+    /// SHA-256 of `convert/checkpoint.json`, if the local PostgreSQL was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convert_sha256: Option<String>,
+    /// SHA-256 of `push/checkpoint.json`, if the target was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_sha256: Option<String>,
     /// `host:port/database` of the target, if it was checked.
     pub target: Option<String>,
+    /// The schema there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The answer.
     pub verified: Verified,
     /// Seconds since 1970.
@@ -40,10 +49,9 @@ impl VerifyRecord {
     /// # Errors
     /// Those of reading the artifacts that it was about.
     pub fn new(workdir: &Workdir, request: &VerifyRequest, verified: Verified, elapsed_ms: u64) -> Result<Self> {
-        let target = match request.against {
-            Against::Local => None,
-            Against::Target | Against::Both => workdir.load_push().ok().map(|push| push.target),
-        };
+        let digest = |path, looked_at: bool| if looked_at { sha256_of(path).ok() } else { None };
+        let at_target = request.against != Against::Local;
+        let target = request.target_address()?;
         Ok(Self {
             format: CHECKPOINT_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -51,6 +59,9 @@ impl VerifyRecord {
             asked: request.tables.clone(),
             dump_sha256: workdir.load_dump()?.sha256,
             plan_sha256: sha256_of(&workdir.plan_json())?,
+            convert_sha256: digest(&workdir.convert_checkpoint(), request.against != Against::Target),
+            push_sha256: digest(&workdir.push_checkpoint(), at_target),
+            schema: target.is_some().then(|| request.schema.clone()),
             target,
             verified,
             finished_s: now_s(),
@@ -62,6 +73,26 @@ impl VerifyRecord {
     #[must_use]
     pub fn equal(&self) -> bool {
         self.verified.difference_count == 0 && self.verified.tables.iter().all(|table| table.equal)
+    }
+
+    /// Whether nothing was loaded since, if the local PostgreSQL was looked at.
+    #[must_use]
+    pub fn is_of_load(&self, workdir: &Workdir) -> bool {
+        let recorded = self.convert_sha256.is_some();
+        self.against == Against::Target
+            || recorded && self.convert_sha256 == sha256_of(&workdir.convert_checkpoint()).ok()
+    }
+
+    /// Whether a target was looked at, and nothing was pushed since.
+    #[must_use]
+    pub fn is_of_push(&self, workdir: &Workdir) -> bool {
+        self.push_sha256.is_some() && self.push_sha256 == sha256_of(&workdir.push_checkpoint()).ok()
+    }
+
+    /// Whether the schema that was looked at is the one that was pushed to.
+    #[must_use]
+    pub fn is_at(&self, push: &PushCheckpoint) -> bool {
+        self.target.as_ref() == Some(&push.target) && self.schema.as_ref() == Some(&push.schema)
     }
 
     /// How deep it looked, as the flag's word.

@@ -20,6 +20,8 @@ pub(super) struct Table {
     pub(super) kind: String,
     /// `p` for a table that survives a crash.
     pub(super) persistence: String,
+    /// Whether other tables inherit from it: whoever reads it reads their rows too.
+    pub(super) inherited: bool,
     /// Columns in their order.
     pub(super) columns: Vec<Column>,
     /// Constraints by name.
@@ -45,6 +47,8 @@ pub(super) struct Column {
     pub(super) expression: Option<String>,
     /// Whether its collation is not its type's.
     pub(super) collated: bool,
+    /// The labels of its enumerated type, in their order.
+    pub(super) labels: Vec<String>,
     /// The sequence behind an identity column.
     pub(super) sequence: Option<Sequence>,
 }
@@ -58,6 +62,8 @@ pub(super) struct Sequence {
     pub(super) increment: i64,
     /// CYCLE.
     pub(super) cycles: bool,
+    /// MINVALUE, MAXVALUE, START.
+    pub(super) limits: (i64, i64, i64),
     /// What the next insert gets.
     pub(super) next: i64,
 }
@@ -73,8 +79,14 @@ pub(super) struct Constraint {
     pub(super) deferrable: bool,
     /// INITIALLY DEFERRED.
     pub(super) deferred: bool,
+    /// Whether new rows are checked: it is ENFORCED and its triggers are enabled.
+    pub(super) enforced: bool,
     /// Columns in key order; empty for a check.
     pub(super) columns: Vec<String>,
+    /// Columns that the index of a key only stores.
+    pub(super) included: i32,
+    /// NULLS NOT DISTINCT.
+    pub(super) nulls_equal: bool,
     /// The parent table, if it is in the same schema.
     pub(super) parent: Option<String>,
     /// Parent columns in key order.
@@ -99,7 +111,9 @@ pub(super) struct Index {
     /// Key parts in order.
     pub(super) keys: Vec<IndexKey>,
     /// Columns that are only stored.
-    pub(super) included: i64,
+    pub(super) included: i32,
+    /// NULLS NOT DISTINCT.
+    pub(super) nulls_equal: bool,
     /// The predicate of a partial index.
     pub(super) predicate: Option<String>,
 }
@@ -121,20 +135,22 @@ pub(super) struct IndexKey {
     pub(super) collated: bool,
 }
 
-const TABLES: &str = "SELECT c.relname::text, c.relkind::text, c.relpersistence::text
+const TABLES: &str = "SELECT c.relname::text, c.relkind::text, c.relpersistence::text,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid)
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r','p','v','m','f')";
 
 const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
        a.attnotnull, a.attidentity::text, a.attgenerated::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
-       a.attcollation <> t.typcollation, s.seqname, s.seqincrement, s.seqcycle
+       a.attcollation <> t.typcollation, s.seqname, s.seqincrement, s.seqcycle, s.seqmin, s.seqmax, s.seqstart,
+       ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   LEFT JOIN (SELECT p.refobjid, p.refobjsubid, q.relname::text AS seqname, q.relnamespace AS seqspace,
-                    e.seqincrement, e.seqcycle
+                    e.seqincrement, e.seqcycle, e.seqmin, e.seqmax, e.seqstart
                FROM pg_catalog.pg_depend p
                JOIN pg_catalog.pg_class q ON q.oid = p.objid AND q.relkind = 'S'
                JOIN pg_catalog.pg_sequence e ON e.seqrelid = q.oid
@@ -144,6 +160,8 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, pg_catalog.forma
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY c.relname, a.attnum";
 
+/// Fields of later versions (`conenforced` of 18, `indnullsnotdistinct` of 15) are read by way of JSON, which has null for
+/// them before.
 const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::text, k.convalidated, k.condeferrable,
        k.condeferred,
        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS u(num, place)
@@ -154,11 +172,16 @@ const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::t
        k.confupdtype::text || k.confdeltype::text || k.confmatchtype::text,
        pg_catalog.pg_get_expr(k.conbin, k.conrelid),
        ARRAY(SELECT o.oprname::text FROM pg_catalog.unnest(k.conexclop) WITH ORDINALITY AS u(op, place)
-              JOIN pg_catalog.pg_operator o ON o.oid = u.op ORDER BY u.place)
+              JOIN pg_catalog.pg_operator o ON o.oid = u.op ORDER BY u.place),
+       coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::bool, true)
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled <> 'O'),
+       coalesce(x.indnatts - x.indnkeyatts, 0)::int4,
+       coalesce((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::bool, false)
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
+  LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = k.conindid AND k.contype IN ('p','u')
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND k.contype IN ('p','u','f','c','x')";
 
 const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x.indisvalid AND x.indisready,
@@ -177,7 +200,8 @@ const INDEXES: &str = "SELECT c.relname::text, i.relname::text, x.indisunique, x
        ARRAY(SELECT a.attcollation IS NOT NULL AND a.attcollation <> u.coll
                FROM unnest(x.indcollation::oid[], x.indkey::int2[]) WITH ORDINALITY AS u(coll, num, place)
                LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.num AND u.num > 0
-              WHERE u.place <= x.indnkeyatts ORDER BY u.place)
+              WHERE u.place <= x.indnkeyatts ORDER BY u.place),
+       coalesce((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::bool, false)
   FROM pg_catalog.pg_index x
   JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
   JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
@@ -222,7 +246,8 @@ pub(super) async fn read(session: &Session, schema: &str, names: &[String]) -> R
     let rows = async |sql: &str| session.rows("reading the catalog", sql, &[&schema, &names]).await;
     let mut tables = BTreeMap::new();
     for row in rows(TABLES).await? {
-        let table = Table { kind: get(&row, 1)?, persistence: get(&row, 2)?, ..Table::default() };
+        let table =
+            Table { kind: get(&row, 1)?, persistence: get(&row, 2)?, inherited: get(&row, 3)?, ..Table::default() };
         tables.insert(get::<String>(&row, 0)?, table);
     }
     for row in rows(COLUMNS).await? {
@@ -246,7 +271,10 @@ pub(super) async fn read(session: &Session, schema: &str, names: &[String]) -> R
 
 fn column(row: &Row) -> Result<Column> {
     let sequence = match get::<Option<String>>(row, 8)? {
-        Some(name) => Some(Sequence { name, increment: get(row, 9)?, cycles: get(row, 10)?, next: 0 }),
+        Some(name) => {
+            let limits = (get(row, 11)?, get(row, 12)?, get(row, 13)?);
+            Some(Sequence { name, increment: get(row, 9)?, cycles: get(row, 10)?, limits, next: 0 })
+        }
         None => None,
     };
     Ok(Column {
@@ -257,6 +285,7 @@ fn column(row: &Row) -> Result<Column> {
         generated: get(row, 5)?,
         expression: get(row, 6)?,
         collated: get(row, 7)?,
+        labels: get(row, 14)?,
         sequence,
     })
 }
@@ -273,6 +302,9 @@ fn constraint(row: &Row) -> Result<Constraint> {
         actions: get(row, 9)?,
         expression: get(row, 10)?,
         operators: get(row, 11)?,
+        enforced: get(row, 12)?,
+        included: get(row, 13)?,
+        nulls_equal: get(row, 14)?,
     })
 }
 
@@ -294,7 +326,8 @@ fn index(row: &Row) -> Result<Index> {
         unique: get(row, 2)?,
         valid: get(row, 3)?,
         method: get(row, 4)?,
-        included: i64::from(get::<i32>(row, 5)?),
+        included: get(row, 5)?,
+        nulls_equal: get(row, 13)?,
         predicate: get(row, 6)?,
         keys: parts.map(key).collect(),
     })

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::{error::Result, model::identifier::qualified, postgres::Session};
+use crate::{error::Result, postgres::Session};
 
 /// Two expressions over one table's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,21 +26,22 @@ impl Pair {
     }
 }
 
-/// For each pair whether it means the same. What the server can't read is not the same.
+/// For each pair whether it means the same where it stands for a row of `from`. What the server can't read is not the
+/// same.
 ///
 /// # Errors
 /// Of the connection only.
-pub(super) async fn same(session: &Session, schema: &str, table: &str, pairs: &[Pair]) -> Result<Vec<bool>> {
+pub(super) async fn same(session: &Session, from: &str, pairs: &[Pair]) -> Result<Vec<bool>> {
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
     let all: Vec<String> = pairs.iter().map(Pair::list).collect();
-    if let Some(same) = explain(session, schema, table, &all.join(", "), pairs.len()).await {
+    if let Some(same) = explain(session, from, &all.join(", "), pairs.len()).await {
         return Ok(same);
     }
     let mut same = Vec::new();
     for pair in pairs {
-        let one = explain(session, schema, table, &pair.list(), 1).await;
+        let one = explain(session, from, &pair.list(), 1).await;
         same.push(one.and_then(|one| one.first().copied()).unwrap_or(false));
     }
     // Tells an expression that can't be read from a connection that is gone.
@@ -48,8 +49,7 @@ pub(super) async fn same(session: &Session, schema: &str, table: &str, pairs: &[
     Ok(same)
 }
 
-async fn explain(session: &Session, schema: &str, table: &str, list: &str, count: usize) -> Option<Vec<bool>> {
-    let from = qualified(schema, table);
+async fn explain(session: &Session, from: &str, list: &str, count: usize) -> Option<Vec<bool>> {
     let sql = format!("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT {list} FROM {from}");
     let rows = session.rows("comparing expressions", &sql, &[]).await.ok()?;
     let plan: Value = rows.first()?.try_get(0).ok().and_then(|Json(text)| serde_json::from_str(&text).ok())?;

@@ -47,6 +47,9 @@ fn differs(planned: &IndexPlan, there: &Index) -> Option<&'static str> {
     if planned.keys.len() != there.keys.len() || there.included != 0 {
         return Some("its columns differ");
     }
+    if there.nulls_equal {
+        return Some("NULLS NOT DISTINCT is added");
+    }
     if planned.predicate.is_some() != there.predicate.is_some() {
         return Some(if there.predicate.is_some() { "a predicate is added" } else { "its predicate is missing" });
     }

@@ -1,5 +1,5 @@
-//! A hash of a JSON document's meaning: numbers by exact decimal value, strings by their characters, members in any
-//! order. Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
+//! A hash of a JSON document's meaning: numbers by exact decimal value and the count of digits after the point (`jsonb`
+//! keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -229,12 +229,13 @@ impl<'a> Reader<'a> {
             let power = std::str::from_utf8(power).ok()?.parse::<u64>();
             self.beyond |= power.map_or(true, |power| power > 1000);
         }
-        let number = Digits::of_number(all.get(..all.len() - self.rest.len())?)?;
+        let written = all.get(..all.len() - self.rest.len())?;
+        let number = Digits::of_number(written)?;
         self.loses |= number.is_zero() && number.negative;
         let negative = number.negative && !number.is_zero();
         let digits = xxh3_128_with_seed(&number.significant, Sort::Number.seed());
         let shift = u128::from(number.point.cast_unsigned()) << 1 | u128::from(negative);
-        Some(combine(Sort::Number, [digits, shift]))
+        Some(combine(Sort::Number, [digits, shift, digits_after_point(written)?]))
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -329,6 +330,15 @@ impl Sort {
     }
 }
 
+/// Digits after the point of a number that is written without its exponent.
+fn digits_after_point(number: &[u8]) -> Option<u128> {
+    let mark = number.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(number.len());
+    let (number, power) = number.split_at_checked(mark)?;
+    let power = power.get(1..).map_or(Some(0), |power| std::str::from_utf8(power).ok()?.parse::<i128>().ok())?;
+    let fraction = number.iter().position(|byte| *byte == b'.').map_or(0, |dot| number.len() - dot - 1);
+    Some(i128::try_from(fraction).ok()?.saturating_sub(power).max(0).unsigned_abs())
+}
+
 fn combine<const N: usize>(sort: Sort, hashes: [u128; N]) -> u128 {
     let bytes = hashes.map(u128::to_be_bytes);
     xxh3_128_with_seed(bytes.as_flattened(), sort.seed())
@@ -345,9 +355,11 @@ mod tests {
     #[test]
     fn spellings_of_one_document_are_one() {
         for (one, other) in [
-            (r#"{"a":1,"b":[true,null]}"#, " { \"b\" : [ true , null ] ,\n\"a\":1.0e0 } "),
+            (r#"{"a":1,"b":[true,null]}"#, " { \"b\" : [ true , null ] ,\n\"a\":1e0 } "),
             (r#""\u00e9\ud83d\ude00\/""#, "\"é😀/\""),
-            ("1.10", "11e-1"),
+            ("1.10", "110e-2"),
+            ("1.0e1", "10"),
+            ("0e3", "0"),
             ("[]", "[ ]"),
             ("{}", "{ }"),
             ("-0", "0"),
@@ -385,6 +397,9 @@ mod tests {
             r#"[{"a":1}]"#,
             r#"["a",1]"#,
             "0.1",
+            "0.10",
+            "1.0",
+            "0.0",
             "1e400",
             "1e401",
         ];

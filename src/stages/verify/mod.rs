@@ -120,6 +120,17 @@ pub struct VerifyRequest {
     pub local: LocalChoice,
 }
 
+impl VerifyRequest {
+    /// `host:port/database` of the target, if it takes part.
+    ///
+    /// # Errors
+    /// `Usage` for a connection string that can't be read.
+    pub fn target_address(&self) -> Result<Option<String>> {
+        let Some(url) = self.target.as_ref().filter(|_| inputs::needs_target(self)) else { return Ok(None) };
+        Ok(Some(PgEndpoint::parse(url, Role::Target)?.endpoint.address().to_owned()))
+    }
+}
+
 /// One difference. Names places, never values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
@@ -312,24 +323,22 @@ async fn side_schemas(
     Ok((catalog, answers))
 }
 
-/// Compares the catalogs' texts of tables in which both sides agree with the plan. Other versions of PostgreSQL may
-/// print the same expression in other words.
+/// Compares the catalogs of tables in which both sides agree with the plan. Other versions of PostgreSQL may print the
+/// same expression in other words.
 fn like_local(
     tables: &[TablePlan],
     (local, of_local): (&SideCatalog, &BTreeMap<String, SchemaAnswer>),
     target: &SideCatalog,
     of_target: &mut BTreeMap<String, SchemaAnswer>,
 ) {
-    if local.version != target.version {
-        return;
-    }
+    let same_version = local.version == target.version;
     for table in tables {
         let agrees = |answer: &SchemaAnswer| answer.differences.is_empty();
         let clean = of_local.get(&table.source).is_some_and(agrees);
         let answer = of_target.get_mut(&table.source).filter(|answer| clean && agrees(answer));
         let (one, two) = (local.tables.get(&table.name), target.tables.get(&table.name));
         if let (Some(answer), Some(one), Some(two)) = (answer, one, two) {
-            answer.differences = schema::against_local(table, one, two);
+            answer.differences = schema::against_local(table, one, two, same_version);
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Views and triggers of one side against the plan: that they are there, what they are made of, and at level `full`
 //! the rows of each view against those of SQLite's view in the dump.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Difference, Level, full,
+    Difference, Level,
+    expressions::{self, Pair},
+    full,
     server_scan::side_word,
     workers::{Side, Task, Worker},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{
         PgType,
+        identifier::qualified,
         view_trigger_plan::{Timing, TriggerPlan, ViewPlan},
     },
     postgres::{Role, Session},
@@ -25,8 +28,8 @@ const DELETE: i32 = 8;
 const UPDATE: i32 = 16;
 const INSTEAD: i32 = 64;
 
-/// What one side has of the views: name, definition, columns with types.
-type Found = Vec<(String, String, Vec<String>)>;
+/// What one side has of the views: name, definition, columns with types, whether it has options.
+type Found = Vec<(String, String, Vec<String>, bool)>;
 
 /// Everything that differs in views and triggers.
 ///
@@ -72,14 +75,17 @@ fn difference(role: Role, table: &str, what: impl Into<String>) -> Difference {
 async fn views(session: &Session, schema: &str) -> Result<Found> {
     let sql = "SELECT c.relname::text, pg_get_viewdef(c.oid), ARRAY(SELECT a.attname || chr(31) || \
                  replace(t.typname, 'varchar', 'text') FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
-                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
+                 c.reloptions IS NOT NULL \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'v'";
     let rows = session.rows("reading the catalog of views", sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    rows.iter()
-        .map(|row| read(row).map_err(|failure| session.error("reading the catalog of views", &failure)))
-        .collect::<std::result::Result<Found, Error>>()
-        .map(|found| found.into_iter().map(|(name, sql, columns)| (name, unqualified(&sql, schema), columns)).collect())
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?));
+    let found = rows.iter().map(read).collect::<std::result::Result<Found, _>>();
+    let mut found = found.map_err(|failure| session.error("reading the catalog of views", &failure))?;
+    for (_, sql, ..) in &mut found {
+        *sql = unqualified(sql, schema);
+    }
+    Ok(found)
 }
 
 /// A definition without the schema's name, which differs between the sides.
@@ -89,13 +95,15 @@ fn unqualified(sql: &str, schema: &str) -> String {
 
 fn view_on(side: &Side, view: &ViewPlan, found: &Found) -> Option<Difference> {
     let role = side.endpoint.role();
-    let Some((_, _, columns)) = found.iter().find(|(name, ..)| *name == view.name) else {
+    let Some((_, _, columns, has_options)) = found.iter().find(|(name, ..)| *name == view.name) else {
         return Some(difference(role, &view.source, "view missing"));
     };
     // Type arguments are no part of the type where a value is computed.
     let planned = view.columns.iter().map(|column| format!("{}\u{1f}{}", column.name, catalog_name(&column.pg_type)));
-    let same = planned.eq(columns.iter().cloned());
-    (!same).then(|| difference(role, &view.source, "the view's columns are not those planned"))
+    if !planned.eq(columns.iter().cloned()) {
+        return Some(difference(role, &view.source, "the view's columns are not those planned"));
+    }
+    has_options.then(|| difference(role, &view.source, "the view has options that are not planned"))
 }
 
 /// The catalog's name of a type, in which `varchar` is `text`.
@@ -128,7 +136,7 @@ fn catalog_name(pg_type: &PgType) -> &'static str {
 
 /// Another definition than on the side before.
 fn unlike(role: Role, view: &ViewPlan, other: &Found, found: &Found) -> Option<Difference> {
-    let definition = |found: &Found| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, _)| sql.clone());
+    let definition = |found: &Found| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, ..)| sql.clone());
     let (one, two) = (definition(other)?, definition(found)?);
     (one != two).then(|| difference(role, &view.source, "the view's definition is not the local one"))
 }
@@ -136,8 +144,14 @@ fn unlike(role: Role, view: &ViewPlan, other: &Found, found: &Found) -> Option<D
 async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Result<Vec<Difference>> {
     let doing = "reading the catalog of triggers";
     let sql = "SELECT c.relname::text, g.tgname::text, g.tgtype::integer, g.tgenabled::text, p.proname::text, p.prosrc, \
-                 p.pronamespace = c.relnamespace FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid \
+                 p.pronamespace = c.relnamespace \
+                   AND coalesce(p.proconfig = ARRAY['search_path=pg_catalog'], false) AND l.lanname = 'plpgsql' \
+                   AND NOT p.prosecdef AND g.tgconstraint = 0 AND g.tgnargs = 0, \
+                 ARRAY(SELECT a.attname::text FROM pg_attribute a \
+                        WHERE a.attrelid = g.tgrelid AND a.attnum = ANY (g.tgattr::int2[])), \
+                 pg_get_triggerdef(g.oid) FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid \
                JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = g.tgfoid \
+               JOIN pg_language l ON l.oid = p.prolang \
                WHERE n.nspname = $1 AND NOT g.tgisinternal";
     let rows = session.rows(doing, sql, &[&side.schema]).await?;
     let mut found = Vec::new();
@@ -150,7 +164,9 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
                 enabled: row.try_get::<_, String>(3)? == "O",
                 function: row.try_get(4)?,
                 body: row.try_get(5)?,
-                at_home: row.try_get(6)?,
+                plain: row.try_get(6)?,
+                columns: row.try_get::<_, Vec<String>>(7)?.into_iter().collect(),
+                definition: row.try_get(8)?,
             })
         };
         found.push(read().map_err(|failure| session.error(doing, &failure))?);
@@ -160,12 +176,14 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
     for trigger in planned {
         let there = found.iter().find(|one| one.relation == trigger.relation && one.name == trigger.name);
         let what = match there {
-            None => Some(format!("trigger {} missing", trigger.name)),
-            Some(one) if !one.enabled => Some(format!("trigger {} is disabled", trigger.name)),
-            Some(one) if one.is(trigger, &side.schema) => None,
-            Some(_) => Some(format!("trigger {} differs", trigger.name)),
+            None => "missing",
+            Some(one) if !one.enabled => "is disabled",
+            Some(one) if one.is(trigger, &side.schema) && one.same_when(session, &side.schema, trigger).await? => {
+                continue;
+            }
+            Some(_) => "differs",
         };
-        differences.extend(what.map(|what| difference(role, &trigger.relation, what)));
+        differences.push(difference(role, &trigger.relation, format!("trigger {} {what}", trigger.name)));
     }
     let known = |one: &There| planned.iter().any(|plan| plan.relation == one.relation && plan.name == one.name);
     let added = found.iter().filter(|one| !known(one));
@@ -181,7 +199,12 @@ struct There {
     enabled: bool,
     function: String,
     body: String,
-    at_home: bool,
+    /// Neither it nor its function has what no planned one has, such as arguments or SECURITY DEFINER.
+    plain: bool,
+    /// Those of UPDATE OF.
+    columns: BTreeSet<String>,
+    /// CREATE TRIGGER, as PostgreSQL prints it.
+    definition: String,
 }
 
 impl There {
@@ -198,8 +221,22 @@ impl There {
         };
         self.bits == ROW | timing | event
             && self.function == trigger.function
-            && self.at_home
+            && self.plain
+            && self.columns == trigger.columns.iter().cloned().collect()
             && self.body.trim() == trigger.body.render(schema).trim()
+    }
+
+    /// Whether it fires under the planned condition.
+    async fn same_when(&self, session: &Session, schema: &str, trigger: &TriggerPlan) -> Result<bool> {
+        let found = self.definition.split_once(" FOR EACH ROW WHEN (");
+        let found = found.and_then(|(_, rest)| rest.rsplit_once(") EXECUTE FUNCTION ")).map(|(found, _)| found);
+        let (Some(planned), Some(found)) = (&trigger.condition, found) else {
+            return Ok(trigger.condition.is_none() && found.is_none());
+        };
+        let pair = Pair { planned: planned.clone(), found: found.to_owned(), as_type: None };
+        let table = qualified(schema, &self.relation);
+        let same = expressions::same(session, &format!("{table} AS old, {table} AS new"), &[pair]).await?;
+        Ok(same == [true])
     }
 }
 

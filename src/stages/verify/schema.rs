@@ -14,7 +14,7 @@ use crate::{
     model::{
         ColumnPlan, PgType, TablePlan,
         conversion_plan::{ForeignKeyPlan, IdentityKind, KeyPlan},
-        identifier::{quote_ident, quote_literal},
+        identifier::{qualified, quote_ident, quote_literal},
     },
     postgres::{Role, Session},
 };
@@ -103,13 +103,16 @@ pub(super) async fn against_plan(
     if found.persistence != "p" {
         notes.table("the table is not kept after a crash (it is unlogged or temporary)");
     }
+    if found.inherited {
+        notes.table("other tables inherit from it");
+    }
     let mut pairs = Vec::new();
     let unusable = columns(&mut notes, table, found, &mut pairs);
     constraints(&mut notes, table, found, &mut pairs);
     index_keys::compare(&mut notes, table, found, &mut pairs);
     sequence(&mut notes, table, found);
     let asked: Vec<Pair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
-    let same = expressions::same(session, schema, &table.name, &asked).await?;
+    let same = expressions::same(session, &qualified(schema, &table.name), &asked).await?;
     for ((column, what, _), same) in pairs.into_iter().zip(same) {
         if !same {
             notes.add(column, what);
@@ -247,7 +250,7 @@ fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &
 }
 
 fn is_key(planned: &KeyPlan, there: &Constraint) -> bool {
-    planned.columns == there.columns && !there.deferrable
+    planned.columns == there.columns && !there.deferrable && there.included == 0 && !there.nulls_equal
 }
 
 fn is_foreign_key(planned: &ForeignKeyPlan, there: &Constraint) -> bool {
@@ -274,6 +277,9 @@ fn validity(notes: &mut Notes<'_>, kind: &str, name: &str, not_valid: bool, ther
         }
         (true, false) | (false, true) => {}
     }
+    if !there.enforced {
+        notes.table(format!("{kind} {name} is not enforced"));
+    }
 }
 
 /// The next number is compared without being told: it follows from keys, which are values of rows.
@@ -299,6 +305,10 @@ fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
         PgType::Integer => i64::from(i32::MAX),
         _ => i64::MAX,
     };
+    let (least, greatest, _) = sequence.limits;
+    if least > 1 || greatest < most {
+        notes.column(planned, "its sequence doesn't give all numbers of its type");
+    }
     let expected = identity.next.unwrap_or(most).clamp(1, most);
     let (less, more) = (expected.saturating_sub(sequence.next), sequence.next.saturating_sub(expected));
     if less > 0 {
@@ -336,14 +346,25 @@ pub(super) fn type_name(pg_type: &PgType) -> String {
     }
 }
 
-/// Texts of the catalog that must be equal on both servers, for a table in which both agree with the plan.
-pub(super) fn against_local(table: &TablePlan, local: &Table, target: &Table) -> Vec<Difference> {
+/// What the plan doesn't say and must be equal on both servers, for a table in which both agree with the plan. Texts of
+/// the catalog are compared on servers of one version only.
+pub(super) fn against_local(table: &TablePlan, local: &Table, target: &Table, same_version: bool) -> Vec<Difference> {
     let mut notes = Notes::new(Role::Target, table);
     for (one, two) in local.columns.iter().zip(&target.columns) {
-        let planned = table.column(&one.name).filter(|_| one.expression != two.expression);
-        if let Some(planned) = planned {
+        let Some(planned) = table.column(&one.name) else { continue };
+        if one.labels != two.labels {
+            notes.column(planned, "the labels of its type are not the local ones");
+        }
+        let limits = |column: &Column| column.sequence.as_ref().map(|sequence| sequence.limits);
+        if limits(one) != limits(two) {
+            notes.column(planned, "the limits of its sequence are not the local ones");
+        }
+        if same_version && one.expression != two.expression {
             notes.column(planned, "its default or generating expression is not the local one");
         }
+    }
+    if !same_version {
+        return notes.found;
     }
     for (name, one) in &local.constraints {
         if target.constraints.get(name).is_some_and(|two| two != one) {

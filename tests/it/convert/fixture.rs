@@ -213,6 +213,7 @@ fn checkpoint() -> DumpCheckpoint {
         sha256: String::new(),
         content_sha256: String::new(),
         modified_ns: 0,
+        stamp: None,
         rows: BTreeMap::new(),
         received_bytes: 0,
         started_s: 0,

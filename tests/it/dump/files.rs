@@ -8,7 +8,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{Desk, code, listing, request};
-use crate::support::{Sqld, fixture};
+use crate::support::{Sqld, fixture, process::block_on};
 
 /// A directory with a source, and what it looks like before anybody reads it.
 struct Original {
@@ -245,4 +245,52 @@ fn utf16_is_kept() {
     let dumped = desk.dump(&request(original.source())).unwrap();
     assert_eq!(dumped.checkpoint.encoding, "UTF-16be");
     assert_eq!(desk.value("SELECT group_concat(hex(CAST(a AS BLOB))) FROM t"), "00FCD834DD1E0000,D800");
+}
+
+/// Changes one byte of a file's text, and sets its modification time back.
+fn touch_secretly(path: &Path) {
+    let before = fs::metadata(path).unwrap().modified().unwrap();
+    let bytes = fs::read(path).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"marker").unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"M", u64::try_from(at).unwrap()).unwrap();
+    file.set_modified(before).unwrap();
+}
+
+fn damaged(desk: &Desk) -> bool {
+    let loaded = turso2neon::workdir::Workdir::open(&desk.dir()).unwrap().load_dump();
+    loaded.is_err_and(|error| code(&error) == "artifact-damaged")
+}
+
+#[test]
+fn a_dump_that_was_written_to_is_noticed_though_size_and_time_are_the_same() {
+    let original = Original::with("o.db", "CREATE TABLE t(a); INSERT INTO t VALUES ('marker')");
+    let desk = Desk::new();
+    desk.dump(&request(original.source())).unwrap();
+    assert!(!damaged(&desk));
+    touch_secretly(&desk.source_db());
+    assert!(damaged(&desk));
+}
+
+#[test]
+fn a_dump_that_is_written_to_while_the_next_one_finds_no_change_is_not_taken_for_sound() {
+    struct Meddler(PathBuf);
+    impl turso2neon::event::Sink for Meddler {
+        fn emit(&self, event: &turso2neon::event::Event) {
+            if matches!(event, turso2neon::event::Event::PhaseStarted { phase: "check", .. }) {
+                fs::write(&self.0, fs::read(&self.0).unwrap().repeat(2)).unwrap();
+            }
+        }
+    }
+    let original = Original::with("o.db", "CREATE TABLE t(a); INSERT INTO t VALUES ('marker')");
+    let desk = Desk::new();
+    desk.dump(&request(original.source())).unwrap();
+    let ctx = turso2neon::context::Context {
+        workdir: turso2neon::workdir::Workdir::open(&desk.dir()).unwrap(),
+        out: std::sync::Arc::new(Meddler(desk.source_db())),
+        stop: turso2neon::context::Stop::default(),
+    };
+    let again = block_on(async { turso2neon::stages::dump::dump(&ctx, &request(original.source())).await }).unwrap();
+    assert!(again.unchanged);
+    assert!(damaged(&desk));
 }

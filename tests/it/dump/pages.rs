@@ -183,3 +183,16 @@ fn a_database_without_pages_to_send_is_no_dump() {
     });
     assert!(status.is_success());
 }
+
+#[test]
+fn a_mark_is_not_kept_for_another_source() {
+    let (server, other) = (source(), source());
+    let desk = Desk::new();
+    let first = desk.dump(&request(server.url())).unwrap();
+    assert!(first.checkpoint.consistency_mark.is_some());
+    // The same rows: the file stays, and its pages are from the first server's log.
+    let second = desk.dump(&request(other.url())).unwrap();
+    assert!(second.unchanged);
+    assert_eq!(second.checkpoint.source, other.url());
+    assert_eq!(second.checkpoint.consistency_mark, None);
+}

@@ -265,6 +265,7 @@ fn namespaces_are_databases_of_their_own() {
     request.namespace = Some("other".to_owned());
     let dumped = desk.dump(&request).unwrap();
     assert_eq!(dumped.checkpoint.rows.keys().collect::<Vec<_>>(), ["only_in_other"]);
+    assert_eq!(dumped.checkpoint.source, format!("{} (namespace other)", server.url()));
     request.namespace = Some("third".to_owned());
     assert_eq!(code(&desk.dump(&request).unwrap_err()), "source-refused");
     // The dump before is still the one that counts.

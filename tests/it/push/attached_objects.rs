@@ -109,19 +109,51 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
 }
 
+/// Ends a push in mode `replace` when it has loaded the orders.
+const STUMBLE: &str = "CREATE OR REPLACE FUNCTION public.no_more() RETURNS trigger LANGUAGE plpgsql AS \
+       'BEGIN RAISE EXCEPTION USING ERRCODE = ''42501''; END'; \
+     CREATE TRIGGER no_more BEFORE INSERT ON turso2neon.chunks FOR EACH ROW WHEN (NEW.table_name = 'orders') \
+       EXECUTE FUNCTION public.no_more()";
+
+#[test]
+fn a_table_that_changed_after_it_was_replaced_is_loaded_again() {
+    let target = Target::start();
+    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let url = remote_url(&target);
+    depot.push(&url).0.unwrap();
+    let interrupt = |depot: &Depot| {
+        target.query(STUMBLE);
+        depot.push_in("replace", &url).0.err().unwrap();
+        target.query("DROP TRIGGER no_more ON turso2neon.chunks; UPDATE customers SET version = 77 WHERE id = 1");
+    };
+    depot.refill(&shop_rows(2));
+    interrupt(&depot);
+    assert_eq!(depot.push_in("replace", &url).0.err().unwrap().kind(), Kind::TargetRejected);
+    depot.push_in("replace", &url).0.unwrap();
+    depot.assert_equal(&target, "public");
+    // --fresh looks at no mark.
+    depot.refill(&shop_rows(3));
+    interrupt(&depot);
+    let (ctx, _) = depot.context();
+    run(&ctx, &PushRequest { fresh: true, mode: "replace".to_owned(), ..depot.request(&url) }).unwrap();
+    depot.assert_equal(&target, "public");
+    // A run in another mode is none to continue.
+    depot.refill(&shop_rows(4));
+    interrupt(&depot);
+    target.query("UPDATE turso2neon.runs SET mode = 'diff' WHERE state <> 'done'");
+    depot.push_in("replace", &url).0.unwrap();
+    depot.assert_equal(&target, "public");
+}
+
 #[test]
 fn an_interrupted_replace_goes_on_after_the_tables_that_are_done() {
     let target = Target::start();
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     depot.push(&remote_url(&target)).0.unwrap();
-    let stumble = "CREATE OR REPLACE FUNCTION public.no_more() RETURNS trigger LANGUAGE plpgsql AS \
-           'BEGIN RAISE EXCEPTION USING ERRCODE = ''42501''; END'; \
-         CREATE TRIGGER no_more BEFORE INSERT ON turso2neon.chunks FOR EACH ROW WHEN (NEW.table_name = 'orders') \
-           EXECUTE FUNCTION public.no_more()";
     let versions = "SELECT (SELECT max(version) FROM customers) || ' ' || (SELECT max(version) FROM orders)";
     for (version, mode) in [(2, "replace"), (3, "auto")] {
         depot.refill(&shop_rows(version));
-        target.query(stumble);
+        target.query(STUMBLE);
         depot.push_in("replace", &remote_url(&target)).0.err().unwrap();
         assert_eq!(target.value(versions), format!("{version} {}", version - 1));
         target.query("DROP TRIGGER no_more ON turso2neon.chunks");

@@ -248,6 +248,7 @@ fn store_dump(workdir: &Workdir, tables: &[TablePlan]) -> DumpCheckpoint {
         sha256: sha256_of(&path).unwrap(),
         content_sha256: String::new(),
         modified_ns: modified_ns(&facts),
+        stamp: None,
         rows: rows.collect(),
         received_bytes: 0,
         started_s: 0,

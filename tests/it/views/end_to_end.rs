@@ -74,3 +74,45 @@ fn a_view_or_trigger_that_was_changed_is_a_difference() {
     assert!(place("CREATE TABLE \"public\".\"items\"") < place("CREATE VIEW \"public\".\"cheap\""));
     assert!(place("CREATE VIEW \"public\".\"cheap_names\"") < place("CREATE FUNCTION \"public\".\"touched\"()"));
 }
+
+#[test]
+fn every_part_of_a_trigger_and_the_options_of_a_view_are_compared() {
+    let journey = Journey::from(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT); CREATE TABLE log (what TEXT);
+         CREATE VIEW v AS SELECT a FROM t;
+         CREATE TRIGGER g AFTER UPDATE OF a ON t WHEN OLD.a <> NEW.a BEGIN INSERT INTO log VALUES (NEW.a); END;
+         INSERT INTO t VALUES (1, 'x', 'y')",
+    );
+    journey.call(&["run"]);
+    let verify = || journey.tool("verify").args(["--against", "target", "--level", "full"]).run();
+    verify().expect_exit(0);
+    let schema = journey.workspace.read("plan/schema.sql");
+    let made = schema.split(";\n").find(|statement| statement.contains("CREATE TRIGGER")).unwrap();
+    let made = made[made.find("CREATE TRIGGER").unwrap()..].to_owned();
+    let anew = |sql: &str| format!("DROP TRIGGER g ON public.t; {sql}");
+    let when = |sql: &str| {
+        let (start, end) = (made.find(" WHEN (").unwrap(), made.find(" EXECUTE").unwrap());
+        format!("{}{sql}{}", &made[..start], &made[end..])
+    };
+    for change in [
+        when(""),
+        when(" WHEN (OLD.a IS DISTINCT FROM NEW.a)"),
+        made.replace(" OF \"a\"", ""),
+        made.replace(" OF \"a\"", " OF \"a\", \"b\""),
+        made.replace("g\"()", "g\"('x')"),
+    ] {
+        assert_ne!(change, made);
+        journey.target.execute_as_owner(&anew(&change));
+        verify().expect_exit(1).expect_text("trigger g differs");
+    }
+    journey.target.execute_as_owner(&anew(&made));
+    verify().expect_exit(0);
+    for (change, undo) in [("SECURITY DEFINER", "SECURITY INVOKER"), ("RESET ALL", "SET search_path = pg_catalog")] {
+        journey.target.execute_as_owner(&format!("ALTER FUNCTION public.g() {change}"));
+        verify().expect_exit(1).expect_text("trigger g differs");
+        journey.target.execute_as_owner(&format!("ALTER FUNCTION public.g() {undo}"));
+        verify().expect_exit(0);
+    }
+    journey.target.execute_as_owner("ALTER VIEW public.v SET (security_barrier)");
+    verify().expect_exit(1).expect_text("the view has options that are not planned");
+}

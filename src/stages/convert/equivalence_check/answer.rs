@@ -97,11 +97,13 @@ fn tagged(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn real(value: f64, out: &mut Vec<u8>) {
-    if value.is_finite() {
-        number(value.to_string().as_bytes(), out);
-    } else {
-        number(if value > 0.0 { b"Infinity" } else { b"-Infinity" }, out);
-    }
+    let words = match value {
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        // NaN too, which SQLite has no value for.
+        value => value.to_string(),
+    };
+    number(words.as_bytes(), out);
 }
 
 /// A number by its digits, without the zeros that say nothing.
@@ -146,6 +148,7 @@ mod tests {
         }
         assert!(!same(Arrival::Bytes, b"5", SqliteCell::Text(b"5"), None));
         assert!(!same(Arrival::Double, &2.5_f64.to_be_bytes(), SqliteCell::Integer(2), None));
+        assert!(!same(Arrival::Double, &f64::NAN.to_be_bytes(), SqliteCell::Real(f64::NEG_INFINITY), None));
         assert!(same(Arrival::Text, b"abc", SqliteCell::Text(b"ABC"), Some("NOCASE")));
         assert!(same(Arrival::Text, b"A", SqliteCell::Text(b"A  "), Some("RTRIM")));
         assert!(!same(Arrival::Text, b"", SqliteCell::Null, None));

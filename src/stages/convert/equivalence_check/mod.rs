@@ -175,7 +175,11 @@ pub(super) async fn run(
         let source = schema.tables.iter().find(|source| source.name == table.source);
         let Some(source) = source.filter(|_| table.rows > 0 && ours.contains(&table.name)) else { continue };
         if tried.insert(table.source.clone()) {
-            let subjects = subject::subjects(schema, source, table);
+            let (subjects, unknown): (Vec<_>, Vec<_>) =
+                subject::subjects(schema, source, table).into_iter().partition(|subject| !subject.probes.is_empty());
+            for subject in &unknown {
+                work.ctx.out.warn(subject.untried(table));
+            }
             if !subjects.is_empty() {
                 trials.push((table.bytes, Trial { table: index, subjects }));
             }

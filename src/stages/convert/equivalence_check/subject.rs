@@ -8,7 +8,7 @@ use crate::{
         identifier::quote_ident,
         source_schema::{IndexKey, SourceIndex, SourceSchema, SourceTable},
     },
-    rules::expression::Scope,
+    rules::expression::{JsonGuard, Scope},
 };
 
 /// How the answers of a probe are compared.
@@ -72,6 +72,12 @@ impl Subject {
                 WithheldKind::Generated | WithheldKind::View | WithheldKind::Trigger => false,
             },
         }
+    }
+
+    /// The warning for an object without probes.
+    pub(super) fn untried(&self, table: &TablePlan) -> String {
+        let (name, table) = (&self.object, &table.source);
+        format!("{table}: check {name} is created untried, because the source's words for it can't be found")
     }
 
     /// Whether PostgreSQL calls the object so.
@@ -147,22 +153,36 @@ pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject>
     table.columns.iter().filter_map(one).collect()
 }
 
-/// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are.
+/// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are. A check of which these
+/// can't be found has no probes. NOT NULL is no translation and needs no proof.
 pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
     let scope = Scope::new(table, source, &schema.encoding);
-    let mut translated: Vec<_> =
-        source.checks.iter().filter_map(|check| Some((check, scope.condition(&check.expression).ok()?.sql))).collect();
+    let by_cast = |expression: &str| {
+        let guard = JsonGuard::read(expression)?;
+        let column = table.columns.iter().find(|column| column.source.eq_ignore_ascii_case(&guard.column))?;
+        Some(guard.condition(&column.name))
+    };
+    let words = |expression: &str| {
+        scope.condition(expression).map_or_else(|_| by_cast(expression), |condition| Some(condition.sql))
+    };
+    let mut translated: Vec<_> = source.checks.iter().map(|check| (check, words(&check.expression))).collect();
+    let not_null = |planned: &CheckPlan| {
+        table.columns.iter().any(|column| planned.expression == format!("{} IS NOT NULL", quote_ident(&column.name)))
+    };
     let one = |planned: &CheckPlan| {
-        let same_words = translated.iter().position(|(_, sql)| *sql == planned.expression);
+        let same_words = translated.iter().position(|(_, sql)| sql.as_ref() == Some(&planned.expression));
         let same_name = || translated.iter().position(|(check, _)| check.name.as_ref() == Some(&planned.name));
-        let at = same_words.or_else(same_name)?;
-        let (check, _) = translated.remove(at);
+        let check = same_words.or_else(same_name).map(|at| translated.remove(at).0);
+        if check.is_none() && not_null(planned) {
+            return None;
+        }
+        let expression = check.map_or(&planned.expression, |check| &check.expression);
         Some(Subject {
             kind: WithheldKind::Check,
             object: planned.name.clone(),
-            source: check.name.clone().unwrap_or_else(|| check.expression.clone()),
-            sql: format!("CHECK ({})", check.expression),
-            probes: vec![condition(&check.expression, &planned.expression, true)],
+            source: check.and_then(|check| check.name.clone()).unwrap_or_else(|| expression.clone()),
+            sql: format!("CHECK ({expression})"),
+            probes: check.map(|check| condition(&check.expression, &planned.expression, true)).into_iter().collect(),
         })
     };
     table.checks.iter().filter_map(one).collect()
@@ -202,4 +222,32 @@ fn index_probes(
         probes.push(Probe { ours, theirs, form: Form::Key { collation: column.collation.clone() } });
     }
     probes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::catalog;
+
+    #[test]
+    fn every_check_but_not_null_is_tried_or_known_as_untried() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t(a TEXT NOT NULL CHECK (json_valid(a)), CHECK (a <> ''))").unwrap();
+        let schema = catalog::read(&connection).unwrap();
+        let table: TablePlan = serde_json::from_value(serde_json::json!({
+            "source": "t", "name": "t", "rows": 1, "bytes": 1, "address": { "by": "rowid", "name": "rowid" },
+            "columns": [{ "source": "a", "name": "a", "declared": "TEXT", "type": "text",
+                "conversion": { "how": "text", "blobs": "hex" }, "main_class": "text", "rule": "", "origin": "rule", "evidence": {} }],
+            "checks": [
+                { "name": "json", "expression": "\"a\"::json IS NOT NULL OR NULL" },
+                { "name": "given", "expression": "\"a\" IS NOT NULL" },
+                { "name": "other", "expression": "length(\"a\") < 9" },
+            ],
+        }))
+        .unwrap();
+        let found = checks(&schema, &schema.tables[0], &table);
+        let found: Vec<(&str, usize)> =
+            found.iter().map(|subject| (subject.object.as_str(), subject.probes.len())).collect();
+        assert_eq!(found, [("json", 1), ("other", 0)]);
+    }
 }

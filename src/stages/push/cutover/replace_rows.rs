@@ -23,8 +23,8 @@ use crate::stages::push::{
     load::digest_check, load::digest_check::Wanted, load::progress_journal::Diary, load::session_pool::Crew,
     load::staging, plan::manifest::Cargo, plan::manifest::Manifest, plan::preflight::Situation,
     target::catalog::names_of, target::lock_acquisition::Locks, target::lock_acquisition::Strength, target::objects,
-    target::record, target::record::Described, target::session::Target, target::session::search_path,
-    target::table_state::Transition,
+    target::record, target::record::Described, target::record::Unfinished, target::session::Target,
+    target::session::search_path, target::table_state::Transition,
 };
 
 /// Foreign keys of other tables that point to ours: PostgreSQL doesn't empty a table that others point to.
@@ -49,6 +49,8 @@ pub(crate) struct InTurn<'a> {
     pub diary: &'a Diary,
     /// Sessions for the digests.
     pub workers: usize,
+    /// Load every table, whatever an interrupted run has done.
+    pub fresh: bool,
 }
 
 impl<'a> InTurn<'a> {
@@ -71,6 +73,7 @@ impl<'a> InTurn<'a> {
         let comparing = digest_check::differing(&crew, self.target.schema, &wanted);
         let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), comparing).await?;
         if !differing.is_empty() {
+            self.unmark(run_id, &differing).await?;
             return Err(digest_check::explain(self.reader, self.manifest, &differing).await?);
         }
         self.finish(run_id, &wanted).await?;
@@ -91,18 +94,24 @@ impl<'a> InTurn<'a> {
     async fn begin(&self) -> Result<i64> {
         let key = &self.manifest.run_key;
         let unfinished = &self.situation.record.unfinished;
-        let continued = unfinished.iter().rev().find(|run| run.staging.is_empty() && run.run_key == *key);
+        let fits = |run: &&Unfinished| run.mode == "replace" && run.staging.is_empty() && run.run_key == *key;
+        let continued = unfinished.iter().rev().find(fits).filter(|_| !self.fresh);
         for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
             staging::drop_run(self.control, run).await?;
         }
         match continued {
-            Some(run) => {
-                let sql = format!("UPDATE turso2neon.runs SET mode = 'replace' WHERE run_id = {}", run.run_id);
-                self.control.batch("continuing the run", &sql).await?;
-                Ok(run.run_id)
-            }
+            Some(run) => Ok(run.run_id),
             None => record::begin_run(self.control, key, self.target.schema, PushMode::Replace).await,
         }
+    }
+
+    /// Takes the marks from these source tables, so that the next try loads them.
+    async fn unmark(&self, run_id: i64, sources: &[String]) -> Result<()> {
+        let tables = self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let names = tables.filter(|table| sources.contains(&table.source)).map(|table| quote_literal(&table.name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let sql = format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id} AND table_name IN ({names})");
+        self.control.batch("taking the marks of tables that differ", &sql).await
     }
 
     fn foreign_keys_off(&self) -> Vec<String> {

@@ -403,6 +403,7 @@ impl<'a> PushExecutor<'a> {
 
     async fn replace_rows(&self, sessions: Sessions<'_>, situation: &Situation, plan: PushPlan) -> Result<Pushed> {
         self.make_restore_point(situation).await?;
+        let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         let replacement = InTurn {
             ctx: self.ctx,
             target: &self.target,
@@ -412,6 +413,7 @@ impl<'a> PushExecutor<'a> {
             situation,
             diary: &self.diary,
             workers: self.workers(self.manifest.cargo.len()),
+            fresh: self.request.fresh && !known,
         };
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;

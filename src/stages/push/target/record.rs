@@ -168,6 +168,8 @@ pub(crate) struct Unfinished {
     pub run_id: i64,
     /// What it was to push.
     pub run_key: String,
+    /// `create`, `diff`, `swap`, `replace` or `rollback`.
+    pub mode: String,
     /// How it cut the tables into chunks.
     pub layout: String,
     /// Where it loads.
@@ -487,7 +489,7 @@ async fn last_mode(control: &Session, schema: &str) -> Result<Option<PushMode>> 
 }
 
 async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> {
-    let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading' FROM turso2neon.runs \
+    let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading', mode FROM turso2neon.runs \
                WHERE target_schema = $1 AND state <> 'done' ORDER BY run_id";
     let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
     let read = |row: &tokio_postgres::Row| {
@@ -497,6 +499,7 @@ async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> 
             layout: row.try_get(2)?,
             staging: row.try_get(3)?,
             usable: row.try_get(4)?,
+            mode: row.try_get(5)?,
         })
     };
     rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
