@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, future::Future, time::Instant};
 
+use clap::ValueEnum;
+
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
@@ -28,14 +30,14 @@ use crate::{
 };
 
 /// Whether vectors become pgvector types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Vector {
-    /// If the local PostgreSQL offers the extension.
+    /// If the local PostgreSQL offers the extension pgvector
     #[default]
     Auto,
-    /// Yes.
+    /// Yes
     On,
-    /// No.
+    /// No
     Off,
 }
 

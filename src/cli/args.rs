@@ -1,30 +1,40 @@
-//! What may be typed, and nothing more: no environment, no file, no defaults, no checks across flags.
+//! The command line: every command and every flag, each defined once.
 //!
-//! Arguments that can hold a secret are `Secret<String>` with a parser that can't fail, so that neither clap nor a
-//! `Debug` has a reason to print them. What they mean is decided in [`super::settings`].
+//! The parser, the keys of the configuration file, the help, the manual page, the completions and `docs/flags.md` all
+//! follow from these definitions. The fields have the values after flags, environment, file and defaults were put
+//! together: see [`super::layers`].
+//!
+//! Arguments that can hold a secret are `Secret<String>` with a parser that cannot fail, so that neither clap nor a
+//! `Debug` has a reason to print them.
 
 #![expect(clippy::doc_markdown, reason = "the comments are the help texts")]
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, builder::NonEmptyStringValueParser};
-
-use crate::secret::{Secret, parse_secret};
-
-pub use super::value_enums::{
-    AgainstWord, ColorWord, LevelWord, MethodWord, ModeWord, PlanFormatWord, ReportFormatWord, VectorWord,
+use clap::{
+    ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand,
+    builder::{NonEmptyStringValueParser, StyledStr},
 };
 
-const EXAMPLES: &str = "\
-Environment:
-  TURSO_DATABASE_URL, TURSO_AUTH_TOKEN       the source and its token
-  TURSO_API_TOKEN                            the Turso platform, for --database
-  NEON_DATABASE_URL, then DATABASE_URL       the target
-  NEON_API_KEY                               the key for --neon-project
-  TURSO2NEON_LOCAL_URL                       a local PostgreSQL instead of the managed one
-  TURSO2NEON_DIR                             the working directory
-  NO_COLOR                                   no colours
+use super::{
+    environment::{self, VARIABLES},
+    value_enums::{ColorChoice, PlanFormat, ReportFormat, whole_number},
+};
+use crate::{
+    model::push_plan::RequestedMode,
+    pipeline::Vector,
+    secret::{Secret, parse_secret},
+    stages::{
+        dump::Method,
+        push::LOCK_WAIT,
+        verify::{Against, Level},
+    },
+};
 
+/// Flags and keys of later versions.
+pub const LATER: [&str; 1] = ["sample"];
+
+const EXIT_CODES_AND_EXAMPLE: &str = "\
 Exit codes:
   0 done, or verified equal       1 the answer is no (differences, findings to decide)
   2 usage or configuration        3 source               4 artifact
@@ -36,6 +46,24 @@ Example:
   export NEON_DATABASE_URL='postgresql://...neon.tech/neondb?sslmode=require'
   turso2neon run";
 
+/// The definition as clap's commands. The help names the environment variables, but never their values.
+#[must_use]
+pub fn command() -> clap::Command {
+    let variables = VARIABLES.iter().map(|variable| format!("  {:<22} {}\n", variable.name, variable.meaning));
+    let after = format!("Environment:\n{}\n{EXIT_CODES_AND_EXAMPLE}", variables.collect::<String>());
+    let command = Args::command().after_help(after).mut_args(with_variables);
+    command.mut_subcommands(|subcommand| subcommand.mut_args(with_variables))
+}
+
+fn with_variables(arg: clap::Arg) -> clap::Arg {
+    let names: Vec<&str> = arg.get_long().map(|flag| environment::of_flag(flag).collect()).unwrap_or_default();
+    if names.is_empty() {
+        return arg;
+    }
+    let help = arg.get_help().map(StyledStr::to_string).unwrap_or_default();
+    arg.help(format!("{help} [env: {}]", names.join(", then ")))
+}
+
 /// Moves a Turso/libSQL database to Neon PostgreSQL and proves that nothing was lost.
 #[derive(Debug, Parser)]
 #[command(
@@ -43,7 +71,6 @@ Example:
     bin_name = "turso2neon",
     version,
     about,
-    after_help = EXAMPLES,
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
@@ -59,12 +86,12 @@ pub struct Args {
 }
 
 /// Flags of every command.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Working directory that holds all artifacts [env: TURSO2NEON_DIR] [default: migration]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    /// Working directory that holds all artifacts
+    #[arg(long, global = true, value_name = "DIR", default_value = "migration")]
+    pub dir: PathBuf,
     /// Configuration file [default: turso2neon.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -80,9 +107,9 @@ pub struct GlobalArgs {
     /// Plain lines instead of progress bars
     #[arg(long, global = true)]
     pub no_progress: bool,
-    /// Colours [default: auto]
-    #[arg(long, global = true, value_name = "WHEN")]
-    pub color: Option<ColorWord>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
 }
 
 /// The commands in flow order.
@@ -120,12 +147,12 @@ pub enum Command {
 }
 
 /// Where to dump from.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct SourceArgs {
-    /// URL of a libSQL server, or path of a SQLite file [env: TURSO_DATABASE_URL]
+    /// URL of a libSQL server, or path of a SQLite file
     #[arg(long, value_name = "URL-or-PATH", value_parser = parse_secret)]
     pub source: Option<Secret<String>>,
-    /// File that holds the token, `-` for stdin [env: TURSO_AUTH_TOKEN holds the token itself]
+    /// File that holds the token, `-` for stdin; the variable TURSO_AUTH_TOKEN holds the token itself
     #[arg(long, value_name = "FILE")]
     pub auth_token_file: Option<PathBuf>,
     /// A CA certificate (PEM) to trust besides the system's
@@ -143,16 +170,16 @@ pub struct SourceArgs {
 }
 
 /// How to dump.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct MethodArgs {
-    /// Protocol to read the source with [default: auto]
-    #[arg(long, value_name = "METHOD")]
-    pub method: Option<MethodWord>,
+    /// Protocol to read the source with
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    pub method: Method,
     /// Keep a compressed copy of the dump there, with its metadata
     #[arg(long, value_name = "DIR")]
     pub archive: Option<PathBuf>,
     /// Copies that --archive keeps, the newest first [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole_number(1..=u32::MAX))]
     pub keep: Option<u32>,
     /// Make --database take no writes before it is read, for a last run that loses none
     #[arg(long)]
@@ -160,7 +187,7 @@ pub struct MethodArgs {
 }
 
 /// What changes the plan.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct DecisionArgs {
     /// Accept a finding, everywhere or at one place (repeatable); `all` accepts every finding
     #[arg(long, value_name = "CODE[@TABLE[.COLUMN]]")]
@@ -174,15 +201,15 @@ pub struct DecisionArgs {
     /// A PostgreSQL schema that gives the types: a file of SQL, or the URL of a database that has the tables
     #[arg(long, value_name = "FILE-or-URL", value_parser = parse_secret)]
     pub schema_from: Option<Secret<String>>,
-    /// Whether vectors become pgvector types; auto: where the local PostgreSQL offers the extension [default: auto]
-    #[arg(long, value_name = "WHEN")]
-    pub vector: Option<VectorWord>,
+    /// Whether vectors become pgvector types
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub vector: Vector,
 }
 
 /// Which local PostgreSQL.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct LocalArgs {
-    /// A local PostgreSQL instead of the managed one [env: TURSO2NEON_LOCAL_URL]
+    /// A local PostgreSQL instead of the managed one
     #[arg(long, value_name = "URL", value_parser = parse_secret)]
     pub local_url: Option<Secret<String>>,
     /// Directory of the PostgreSQL programs [default: found on this machine, newest first]
@@ -194,9 +221,9 @@ pub struct LocalArgs {
 }
 
 /// Where to push to.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct TargetArgs {
-    /// Connection string of the target [env: NEON_DATABASE_URL, then DATABASE_URL]
+    /// Connection string of the target
     #[arg(long, value_name = "URL", value_parser = parse_secret)]
     pub target: Option<Secret<String>>,
     /// Schema on the target [default: public]
@@ -217,7 +244,7 @@ pub struct TargetArgs {
 }
 
 /// Where a trial goes.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct TrialArgs {
     /// Create this Neon branch first and push there; it expires after 7 days
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
@@ -225,23 +252,31 @@ pub struct TrialArgs {
 }
 
 /// How to load.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct JobsArgs {
     /// Connections that load at once [default: by the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = whole_number(1..=256_u16))]
     pub jobs: Option<u16>,
 }
 
 /// How long to wait for others.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct WaitArgs {
-    /// How long to try to get tables that others use [default: 300]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub lock_wait: Option<u32>,
+    /// How long to try to get tables that others use
+    #[arg(long, value_name = "SECONDS", value_parser = whole_number(1..=86_400_u64), default_value_t = LOCK_WAIT.as_secs())]
+    pub lock_wait: u64,
+}
+
+/// What a push leaves for `rollback`.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct KeepArgs {
+    /// Do not keep what is replaced or changed; `rollback` cannot restore it then
+    #[arg(long)]
+    pub no_keep_previous: bool,
 }
 
 /// `--fresh`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct FreshArgs {
     /// Forget the earlier result and do the work again
     #[arg(long)]
@@ -249,7 +284,7 @@ pub struct FreshArgs {
 }
 
 /// `dump`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct DumpArgs {
     #[command(flatten)]
@@ -264,7 +299,7 @@ pub struct DumpArgs {
 }
 
 /// `plan`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -274,13 +309,13 @@ pub struct PlanArgs {
     /// Show the evidence behind one table or column
     #[arg(long, value_name = "TABLE[.COLUMN]", conflicts_with = "format", value_parser = NonEmptyStringValueParser::new())]
     pub explain: Option<String>,
-    /// Form of the answer [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<PlanFormatWord>,
+    /// Form of the answer
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PlanFormat,
 }
 
 /// `convert`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct ConvertArgs {
     #[command(flatten)]
@@ -296,7 +331,7 @@ pub struct ConvertArgs {
 }
 
 /// Half of the work.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct PartArgs {
     /// Create the tables without rows
     #[arg(long, conflicts_with = "data_only")]
@@ -307,14 +342,14 @@ pub struct PartArgs {
 }
 
 /// `push`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct PushArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// How the tables get to the target [default: auto]
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<ModeWord>,
+    /// How the tables get to the target
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub mode: RequestedMode,
     #[command(flatten)]
     pub local: LocalArgs,
     #[command(flatten)]
@@ -324,9 +359,8 @@ pub struct PushArgs {
     /// Check everything and say what would be done; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Don't keep what is replaced or changed; `rollback` can't put it back then
-    #[arg(long)]
-    pub no_keep_previous: bool,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     #[command(flatten)]
     pub part: PartArgs,
     /// Replace this table of the target although another tool created it (repeatable)
@@ -339,7 +373,7 @@ pub struct PushArgs {
 }
 
 /// `run`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct RunArgs {
     #[command(flatten)]
@@ -354,12 +388,12 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub trial: TrialArgs,
-    /// How the tables get to the target [default: auto]
-    #[arg(long, value_name = "MODE")]
-    pub mode: Option<ModeWord>,
-    /// How deep to verify at the end [default: full]
-    #[arg(long, value_name = "LEVEL")]
-    pub level: Option<LevelWord>,
+    /// How the tables get to the target
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub mode: RequestedMode,
+    /// How deep to verify at the end
+    #[arg(long, value_name = "LEVEL", default_value = "full")]
+    pub level: Level,
     #[command(flatten)]
     pub wait: WaitArgs,
     #[command(flatten)]
@@ -369,15 +403,15 @@ pub struct RunArgs {
 }
 
 /// `verify`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct VerifyArgs {
     /// What to compare with the dump [default: both once something was pushed, else local]
     #[arg(long, value_name = "SIDE")]
-    pub against: Option<AgainstWord>,
-    /// How deep to look [default: full]
-    #[arg(long, value_name = "LEVEL")]
-    pub level: Option<LevelWord>,
+    pub against: Option<Against>,
+    /// How deep to look
+    #[arg(long, value_name = "LEVEL", default_value = "full")]
+    pub level: Level,
     /// Only these tables, by their names in the source
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub tables: Vec<String>,
@@ -388,15 +422,15 @@ pub struct VerifyArgs {
 }
 
 /// `report`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct ReportArgs {
     /// Which of the three to print; all are written to DIR [default: md]
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<ReportFormatWord>,
+    pub format: Option<ReportFormat>,
 }
 
 /// `rollback`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct RollbackArgs {
     #[command(flatten)]
@@ -412,7 +446,7 @@ pub struct RollbackArgs {
 }
 
 /// `doctor`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 #[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct DoctorArgs {
     #[command(flatten)]
@@ -424,9 +458,9 @@ pub struct DoctorArgs {
 }
 
 /// Which local PostgreSQL to check.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct LocalDoctorArgs {
-    /// A local PostgreSQL instead of the managed one [env: TURSO2NEON_LOCAL_URL]
+    /// A local PostgreSQL instead of the managed one
     #[arg(long, value_name = "URL", value_parser = parse_secret)]
     pub local_url: Option<Secret<String>>,
     /// Directory of the PostgreSQL programs [default: found on this machine, newest first]
@@ -435,9 +469,9 @@ pub struct LocalDoctorArgs {
 }
 
 /// `clean`.
-#[derive(Debug, Default, Clone, ClapArgs)]
+#[derive(Debug, Clone, ClapArgs)]
 pub struct CleanArgs {
-    /// Don't ask
+    /// Remove without a question
     #[arg(long)]
     pub yes: bool,
 }

@@ -1,23 +1,23 @@
-//! clap's complaints in our words.
+//! clap's errors as errors of this tool.
 //!
-//! clap quotes what was typed, and what was typed in the wrong place may be a connection string: no value is ever
-//! repeated here, only names of flags, commands and the words that would be right.
+//! clap quotes what was typed, and what was typed in the wrong place may be a connection string. No value is repeated
+//! here, only names of flags, of commands and of the values that are allowed.
 
-use std::ffi::OsString;
+use std::{error::Error as _, ffi::OsString};
 
 use clap::{
     CommandFactory,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::args::Args;
+use super::{
+    args::{Args, LATER},
+    value_enums::Expected,
+};
 use crate::error::{Error, Kind};
 
-/// Flags of the contract that this version lacks.
-const LATER_FLAGS: [&str; 1] = ["--sample"];
-
-/// How a message says so.
-const LATER: &str = "is not in this version";
+/// Said of a flag of [`LATER`].
+const NOT_YET: &str = "is not in this version";
 
 /// Why nothing was run.
 pub enum Stop {
@@ -25,7 +25,7 @@ pub enum Stop {
     Shown(String),
     /// Nothing was typed: print the help on stderr and exit 2.
     Nothing(String),
-    /// What was typed makes no sense.
+    /// What was typed is not valid.
     Refused(Error),
 }
 
@@ -39,7 +39,7 @@ pub fn explain(failure: &clap::Error, typed: &[OsString]) -> Stop {
             let command = command_of(typed);
             let text = message(kind, failure, command.as_deref());
             let hint = match (command.as_deref(), suggestion(failure)) {
-                (_, Some(better)) if !text.contains(LATER) => format!("did you mean `{better}`?"),
+                (_, Some(better)) if !text.contains(NOT_YET) => format!("did you mean `{better}`?"),
                 (Some(command), _) => format!("see `turso2neon {command} --help`"),
                 (None, _) => "see `turso2neon --help`".to_owned(),
             };
@@ -55,10 +55,10 @@ fn message(kind: ErrorKind, failure: &clap::Error, command: Option<&str>) -> Str
         ErrorKind::UnknownArgument => unknown_argument(argument.as_deref(), command),
         ErrorKind::InvalidSubcommand => unknown_command(failure),
         ErrorKind::InvalidValue => invalid_value(failure, argument.as_deref()),
-        ErrorKind::ValueValidation if argument.as_deref().is_some_and(|name| name.starts_with("--jobs")) => {
-            "--jobs takes a whole number from 1 to 256".to_owned()
-        }
-        ErrorKind::ValueValidation => format!("the value of {} is not valid", shown(argument.as_deref())),
+        ErrorKind::ValueValidation => match expected(failure) {
+            Some(what) => format!("{} must be {what}", shown(argument.as_deref())),
+            None => format!("the value of {} is not valid", shown(argument.as_deref())),
+        },
         ErrorKind::MissingRequiredArgument => format!("{} is missing", shown(argument.as_deref())),
         ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
         ErrorKind::ArgumentConflict => match name_of(failure, ContextKind::PriorArg) {
@@ -72,16 +72,16 @@ fn message(kind: ErrorKind, failure: &clap::Error, command: Option<&str>) -> Str
         ErrorKind::NoEquals | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             format!("{} has the wrong number of values", shown(argument.as_deref()))
         }
-        _ => "the arguments make no sense".to_owned(),
+        _ => "the arguments are not valid".to_owned(),
     }
 }
 
 fn unknown_argument(argument: Option<&str>, command: Option<&str>) -> String {
     let place = command.map(|command| format!(" of `{command}`")).unwrap_or_default();
     match argument.filter(|text| text.starts_with("--")).map(flag_name) {
-        Some(flag) if LATER_FLAGS.contains(&flag) => format!("{flag} {LATER}"),
+        Some(flag) if LATER.iter().any(|later| flag.strip_prefix("--") == Some(later)) => format!("{flag} {NOT_YET}"),
         Some(flag) if is_word(flag) => format!("{flag} is not a flag{place}"),
-        Some(_) | None => "there is an argument too many (not shown: it may hold a secret)".to_owned(),
+        Some(_) | None => "unexpected argument (not shown: it may hold a secret)".to_owned(),
     }
 }
 
@@ -102,8 +102,13 @@ fn invalid_value(failure: &clap::Error, argument: Option<&str>) -> String {
         Some(word) if word.is_empty() && allowed.is_empty() => format!("{flag} needs a value"),
         None if allowed.is_empty() => format!("{flag} needs a value"),
         Some(_) | None if allowed.is_empty() => format!("the value of {flag} is not valid"),
-        Some(_) | None => format!("{flag} takes one of {allowed}"),
+        Some(_) | None => format!("{flag} must be one of {allowed}"),
     }
+}
+
+/// What a flag takes, where its parser is one of this tool's.
+pub(super) fn expected(failure: &clap::Error) -> Option<&Expected> {
+    failure.source()?.downcast_ref()
 }
 
 fn suggestion(failure: &clap::Error) -> Option<String> {
@@ -181,18 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_lacks_is_named() {
+    fn a_flag_of_a_later_version_is_named() {
         let error = refused("turso2neon plan --sample 10");
         assert!(error.message().contains("not in this version"), "{error}");
     }
 
     #[test]
-    fn a_slip_gets_the_right_word() {
+    fn a_typing_error_gets_a_suggestion() {
         assert_eq!(refused("turso2neon convret").hint(), "did you mean `convert`?");
         assert_eq!(refused("turso2neon push --job 3").hint(), "did you mean `--jobs`?");
         assert_eq!(refused("turso2neon push --mode creat").hint(), "did you mean `create`?");
         assert_eq!(refused("turso2neon dump --bogus").hint(), "see `turso2neon dump --help`");
-        assert_eq!(refused("turso2neon push --jobs 0").message(), "--jobs takes a whole number from 1 to 256");
+        assert_eq!(refused("turso2neon push --jobs 0").message(), "--jobs must be a whole number from 1 to 256");
         assert_eq!(refused("turso2neon push --target").message(), "--target needs a value");
     }
 }

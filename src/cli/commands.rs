@@ -1,17 +1,18 @@
 //! One function per command: requests, the pipeline, the answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
     Front,
     args::{
-        CleanArgs, Command, ConvertArgs, DecisionArgs, DoctorArgs, DumpArgs, FreshArgs, LocalArgs, MethodArgs,
-        PlanArgs, PlanFormatWord, PushArgs, ReportArgs, ReportFormatWord, RollbackArgs, RunArgs, TrialArgs, VerifyArgs,
+        CleanArgs, Command, ConvertArgs, DoctorArgs, DumpArgs, KeepArgs, LocalArgs, PlanArgs, PushArgs, ReportArgs,
+        RollbackArgs, RunArgs, VerifyArgs,
     },
     completions_man,
-    settings::no_target,
+    settings::{self, no_target},
+    value_enums::{PlanFormat, ReportFormat},
 };
 use crate::{
     context::Context,
@@ -40,7 +41,7 @@ use crate::{
 };
 
 impl Front {
-    /// Carries the command out; an error isn't said yet.
+    /// Runs the command. An error is not printed yet.
     pub(super) async fn carry_out(&self) -> Result<u8> {
         match &self.command {
             Command::Dump(typed) => self.dump(typed).await,
@@ -59,7 +60,7 @@ impl Front {
         }
     }
 
-    /// The working directory, locked, with the log open. `create` makes the directory if it isn't there.
+    /// The working directory, locked, with the log open. `create` makes the directory if it does not exist.
     fn enter(&self, command: &str, create: bool) -> Result<(Context, Lock)> {
         let root = &self.globals.dir;
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
@@ -69,11 +70,11 @@ impl Front {
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
-        if typed.unblock_writes || self.layers.file.unblock_writes {
+        if typed.unblock_writes {
             return self.unblock_writes(typed).await;
         }
-        let request = self.layers.dump(typed)?;
-        makes_sense(request.platform.is_none().then_some(&request.source), None, None)?;
+        let request = self.layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        check_urls(request.platform.is_none().then_some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::dumped(&dumped)))
@@ -91,22 +92,19 @@ impl Front {
     }
 
     async fn plan(&self, typed: &PlanArgs) -> Result<u8> {
-        let decisions = self.layers.decisions(&typed.decisions, &LocalArgs::default())?;
-        let format = self.layers.plan_format(typed.format)?;
-        let place = typed.explain.clone().or_else(|| self.layers.file.explain.clone());
+        let decisions = self.layers.decisions(&typed.decisions, &self.layers.group()?)?;
         let (ctx, _lock) = self.enter("plan", false)?;
-        let fresh = self.layers.fresh(&typed.fresh);
-        let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, fresh))).await?;
-        if let Some(place) = place {
-            let text = plan::explain(&planned.plan, &place).in_stage(Stage::Plan)?;
-            return Ok(self.ui.answer(&answers::explained(&place, text)));
+        let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, typed.fresh.fresh))).await?;
+        if let Some(place) = &typed.explain {
+            let text = plan::explain(&planned.plan, place).in_stage(Stage::Plan)?;
+            return Ok(self.ui.answer(&answers::explained(place, text)));
         }
         let verdict = plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan).err();
-        let (path, word) = match format {
-            None | Some(PlanFormatWord::Text) => return Ok(self.ui.answer(&answers::planned(&planned, verdict))),
-            Some(PlanFormatWord::Json) => (ctx.workdir.plan_json(), "json"),
-            Some(PlanFormatWord::Md) => (ctx.workdir.assessment(), "md"),
-            Some(PlanFormatWord::Sql) => (ctx.workdir.schema_sql(), "sql"),
+        let (path, word) = match typed.format {
+            PlanFormat::Text => return Ok(self.ui.answer(&answers::planned(&planned, verdict))),
+            PlanFormat::Json => (ctx.workdir.plan_json(), "json"),
+            PlanFormat::Md => (ctx.workdir.assessment(), "md"),
+            PlanFormat::Sql => (ctx.workdir.schema_sql(), "sql"),
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
@@ -119,23 +117,23 @@ impl Front {
 
     async fn convert(&self, typed: &ConvertArgs) -> Result<u8> {
         let decisions = self.layers.decisions(&typed.decisions, &typed.local)?;
-        let (schema_only, data_only) = self.layers.parts(&typed.part)?;
+        let part = settings::part(&typed.part)?;
         let request = ConvertRequest {
-            schema_only,
-            data_only,
+            schema_only: part == Part::Schema,
+            data_only: part == Part::Rows,
             local: decisions.local.clone(),
-            jobs: self.layers.jobs(&typed.jobs),
-            fresh: self.layers.fresh(&typed.fresh),
+            jobs: settings::jobs(&typed.jobs),
+            fresh: typed.fresh.fresh,
             overrides: Overrides::default(),
         };
-        makes_sense(None, request.local.url.as_ref(), None)?;
+        check_urls(None, request.local.url.as_ref(), None)?;
         let (ctx, _lock) = self.enter("convert", false)?;
         let work = Box::pin(pipeline::convert(&ctx, &decisions, &request));
         let converted = interruptible(&ctx, work).await.inspect_err(|error| self.show_findings(&ctx, error))?;
         Ok(self.ui.answer(&answers::converted(&converted)))
     }
 
-    /// What blocks is shown whole, wherever the plan was made.
+    /// Shows all findings if some of them block the command, whichever command made the plan.
     fn show_findings(&self, ctx: &Context, error: &Error) {
         let blocked = matches!(error.kind(), Kind::PlanBlocked | Kind::DataRefused);
         if let Some(plan) = ctx.workdir.load_plan().ok().filter(|_| blocked) {
@@ -145,43 +143,39 @@ impl Front {
 
     async fn push(&self, typed: &PushArgs) -> Result<u8> {
         let to = self.destination(&typed.target, &typed.trial).await?;
-        let request = self.layers.push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
+        let request = settings::push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
         let request = PushRequest {
             force_tables: typed.force_table.clone(),
             neon: to.branch,
-            part: match self.layers.parts(&typed.part)? {
-                (true, _) => Part::Schema,
-                (false, true) => Part::Rows,
-                (false, false) => Part::All,
-            },
-            dry_run: typed.dry_run || self.layers.file.dry_run,
-            keep_previous: request.keep_previous && !typed.no_keep_previous,
-            lock_wait: self.layers.lock_wait(&typed.wait),
+            part: settings::part(&typed.part)?,
+            dry_run: typed.dry_run,
+            keep_previous: !typed.keep.no_keep_previous,
+            lock_wait: Duration::from_secs(typed.wait.lock_wait),
             ..request
         };
-        makes_sense(None, request.local.url.as_ref(), Some(&request.target))?;
+        check_urls(None, request.local.url.as_ref(), Some(&request.target))?;
         let (ctx, _lock) = self.enter("push", false)?;
         let pushed = interruptible(&ctx, Box::pin(pipeline::push(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::pushed(&pushed)))
     }
 
     async fn verify(&self, typed: &VerifyArgs) -> Result<u8> {
-        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
+        let to = self.destination(&typed.target, &self.layers.group()?).await?;
         let typed = VerifyArgs { target: to.target.clone(), ..typed.clone() };
         let pushed = Workdir::open(&self.globals.dir).ok().filter(|workdir| workdir.push_checkpoint().exists());
         let request = VerifyRequest {
-            against: self.layers.against(&typed, pushed.is_some())?,
-            level: self.layers.level(typed.level),
-            tables: if typed.tables.is_empty() { self.layers.file.tables.clone() } else { typed.tables.clone() },
-            target: self.layers.target(&to.target)?,
+            against: settings::against(&typed, pushed.is_some())?,
+            level: typed.level,
+            tables: typed.tables.clone(),
+            target: settings::target(&to.target)?,
             schema: match pushed.and_then(|workdir| workdir.load_push().ok()) {
                 // Where it was pushed to, unless another schema is named.
-                Some(push) if !self.layers.names_schema(&typed.target) => push.schema,
-                Some(_) | None => self.layers.schema(&typed.target),
+                Some(push) if typed.target.schema.is_none() => push.schema,
+                Some(_) | None => settings::schema(&typed.target),
             },
-            local: self.layers.local(&typed.local)?,
+            local: settings::local_choice(&typed.local)?,
         };
-        makes_sense(None, request.local.url.as_ref(), request.target.as_ref())?;
+        check_urls(None, request.local.url.as_ref(), request.target.as_ref())?;
         let (ctx, _lock) = self.enter("verify", false)?;
         let record: VerifyRecord = interruptible(&ctx, Box::pin(pipeline::verify(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::verified(&record)))
@@ -191,24 +185,29 @@ impl Front {
         let layers = &self.layers;
         let decisions = layers.decisions(&typed.decisions, &typed.local)?;
         let to = self.destination(&typed.target, &typed.trial).await?;
-        let push = layers.push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
+        let push = settings::push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
         let request = RunRequest {
-            dump: layers.dump_of(&typed.source, &typed.method, &typed.fresh)?,
+            dump: layers.dump(&typed.source, &typed.method, &typed.fresh)?,
             convert: ConvertRequest {
                 local: decisions.local.clone(),
-                jobs: layers.jobs(&typed.jobs),
-                fresh: layers.fresh(&typed.fresh),
+                jobs: settings::jobs(&typed.jobs),
+                fresh: typed.fresh.fresh,
                 ..ConvertRequest::default()
             },
-            push: PushRequest { neon: to.branch, lock_wait: layers.lock_wait(&typed.wait), ..push },
-            level: layers.level(typed.level),
+            push: PushRequest {
+                neon: to.branch,
+                keep_previous: !layers.group::<KeepArgs>()?.no_keep_previous,
+                lock_wait: Duration::from_secs(typed.wait.lock_wait),
+                ..push
+            },
+            level: typed.level,
             decisions,
         };
         let source = request.dump.platform.is_none().then_some(&request.dump.source);
-        makes_sense(source, request.convert.local.url.as_ref(), Some(&request.push.target))?;
+        check_urls(source, request.convert.local.url.as_ref(), Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
-        // The report of a failed run is worth having; what keeps it from being made is not the failure to tell.
+        // A failed run has a report, too. If it cannot be made, the error of the run is still the one to show.
         let report = Report::build(&ctx.workdir).and_then(|report| report.store(&ctx.workdir).map(|()| report));
         match ran {
             Ok(ran) => {
@@ -229,41 +228,40 @@ impl Front {
             return Ok(self.ui.answer(&answers::status(&status::nothing())));
         }
         let workdir = Workdir::open(&self.globals.dir)?;
-        let decisions = self.layers.decisions(&DecisionArgs::default(), &LocalArgs::default())?;
+        let decisions = self.layers.decisions(&self.layers.group()?, &self.layers.group()?)?;
         let overrides = possible(decisions).await;
         Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides))))
     }
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
-        let format = self.layers.report_format(typed.format)?;
         let workdir = Workdir::open(&self.globals.dir)?;
         let report = Report::build(&workdir)?;
         report.store(&workdir)?;
         let whole = || serde_json::to_value(&report).unwrap_or(Value::Null);
-        let (text, json) = match format {
+        let (text, json) = match typed.format {
             None => (report.markdown(), whole()),
-            Some(ReportFormatWord::Json) => (report.json()?, whole()),
-            Some(ReportFormatWord::Md) => document("md", report.markdown()),
-            Some(ReportFormatWord::Html) => document("html", report.html()),
+            Some(ReportFormat::Json) => (report.json()?, whole()),
+            Some(ReportFormat::Md) => document("md", report.markdown()),
+            Some(ReportFormat::Html) => document("html", report.html()),
         };
         self.ui.summarise(&report.markdown());
         Ok(self.ui.answer(&Answer::new("report", text, json).raw()))
     }
 
     async fn rollback(&self, typed: &RollbackArgs) -> Result<u8> {
-        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
-        let target = self.layers.target(&to.target)?.ok_or_else(no_target)?;
-        makes_sense(None, None, Some(&target))?;
+        let to = self.destination(&typed.target, &self.layers.group()?).await?;
+        let target = settings::target(&to.target)?.ok_or_else(no_target)?;
+        check_urls(None, None, Some(&target))?;
         let (ctx, _lock) = self.enter("rollback", true)?;
         if let Some(point) = &typed.restore_point {
             let branch = to.branch.ok_or_else(|| Error::new(Kind::Usage, "--restore-point needs --neon-project"))?;
             let preserved = interruptible(&ctx, Box::pin(branch.restore(&ctx, point))).await?;
             return Ok(self.ui.answer(&answers::restored(&branch.name, point, &preserved)));
         }
-        let pushed = ctx.workdir.load_push().ok().filter(|_| !self.layers.names_schema(&typed.target));
-        let schema = pushed.map_or_else(|| self.layers.schema(&typed.target), |push| push.schema);
+        let pushed = ctx.workdir.load_push().ok().filter(|_| typed.target.schema.is_none());
+        let schema = pushed.map_or_else(|| settings::schema(&typed.target), |push| push.schema);
         let request =
-            RollbackRequest { target, schema, list: typed.list, lock_wait: self.layers.lock_wait(&typed.wait) };
+            RollbackRequest { target, schema, list: typed.list, lock_wait: Duration::from_secs(typed.wait.lock_wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
         let points = match &to.branch {
             Some(branch) if typed.list => branch.restore_points(&ctx).await?,
@@ -274,10 +272,10 @@ impl Front {
 
     async fn doctor(&self, typed: &DoctorArgs) -> Result<u8> {
         let layers = &self.layers;
-        let to = self.destination(&typed.target, &TrialArgs::default()).await?;
-        let named = layers.platform(&typed.source)?.is_some() || layers.source(&typed.source)?.is_some();
-        let request = || layers.dump_of(&typed.source, &MethodArgs::default(), &FreshArgs::default());
-        let source = if named { Some(request()?) } else { None };
+        let to = self.destination(&typed.target, &self.layers.group()?).await?;
+        let is_named = typed.source.database.is_some() || typed.source.source.is_some();
+        let request = || layers.dump(&typed.source, &layers.group()?, &layers.group()?);
+        let source = if is_named { Some(request()?) } else { None };
         let local = LocalArgs {
             local_url: typed.local.local_url.clone(),
             pg_bin: typed.local.pg_bin.clone(),
@@ -285,9 +283,9 @@ impl Front {
         };
         let request = DoctorRequest {
             source,
-            local: layers.local(&local)?,
-            target: layers.target(&to.target)?,
-            schema: layers.schema(&typed.target),
+            local: settings::local_choice(&local)?,
+            target: settings::target(&to.target)?,
+            schema: settings::schema(&typed.target),
         };
         let out: Arc<dyn Sink> = Arc::<Ui>::clone(&self.ui);
         let examination = doctor::examine(&self.globals.dir, &out, &request).await?;
@@ -298,16 +296,12 @@ impl Front {
         let workdir = Workdir::open(&self.globals.dir)?;
         let _lock = Lock::take(&workdir)?;
         let inventory = clean::inventory(&workdir)?;
-        let asked = !typed.yes && !self.layers.file.yes;
-        if asked && !inventory.ours.is_empty() {
+        if !typed.yes && !inventory.ours.is_empty() {
             let root = workdir.root().display();
             let question = format!("Remove {} artifacts from {root}?", inventory.ours.len());
             if !self.ui.can_ask() {
-                return Err(Error::new(
-                    Kind::Usage,
-                    format!("nobody can be asked whether to remove artifacts from {root}"),
-                )
-                .with_hint("say so with --yes"));
+                let what = format!("cannot prompt for confirmation to remove artifacts from {root}");
+                return Err(Error::new(Kind::Usage, what).with_hint("use --yes"));
             }
             if !self.ui.confirm(&question) {
                 let json = json!({ "removed": [], "kept": [], "freed_bytes": 0 });
@@ -324,8 +318,8 @@ impl Front {
     }
 }
 
-/// URLs are read before anything is touched, so that a mistyped one is a matter of usage wherever it would be used.
-fn makes_sense(
+/// Parses the URLs before anything else is done, so that a mistyped one is a usage error in every command.
+fn check_urls(
     source: Option<&Secret<String>>,
     local: Option<&Secret<String>>,
     target: Option<&Secret<String>>,

@@ -1,27 +1,27 @@
-//! Texts made from the clap tree: completion scripts and the manual page.
+//! Completion scripts and the manual page, made from the definition of the command line.
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 
-use super::args::Args;
+use super::args;
 use crate::error::{Error, Kind, Result};
 
 /// The completion script for a shell.
 ///
 /// # Errors
-/// `Bug` if it isn't text.
+/// `Bug` if it is not text.
 pub fn completions(shell: clap_complete::Shell) -> Result<String> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "turso2neon", &mut script);
+    clap_complete::generate(shell, &mut args::command(), "turso2neon", &mut script);
     text(script)
 }
 
 /// The manual page in roff, with a section per command.
 ///
 /// # Errors
-/// `Bug` if it can't be rendered.
+/// `Bug` if it cannot be rendered.
 pub fn manual() -> Result<String> {
-    let mut command = Args::command();
+    let mut command = args::command();
     command.build();
     let man = Man::new(command.clone()).date("");
     let mut page = Vec::new();
@@ -54,7 +54,7 @@ fn section(command: &Command) -> Result<String> {
     Ok(format!(".SH \"COMMAND {}\"\n{body}\n", command.get_name().to_uppercase()))
 }
 
-/// A section's head becomes a subsection's; the preamble that every part repeats goes.
+/// A section's heading becomes a subsection's.
 fn lowered(line: &str) -> String {
     match line.strip_prefix(".SH ") {
         Some(title) => format!(".SS {title}"),
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn the_manual_has_every_command_and_no_value_of_the_environment() {
         let page = manual().unwrap();
-        for subcommand in Args::command().get_subcommands() {
+        for subcommand in args::command().get_subcommands() {
             assert!(page.contains(&format!("COMMAND {}", subcommand.get_name().to_uppercase())));
         }
         assert!(page.starts_with(".ie"));

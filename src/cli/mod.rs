@@ -1,18 +1,19 @@
-//! What was typed becomes requests, requests become answers, answers become an exit code.
+//! The command line: flags, environment and configuration file become requests, and answers become an exit code.
 
 pub mod args;
 
 pub mod clap_errors;
 
-mod wait;
-
-mod value_enums;
+pub mod value_enums;
 
 pub mod environment;
 
-mod config_keys;
-
 pub mod config_file;
+
+pub mod layers;
+
+#[cfg(test)]
+mod reference;
 
 mod user_sql;
 
@@ -30,14 +31,13 @@ mod commands;
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
-use clap::Parser;
-
 use self::{
-    args::{Args, ColorWord, Command},
+    args::{Args, Command, GlobalArgs},
     clap_errors::Stop,
     config_file::ConfigFile,
     environment::Environment,
-    settings::{Globals, Layers},
+    layers::Layers,
+    value_enums::ColorChoice,
 };
 use crate::{
     context,
@@ -45,31 +45,30 @@ use crate::{
     ui::{Manner, Ui, github::GitHub},
 };
 
-/// A command that is understood and not yet begun.
+/// A command that is parsed and not yet run.
 pub struct Front {
     ui: Arc<Ui>,
-    globals: Globals,
+    globals: GlobalArgs,
     layers: Layers,
     command: Command,
     stop: context::Stop,
 }
 
 impl Front {
-    /// Understands what was typed, with the environment and the configuration file.
+    /// Parses the arguments, and completes them by the environment and the configuration file.
     ///
     /// # Errors
-    /// The exit status, after everything was said: 0 for help, 2 for what makes no sense.
+    /// The exit status, after everything was printed: 0 for help, 2 for a wrong usage or configuration.
     pub fn open(typed: impl Iterator<Item = OsString>) -> Result<Self, u8> {
         let typed: Vec<OsString> = typed.collect();
-        // Until the flags are understood, only this much of them is known.
+        // How an error is printed has to be known before the flags are parsed.
         let json = typed.iter().take_while(|word| *word != "--").any(|word| word == "--json");
         let environment = match Environment::read() {
             Ok(environment) => environment,
             Err(error) => return Err(Ui::open(Manner { json, ..Manner::default() }).fail(&error)),
         };
-        let early = |error: &Error| Err(Ui::open(early_manner(json, &environment)).fail(error));
-        let args = match Args::try_parse_from(&typed) {
-            Ok(args) => args,
+        let matches = match args::command().try_get_matches_from(&typed) {
+            Ok(matches) => matches,
             Err(failure) => {
                 let ui = || Ui::open(early_manner(json, &environment));
                 return Err(match clap_errors::explain(&failure, &typed) {
@@ -85,40 +84,43 @@ impl Front {
                 });
             }
         };
-        let file = match ConfigFile::load(args.global.config.as_deref()) {
-            Ok(file) => file,
-            Err(error) => return early(&error),
+        let named = matches.get_one::<PathBuf>("config").map(PathBuf::as_path);
+        let completed = ConfigFile::load(named).and_then(|file| {
+            let layers = Layers { environment: environment.clone(), file };
+            layers.complete(args::command(), &typed, &matches).map(|args| (layers, args))
+        });
+        let (layers, Args { global: globals, command }) = match completed {
+            Ok(completed) => completed,
+            Err(error) => return Err(Ui::open(early_manner(json, &environment)).fail(&error)),
         };
-        let layers = Layers { environment, file };
-        let globals = layers.globals(&args.global);
         let ui = Arc::new(Ui::open(manner(&globals, &layers.environment)));
         let stop = context::Stop::default();
-        if signals::heeds(&args.command)
+        if signals::is_interruptible(&command)
             && let Err(error) = signals::listen(Arc::<Ui>::clone(&ui), stop.clone())
         {
             return Err(ui.fail(&error));
         }
-        Ok(Self { ui, globals, layers, command: args.command, stop })
+        Ok(Self { ui, globals, layers, command, stop })
     }
 
-    /// Carries the command out. Returns the exit status, after everything was said.
+    /// Runs the command. Returns the exit status, after everything was printed.
     pub async fn run(&self) -> u8 {
         match self.carry_out().await {
             Ok(exit) => exit,
             Err(error) if error.kind() == Kind::Bug => {
                 let message = format!("{}{}", error.message(), panic_hook::place());
-                let told = Error::new(Kind::Bug, message).with_hint(error.hint());
-                let told = match error.stage() {
-                    Some(stage) => told.in_stage(stage),
-                    None => told,
+                let placed = Error::new(Kind::Bug, message).with_hint(error.hint());
+                let placed = match error.stage() {
+                    Some(stage) => placed.in_stage(stage),
+                    None => placed,
                 };
-                self.ui.fail(&told)
+                self.ui.fail(&placed)
             }
             Err(error) => self.ui.fail(&error),
         }
     }
 
-    /// Says that the command broke off. Returns the exit status.
+    /// Prints that the command panicked. Returns the exit status.
     pub fn crashed(&self) -> u8 {
         self.ui.fail(&panic_hook::crashed())
     }
@@ -128,24 +130,26 @@ fn early_manner(json: bool, environment: &Environment) -> Manner {
     Manner { json, color: color(None, environment), github: github(environment), ..Manner::default() }
 }
 
-fn manner(globals: &Globals, environment: &Environment) -> Manner {
+fn manner(globals: &GlobalArgs, environment: &Environment) -> Manner {
     Manner {
         json: globals.json,
         quiet: globals.quiet,
         verbose: globals.verbose,
-        no_progress: globals.no_progress || environment.has("CI") || environment.text("TERM") == Some("dumb"),
+        no_progress: globals.no_progress
+            || environment.text("CI").is_some()
+            || environment.text("TERM") == Some("dumb"),
         color: color(Some(globals.color), environment),
         github: github(environment),
     }
 }
 
 /// Always, never, or by the terminal.
-fn color(word: Option<ColorWord>, environment: &Environment) -> Option<bool> {
+fn color(word: Option<ColorChoice>, environment: &Environment) -> Option<bool> {
     match word {
-        Some(ColorWord::Always) => Some(true),
-        Some(ColorWord::Never) => Some(false),
-        Some(ColorWord::Auto) | None => {
-            let plain = environment.has("NO_COLOR") || environment.text("TERM") == Some("dumb");
+        Some(ColorChoice::Always) => Some(true),
+        Some(ColorChoice::Never) => Some(false),
+        Some(ColorChoice::Auto) | None => {
+            let plain = environment.text("NO_COLOR").is_some() || environment.text("TERM") == Some("dumb");
             plain.then_some(false)
         }
     }

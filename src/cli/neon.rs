@@ -1,10 +1,11 @@
-//! A target that is named by project and branch: Neon's API gives the connection string.
+//! The connection string of a target that is named by project and branch, from Neon's API.
 
 use std::sync::Arc;
 
 use super::{
     Front,
     args::{TargetArgs, TrialArgs},
+    settings::target,
 };
 use crate::{
     context::Context,
@@ -29,18 +30,10 @@ impl Front {
     /// # Errors
     /// `Usage`, `Target*`, `Interrupted`.
     pub(super) async fn destination(&self, typed: &TargetArgs, trial: &TrialArgs) -> Result<Destination> {
-        let file = &self.layers.file;
-        let named = typed.neon_project.clone();
-        let other = || self.layers.target(typed).map(|target| target.is_none());
-        let project = match named {
-            Some(project) => Some(project),
-            None if file.neon_project.is_some() && other()? => file.neon_project.clone(),
-            None => None,
-        };
-        let created = trial.neon_create_branch.clone().or_else(|| file.neon_create_branch.clone());
-        let Some(project) = project else {
+        let has_target = target(typed)?.is_some();
+        let Some(project) = typed.neon_project.as_ref().filter(|_| !has_target) else {
             let part = [&typed.neon_branch, &typed.neon_database, &typed.neon_role, &trial.neon_create_branch];
-            if part.iter().any(|part| part.is_some()) {
+            if !has_target && part.iter().any(|part| part.is_some()) {
                 return Err(Error::new(Kind::Usage, "a Neon branch, database or role needs --neon-project"));
             }
             return Ok(Destination { target: typed.clone(), branch: None });
@@ -53,15 +46,13 @@ impl Front {
         let api = Api::new(key, environment.text("NEON_API_HOST"))?;
         let workdir = Workdir::create(&self.globals.dir)?;
         let ctx = Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() };
-        let wanted = typed.neon_branch.clone().or_else(|| file.neon_branch.clone());
-        let database = typed.neon_database.clone().or_else(|| file.neon_database.clone());
-        let role = typed.neon_role.clone().or_else(|| file.neon_role.clone());
         let asking = async {
-            let mut branch = Branch::find(&ctx, api, &project, wanted.as_deref()).await?;
-            if let Some(name) = &created {
+            let mut branch = Branch::find(&ctx, api, project, typed.neon_branch.as_deref()).await?;
+            if let Some(name) = &trial.neon_create_branch {
                 branch = branch.create(&ctx, name).await?;
             }
-            let uri = branch.connection_string(&ctx, database.as_deref(), role.as_deref()).await?;
+            let uri =
+                branch.connection_string(&ctx, typed.neon_database.as_deref(), typed.neon_role.as_deref()).await?;
             Ok((branch, uri))
         };
         let (branch, uri) = interruptible(&ctx, Box::pin(asking)).await?;

@@ -1,4 +1,4 @@
-//! A panic is a bug of this tool: it is told without quoting what it was about, which may be a value.
+//! A panic is a bug of this tool. It is reported without the panic's message, which may quote a value.
 
 use std::{
     panic,
@@ -21,7 +21,7 @@ pub fn quiet_panics() {
 
 /// The error for a panic.
 pub fn crashed() -> Error {
-    Error::new(Kind::Bug, format!("the tool broke off{}", place()))
+    Error::new(Kind::Bug, format!("the tool stopped unexpectedly{}", place()))
 }
 
 /// ` at file:line` of the last panic, if there was one.

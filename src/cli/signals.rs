@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM, listened to from the moment that a command which can be stopped is understood: the first one asks
-//! every stage to end after its present batch, the second drops the work at once. SIGHUP keeps its meaning, so that
+//! SIGINT and SIGTERM. The handler is installed as soon as an interruptible command is parsed. The first signal asks
+//! every stage to stop after its current batch, the second one stops the work at once. SIGHUP is not handled, so that
 //! `nohup` works.
 
 use std::{sync::Arc, time::Duration};
@@ -16,11 +16,11 @@ use crate::{
     event::Sink,
 };
 
-/// How long work that was dropped may take to end.
+/// How long work that was cancelled may take to end.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
-/// Whether the command heeds the wish to stop. The others hold nothing and end as any program does.
-pub(super) const fn heeds(command: &Command) -> bool {
+/// Whether a signal lets the command finish its current batch. The others have nothing to finish, and end at once.
+pub(super) const fn is_interruptible(command: &Command) -> bool {
     match command {
         Command::Dump(_)
         | Command::Plan(_)
@@ -38,31 +38,31 @@ pub(super) const fn heeds(command: &Command) -> bool {
     }
 }
 
-/// Listens until the process ends.
+/// Handles signals until the process ends.
 ///
 /// # Errors
-/// `Bug` if signals can't be listened to.
+/// `Bug` if the handler cannot be installed.
 pub(super) fn listen(out: Arc<dyn Sink>, stop: Stop) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|cause| Error::new(Kind::Bug, format!("signals can't be listened to: {}", cause.kind())))?;
+        .map_err(|cause| Error::new(Kind::Bug, format!("cannot install the signal handler: {}", cause.kind())))?;
     let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for (count, _) in signals.forever().enumerate() {
             if count == 0 {
                 stop.wish();
-                // Before its work begins and after its end a command has nothing to finish.
+                // Before its work begins, and after it has ended, a command has nothing to finish.
                 if stop.is_attended() {
-                    out.warn("stopping after the present batch; press Ctrl-C again to stop at once");
+                    out.warn("stopping after the current batch; press Ctrl-C again to stop at once");
                 }
             } else {
                 stop.insist();
                 std::thread::sleep(LAST_WAIT);
-                // The work is stuck where it can't be dropped.
+                // The work is blocked where it cannot be cancelled.
                 signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit()));
             }
         }
     });
     match thread {
         Ok(_) => Ok(()),
-        Err(_) => Err(Error::new(Kind::Bug, "no thread could be started to listen to signals")),
+        Err(_) => Err(Error::new(Kind::Bug, "cannot start the thread that handles signals")),
     }
 }

@@ -18,7 +18,7 @@ const CONTROL: [&str; 9] = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABOR
 /// The statements, one by one.
 ///
 /// # Errors
-/// `Config` for a file that can't be read, and for statements that begin or end transactions.
+/// `Config` for a file that cannot be read, and for statements that begin or end transactions.
 pub(super) fn read(written: &Hooks) -> Result<Hooks> {
     Ok(Hooks { before: all("before", &written.before)?, after: all("after", &written.after)? })
 }
@@ -40,7 +40,7 @@ fn all(key: &str, entries: &[String]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// `setup.sql`, and nothing that could be SQL.
+/// Whether an entry is the name of a file, and not a statement.
 fn is_file(entry: &str) -> bool {
     let is_sql = Path::new(entry).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
     is_sql && !entry.contains([';', '\n'])

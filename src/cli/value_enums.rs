@@ -1,94 +1,63 @@
-//! The words that flags with a choice of values take.
+//! The values that flags take: choices that only the command line has, and numbers in a range.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use clap::ValueEnum;
 
-use crate::model::push_plan::RequestedMode;
-
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ColorWord {
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
     Auto,
+    /// Always
     Always,
+    /// Never
     Never,
-}
-
-/// `--method`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum MethodWord {
-    Auto,
-    Pages,
-    Export,
-    Replica,
-    Sql,
-}
-
-/// `--mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ModeWord {
-    Auto,
-    Create,
-    Diff,
-    Swap,
-    Replace,
-}
-
-impl From<ModeWord> for RequestedMode {
-    fn from(word: ModeWord) -> Self {
-        match word {
-            ModeWord::Auto => Self::Auto,
-            ModeWord::Create => Self::Create,
-            ModeWord::Diff => Self::Diff,
-            ModeWord::Swap => Self::Swap,
-            ModeWord::Replace => Self::Replace,
-        }
-    }
-}
-
-/// `--vector`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum VectorWord {
-    Auto,
-    On,
-    Off,
 }
 
 /// `--format` of `plan`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum PlanFormatWord {
+pub enum PlanFormat {
+    /// The findings, for a terminal
     Text,
+    /// The whole plan (plan/plan.json)
     Json,
+    /// The assessment in Markdown (plan/assessment.md)
     Md,
+    /// The PostgreSQL schema (plan/schema.sql)
     Sql,
 }
 
 /// `--format` of `report`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum ReportFormatWord {
+pub enum ReportFormat {
+    /// One page without scripts
     Html,
+    /// Markdown
     Md,
+    /// JSON
     Json,
 }
 
-/// `--against`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum AgainstWord {
-    Local,
-    Target,
-    Both,
+/// What a flag takes, where the value is something else. Never contains the value.
+#[derive(Debug, Clone)]
+pub struct Expected(String);
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-/// `--level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the words are the documentation")]
-pub enum LevelWord {
-    Counts,
-    Digest,
-    Full,
+impl std::error::Error for Expected {}
+
+/// A parser for whole numbers in this range.
+pub fn whole_number<N>(range: RangeInclusive<N>) -> impl Fn(&str) -> Result<N, Expected> + Clone
+where
+    N: FromStr + PartialOrd + fmt::Display + Clone,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| Expected(format!("a whole number from {} to {}", range.start(), range.end())))
+    }
 }

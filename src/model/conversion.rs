@@ -23,9 +23,10 @@ impl Exceptions {
 
 /// What becomes of a cell that the conversion doesn't take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OffType {
-    /// Its row isn't loaded, but written to `convert/rejects.jsonl`.
+    /// Its row is not loaded, but written to `convert/rejects.jsonl`.
     Reject,
     /// It becomes NULL, and its class and bytes go to the ledger.
     Null,

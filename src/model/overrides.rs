@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::existing_schema::GivenSchema;
+use super::{conversion::OffType, existing_schema::GivenSchema};
 
 /// How names are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Identifiers {
     /// As they are, always quoted.
@@ -22,6 +23,7 @@ pub enum Identifiers {
 
 /// What becomes of SQLite's full-text indexes besides tables with their texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FullText {
     /// Nothing.
@@ -74,7 +76,8 @@ impl Overrides {
 
 /// SQL of the user's that runs before the tables are made and after they are complete, on both servers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Hooks {
     /// Statements before the tables are made.
     pub before: Vec<String>,
@@ -92,7 +95,8 @@ impl Hooks {
 
 /// One table's override.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub struct TableOverride {
     /// The PostgreSQL name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,43 +105,76 @@ pub struct TableOverride {
 
 /// One column's override.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "a table")]
 pub struct ColumnOverride {
     /// The PostgreSQL type.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub pg_type: Option<String>,
-    /// How to read the source value: one of [`READINGS`].
+    /// How to read the source value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Encoding>,
     /// The PostgreSQL name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What becomes of values that the type doesn't hold: one of [`OFF_TYPES`].
+    /// What becomes of values that the type does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub off_type: Option<String>,
+    pub off_type: Option<OffType>,
     /// Whether empty texts become NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_as_null: Option<bool>,
     /// Whether `yes`, `no`, `on`, `off`, `y`, `n` and their like become boolean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bool_words: Option<bool>,
-    /// `auto`: integers in one unit's window and texts of dates become timestamptz.
+    /// How to read a column with dates of several forms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dates: Option<String>,
-    /// What becomes of texts that PostgreSQL can't hold: one of [`BAD_TEXTS`].
+    pub dates: Option<Dates>,
+    /// What becomes of texts that PostgreSQL cannot hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bad_text: Option<String>,
+    pub bad_text: Option<BadText>,
 }
 
-/// The words of [`ColumnOverride::from`].
-pub const READINGS: [&str; 8] =
-    ["unix_s", "unix_ms", "unix_us", "unix_ns", "julian", "core_data", "rails_time", "guid_dotnet"];
+/// How a source value is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Seconds since 1970-01-01 UTC.
+    UnixS,
+    /// Milliseconds since 1970-01-01 UTC.
+    UnixMs,
+    /// Microseconds since 1970-01-01 UTC.
+    UnixUs,
+    /// Nanoseconds since 1970-01-01 UTC.
+    UnixNs,
+    /// Julian days.
+    Julian,
+    /// Seconds since 2001-01-01 UTC, as in Apple's Core Data.
+    CoreData,
+    /// A time of day on 2000-01-01, as in Rails.
+    RailsTime,
+    /// A UUID in .NET's byte order.
+    GuidDotnet,
+}
 
-/// The words of [`ColumnOverride::off_type`].
-pub const OFF_TYPES: [&str; 2] = ["reject", "null"];
+/// How a column with dates of several forms is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Dates {
+    /// Integers of one time unit, and ISO 8601 texts, become timestamptz.
+    Auto,
+}
 
-/// The words of [`ColumnOverride::dates`].
-pub const DATES: [&str; 1] = ["auto"];
-
-/// The words of [`ColumnOverride::bad_text`].
-pub const BAD_TEXTS: [&str; 3] = ["replace", "bytea", "fail"];
+/// What becomes of texts that PostgreSQL cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum BadText {
+    /// The column is text. What cannot be held becomes U+FFFD, and the ledger keeps the bytes.
+    Replace,
+    /// The column is bytea.
+    Bytea,
+    /// Nothing is loaded.
+    Fail,
+}

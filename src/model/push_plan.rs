@@ -5,24 +5,25 @@
 
 use std::{fmt, str::FromStr};
 
+use clap::{ValueEnum, builder::PossibleValue};
 use serde::{Deserialize, Serialize};
 
 use super::human_format::counted;
 
 /// How the user asks to bring the tables on the target up to date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestedMode {
-    /// As the target needs it.
+    /// The mode that the tables on the target need: create, diff or swap
     #[default]
     Auto,
-    /// Create tables where there are none.
+    /// Create the tables; fail if they exist
     Create,
-    /// Change the rows that differ.
+    /// Change only the rows that differ, in one transaction
     Diff,
-    /// Put new tables in the place of the old ones.
+    /// Load beside the current tables, then exchange all of them in one transaction
     Swap,
-    /// Replace the rows of one table after the other.
+    /// Replace the tables one by one; readers can see a mixture of old and new tables
     Replace,
 }
 
@@ -73,13 +74,8 @@ impl FromStr for PushMode {
 
 impl fmt::Display for RequestedMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Auto => "auto",
-            Self::Create => "create",
-            Self::Diff => "diff",
-            Self::Swap => "swap",
-            Self::Replace => "replace",
-        })
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", PossibleValue::get_name))
     }
 }
 

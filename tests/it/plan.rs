@@ -14,7 +14,7 @@ use turso2neon::{
         ColumnPlan, Conversion, Finding, FindingCode, Plan, Severity,
         cell::StorageClass,
         conversion_plan::{BlobText, EpochUnit, Origin, Outcome},
-        overrides::{ColumnOverride, Overrides},
+        overrides::{BadText, ColumnOverride, Overrides},
     },
     stages::{
         dump::dump,
@@ -178,10 +178,10 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
         let body = column(&kept, "notes", "body");
         assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
         assert_eq!(finding(&kept, FindingCode::TextNotStorable, "notes.body").severity, Severity::Warning);
-        let by = |word: &str| ColumnOverride { bad_text: Some(word.to_owned()), ..ColumnOverride::default() };
-        let replaced = desk.plan_with(&with_column("notes.body", by("replace")));
+        let by = |bad_text| ColumnOverride { bad_text: Some(bad_text), ..ColumnOverride::default() };
+        let replaced = desk.plan_with(&with_column("notes.body", by(BadText::Replace)));
         assert!(refuse_if_blocked(&replaced).is_ok() && column(&replaced, "notes", "body").ledger);
-        let fail = with_column("notes.body", by("fail"));
+        let fail = with_column("notes.body", by(BadText::Fail));
         let plan = desk.plan_with(&fail);
         let refused = finding(&plan, FindingCode::TextNotStorable, "notes.body");
         assert_eq!((refused.severity, refused.count), (Severity::Refused, Some(2)));

@@ -1,7 +1,8 @@
 use super::*;
+use crate::model::overrides::Encoding;
 
 fn refused(text: &str) -> Error {
-    ConfigFile::parse(text, "t.toml").unwrap_err()
+    ConfigFile::parse(text, "t.toml").err().unwrap()
 }
 
 #[test]
@@ -13,10 +14,10 @@ fn the_contract_example_is_read() {
         "t.toml",
     )
     .unwrap();
-    assert_eq!(config.identifiers, Identifiers::Snake);
-    assert_eq!(config.jobs, Some(4));
-    assert_eq!(config.types.get("money cents").map(String::as_str), Some("bigint"));
-    assert_eq!(config.columns["users.created_at"].from.as_deref(), Some("unix_ms"));
+    assert_eq!(config.overrides.identifiers, Identifiers::Snake);
+    assert_eq!(config.flag("jobs"), Some(vec!["4".to_owned()]));
+    assert_eq!(config.overrides.types.get("money cents").map(String::as_str), Some("bigint"));
+    assert_eq!(config.overrides.columns["users.created_at"].from, Some(Encoding::UnixMs));
     assert_eq!(config.accept["orphan-rows"], ["comments"]);
 }
 
@@ -54,8 +55,30 @@ fn values_are_checked_and_never_repeated() {
 }
 
 #[test]
-fn distances_are_those_of_levenshtein() {
-    for (left, right, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("jobs", "jbos", 2)] {
-        assert_eq!(distance(left, right), expected, "{left} {right}");
+fn a_wrong_value_says_what_the_key_takes() {
+    for (text, said) in [
+        ("jobs = 0", "`jobs` must be a whole number from 1 to 256"),
+        ("lock-wait = 'soon'", "`lock-wait` must be a whole number from 1 to 86400"),
+        ("verbose = 3", "`verbose` must be a whole number from 0 to 2"),
+        ("mode = 'x'", "`mode` must be one of auto, create, diff, replace, swap"),
+        ("format = 5", "`format` must be one of html, json, md, sql, text"),
+        ("json = 1", "`json` must be true or false"),
+        ("target = 5", "`target` must be a string"),
+        ("schema = ' '", "`schema` is empty"),
+        ("include = [1]", "`include` must be a list of strings"),
+        ("tables = 5", "`tables` must be a list of strings"),
+        ("accept = ['x']", "`accept` must be a table"),
+        ("fts = 1", "`fts` must be one of none, tsvector"),
+        ("columns.'a.b' = 1", "`columns.\"a.b\"` must be a table"),
+        ("columns.'a.b'.off_type = 'drop'", "`columns.\"a.b\".off_type` must be one of reject, null"),
+        ("columns.'a.b'.bool_words = 'x'", "`columns.\"a.b\".bool_words` must be true or false"),
+        ("columns.'a.b'.name = ''", "`columns.\"a.b\".name` is empty"),
+        ("columns.'a.b'.type = 'int9'", "`columns.\"a.b\".type` is not a PostgreSQL type that can be loaded"),
+        ("sql.after = 1", "`sql.after` must be a list of strings"),
+        ("accept.orphan-rows = 'x'", "`accept.orphan-rows` must be a list of places"),
+    ] {
+        assert!(refused(text).message().starts_with(&format!("t.toml: {said}")), "{text}: {}", refused(text));
     }
+    assert_eq!(refused("sql.afer = []").message(), "t.toml: unknown key `sql.afer`");
+    assert_eq!(refused("tables.t.nam = 'x'").hint(), "did you mean `name`?");
 }

@@ -1,10 +1,11 @@
 //! Columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8
 //! (docs/conversion-rules.md, section 2.1).
 
-use super::{BadText, Choice, Role, Subject, counted, text_conversion};
+use super::{Choice, Role, Subject, counted, text_conversion};
 use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
     conversion_plan::{LEDGER_TABLE, RowAddress},
+    overrides::BadText,
 };
 
 /// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless

@@ -22,6 +22,7 @@ use crate::model::{
     cell::StorageClass,
     column_profile::ColumnProfile,
     conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, RowAddress},
+    overrides::BadText,
     source_schema::SourceColumn,
 };
 
@@ -36,17 +37,6 @@ pub enum Role {
     Key,
     /// The rowid itself.
     RowidAlias,
-}
-
-/// What the configuration says about texts that PostgreSQL can't hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadText {
-    /// The column is text; what can't be held becomes U+FFFD, and the bytes go to the ledger.
-    Replace,
-    /// The column is bytea.
-    Bytea,
-    /// Nothing is loaded.
-    Fail,
 }
 
 /// A column to choose a type for.

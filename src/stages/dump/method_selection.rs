@@ -1,6 +1,8 @@
 //! A server as the source: which method reads it, and what came of it.
 
-use std::path::Path;
+use std::{fmt, path::Path};
+
+use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
     Copy, billing_estimate, disk_space, export,
@@ -48,6 +50,28 @@ enum Form {
     Other,
 }
 
+/// How the source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// The first that the server offers of pages, export, replica and sql; a file is copied
+    Auto,
+    /// Pages at one revision, from Turso's current servers; later dumps fetch only changes
+    Pages,
+    /// The database file and its frames, from older servers of Turso Cloud
+    Export,
+    /// The replication log, from self-hosted libSQL servers; later dumps fetch only changes
+    Replica,
+    /// All rows in one read transaction, from every server
+    Sql,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", PossibleValue::get_name))
+    }
+}
+
 /// Reads a server by the method that is asked for, or the first that it offers.
 ///
 /// # Errors
@@ -55,7 +79,7 @@ enum Form {
 pub(super) async fn copy(
     ctx: &Context,
     settings: &ServerSettings<'_>,
-    method: &str,
+    (method, is_mvcc): (Method, bool),
     part: &Path,
     previous: Option<&DumpCheckpoint>,
 ) -> Result<Made> {
@@ -68,17 +92,14 @@ pub(super) async fn copy(
         settings.namespace.map_or_else(|| endpoint.to_string(), |name| format!("{endpoint} (namespace {name})"));
     let reader = ServerReader { ctx, server: &server, source, part, previous };
     match method {
-        KNOWN_MVCC => reader.sql(MVCC.to_owned()).await,
-        "sql" => reader.sql(ASKED_FOR.to_owned()).await,
-        "pages" => refused_unless(endpoint, "pages", reader.pages(ASKED_FOR).await?),
-        "export" => refused_unless(endpoint, "export", reader.export(ASKED_FOR).await?),
-        "replica" => refused_unless(endpoint, "replica", reader.replica(ASKED_FOR).await?),
-        _ => reader.first_offered().await,
+        Method::Auto if is_mvcc => reader.sql(MVCC.to_owned()).await,
+        Method::Auto => reader.first_offered().await,
+        Method::Sql => reader.sql(ASKED_FOR.to_owned()).await,
+        Method::Pages => refused_unless(endpoint, method, reader.pages(ASKED_FOR).await?),
+        Method::Export => refused_unless(endpoint, method, reader.export(ASKED_FOR).await?),
+        Method::Replica => refused_unless(endpoint, method, reader.replica(ASKED_FOR).await?),
     }
 }
-
-/// A method of its own: `sql`, because it is known already that no other one will do.
-pub(super) const KNOWN_MVCC: &str = "sql-for-mvcc";
 
 const MVCC: &str = "it is an MVCC database, which no other method reads whole";
 
@@ -87,7 +108,7 @@ const ASKED_FOR: &str = "asked for";
 /// What a method made, or why the server doesn't offer it.
 type Offered = std::result::Result<Made, String>;
 
-fn refused_unless(endpoint: &Endpoint, method: &str, offered: Offered) -> Result<Made> {
+fn refused_unless(endpoint: &Endpoint, method: Method, offered: Offered) -> Result<Made> {
     offered.map_err(|why| {
         Error::new(Kind::SourceRefused, format!("{endpoint} can't be read by {method}: {why}"))
             .with_hint("leave --method out to take the method that works")

@@ -55,11 +55,12 @@ use std::{
 
 pub use self::{
     archive::ArchiveSettings,
+    method_selection::Method,
     platform::{Reached, reach, unblock_writes},
 };
 use self::{
     content_digest::{Content, Step},
-    method_selection::{KNOWN_MVCC, Made},
+    method_selection::Made,
 };
 use crate::{
     context::Context,
@@ -78,8 +79,8 @@ pub struct DumpRequest {
     pub source: Secret<String>,
     /// The token, where it isn't in the URL.
     pub token: Option<Secret<String>>,
-    /// `auto`, `pages`, `export`, `replica` or `sql`.
-    pub method: String,
+    /// How the source is read.
+    pub method: Method,
     /// A CA certificate to trust besides the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// The namespace on a self-hosted server.
@@ -139,7 +140,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         }
         None => (Source::parse(&request.source)?, request.token.clone(), false),
     };
-    require_method(&request.method, &source)?;
+    require_server(request.method, &source)?;
     ctx.out.emit(&Event::StageStarted { stage: Stage::Dump });
     let part = local_file::beside(&ctx.workdir.subdir("dump")?.join("source.db"), ".part");
     if request.fresh {
@@ -148,7 +149,6 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
     let made = match source {
         Source::Server(endpoint) => {
-            let method = if is_mvcc && request.method == "auto" { KNOWN_MVCC } else { &request.method };
             let settings = ServerSettings {
                 endpoint: &endpoint,
                 token: token.as_ref(),
@@ -156,7 +156,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
                 namespace: request.namespace.as_deref(),
                 now_s: started_s,
             };
-            method_selection::copy(ctx, &settings, method, &part, previous.as_ref()).await
+            method_selection::copy(ctx, &settings, (request.method, is_mvcc), &part, previous.as_ref()).await
         }
         Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(Made::Copied),
     };
@@ -199,16 +199,14 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     Ok(dumped)
 }
 
-fn require_method(method: &str, source: &Source) -> Result<()> {
-    let refuse = |why: String| {
-        Err(Error::new(Kind::Usage, why).with_hint("leave --method out, or give auto, pages, export, replica or sql"))
-    };
-    match (method, source) {
-        ("auto", _) | ("pages" | "export" | "replica" | "sql", Source::Server(_)) => Ok(()),
-        ("pages" | "export" | "replica" | "sql", Source::File(_)) => {
-            refuse(format!("method {method} needs a server; a local file is copied as it is"))
+/// Refuses a method for a file.
+fn require_server(method: Method, source: &Source) -> Result<()> {
+    match source {
+        Source::File(_) if method != Method::Auto => {
+            let what = format!("method {method} needs a server; a local file is copied as it is");
+            Err(Error::new(Kind::Usage, what).with_hint("leave --method out"))
         }
-        _ => refuse("the method is none of auto, pages, export, replica and sql".to_owned()),
+        Source::File(_) | Source::Server(_) => Ok(()),
     }
 }
 

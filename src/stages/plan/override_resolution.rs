@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use strsim::levenshtein;
+use wildmatch::WildMatch;
+
 use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        conversion_plan::{Exceptions, OffType, Reckoning},
-        overrides::{ColumnOverride, Overrides},
+        conversion_plan::{Exceptions, Reckoning},
+        overrides::{BadText, ColumnOverride, Dates, Encoding, Overrides},
         source_schema::{SourceColumn, SourceSchema},
     },
     rules::type_choice::{
-        BadText,
         declared_type::{self, Family, squeezed},
         fk_types::Position,
         value_check::Manner,
@@ -84,9 +86,9 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
         None => None,
     };
     let asked = [
-        wanted.from.as_deref().map(|word| ("from", manner_of(word))),
-        wanted.bool_words.unwrap_or(false).then_some(("bool_words", Some(Manner::BoolWords))),
-        wanted.dates.as_deref().map(|word| ("dates", (word == "auto").then_some(Manner::AnyMoment))),
+        wanted.from.map(|encoding| ("from", manner_of(encoding))),
+        wanted.bool_words.unwrap_or(false).then_some(("bool_words", Manner::BoolWords)),
+        wanted.dates.map(|Dates::Auto| ("dates", Manner::AnyMoment)),
     ];
     let mut asked = asked.into_iter().flatten();
     let manner = asked.next();
@@ -95,8 +97,7 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
     }
     let manner = match manner {
         None => None,
-        Some((key, None)) => return Err(refused(format!("{key} has none of the words that it knows"))),
-        Some((key, Some(manner))) => {
+        Some((key, manner)) => {
             let (usual, fits) = types_of(manner);
             let wish = pg_type.get_or_insert(usual);
             if !fits.contains(wish) {
@@ -106,38 +107,24 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
             Some(manner)
         }
     };
-    let off_type = match wanted.off_type.as_deref() {
-        None => None,
-        Some("reject") => Some(OffType::Reject),
-        Some("null") => Some(OffType::Null),
-        Some(_) => return Err(refused("off_type is none of reject, null".to_owned())),
-    };
-    let bad_text = match wanted.bad_text.as_deref() {
-        None => None,
-        Some("replace") => Some(BadText::Replace),
-        Some("bytea") => Some(BadText::Bytea),
-        Some("fail") => Some(BadText::Fail),
-        Some(_) => return Err(refused("bad_text is none of replace, bytea, fail".to_owned())),
-    };
-    if bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
+    if wanted.bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
         return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
     }
-    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type };
-    Ok(Decision { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text })
+    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type: wanted.off_type };
+    Ok(Decision { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
 }
 
-fn manner_of(from: &str) -> Option<Manner> {
-    Some(match from {
-        "unix_s" => Manner::Reckoned(Reckoning::UnixS),
-        "unix_ms" => Manner::Reckoned(Reckoning::UnixMs),
-        "unix_us" => Manner::Reckoned(Reckoning::UnixUs),
-        "unix_ns" => Manner::Reckoned(Reckoning::UnixNs),
-        "julian" => Manner::Reckoned(Reckoning::Julian),
-        "core_data" => Manner::Reckoned(Reckoning::CoreData),
-        "rails_time" => Manner::RailsTime,
-        "guid_dotnet" => Manner::GuidDotnet,
-        _ => return None,
-    })
+const fn manner_of(encoding: Encoding) -> Manner {
+    match encoding {
+        Encoding::UnixS => Manner::Reckoned(Reckoning::UnixS),
+        Encoding::UnixMs => Manner::Reckoned(Reckoning::UnixMs),
+        Encoding::UnixUs => Manner::Reckoned(Reckoning::UnixUs),
+        Encoding::UnixNs => Manner::Reckoned(Reckoning::UnixNs),
+        Encoding::Julian => Manner::Reckoned(Reckoning::Julian),
+        Encoding::CoreData => Manner::Reckoned(Reckoning::CoreData),
+        Encoding::RailsTime => Manner::RailsTime,
+        Encoding::GuidDotnet => Manner::GuidDotnet,
+    }
 }
 
 /// The type that a manner of reading gives without being asked, and all that it can give.
@@ -223,27 +210,7 @@ pub(super) fn unknown(what: &str, wanted: &str, known: impl Iterator<Item = Stri
 /// The name with the fewest changes of a letter, the first of equals.
 pub(super) fn nearest(wanted: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let wanted = wanted.to_lowercase();
-    known.filter(|name| !name.is_empty()).min_by_key(|name| distance(&wanted, &name.to_lowercase()))
-}
-
-/// Letters to insert, delete or replace.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut before = line;
-        let mut left = line + 1;
-        for (cell, found) in row.iter_mut().skip(1).zip(&other) {
-            let changed = before + usize::from(letter != *found);
-            before = *cell;
-            *cell = changed.min(before + 1).min(left + 1);
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
+    known.filter(|name| !name.is_empty()).min_by_key(|name| levenshtein(&wanted, &name.to_lowercase()))
 }
 
 fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> {
@@ -263,29 +230,7 @@ fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> 
 
 /// `*` stands for any letters, `?` for one; ASCII case doesn't matter, as in SQLite's names.
 fn matches_glob(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().map(|letter| letter.to_ascii_lowercase()).collect();
-    let name: Vec<char> = name.chars().map(|letter| letter.to_ascii_lowercase()).collect();
-    // How much of the name each prefix of the pattern can match: one row per letter of the pattern.
-    let mut reached = vec![false; name.len() + 1];
-    if let Some(first) = reached.first_mut() {
-        *first = true;
-    }
-    for wanted in pattern {
-        let before = reached.clone();
-        let mut so_far = false;
-        for (at, cell) in reached.iter_mut().enumerate() {
-            let here = before.get(at).copied().unwrap_or(false);
-            let letter_before = at.checked_sub(1);
-            let one_before = letter_before.and_then(|at| before.get(at)).copied().unwrap_or(false);
-            so_far |= here;
-            *cell = match wanted {
-                '*' => so_far,
-                '?' => one_before,
-                _ => one_before && letter_before.and_then(|at| name.get(at)) == Some(&wanted),
-            };
-        }
-    }
-    reached.last().copied().unwrap_or(false)
+    WildMatch::new(&pattern.to_ascii_lowercase()).matches(&name.to_ascii_lowercase())
 }
 
 /// The codes of `[accept]` must exist, and so must the tables of its places. Findings come and go with the data, so
@@ -328,18 +273,14 @@ mod tests {
         catalog::read(&connection).unwrap()
     }
 
-    fn with_column(place: &str, pg_type: Option<&str>, from: Option<&str>) -> Overrides {
-        let column = ColumnOverride {
-            pg_type: pg_type.map(str::to_owned),
-            from: from.map(str::to_owned),
-            ..ColumnOverride::default()
-        };
+    fn with_column(place: &str, pg_type: Option<&str>, from: Option<Encoding>) -> Overrides {
+        let column = ColumnOverride { pg_type: pg_type.map(str::to_owned), from, ..ColumnOverride::default() };
         Overrides { columns: BTreeMap::from([(place.to_owned(), column)]), ..Overrides::default() }
     }
 
     #[test]
     fn places_are_found_whatever_their_case_and_dots() {
-        let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some("unix_ms"))).unwrap();
+        let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some(Encoding::UnixMs))).unwrap();
         let decision = &found.columns[&(0, 1)];
         assert_eq!(
             (decision.pg_type.clone(), decision.manner),
@@ -371,7 +312,7 @@ mod tests {
             assert_eq!((error.kind(), error.hint()), (Kind::Config, hint), "{error}");
         }
         assert_eq!(resolve(&schema(), &with_column("users.id", Some("money"), None)).unwrap_err().kind(), Kind::Config);
-        let error = resolve(&schema(), &with_column("users.id", Some("text"), Some("unix_s"))).unwrap_err();
+        let error = resolve(&schema(), &with_column("users.id", Some("text"), Some(Encoding::UnixS))).unwrap_err();
         assert!(error.message().contains("not with text"), "{error}");
     }
 
@@ -395,6 +336,12 @@ mod tests {
             ("*_log", "a_logs", false),
             ("a*b*c", "axxbxxbxc", true),
             ("*", "", true),
+            ("", "", true),
+            ("?", "", false),
+            ("", "a", false),
+            ("**a?", "éaé", true),
+            ("É", "é", false),
+            ("[a]{b}", "[a]{b}", true),
         ] {
             assert_eq!(matches_glob(pattern, name), expected, "{pattern} {name}");
         }

@@ -1,5 +1,7 @@
 //! What is verified: the artifacts, proved to belong together, and the tables that were asked for.
 
+use strsim::levenshtein;
+
 use super::{Against, Level, VerifyRequest};
 use crate::{
     error::{Error, Kind, Result},
@@ -98,7 +100,8 @@ fn stale(what: &str, stage: &str) -> Error {
 fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
     for name in names {
         if !plan.tables.iter().any(|table| table.source.eq_ignore_ascii_case(name)) {
-            let near = plan.tables.iter().min_by_key(|table| distance(&table.source, name));
+            let near =
+                plan.tables.iter().min_by_key(|table| levenshtein(&table.source.to_lowercase(), &name.to_lowercase()));
             let hint = near.map(|near| format!("did you mean `{}`?", near.source));
             let error = Error::new(Kind::Usage, format!("the plan has no table `{name}`"));
             return Err(match hint {
@@ -110,33 +113,4 @@ fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
     let asked =
         |table: &&TablePlan| names.is_empty() || names.iter().any(|name| table.source.eq_ignore_ascii_case(name));
     Ok(plan.tables.iter().filter(asked).cloned().collect())
-}
-
-/// Characters to change, add or drop to get from one name to the other, case aside.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, left) in one.to_lowercase().chars().enumerate() {
-        let mut next = vec![index + 1];
-        for (right, pair) in other.iter().zip(row.windows(2)) {
-            let [diagonal, above] = *pair else { continue };
-            let beside = next.last().copied().unwrap_or(0);
-            next.push((diagonal + usize::from(left != *right)).min(above + 1).min(beside + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distances_count_changes() {
-        assert_eq!(distance("orders", "order"), 1);
-        assert_eq!(distance("Users", "users"), 0);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
 }

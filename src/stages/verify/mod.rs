@@ -55,6 +55,7 @@ mod progress;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use clap::ValueEnum;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
@@ -80,26 +81,26 @@ use crate::{
 const TABLES_ASKED_AT_ONCE: usize = 16;
 
 /// Which hop to check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Against {
-    /// Dump against local PostgreSQL.
+    /// Dump against local PostgreSQL
     Local,
-    /// Local PostgreSQL (or the dump, at level `full`) against target.
+    /// Local PostgreSQL (or the dump, at level full) against target
     Target,
-    /// Both.
+    /// Both
     Both,
 }
 
 /// How deep to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Row counts.
+    /// The number of rows of each table
     Counts,
-    /// Server-side digests.
+    /// A digest of each table, computed by the servers
     Digest,
-    /// Every value, against the dump.
+    /// Every value, against the dump
     Full,
 }
 

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, types::Value};
-use turso2neon::stages::dump::DumpRequest;
+use turso2neon::stages::dump::{DumpRequest, Method};
 
 use super::{
     Desk,
@@ -17,7 +17,7 @@ use crate::support::{Dice, Sqld, SyncServer, process::block_on};
 
 /// A method with its source.
 struct Subject {
-    method: &'static str,
+    method: Method,
     port: u16,
     token: String,
     /// The paths whose answers are spoiled.
@@ -30,11 +30,11 @@ struct Subject {
 
 impl Subject {
     /// Takes the first dump, without faults, as what is expected; the caller compares it with the server's own file.
-    fn new(method: &'static str, port: u16, token: String, paths: &[&'static str]) -> Self {
+    fn new(method: Method, port: u16, token: String, paths: &[&'static str]) -> Self {
         let reference = Desk::new();
         let url = format!("http://127.0.0.1:{port}");
         let dumped = reference.dump(&asked(method, &url, &token)).unwrap();
-        assert_eq!(dumped.checkpoint.method, method);
+        assert_eq!(dumped.checkpoint.method, method.to_string());
         Self { method, port, token, paths: paths.to_vec(), content: dumped.checkpoint.content_sha256, reference }
     }
 
@@ -116,7 +116,7 @@ impl Subject {
         }
         let once = self.try_side_by_side(&cases, 1);
         // What has no checksum and comes in one form only looks true if it is damaged in the same way each time.
-        let is_blind = |path: &str| path.contains("Snapshot") || self.method == "export";
+        let is_blind = |path: &str| path.contains("Snapshot") || self.method == Method::Export;
         let felt: Vec<_> = cases
             .iter()
             .filter(|(path, fault)| !is_blind(path) || !matches!(fault, Fault::Flip(..)))
@@ -159,8 +159,8 @@ fn campaign() -> Campaign {
     Campaign { random: u32::try_from(random).unwrap(), seed: number("TURSO2NEON_TEST_SEED").unwrap_or(7) }
 }
 
-fn asked(method: &str, url: &str, token: &str) -> DumpRequest {
-    DumpRequest { method: method.to_owned(), ..request_with(url, token) }
+fn asked(method: Method, url: &str, token: &str) -> DumpRequest {
+    DumpRequest { method, ..request_with(url, token) }
 }
 
 /// Every value of every table of one file is that of the other, by SQLite's own comparison and class.
@@ -223,7 +223,7 @@ fn assert_equals_file(file: &Path, content: &str) {
 fn replica_is_right_or_fails_clearly() {
     let server = sqld(&[]);
     let paths = ["/wal_log.ReplicationLog/Hello", "/wal_log.ReplicationLog/LogEntries"];
-    let subject = Subject::new("replica", server.port(), server.token(), &paths);
+    let subject = Subject::new(Method::Replica, server.port(), server.token(), &paths);
     assert_equals_file(&server.data_file(), &subject.content);
     subject.try_all();
 }
@@ -234,7 +234,7 @@ fn replica_with_snapshots_is_right_or_fails_clearly() {
     for round in 0..14 {
         server.execute(&format!("UPDATE t SET b = 'marker ' || {round} || b WHERE a % 3 = {}", round % 3));
     }
-    let subject = Subject::new("replica", server.port(), server.token(), &["/wal_log.ReplicationLog/Snapshot"]);
+    let subject = Subject::new(Method::Replica, server.port(), server.token(), &["/wal_log.ReplicationLog/Snapshot"]);
     assert_equals_file(&server.data_file(), &subject.content);
     subject.try_all();
 }
@@ -245,7 +245,7 @@ fn pages_are_right_or_fail_clearly() {
     let inserts = inserts();
     let all: Vec<&str> = CONTENT.iter().copied().chain(inserts.iter().map(String::as_str)).collect();
     server.execute(&all);
-    let subject = Subject::new("pages", server.port(), "unused-token".to_owned(), &["/pull-updates"]);
+    let subject = Subject::new(Method::Pages, server.port(), "unused-token".to_owned(), &["/pull-updates"]);
     subject.try_all();
     server.stop();
     assert_equals_file(&server.data_file(), &subject.content);
@@ -254,7 +254,7 @@ fn pages_are_right_or_fail_clearly() {
 #[test]
 fn sql_is_right_or_fails_clearly() {
     let server = sqld(&[]);
-    let subject = Subject::new("sql", server.port(), server.token(), &["/v3/pipeline", "/v3/cursor"]);
+    let subject = Subject::new(Method::Sql, server.port(), server.token(), &["/v3/pipeline", "/v3/cursor"]);
     assert_equals_file(&server.data_file(), &subject.content);
     subject.try_all();
 }
@@ -264,14 +264,14 @@ fn over_tls_the_log_and_the_rows_are_read_and_the_rows_counted() {
     let server = sqld(&[]);
     let certificate = Certificate::make();
     let proxy = Proxy::with_tls(server.port(), certificate.acceptor());
-    let mut request = asked("replica", &proxy.url(), &server.read_only_token());
+    let mut request = asked(Method::Replica, &proxy.url(), &server.read_only_token());
     let error = Desk::new().dump(&request).unwrap_err();
     assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
     request.ca_file = Some(certificate.file());
     let log = Desk::new().dump(&request).unwrap();
     assert_equals_file(&server.data_file(), &log.checkpoint.content_sha256);
     let before = proxy.questions().len();
-    let rows = Desk::new().dump(&DumpRequest { method: "sql".to_owned(), ..request }).unwrap();
+    let rows = Desk::new().dump(&DumpRequest { method: Method::Sql, ..request }).unwrap();
     assert_eq!(rows.checkpoint.content_sha256, log.checkpoint.content_sha256);
     assert!(
         rows.checkpoint.proof.iter().any(|line| line.contains("was counted inside the transaction")),
@@ -292,11 +292,11 @@ fn basic_authentication_opens_the_log_and_the_rows() {
         .basic_auth("user", Some("pass"))
         .json(&serde_json::json!({"baton": null, "requests": [{"type": "sequence", "sql": sql}]}));
     assert!(block_on(async move { call.send().await.unwrap().status().is_success() }));
-    for method in ["replica", "sql"] {
+    for method in [Method::Replica, Method::Sql] {
         let url = |user: &str| server.url().replace("http://", &format!("http://{user}@"));
-        let dumped = Desk::new().dump(&DumpRequest { method: method.to_owned(), ..super::request(url("user:pass")) });
+        let dumped = Desk::new().dump(&DumpRequest { method, ..super::request(url("user:pass")) });
         assert_eq!(dumped.unwrap().checkpoint.rows["t"], 1, "{method}");
-        let refused = Desk::new().dump(&DumpRequest { method: method.to_owned(), ..super::request(url("user:word")) });
+        let refused = Desk::new().dump(&DumpRequest { method, ..super::request(url("user:word")) });
         assert_eq!(super::code(&refused.unwrap_err()), "source-denied", "{method}");
     }
 }
@@ -305,8 +305,12 @@ fn basic_authentication_opens_the_log_and_the_rows() {
 fn an_export_is_right_or_fails_clearly() {
     let original = std::sync::Arc::new(Original::new());
     let server = export::served(&original, |_, answer| answer);
-    let subject =
-        Subject::new("export", server.port(), "unused-token".to_owned(), &["/info", "/export/3", "/sync/3/1/129"]);
+    let subject = Subject::new(
+        Method::Export,
+        server.port(),
+        "unused-token".to_owned(),
+        &["/info", "/export/3", "/sync/3/1/129"],
+    );
     assert_equals_file(&original.path(), &subject.content);
     subject.try_all();
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 use serde_json::json;
-use turso2neon::stages::dump::{DumpRequest, Dumped};
+use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{Desk, code, http_stub::Scripted, request};
 
@@ -78,7 +78,7 @@ impl Original {
 }
 
 fn export_request(source: impl Into<String>) -> DumpRequest {
-    DumpRequest { method: "export".to_owned(), ..request(source) }
+    DumpRequest { method: Method::Export, ..request(source) }
 }
 
 pub(super) fn served(

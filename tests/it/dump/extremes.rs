@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rusqlite::{Connection, types::ValueRef};
-use turso2neon::stages::dump::DumpRequest;
+use turso2neon::stages::dump::{DumpRequest, Method};
 
 use super::{Desk, request, request_with, server::assert_equals_servers_file, sql_request};
 use crate::support::{Sqld, SyncServer, Tool, Workspace};
@@ -308,7 +308,7 @@ fn the_pages_of_a_turso_engine_bring_its_extremes() {
     assert!(statements.len() > 25);
     server.execute(&statements);
     let desk = Desk::new();
-    let dumped = desk.dump(&DumpRequest { method: "pages".to_owned(), ..request(server.url()) }).unwrap();
+    let dumped = desk.dump(&DumpRequest { method: Method::Pages, ..request(server.url()) }).unwrap();
     let held = everything(&desk);
     // The engine itself mends what is no UTF-8.
     assert_what_went_in(&held, |bytes| std::str::from_utf8(bytes).is_ok());

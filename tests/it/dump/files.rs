@@ -6,6 +6,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use turso2neon::stages::dump::Method;
 
 use super::{Desk, code, listing, request};
 use crate::support::{Sqld, fixture, process::block_on};
@@ -216,17 +217,10 @@ fn what_an_interrupted_dump_left_is_cleared_away() {
 #[test]
 fn methods_that_do_not_fit_are_usage_errors() {
     let original = Original::with("o.db", "CREATE TABLE t(a)");
-    for (source, method) in [
-        (original.source(), "sql"),
-        (original.source(), "pages"),
-        (original.source(), "replica"),
-        (original.source(), "export"),
-        ("https://host.invalid".to_owned(), "file"),
-        ("https://host.invalid".to_owned(), "nonsense"),
-    ] {
+    for method in [Method::Sql, Method::Pages, Method::Replica, Method::Export] {
         let desk = Desk::new();
-        let mut request = request(source);
-        request.method = method.to_owned();
+        let mut request = request(original.source());
+        request.method = method;
         let error = desk.dump(&request).unwrap_err();
         assert_eq!((code(&error), error.kind().exit()), ("usage", 2), "{method}");
     }

@@ -39,7 +39,7 @@ use turso2neon::{
     error::{Error, Result},
     event::{Event, Sink},
     secret::Secret,
-    stages::dump::{DumpRequest, Dumped, dump},
+    stages::dump::{DumpRequest, Dumped, Method, dump},
     workdir::Workdir,
 };
 
@@ -125,7 +125,7 @@ fn request_with(source: impl Into<String>, token: impl Into<String>) -> DumpRequ
 }
 
 fn sql_request(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {
-    DumpRequest { method: "sql".to_owned(), ..request_with(source, token) }
+    DumpRequest { method: Method::Sql, ..request_with(source, token) }
 }
 
 fn code(error: &Error) -> &'static str {

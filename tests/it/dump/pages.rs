@@ -1,6 +1,6 @@
 //! Method `pages` against the Turso engine's own sync server.
 
-use turso2neon::stages::dump::{DumpRequest, Dumped};
+use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{
     Desk, code,
@@ -11,7 +11,7 @@ use super::{
 use crate::support::{SyncServer, process::block_on};
 
 fn pages_request(source: impl Into<String>) -> DumpRequest {
-    DumpRequest { method: "pages".to_owned(), ..request(source) }
+    DumpRequest { method: Method::Pages, ..request(source) }
 }
 
 pub(super) fn fill(server: &SyncServer, hundreds: u32) {

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use turso2neon::stages::dump::{DumpRequest, Dumped};
+use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{
     Desk, code,
@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 fn replica_request(source: impl Into<String>, token: impl Into<String>) -> DumpRequest {
-    DumpRequest { method: "replica".to_owned(), ..request_with(source, token) }
+    DumpRequest { method: Method::Replica, ..request_with(source, token) }
 }
 
 /// Rows of about 200 bytes each, in transactions of a thousand.

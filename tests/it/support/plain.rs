@@ -8,7 +8,7 @@ use turso2neon::{
         conversion_plan::{Exceptions, Origin, RowAddress},
     },
     secret::Secret,
-    stages::dump::DumpRequest,
+    stages::dump::{DumpRequest, Method},
 };
 
 /// A dump of this file or URL, as without any flag.
@@ -16,7 +16,7 @@ pub(crate) fn dump_request(source: impl Into<String>) -> DumpRequest {
     DumpRequest {
         source: Secret::new(source.into()),
         token: None,
-        method: "auto".to_owned(),
+        method: Method::Auto,
         ca_file: None,
         namespace: None,
         fresh: false,

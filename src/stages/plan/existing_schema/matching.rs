@@ -140,8 +140,11 @@ pub(super) fn refuse_types(overrides: &Overrides) -> Result<()> {
     let wrong = match (overrides.types.keys().next(), overrides.columns.iter().find(|(_, one)| off(one))) {
         (Some(declared), _) => format!("types.\"{declared}\""),
         (None, Some((place, one))) => {
-            let key = [("type", &one.pg_type), ("off_type", &one.off_type), ("bad_text", &one.bad_text)];
-            let key = key.iter().find(|(_, value)| value.is_some()).map_or("type", |(key, _)| key);
+            let key = match one {
+                ColumnOverride { pg_type: Some(_), .. } => "type",
+                ColumnOverride { off_type: Some(_), .. } => "off_type",
+                _ => "bad_text",
+            };
             format!("columns.\"{place}\".{key}")
         }
         (None, None) if overrides.identifiers != Identifiers::Preserve => "identifiers".to_owned(),
