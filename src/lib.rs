@@ -30,6 +30,8 @@ mod tls_roots;
 
 pub mod context;
 
+pub mod retry;
+
 pub mod rules;
 
 pub mod source;

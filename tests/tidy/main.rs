@@ -39,17 +39,18 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Rules decide; they see words alone.
     ("rules", &["model", "error"]),
     // Doors: one per outside system, none knows another.
-    ("source", &["model", "error", "event", "secret", "tls_roots", "context"]),
+    ("source", &["model", "error", "event", "secret", "tls_roots", "context", "retry"]),
     // Reading values asks the rules what they look like; these are pure, so this still goes down.
     ("sqlite", &["model", "error", "event", "rules"]),
     ("workdir", &["model", "error", "event"]),
     ("context", &["model", "error", "event", "workdir"]),
-    ("postgres", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "rules"]),
+    ("retry", &["model", "error", "event", "context"]),
+    ("postgres", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "rules", "retry"]),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),
     ("stages/convert", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
-    ("neon", &["model", "error", "event", "secret", "tls_roots", "context", "workdir"]),
+    ("neon", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "retry"]),
     ("stages/push", &["WORDS", "rules", "postgres", "neon", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
     ("stages/verify", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
@@ -65,7 +66,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// What `WORDS` stands for in [`IMPORTS`].
-const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir"];
+const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir", "retry"];
 
 /// Where a secret is turned back into text, and how often in each file.
 const EXPOSED: &[(&str, usize)] = &[
