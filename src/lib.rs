@@ -32,6 +32,8 @@ pub mod context;
 
 pub mod retry;
 
+pub mod worker_pool;
+
 pub mod rules;
 
 pub mod source;

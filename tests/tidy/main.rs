@@ -41,10 +41,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Doors: one per outside system, none knows another.
     ("source", &["model", "error", "event", "secret", "tls_roots", "context", "retry"]),
     // Reading values asks the rules what they look like; these are pure, so this still goes down.
-    ("sqlite", &["model", "error", "event", "rules"]),
+    ("sqlite", &["model", "error", "event", "rules", "worker_pool"]),
     ("workdir", &["model", "error", "event"]),
     ("context", &["model", "error", "event", "workdir"]),
     ("retry", &["model", "error", "event", "context"]),
+    ("worker_pool", &["error", "context"]),
     ("postgres", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "rules", "retry"]),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
@@ -66,7 +67,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// What `WORDS` stands for in [`IMPORTS`].
-const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir", "retry"];
+const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir", "retry", "worker_pool"];
 
 /// Where a secret is turned back into text, and how often in each file.
 const EXPOSED: &[(&str, usize)] = &[

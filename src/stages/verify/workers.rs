@@ -1,13 +1,8 @@
 //! The jobs of a verification, one per table and one for the ledger, carried out by a few workers at once.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rusqlite::Connection;
-use tokio::task::JoinSet;
 
 use super::{
     Difference, Level, TableVerdict, counts_digests, dump_scan, full,
@@ -24,6 +19,7 @@ use crate::{
     event::Event,
     model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
     postgres::{PgEndpoint, Role, Session},
+    worker_pool,
 };
 
 /// The most differences that are named.
@@ -146,17 +142,16 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     if !task.ledger_tables.is_empty() {
         jobs.insert(0, Job::Ledger);
     }
-    let workers = WORKERS.min(jobs.len());
-    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
-    let mut running = JoinSet::new();
-    for _ in 0..workers {
-        running.spawn(work(Arc::clone(task), Arc::clone(&queue)));
-    }
-    let mut answers = Vec::new();
-    while let Some(done) = running.join_next().await {
-        let done = done.map_err(|_| Error::new(Kind::Bug, "a comparison ended unexpectedly"))?;
-        answers.extend(done?);
-    }
+    let workers = (0..WORKERS).map(|_| Worker::new(task)).collect();
+    let shared = Arc::clone(task);
+    let mut answers = worker_pool::on_tasks(&task.ctx, workers, jobs, move |worker, job| {
+        let task = Arc::clone(&shared);
+        Box::pin(async move {
+            task.watch.check()?;
+            Ok((job, carry_out(&task, worker, job).await?))
+        })
+    })
+    .await?;
     answers.sort_by_key(|(job, _)| *job);
     let name = |job: Job| match job {
         Job::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
@@ -173,17 +168,6 @@ fn size(task: &Task, job: Job) -> u64 {
     match job {
         Job::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
         Job::Ledger => u64::MAX,
-    }
-}
-
-async fn work(task: Arc<Task>, queue: Arc<Mutex<VecDeque<Job>>>) -> Result<Vec<(Job, Vec<SideAnswer>)>> {
-    let mut worker = Worker::new(&task);
-    let mut done = Vec::new();
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(job) = job else { return Ok(done) };
-        task.watch.check()?;
-        done.push((job, Box::pin(carry_out(&task, &mut worker, job)).await?));
     }
 }
 
