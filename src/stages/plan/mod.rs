@@ -219,13 +219,11 @@ fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: Progress<'_>) -> Result<
 
 fn summary(plan: &Plan) -> String {
     let rows: u64 = plan.tables.iter().map(|table| table.rows).sum();
-    let blocking = plan.blocking().count();
-    let decisions = match blocking {
-        0 => "nothing to decide".to_owned(),
-        1 => "1 finding needs a decision".to_owned(),
-        _ => format!("{blocking} findings need a decision"),
-    };
     let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let decisions = match plan.blocking().count() {
+        0 => "nothing to decide".to_owned(),
+        blocking => human_format::findings_to_decide(number(blocking)),
+    };
     let profiled = human_format::tables_and_rows(number(plan.tables.len()), rows);
     let findings = human_format::counted(number(plan.findings.len()), "finding", "findings");
     format!("{profiled} profiled, {findings}, {decisions}")
