@@ -273,3 +273,22 @@ pub enum VectorEncoding {
     /// Bits, least significant first, [padding], count of trailing bits, the byte 3.
     F1Bit,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_reads_back_its_json() {
+        for conversion in [
+            Conversion::Text { blobs: BlobText::Utf8OrHex },
+            Conversion::Epoch { unit: EpochUnit::Milliseconds },
+            Conversion::Reckoned { by: Reckoning::CoreData },
+            Conversion::SqliteJsonb,
+            Conversion::Vector { encoding: VectorEncoding::F1Bit },
+        ] {
+            let json = serde_json::to_string(&conversion).unwrap();
+            assert_eq!(serde_json::from_str::<Conversion>(&json).unwrap(), conversion);
+        }
+    }
+}

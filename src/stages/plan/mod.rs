@@ -12,7 +12,11 @@ mod assessment;
 
 mod override_resolution;
 
+mod table_outline;
+
 mod table_draft;
+
+mod assembled;
 
 mod offtype_policy;
 
@@ -45,9 +49,10 @@ use crate::{
     },
     workdir::{atomic, sealed, sha256_of},
 };
-use assemble::Assembled;
+use assembled::Assembled;
 use override_resolution::Decisions;
-use table_draft::{Draft, Outline};
+use table_draft::Draft;
+use table_outline::Outline;
 
 pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
 pub use explain::explain;
@@ -137,8 +142,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let connection = open::read_only(&path)?;
     let schema = catalog::read(&connection)?;
     let decisions = override_resolution::resolve(&schema, overrides)?;
-    let outlines = table_draft::outlines(&schema, &decisions, overrides.vector_extension);
-    let scans: Vec<_> = outlines.iter().map(table_draft::Outline::scan).collect();
+    let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
+    let scans: Vec<_> = outlines.iter().map(Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut all = match &overrides.given {
         Some(given) => {

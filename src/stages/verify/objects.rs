@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::{
-    Difference, Level, full,
+    Difference, Level,
+    comparison::{Side, Task, Worker},
+    full,
     server_scan::side_word,
-    workers::{Side, Task, Worker},
 };
 use crate::{
     error::{Error, Result},
