@@ -78,6 +78,17 @@ impl Stop {
         self.until(&self.0.insisted).await;
     }
 
+    /// What the work gives, unless the user wants to stop before.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            () = self.wished() => Err(interrupted()),
+            answer = work => Ok(answer),
+        }
+    }
+
     async fn until(&self, flag: &AtomicBool) {
         loop {
             let notified = self.0.notify.notified();

@@ -33,6 +33,10 @@ mod tls_roots;
 
 pub mod context;
 
+pub mod retry;
+
+pub mod worker_pool;
+
 pub mod rules;
 
 pub mod source;

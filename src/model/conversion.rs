@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cell::StorageClass;
+
 /// What the configuration says about cells that the conversion doesn't take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -117,6 +119,90 @@ pub enum Conversion {
     },
 }
 
+/// What is to know about a conversion besides what it does to a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The storage class that it is made for.
+    pub class: StorageClass,
+    /// Whether a cell of that class stays the same value in the same type.
+    pub keeps_value_and_type: bool,
+    /// When the PostgreSQL value no longer tells the storage class of its cell.
+    pub class_loss: ClassLoss,
+    /// When two different cells can become equal values.
+    pub merging: Merging,
+    /// What of a value's spelling is lost, in words.
+    pub respelling: Option<&'static str>,
+}
+
+/// When a PostgreSQL value no longer tells the storage class of its cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassLoss {
+    /// Never.
+    Never,
+    /// In a column of more than one class.
+    SeveralClasses,
+    /// In a column of whole REALs and INTEGERs.
+    WholeReals,
+    /// The same, and a REAL's minus sign of zero is lost, too.
+    NumericReals,
+    /// In a column of BLOBs and others, or of numbers and texts that look like numbers.
+    Texts,
+    /// As `WholeReals`, or in a column of numbers and texts that look like numbers.
+    JsonNumbers,
+}
+
+/// When two different cells can become equal PostgreSQL values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merging {
+    /// Never.
+    Never,
+    /// When a value has several spellings.
+    Spellings,
+    /// When a moment has several spellings.
+    MomentSpellings,
+    /// In a column of more than one class.
+    SeveralClasses,
+    /// Where digits are cut to the shortest: REALs beside INTEGERs that no double holds.
+    ShortestDigits,
+}
+
+impl Conversion {
+    /// What is to know about it.
+    #[must_use]
+    pub const fn descriptor(self) -> Descriptor {
+        use {ClassLoss as Loss, StorageClass as Class};
+        const NUMBERS: Option<&str> = Some("that the moments were numbers");
+        const MOMENTS: Option<&str> = Some("the spelling and the offset of the moments");
+        const TRUTH: Option<&str> = Some("the spelling of true and false");
+        const DIGITS: Option<&str> = Some("the spelling of numbers (1.5 may be shown as 1.50)");
+        const JSON: Option<&str> = Some("spacing and the order of keys");
+        const BINARY_JSON: Option<&str> = Some("the bytes of SQLite's binary JSON");
+        let (class, class_loss, merging, respelling) = match self {
+            Self::Integer | Self::IntegerBoolean => (Class::Integer, Loss::Never, Merging::Never, None),
+            Self::AnyBoolean => (Class::Integer, Loss::SeveralClasses, Merging::Spellings, TRUTH),
+            Self::AnyMoment { .. } => (Class::Integer, Loss::SeveralClasses, Merging::Spellings, MOMENTS),
+            Self::Epoch { .. } => (Class::Integer, Loss::Never, Merging::Never, NUMBERS),
+            Self::Double => (Class::Real, Loss::WholeReals, Merging::Never, None),
+            Self::Numeric => (Class::Real, Loss::NumericReals, Merging::ShortestDigits, DIGITS),
+            Self::Reckoned { .. } => (Class::Real, Loss::WholeReals, Merging::Never, NUMBERS),
+            Self::WordBoolean => (Class::Text, Loss::Never, Merging::Spellings, TRUTH),
+            Self::IntegerText => (Class::Text, Loss::SeveralClasses, Merging::SeveralClasses, None),
+            Self::Text { .. } => (Class::Text, Loss::Texts, Merging::SeveralClasses, None),
+            Self::Date | Self::Given { .. } => (Class::Text, Loss::Never, Merging::Never, None),
+            Self::Time | Self::RailsTime | Self::UuidText => (Class::Text, Loss::Never, Merging::Spellings, None),
+            Self::Timestamp => (Class::Text, Loss::Never, Merging::MomentSpellings, None),
+            Self::TimestampTz => (Class::Text, Loss::Never, Merging::Spellings, MOMENTS),
+            Self::Json => (Class::Text, Loss::JsonNumbers, Merging::Never, JSON),
+            Self::Bytea => (Class::Blob, Loss::SeveralClasses, Merging::SeveralClasses, None),
+            Self::SqliteJsonb => (Class::Blob, Loss::Never, Merging::Never, BINARY_JSON),
+            Self::UuidBlob | Self::UuidDotnet | Self::Vector { .. } => (Class::Blob, Loss::Never, Merging::Never, None),
+            Self::Absent => (Class::Null, Loss::Never, Merging::Never, None),
+        };
+        let keeps_value_and_type = matches!(self, Self::Integer | Self::Double | Self::Text { .. } | Self::Bytea);
+        Descriptor { class, keeps_value_and_type, class_loss, merging, respelling }
+    }
+}
+
 /// How a BLOB is written in a text column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,4 +273,23 @@ pub enum VectorEncoding {
     Fb16,
     /// Bits, least significant first, optional padding, count of trailing bits, the byte 3.
     F1Bit,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_reads_back_its_json() {
+        for conversion in [
+            Conversion::Text { blobs: BlobText::Utf8OrHex },
+            Conversion::Epoch { unit: EpochUnit::Milliseconds },
+            Conversion::Reckoned { by: Reckoning::CoreData },
+            Conversion::SqliteJsonb,
+            Conversion::Vector { encoding: VectorEncoding::F1Bit },
+        ] {
+            let json = serde_json::to_string(&conversion).unwrap();
+            assert_eq!(serde_json::from_str::<Conversion>(&json).unwrap(), conversion);
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    conversion_plan::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
+    constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
     pg_type::PgType,
 };
 

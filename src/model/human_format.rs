@@ -26,6 +26,12 @@ pub fn tables_and_rows(tables: u64, rows: u64) -> String {
     format!("{}, {}", counted(tables, "table", "tables"), counted(rows, "row", "rows"))
 }
 
+/// `1 finding needs a decision`, `2 findings need a decision`.
+#[must_use]
+pub fn findings_to_decide(number: u64) -> String {
+    counted(number, "finding needs a decision", "findings need a decision")
+}
+
 /// Bytes in decimal units with one decimal: `999 B`, `1.5 kB`, `12.0 MB`.
 #[must_use]
 pub fn bytes(number: u64) -> String {
@@ -77,5 +83,6 @@ mod tests {
         assert_eq!([45, 1250, 125_000, 3_725_000].map(duration), ["45 ms", "1.2 s", "2 min 05 s", "1 h 02 min"]);
         assert_eq!(per_second(10, 2000), 5);
         assert_eq!(counted(1, "row", "rows"), "1 row");
+        assert_eq!([1, 2].map(findings_to_decide), ["1 finding needs a decision", "2 findings need a decision"]);
     }
 }

@@ -16,6 +16,10 @@ pub mod existing_schema;
 
 pub mod conversion;
 
+pub mod constraint;
+
+pub mod table_plan;
+
 pub mod conversion_plan;
 
 pub mod offtype;

@@ -2,8 +2,7 @@
 //! will notice (docs/conversion-rules.md, section 10.1; docs/conversion-rules.md, section 10.2).
 
 use super::{
-    cell::StorageClass,
-    conversion_plan::{ColumnPlan, Conversion, Origin, Plan, TablePlan},
+    conversion_plan::{ColumnPlan, Origin, Plan, TablePlan},
     finding::{Finding, FindingCode},
 };
 
@@ -46,15 +45,9 @@ impl Decision {
 /// Whether every value keeps its kind: integers stay integers, text stays text, and so on.
 #[must_use]
 pub fn same_value_same_type(column: &ColumnPlan) -> bool {
-    let own_class = match column.conversion {
-        Conversion::Integer => StorageClass::Integer,
-        Conversion::Double => StorageClass::Real,
-        Conversion::Text { .. } => StorageClass::Text,
-        Conversion::Bytea => StorageClass::Blob,
-        _ => return false,
-    };
-    let only_own = column.evidence.classes().iter().all(|class| *class == own_class);
-    only_own && !column.ledger && column.origin == Origin::Rule
+    let descriptor = column.conversion.descriptor();
+    let only_own = column.evidence.classes().iter().all(|class| *class == descriptor.class);
+    descriptor.keeps_value_and_type && only_own && !column.ledger && column.origin == Origin::Rule
 }
 
 /// Every decision of a plan, in its order.

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     cell::StorageClass,
     column_profile::ColumnProfile,
-    conversion_plan::{ColumnPlan, Conversion, Exceptions, Origin, RowAddress, TablePlan},
+    conversion::{Conversion, Exceptions},
     identifier::qualified,
     pg_type::PgType,
+    table_plan::{ColumnPlan, Origin, RowAddress, TablePlan},
 };
 
 /// One part of a [`Fragment`].

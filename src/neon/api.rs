@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    event::Event,
     model::Stage,
+    retry::{self, Failure, Tries},
     secret::Secret,
     tls_roots,
 };
@@ -23,8 +23,6 @@ use crate::{
 const HOST: &str = "https://console.neon.tech/api/v2";
 /// How often a request is sent before its failure counts.
 const TRIES: u32 = 8;
-/// The longest pause that the API can ask for.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long operations are waited for.
 const OPERATIONS_MAX: Duration = Duration::from_secs(600);
 /// Bytes of an answer that are read at most.
@@ -44,13 +42,6 @@ pub struct Api {
 enum Effect {
     None,
     Lasting,
-}
-
-/// What came of one try.
-enum Attempt {
-    Answered(Value),
-    /// It may be sent again after a pause.
-    Later(Error, Option<Duration>),
 }
 
 /// Whether this is plain HTTP to this machine, as tests use it.
@@ -107,26 +98,23 @@ impl Api {
     }
 
     async fn request(&self, ctx: &Context, method: Method, path: &str, body: &Value, effect: Effect) -> Result<Value> {
-        let mut attempt: u32 = 1;
+        let mut tries = Tries::new(ctx, Stage::Push, TRIES);
         loop {
             ctx.stop.check()?;
-            let (error, asked) = match self.attempt(&method, path, body, effect).await? {
-                Attempt::Answered(answer) => return Ok(answer),
-                Attempt::Later(error, asked) => (error, asked),
-            };
-            if attempt >= TRIES {
-                return Err(error);
+            match self.attempt(&method, path, body, effect).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => tries.next(failure).await?,
             }
-            let pause = asked.unwrap_or(Duration::from_millis(250 << attempt.min(6))).min(PAUSE_MAX);
-            attempt += 1;
-            let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            let reason = error.message().to_owned();
-            ctx.out.emit(&Event::Retrying { stage: Stage::Push, reason, attempt, wait_ms });
-            rest(ctx, pause).await?;
         }
     }
 
-    async fn attempt(&self, method: &Method, path: &str, body: &Value, effect: Effect) -> Result<Attempt> {
+    async fn attempt(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+        effect: Effect,
+    ) -> std::result::Result<Value, Failure> {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
         request = request.bearer_auth(self.key.expose());
         if !body.is_null() {
@@ -137,27 +125,28 @@ impl Api {
             Err(failure) => {
                 let what = if failure.is_timeout() { "no answer in time" } else { "no connection" };
                 let error = Error::new(Kind::TargetUnreachable, format!("Neon's API: {what}"));
-                return lost(error, effect, failure.is_connect());
+                return Err(lost(error, effect, failure.is_connect()));
             }
         };
         let status = answer.status();
         let pause = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         if answer.content_length().is_some_and(|length| length > ANSWER_BYTES_MAX) {
-            return Err(unexpected("a far too long answer"));
+            return Err(unexpected("a far too long answer").into());
         }
         let Ok(text) = answer.bytes().await else {
-            return lost(Error::new(Kind::TargetUnreachable, "Neon's API: the answer was cut off"), effect, false);
+            let error = Error::new(Kind::TargetUnreachable, "Neon's API: the answer was cut off");
+            return Err(lost(error, effect, false));
         };
         let value: Option<Value> = serde_json::from_slice(&text).ok();
         if status.is_success() {
-            return value.map(Attempt::Answered).ok_or_else(|| unexpected("something that isn't JSON"));
+            return value.ok_or_else(|| unexpected("something that isn't JSON").into());
         }
         let error = refused(status, value.as_ref());
-        match status.as_u16() {
-            423 | 429 | 503 => Ok(Attempt::Later(error, pause.map(Duration::from_secs))),
-            500..=599 if effect == Effect::None => Ok(Attempt::Later(error, None)),
-            _ => Err(error),
-        }
+        Err(match status.as_u16() {
+            423 | 429 | 503 => Failure::Passing(error, pause.map(Duration::from_secs)),
+            500..=599 if effect == Effect::None => Failure::Passing(error, None),
+            _ => Failure::Final(error),
+        })
     }
 
     /// Waits for the operations that an answer names.
@@ -187,7 +176,7 @@ impl Api {
                     return Err(Error::new(Kind::TargetUnreachable, text)
                         .with_hint("see the project in Neon's console, then run the command again"));
                 }
-                rest(ctx, Duration::from_millis(500)).await?;
+                retry::rest(ctx, Duration::from_millis(500)).await?;
                 let path = format!("/projects/{}/operations/{}", super::encoded(project), super::encoded(&id));
                 let answer = self.get(ctx, &path).await?;
                 status = answer.pointer("/operation/status").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -198,11 +187,11 @@ impl Api {
 }
 
 /// A request whose answer didn't come is sent again only if it can't have had an effect.
-fn lost(error: Error, effect: Effect, never_sent: bool) -> Result<Attempt> {
+fn lost(error: Error, effect: Effect, never_sent: bool) -> Failure {
     if effect == Effect::None || never_sent {
-        return Ok(Attempt::Later(error, None));
+        return Failure::Passing(error, None);
     }
-    Err(error.with_hint("look in Neon's console whether it was carried out, then run the command again"))
+    Failure::Final(error.with_hint("look in Neon's console whether it was carried out, then run the command again"))
 }
 
 fn refused(status: StatusCode, answer: Option<&Value>) -> Error {
@@ -233,13 +222,6 @@ pub(super) fn unexpected(what: &str) -> Error {
 pub(super) fn read<T: DeserializeOwned>(value: Option<&Value>) -> Result<T> {
     let value = value.cloned().unwrap_or_default();
     serde_json::from_value(value).map_err(|_| unexpected("an answer of another form than its specification"))
-}
-
-async fn rest(ctx: &Context, pause: Duration) -> Result<()> {
-    tokio::select! {
-        () = tokio::time::sleep(pause) => Ok(()),
-        () = ctx.stop.wished() => ctx.stop.check(),
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ pub mod session;
 
 mod tls;
 
-pub mod retry;
-
 pub mod error_map;
 
 pub mod table_digest;
@@ -22,6 +20,7 @@ pub mod pgvector;
 
 pub mod existing_schema;
 
+pub use crate::retry;
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::{Parameter, Session};
 

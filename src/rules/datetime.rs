@@ -3,10 +3,15 @@
 //! PostgreSQL's own input is never asked: it accepts `now`, rounds fractions and drops offsets. What this module
 //! doesn't recognise keeps its column text.
 
+use jiff::civil::{Date, date};
+
 use crate::{
     model::{cell::SqliteCell, conversion_plan::Reckoning},
     rules::decimal::Decimal,
 };
+
+/// Where days are counted from.
+const EPOCH: Date = date(1970, 1, 1);
 
 /// Microseconds from 1970-01-01 to 2001-01-01.
 const TO_2001: i64 = 978_307_200_000_000;
@@ -166,28 +171,9 @@ fn parse_zone(zone: &[u8]) -> Option<i32> {
 pub fn parse_date(text: &[u8]) -> Option<i64> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let (year, month, day) = (digits(&[y1, y2, y3, y4])?, digits(&[m1, m2])?, digits(&[d1, d2])?);
-    let valid = year >= 1 && (1..=12).contains(&month) && day >= 1 && day <= days_of_month(year, month);
-    valid.then(|| days_from_civil(year, month, day))
-}
-
-fn days_of_month(year: i64, month: i64) -> i64 {
-    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar; years count from March so that the leap day is last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let [year, month, day] = [year, month, day].map(|part| i16::try_from(part).ok());
+    let date = Date::new(year.filter(|year| *year >= 1)?, i8::try_from(month?).ok()?, i8::try_from(day?).ok()?).ok()?;
+    Some(date.duration_since(EPOCH).as_hours() / 24)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

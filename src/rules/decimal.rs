@@ -1,5 +1,8 @@
 //! Numbers in decimal: the shortest digits that read back as the same double.
 
+/// An integer up to this magnitude is exact as a double.
+pub const DOUBLE_EXACT_MOST: u64 = 1 << 53;
+
 /// `(-1)^negative * mantissa * 10^exponent`, the mantissa without trailing zeros (zero has exponent 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal {

@@ -2,8 +2,12 @@
 
 use reqwest::{Response, header::HeaderMap};
 
-use super::http::{self, Asked, Call, Server};
-use crate::error::{Error, Kind, Result};
+use super::http::{Asked, Call, Server};
+use crate::{
+    error::{Error, Kind, Result},
+    model::Stage,
+    retry::{Failure, Tries},
+};
 
 /// How often a question is asked whose answers break off.
 const TRIES: u32 = 4;
@@ -39,7 +43,7 @@ impl Server {
     }
 
     async fn whole(&self, call: &Call<'_>, may_lack: bool, limit: usize) -> Result<Whole> {
-        let mut attempt = 1;
+        let mut tries = Tries::new(self.ctx(), Stage::Dump, TRIES);
         loop {
             let (is_there, response) = if may_lack {
                 match self.probe(call).await? {
@@ -53,12 +57,7 @@ impl Server {
             if let Some(body) = self.read_whole(response, limit).await? {
                 return Ok(Whole { is_there, status, headers, body });
             }
-            let error = self.ended_early();
-            if attempt == TRIES {
-                return Err(error);
-            }
-            attempt += 1;
-            self.pause(error.message(), attempt, http::backoff(attempt - 1)).await?;
+            tries.next(Failure::Passing(self.ended_early(), None)).await?;
         }
     }
 
@@ -69,11 +68,7 @@ impl Server {
     async fn read_whole(&self, mut response: Response, limit: usize) -> Result<Option<Vec<u8>>> {
         let mut body = Vec::new();
         loop {
-            let piece = tokio::select! {
-                () = self.stop().wished() => { self.stop().check()?; continue }
-                piece = response.chunk() => piece,
-            };
-            match piece {
+            match self.ctx().stop.or(response.chunk()).await? {
                 Ok(Some(piece)) if body.len() + piece.len() <= limit => body.extend_from_slice(&piece),
                 Ok(Some(_)) => return Err(self.refused("its answer is larger than any that was asked for")),
                 Ok(None) => return Ok(Some(body)),

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     context::{Context, Stop},
     error::{Error, Kind, Result},
-    event::Event,
     model::Stage,
+    retry::{self, Failure, Tries},
     secret::Secret,
     tls_roots,
 };
@@ -36,9 +36,6 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a request is sent before its failure counts.
 const TRIES: u32 = 4;
-
-/// The longest pause that a server's `Retry-After` can ask for.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Bytes of a pipeline's answer that are read at most; servers stop at 10 MB themselves.
 const PIPELINE_BYTES_MAX: usize = 64 << 20;
@@ -118,6 +115,10 @@ impl Server {
         self.endpoint.is_encrypted()
     }
 
+    pub(super) fn ctx(&self) -> &Context {
+        &self.ctx
+    }
+
     pub(super) fn stop(&self) -> &Stop {
         &self.ctx.stop
     }
@@ -167,16 +168,12 @@ impl Server {
     }
 
     async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<Asked> {
-        let mut attempt = 1;
+        let mut tries = Tries::new(&self.ctx, Stage::Dump, TRIES);
         loop {
             let request = self.client.request(call.method.clone(), self.endpoint.path(call.path));
             let request = request.headers(call.headers.clone()).header(CONTENT_TYPE, call.content_type);
             let request = request.body(call.body.clone());
-            let sent = tokio::select! {
-                () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
-                sent = request.send() => sent,
-            };
-            let failure = match sent {
+            let failure = match self.ctx.stop.or(request.send()).await? {
                 Ok(response) if may_lack && is_absent(&response) => return Ok(Asked::Absent(response)),
                 Ok(response) => match self.classify(&response) {
                     None => return Ok(Asked::Answered(response)),
@@ -184,13 +181,7 @@ impl Server {
                 },
                 Err(failure) => self.unreachable(&failure),
             };
-            let pause = match failure.retry {
-                Retry::Soon if attempt < TRIES => backoff(attempt),
-                Retry::After(pause) if attempt < TRIES => pause.min(PAUSE_MAX),
-                Retry::Never | Retry::Soon | Retry::After(_) => return Err(failure.error),
-            };
-            attempt += 1;
-            self.pause(failure.error.message(), attempt, pause).await?;
+            tries.next(failure).await?;
         }
     }
 
@@ -198,8 +189,8 @@ impl Server {
     ///
     /// # Errors
     /// `Interrupted`.
-    pub async fn pause(&self, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
-        self::pause(&self.ctx, reason, attempt, pause).await
+    pub async fn wait(&self, reason: &str, attempt: u32) -> Result<()> {
+        retry::wait_because(&self.ctx, Stage::Dump, reason, attempt).await
     }
 
     fn classify(&self, response: &Response) -> Option<Failure> {
@@ -207,28 +198,28 @@ impl Server {
         let address = &self.endpoint;
         let failed = |kind, message: String| Error::new(kind, message);
         Some(match status {
-            StatusCode::OK if is_html(response) => Failure::last(self.refused("it sent a web page")),
+            StatusCode::OK if is_html(response) => Failure::Final(self.refused("it sent a web page")),
             StatusCode::OK => return None,
-            StatusCode::UNAUTHORIZED => Failure::last(self.denied("status 401")),
-            StatusCode::FORBIDDEN => Failure::last(
+            StatusCode::UNAUTHORIZED => Failure::Final(self.denied("status 401")),
+            StatusCode::FORBIDDEN => Failure::Final(
                 failed(Kind::SourceDenied, format!("{address} forbids reading this database (status 403)")).with_hint(
                     "check that the token is for this database, and that its allow-list admits this machine",
                 ),
             ),
-            StatusCode::NOT_FOUND => Failure::last(
+            StatusCode::NOT_FOUND => Failure::Final(
                 failed(Kind::SourceRefused, format!("{address} has no such database or isn't a libSQL server (404)"))
                     .with_hint("check the host name, the --namespace, and that the token is for this database"),
             ),
-            _ if status.is_redirection() => Failure::last(self.refused("it redirects to another address")),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::passing(
+            _ if status.is_redirection() => Failure::Final(self.refused("it redirects to another address")),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Failure::Passing(
                 failed(Kind::SourceUnreachable, format!("{address} is too busy (status {})", status.as_u16())),
                 retry_after(response),
             ),
-            _ if status.is_server_error() => Failure::passing(
+            _ if status.is_server_error() => Failure::Passing(
                 failed(Kind::SourceUnreachable, format!("{address} failed (status {})", status.as_u16())),
                 retry_after(response),
             ),
-            _ => Failure::last(self.refused(&format!("it answered with status {}", status.as_u16()))),
+            _ => Failure::Final(self.refused(&format!("it answered with status {}", status.as_u16()))),
         })
     }
 
@@ -238,11 +229,11 @@ impl Server {
         let error = |why: &str| Error::new(Kind::SourceUnreachable, format!("{address} can't be reached: {why}"));
         if words.contains("certificate") {
             let hint = "use the host name of the certificate, or name its CA with --ca-file";
-            return Failure::last(error("its certificate is not trusted").with_hint(hint));
+            return Failure::Final(error("its certificate is not trusted").with_hint(hint));
         }
         if words.contains("wrong version number") || words.contains("unknown protocol") {
             let hint = "for a server without TLS give http://HOST:PORT or libsql://HOST:PORT?tls=0";
-            return Failure::last(error("it doesn't speak TLS").with_hint(hint));
+            return Failure::Final(error("it doesn't speak TLS").with_hint(hint));
         }
         let why = if words.contains("dns") || words.contains("lookup address") {
             "its name is not known"
@@ -255,7 +246,7 @@ impl Server {
         } else {
             "the connection broke"
         };
-        Failure::passing(error(why), None)
+        Failure::Passing(error(why), None)
     }
 }
 
@@ -275,25 +266,9 @@ pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Durati
     builder.build().map_err(|_| failed())
 }
 
-/// Says that something is tried again and waits.
-pub(super) async fn pause(ctx: &Context, reason: &str, attempt: u32, pause: Duration) -> Result<()> {
-    let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    ctx.out.emit(&Event::Retrying { stage: Stage::Dump, reason: reason.to_owned(), attempt, wait_ms });
-    tokio::select! {
-        () = ctx.stop.wished() => ctx.stop.check(),
-        () = tokio::time::sleep(pause) => Ok(()),
-    }
-}
-
 /// Whether a failure means that the server said nothing for too long.
 pub(super) fn is_silence(failure: &reqwest::Error) -> bool {
     failure.is_timeout()
-}
-
-/// The pause before the next try, after this many.
-#[must_use]
-pub fn backoff(attempts: u32) -> Duration {
-    Duration::from_millis(250 << attempts.clamp(1, 7))
 }
 
 /// Why a body isn't what was asked for, in words that don't quote it.
@@ -346,30 +321,6 @@ fn is_absent(response: &Response) -> bool {
     let status = response.status().as_u16();
     // A web page of another status is what something in between says of a failure.
     matches!(status, 400 | 404 | 405 | 406 | 415 | 501) || (status == 200 && is_html(response))
-}
-
-struct Failure {
-    error: Error,
-    retry: Retry,
-}
-
-/// Whether another try makes sense.
-#[derive(Clone, Copy)]
-enum Retry {
-    Never,
-    Soon,
-    /// The server says when.
-    After(Duration),
-}
-
-impl Failure {
-    fn last(error: Error) -> Self {
-        Self { error, retry: Retry::Never }
-    }
-
-    fn passing(error: Error, pause: Option<Duration>) -> Self {
-        Self { error, retry: pause.map_or(Retry::Soon, Retry::After) }
-    }
 }
 
 fn headers(settings: &ServerSettings<'_>) -> Result<HeaderMap> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reqwest::{
-    Client, Method, StatusCode, Url,
+    Client, Method, RequestBuilder, StatusCode, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ use super::http;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::human_format,
+    model::{Stage, human_format},
+    retry::{Failure, Tries},
     secret::Secret,
 };
 
@@ -216,35 +217,32 @@ impl Platform {
     async fn call(&self, method: &Method, path: &str, body: Option<Value>) -> Result<Option<Value>> {
         let base = self.base.as_str().trim_end_matches('/');
         let url = format!("{base}/v1/organizations/{}/{path}", self.organization);
-        let mut attempt = 1;
+        let mut tries = Tries::new(&self.ctx, Stage::Dump, TRIES);
         loop {
-            let mut request = self.client.request(method.clone(), &url);
-            if let Some(body) = &body {
-                request = request.json(body);
+            match self.attempt(self.client.request(method.clone(), &url), body.as_ref()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => tries.next(failure).await?,
             }
-            let sent = tokio::select! {
-                () = self.ctx.stop.wished() => { self.ctx.stop.check()?; continue }
-                sent = request.send() => sent,
-            };
-            let failure = match sent {
-                Ok(response) => match response.status() {
-                    StatusCode::NOT_FOUND => return Ok(None),
-                    status if status.is_success() => match response.bytes().await {
-                        Ok(bytes) => return serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable()),
-                        Err(_) => unreachable("its answer broke off"),
-                    },
-                    status => match refusal(status) {
-                        Some(error) => return Err(error),
-                        None => unreachable(&format!("status {}", status.as_u16())),
-                    },
-                },
-                Err(_) => unreachable("the connection can't be made"),
-            };
-            if attempt == TRIES {
-                return Err(failure);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        request: RequestBuilder,
+        body: Option<&Value>,
+    ) -> std::result::Result<Option<Value>, Failure> {
+        let request = body.into_iter().fold(request, RequestBuilder::json);
+        let sent = self.ctx.stop.or(request.send()).await?;
+        let response = sent.map_err(|_| unreachable("the connection can't be made"))?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => {
+                let bytes = response.bytes().await.map_err(|_| unreachable("its answer broke off"))?;
+                Ok(serde_json::from_slice(&bytes).map(Some).map_err(|_| unreadable())?)
             }
-            http::pause(&self.ctx, failure.message(), attempt + 1, http::backoff(attempt)).await?;
-            attempt += 1;
+            status => {
+                Err(refusal(status).map_or_else(|| unreachable(&format!("status {}", status.as_u16())), Failure::Final))
+            }
         }
     }
 }
@@ -272,8 +270,9 @@ fn refusal(status: StatusCode) -> Option<Error> {
     }
 }
 
-fn unreachable(why: &str) -> Error {
-    Error::new(Kind::SourceUnreachable, format!("the Platform API can't be reached: {why}"))
+fn unreachable(why: &str) -> Failure {
+    let text = format!("the Platform API can't be reached: {why}");
+    Failure::Passing(Error::new(Kind::SourceUnreachable, text), None)
 }
 
 fn unreadable() -> Error {

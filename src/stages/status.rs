@@ -12,6 +12,7 @@ use crate::{
     model::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, Stage,
         checkpoint::{LoadState, LocalServerRecord},
+        human_format,
         overrides::Overrides,
     },
     workdir::{Workdir, sha256_of},
@@ -189,7 +190,7 @@ impl Chain<'_> {
                 (State::Stale, "made with another configuration or other --accept flags".to_owned())
             }
             Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => (State::Stale, format!("made by version {}", plan.tool)),
-            Ok(_) if blocking > 0 => (State::Blocked, format!("{blocking} findings need a decision")),
+            Ok(_) if blocking > 0 => (State::Blocked, human_format::findings_to_decide(blocking as u64)),
             Ok(_) => (State::Current, String::new()),
             Err(_) => (State::Stale, "its dump can't be used".to_owned()),
         };

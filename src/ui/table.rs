@@ -1,5 +1,7 @@
 //! Columns of text, aligned.
 
+use unicode_width::UnicodeWidthStr;
+
 use super::std_streams::harmless;
 
 /// How a column is aligned.
@@ -41,9 +43,9 @@ impl TextTable {
         for index in 0..height {
             let mut line = String::new();
             for (align, column) in &self.columns {
-                let width = column.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+                let width = column.iter().map(|cell| cell.width()).max().unwrap_or(0);
                 let cell = column.get(index).map_or("", String::as_str);
-                let gap = " ".repeat(width - cell.chars().count());
+                let gap = " ".repeat(width - cell.width());
                 match align {
                     Align::Left => line.push_str(&format!("{cell}{gap}  ")),
                     Align::Right => line.push_str(&format!("{gap}{cell}  ")),
@@ -67,5 +69,15 @@ mod tests {
         table.row(["a".to_owned(), "1,000".to_owned(), String::new()]);
         table.row(["customers".to_owned(), "5".to_owned(), "x\ny".to_owned()]);
         assert_eq!(table.render(), "TABLE       ROWS\na          1,000\ncustomers      5  x\\ny\n");
+    }
+
+    #[test]
+    fn letters_of_two_columns_and_of_none_are_aligned() {
+        let mut table = TextTable::new([("NAME", Align::Left), ("ROWS", Align::Right)]);
+        for name in ["\u{9867}\u{5ba2}", "cafe\u{301}", "abcd"] {
+            table.row([name.to_owned(), "1".to_owned()]);
+        }
+        let found = table.render();
+        assert_eq!(found, "NAME  ROWS\n\u{9867}\u{5ba2}     1\ncafe\u{301}     1\nabcd     1\n");
     }
 }

@@ -249,7 +249,7 @@ fn a_plan_that_waits_says_so() {
         Finding::new(FindingCode::OrphanRows, Severity::NeedsDecision, "3 rows have no parent").at_table(TABLE);
     done.plan(vec![finding]);
     done.is([Current, Blocked, Stale, Stale, Stale]);
-    done.judged(Verdict::Incomplete, "need a decision");
+    done.judged(Verdict::Incomplete, "1 finding needs a decision");
     let advice = done.status().advice;
     assert!(advice.contains("turso2neon plan"), "{advice}");
 }

@@ -153,27 +153,58 @@ fn block(code: &str) -> usize {
 
 /// Every path in the code that begins at `crate` or leaves the module by `super`, as rooms below `src`.
 pub(super) fn imports(source: &Source) -> BTreeSet<Vec<String>> {
-    let module = module_of(&source.path);
     let mut found = BTreeSet::new();
-    let bytes = source.code.as_bytes();
     for start in ["crate::", "super::"] {
-        for (at, _) in source.code.match_indices(start) {
-            let word_before = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
-            let chained = at > 1 && &source.code[at - 2..at] == "::";
-            // `pub(in crate::x)` names a place, it imports nothing.
-            if word_before || chained || source.code[..at].ends_with("(in ") {
-                continue;
-            }
-            let mut base = if start == "crate::" { Vec::new() } else { module.clone() };
-            let mut rest = if start == "crate::" { &source.code[at + 7..] } else { &source.code[at..] };
-            while let Some(after) = rest.strip_prefix("super::") {
-                base.pop();
-                rest = after;
-            }
-            expand(rest, &base, &mut found);
+        for at in words(&source.code, start) {
+            let (base, rest) = begin(&source.code[at..], &module_of(&source.path));
+            expand(rest, &base, 3, &mut found);
         }
     }
     found
+}
+
+/// Every path in the code that leads to a module of the package, in full, and whether it is in a `pub use`.
+pub(super) fn names(source: &Source, modules: &BTreeSet<Vec<String>>) -> BTreeSet<(Vec<String>, bool)> {
+    let module = module_of(&source.path);
+    let children = modules.iter().filter(|other| other.len() == module.len() + 1 && other.starts_with(&module));
+    let starts = children.filter_map(|child| child.last()).map(|child| format!("{child}::"));
+    let mut found = BTreeSet::new();
+    for start in starts.chain(["crate::".to_owned(), "super::".to_owned()]) {
+        for at in words(&source.code, &start) {
+            let (base, rest) = begin(&source.code[at..], &module);
+            let statement = source.code[..at].rfind([';', '}', '{']).map_or(0, |end| end + 1);
+            let before = source.code[statement..at].trim();
+            let is_passed_on = before.starts_with("pub") && before.ends_with("use");
+            let mut paths = BTreeSet::new();
+            expand(rest, &base, usize::MAX, &mut paths);
+            found.extend(paths.into_iter().map(|path| (path, is_passed_on)));
+        }
+    }
+    found
+}
+
+/// Where a path can begin in the code.
+fn words(code: &str, start: &str) -> Vec<usize> {
+    let begins = |at: &usize| {
+        let before = &code[..*at];
+        let in_word = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        // `pub(in crate::x)` names a place, it imports nothing.
+        !in_word && !before.ends_with("::") && !before.ends_with("(in ")
+    };
+    code.match_indices(start).map(|(at, _)| at).filter(begins).collect()
+}
+
+/// Where a path leads to that begins in this module, and what follows.
+fn begin<'a>(path: &'a str, module: &[String]) -> (Vec<String>, &'a str) {
+    if let Some(rest) = path.strip_prefix("crate::") {
+        return (Vec::new(), rest);
+    }
+    let (mut base, mut rest) = (module.to_vec(), path);
+    while let Some(after) = rest.strip_prefix("super::") {
+        base.pop();
+        rest = after;
+    }
+    (base, rest)
 }
 
 /// `src/a/b.rs` is `a::b`, `src/a/mod.rs` is `a`.
@@ -182,13 +213,13 @@ pub(super) fn module_of(path: &str) -> Vec<String> {
     inside.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(str::to_owned).collect()
 }
 
-/// Adds the paths of a use tree, as deep as rooms go.
-fn expand(tree: &str, base: &[String], found: &mut BTreeSet<Vec<String>>) {
+/// Adds the paths of a use tree, at most so deep.
+fn expand(tree: &str, base: &[String], depth: usize, found: &mut BTreeSet<Vec<String>>) {
     let tree = tree.trim_start();
     if tree.starts_with('{') {
         let inside = &tree[1..block(tree) - 1];
         for branch in branches(inside) {
-            expand(branch, base, found);
+            expand(branch, base, depth, found);
         }
         return;
     }
@@ -198,7 +229,7 @@ fn expand(tree: &str, base: &[String], found: &mut BTreeSet<Vec<String>>) {
         path.push(tree[..length].to_owned());
     }
     match tree[length..].strip_prefix("::") {
-        Some(rest) if path.len() < 3 => expand(rest, &path, found),
+        Some(rest) if path.len() < depth => expand(rest, &path, depth, found),
         _ => {
             found.insert(path);
         }

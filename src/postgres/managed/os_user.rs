@@ -10,6 +10,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use uzers::User;
+
 use crate::error::{Error, Kind, Result};
 
 /// Accounts that a root process runs the server under if DIR is root's own, in order of preference.
@@ -34,21 +36,24 @@ impl Account {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let owner = fs::metadata(root_dir).ok().filter(|facts| facts.uid() != 0);
         if let Some(facts) = owner {
-            let known = entries(&passwd).find(|account| account.uid == facts.uid());
+            let known = uzers::get_user_by_uid(facts.uid()).map(|user| Self::of(&user));
             let unknown = Self { name: format!("user {}", facts.uid()), uid: facts.uid(), gid: facts.gid() };
             return Ok(Some(known.unwrap_or(unknown)));
         }
-        let found = UNPRIVILEGED.iter().find_map(|name| entries(&passwd).find(|account| account.name == *name));
-        found.map(Some).ok_or_else(|| {
+        let found = UNPRIVILEGED.iter().find_map(uzers::get_user_by_name);
+        found.map(|user| Some(Self::of(&user))).ok_or_else(|| {
             Error::new(
                 Kind::LocalUnreachable,
                 "PostgreSQL doesn't run as root, and there is no user postgres or nobody",
             )
             .with_hint("run turso2neon as an ordinary user, or use --local-url")
         })
+    }
+
+    fn of(user: &User) -> Self {
+        Self { name: user.name().to_string_lossy().into_owned(), uid: user.uid(), gid: user.primary_group_id() }
     }
 
     /// Makes a command run under this account, without root's supplementary groups.
@@ -104,23 +109,13 @@ impl Account {
     }
 }
 
-fn entries(passwd: &str) -> impl Iterator<Item = Account> {
-    passwd.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Account { name, uid, gid })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn accounts_are_read_from_passwd() {
-        let found: Vec<_> = entries("root:x:0:0:r:/:/bin/sh\n# a comment\npostgres:x:110:117::/:/bin/sh\n").collect();
-        assert_eq!(found.len(), 2);
-        assert_eq!(found[1], Account { name: "postgres".to_owned(), uid: 110, gid: 117 });
+    fn an_account_has_the_name_and_the_numbers_of_the_system() {
+        let root = uzers::get_user_by_uid(0).expect("every system has root");
+        assert_eq!(Account::of(&root), Account { name: "root".to_owned(), uid: 0, gid: 0 });
     }
 }

@@ -24,7 +24,8 @@ use crate::{
     context::Context,
     error::{Result, Retry},
     model::Stage,
-    postgres::{PgEndpoint, endpoint::Place, error_map, retry, tls::TlsPolicy},
+    postgres::{PgEndpoint, endpoint::Place, error_map, tls::TlsPolicy},
+    retry,
 };
 
 /// How long one opening may take: a compute that wakes answers within seconds, but its proxy may try for longer.

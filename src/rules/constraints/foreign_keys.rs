@@ -1,7 +1,7 @@
 //! FOREIGN KEY (docs/conversion-rules.md, section 4.4). A key that rows break is carried NOT VALID: old rows stay,
 //! new ones are checked.
 
-use super::{Broken, Work, unique::same_set};
+use super::{Broken, Work, same_set};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, PgType, Severity, TablePlan,
     conversion_plan::{ForeignKeyPlan, IndexPlan, Outcome},

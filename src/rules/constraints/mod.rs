@@ -37,6 +37,14 @@ use crate::model::{
 pub(crate) use foreign_keys::{Reference, resolve};
 pub use full_text::add as add_search;
 
+/// Whether both name the same columns, in whatever order.
+fn same_set(one: &[String], other: &[String]) -> bool {
+    let within = |one: &[String], other: &[String]| {
+        one.iter().all(|name| other.iter().any(|found| found.eq_ignore_ascii_case(name)))
+    };
+    within(one, other) && within(other, one)
+}
+
 /// What was counted in the source beyond column profiles. Tables by their source names; foreign keys and checks count
 /// from 0 in the order of the [`SourceSchema`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

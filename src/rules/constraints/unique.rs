@@ -3,7 +3,7 @@
 use super::{
     Broken, Seat, Work,
     index_key_size::{self, Fitted, Part},
-    label,
+    label, same_set,
 };
 use crate::model::{
     ColumnPlan, Finding, FindingCode, Severity,
@@ -226,14 +226,6 @@ fn is_referenced(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> bool 
     let keys = work.schema.tables.iter().flat_map(|table| table.foreign_keys.iter().map(move |key| (table, key)));
     let mut references = keys.filter_map(|(_, key)| super::resolve(work.schema, key).ok());
     references.any(|reference| reference.parent.name == seat.source.name && same_set(&reference.columns, &columns))
-}
-
-/// Whether both name the same columns, in whatever order.
-pub(super) fn same_set(one: &[String], other: &[String]) -> bool {
-    let within = |one: &[String], other: &[String]| {
-        one.iter().all(|name| other.iter().any(|found| found.eq_ignore_ascii_case(name)))
-    };
-    within(one, other) && within(other, one)
 }
 
 /// Each name once: PostgreSQL refuses a key that repeats a column.

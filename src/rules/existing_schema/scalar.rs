@@ -11,8 +11,7 @@ use crate::{
     },
     rules::{
         datetime::{self, DAY_MICROSECONDS, Stamp},
-        decimal::real_text,
-        type_choice::value_check::DOUBLE_EXACT_MOST,
+        decimal::{DOUBLE_EXACT_MOST, real_text},
         value_shape::json::{Checker, Keeps},
     },
 };

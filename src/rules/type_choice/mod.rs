@@ -21,6 +21,7 @@ use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
     cell::StorageClass,
     column_profile::ColumnProfile,
+    conversion::ClassLoss,
     conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, RowAddress},
     overrides::BadText,
     source_schema::SourceColumn,
@@ -194,65 +195,21 @@ pub fn class_is_lost(conversion: Conversion, profile: &ColumnProfile, numbers_ar
     let alike = numbers_are_odd || profile.texts_like_numbers > 0 || profile.reals_infinite > 0;
     // An INTEGER has no fraction, so a whole REAL beside it could be either.
     let whole_reals = profile.integers > 0 && profile.reals_integral > 0;
-    match conversion {
-        Conversion::Double => whole_reals,
-        Conversion::Numeric => whole_reals || profile.reals_negative_zero > 0,
-        Conversion::Text { .. } => {
-            let blobs_and_others = profile.blobs > 0 && numbers + profile.texts > 0;
-            blobs_and_others || (numbers > 0 && profile.texts > 0 && alike)
-        }
-        Conversion::Bytea | Conversion::AnyBoolean | Conversion::IntegerText | Conversion::AnyMoment { .. } => {
-            profile.classes().len() > 1
-        }
-        Conversion::Reckoned { .. } => whole_reals,
-        Conversion::Json => whole_reals || (numbers > 0 && profile.texts > 0 && alike),
-        Conversion::Integer
-        | Conversion::IntegerBoolean
-        | Conversion::WordBoolean
-        | Conversion::Date
-        | Conversion::Time
-        | Conversion::Timestamp
-        | Conversion::TimestampTz
-        | Conversion::Epoch { .. }
-        | Conversion::UuidText
-        | Conversion::UuidBlob
-        | Conversion::RailsTime
-        | Conversion::UuidDotnet
-        | Conversion::SqliteJsonb
-        | Conversion::Vector { .. }
-        | Conversion::Given { .. }
-        | Conversion::Absent => false,
+    let numbers_and_alike_texts = numbers > 0 && profile.texts > 0 && alike;
+    match conversion.descriptor().class_loss {
+        ClassLoss::Never => false,
+        ClassLoss::SeveralClasses => profile.classes().len() > 1,
+        ClassLoss::WholeReals => whole_reals,
+        ClassLoss::NumericReals => whole_reals || profile.reals_negative_zero > 0,
+        ClassLoss::Texts => (profile.blobs > 0 && numbers + profile.texts > 0) || numbers_and_alike_texts,
+        ClassLoss::JsonNumbers => whole_reals || numbers_and_alike_texts,
     }
 }
 
 /// The most frequent class, or for an empty column the class that the conversion reads.
 fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
     let most = profile.classes().into_iter().rev().max_by_key(|class| profile.count(*class));
-    most.unwrap_or(match conversion {
-        Conversion::Integer
-        | Conversion::IntegerBoolean
-        | Conversion::AnyBoolean
-        | Conversion::AnyMoment { .. }
-        | Conversion::Epoch { .. } => StorageClass::Integer,
-        Conversion::Double | Conversion::Numeric | Conversion::Reckoned { .. } => StorageClass::Real,
-        Conversion::WordBoolean
-        | Conversion::IntegerText
-        | Conversion::RailsTime
-        | Conversion::Text { .. }
-        | Conversion::Date
-        | Conversion::Time
-        | Conversion::Timestamp
-        | Conversion::TimestampTz
-        | Conversion::UuidText
-        | Conversion::Json
-        | Conversion::Given { .. } => StorageClass::Text,
-        Conversion::Absent => StorageClass::Null,
-        Conversion::Bytea
-        | Conversion::UuidBlob
-        | Conversion::UuidDotnet
-        | Conversion::SqliteJsonb
-        | Conversion::Vector { .. } => StorageClass::Blob,
-    })
+    most.unwrap_or(conversion.descriptor().class)
 }
 
 /// The same column with another type, if the profile alone proves that every value fits. Used where a foreign key

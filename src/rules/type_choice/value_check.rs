@@ -11,7 +11,7 @@ use crate::{
     },
     rules::{
         datetime::{self, DAY_MICROSECONDS},
-        decimal::{self, Decimal},
+        decimal::{self, DOUBLE_EXACT_MOST, Decimal},
         existing_schema,
         value_shape::{
             self,
@@ -20,9 +20,6 @@ use crate::{
         },
     },
 };
-
-/// A cell of INTEGER class up to this magnitude is exact as a double.
-pub const DOUBLE_EXACT_MOST: u64 = 1 << 53;
 
 /// Longest value that PostgreSQL loads in one field, in bytes.
 pub const FIELD_BYTES_MOST: u64 = 1_000_000_000;

@@ -6,6 +6,8 @@
 
 pub mod json;
 
+pub mod json_walk;
+
 pub mod jsonb;
 
 pub mod vector;

@@ -209,10 +209,11 @@ fn vector_shadows(connection: &Connection, entries: &[Entry]) -> BTreeSet<String
 }
 
 fn has_vector_columns(connection: &Connection, table: &str) -> bool {
-    let columns = super::pragmas::columns(connection, table).unwrap_or_default();
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).filter(|name| *name != "rowid").collect();
+    let sql = "SELECT name FROM pragma_table_xinfo(?1, 'main') WHERE name <> 'rowid' ORDER BY cid";
+    let names = connection.prepare(sql).and_then(|mut query| query.query_map([table], |row| row.get(0))?.collect());
+    let names: Vec<String> = names.unwrap_or_default();
     match names.as_slice() {
-        [keys @ .., "data"] => !keys.is_empty() && keys.iter().all(|key| key.starts_with("index_key")),
+        [keys @ .., last] if last == "data" => !keys.is_empty() && keys.iter().all(|key| key.starts_with("index_key")),
         _ => false,
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     thread,
     time::Instant,
 };
@@ -17,6 +14,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::cell::SqliteCell,
     sqlite::{error_map, open},
+    worker_pool::{self, Queue},
 };
 
 /// Rows between two looks at the clock, the other workers and the wish to stop.
@@ -40,39 +38,32 @@ type Listener<'a> = &'a (dyn Fn(Progress<'_>) -> Result<()> + Sync);
 /// `SourceInvalid` if the file can't be read; whatever the listener returns.
 pub fn survey(path: &Path, scans: &[TableScan], listener: Listener<'_>) -> Result<Vec<TableSurvey>> {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MOST);
-    let work = Work::new(scans, listener);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| work.take_part(path));
-        }
-    });
-    work.finish()
+    let work = Work {
+        scans,
+        listener,
+        queue: Queue::new((0..scans.len()).map(Job::Begin)),
+        tables: Mutex::new(scans.iter().map(TableTally::new).collect()),
+    };
+    let connect = || open::read_only(path);
+    worker_pool::on_threads(cores, &work.queue, connect, |connection, job| work.carry_out(connection, job))?;
+    let tables = work.tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(tables.into_iter().map(TableTally::finish).collect())
 }
 
 /// Rows that one worker reads.
-struct Job {
-    table: usize,
-    /// Rowids, both included; all rows without.
-    range: Option<(i64, i64)>,
+#[derive(Clone, Copy)]
+enum Job {
+    /// A table that nobody has begun.
+    Begin(usize),
+    /// Of a table, these rowids, both included.
+    Range(usize, (i64, i64)),
 }
 
 struct Work<'a> {
     scans: &'a [TableScan],
     listener: Listener<'a>,
-    state: Mutex<State<'a>>,
-    changed: Condvar,
-    /// Workers that wait for a job.
-    hungry: AtomicUsize,
-}
-
-struct State<'a> {
-    /// Tables that nobody has begun, the next one last.
-    fresh: Vec<usize>,
-    jobs: Vec<Job>,
-    /// Jobs that are being read or wait.
-    open: usize,
-    tables: Vec<TableTally<'a>>,
-    failure: Option<Error>,
+    queue: Queue<Job>,
+    tables: Mutex<Vec<TableTally<'a>>>,
 }
 
 /// What was counted of one table so far.
@@ -88,100 +79,47 @@ struct TableTally<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(scans: &'a [TableScan], listener: Listener<'a>) -> Self {
-        let state = State {
-            fresh: (0..scans.len()).rev().collect(),
-            jobs: Vec::new(),
-            open: 0,
-            tables: scans.iter().map(TableTally::new).collect(),
-            failure: None,
-        };
-        Self { scans, listener, state: Mutex::new(state), changed: Condvar::new(), hungry: AtomicUsize::new(0) }
+    fn tally<T>(&self, table: usize, change: impl FnOnce(&mut TableTally<'a>) -> T) -> Option<T> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).get_mut(table).map(change)
     }
 
-    /// A worker that panicked has left its failure; the counts are not used then.
-    fn lock(&self) -> MutexGuard<'_, State<'a>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_part(&self, path: &Path) {
-        let _alarm = Alarm { work: self };
-        let worked = open::read_only(path).and_then(|connection| {
-            while let Some(job) = self.next_job(&connection)? {
-                let scan = self.scan(job.table)?;
-                let tally = self.read(&connection, scan, &job).at_table(&scan.table)?;
-                self.done(job.table, tally)?;
-            }
-            Ok(())
-        });
-        if let Err(failure) = worked {
-            self.lock().failure.get_or_insert(failure);
-            self.changed.notify_all();
-        }
-    }
-
-    fn scan(&self, table: usize) -> Result<&'a TableScan> {
-        self.scans.get(table).ok_or_else(|| Error::new(Kind::Bug, "a survey job names no table"))
-    }
-
-    /// The next rows to read; none when all are read or somebody failed.
-    fn next_job(&self, connection: &Connection) -> Result<Option<Job>> {
-        let mut state = self.lock();
-        loop {
-            if state.failure.is_some() {
-                return Ok(None);
-            }
-            if let Some(job) = state.jobs.pop() {
-                return Ok(Some(job));
-            }
-            if let Some(table) = state.fresh.pop() {
-                state.open += 1;
-                if let Some(tally) = state.tables.get_mut(table) {
-                    tally.open += 1;
-                    tally.began = Some(Instant::now());
-                }
-                drop(state);
-                let scan = self.scan(table)?;
+    fn carry_out(&self, connection: &Connection, job: Job) -> Result<()> {
+        let (Job::Begin(table) | Job::Range(table, _)) = job;
+        let scan = self.scans.get(table).ok_or_else(|| Error::new(Kind::Bug, "a survey job names no table"))?;
+        let range = match job {
+            Job::Begin(_) => {
+                self.tally(table, |tally| (tally.open, tally.began) = (1, Some(Instant::now())));
                 (self.listener)(Progress::Started { table: &scan.table })?;
-                return Ok(Some(Job { table, range: bounds(connection, scan).at_table(&scan.table)? }));
+                bounds(connection, scan).at_table(&scan.table)?
             }
-            if state.open == 0 {
-                return Ok(None);
-            }
-            self.hungry.fetch_add(1, Ordering::Relaxed);
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            self.hungry.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    fn done(&self, table: usize, part: TableTally<'a>) -> Result<()> {
-        let mut state = self.lock();
-        state.open -= 1;
-        let mut finished = None;
-        if let Some(tally) = state.tables.get_mut(table) {
+            Job::Range(_, range) => Some(range),
+        };
+        let part = self.read(connection, scan, table, range).at_table(&scan.table)?;
+        let finished = self.tally(table, |tally| {
             tally.open -= 1;
             tally.merge(part);
-            if tally.open == 0 {
-                finished = Some((tally.rows, tally.began.map_or(0, |began| elapsed_ms(&began))));
-            }
-        }
-        drop(state);
-        self.changed.notify_all();
-        match finished {
-            Some((rows, elapsed_ms)) => {
-                (self.listener)(Progress::Finished { table: &self.scan(table)?.table, rows, elapsed_ms })
-            }
+            (tally.open == 0).then(|| (tally.rows, tally.began.map_or(0, |began| elapsed_ms(&began))))
+        });
+        match finished.flatten() {
+            Some((rows, elapsed_ms)) => (self.listener)(Progress::Finished { table: &scan.table, rows, elapsed_ms }),
             None => Ok(()),
         }
     }
 
-    fn read(&self, connection: &Connection, scan: &'a TableScan, job: &Job) -> Result<TableTally<'a>> {
+    fn read(
+        &self,
+        connection: &Connection,
+        scan: &'a TableScan,
+        table: usize,
+        range: Option<(i64, i64)>,
+    ) -> Result<TableTally<'a>> {
         let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
         let mut tally = TableTally::new(scan);
-        let mut turn = Turn { rows: 0, bytes: 0, last: job.range.map_or(i64::MAX, |(_, last)| last) };
-        let query = scan.ranges.as_ref().filter(|_| job.range.is_some()).map_or(&scan.query, |ranges| &ranges.query);
+        let last = range.map_or(i64::MAX, |(_, last)| last);
+        let mut turn = Turn { rows: 0, bytes: 0, last, divisible: range.is_some() };
+        let query = scan.ranges.as_ref().filter(|_| range.is_some()).map_or(&scan.query, |ranges| &ranges.query);
         let mut statement = connection.prepare(query).map_err(failed)?;
-        let mut rows = match job.range {
+        let mut rows = match range {
             Some((first, _)) => statement.query((first,)),
             None => statement.query(()),
         }
@@ -197,57 +135,30 @@ impl<'a> Work<'a> {
             turn.rows += 1;
             turn.bytes += bytes;
             if turn.rows >= ROWS_PER_TURN {
-                self.look_up(scan, job, place, &mut turn)?;
+                self.look_up(scan, table, place, &mut turn)?;
             }
         }
-        self.look_up(scan, job, i64::MAX, &mut turn)?;
+        self.look_up(scan, table, i64::MAX, &mut turn)?;
         Ok(tally)
     }
 
     /// Tells of the rows read, and gives half of what is left to a worker that waits.
-    fn look_up(&self, scan: &TableScan, job: &Job, place: i64, turn: &mut Turn) -> Result<()> {
+    fn look_up(&self, scan: &TableScan, table: usize, place: i64, turn: &mut Turn) -> Result<()> {
         (self.listener)(Progress::Read { table: &scan.table, rows: turn.rows, bytes: turn.bytes })?;
         (turn.rows, turn.bytes) = (0, 0);
         let left = turn.last.saturating_sub(place);
-        if job.range.is_none() || left < SPAN_LEAST || self.hungry.load(Ordering::Relaxed) == 0 {
-            return Ok(());
-        }
-        let mut state = self.lock();
-        if state.failure.is_some() || !state.jobs.is_empty() {
+        if !turn.divisible || left < SPAN_LEAST {
             return Ok(());
         }
         let middle = place + left / 2;
-        state.jobs.push(Job { table: job.table, range: Some((middle + 1, turn.last)) });
-        state.open += 1;
-        if let Some(tally) = state.tables.get_mut(job.table) {
-            tally.open += 1;
+        let offered = self.queue.offer(|| {
+            self.tally(table, |tally| tally.open += 1);
+            Job::Range(table, (middle + 1, turn.last))
+        });
+        if offered {
+            turn.last = middle;
         }
-        turn.last = middle;
-        drop(state);
-        self.changed.notify_one();
         Ok(())
-    }
-
-    fn finish(self) -> Result<Vec<TableSurvey>> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failure {
-            Some(failure) => Err(failure),
-            None => Ok(state.tables.into_iter().map(TableTally::finish).collect()),
-        }
-    }
-}
-
-/// Wakes the other workers if this one panics, so that they don't wait for its part.
-struct Alarm<'w, 'a> {
-    work: &'w Work<'a>,
-}
-
-impl Drop for Alarm<'_, '_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.work.lock().failure.get_or_insert_with(|| Error::new(Kind::Bug, "a worker of the survey panicked"));
-            self.work.changed.notify_all();
-        }
     }
 }
 
@@ -257,6 +168,8 @@ struct Turn {
     bytes: u64,
     /// The last rowid that is the worker's own.
     last: i64,
+    /// Whether another worker can take a part of the rows.
+    divisible: bool,
 }
 
 impl<'a> TableTally<'a> {

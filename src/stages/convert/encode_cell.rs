@@ -2,7 +2,11 @@
 
 use std::io::Write as _;
 
-use super::{existing_schema::GivenForm, vector::VectorForm};
+use super::{
+    existing_schema::GivenForm,
+    refusal::{OFF_PLAN, OUT_OF_RANGE, Refusal},
+    vector::VectorForm,
+};
 use crate::{
     model::{
         ColumnPlan, Conversion, PgType,
@@ -12,32 +16,15 @@ use crate::{
     postgres::copy::binary_encode,
     rules::{
         datetime::{self, DAY_MICROSECONDS},
-        decimal::{Decimal, real_text},
+        decimal::{DOUBLE_EXACT_MOST, Decimal, real_text},
         type_choice::value_check::epoch_unit,
         value_shape::{bool_word, jsonb, replaced, turned_guid, whole_number},
     },
     workdir::hex,
 };
 
-/// Integers that a double holds exactly: up to 2^53.
-const DOUBLE_EXACT: u64 = 1 << 53;
-
 /// 4713-11-24 BC, PostgreSQL's first date, in days from 2000-01-01.
 const DATE_FIRST: i64 = -2_451_545;
-
-/// Why a cell can't become a value of its column: the end of the sentence "a text ...".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal(pub(super) &'static str);
-
-const OFF_PLAN: Refusal = Refusal("is not what the plan has found in this column");
-const TOO_LONG: Refusal = Refusal("is too long for a PostgreSQL value");
-const OUT_OF_RANGE: Refusal = Refusal("is beyond what the type holds");
-
-impl From<binary_encode::TooLong> for Refusal {
-    fn from(_: binary_encode::TooLong) -> Self {
-        TOO_LONG
-    }
-}
 
 /// A conversion and its target type, resolved once per table.
 #[derive(Debug, Clone, PartialEq)]
@@ -256,7 +243,7 @@ fn truth(word: &[u8]) -> Option<bool> {
 
 #[expect(clippy::cast_precision_loss, reason = "integers up to 2^53 are exact in a double")]
 fn exact_double(value: i64) -> Result<f64, Refusal> {
-    if value.unsigned_abs() <= DOUBLE_EXACT { Ok(value as f64) } else { Err(OUT_OF_RANGE) }
+    if value.unsigned_abs() <= DOUBLE_EXACT_MOST { Ok(value as f64) } else { Err(OUT_OF_RANGE) }
 }
 
 fn numeric_of_real(out: &mut Vec<u8>, value: f64, limits: Option<(u16, u16)>) -> Result<(), Refusal> {

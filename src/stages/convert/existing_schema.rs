@@ -1,6 +1,6 @@
 //! Cells by the type of a given schema to fields of binary COPY.
 
-use super::encode_cell::Refusal;
+use super::refusal::{OUT_OF_RANGE, Refusal, TOO_LONG};
 use crate::{
     model::{
         PgType,
@@ -14,9 +14,6 @@ use crate::{
         value_shape::json::Checker,
     },
 };
-
-const OUT_OF_RANGE: Refusal = Refusal("is beyond what the type holds");
-const TOO_LONG: Refusal = Refusal("is too long for a PostgreSQL value");
 
 /// The type of a column and the unit of its integers.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,9 +1,6 @@
 //! The data phase: reader threads, bounded channels, binary COPY, a marker in every transaction.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::SinkExt as _;
@@ -12,9 +9,9 @@ use tokio_postgres::CopyInSink;
 
 use super::{
     chunking::{Job, Layout},
-    load_context::{Crew, Work, join_all},
+    load_context::{Crew, Work},
     progress::Progress,
-    reader::{self, Feed, Queue},
+    reader::{self, Feed},
     row_encoder::Totals,
 };
 use crate::{
@@ -30,6 +27,7 @@ use crate::{
         load_journal::{self, Chunk},
     },
     rules::ddl,
+    worker_pool::{self, Queue},
 };
 
 /// Buffers that a reader may be ahead of its connection, besides the limit on bytes.
@@ -51,7 +49,7 @@ pub(super) async fn load(
 ) -> Result<()> {
     let progress = Arc::new(Progress::new(work, &layout.chunks, if again { &[] } else { committed }));
     let hands = layout.jobs.len().min(crew.sessions().len());
-    let queue: Arc<Queue> = Arc::new(Mutex::new(layout.jobs));
+    let queue = Arc::new(Queue::new(layout.jobs));
     let mut set = JoinSet::new();
     for session in crew.sessions().iter().take(hands) {
         let (sender, feed) = mpsc::channel(AHEAD);
@@ -72,7 +70,7 @@ pub(super) async fn load(
         };
         set.spawn(loader.run(feed));
     }
-    join_all(&work.ctx, set).await
+    worker_pool::joined(&work.ctx, set).await.map(drop)
 }
 
 /// Obeys one reader. Dropped in the middle of a job it leaves nothing of that job, because the server rolls back.

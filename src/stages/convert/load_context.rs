@@ -3,12 +3,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::task::JoinSet;
 
 use crate::{
     context::Context,
@@ -16,6 +15,7 @@ use crate::{
     event::Event,
     model::{Plan, Stage, dropped_objects::Withheld, identifier::quote_list},
     postgres::{PgEndpoint, Session, load_journal::Scope},
+    worker_pool,
 };
 
 /// One load.
@@ -139,44 +139,16 @@ impl Crew {
     ///
     /// # Errors
     /// The first error; `Interrupted`.
-    pub(super) async fn spread<T, F>(&self, work: &Arc<Work>, tasks: VecDeque<T>, each: F) -> Result<()>
+    pub(super) async fn spread<T, R, F>(&self, work: &Arc<Work>, tasks: VecDeque<T>, each: F) -> Result<Vec<R>>
     where
         T: Send + 'static,
-        F: Fn(Arc<Work>, Arc<Session>, T) -> BoxFuture<'static, Result<()>> + Clone + Send + 'static,
+        R: Send + 'static,
+        F: Fn(Arc<Work>, Arc<Session>, T) -> BoxFuture<'static, Result<R>> + Send + Sync + 'static,
     {
-        let hands = self.sessions.len().min(tasks.len());
-        let queue = Arc::new(Mutex::new(tasks));
-        let mut set = JoinSet::new();
-        for session in self.sessions.iter().take(hands) {
-            let (work, session, queue, each) =
-                (Arc::clone(work), Arc::clone(session), Arc::clone(&queue), each.clone());
-            set.spawn(async move {
-                loop {
-                    let task = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some(task) = task else { return Ok(()) };
-                    each(Arc::clone(&work), Arc::clone(&session), task).await?;
-                }
-            });
-        }
-        join_all(&work.ctx, set).await
+        let shared = Arc::clone(work);
+        worker_pool::on_tasks(&work.ctx, self.sessions.clone(), tasks, move |session, task| {
+            each(Arc::clone(&shared), Arc::clone(session), task)
+        })
+        .await
     }
-}
-
-/// Waits for all; gives up the others at the first error, and when the user wants to stop.
-///
-/// # Errors
-/// The first error; `Interrupted`.
-pub(super) async fn join_all(ctx: &Context, mut set: JoinSet<Result<()>>) -> Result<()> {
-    let all = async {
-        while let Some(ended) = set.join_next().await {
-            ended.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a task of the load ended early")))?;
-        }
-        Ok(())
-    };
-    let answer = tokio::select! {
-        answer = all => answer,
-        () = ctx.stop.wished() => ctx.stop.check(),
-    };
-    set.shutdown().await;
-    answer
 }

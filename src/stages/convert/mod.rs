@@ -7,6 +7,8 @@
 
 mod encode_cell;
 
+mod refusal;
+
 mod row_encoder;
 
 mod post_load;

@@ -1,6 +1,6 @@
 //! Rows of the ledger: which storage class a cell had, where the PostgreSQL value no longer shows it.
 
-use super::encode_cell::{self, Refusal};
+use super::{encode_cell, refusal::Refusal};
 use crate::{
     model::{ColumnPlan, Conversion, TablePlan, cell::SqliteCell, conversion_plan::BlobText},
     postgres::copy::binary_encode,

@@ -191,6 +191,7 @@ async fn carry_out(
         })
     })
     .await
+    .map(drop)
 }
 
 async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: VecDeque<Batch>) -> Result<()> {

@@ -1,11 +1,7 @@
 //! The thread that reads the dump for one connection: it takes the next job, reads its rows, encodes them and hands
 //! full buffers on. It reads ahead while the connection commits.
 
-use std::{
-    collections::VecDeque,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -20,6 +16,7 @@ use crate::{
     model::{Plan, TablePlan, identifier::quote_ident},
     postgres::copy::buffer_pool::{FILLED_BYTES, Pool},
     sqlite,
+    worker_pool::Queue,
 };
 
 /// What a reader hands on, in this order: `Begin`, then per part any number of `Rows` and `Ledger` and one `PartEnd`,
@@ -42,11 +39,8 @@ pub(super) enum Feed {
 /// Bytes of ledger rows that are collected before the table's COPY is interrupted for them.
 const LEDGER_BYTES: usize = 8 * FILLED_BYTES;
 
-/// Jobs that nobody has taken yet.
-pub(super) type Queue = Mutex<VecDeque<Job>>;
-
 /// Reads until the queue is empty, or an error occurs, or nobody listens.
-pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue, feed: &Sender<Result<Feed>>) {
+pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue<Job>, feed: &Sender<Result<Feed>>) {
     let reader = Reader { plan, feed, pool: Arc::new(Pool::default()) };
     let end = match reader.read_all(source, queue) {
         Ok(()) => Ok(Feed::Finished),
@@ -92,10 +86,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read_all(&self, source: &Path, queue: &Queue) -> std::result::Result<(), Stopped> {
+    fn read_all(&self, source: &Path, queue: &Queue<Job>) -> std::result::Result<(), Stopped> {
         let connection = sqlite::open::read_only(source)?;
         loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let next = queue.take();
             let Some(job) = next else { return Ok(()) };
             self.send(Feed::Begin(job.clone()))?;
             for part in &job.parts {

@@ -3,8 +3,9 @@
 use rusqlite::{Row, types::ValueRef};
 
 use super::{
-    encode_cell::{CellForm, Refusal},
+    encode_cell::CellForm,
     offtype::{self, RowKey},
+    refusal::Refusal,
 };
 use crate::{
     error::{Error, Kind, Result},

@@ -1,6 +1,6 @@
 //! libSQL's vector blobs (libsql `vectorInt.h`, `vector.c`) to PostgreSQL's binary forms.
 
-use super::encode_cell::Refusal;
+use super::refusal::Refusal;
 use crate::{
     model::{PgType, conversion_plan::VectorEncoding},
     postgres::copy::binary_encode,

@@ -19,7 +19,7 @@ use crate::{
         body_channel::Pieces,
         export_client::{End, FrameBatch, Generations, LogFrame},
         hrana_cursor::Ending,
-        http::{self, Server},
+        http::Server,
         page_assembler::{PAGE_BYTES, PageFile},
     },
 };
@@ -71,7 +71,7 @@ pub(super) async fn pull(ctx: &Context, server: &Server, part: &Path) -> Result<
                 return Err(Error::new(Kind::SourceTruncated, "the server's file came otherwise each time"));
             }
             Tried::Again(why) if attempt == TRIES => return Err(Error::new(Kind::SourceTruncated, why)),
-            Tried::Again(why) => server.pause(why, attempt + 1, http::backoff(attempt)).await?,
+            Tried::Again(why) => server.wait(why, attempt + 1).await?,
         }
     }
     Err(Error::new(Kind::Bug, "the tries of an export never end"))

@@ -99,10 +99,9 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
         if attempt == TRIES {
             return Err(error);
         }
-        let pause = http::backoff(attempt);
         attempt += 1;
         distrust.learn(setback);
-        server.pause(error.message(), attempt, pause).await?;
+        server.wait(error.message(), attempt).await?;
     }
 }
 

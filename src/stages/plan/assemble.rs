@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    assembled::Assembled,
     fk_unification::LostKey,
     offtype_policy,
     override_resolution::Decisions,
-    table_draft::{ColumnOutline, Draft, DraftColumn},
+    table_draft::{Draft, DraftColumn},
+    table_outline::ColumnOutline,
     views_triggers,
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         ColumnPlan, Finding, FindingCode, Severity, TablePlan,
-        conversion_plan::{ObjectPlan, Origin},
+        conversion_plan::Origin,
         overrides::{FullText, Identifiers, Overrides},
         source_schema::SourceSchema,
-        view_trigger_plan::{TriggerPlan, ViewPlan},
     },
     rules::{
         constraints::{self, ConstraintFacts},
@@ -29,16 +30,6 @@ const NAME_BYTES_MOST: usize = 63;
 
 /// Columns that every PostgreSQL table has (PostgreSQL 5.5).
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-
-/// Tables, objects and findings of a plan.
-#[derive(Debug, Default)]
-pub(super) struct Assembled {
-    pub(super) tables: Vec<TablePlan>,
-    pub(super) views: Vec<ViewPlan>,
-    pub(super) triggers: Vec<TriggerPlan>,
-    pub(super) objects: Vec<ObjectPlan>,
-    pub(super) findings: Vec<Finding>,
-}
 
 /// The schema as far as its facts are needed: what is left out has no constraints to count.
 pub(super) fn counted_schema(schema: &SourceSchema, decisions: &Decisions) -> SourceSchema {

@@ -10,6 +10,7 @@ use crate::{
         cell::StorageClass,
         column_profile::ColumnProfile,
         conversion_plan::{LEDGER_TABLE, OffType, Origin, RowAddress},
+        human_format::counted,
     },
 };
 
@@ -46,7 +47,7 @@ pub fn explain(plan: &Plan, place: &str) -> Result<String> {
 
 fn explain_table(plan: &Plan, table: &TablePlan) -> String {
     let mut text = String::new();
-    line(&mut text, &format!("{}: {} rows, about {} bytes", table.source, table.rows, table.bytes));
+    line(&mut text, &format!("{}: {}, about {} bytes", table.source, counted(table.rows, "row", "rows"), table.bytes));
     if table.name != table.source {
         line(&mut text, &format!("  PostgreSQL name: {}", table.name));
     }
@@ -117,18 +118,14 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
     if column.exceptions.empty_as_null && profile.texts_empty > 0 {
         losses.push(format!("{} empty texts become NULL, which {LEDGER_TABLE} tells", profile.texts_empty));
     }
-    let respelled = match column.conversion {
-        Conversion::Json if column.pg_type == PgType::Jsonb => Some("spacing and the order of keys"),
-        Conversion::SqliteJsonb => Some("the bytes of SQLite's binary JSON"),
-        Conversion::WordBoolean | Conversion::AnyBoolean => Some("the spelling of true and false"),
-        Conversion::Numeric if profile.reals > 0 => Some("the spelling of numbers (1.5 may be shown as 1.50)"),
-        Conversion::TimestampTz | Conversion::AnyMoment { .. } => Some("the spelling and the offset of the moments"),
-        Conversion::Epoch { .. } | Conversion::Reckoned { .. } => Some("that the moments were numbers"),
-        _ if profile.texts_respelled > 0 && !column.pg_type.is_text() && column.pg_type != PgType::Bytea => {
-            Some("the spelling of some values")
-        }
-        _ => None,
+    let is_respelled = match column.conversion {
+        Conversion::Json => column.pg_type == PgType::Jsonb,
+        Conversion::Numeric => profile.reals > 0,
+        _ => true,
     };
+    let some = profile.texts_respelled > 0 && !column.pg_type.is_text() && column.pg_type != PgType::Bytea;
+    let respelled = column.conversion.descriptor().respelling.filter(|_| is_respelled);
+    let respelled = respelled.or(some.then_some("the spelling of some values"));
     losses.extend(respelled.map(|what| format!("{what}; the value is the same")));
     if losses.is_empty() {
         losses.push("none".to_owned());

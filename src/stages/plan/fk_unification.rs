@@ -8,6 +8,7 @@ use crate::{
     error::{Kind, Result},
     model::{
         Conversion, Finding, FindingCode, PgType, Severity,
+        conversion::Merging,
         conversion_plan::{ObjectPlan, Outcome, RowAddress},
         source_schema::{IndexKey, IndexOrigin, SourceSchema, SourceTable, TableKind},
     },
@@ -178,35 +179,17 @@ fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<Unique
 fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
     let Some(column) = draft.columns.get(column) else { return false };
     let profile = &column.profile;
-    match column.choice.conversion {
+    match column.choice.conversion.descriptor().merging {
+        Merging::Never => false,
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
-        Conversion::UuidText
-        | Conversion::Time
-        | Conversion::RailsTime
-        | Conversion::TimestampTz
-        | Conversion::AnyMoment { .. }
-        | Conversion::AnyBoolean
-        | Conversion::WordBoolean => true,
-        Conversion::Timestamp => {
+        Merging::Spellings => true,
+        Merging::MomentSpellings => {
             profile.texts_respelled > 0
                 || profile.shape(word::DATE) > 0
                 || profile.shape(word::TIMESTAMP) < profile.texts
         }
-        Conversion::Text { .. } | Conversion::Bytea | Conversion::IntegerText => profile.classes().len() > 1,
-        Conversion::Numeric => profile.integers_beyond_double > 0 && profile.reals > 0,
-        Conversion::Integer
-        | Conversion::IntegerBoolean
-        | Conversion::Double
-        | Conversion::Date
-        | Conversion::Epoch { .. }
-        | Conversion::UuidBlob
-        | Conversion::UuidDotnet
-        | Conversion::Reckoned { .. }
-        | Conversion::SqliteJsonb
-        | Conversion::Json
-        | Conversion::Vector { .. }
-        | Conversion::Given { .. }
-        | Conversion::Absent => false,
+        Merging::SeveralClasses => profile.classes().len() > 1,
+        Merging::ShortestDigits => profile.integers_beyond_double > 0 && profile.reals > 0,
     }
 }
 

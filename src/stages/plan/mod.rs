@@ -12,7 +12,11 @@ mod assessment;
 
 mod override_resolution;
 
+mod table_outline;
+
 mod table_draft;
+
+mod assembled;
 
 mod offtype_policy;
 
@@ -45,9 +49,10 @@ use crate::{
     },
     workdir::{atomic, sealed, sha256_of},
 };
-use assemble::Assembled;
+use assembled::Assembled;
 use override_resolution::Decisions;
-use table_draft::{Draft, Outline};
+use table_draft::Draft;
+use table_outline::Outline;
 
 pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
 pub use explain::explain;
@@ -137,8 +142,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let connection = open::read_only(&path)?;
     let schema = catalog::read(&connection)?;
     let decisions = override_resolution::resolve(&schema, overrides)?;
-    let outlines = table_draft::outlines(&schema, &decisions, overrides.vector_extension);
-    let scans: Vec<_> = outlines.iter().map(table_draft::Outline::scan).collect();
+    let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
+    let scans: Vec<_> = outlines.iter().map(Outline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut all = match &overrides.given {
         Some(given) => {
@@ -219,13 +224,11 @@ fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: Progress<'_>) -> Result<
 
 fn summary(plan: &Plan) -> String {
     let rows: u64 = plan.tables.iter().map(|table| table.rows).sum();
-    let blocking = plan.blocking().count();
-    let decisions = match blocking {
-        0 => "nothing to decide".to_owned(),
-        1 => "1 finding needs a decision".to_owned(),
-        _ => format!("{blocking} findings need a decision"),
-    };
     let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let decisions = match plan.blocking().count() {
+        0 => "nothing to decide".to_owned(),
+        blocking => human_format::findings_to_decide(number(blocking)),
+    };
     let profiled = human_format::tables_and_rows(number(plan.tables.len()), rows);
     let findings = human_format::counted(number(plan.findings.len()), "finding", "findings");
     format!("{profiled} profiled, {findings}, {decisions}")

@@ -1,7 +1,7 @@
 //! Types that the configuration chose, the values that don't fit them, and what it says about those: the one place
 //! where a value is left out or becomes NULL, and only because somebody named the column.
 
-use super::{assemble::Assembled, override_resolution::Decision, table_draft::Outline};
+use super::{assembled::Assembled, override_resolution::Decision, table_outline::Outline};
 use crate::{
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,

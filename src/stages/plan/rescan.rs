@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::table_draft::{Draft, subject};
+use super::{table_draft::Draft, table_outline::subject};
 use crate::{
     error::{Error, Kind, Result},
     model::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::assemble::Assembled;
+use super::assembled::Assembled;
 use crate::{
     model::{
         Finding, FindingCode, Severity,

@@ -3,7 +3,7 @@
 use super::{Report, TablePart, Verdict};
 use crate::model::{
     Finding, Severity,
-    human_format::{bytes, count, duration},
+    human_format::{bytes, count, duration, tables_and_rows},
     plan_summary::Section,
     timestamp::rfc3339_s,
 };
@@ -52,7 +52,7 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("Source", format!("{} (method {})", source.source, source.method)),
         ("Dumped", format!("{}, {}", rfc3339_s(source.finished_s), bytes(source.size_bytes))),
-        ("Content", format!("{} tables, {} rows", count(source.tables), count(source.rows))),
+        ("Content", tables_and_rows(source.tables, source.rows)),
         ("SHA-256 of the dump", source.sha256.clone()),
     ];
     if let Some(local) = &report.local {

@@ -23,6 +23,7 @@ use crate::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
         checkpoint::{LoadState, LocalServerRecord, PushAccount},
         conversion_plan::{ObjectPlan, Origin, Outcome},
+        human_format,
         plan_summary::{self, Decision},
     },
     stages::verify::{Against, Level},
@@ -293,7 +294,7 @@ fn judge(
     let Some(plan) = plan else { return incomplete("the dump has no current plan yet") };
     let blocking = plan.blocking().count();
     if blocking > 0 {
-        return (Verdict::Incomplete, format!("{blocking} findings of the plan need a decision"));
+        return (Verdict::Incomplete, human_format::findings_to_decide(blocking as u64));
     }
     let Some(load) = convert.filter(|load| load.state == LoadState::Done) else {
         return incomplete("the local PostgreSQL doesn't hold this plan yet");
@@ -302,7 +303,8 @@ fn judge(
         return incomplete("what was loaded is not verified yet");
     };
     if !record.equal() {
-        return (Verdict::Different, format!("verification found {} differences", record.verified.difference_count));
+        let differences = human_format::counted(record.verified.difference_count, "difference", "differences");
+        return (Verdict::Different, format!("verification found {differences}"));
     }
     if !record.asked.is_empty() {
         return incomplete("only some tables were verified");

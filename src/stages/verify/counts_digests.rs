@@ -4,10 +4,10 @@
 //! recorded do local PostgreSQL and target have to vouch for each other.
 
 use super::{
+    comparison::{SideAnswer, Task, Worker},
     dump_scan,
     full::joined,
     offtype,
-    workers::{SideAnswer, Task, Worker},
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},

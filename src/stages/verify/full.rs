@@ -13,11 +13,11 @@ use super::{
     Difference,
     bucket_hash::{Sums, bucket_count},
     canonical_row::Key,
+    comparison::{NAMED_MAX, SideAnswer, Worker},
     dump_scan::DumpScan,
     progress::{Meter, Progress, Watch},
     row_diff::{Blame, Choice, Strangers, Suspects, blame},
     server_scan::{ServerScan, side_word},
-    workers::{NAMED_MAX, SideAnswer, Worker},
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},

@@ -4,7 +4,7 @@
 use super::{
     catalog::{Index, IndexKey, Table},
     expressions::Pair,
-    schema::{Doubt, Notes},
+    schema_notes::{Doubt, Notes},
 };
 use crate::model::{TablePlan, conversion_plan::IndexPlan};
 

@@ -9,6 +9,8 @@ mod inputs;
 
 mod schema;
 
+mod schema_notes;
+
 mod catalog;
 
 mod index_keys;
@@ -16,6 +18,8 @@ mod index_keys;
 mod expressions;
 
 mod objects;
+
+mod comparison;
 
 mod workers;
 
@@ -60,10 +64,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::{
+    comparison::{NAMED_MAX, Side, Task},
     inputs::Scope,
     progress::{FailOnDrop, Watch},
     schema::{SchemaAnswer, SideCatalog},
-    workers::{NAMED_MAX, Side, Task},
 };
 use crate::{
     context::Context,

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Difference, Level,
+    comparison::{Side, Task, Worker},
     expressions::{self, Pair},
     full,
     server_scan::side_word,
-    workers::{Side, Task, Worker},
 };
 use crate::{
     error::Result,

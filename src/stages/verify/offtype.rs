@@ -8,6 +8,7 @@ use super::{
     Difference,
     bucket_hash::{Sums, bucket_count},
     canonical_row::{Key, RowImage},
+    comparison::{SideAnswer, Worker},
     decimal::real_text,
     dump_scan::{cell, from},
     expected_value::{Fate, Reading, hexadecimal, is_text},
@@ -15,7 +16,6 @@ use super::{
     progress::Meter,
     row_diff::{Blame, Choice, RowName, Strangers, Suspects, blame},
     server_scan::{SentRow, ServerScan, side_word},
-    workers::{SideAnswer, Worker},
 };
 use crate::{
     error::{Result, ResultExt},

@@ -7,7 +7,7 @@ use super::{
     catalog::{self, Column, Constraint, Table},
     expressions::{self, Pair},
     index_keys,
-    server_scan::side_word,
+    schema_notes::{Doubt, Notes},
 };
 use crate::{
     error::Result,
@@ -53,34 +53,6 @@ impl SideCatalog {
     }
 }
 
-/// Collects what differs in one table.
-pub(super) struct Notes<'a> {
-    side: &'static str,
-    table: &'a TablePlan,
-    found: Vec<Difference>,
-}
-
-impl<'a> Notes<'a> {
-    pub(super) fn new(role: Role, table: &'a TablePlan) -> Self {
-        Self { side: side_word(role), table, found: Vec::new() }
-    }
-
-    /// Something about the table.
-    pub(super) fn table(&mut self, what: impl Into<String>) {
-        self.add(None, what.into());
-    }
-
-    /// Something about a column.
-    pub(super) fn column(&mut self, column: &ColumnPlan, what: impl Into<String>) {
-        self.add(Some(column.source.clone()), what.into());
-    }
-
-    fn add(&mut self, column: Option<String>, what: String) {
-        let (side, table) = (self.side.to_owned(), self.table.source.clone());
-        self.found.push(Difference { side, table, column, key: None, what });
-    }
-}
-
 /// Compares one table with the plan.
 ///
 /// # Errors
@@ -120,9 +92,6 @@ pub(super) async fn against_plan(
     }
     Ok(SchemaAnswer { present: true, unusable, differences: notes.found })
 }
-
-/// Column, words and pair of something that only the server can compare.
-pub(super) type Doubt = (Option<String>, String, Pair);
 
 fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) -> BTreeSet<String> {
     let mut unusable = BTreeSet::new();

@@ -1,135 +1,26 @@
 //! The jobs of a verification, one per table and one for the ledger, carried out by a few workers at once.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use rusqlite::Connection;
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
 use super::{
-    Difference, Level, TableVerdict, counts_digests, dump_scan, full,
-    inputs::Scope,
-    offtype,
-    progress::{Meter, Watch},
+    Difference, Level, TableVerdict,
+    comparison::{NAMED_MAX, Side, SideAnswer, Task, Worker},
+    counts_digests, full, offtype,
+    progress::Meter,
     rejects,
     schema::SchemaAnswer,
     server_scan::side_word,
 };
 use crate::{
-    context::Context,
-    error::{Error, Kind, Result},
+    error::Result,
     event::Event,
     model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
-    postgres::{PgEndpoint, Role, Session},
+    postgres::Role,
+    worker_pool,
 };
-
-/// The most differences that are named.
-pub(super) const NAMED_MAX: usize = 1000;
 
 /// Tables that are compared at once: enough to hide the distance to the target, few enough for its connections.
 const WORKERS: usize = 4;
-
-/// One server that takes part.
-#[derive(Clone)]
-pub(super) struct Side {
-    /// How to reach it.
-    pub(super) endpoint: PgEndpoint,
-    /// Where its tables are.
-    pub(super) schema: String,
-    /// What was found out about each table's schema, by source name.
-    pub(super) schemas: BTreeMap<String, SchemaAnswer>,
-}
-
-/// What all workers share.
-pub(super) struct Task {
-    /// The run.
-    pub(super) ctx: Context,
-    /// Whether to go on.
-    pub(super) watch: Watch,
-    /// The artifacts.
-    pub(super) scope: Scope,
-    /// How deep to look.
-    pub(super) level: Level,
-    /// Where to look; local first.
-    pub(super) sides: Vec<Side>,
-    /// The tables whose cells the ledger may name; empty without a ledger.
-    pub(super) ledger_tables: Arc<Vec<TablePlan>>,
-}
-
-/// What was found out about one table on one side.
-#[derive(Debug)]
-pub(super) struct SideAnswer {
-    /// Which side.
-    pub(super) role: Role,
-    /// Rows compared.
-    pub(super) rows: u64,
-    /// What differs, at most [`NAMED_MAX`].
-    pub(super) differences: Vec<Difference>,
-    /// How much differs, named or not.
-    pub(super) count: u64,
-}
-
-impl SideAnswer {
-    /// Nothing differs so far.
-    pub(super) fn equal(role: Role, rows: u64) -> Self {
-        Self { role, rows, differences: Vec::new(), count: 0 }
-    }
-
-    /// Adds a difference of the whole table.
-    pub(super) fn differs(&mut self, table: &str, what: String) {
-        let side = side_word(self.role).to_owned();
-        self.differences.push(Difference { side, table: table.to_owned(), column: None, key: None, what });
-        self.count += 1;
-    }
-}
-
-/// One worker's connections, opened when they are first needed.
-pub(super) struct Worker {
-    /// Whether to go on.
-    pub(super) watch: Watch,
-    source_db: PathBuf,
-    dump: Option<Connection>,
-    endpoints: Vec<PgEndpoint>,
-    sessions: Vec<(Role, Arc<Session>)>,
-}
-
-impl Worker {
-    /// Without connections.
-    pub(super) fn new(task: &Task) -> Self {
-        Self {
-            watch: task.watch.clone(),
-            source_db: task.ctx.workdir.source_db(),
-            dump: None,
-            endpoints: task.sides.iter().map(|side| side.endpoint.clone()).collect(),
-            sessions: Vec::new(),
-        }
-    }
-
-    /// The dump, for a thread; give it back with [`Self::keep_dump`].
-    pub(super) fn dump(&mut self) -> Result<Connection> {
-        self.dump.take().map_or_else(|| dump_scan::open_dump(&self.source_db), Ok)
-    }
-
-    /// Keeps the dump open for the next table.
-    pub(super) fn keep_dump(&mut self, dump: Connection) {
-        self.dump = Some(dump);
-    }
-
-    /// The session on one side.
-    pub(super) async fn session(&mut self, role: Role) -> Result<Arc<Session>> {
-        if let Some((_, session)) = self.sessions.iter().find(|(of, _)| *of == role) {
-            return Ok(Arc::clone(session));
-        }
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.role() == role);
-        let endpoint = endpoint.ok_or_else(|| Error::new(Kind::Bug, "a side is compared that isn't open"))?;
-        let session = Arc::new(Session::connect(endpoint).await?);
-        self.sessions.push((role, Arc::clone(&session)));
-        Ok(session)
-    }
-}
 
 /// One job: a table of the scope by position, or the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,17 +37,16 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     if !task.ledger_tables.is_empty() {
         jobs.insert(0, Job::Ledger);
     }
-    let workers = WORKERS.min(jobs.len());
-    let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
-    let mut running = JoinSet::new();
-    for _ in 0..workers {
-        running.spawn(work(Arc::clone(task), Arc::clone(&queue)));
-    }
-    let mut answers = Vec::new();
-    while let Some(done) = running.join_next().await {
-        let done = done.map_err(|_| Error::new(Kind::Bug, "a comparison ended unexpectedly"))?;
-        answers.extend(done?);
-    }
+    let workers = (0..WORKERS).map(|_| Worker::new(task)).collect();
+    let shared = Arc::clone(task);
+    let mut answers = worker_pool::on_tasks(&task.ctx, workers, jobs, move |worker, job| {
+        let task = Arc::clone(&shared);
+        Box::pin(async move {
+            task.watch.check()?;
+            Ok((job, carry_out(&task, worker, job).await?))
+        })
+    })
+    .await?;
     answers.sort_by_key(|(job, _)| *job);
     let name = |job: Job| match job {
         Job::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
@@ -173,17 +63,6 @@ fn size(task: &Task, job: Job) -> u64 {
     match job {
         Job::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
         Job::Ledger => u64::MAX,
-    }
-}
-
-async fn work(task: Arc<Task>, queue: Arc<Mutex<VecDeque<Job>>>) -> Result<Vec<(Job, Vec<SideAnswer>)>> {
-    let mut worker = Worker::new(&task);
-    let mut done = Vec::new();
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(job) = job else { return Ok(done) };
-        task.watch.check()?;
-        done.push((job, Box::pin(carry_out(&task, &mut worker, job)).await?));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         column_profile::ColumnProfile,
     },
     rules::{
-        decimal::Decimal,
+        decimal::{DOUBLE_EXACT_MOST, Decimal},
         type_choice::value_check,
         value_shape::{
             self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, jsonb, vector, word,
@@ -152,7 +152,7 @@ impl<'a> ColumnTally<'a> {
             profile.first_of_class.push((StorageClass::Integer, at));
         }
         profile.integers += 1;
-        profile.integers_beyond_double += u64::from(value.unsigned_abs() > value_check::DOUBLE_EXACT_MOST);
+        profile.integers_beyond_double += u64::from(value.unsigned_abs() > DOUBLE_EXACT_MOST);
         if self.wanted.decimal_digits {
             let digits = value.unsigned_abs().checked_ilog10().map_or(0, |power| power + 1);
             let whole = &mut profile.decimal_digits.0;

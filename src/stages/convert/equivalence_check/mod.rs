@@ -11,7 +11,7 @@ mod subject;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use pass::Verdict;
@@ -188,19 +188,16 @@ pub(super) async fn run(
     trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     let trials: VecDeque<Trial> = trials.into_iter().map(|(_, trial)| trial).collect();
     work.phase(PHASE, trials.len());
-    let found = Arc::new(Mutex::new(Vec::new()));
-    let withheld = Arc::clone(&found);
-    crew.spread(work, trials, move |work, session, trial| {
-        let withheld = Arc::clone(&withheld);
-        Box::pin(async move {
-            let failed = Box::pin(one(&work, &session, &trial)).await?;
-            withheld.lock().unwrap_or_else(PoisonError::into_inner).extend(failed);
-            work.stepped(PHASE, 1);
-            Ok(())
+    let found = crew
+        .spread(work, trials, |work, session, trial| {
+            Box::pin(async move {
+                let withheld = Box::pin(one(&work, &session, &trial)).await?;
+                work.stepped(PHASE, 1);
+                Ok(withheld)
+            })
         })
-    })
-    .await?;
-    let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        .await?;
+    let mut found: Vec<Withheld> = found.into_iter().flatten().collect();
     found.sort_by(|one, other| (&one.table, &one.object).cmp(&(&other.table, &other.object)));
     Ok(found)
 }

@@ -32,7 +32,7 @@ use crate::{
     model::{Stage, human_format},
     source::{
         hrana_cursor::Ending,
-        http::{self, Server},
+        http::Server,
         page_assembler::PageFile,
         pull_updates::{Updates, Wanted},
     },
@@ -136,7 +136,7 @@ pub(super) async fn pull(
                     ctx.out.info(format!("{why}: all pages are read"));
                     break;
                 }
-                Changes::Again(why) => server.pause(why, attempt + 1, http::backoff(attempt)).await?,
+                Changes::Again(why) => server.wait(why, attempt + 1).await?,
             }
         }
     }
@@ -228,7 +228,7 @@ impl Puller<'_> {
                 return Err(Error::new(Kind::SourceTruncated, format!("{why} before the last page"))
                     .with_hint("what came is kept; `turso2neon dump` goes on from there"));
             }
-            self.server.pause(why, setbacks + 1, http::backoff(setbacks)).await?;
+            self.server.wait(why, setbacks + 1).await?;
         }
     }
 

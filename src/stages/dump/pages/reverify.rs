@@ -11,7 +11,6 @@ use super::Puller;
 use crate::{
     error::{Error, Kind, Result},
     source::{
-        http,
         page_assembler::{PAGE_BYTES, Run},
         pull_updates::{Fault, Reader, Updates, Wanted},
     },
@@ -138,7 +137,7 @@ impl Puller<'_> {
                 return Err(Error::new(Kind::SourceTruncated, why)
                     .with_hint("what came is kept; `turso2neon dump` goes on from there"));
             }
-            self.server.pause(why, setbacks + 1, http::backoff(setbacks)).await?;
+            self.server.wait(why, setbacks + 1).await?;
         }
     }
 }

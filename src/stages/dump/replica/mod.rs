@@ -25,7 +25,7 @@ use crate::{
     model::{Stage, human_format},
     source::{
         hrana_cursor::Ending,
-        http::{self, Server},
+        http::Server,
         page_assembler::PAGE_BYTES,
         replication::{self, Flow, Frames, Greeting, Item, Log},
     },
@@ -201,7 +201,7 @@ impl Puller<'_> {
                     if setbacks < WAITS {
                         if setbacks > 1 {
                             let doing = "the server is making a snapshot of its log";
-                            self.server.pause(doing, setbacks, http::backoff(setbacks - 1)).await?;
+                            self.server.wait(doing, setbacks).await?;
                         }
                         continue;
                     }
@@ -223,7 +223,7 @@ impl Puller<'_> {
             if setbacks >= TRIES {
                 return Err(failure.with_hint("what came is kept; `turso2neon dump` goes on from there"));
             }
-            self.server.pause(failure.message(), setbacks + 1, http::backoff(setbacks)).await?;
+            self.server.wait(failure.message(), setbacks + 1).await?;
             if let Some(why) = self.greet_again().await? {
                 restarts += 1;
                 self.restart(why, restarts).await?;

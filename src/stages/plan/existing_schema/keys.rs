@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::{super::assemble::Assembled, Given};
+use super::{super::assembled::Assembled, Given};
 use crate::{
     error::Result,
     model::{

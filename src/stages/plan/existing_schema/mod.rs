@@ -15,7 +15,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{assemble::Assembled, override_resolution::Decisions, table_draft::Outline};
+use super::{assembled::Assembled, override_resolution::Decisions, table_outline::Outline};
 use crate::{
     context::Stop,
     error::Result,

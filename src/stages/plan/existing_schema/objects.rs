@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{assemble::Assembled, override_resolution::nearest},
+    super::{assembled::Assembled, override_resolution::nearest},
     Given,
     matching::Matches,
 };

@@ -1,0 +1,249 @@
+//! The plan of one table: its columns with their types and conversions, and its constraints.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cell::StorageClass,
+    column_profile::ColumnProfile,
+    constraint::{CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan},
+    conversion::{Conversion, Exceptions},
+    identifier::{quote_ident, quote_list},
+    pg_type::PgType,
+};
+
+/// One table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// SQLite's name.
+    pub source: String,
+    /// PostgreSQL's name.
+    pub name: String,
+    /// Rows in the dump.
+    pub rows: u64,
+    /// Estimated bytes of all values, from the profile.
+    pub bytes: u64,
+    /// How a row is addressed in the source.
+    pub address: RowAddress,
+    /// Columns in PostgreSQL's order.
+    pub columns: Vec<ColumnPlan>,
+    /// The primary key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_key: Option<KeyPlan>,
+    /// UNIQUE constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uniques: Vec<KeyPlan>,
+    /// Other indexes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexPlan>,
+    /// CHECK constraints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckPlan>,
+    /// Foreign keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_keys: Vec<ForeignKeyPlan>,
+    /// The identity column's sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityPlan>,
+    /// How many of `rows` are left out, because a column with [`OffType::Reject`](super::conversion::OffType::Reject) has a cell that its conversion
+    /// doesn't take. They are in `convert/rejects.jsonl`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected: u64,
+}
+
+/// For serde, which wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl TablePlan {
+    /// Columns whose values come from the source (generated ones are computed by PostgreSQL).
+    pub fn loaded_columns(&self) -> impl Iterator<Item = &ColumnPlan> {
+        self.columns.iter().filter(|column| column.generated.is_none() && column.conversion != Conversion::Absent)
+    }
+
+    /// The PostgreSQL column list of everything that one server can send to another.
+    #[must_use]
+    pub fn stored_columns(&self) -> String {
+        let stored = self.columns.iter().filter(|column| column.generated.is_none());
+        quote_list(stored.map(|column| column.name.as_str()))
+    }
+
+    /// Whether any column sends cells to the ledger table.
+    #[must_use]
+    pub fn has_ledger(&self) -> bool {
+        self.loaded_columns().any(|column| column.ledger)
+    }
+
+    /// Rows that PostgreSQL gets: those of the dump without the rejected ones.
+    #[must_use]
+    pub const fn loaded_rows(&self) -> u64 {
+        self.rows.saturating_sub(self.rejected)
+    }
+
+    /// The column of this PostgreSQL name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&ColumnPlan> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The SQLite query that reads the loaded columns of every row, preceded by the rowid where there is one.
+    ///
+    /// Columns are qualified because an unknown `"name"` alone is a string in SQLite. `NOT INDEXED` keeps an index
+    /// of a module that can't be read (libSQL's vector index) from answering for the table.
+    #[must_use]
+    pub fn source_query(&self) -> String {
+        self.source_query_where("")
+    }
+
+    /// As [`Self::source_query`], for rowids between `?1` and `?2`, both included. Only for tables with a rowid.
+    #[must_use]
+    pub fn source_range_query(&self) -> Option<String> {
+        let rowid = self.address.rowid_name()?;
+        Some(self.source_query_where(&format!(" WHERE t.{rowid} BETWEEN ?1 AND ?2 ORDER BY t.{rowid}")))
+    }
+
+    fn source_query_where(&self, condition: &str) -> String {
+        if self.address == RowAddress::Absent {
+            return "SELECT NULL WHERE false".to_owned();
+        }
+        let rowid = self.address.rowid_name().map(|name| format!("t.{name}"));
+        let columns = self.loaded_columns().map(|column| format!("t.{}", quote_ident(&column.source)));
+        let list = rowid.into_iter().chain(columns).collect::<Vec<_>>().join(", ");
+        let hint = if self.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };
+        format!("SELECT {list} FROM {} AS t{hint}{condition}", quote_ident(&self.source))
+    }
+
+    /// The PostgreSQL column list of [`Self::source_query`] without the rowid.
+    #[must_use]
+    pub fn copy_columns(&self) -> String {
+        quote_list(self.loaded_columns().map(|column| column.name.as_str()))
+    }
+}
+
+/// How a row of the source is found again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by", content = "name")]
+pub enum RowAddress {
+    /// By rowid, through this name (`rowid`, `_rowid_` or `oid`).
+    Rowid(String),
+    /// By primary key: a WITHOUT ROWID table. Addresses in findings are ordinals in key order, from 1.
+    PrimaryKey,
+    /// Only by position: a virtual table without usable rowid.
+    Ordinal,
+    /// The source has no such table: it is created empty.
+    Absent,
+}
+
+impl RowAddress {
+    /// The name under which the rowid can be selected.
+    #[must_use]
+    pub fn rowid_name(&self) -> Option<&str> {
+        match self {
+            Self::Rowid(name) => Some(name),
+            Self::PrimaryKey | Self::Ordinal | Self::Absent => None,
+        }
+    }
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColumnPlan {
+    /// SQLite's name.
+    pub source: String,
+    /// PostgreSQL's name.
+    pub name: String,
+    /// SQLite's declared type, verbatim.
+    pub declared: String,
+    /// The chosen type.
+    #[serde(rename = "type")]
+    pub pg_type: PgType,
+    /// How a cell becomes a value of that type.
+    pub conversion: Conversion,
+    /// The storage class that the PostgreSQL value stands for when the ledger doesn't say otherwise.
+    pub main_class: StorageClass,
+    /// Whether non-NULL cells of another class than `main_class` are written to [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). A ledger row holds
+    /// the PostgreSQL table and column name, the row's key, the class's word, and the raw value: TEXT and BLOB as their
+    /// bytes, INTEGER as 8 bytes big-endian, REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where
+    /// the source has one, else a JSON array of the planned primary key's cells, each as text the way
+    /// `Conversion::Text` with `BlobText::Hex` writes it (a text that PostgreSQL can't hold as a blob), else the row's
+    /// position from 1. Whatever `main_class` is, these are written too: a `-0.0` in a column of
+    /// `Conversion::Numeric`, a TEXT that `Conversion::Text` had to change, a cell that became NULL by `exceptions`.
+    #[serde(default)]
+    pub ledger: bool,
+    /// What becomes of cells that the conversion doesn't take.
+    #[serde(default, skip_serializing_if = "Exceptions::is_none")]
+    pub exceptions: Exceptions,
+    /// NOT NULL.
+    #[serde(default)]
+    pub not_null: bool,
+    /// DEFAULT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// GENERATED ALWAYS AS (...) STORED. Such a column is not loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
+    /// The rule that chose the type, as a sentence.
+    pub rule: String,
+    /// Who decided: the rules or the configuration.
+    pub origin: Origin,
+    /// What the values are.
+    pub evidence: ColumnProfile,
+}
+
+/// Who decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The rule book.
+    Rule,
+    /// `turso2neon.toml`.
+    Override,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> ColumnPlan {
+        ColumnPlan {
+            source: name.to_owned(),
+            name: name.to_lowercase(),
+            declared: String::new(),
+            pg_type: PgType::BigInt,
+            conversion: Conversion::Integer,
+            main_class: StorageClass::Integer,
+            ledger: false,
+            exceptions: Exceptions::default(),
+            not_null: false,
+            default: None,
+            generated: None,
+            rule: String::new(),
+            origin: Origin::Rule,
+            evidence: ColumnProfile::default(),
+        }
+    }
+
+    #[test]
+    fn queries_name_every_loaded_column_once() {
+        let mut generated = column("G");
+        generated.generated = Some("1".to_owned());
+        let table = TablePlan {
+            source: "T".to_owned(),
+            name: "t".to_owned(),
+            rows: 0,
+            bytes: 0,
+            address: RowAddress::Rowid("_rowid_".to_owned()),
+            columns: vec![column("A"), generated, column("B")],
+            primary_key: None,
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            identity: None,
+            rejected: 0,
+        };
+        assert_eq!(table.source_query(), r#"SELECT t._rowid_, t."A", t."B" FROM "T" AS t NOT INDEXED"#);
+        assert_eq!(table.copy_columns(), r#""a", "b""#);
+    }
+}

@@ -1,0 +1,17 @@
+//! The parts of a plan that are put together so far.
+
+use crate::model::{
+    Finding, TablePlan,
+    conversion_plan::ObjectPlan,
+    view_trigger_plan::{TriggerPlan, ViewPlan},
+};
+
+/// Tables, objects and findings of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    pub(super) tables: Vec<TablePlan>,
+    pub(super) views: Vec<ViewPlan>,
+    pub(super) triggers: Vec<TriggerPlan>,
+    pub(super) objects: Vec<ObjectPlan>,
+    pub(super) findings: Vec<Finding>,
+}

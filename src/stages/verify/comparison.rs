@@ -1,0 +1,117 @@
+//! What all comparisons of a verification share: the task, the sides, a worker's connections, and the answers.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use rusqlite::Connection;
+
+use super::{
+    Difference, Level, dump_scan, inputs::Scope, progress::Watch, schema::SchemaAnswer, server_scan::side_word,
+};
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::TablePlan,
+    postgres::{PgEndpoint, Role, Session},
+};
+
+/// The most differences that are named.
+pub(super) const NAMED_MAX: usize = 1000;
+
+/// One server that takes part.
+#[derive(Clone)]
+pub(super) struct Side {
+    /// How to reach it.
+    pub(super) endpoint: PgEndpoint,
+    /// Where its tables are.
+    pub(super) schema: String,
+    /// What was found out about each table's schema, by source name.
+    pub(super) schemas: BTreeMap<String, SchemaAnswer>,
+}
+
+/// What all workers share.
+pub(super) struct Task {
+    /// The run.
+    pub(super) ctx: Context,
+    /// Whether to go on.
+    pub(super) watch: Watch,
+    /// The artifacts.
+    pub(super) scope: Scope,
+    /// How deep to look.
+    pub(super) level: Level,
+    /// Where to look; local first.
+    pub(super) sides: Vec<Side>,
+    /// The tables whose cells the ledger may name; empty without a ledger.
+    pub(super) ledger_tables: Arc<Vec<TablePlan>>,
+}
+
+/// What was found out about one table on one side.
+#[derive(Debug)]
+pub(super) struct SideAnswer {
+    /// Which side.
+    pub(super) role: Role,
+    /// Rows compared.
+    pub(super) rows: u64,
+    /// What differs, at most [`NAMED_MAX`].
+    pub(super) differences: Vec<Difference>,
+    /// How much differs, named or not.
+    pub(super) count: u64,
+}
+
+impl SideAnswer {
+    /// Nothing differs so far.
+    pub(super) fn equal(role: Role, rows: u64) -> Self {
+        Self { role, rows, differences: Vec::new(), count: 0 }
+    }
+
+    /// Adds a difference of the whole table.
+    pub(super) fn differs(&mut self, table: &str, what: String) {
+        let side = side_word(self.role).to_owned();
+        self.differences.push(Difference { side, table: table.to_owned(), column: None, key: None, what });
+        self.count += 1;
+    }
+}
+
+/// One worker's connections, opened when they are first needed.
+pub(super) struct Worker {
+    /// Whether to go on.
+    pub(super) watch: Watch,
+    source_db: PathBuf,
+    dump: Option<Connection>,
+    endpoints: Vec<PgEndpoint>,
+    sessions: Vec<(Role, Arc<Session>)>,
+}
+
+impl Worker {
+    /// Without connections.
+    pub(super) fn new(task: &Task) -> Self {
+        Self {
+            watch: task.watch.clone(),
+            source_db: task.ctx.workdir.source_db(),
+            dump: None,
+            endpoints: task.sides.iter().map(|side| side.endpoint.clone()).collect(),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// The dump, for a thread; give it back with [`Self::keep_dump`].
+    pub(super) fn dump(&mut self) -> Result<Connection> {
+        self.dump.take().map_or_else(|| dump_scan::open_dump(&self.source_db), Ok)
+    }
+
+    /// Keeps the dump open for the next table.
+    pub(super) fn keep_dump(&mut self, dump: Connection) {
+        self.dump = Some(dump);
+    }
+
+    /// The session on one side.
+    pub(super) async fn session(&mut self, role: Role) -> Result<Arc<Session>> {
+        if let Some((_, session)) = self.sessions.iter().find(|(of, _)| *of == role) {
+            return Ok(Arc::clone(session));
+        }
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.role() == role);
+        let endpoint = endpoint.ok_or_else(|| Error::new(Kind::Bug, "a side is compared that isn't open"))?;
+        let session = Arc::new(Session::connect(endpoint).await?);
+        self.sessions.push((role, Arc::clone(&session)));
+        Ok(session)
+    }
+}

@@ -1,0 +1,243 @@
+//! A fixed number of workers that take jobs from one queue: as tasks of the runtime or as threads. The first error
+//! wins and stops the others.
+
+use std::{
+    collections::VecDeque,
+    panic,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+};
+
+/// The jobs that several workers share.
+pub struct Queue<J> {
+    state: Mutex<State<J>>,
+    changed: Condvar,
+    /// Threads that wait for a job.
+    idle: AtomicUsize,
+}
+
+struct State<J> {
+    waiting: VecDeque<J>,
+    /// Jobs that were taken with [`Queue::wait`] and are not done.
+    open: usize,
+    closed: bool,
+}
+
+impl<J> Queue<J> {
+    /// Jobs that are taken in this order.
+    pub fn new(jobs: impl IntoIterator<Item = J>) -> Self {
+        let state = State { waiting: jobs.into_iter().collect(), open: 0, closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), idle: AtomicUsize::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many jobs nobody has taken yet.
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Whether nobody can take a job.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next job; none if all are taken or the queue is closed. For jobs that add none.
+    pub fn take(&self) -> Option<J> {
+        let mut state = self.lock();
+        if state.closed { None } else { state.waiting.pop_front() }
+    }
+
+    /// The next job; none when all are done or the queue is closed. Waits as long as another job may still add one.
+    fn wait(&self) -> Option<J> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = state.waiting.pop_front() {
+                state.open += 1;
+                return Some(job);
+            }
+            if state.open == 0 {
+                return None;
+            }
+            self.idle.fetch_add(1, Ordering::Relaxed);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.idle.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn done(&self) {
+        self.lock().open -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Adds a job if a thread waits for one; says whether it did. Cheap if none waits.
+    pub fn offer(&self, job: impl FnOnce() -> J) -> bool {
+        if self.idle.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut state = self.lock();
+        let wanted = !state.closed && state.waiting.is_empty();
+        if wanted {
+            state.waiting.push_back(job());
+            self.changed.notify_one();
+        }
+        wanted
+    }
+
+    /// Gives out no more jobs.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Does every job with one of the workers, which are tasks of the runtime. Gives the answers in no particular order.
+/// At the first error, and when the user wants to stop, what is under way is given up.
+///
+/// # Errors
+/// The first error; `Interrupted`.
+pub async fn on_tasks<W, J, R, F>(
+    ctx: &Context,
+    workers: Vec<W>,
+    jobs: impl IntoIterator<Item = J>,
+    each: F,
+) -> Result<Vec<R>>
+where
+    W: Send + 'static,
+    J: Send + 'static,
+    R: Send + 'static,
+    F: Fn(&mut W, J) -> BoxFuture<'_, Result<R>> + Send + Sync + 'static,
+{
+    let shared = Arc::new((Queue::new(jobs), each));
+    let mut set = JoinSet::new();
+    for mut worker in workers.into_iter().take(shared.0.len()) {
+        let shared = Arc::clone(&shared);
+        set.spawn(async move {
+            let (queue, each) = &*shared;
+            let mut answers = Vec::new();
+            while let Some(job) = queue.take() {
+                answers.push(each(&mut worker, job).await?);
+            }
+            Ok(answers)
+        });
+    }
+    Ok(joined(ctx, set).await?.into_iter().flatten().collect())
+}
+
+/// Waits for all tasks; gives up the others at the first error, and when the user wants to stop.
+///
+/// # Errors
+/// The first error; `Interrupted`.
+pub async fn joined<R: 'static>(ctx: &Context, mut set: JoinSet<Result<R>>) -> Result<Vec<R>> {
+    let all = async {
+        let mut answers = Vec::new();
+        while let Some(ended) = set.join_next().await {
+            answers.push(ended.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a worker ended early")))?);
+        }
+        Ok(answers)
+    };
+    let answers = ctx.stop.or(all).await.flatten();
+    set.shutdown().await;
+    answers
+}
+
+/// Does every job on one of `workers` threads, each of which first prepares what it works with. A job may
+/// [offer](Queue::offer) a part of its work to another thread.
+///
+/// # Errors
+/// The first error; `Bug` if a job panics.
+pub fn on_threads<W, J: Send>(
+    workers: usize,
+    queue: &Queue<J>,
+    prepare: impl Fn() -> Result<W> + Sync,
+    each: impl Fn(&mut W, J) -> Result<()> + Sync,
+) -> Result<()> {
+    let failure = Mutex::new(None);
+    let work = || {
+        let mut worker = prepare()?;
+        while let Some(job) = queue.wait() {
+            each(&mut worker, job)?;
+            queue.done();
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let ended = panic::catch_unwind(panic::AssertUnwindSafe(work));
+                if let Err(error) = ended.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "a worker panicked"))) {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    // The others must not wait for what this one doesn't finish.
+                    queue.close();
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    fn sum_of(workers: usize, each: impl Fn(&Queue<u64>, u64) -> Result<()> + Sync) -> Result<()> {
+        let queue = Queue::new(1..=100);
+        on_threads(workers, &queue, || Ok(()), |(), job| each(&queue, job))
+    }
+
+    #[test]
+    fn threads_do_every_job_once() {
+        for workers in [1, 3] {
+            let sum = AtomicU64::new(0);
+            sum_of(workers, |_, job| {
+                sum.fetch_add(job, Ordering::SeqCst);
+                Ok(())
+            })
+            .expect("done");
+            assert_eq!(sum.into_inner(), 5050);
+        }
+    }
+
+    #[test]
+    fn a_waiting_thread_gets_what_is_offered() {
+        let (queue, taken) = (Queue::new([true]), AtomicUsize::new(0));
+        let each = |(): &mut (), is_first: bool| {
+            taken.fetch_add(1, Ordering::SeqCst);
+            while is_first && !queue.offer(|| false) {
+                thread::yield_now();
+            }
+            Ok(())
+        };
+        on_threads(2, &queue, || Ok(()), each).expect("done");
+        assert_eq!(taken.into_inner(), 2);
+    }
+
+    #[test]
+    fn an_error_or_a_panic_stops_the_threads() {
+        let failed = sum_of(3, |_, job| if job == 7 { Err(Error::new(Kind::DataRefused, "seven")) } else { Ok(()) });
+        assert_eq!(failed.expect_err("the error").message(), "seven");
+        let failed = sum_of(3, |_, job| {
+            assert_ne!(job, 7, "a panic that is expected");
+            Ok(())
+        });
+        assert_eq!(failed.expect_err("the panic").kind(), Kind::Bug);
+    }
+}
