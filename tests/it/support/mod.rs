@@ -5,6 +5,8 @@
     reason = "a fixture belongs to all test modules, whichever of them use it at present"
 )]
 
+pub(crate) mod corpus;
+
 pub(crate) mod rng;
 
 pub(crate) mod fixture;
@@ -29,6 +31,7 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
+pub(crate) use corpus::Corpus;
 pub(crate) use environment::Journey;
 pub(crate) use fixture::Workspace;
 pub(crate) use programs::{MAJORS, Which};
