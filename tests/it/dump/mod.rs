@@ -20,13 +20,9 @@ mod proxy;
 
 mod replica;
 
-mod http_stub;
-
 mod server;
 
 mod corrupted_responses;
-
-mod fault_proxy;
 
 use std::{
     path::{Path, PathBuf},

@@ -13,7 +13,11 @@ pub(crate) mod fixture;
 
 pub(crate) mod environment;
 
-pub(crate) mod latency;
+pub(crate) mod fault_proxy;
+
+pub(crate) mod http_stub;
+
+pub(crate) mod network;
 
 pub(crate) mod plain;
 
@@ -33,6 +37,7 @@ pub(crate) mod tool;
 
 pub(crate) use corpus::Corpus;
 pub(crate) use environment::Journey;
+pub(crate) use fault_proxy::{ConnectionFault, FaultProxy};
 pub(crate) use fixture::Workspace;
 pub(crate) use programs::{MAJORS, Which};
 pub(crate) use rng::Dice;
