@@ -23,7 +23,7 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{Corpus, Workspace, plain, process::block_on};
+use crate::support::{Corpus, Workspace, plan_builder, process::block_on};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<Event>>);
@@ -52,7 +52,7 @@ impl Desk {
         let events = Arc::new(Recorder::default());
         let workdir = Workdir::create(&workspace.dir()).unwrap();
         let ctx = Context { workdir, out: events.clone(), stop: Stop::default() };
-        let request = plain::dump_request(source.to_str().unwrap());
+        let request = plan_builder::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { workspace, ctx, events }
     }
@@ -348,7 +348,7 @@ fn accepted_findings_stay_in_the_plan_and_block_no_longer() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
-    // Gaps in the rowids, and values that spoil a shape at different places.
+    // Gaps in the rowids, and values that break a shape at different places.
     let desk = Desk::of_script(
         "CREATE TABLE big(id INTEGER PRIMARY KEY, at DATETIME, x, j JSON);
          WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < 59999)

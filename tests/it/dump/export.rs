@@ -84,12 +84,12 @@ fn export_request(source: impl Into<String>) -> DumpRequest {
 
 pub(super) fn served(
     original: &Arc<Original>,
-    spoil: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
+    corrupt: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
 ) -> HttpStub {
     let original = original.clone();
     HttpStub::start(move |asked| {
         let path = asked.path.as_str();
-        spoil(path, original.answer(path, 3))
+        corrupt(path, original.answer(path, 3))
     })
 }
 
@@ -136,10 +136,10 @@ fn what_is_not_whole_is_no_dump() {
         }),
     ];
     std::thread::scope(|scope| {
-        for (expected, spoil) in cases {
+        for (expected, corrupt) in cases {
             let original = &original;
             scope.spawn(move || {
-                let server = served(original, spoil);
+                let server = served(original, corrupt);
                 let desk = Desk::new();
                 let error = desk.dump(&export_request(server.url())).unwrap_err();
                 let close = ["source-refused", "source-truncated"];

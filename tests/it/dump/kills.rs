@@ -15,7 +15,7 @@ use turso2neon::workdir::Workdir;
 use super::{Desk, pages, replica};
 use crate::support::{ConnectionFault, Dice, FaultProxy, Sqld, Tool};
 
-/// What a campaign counted.
+/// What a series of kills counted.
 #[derive(Debug, Default)]
 struct Tally {
     /// Calls that were killed before their end.
@@ -101,7 +101,7 @@ impl Subject {
         }
     }
 
-    /// A campaign, several at a time.
+    /// A series of kills, several at a time.
     fn kill_many(&self) -> Tally {
         let kills = number("TURSO2NEON_TEST_FAULTS").unwrap_or(6);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -19,7 +19,7 @@ pub(crate) mod http_stub;
 
 pub(crate) mod network;
 
-pub(crate) mod plain;
+pub(crate) mod plan_builder;
 
 pub(crate) mod process;
 

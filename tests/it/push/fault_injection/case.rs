@@ -57,7 +57,7 @@ const FAULTS: [Fault; 17] = [
     Fault::CrashLocal,
 ];
 
-/// Everything about one trial.
+/// Everything about one case.
 pub(super) struct Trial<'a> {
     ground: &'a Ground,
     mode: Mode,

@@ -1,4 +1,4 @@
-//! What all trials of a campaign share: two versions of a source, converted once; a target server of the campaign's own
+//! What all cases share: two versions of a source, converted once; a target server of their own
 //! with databases in every state that a push may find; a small disk; and how long an undisturbed call takes.
 
 use std::{
