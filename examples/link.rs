@@ -5,7 +5,7 @@
 //!
 //! For each line on standard input it prints the connections, round trips, bytes to the server and bytes from it.
 
-#[path = "../tests/it/support/latency.rs"]
+#[path = "../tests/it/support/fault_proxy.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
@@ -13,7 +13,10 @@
     clippy::indexing_slicing,
     reason = "it belongs to the tests, which use all of it"
 )]
-mod link;
+mod fault_proxy;
+#[path = "../tests/it/support/network.rs"]
+#[allow(unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, reason = "it belongs to the tests")]
+mod network;
 
 use std::{
     io::{BufRead, Write},
@@ -21,23 +24,27 @@ use std::{
     time::Duration,
 };
 
+use fault_proxy::{FaultProxy, Script};
+use network::Network;
+
 fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let [listen, server, milliseconds, megabits] = numbers[..] else {
         panic!("usage: link LISTEN SERVER ROUND_TRIP_MS MBIT_PER_S");
     };
     let port = |number: u64| u16::try_from(number).expect("a port");
-    let nature = link::Nature { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
-    let link = link::Link::start(port(listen), port(server), nature);
+    let network = Network { round_trip: Duration::from_millis(milliseconds), bits_per_s: megabits * 1_000_000 };
+    let (listen, server) = (port(listen), port(server));
+    let proxy = FaultProxy::start(move || server, Script { listen, network, ..Script::default() });
     // A shell starts what runs beside it with SIGINT ignored, and ends it with SIGINT.
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 0, always).expect("a signal handler");
-    let counts = link.counts();
     let mut out = std::io::stdout();
-    writeln!(out, "{}", link.port()).expect("standard output");
+    writeln!(out, "{}", proxy.port()).expect("standard output");
     for line in std::io::stdin().lock().lines() {
         line.expect("standard input");
-        let (sent, received) = (counts.sent_bytes(), counts.received_bytes());
-        writeln!(out, "{} {} {sent} {received}", counts.connections(), counts.round_trips()).expect("standard output");
+        let received = proxy.received();
+        let sent = proxy.bytes().saturating_sub(received);
+        writeln!(out, "{} {} {sent} {received}", proxy.connections(), proxy.round_trips()).expect("standard output");
     }
 }

@@ -9,7 +9,7 @@
     reason = "a script for demonstrations, not part of the tool"
 )]
 
-#[path = "../tests/it/support/sample_db.rs"]
+#[path = "../tests/it/support/sample_db/mod.rs"]
 mod shop;
 
 use std::error::Error;

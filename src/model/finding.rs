@@ -37,7 +37,6 @@ pub enum FindingCode {
     CheckNotCarried,
     OrphanRows,
     ForeignKeyNotCarried,
-    DefaultChanged,
     DefaultNotCarried,
     GeneratedAsPlain,
     IndexChanged,
@@ -58,7 +57,7 @@ pub enum FindingCode {
 
 impl FindingCode {
     /// All codes, in the order of the report.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 32] = [
         Self::TypeWidened,
         Self::ClassMerged,
         Self::SpellingNormalised,
@@ -75,7 +74,6 @@ impl FindingCode {
         Self::CheckNotCarried,
         Self::OrphanRows,
         Self::ForeignKeyNotCarried,
-        Self::DefaultChanged,
         Self::DefaultNotCarried,
         Self::GeneratedAsPlain,
         Self::IndexChanged,
@@ -114,7 +112,6 @@ impl FindingCode {
             Self::CheckNotCarried => "check-not-carried",
             Self::OrphanRows => "orphan-rows",
             Self::ForeignKeyNotCarried => "foreign-key-not-carried",
-            Self::DefaultChanged => "default-changed",
             Self::DefaultNotCarried => "default-not-carried",
             Self::GeneratedAsPlain => "generated-as-plain",
             Self::IndexChanged => "index-changed",

@@ -195,7 +195,7 @@ pub struct ColumnPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// The rule book.
+    /// The rules of docs/conversion-rules.md.
     Rule,
     /// `turso2neon.toml`.
     Override,

@@ -1,18 +1,13 @@
-//! Real databases of other projects, each the whole way to the local PostgreSQL and back by verification.
+//! The databases of the corpus, each the whole way to the local PostgreSQL and back by verification.
 //!
-//! They aren't part of the repository: `TURSO2NEON_CORPUS` names their folder. Where there is none, this says so. The
-//! table of results is printed; `scripts/corpus` keeps it in docs/corpus.md (`TURSO2NEON_CORPUS_TABLE` names the file).
+//! The table of results is printed; `scripts/corpus` keeps it in docs/corpus.md (`TURSO2NEON_CORPUS_TABLE` names the
+//! file).
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Mutex,
-};
+use std::{collections::BTreeMap, io::Write, path::Path, sync::Mutex};
 
 use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, dropped_objects::Withheld};
 
-use crate::support::{Run, Target, Tool, Workspace};
+use crate::support::{Corpus, Run, Target, Tool, Workspace};
 
 /// One line of the table.
 struct Outcome {
@@ -25,33 +20,17 @@ struct Outcome {
     wrong: Option<String>,
 }
 
-fn folder() -> PathBuf {
-    match std::env::var_os("TURSO2NEON_CORPUS") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-    }
-}
-
 #[test]
 fn every_database_of_the_corpus_arrives_whole_or_is_refused_with_a_reason() {
-    let Ok(entries) = std::fs::read_dir(folder()) else {
-        tell("there is no corpus here (TURSO2NEON_CORPUS names its folder); nothing was tried\n");
-        return;
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| {
-        path.extension().is_some_and(|extension| ["db", "sqlite", "sqlite3"].iter().any(|e| extension == *e))
-    });
-    files.sort();
-    assert!(!files.is_empty(), "there is no database in {}", folder().display());
+    let corpus = Corpus::open();
     let target = Target::start();
-    let queue = Mutex::new(files.into_iter().rev().collect::<Vec<_>>());
+    let queue = Mutex::new(corpus.files().iter().rev().collect::<Vec<_>>());
     let outcomes = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(file) = { queue.lock().unwrap().pop() } {
-                    let outcome = try_one(&file, &target);
+                    let outcome = try_one(file, &target);
                     outcomes.lock().unwrap().push(outcome);
                 }
             });
@@ -70,9 +49,10 @@ fn every_database_of_the_corpus_arrives_whole_or_is_refused_with_a_reason() {
 
 /// What stands above the table in the docs.
 const HEADING: &str = "# Results on real databases\n\n\
-    `scripts/corpus` converts databases of other projects with `dump`, `plan --accept all` and `convert`, and compares \
-    every\nvalue of every row, and the schema, with `verify --level full`. The following table has one line for each \
-    database.\nCarried, translated and not carried count tables, keys, indexes, checks, views and triggers.\n\n";
+    `scripts/corpus` converts the databases of tests/corpus and databases of other projects with `dump`, `plan --accept \
+    all`\nand `convert`, and compares every value of every row, and the schema, with `verify --level full`. The following \
+    table has\none line for each database. Carried, translated and not carried count tables, keys, indexes, checks, views \
+    and triggers.\n\n";
 
 /// Says something even if the test passes.
 fn tell(text: &str) {

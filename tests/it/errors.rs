@@ -1,12 +1,13 @@
 //! Bad input and broken artifacts: each has its exit code and its hint, and leaves nothing half-done.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    path::Path,
-};
+use std::path::Path;
 
-use crate::support::{Journey, Run, Target, Tool, Workspace, process::free_port, target};
+use crate::support::{
+    Journey, Run, Target, Tool, Workspace,
+    http_stub::{Answer, HttpStub},
+    process::free_port,
+    target,
+};
 
 const SMALL: &str =
     "CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT); INSERT INTO note VALUES (1, 'a'), (2, 'b')";
@@ -34,21 +35,6 @@ fn refused_dump(workspace: &Workspace, source: &str, token: &str, exit: i32) -> 
     run
 }
 
-/// Answers every connection with the same bytes. Ends with the test process.
-fn answering(bytes: &'static [u8]) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            // Whatever part of the request has arrived: it changes nothing about the answer.
-            drop(stream.read(&mut [0; 4096]));
-            stream.write_all(bytes).ok();
-        }
-    });
-    format!("http://{address}")
-}
-
 #[test]
 fn a_source_that_cannot_be_used_is_refused() {
     let journey = Journey::from(SMALL);
@@ -68,8 +54,10 @@ fn a_source_that_cannot_be_used_is_refused() {
     refused_dump(workspace, workspace.path().to_str().unwrap(), "", 3);
     let page =
         b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 15\r\nconnection: close\r\n\r\n<html>hi</html>";
-    refused_dump(workspace, &answering(page), &token, 3);
-    refused_dump(workspace, &answering(b"220 mail.example ESMTP\r\n"), &token, 3);
+    for answer in [&page[..], b"220 mail.example ESMTP\r\n"] {
+        let stub = HttpStub::start(move |_| Answer::raw(answer));
+        refused_dump(workspace, &stub.url(), &token, 3);
+    }
 }
 
 #[test]
@@ -224,9 +212,12 @@ fn damaged_and_newer_documents_are_noticed() {
         ];
         for damage in damages {
             std::fs::write(&path, &damage).unwrap();
-            let run = journey.tool(command).run();
+            let run = journey.tool(command).arg("--json").run();
             assert_eq!(run.code(), Some(4), "{command} with a damaged {file}: {run:?}");
-            run.expect_text("hint:");
+            let last = run.last_json();
+            let code = if damage.contains("\"format\": 999") { "artifact-newer" } else { "artifact-damaged" };
+            assert_eq!(last["code"], code, "{command} with a damaged {file}: {last}");
+            assert!(!last["hint"].as_str().unwrap().is_empty(), "{last}");
         }
         std::fs::write(&path, whole).unwrap();
     }
@@ -301,4 +292,15 @@ fn one_run_at_a_time_works_in_a_directory() {
     let second = second.expect("the first run never held the lock");
     assert!(second.elapsed < first.elapsed, "the second run waited");
     second.expect_exit(8).expect_text("hint:").expect_text(&pid);
+}
+
+#[test]
+fn a_local_server_that_does_not_answer_is_unreachable() {
+    let journey = Journey::from(SMALL);
+    journey.call(&["dump", "plan"]);
+    let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", free_port());
+    let call = || journey.tool("convert").args(["--local-url", &url]);
+    refused(call, 6);
+    assert_eq!(call().arg("--json").run().last_json()["code"], "local-unreachable");
+    assert!(!journey.workspace.dir().join("convert/checkpoint.json").exists(), "a load that never was is recorded");
 }

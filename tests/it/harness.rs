@@ -35,6 +35,9 @@ fn the_libsql_server_separates_namespaces() {
     server.create_namespace("two");
     server.execute_in("one", "CREATE TABLE only_in_one (a)");
     server.execute_in("two", "CREATE TABLE only_in_two (a)");
+    for (namespace, table) in [("one", "only_in_one"), ("two", "only_in_two")] {
+        assert_eq!(server.query_in(namespace, "SELECT name FROM sqlite_schema"), [[Some(table.to_owned())]]);
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ mod verify;
 
 mod cli;
 
+mod cli_output;
+
 mod overrides;
 
 mod report;
@@ -42,6 +44,8 @@ mod pipeline;
 mod push;
 
 mod errors;
+
+mod limits;
 
 mod resume;
 

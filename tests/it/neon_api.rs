@@ -1,9 +1,7 @@
-//! Targets that Neon's API names, on a scripted server in its place: what is asked for, in which order, and what the
+//! Targets that Neon's API names, on a stub in its place: what is asked for, in which order, and what the
 //! tool makes of answers that a real service gives on bad days.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,7 +15,10 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{Journey, Tool, Workspace};
+use crate::support::{
+    Journey, Tool, Workspace,
+    http_stub::{self, HttpStub, Request},
+};
 
 /// An answer to a request whose line begins like this. Answers are used up in order; the last one of a request stays.
 type Answer = (&'static str, u16, String);
@@ -26,28 +27,24 @@ type Answer = (&'static str, u16, String);
 const CUT: u16 = 0;
 
 /// The API.
-struct Script {
-    port: u16,
-    seen: Arc<Mutex<Vec<String>>>,
-}
+struct Script(HttpStub);
 
 impl Script {
     fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, answers) = (Arc::clone(&seen), Arc::new(Mutex::new(answers)));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (log, answers) = (Arc::clone(&log), Arc::clone(&answers));
-                std::thread::spawn(move || serve(stream, &log, &answers));
+        let answers = Mutex::new(answers);
+        Self(HttpStub::start(move |request| {
+            let authorised = request.header("authorization") == "Bearer key-Secret-77";
+            let (status, text) = if authorised { choose(&line(request), &answers) } else { (401, "{}".to_owned()) };
+            if status == CUT {
+                return http_stub::Answer::silence();
             }
-        });
-        Self { port, seen }
+            let pause = i32::from(text.contains("in a second"));
+            http_stub::Answer::new(status, &format!("retry-after: {pause}\r\n"), text.as_bytes())
+        }))
     }
 
     fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.0.requests().iter().map(|request| format!("{} {}", line(request), request.body)).collect()
     }
 
     fn count(&self, start: &str) -> usize {
@@ -57,42 +54,12 @@ impl Script {
     /// A call that has nothing but the API to find its target.
     fn tool(&self, journey: &Journey, command: &str) -> Tool {
         let tool = journey.workspace.tool(command).args(["--neon-project", "proj-1"]);
-        tool.env("NEON_API_KEY", "key-Secret-77").env("NEON_API_HOST", format!("http://127.0.0.1:{}/api/v2", self.port))
+        tool.env("NEON_API_KEY", "key-Secret-77").env("NEON_API_HOST", format!("{}/api/v2", self.0.url()))
     }
 }
 
-fn serve(stream: TcpStream, log: &Mutex<Vec<String>>, answers: &Mutex<Vec<Answer>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let (mut line, mut length, mut authorised) = (String::new(), 0, false);
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header).unwrap();
-            let header = header.trim().to_ascii_lowercase();
-            if header.is_empty() {
-                break;
-            }
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            authorised |= header == "authorization: bearer key-secret-77";
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let request = line.trim().strip_suffix(" HTTP/1.1").unwrap().replace("/api/v2", "");
-        let (status, answer) = if authorised { choose(&request, answers) } else { (401, "{}".to_owned()) };
-        log.lock().unwrap().push(format!("{request} {}", String::from_utf8(body).unwrap()));
-        if status == CUT {
-            return;
-        }
-        let pause = i32::from(answer.contains("in a second"));
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nRetry-After: {pause}\r\n\r\n", answer.len());
-        stream.write_all((head + &answer).as_bytes()).unwrap();
-    }
+fn line(request: &Request) -> String {
+    request.line().replace("/api/v2", "")
 }
 
 fn choose(request: &str, answers: &Mutex<Vec<Answer>>) -> (u16, String) {
@@ -384,7 +351,7 @@ fn an_operation_that_never_ends_is_waited_for_so_long_and_no_longer() {
     answers.extend(project("postgres://u@localhost/d"));
     let script = Script::start(answers);
     let key = Secret::new("key-Secret-77".to_owned());
-    let host = format!("http://127.0.0.1:{}/api/v2", script.port);
+    let host = format!("{}/api/v2", script.0.url());
     let api = Api::new(key, Some(&host)).unwrap().with_patience(Duration::from_secs(1));
     let ctx =
         Context { workdir: Workdir::create(&workspace.dir()).unwrap(), out: Arc::new(Silent), stop: Stop::default() };

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -23,7 +23,7 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{Workspace, plain, process::block_on};
+use crate::support::{Corpus, Workspace, plan_builder, process::block_on};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<Event>>);
@@ -52,7 +52,7 @@ impl Desk {
         let events = Arc::new(Recorder::default());
         let workdir = Workdir::create(&workspace.dir()).unwrap();
         let ctx = Context { workdir, out: events.clone(), stop: Stop::default() };
-        let request = plain::dump_request(source.to_str().unwrap());
+        let request = plan_builder::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { workspace, ctx, events }
     }
@@ -348,7 +348,7 @@ fn accepted_findings_stay_in_the_plan_and_block_no_longer() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
-    // Gaps in the rowids, and values that spoil a shape at different places.
+    // Gaps in the rowids, and values that break a shape at different places.
     let desk = Desk::of_script(
         "CREATE TABLE big(id INTEGER PRIMARY KEY, at DATETIME, x, j JSON);
          WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < 59999)
@@ -456,17 +456,9 @@ fn a_damaged_plan_is_said_to_be_and_made_again_on_request() {
 
 #[test]
 fn every_database_of_the_corpus_can_be_planned() {
-    let folder = std::env::var_os("TURSO2NEON_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("there is no corpus here (TURSO2NEON_CORPUS names its folder)");
-        return;
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "db"));
-    files.sort();
-    for file in files {
-        let desk = Desk::of_file(Workspace::new(), &file);
+    let corpus = Corpus::open();
+    for file in corpus.files() {
+        let desk = Desk::of_file(Workspace::new(), file);
         let plan =
             desk.try_plan(&Overrides::default()).unwrap_or_else(|error| panic!("{}: {error:?}", file.display())).plan;
         for table in &plan.tables {

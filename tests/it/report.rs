@@ -7,7 +7,6 @@ use turso2neon::{
     model::{
         DumpCheckpoint, Finding, FindingCode, LoadCheckpoint, Plan, PushCheckpoint, Severity,
         checkpoint::{LoadState, LocalServerRecord, PushedTable, TableRecord},
-        conversion_plan::PLAN_FORMAT,
         overrides::Overrides,
     },
     stages::{
@@ -18,7 +17,7 @@ use turso2neon::{
     workdir::{Workdir, modified_ns, sealed, sha256_of},
 };
 
-use crate::support::{Journey, Target, Tool, Workspace};
+use crate::support::{Journey, Target, Tool, Workspace, plan_builder};
 
 const TABLE: &str = "no<t>|e";
 
@@ -88,22 +87,15 @@ impl Finished {
         });
         let object = |kind: &str, name: &str, outcome: &str, reason: &str| json!({ "kind": kind, "source": name, "table": TABLE, "outcome": outcome, "reason": reason });
         let plan = Plan {
-            format: PLAN_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             overrides_sha256: Overrides::default().sha256(),
-            given: None,
-            hooks: turso2neon::model::overrides::Hooks::default(),
-            schema: "public".to_owned(),
-            extensions: Vec::new(),
-            tables: vec![serde_json::from_value(table).unwrap()],
-            views: Vec::new(),
-            triggers: Vec::new(),
             objects: vec![
                 serde_json::from_value(object("table", TABLE, "carried", "")).unwrap(),
                 serde_json::from_value(object("view", "recent", "not-carried", "views are not translated")).unwrap(),
             ],
             findings,
+            ..plan_builder::plan("public", vec![serde_json::from_value(table).unwrap()])
         };
         sealed::store(&self.workdir.plan_json(), &plan).unwrap();
     }

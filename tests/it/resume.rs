@@ -6,47 +6,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Journey, Sqld, Target, Tool, Workspace, sample_db, tool::Run};
+use crate::support::{Dice, Journey, Sqld, Target, Tool, Workspace, sample_db, tool::Running};
 
 /// Percent of the shop's 100,000 rows: long enough to be hit in the middle, short enough to be repeated.
 const SIZE: u32 = 20;
-
-struct Dice(u64);
-
-impl Dice {
-    fn new(purpose: &str) -> Self {
-        let seed = std::env::var_os("TURSO2NEON_TEST_SEED").map_or_else(
-            || u64::from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos()),
-            |text| text.to_str().unwrap().parse().expect("TURSO2NEON_TEST_SEED is a number"),
-        );
-        println!("{purpose}: TURSO2NEON_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A moment within this time.
-    fn within(&mut self, time: Duration) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let part = u32::try_from(self.0 >> 44).unwrap();
-        time * part / (1 << 20)
-    }
-}
 
 /// How many kills there are: `TURSO2NEON_TEST_FAULTS` asks for more than the usual few.
 fn kills(usual: usize) -> usize {
     std::env::var("TURSO2NEON_TEST_FAULTS").ok().map_or(usual, |text| text.parse().unwrap())
 }
 
-/// Starts the call and kills it at the moment, unless it has ended by then.
-fn kill_after(tool: Tool, moment: Duration) -> Run {
-    let mut running = tool.spawn();
-    let deadline = Instant::now() + moment;
+/// Waits for this long, or until the call has ended.
+fn pause(running: &mut Running, time: Duration) {
+    let deadline = Instant::now() + time;
     while Instant::now() < deadline && !running.ended() {
         std::thread::sleep(Duration::from_micros(500));
     }
+}
+
+/// Kills the call, unless it has ended by then. Says whether it was killed.
+fn kill(running: Running) -> bool {
     let run = running.kill();
-    println!("  {} after {moment:?}: {}", run.args[0].display(), run.status);
+    println!("  {}: {}", run.args[0].display(), run.status);
     assert!(matches!(run.code(), Some(0) | None), "the call failed before it was killed: {run:?}");
-    run
+    run.signal() == Some(9)
 }
 
 /// What an undisturbed run makes of the source, and how long each command takes.
@@ -87,6 +70,33 @@ impl<'a> Attempt<'a> {
         Undisturbed { content, times }
     }
 
+    /// Starts a call and returns when it has begun with this stage.
+    fn spawn_until(&self, command: &str, stage: &str) -> Running {
+        let mut running = self.tool(command).spawn();
+        let starts = |workspace: &Workspace| {
+            let events = workspace.events();
+            events.iter().filter(|event| event["type"] == "stage-started" && event["stage"] == *stage).count()
+        };
+        let before = starts(&self.workspace);
+        while starts(&self.workspace) == before {
+            assert!(!running.ended(), "{command} ended without {stage}: {:?}", running.wait());
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        running
+    }
+
+    /// Kills a call as soon as it has begun with its work.
+    fn kill_at_start(&self, stage: &str) {
+        assert!(kill(self.spawn_until(stage, stage)), "{stage} ended before it could be killed");
+    }
+
+    /// Kills a call at this moment, unless it has ended by then.
+    fn kill_after(&self, command: &str, moment: Duration) {
+        let mut running = self.tool(command).spawn();
+        pause(&mut running, moment);
+        kill(running);
+    }
+
     fn verify(&self, expected: &Undisturbed) {
         self.tool("verify").args(["--level", "full", "--against", "both"]).run().expect_exit(0);
         assert_eq!(self.target.content("public"), expected.content);
@@ -102,15 +112,14 @@ fn source() -> Sqld {
 #[test]
 fn each_stage_survives_kills_at_random_moments() {
     let source = source();
-    let mut dice = Dice::new("stages");
+    let mut dice = Dice::of_chance("stages");
     let expected = Attempt::on(&source).undisturbed();
     for round in 0..kills(30).div_ceil(2 * STAGES.len()) {
         println!("round {round}");
         let attempt = Attempt::on(&source);
         for stage in STAGES {
-            for _ in 0..2 {
-                kill_after(attempt.tool(stage), dice.within(expected.times[stage]));
-            }
+            attempt.kill_at_start(stage);
+            attempt.kill_after(stage, dice.within(expected.times[stage]));
             attempt.tool(stage).run().expect_exit(0);
         }
         attempt.verify(&expected);
@@ -131,7 +140,7 @@ fn a_cluster_that_was_being_made_does_not_disturb_the_next_try() {
         while !is_being_made() && !running.ended() {
             std::thread::sleep(Duration::from_micros(500));
         }
-        running.kill();
+        assert!(kill(running), "the cluster was complete before the call could be killed");
     }
     // The three `initdb` of before may still be writing.
     journey.tool("convert").run().expect_exit(0);
@@ -141,14 +150,17 @@ fn a_cluster_that_was_being_made_does_not_disturb_the_next_try() {
 #[test]
 fn a_whole_run_survives_kills_at_random_moments() {
     let source = source();
-    let mut dice = Dice::new("run");
+    let mut dice = Dice::of_chance("run");
     let expected = Attempt::on(&source).undisturbed();
-    let whole = expected.times.values().sum();
     for _ in 0..kills(6).div_ceil(6) {
         let attempt = Attempt::on(&source);
-        for _ in 0..6 {
-            kill_after(attempt.tool("run"), dice.within(whole));
+        for stage in STAGES {
+            let mut running = attempt.spawn_until("run", stage);
+            pause(&mut running, dice.within(expected.times[stage]));
+            // The last stage may have been quicker.
+            assert!(kill(running) || stage == "verify", "the run ended before it could be killed");
         }
+        attempt.kill_after("run", dice.within(expected.times.values().sum()));
         attempt.tool("run").run().expect_exit(0);
         attempt.verify(&expected);
     }
@@ -157,7 +169,7 @@ fn a_whole_run_survives_kills_at_random_moments() {
 #[test]
 fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
     let source = source();
-    let mut dice = Dice::new("replacing");
+    let mut dice = Dice::of_chance("replacing");
     let attempt = Attempt::on(&source);
     let first = attempt.undisturbed();
     source.execute(
@@ -169,8 +181,11 @@ fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
     for command in ["dump", "convert"] {
         attempt.tool(command).run().expect_exit(0);
     }
-    for _ in 0..6 {
-        kill_after(attempt.tool("push"), dice.within(second.times["push"]));
+    for round in 0..6 {
+        match round {
+            0 => attempt.kill_at_start("push"),
+            _ => attempt.kill_after("push", dice.within(second.times["push"])),
+        }
         let seen = attempt.target.content("public");
         assert!(seen == first.content || seen == second.content, "a mix of old and new rows");
     }
@@ -180,47 +195,41 @@ fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
 
 #[test]
 fn a_stop_on_request_says_how_to_continue() {
-    let journey = Journey::with_shop(SIZE);
-    journey.call(&["dump", "plan"]);
-    for stage in ["convert", "push"] {
-        let log = journey.workspace.dir().join("log.jsonl");
-        let told = || std::fs::metadata(&log).map_or(0, |facts| facts.len());
-        let before = told();
-        let mut running = journey.tool(stage).spawn();
-        while told() == before && !running.ended() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        running.interrupt();
-        let run = running.wait();
-        // It may have been quicker than the request.
-        assert!(matches!(run.code(), Some(0 | 130)), "{run:?}");
-        if run.code() == Some(130) {
-            run.expect_text("same command again");
-        }
-        journey.tool(stage).run().expect_exit(0);
+    let source = source();
+    let attempt = Attempt::on(&source);
+    for stage in ["dump", "plan"] {
+        attempt.tool(stage).run().expect_exit(0);
     }
-    journey.call(&["verify"]);
+    for stage in ["convert", "push"] {
+        let running = attempt.spawn_until(stage, stage);
+        running.interrupt();
+        running.wait().expect_exit(130).expect_text("same command again");
+        attempt.tool(stage).run().expect_exit(0);
+    }
+    attempt.tool("verify").run().expect_exit(0);
 }
 
 #[test]
 fn connections_lost_during_a_push_change_nothing_in_the_end() {
     let source = source();
-    let mut dice = Dice::new("connections");
+    let mut dice = Dice::of_chance("connections");
     let expected = Attempt::on(&source).undisturbed();
     let attempt = Attempt::on(&source);
     for stage in ["dump", "plan", "convert"] {
         attempt.tool(stage).run().expect_exit(0);
     }
-    let running = attempt.tool("push").spawn();
+    let mut running = attempt.spawn_until("push", "push");
+    let tried_again = || attempt.workspace.events().iter().any(|event| event["type"] == "retrying");
     let mut cut = 0;
-    for _ in 0..3 {
-        std::thread::sleep(dice.within(expected.times["push"] / 2));
+    while !running.ended() && !tried_again() {
+        pause(&mut running, dice.within(expected.times["push"] / 10));
         cut += attempt.target.cut_connections();
     }
     println!("{cut} connections cut");
     let run = running.wait();
     // It tries again by itself where it can; where it gives up, the next call continues.
     assert!(matches!(run.code(), Some(0 | 7)), "{run:?}");
+    assert!(cut > 0 && (tried_again() || run.code() == Some(7)), "no connection was lost: {run:?}");
     attempt.tool("push").run().expect_exit(0);
     attempt.verify(&expected);
 }

@@ -17,6 +17,7 @@ mod documents;
 mod reading;
 
 mod circles;
+mod tested_codes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -215,6 +216,19 @@ fn files_and_functions_fit_on_the_desk() {
         }
     }
     report(&problems);
+}
+
+/// The integration tests' files: path and text.
+fn test_sources() -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    files_below(&root().join("tests/it"), &mut paths);
+    paths.into_iter().map(|path| (relative(&path), fs::read_to_string(&path).unwrap())).collect()
+}
+
+#[test]
+fn test_files_are_small() {
+    let large = test_sources().into_iter().filter(|(_, text)| text.lines().count() > FILE_LINES_MAX);
+    report(&large.map(|(path, _)| format!("{path} has more than {FILE_LINES_MAX} lines")).collect::<Vec<_>>());
 }
 
 #[test]

@@ -151,3 +151,36 @@ pub(super) fn planned_column(drafts: &[Draft<'_>], table: &str, column: &str) ->
     let at = drafts.iter().position(|draft| draft.outline.source.name.eq_ignore_ascii_case(table))?;
     Some((at, drafts.get(at)?.column_named(column)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::overrides::Overrides,
+        sqlite::{catalog, profile::ColumnSurvey},
+        stages::plan::override_resolution::resolve,
+    };
+
+    /// What is found about a table whose longest value and largest row have so many bytes.
+    fn found(value_bytes: u64, row_bytes: u64) -> Vec<(FindingCode, Severity)> {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t(x TEXT)").unwrap();
+        let schema = catalog::read(&connection).unwrap();
+        let decisions = resolve(&schema, &Overrides::default()).unwrap();
+        let mut column = ColumnSurvey::default();
+        column.profile.text_longest = (value_bytes, value_bytes);
+        let survey = TableSurvey { heaviest: Some((row_bytes, 1)), columns: vec![column], ..TableSurvey::default() };
+        let draft = Draft::new(outlines(&schema, &decisions, false).remove(0), survey, false);
+        let findings = draft.columns.iter().flat_map(|column| &column.choice.findings).chain(&draft.findings);
+        findings.map(|finding| (finding.code, finding.severity)).collect()
+    }
+
+    #[test]
+    fn values_beyond_a_gigabyte_are_refused_and_those_that_pg_dump_cannot_write_are_named() {
+        let [refused, named] = [Severity::Refused, Severity::Warning].map(|level| (FindingCode::ValueTooLong, level));
+        assert_eq!(found(DUMPABLE_BYTES_MOST, DUMPABLE_BYTES_MOST), []);
+        assert_eq!(found(DUMPABLE_BYTES_MOST + 1, DUMPABLE_BYTES_MOST + 1), [named]);
+        assert_eq!(found(FIELD_BYTES_MOST + 1, FIELD_BYTES_MOST + 1), [refused, refused]);
+        assert_eq!(found(1, FIELD_BYTES_MOST + 1), [refused]);
+    }
+}

@@ -15,7 +15,7 @@ use turso2neon::{
         ColumnPlan, Conversion, DumpCheckpoint, Plan, TablePlan,
         cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LocalServerRecord},
-        conversion_plan::{BlobText, PLAN_FORMAT},
+        conversion_plan::BlobText,
     },
     postgres::{
         Session,
@@ -28,7 +28,7 @@ use turso2neon::{
     workdir::{Workdir, modified_ns, sealed, sha256_of, sha256_of_bytes},
 };
 
-use crate::support::{fixture::sqlite, plain, process::block_on};
+use crate::support::{fixture::sqlite, plan_builder, process::block_on};
 
 /// What was said, and when to wish for a stop.
 #[derive(Default)]
@@ -223,31 +223,17 @@ fn checkpoint() -> DumpCheckpoint {
 
 /// A plan of these tables.
 pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
-    Plan {
-        format: PLAN_FORMAT,
-        tool: "test".to_owned(),
-        dump_sha256: String::new(),
-        overrides_sha256: String::new(),
-        given: None,
-        hooks: turso2neon::model::overrides::Hooks::default(),
-        schema: "public".to_owned(),
-        extensions: Vec::new(),
-        tables,
-        views: Vec::new(),
-        triggers: Vec::new(),
-        objects: Vec::new(),
-        findings: Vec::new(),
-    }
+    plan_builder::plan("public", tables)
 }
 
 /// A table with a rowid.
 pub(super) fn table(name: &str, rows: u64, columns: Vec<ColumnPlan>) -> TablePlan {
-    TablePlan { rows, bytes: rows * 50, ..plain::table(name, columns) }
+    TablePlan { rows, bytes: rows * 50, ..plan_builder::table(name, columns) }
 }
 
 /// A column, nullable and without a default.
 pub(super) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
-    ColumnPlan { main_class: StorageClass::Integer, ..plain::column(name, pg_type, conversion) }
+    ColumnPlan { main_class: StorageClass::Integer, ..plan_builder::column(name, pg_type, conversion) }
 }
 
 /// A `bigint` column.

@@ -1,4 +1,4 @@
-//! Every network method behind a proxy that spoils its answers: what comes is the source, value for value, or an error
+//! Every network method behind a proxy that corrupts its responses: what comes is the source, value for value, or an error
 //! that says what to do; and a later dump from the healed server is right in any case.
 
 use std::{path::Path, time::Duration};
@@ -20,7 +20,7 @@ struct Subject {
     method: Method,
     port: u16,
     token: String,
-    /// The paths whose answers are spoiled.
+    /// The paths whose responses are corrupted.
     paths: Vec<&'static str>,
     /// What a dump must hold.
     content: String,
@@ -45,11 +45,11 @@ impl Subject {
     /// One dump through a proxy with this fault in answers to requests to this path, `times` times.
     fn try_one(&self, path: &'static str, fault: &Fault, times: u32) -> &'static str {
         let label = format!("{} {path} {fault:?} {times} times", self.method);
-        let spoilt = fault.clone();
+        let corrupted = fault.clone();
         let proxy = Proxy::to(
             self.port,
             move |asked, number| {
-                if asked == path && number < times { spoilt.clone() } else { Fault::None }
+                if asked == path && number < times { corrupted.clone() } else { Fault::None }
             },
         );
         let desk = Desk::new();
@@ -69,7 +69,7 @@ impl Subject {
                 error.kind().code()
             }
         };
-        // What was kept of it must not spoil the next one.
+        // What was kept of it must not damage the next one.
         let healthy = Proxy::to(self.port, |_, _| Fault::None);
         let healed = desk.dump(&self.request(&healthy)).unwrap_or_else(|error| panic!("{label}, healed: {error}"));
         assert_eq!(healed.checkpoint.content_sha256, self.content, "{label}, healed");
@@ -81,7 +81,7 @@ impl Subject {
     fn try_all(&self) {
         let clean = Proxy::to(self.port, |_, _| Fault::None);
         Desk::new().dump(&self.request(&clean)).unwrap();
-        let mut dice = Dice::new(campaign().seed);
+        let mut dice = Dice::new(extent().seed);
         let mut below = |end: u64| u64::try_from(dice.below(usize::try_from(end).unwrap())).unwrap();
         let mut cases: Vec<(&'static str, Fault)> = Vec::new();
         for path in &self.paths {
@@ -91,7 +91,7 @@ impl Subject {
                 cases.push((*path, Fault::Cut(place)));
                 cases.push((*path, Fault::End(place)));
             }
-            for _ in 0..campaign().random {
+            for _ in 0..extent().random {
                 let place = below(length);
                 cases.push((*path, Fault::Flip(place, u8::try_from(below(8)).unwrap())));
                 cases.push((*path, Fault::Drop(place, 1 + below(5000))));
@@ -148,15 +148,15 @@ impl Subject {
 
 /// How much is tried: `TURSO2NEON_TEST_FAULTS` asks for more places than the usual few, `TURSO2NEON_TEST_SEED` for
 /// other ones.
-struct Campaign {
+struct Extent {
     random: u32,
     seed: u64,
 }
 
-fn campaign() -> Campaign {
+fn extent() -> Extent {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let random = number("TURSO2NEON_TEST_FAULTS").unwrap_or(1);
-    Campaign { random: u32::try_from(random).unwrap(), seed: number("TURSO2NEON_TEST_SEED").unwrap_or(7) }
+    Extent { random: u32::try_from(random).unwrap(), seed: number("TURSO2NEON_TEST_SEED").unwrap_or(7) }
 }
 
 fn asked(method: Method, url: &str, token: &str) -> DumpRequest {

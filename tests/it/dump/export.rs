@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use serde_json::json;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
-use super::{Desk, code, http_stub::Scripted, request};
+use super::{Desk, code, request};
+use crate::support::http_stub::HttpStub;
 
 const PAGE: usize = 4096;
 
@@ -83,12 +84,12 @@ fn export_request(source: impl Into<String>) -> DumpRequest {
 
 pub(super) fn served(
     original: &Arc<Original>,
-    spoil: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
-) -> Scripted {
+    corrupt: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
+) -> HttpStub {
     let original = original.clone();
-    Scripted::start(move |asked| {
-        let path = asked.line.split_once(' ').unwrap().1;
-        spoil(path, original.answer(path, 3))
+    HttpStub::start(move |asked| {
+        let path = asked.path.as_str();
+        corrupt(path, original.answer(path, 3))
     })
 }
 
@@ -135,10 +136,10 @@ fn what_is_not_whole_is_no_dump() {
         }),
     ];
     std::thread::scope(|scope| {
-        for (expected, spoil) in cases {
+        for (expected, corrupt) in cases {
             let original = &original;
             scope.spawn(move || {
-                let server = served(original, spoil);
+                let server = served(original, corrupt);
                 let desk = Desk::new();
                 let error = desk.dump(&export_request(server.url())).unwrap_err();
                 let close = ["source-refused", "source-truncated"];
@@ -155,8 +156,8 @@ fn another_generation_begins_all_again() {
     let (exports, generation) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(4)));
     let (counted, source) = (exports.clone(), original.clone());
     // The end of the first try's frames names a generation that the second question doesn't.
-    let server = Scripted::start(move |asked| {
-        let path = asked.line.split_once(' ').unwrap().1;
+    let server = HttpStub::start(move |asked| {
+        let path = asked.path.as_str();
         if path.starts_with("/export") && counted.fetch_add(1, Ordering::SeqCst) == 1 {
             generation.store(3, Ordering::SeqCst);
         }

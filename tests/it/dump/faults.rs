@@ -1,15 +1,9 @@
-//! A server between the tool and a real libSQL server, which spoils the answers in scripted ways.
+//! A server between the tool and a real libSQL server, which changes the answers.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
     path::PathBuf,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    thread::JoinHandle,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use turso2neon::{error::Error, event::Event, stages::dump::DumpRequest};
@@ -17,23 +11,9 @@ use turso2neon::{error::Error, event::Event, stages::dump::DumpRequest};
 use super::{Desk, code, sql_request};
 use crate::support::{
     Sqld,
+    http_stub::{Answer, HttpStub, Request},
     process::{block_on, must_run},
 };
-
-/// What becomes of the answer to a request: its number among the requests to that path (from 0), and the body as the
-/// real server gave it.
-type Script = dyn Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync;
-
-enum Reply {
-    /// Status, content type, body; complete.
-    Whole(u16, &'static str, Vec<u8>),
-    /// A body that ends before its announced end.
-    Cut(Vec<u8>),
-    /// The same request belongs elsewhere.
-    Moved(String),
-    /// The connection closes without a word.
-    Silence,
-}
 
 /// A certificate for 127.0.0.1 that is its own authority.
 pub(super) struct Certificate {
@@ -63,135 +43,32 @@ impl Certificate {
     }
 }
 
-struct Spoiler {
-    port: u16,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Spoiler {
-    fn start(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static) -> Self {
-        Self::launch(server, None, script)
-    }
-
-    fn launch(
-        server: &Sqld,
-        tls: Option<native_tls::TlsAcceptor>,
-        script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (url, stopped) = (server.url(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let script: Arc<Script> = Arc::new(script);
-            let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (script, counts, url, tls) = (script.clone(), counts.clone(), url.clone(), tls.clone());
-                let stream = stream.unwrap();
-                std::thread::spawn(move || match tls {
-                    None => serve(stream, &url, &*script, &counts),
-                    Some(tls) => {
-                        if let Ok(stream) = tls.accept(stream) {
-                            serve(stream, &url, &*script, &counts);
-                        }
-                    }
-                });
-            }
-        });
-        Self { port, stop, thread: Some(thread) }
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+/// Passes requests on to the server. The script makes the answer from the path, the number of the request among those to
+/// that path (from 0), and the body that the server gave.
+fn relayed(
+    server: &Sqld,
+    script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send + Sync + 'static,
+) -> impl Fn(&Request) -> Answer + Send + Sync + 'static {
+    let (url, counts) = (server.url(), [AtomicU32::new(0), AtomicU32::new(0)]);
+    move |request| {
+        assert!(["", "gzip"].contains(&request.header("accept-encoding")), "servers choke on brotli");
+        let (_, body) = request.relay(&url);
+        let count = counts[usize::from(request.path == "/v3/cursor")].fetch_add(1, Ordering::SeqCst);
+        script(&request.path, count, body)
     }
 }
 
-impl Drop for Spoiler {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        TcpStream::connect(("127.0.0.1", self.port)).ok();
-        self.thread.take().unwrap().join().unwrap();
-    }
+/// A server before the real one.
+fn before(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send + Sync + 'static) -> HttpStub {
+    HttpStub::start(relayed(server, script))
 }
 
-fn serve(mut stream: impl Read + Write, url: &str, script: &Script, counts: &[AtomicU32; 2]) {
-    let mut reader = BufReader::new(&mut stream);
-    let (mut path, mut token, mut length) = (String::new(), String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let line = line.trim_end();
-        if path.is_empty() {
-            line.split(' ').nth(1).unwrap().clone_into(&mut path);
-        } else if line.is_empty() {
-            break;
-        } else if let Some((name, value)) = line.split_once(':') {
-            match name.to_ascii_lowercase().as_str() {
-                "authorization" => value.trim().clone_into(&mut token),
-                "content-length" => length = value.trim().parse().unwrap(),
-                "accept-encoding" => assert_eq!(value.trim(), "gzip", "servers choke on brotli"),
-                _ => {}
-            }
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let answer = relay(url, &path, &token, &body);
-    let count = counts[usize::from(path == "/v3/cursor")].fetch_add(1, Ordering::SeqCst);
-    let head = |status: u16, kind: &str, length: usize| {
-        format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")
-    };
-    let bytes = match script(&path, count, answer) {
-        Reply::Whole(status, kind, body) => [head(status, kind, body.len()).into_bytes(), body].concat(),
-        Reply::Cut(body) => [head(200, "text/plain", body.len() + 1000).into_bytes(), body].concat(),
-        Reply::Moved(place) => {
-            let head = format!("HTTP/1.1 307 X\r\nlocation: {place}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            head.into_bytes()
-        }
-        Reply::Silence => return,
-    };
-    stream.write_all(&bytes).ok();
+fn answer(status: u16, kind: &str, body: &[u8]) -> Answer {
+    Answer::new(status, &format!("content-type: {kind}\r\n"), body)
 }
 
-/// The real server's answer to the same request.
-fn relay(url: &str, path: &str, token: &str, body: &[u8]) -> Vec<u8> {
-    let address = url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {token}\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-    let body = answer.split_off(end);
-    if head.contains("transfer-encoding: chunked") { unchunked(&body) } else { body }
-}
-
-fn unchunked(mut body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
-    loop {
-        let end = body.windows(2).position(|window| window == b"\r\n").unwrap();
-        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
-        if size == 0 {
-            return whole;
-        }
-        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
-        body = &body[end + 2 + size + 2..];
-    }
-}
-
-fn whole(body: Vec<u8>) -> Reply {
-    Reply::Whole(200, "text/plain", body)
+fn whole(body: Vec<u8>) -> Answer {
+    answer(200, "text/plain", &body)
 }
 
 fn lines(body: &[u8]) -> Vec<String> {
@@ -213,18 +90,18 @@ fn source() -> Sqld {
     server
 }
 
-/// Dumps well, then through the spoiler: the second must fail and leave the first as it was.
-fn spoiled(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Reply + Send + Sync + 'static) -> Error {
+/// Dumps well, then through a bad server: the second must fail and leave the first as it was.
+fn refused(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send + Sync + 'static) -> Error {
     let desk = Desk::new();
     desk.dump(&sql_request(server.url(), server.token())).unwrap();
     let state = |desk: &Desk| {
         let read = |name: &str| std::fs::read(desk.dir().join("dump").join(name)).unwrap();
         (desk.listing(), read("source.db"), read("checkpoint.json"))
     };
-    let before = state(&desk);
-    let spoiler = Spoiler::start(server, script);
-    let error = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
-    assert!(state(&desk) == before, "the dump before has changed after: {error}");
+    let first = state(&desk);
+    let stub = before(server, script);
+    let error = desk.dump(&sql_request(stub.url(), server.token())).unwrap_err();
+    assert!(state(&desk) == first, "the dump before has changed after: {error}");
     assert_eq!(error.kind().exit(), 3, "{error}");
     assert_eq!(error.stage().unwrap().word(), "dump");
     let said = format!("{error} {} {}", error.hint(), desk.everything_but_rows());
@@ -246,10 +123,10 @@ fn an_answer_that_ends_early_is_never_a_dump() {
             let server = &server;
             scope.spawn(move || {
                 let at = length * part / 8;
-                let error = spoiled(server, move |path, _, mut body| {
+                let error = refused(server, move |path, _, mut body| {
                     if path == "/v3/cursor" {
                         body.truncate(at);
-                        return if part % 2 == 0 { Reply::Cut(body) } else { whole(body) };
+                        return if part % 2 == 0 { Answer::cut(&body) } else { whole(body) };
                     }
                     whole(body)
                 });
@@ -257,7 +134,7 @@ fn an_answer_that_ends_early_is_never_a_dump() {
             });
         }
         scope.spawn(|| {
-            let error = spoiled(&server, |path, _, body| {
+            let error = refused(&server, |path, _, body| {
                 let mut all = lines(&body);
                 if path == "/v3/cursor" {
                     assert!(all.pop().unwrap().contains("replication_index"));
@@ -269,7 +146,7 @@ fn an_answer_that_ends_early_is_never_a_dump() {
         });
         scope.spawn(|| {
             let error =
-                spoiled(&server, |path, _, body| if path == "/v3/cursor" { Reply::Silence } else { whole(body) });
+                refused(&server, |path, _, body| if path == "/v3/cursor" { Answer::silence() } else { whole(body) });
             assert_eq!(code(&error), "source-unreachable");
         });
     });
@@ -295,12 +172,12 @@ fn a_lost_row_statement_or_transaction_is_noticed() {
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let error = spoiled(&server, without(|line| line.contains("marker77\""), 1));
+            let error = refused(&server, without(|line| line.contains("marker77\""), 1));
             assert_eq!((code(&error), error.table()), ("source-truncated", Some("t")));
         });
         scope.spawn(|| {
             // Nothing after the first table's rows: the guards skipped it.
-            let error = spoiled(&server, |path, _, body| {
+            let error = refused(&server, |path, _, body| {
                 if path != "/v3/cursor" {
                     return whole(body);
                 }
@@ -312,7 +189,7 @@ fn a_lost_row_statement_or_transaction_is_noticed() {
             assert_eq!(code(&error), "source-changed");
         });
         scope.spawn(|| {
-            let error = spoiled(&server, without(|line| line.contains("step_end"), 5));
+            let error = refused(&server, without(|line| line.contains("step_end"), 5));
             assert_eq!(code(&error), "source-refused");
         });
     });
@@ -322,12 +199,11 @@ fn a_lost_row_statement_or_transaction_is_noticed() {
 fn what_is_no_libsql_server_is_refused() {
     let server = source();
     let page = b"<!doctype html><title>marker</title>".to_vec();
-    let always = |status: u16, kind: &'static str, body: Vec<u8>| {
-        move |_: &str, _: u32, _: Vec<u8>| Reply::Whole(status, kind, body.clone())
-    };
+    let always =
+        |status: u16, kind: &'static str, body: Vec<u8>| move |_: &str, _: u32, _: Vec<u8>| answer(status, kind, &body);
     let in_cursor = |status: u16, kind: &'static str, body: Vec<u8>| {
         move |path: &str, _: u32, real: Vec<u8>| {
-            if path == "/v3/cursor" { Reply::Whole(status, kind, body.clone()) } else { whole(real) }
+            if path == "/v3/cursor" { answer(status, kind, &body) } else { whole(real) }
         }
     };
     std::thread::scope(|scope| {
@@ -345,9 +221,9 @@ fn what_is_no_libsql_server_is_refused() {
         ] {
             let (page, server) = (page.clone(), &server);
             let other = page.clone();
-            scope.spawn(move || assert_eq!(code(&spoiled(server, always(status, kind, page))), expected, "{status}"));
+            scope.spawn(move || assert_eq!(code(&refused(server, always(status, kind, page))), expected, "{status}"));
             scope.spawn(move || {
-                assert_eq!(code(&spoiled(server, in_cursor(status, kind, other))), expected, "{status}");
+                assert_eq!(code(&refused(server, in_cursor(status, kind, other))), expected, "{status}");
             });
         }
     });
@@ -364,7 +240,7 @@ fn a_server_that_blocks_reading_names_the_quota() {
         let refusal = r#"{"type":"step_error","step":1,"error":{"message":"marker","code":"BLOCKED"}}"#;
         whole(joined(&[begun, vec![refusal.to_owned()]].concat()))
     };
-    let error = spoiled(&server, blocked);
+    let error = refused(&server, blocked);
     assert_eq!(code(&error), "source-denied");
     assert!(error.hint().contains("quota"), "{}", error.hint());
 }
@@ -374,17 +250,17 @@ fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
     let server = source();
     let clean = Desk::new();
     let expected = clean.dump(&sql_request(server.url(), server.token())).unwrap();
-    let spoiler = Spoiler::start(&server, |path, count, mut body| match (path, count) {
-        ("/v3/pipeline", 0) => Reply::Whole(503, "text/plain", Vec::new()),
+    let stub = before(&server, |path, count, mut body| match (path, count) {
+        ("/v3/pipeline", 0) => answer(503, "text/plain", b""),
         ("/v3/cursor", 0) => {
             body.truncate(body.len() / 2);
-            Reply::Cut(body)
+            Answer::cut(&body)
         }
-        ("/v3/cursor", 1) => Reply::Silence,
+        ("/v3/cursor", 1) => Answer::silence(),
         _ => whole(body),
     });
     let desk = Desk::new();
-    let dumped = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap();
+    let dumped = desk.dump(&sql_request(stub.url(), server.token())).unwrap();
     assert_eq!(dumped.checkpoint.content_sha256, expected.checkpoint.content_sha256);
     let retries = desk.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count();
     assert_eq!(retries, 3);
@@ -395,7 +271,7 @@ fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
 fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
     let server = source();
     let (url, token) = (server.url(), server.token());
-    let spoiler = Spoiler::start(&server, move |path, count, body| {
+    let stub = before(&server, move |path, count, body| {
         if (path, count) == ("/v3/pipeline", 0) {
             let sql = "ALTER TABLE t ADD COLUMN late DEFAULT 'x'";
             let call = reqwest::Client::new()
@@ -407,7 +283,7 @@ fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
         whole(body)
     });
     let desk = Desk::new();
-    desk.dump(&sql_request(spoiler.url(), server.token())).unwrap();
+    desk.dump(&sql_request(stub.url(), server.token())).unwrap();
     assert_eq!(desk.value("SELECT group_concat(DISTINCT late) FROM t"), "x");
 }
 
@@ -415,8 +291,8 @@ fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
 fn a_certificate_is_trusted_only_if_its_authority_is() {
     let server = source();
     let certificate = Certificate::make();
-    let spoiler = Spoiler::launch(&server, Some(certificate.acceptor()), |_, _, body| whole(body));
-    let port = spoiler.port;
+    let stub = HttpStub::with_tls(certificate.acceptor(), relayed(&server, |_, _, body| whole(body)));
+    let port = stub.port();
     let mut request = sql_request(format!("wss://127.0.0.1:{port}"), server.token());
     let error = Desk::new().dump(&request).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
@@ -440,15 +316,15 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
     let server = source();
     let other = server.url();
     let moved = |place: String| {
-        Spoiler::start(&server, move |path, count, body| match (path, count) {
-            ("/v3/pipeline", 0) => Reply::Moved(place.clone()),
+        before(&server, move |path, count, body| match (path, count) {
+            ("/v3/pipeline", 0) => Answer::new(307, &format!("location: {place}\r\n"), b""),
             _ => whole(body),
         })
     };
-    let spoiler = moved("/v3/pipeline".to_owned());
-    Desk::new().dump(&sql_request(spoiler.url(), server.token())).unwrap();
-    let spoiler = moved(format!("{other}/v3/pipeline"));
-    let error = Desk::new().dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
+    let stub = moved("/v3/pipeline".to_owned());
+    Desk::new().dump(&sql_request(stub.url(), server.token())).unwrap();
+    let stub = moved(format!("{other}/v3/pipeline"));
+    let error = Desk::new().dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert_eq!(code(&error), "source-refused");
     assert!(error.message().contains("redirects"), "{error}");
 }
@@ -458,9 +334,9 @@ fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
     let server = source();
     let desk = Desk::new();
     desk.dump(&sql_request(server.url(), server.token())).unwrap();
-    let before = std::fs::read(desk.source_db()).unwrap();
+    let first = std::fs::read(desk.source_db()).unwrap();
     let stop = desk.stop.clone();
-    let spoiler = Spoiler::start(&server, move |path, _, body| {
+    let stub = before(&server, move |path, _, body| {
         if path == "/v3/cursor" {
             stop.wish();
             std::thread::sleep(std::time::Duration::from_secs(1));
@@ -468,9 +344,9 @@ fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
         whole(body)
     });
     let begun = std::time::Instant::now();
-    let error = desk.dump(&sql_request(spoiler.url(), server.token())).unwrap_err();
+    let error = desk.dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("interrupted", 130));
     assert!(begun.elapsed().as_secs() < 5);
-    assert_eq!(std::fs::read(desk.source_db()).unwrap(), before);
+    assert_eq!(std::fs::read(desk.source_db()).unwrap(), first);
     assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
 }

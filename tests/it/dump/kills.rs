@@ -12,14 +12,10 @@ use std::{
 
 use turso2neon::workdir::Workdir;
 
-use super::{
-    Desk,
-    fault_proxy::{Trouble, Wire},
-    pages, replica,
-};
-use crate::support::{Dice, Sqld, Tool};
+use super::{Desk, pages, replica};
+use crate::support::{ConnectionFault, Dice, FaultProxy, Sqld, Tool};
 
-/// What a campaign counted.
+/// What a series of kills counted.
 #[derive(Debug, Default)]
 struct Tally {
     /// Calls that were killed before their end.
@@ -36,7 +32,7 @@ struct Subject {
     port: u16,
     token: String,
     content: String,
-    /// Bytes and time of a dump from zero, over the slow wire.
+    /// Bytes and time of a dump from zero, over the slow proxy.
     zero: (u64, Duration),
 }
 
@@ -44,43 +40,43 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// A wire that is slow until it is healed. The same one throughout: to some methods another address is another source.
-fn slow(port: u16) -> (Wire, Arc<AtomicBool>) {
+/// A proxy that is slow until it is healed. The same one throughout: to some methods another address is another source.
+fn slow(port: u16) -> (FaultProxy, Arc<AtomicBool>) {
     let healed = Arc::new(AtomicBool::new(false));
     let asked = healed.clone();
-    let wire = Wire::to(port, move |_| {
+    let proxy = FaultProxy::with_connections(port, move |_| {
         let bytes_per_ms = (!asked.load(Ordering::SeqCst)).then_some(3_000);
-        Trouble { bytes_per_ms, ..Trouble::default() }
+        ConnectionFault { bytes_per_ms, ..ConnectionFault::default() }
     });
-    (wire, healed)
+    (proxy, healed)
 }
 
 impl Subject {
     fn new(method: &'static str, port: u16, token: String) -> Self {
         let mut subject = Self { method, port, token, content: String::new(), zero: (0, Duration::ZERO) };
-        let (desk, (wire, _), begun) = (Desk::new(), slow(port), Instant::now());
-        subject.call(&desk, &wire).run().expect_exit(0);
-        subject.zero = (wire.received(), begun.elapsed());
+        let (desk, (proxy, _), begun) = (Desk::new(), slow(port), Instant::now());
+        subject.call(&desk, &proxy).run().expect_exit(0);
+        subject.zero = (proxy.received(), begun.elapsed());
         subject.content = content(&desk);
         subject
     }
 
-    fn call(&self, desk: &Desk, wire: &Wire) -> Tool {
-        Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &wire.url()])
+    fn call(&self, desk: &Desk, proxy: &FaultProxy) -> Tool {
+        Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &proxy.url()])
             .env("TURSO_AUTH_TOKEN", &self.token)
             .timeout(Duration::from_secs(400))
     }
 
     /// Kills a dump at a random moment, and takes it up again.
     fn kill_one(&self, dice: &mut Dice, tally: &Tally) {
-        let ((wire, healed), desk) = (slow(self.port), Desk::new());
-        let running = self.call(&desk, &wire).spawn();
+        let ((proxy, healed), desk) = (slow(self.port), Desk::new());
+        let running = self.call(&desk, &proxy).spawn();
         let thousandths = u64::try_from(dice.below(1000)).unwrap();
         let (begun, by_bytes) = (Instant::now(), dice.once_in(2));
         // By bytes, so that it falls into the transfer; by time, so that it falls into what comes after, too.
         let is_due = || {
             if by_bytes {
-                wire.received() >= (self.zero.0 * thousandths / 1000).max(1)
+                proxy.received() >= (self.zero.0 * thousandths / 1000).max(1)
             } else {
                 begun.elapsed() >= self.zero.1 * u32::try_from(thousandths).unwrap() / 1000
             }
@@ -91,9 +87,9 @@ impl Subject {
         let was_killed = running.kill().code() != Some(0);
         let kept = desk.dir().join("dump/part.json").exists();
         healed.store(true, Ordering::SeqCst);
-        let before = wire.received();
-        self.call(&desk, &wire).run().expect_exit(0);
-        let again = wire.received() - before;
+        let before = proxy.received();
+        self.call(&desk, &proxy).run().expect_exit(0);
+        let again = proxy.received() - before;
         assert_eq!(content(&desk), self.content, "{} after {thousandths} thousandths", self.method);
         assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
         tally.killed.fetch_add(u32::from(was_killed), Ordering::SeqCst);
@@ -105,7 +101,7 @@ impl Subject {
         }
     }
 
-    /// A campaign, several at a time.
+    /// A series of kills, several at a time.
     fn kill_many(&self) -> Tally {
         let kills = number("TURSO2NEON_TEST_FAULTS").unwrap_or(6);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

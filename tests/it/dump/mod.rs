@@ -20,13 +20,9 @@ mod proxy;
 
 mod replica;
 
-mod http_stub;
-
 mod server;
 
 mod corrupted_responses;
-
-mod fault_proxy;
 
 use std::{
     path::{Path, PathBuf},
@@ -43,7 +39,7 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{plain::dump_request as request, process::block_on};
+use crate::support::{plan_builder::dump_request as request, process::block_on};
 
 /// A working directory, and everything the stage said.
 struct Desk {

@@ -2,13 +2,13 @@
 
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
-use super::{
-    Desk, code,
-    fault_proxy::{Trouble, Wire},
-    http_stub::Scripted,
-    request,
+use super::{Desk, code, request};
+use crate::support::{
+    ConnectionFault, FaultProxy, SyncServer,
+    fault_proxy::Script,
+    http_stub::{HttpStub, Request},
+    process::block_on,
 };
-use crate::support::{SyncServer, process::block_on};
 
 fn pages_request(source: impl Into<String>) -> DumpRequest {
     DumpRequest { method: Method::Pages, ..request(source) }
@@ -62,16 +62,16 @@ fn the_pages_are_the_servers_file() {
 #[test]
 fn a_repeated_dump_fetches_what_changed() {
     let server = source();
-    let (desk, wire) = (Desk::new(), Wire::to(server.port(), |_| Trouble::default()));
-    let first = desk.dump(&request(wire.url())).unwrap();
-    let before = wire.received();
+    let (desk, proxy) = (Desk::new(), FaultProxy::to(server.port()));
+    let first = desk.dump(&request(proxy.url())).unwrap();
+    let before = proxy.received();
     assert!(before > 500_000);
-    assert!(desk.dump(&request(wire.url())).unwrap().unchanged);
-    assert!(wire.received() - before < 32_000, "{} bytes to know that nothing changed", wire.received() - before);
+    assert!(desk.dump(&request(proxy.url())).unwrap().unchanged);
+    assert!(proxy.received() - before < 32_000, "{} bytes to know that nothing changed", proxy.received() - before);
     server.execute(&["UPDATE t SET b = 'new' WHERE a = 7", "CREATE TABLE late (z)"]);
-    let before = wire.received();
-    let changed = desk.dump(&request(wire.url())).unwrap();
-    assert!(!changed.unchanged && wire.received() - before < 120_000, "{} bytes", wire.received() - before);
+    let before = proxy.received();
+    let changed = desk.dump(&request(proxy.url())).unwrap();
+    assert!(!changed.unchanged && proxy.received() - before < 120_000, "{} bytes", proxy.received() - before);
     assert!(proof(&changed).contains("brought up to date"), "{}", proof(&changed));
     assert!(changed.checkpoint.size_bytes > first.checkpoint.size_bytes);
     assert_eq!(desk.value("SELECT b || (SELECT count(*) FROM late) FROM t WHERE a = 7"), "new0");
@@ -85,29 +85,31 @@ fn an_interrupted_dump_asks_for_the_pages_that_are_missing() {
     let server = source();
     let expected = Desk::new().dump(&pages_request(server.url())).unwrap();
     // Cut twice, then whole; and cut always, then continued by another call.
-    let wire =
-        Wire::to(server.port(), |number| Trouble { cut_after: (number < 2).then_some(300_000), ..Trouble::default() });
-    let dumped = Desk::new().dump(&pages_request(wire.url())).unwrap();
+    let proxy = FaultProxy::with_connections(server.port(), |number| ConnectionFault {
+        cut_after: (number < 2).then_some(300_000),
+        ..ConnectionFault::default()
+    });
+    let dumped = Desk::new().dump(&pages_request(proxy.url())).unwrap();
     assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
-    assert!(wire.received() < expected.checkpoint.received_bytes + 200_000);
+    assert!(proxy.received() < expected.checkpoint.received_bytes + 200_000);
 
     let port = server.port();
     let desk = Desk::new();
     let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let heal = broken.clone();
-    let wire = Wire::to(port, move |number| {
+    let proxy = FaultProxy::with_connections(port, move |number| {
         let broken = broken.load(std::sync::atomic::Ordering::SeqCst);
         let cut = if number == 0 { 400_000 } else { 300 };
-        Trouble { cut_after: broken.then_some(cut), ..Trouble::default() }
+        ConnectionFault { cut_after: broken.then_some(cut), ..ConnectionFault::default() }
     });
-    let error = desk.dump(&pages_request(wire.url())).unwrap_err();
+    let error = desk.dump(&pages_request(proxy.url())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-truncated", 3), "{error}");
     assert_eq!(desk.listing(), ["part.json", "source.db.part"]);
     heal.store(false, std::sync::atomic::Ordering::SeqCst);
-    let before = wire.received();
-    let dumped = desk.dump(&pages_request(wire.url())).unwrap();
+    let before = proxy.received();
+    let dumped = desk.dump(&pages_request(proxy.url())).unwrap();
     assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
-    assert!(wire.received() - before < expected.checkpoint.received_bytes - 300_000);
+    assert!(proxy.received() - before < expected.checkpoint.received_bytes - 300_000);
     assert!(proof(&dumped).contains("interrupted"), "{}", proof(&dumped));
 }
 
@@ -118,13 +120,13 @@ fn another_database_in_the_same_place_is_noticed() {
     server.execute(&["UPDATE t SET b = 'first' WHERE a = 1"]);
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
     let switch = port.clone();
-    let wire = Wire::switched(move || port.load(std::sync::atomic::Ordering::SeqCst), |_| Trouble::default());
+    let proxy = FaultProxy::start(move || port.load(std::sync::atomic::Ordering::SeqCst), Script::default());
     let desk = Desk::new();
-    let first = desk.dump(&request(wire.url())).unwrap();
+    let first = desk.dump(&request(proxy.url())).unwrap();
     assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "first");
     // The same revision, by its number alone.
     switch.store(other.port(), std::sync::atomic::Ordering::SeqCst);
-    let second = desk.dump(&request(wire.url())).unwrap();
+    let second = desk.dump(&request(proxy.url())).unwrap();
     assert_eq!(second.checkpoint.consistency_mark, first.checkpoint.consistency_mark);
     assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "other");
 }
@@ -138,19 +140,19 @@ fn a_server_with_another_history_is_read_from_the_beginning() {
     beside.execute(&["UPDATE t SET b = 'beside' WHERE a = 7", "UPDATE t SET c = 1 WHERE a = 2000"]);
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
     let switch = port.clone();
-    let wire = Wire::switched(move || port.load(std::sync::atomic::Ordering::SeqCst), |_| Trouble::default());
+    let proxy = FaultProxy::start(move || port.load(std::sync::atomic::Ordering::SeqCst), Script::default());
     let desk = Desk::new();
     for (place, value) in [(&server, "first"), (&behind, "behind"), (&server, "first"), (&beside, "beside")] {
         switch.store(place.port(), std::sync::atomic::Ordering::SeqCst);
-        let dumped = desk.dump(&pages_request(wire.url())).unwrap();
+        let dumped = desk.dump(&pages_request(proxy.url())).unwrap();
         assert!(!dumped.unchanged && !proof(&dumped).contains("up to date"), "{value}: {}", proof(&dumped));
         assert_eq!(desk.value("SELECT b FROM t WHERE a = 7"), value);
     }
     // A change that leaves the content as it was costs what it changed.
     beside.execute(&["UPDATE t SET b = b WHERE a = 7"]);
-    let before = wire.received();
-    assert!(desk.dump(&pages_request(wire.url())).unwrap().unchanged);
-    assert!(wire.received() - before < 120_000, "{} bytes", wire.received() - before);
+    let before = proxy.received();
+    assert!(desk.dump(&pages_request(proxy.url())).unwrap().unchanged);
+    assert!(proxy.received() - before < 120_000, "{} bytes", proxy.received() - before);
 }
 
 #[test]
@@ -162,12 +164,12 @@ fn a_database_of_the_newer_form_is_left_to_sql() {
     // A server that says so is not even asked for pages.
     let mode = r#"{"results":[{"type":"ok","response":{"type":"execute","result":
         {"rows":[[{"type":"text","value":"mvcc"}]]}}}]}"#;
-    let scripted = Scripted::start(move |asked| {
+    let stub = HttpStub::start(move |asked| {
         let is_mode = asked.body.contains("journal_mode");
         if is_mode { (200, mode.as_bytes().to_vec()) } else { (404, Vec::new()) }
     });
-    Desk::new().dump(&request(scripted.url())).unwrap_err();
-    let lines: Vec<String> = scripted.asked().into_iter().map(|asked| asked.line).collect();
+    Desk::new().dump(&request(stub.url())).unwrap_err();
+    let lines: Vec<String> = stub.requests().iter().map(Request::line).collect();
     assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/") || line.contains("/v2/")), "{lines:?}");
 }
 

@@ -1,4 +1,4 @@
-//! A database by its name: a scripted Platform API in front of a real libSQL server.
+//! A database by its name: a stub of the Platform API in front of a real libSQL server.
 
 use std::sync::{
     Arc,
@@ -8,24 +8,23 @@ use std::sync::{
 use serde_json::{Value, json};
 use turso2neon::event::Event;
 
-use super::{
-    Desk, code,
-    http_stub::{Asked, Scripted},
-    request,
+use super::{Desk, code, request};
+use crate::support::{
+    Run, Sqld, Tool,
+    http_stub::{HttpStub, Request},
 };
-use crate::support::{Run, Sqld, Tool};
 
 const API_TOKEN: &str = "api-secret-token";
 
 /// An API that knows the database `shop` of the organization `acme`, which is this server.
-fn api(server: &Sqld) -> Scripted {
+fn api(server: &Sqld) -> HttpStub {
     let blocked = AtomicBool::new(false);
     let (host, jwt) = (server.url().replace("http://", ""), server.read_only_token());
-    Scripted::start(move |asked| {
+    HttpStub::start(move |asked| {
         let below = |path: &str| format!("/v1/organizations/acme/{path}");
-        let (method, path) = asked.line.split_once(' ').unwrap();
+        let (method, path) = (asked.method.as_str(), asked.path.as_str());
         let ok = |value: Value| (200, value.to_string().into_bytes());
-        if asked.authorization != format!("Bearer {API_TOKEN}") {
+        if asked.header("authorization") != format!("Bearer {API_TOKEN}") {
             return (401, br#"{"error":"no"}"#.to_vec());
         }
         match (method, path) {
@@ -61,7 +60,7 @@ fn api(server: &Sqld) -> Scripted {
     })
 }
 
-fn call(desk: &Desk, api: &Scripted, args: &[&str]) -> Run {
+fn call(desk: &Desk, api: &HttpStub, args: &[&str]) -> Run {
     Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump"])
         .args(args)
         .env("TURSO_API_TOKEN", API_TOKEN)
@@ -127,12 +126,12 @@ fn writes_are_blocked_before_the_last_dump_and_allowed_again() {
     let with = |flag: &'static str| [&named[..], &[flag]].concat();
     let run = call(&desk, &api, &with("--block-writes")).expect_exit(0);
     assert!(run.stderr.contains("takes no writes from now on"), "{}", run.stderr);
-    let lines: Vec<String> = api.asked().into_iter().map(|asked: Asked| asked.line).collect();
+    let lines: Vec<String> = api.requests().iter().map(Request::line).collect();
     let place = |word: &str| lines.iter().position(|line| line.contains(word)).unwrap();
     assert!(place("PATCH") < place("auth/tokens"), "{lines:?}");
     assert!(call(&desk, &api, &with("--block-writes")).expect_exit(0).stderr.contains("already"));
     assert!(call(&desk, &api, &with("--unblock-writes")).expect_exit(0).stdout.contains("takes writes again"));
-    assert_eq!(api.asked().last().unwrap().line, "GET /v1/organizations/acme/databases/shop/configuration");
+    assert_eq!(api.requests().last().unwrap().line(), "GET /v1/organizations/acme/databases/shop/configuration");
     // Without the API nothing is promised.
     let mut local = request(server.url());
     local.block_writes = true;
@@ -147,11 +146,11 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
     let real = Arc::new(api(&server));
     let behind = real.clone();
     let count = std::sync::atomic::AtomicU32::new(0);
-    let flaky = Scripted::start(move |asked| {
+    let flaky = HttpStub::start(move |asked| {
         if count.fetch_add(1, Ordering::SeqCst) == 0 {
             return (503, Vec::new());
         }
-        relay(&behind, asked)
+        asked.relay(&behind.url())
     });
     let desk = Desk::new();
     let mut wish = request("");
@@ -171,23 +170,10 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
         (418, b"{}", "source-refused"),
         (500, b"{}", "source-unreachable"),
     ] {
-        let broken = Scripted::start(move |_| (status, body.to_vec()));
+        let broken = HttpStub::start(move |_| (status, body.to_vec()));
         wish.platform.as_mut().unwrap().base = Some(broken.url());
         assert_eq!(code(&Desk::new().dump(&wish).unwrap_err()), expected, "{status}");
     }
-}
-
-fn relay(api: &Scripted, asked: &Asked) -> (u16, Vec<u8>) {
-    let (method, path) = asked.line.split_once(' ').unwrap();
-    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-    let call = reqwest::Client::new()
-        .request(method, format!("{}{path}", api.url()))
-        .header("authorization", &asked.authorization)
-        .body(asked.body.clone());
-    crate::support::process::block_on(async move {
-        let answer = call.send().await.unwrap();
-        (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
-    })
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! A server between the tool and a real one, which passes requests on and spoils answers at chosen bytes.
+//! A server between the tool and a real one, which passes requests on and corrupts responses at chosen bytes.
 //!
-//! Unlike [`super::fault_proxy`] it understands HTTP: an answer may end early and yet in order, lose or repeat bytes,
+//! Unlike [`crate::support::fault_proxy`] it understands HTTP: an answer may end early and yet in order, lose or repeat bytes,
 //! come in another form altogether, or come over TLS.
 
 use std::{
@@ -170,26 +170,26 @@ fn serve(near: impl Read + Write, far: u16, script: &Script, seen: &Mutex<Seen>,
     if near.write_all(head.as_bytes()).is_err() {
         return;
     }
-    let mut spoiler = Spoiler { near, fault, at: 0, recent: Vec::new() };
+    let mut faulty = FaultyBody { near, fault, at: 0, recent: Vec::new() };
     let ended = loop {
         match answer.piece() {
-            Ok(Some(piece)) if spoiler.pass(&piece) => {}
+            Ok(Some(piece)) if faulty.pass(&piece) => {}
             Ok(Some(_)) => break false,
             Ok(None) => break true,
             Err(_) => break false,
         }
-        note(seen, &path, &spoiler);
+        note(seen, &path, &faulty);
     };
-    note(seen, &path, &spoiler);
-    if ended || matches!(spoiler.fault, Fault::End(place) if place <= spoiler.at) {
-        spoiler.near.write_all(b"0\r\n\r\n").ok();
+    note(seen, &path, &faulty);
+    if ended || matches!(faulty.fault, Fault::End(place) if place <= faulty.at) {
+        faulty.near.write_all(b"0\r\n\r\n").ok();
     }
 }
 
-fn note(seen: &Mutex<Seen>, path: &str, spoiler: &Spoiler<'_, impl Write>) {
+fn note(seen: &Mutex<Seen>, path: &str, faulty: &FaultyBody<'_, impl Write>) {
     let mut seen = seen.lock().unwrap();
     let longest = seen.longest.entry(path.to_owned()).or_default();
-    *longest = spoiler.at.max(*longest);
+    *longest = faulty.at.max(*longest);
 }
 
 /// The request as it is passed on, its path, and its body.
@@ -319,8 +319,8 @@ impl Answer<'_> {
     }
 }
 
-/// Passes a body on and spoils it.
-struct Spoiler<'a, W: Write> {
+/// Passes a body on with its fault.
+struct FaultyBody<'a, W: Write> {
     near: &'a mut W,
     fault: Fault,
     /// Bytes that the server sent so far.
@@ -329,7 +329,7 @@ struct Spoiler<'a, W: Write> {
     recent: Vec<u8>,
 }
 
-impl<W: Write> Spoiler<'_, W> {
+impl<W: Write> FaultyBody<'_, W> {
     /// Passes a piece on; says no if the answer is over.
     fn pass(&mut self, piece: &[u8]) -> bool {
         let begun = self.at;

@@ -9,14 +9,12 @@ use std::{
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{
-    Desk, code,
-    fault_proxy::{Trouble, Wire},
-    request_with,
+    Desk, code, request_with,
     server::{HARD, assert_equals_servers_file, transfer},
     sql_request,
 };
 use crate::support::{
-    Sqld,
+    ConnectionFault, FaultProxy, Sqld,
     process::{block_on, must_run},
 };
 
@@ -83,21 +81,21 @@ fn every_kind_of_object_and_value_is_that_of_sql_and_of_libsqls_own_replica() {
 fn a_repeated_dump_fetches_what_is_new_and_a_question_is_small() {
     let server = Sqld::start();
     fill(&server, 20);
-    let wire = Wire::to(server.port(), |_| Trouble::default());
+    let proxy = FaultProxy::to(server.port());
     let (desk, token) = (Desk::new(), server.token());
-    let request = request_with(wire.url(), &token);
+    let request = request_with(proxy.url(), &token);
     let first = desk.dump(&request).unwrap();
-    assert!(first.checkpoint.received_bytes > 4_000_000 && wire.received() > first.checkpoint.received_bytes);
+    assert!(first.checkpoint.received_bytes > 4_000_000 && proxy.received() > first.checkpoint.received_bytes);
 
-    let before = wire.received();
+    let before = proxy.received();
     let again = desk.dump(&request).unwrap();
     assert!(again.unchanged && again.checkpoint.sha256 == first.checkpoint.sha256);
-    assert!(wire.received() - before < 10_000, "{} bytes to know that nothing changed", wire.received() - before);
+    assert!(proxy.received() - before < 10_000, "{} bytes to know that nothing changed", proxy.received() - before);
 
     server.execute("UPDATE bulk SET x = 'new' WHERE id = 7; DELETE FROM bulk WHERE id = 19999");
-    let before = wire.received();
+    let before = proxy.received();
     let changed = desk.dump(&request).unwrap();
-    let received = wire.received() - before;
+    let received = proxy.received() - before;
     assert!(!changed.unchanged && received < 40_000, "{received} bytes for two rows");
     assert!(changed.checkpoint.received_bytes < received);
     assert!(proof(&changed).contains("brought up to date"), "{}", proof(&changed));
@@ -215,16 +213,16 @@ fn a_cut_or_damaged_stream_is_taken_up_again() {
     fill(&server, 10);
     let token = server.token();
     let expected = Desk::new().dump(&replica_request(server.url(), &token)).unwrap();
-    let troubles: [fn(u32) -> Trouble; 3] = [
-        |number| Trouble { cut_after: (number < 3).then_some(900_000), ..Trouble::default() },
-        |number| Trouble { flip: (number < 2).then_some(700_000), ..Trouble::default() },
+    let troubles: [fn(u64) -> ConnectionFault; 3] = [
+        |number| ConnectionFault { cut_after: (number < 3).then_some(900_000), ..ConnectionFault::default() },
+        |number| ConnectionFault { flip: (number < 2).then_some(700_000), ..ConnectionFault::default() },
         // In the greeting, in a frame's header, in a page.
-        |number| Trouble { cut_after: (number < 4).then_some(u64::from(number) * 300 + 5), ..Trouble::default() },
+        |number| ConnectionFault { cut_after: (number < 4).then_some(number * 300 + 5), ..ConnectionFault::default() },
     ];
     for trouble in troubles {
-        let wire = Wire::to(server.port(), trouble);
+        let proxy = FaultProxy::with_connections(server.port(), trouble);
         let desk = Desk::new();
-        let dumped = desk.dump(&replica_request(wire.url(), &token)).unwrap();
+        let dumped = desk.dump(&replica_request(proxy.url(), &token)).unwrap();
         assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
         assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
     }
@@ -235,15 +233,15 @@ fn a_stream_that_always_breaks_is_an_error_and_what_came_is_kept() {
     let server = Sqld::start();
     fill(&server, 10);
     let token = server.token();
-    let zero = Wire::to(server.port(), |_| Trouble::default());
+    let zero = FaultProxy::to(server.port());
     let expected = Desk::new().dump(&replica_request(zero.url(), &token)).unwrap();
     let desk = Desk::new();
     // The first stream brings some, the others nothing.
-    let wire = Wire::to(server.port(), |number| {
+    let proxy = FaultProxy::with_connections(server.port(), |number| {
         let cut_after = if number == 0 { 1_500_000 } else { 600 };
-        Trouble { cut_after: Some(cut_after), ..Trouble::default() }
+        ConnectionFault { cut_after: Some(cut_after), ..ConnectionFault::default() }
     });
-    let error = desk.dump(&replica_request(wire.url(), &token)).unwrap_err();
+    let error = desk.dump(&replica_request(proxy.url(), &token)).unwrap_err();
     assert_eq!(error.kind().exit(), 3, "{error}");
     assert!(["source-truncated", "source-unreachable"].contains(&code(&error)), "{error}");
     assert_eq!(desk.listing(), ["part.json", "source.db.part"]);

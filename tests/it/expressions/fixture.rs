@@ -25,7 +25,7 @@ use turso2neon::{
     sqlite::catalog,
 };
 
-use crate::support::{Target, plain};
+use crate::support::{Target, plan_builder};
 
 /// The declaration, the PostgreSQL type and the conversion of each column.
 const COLUMNS: &[(&str, &str, &str, Conversion)] = &[
@@ -92,7 +92,8 @@ impl Bench {
             connection.execute_batch(&format!("INSERT INTO t VALUES ({number}, {row})")).unwrap();
         }
         let schema = catalog::read(&connection).unwrap();
-        let mut bench = Self { connection, schema, plan: plain::table("t", Vec::new()), target: Target::start() };
+        let mut bench =
+            Self { connection, schema, plan: plan_builder::table("t", Vec::new()), target: Target::start() };
         bench.fill();
         bench
     }
@@ -251,7 +252,11 @@ pub(crate) fn pg_value(column: &ColumnPlan, value: &Value) -> String {
 }
 
 fn planned(name: &str, declared: &str, pg_type: &str, conversion: Conversion, values: &[Value]) -> ColumnPlan {
-    ColumnPlan { declared: declared.to_owned(), evidence: evidence(values), ..plain::column(name, pg_type, conversion) }
+    ColumnPlan {
+        declared: declared.to_owned(),
+        evidence: evidence(values),
+        ..plan_builder::column(name, pg_type, conversion)
+    }
 }
 
 /// What a profile says of these values, as far as translations look at it.

@@ -1,21 +1,11 @@
 //! Every schema of the corpus: read without an error, every object accounted for, all DDL accepted by PostgreSQL.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
 use super::fixture::Planned;
-use crate::support::Target;
-
-/// Where the corpus is, if it is here.
-fn corpus() -> Option<PathBuf> {
-    let named = std::env::var_os("TURSO2NEON_CORPUS").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    named.or_else(|| beside.is_dir().then_some(beside)).filter(|path| path.is_dir())
-}
+use crate::support::{Corpus, Target};
 
 /// Entries of `sqlite_schema`, by name.
 fn entries(connection: &Connection) -> Vec<(String, String)> {
@@ -27,17 +17,10 @@ fn entries(connection: &Connection) -> Vec<(String, String)> {
 
 #[test]
 fn every_corpus_schema_is_accounted_for_and_created() {
-    let Some(corpus) = corpus() else {
-        eprintln!("no corpus here: nothing to check");
-        return;
-    };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "db"));
-    files.sort();
-    assert!(files.len() > 40);
-    for file in files {
+    let corpus = Corpus::open();
+    for file in corpus.files() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let connection = turso2neon::sqlite::open::read_only(&file).unwrap();
+        let connection = turso2neon::sqlite::open::read_only(file).unwrap();
         let planned = Planned::read(&connection, |_| true);
         let mut named: BTreeMap<String, usize> = BTreeMap::new();
         for object in &planned.carried.objects {

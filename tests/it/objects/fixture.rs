@@ -28,7 +28,7 @@ use turso2neon::{
 
 use crate::{
     expressions::fixture::{evidence, pg_value},
-    support::{Target, plain},
+    support::{Target, plan_builder},
 };
 
 /// A planned schema.
@@ -173,7 +173,7 @@ fn column_plan(column: &SourceColumn, name: String, values: &[Value]) -> ColumnP
         declared: column.declared.clone(),
         pg_type,
         evidence,
-        ..plain::column(&column.name, "text", conversion)
+        ..plan_builder::column(&column.name, "text", conversion)
     }
 }
 

@@ -50,7 +50,7 @@ impl Loaded {
     }
 
     /// Puts mistakes into the plan.
-    fn spoil(&self, table: &str, change: impl FnOnce(&mut TablePlan)) {
+    fn damage(&self, table: &str, change: impl FnOnce(&mut TablePlan)) {
         let mut plan = self.stored_plan();
         change(plan.tables.iter_mut().find(|found| found.source == table).unwrap());
         sealed::store(&self.workspace.dir().join("plan/plan.json"), &plan).unwrap();
@@ -98,7 +98,7 @@ fn postgresql_computes_generated_columns_as_sqlite_does() {
 #[test]
 fn what_the_rows_disprove_is_not_created() {
     let loaded = Loaded::plan(GENERATED);
-    loaded.spoil("g", |table| {
+    loaded.damage("g", |table| {
         for (name, expression) in [("v", "(a + b) * 3"), ("up", "now()::text"), ("q", "1 / a")] {
             table.columns.iter_mut().find(|column| column.name == name).unwrap().generated =
                 Some(expression.to_owned());
@@ -106,7 +106,7 @@ fn what_the_rows_disprove_is_not_created() {
         let index = table.indexes.iter_mut().find(|index| index.name == "twice").unwrap();
         index.predicate = Some("\"a\" < 5".to_owned());
     });
-    loaded.spoil("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
+    loaded.damage("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
     // 1 / a is no error here, but gives other values than a / b.
     loaded.convert();
     let withheld = loaded.withheld();
@@ -127,7 +127,7 @@ fn what_the_rows_disprove_is_not_created() {
 fn what_guards_data_is_left_out_with_consent_only() {
     let loaded = Loaded::plan("CREATE TABLE c(x INT CONSTRAINT positive CHECK (x > 0)); INSERT INTO c VALUES (5), (9)");
     loaded.call("plan", &[]);
-    loaded.spoil("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
+    loaded.damage("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
     let url = loaded.local.admin_url();
     for _ in 0..2 {
         let refused = loaded.workspace.tool("convert").args(["--local-url", &url]).run().expect_exit(1);
@@ -140,7 +140,7 @@ fn what_guards_data_is_left_out_with_consent_only() {
 #[test]
 fn a_column_that_stops_the_copy_is_loaded_plain() {
     let loaded = Loaded::plan(GENERATED);
-    loaded.spoil("g", |table| {
+    loaded.damage("g", |table| {
         table.columns.iter_mut().find(|column| column.name == "q").unwrap().generated = Some("a / b".to_owned());
     });
     loaded.convert();

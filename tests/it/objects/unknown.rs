@@ -106,7 +106,7 @@ fn virtual_tables_and_broken_declarations_are_carried_as_far_as_they_can_be_read
 }
 
 #[test]
-fn keys_longer_than_a_b_tree_takes_are_guarded() {
+fn keys_longer_than_a_b_tree_takes_keep_their_uniqueness() {
     let long = "printf('%.*c', 9000, 'x')";
     let script = format!(
         "CREATE TABLE k(t TEXT PRIMARY KEY, n INT, u TEXT UNIQUE COLLATE NOCASE, UNIQUE(n, t));

@@ -28,7 +28,7 @@ use turso2neon::{
 
 use crate::{
     hazards,
-    support::{Dice, Workspace, fixture::sqlite, plain, process::block_on, rng},
+    support::{Dice, Workspace, fixture::sqlite, plan_builder, process::block_on, rng},
 };
 
 /// How long each of the two tries, unless told otherwise.
@@ -283,7 +283,7 @@ fn fragments(scripts: &[&'static str]) -> Vec<&'static str> {
 fn dumped(workspace: &Workspace, source: &Path) -> Context {
     let workdir = Workdir::create(&workspace.dir()).unwrap();
     let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
-    let request = plain::dump_request(source.to_str().unwrap());
+    let request = plan_builder::dump_request(source.to_str().unwrap());
     block_on(async { dump(&ctx, &request).await }).unwrap();
     ctx
 }
@@ -370,7 +370,7 @@ fn mutated_schemas_are_read_or_refused() {
             let workspace = workspace;
             let workdir = Workdir::create(&workspace.dir()).unwrap();
             let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
-            let request = plain::dump_request(source.to_str().unwrap());
+            let request = plan_builder::dump_request(source.to_str().unwrap());
             let end = block_on(async {
                 dump(&ctx, &request).await?;
                 plan(&ctx, &PlanRequest { overrides: Overrides::default(), fresh: false }).await.map(|_| ())

@@ -11,13 +11,9 @@ use turso2neon::{
 
 use super::{
     fixture::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
-    proxy::{NeonProxy, Pooler},
+    proxy::{Pooler, neon_proxy},
 };
-use crate::support::{
-    Journey, Target, Which,
-    latency::{Link, Nature},
-    target::PASSWORD,
-};
+use crate::support::{FaultProxy, Journey, Target, Which, target::PASSWORD};
 
 fn connect(url: &str) -> Result<Session, Error> {
     let endpoint = PgEndpoint::parse(&Secret::new(url.to_owned()), Role::Target)?.endpoint;
@@ -113,7 +109,7 @@ fn an_unknown_database_and_a_dead_port_say_so() {
 fn a_compute_that_wakes_is_waited_for() {
     let target = Target::start();
     let messages = &["Couldn't connect to compute node", "Control plane request failed"];
-    let proxy = NeonProxy::start(&target.socket_directory(), messages, target.port());
+    let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
     let mut depot = Depot::new(shop_plan(), &shop_rows(1));
     depot.change("SELECT 1");
     let (pushed, recorder) = depot.push(&remote_url_at(&target, proxy.port()));
@@ -130,7 +126,7 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
         (&["Control plane request failed: endpoint cannot be found"; 9], Kind::TargetDenied),
     ];
     for (messages, kind) in cases {
-        let proxy = NeonProxy::start(&target.socket_directory(), messages, target.port());
+        let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
         let (ctx, _) = Depot::new(shop_plan(), "").context();
         let url = Secret::new(remote_url_at(&target, proxy.port()));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
@@ -144,12 +140,12 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
 fn tls_at_once_works_where_the_server_knows_it() {
     for major in [17, 18] {
         let target = Target::start_on(Which::Major(major));
-        let link = Link::start(0, target.port(), Nature::near());
-        let url = remote_url_at(&target, link.port());
+        let proxy = FaultProxy::to(target.port());
+        let url = remote_url_at(&target, proxy.port());
         connect(&format!("{url}&sslnegotiation=postgres&channel_binding=require")).unwrap();
-        let asked = link.counts().round_trips();
+        let asked = proxy.round_trips();
         connect(&format!("{url}&sslnegotiation=direct&channel_binding=require")).unwrap();
-        let direct = link.counts().round_trips() - asked;
+        let direct = proxy.round_trips() - asked;
         assert!(direct < asked, "{direct} round trips instead of {asked}");
     }
     let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(Which::Major(16)))));

@@ -17,10 +17,9 @@ use turso2neon::{
 
 use super::{
     fixture::{Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows},
-    proxy::Wire,
     readers::{Crowd, KINDS, Reader},
 };
-use crate::support::Target;
+use crate::support::{FaultProxy, Target};
 
 /// Few rows, all of version 1.
 fn few_rows() -> String {
@@ -118,8 +117,8 @@ fn a_change_whose_commit_was_not_answered_is_looked_up() {
            FOR EACH ROW WHEN (NEW.name = 'orders') EXECUTE FUNCTION public.linger()",
     );
     next_version(&mut depot, 2);
-    let wire = Wire::to(target.port());
-    let request = depot.request(&remote_url_at(&target, wire.port()));
+    let network = FaultProxy::to(target.port());
+    let request = depot.request(&remote_url_at(&target, network.port()));
     let (ctx, recorder) = depot.context();
     let pushed = std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
@@ -129,11 +128,11 @@ fn a_change_whose_commit_was_not_answered_is_looked_up() {
         while target.value(committing) == "0" {
             assert!(Instant::now() < deadline && !pushing.is_finished(), "the change is never committed");
         }
-        wire.mute();
+        network.hold_answers();
         while target.value("SELECT min(version) FROM orders") != "2" {
             assert!(Instant::now() < deadline, "the commit doesn't happen");
         }
-        wire.cut();
+        network.cut();
         pushing.join().unwrap().unwrap()
     });
     assert!(recorder.retries() > 0);

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use super::{
     fixture::{remote_url, remote_url_at},
-    proxy::{NeonProxy, Pooler},
+    proxy::{Pooler, neon_proxy},
 };
-use crate::support::{Target, Tool, latency::Link, process::must_run, target::PASSWORD};
+use crate::support::{FaultProxy, Target, Tool, process::must_run, target::PASSWORD};
 
 /// Calls `doctor` on a target that is refused, and looks for what it says.
 #[track_caller]
@@ -19,10 +19,10 @@ fn refused(url: &str, words: &str, advice: &str) {
 fn a_connection_that_is_refused_is_explained() {
     let target = Target::start();
     let url = remote_url(&target);
-    let link = Link::start(0, target.port(), crate::support::latency::Nature::near());
-    let wrong = remote_url_at(&target, link.port()).replace(PASSWORD, "wrong");
+    let proxy = FaultProxy::to(target.port());
+    let wrong = remote_url_at(&target, proxy.port()).replace(PASSWORD, "wrong");
     refused(&wrong, "password authentication failed", "check role, password and database");
-    assert_eq!(link.counts().connections(), 1, "a wrong password is sent once");
+    assert_eq!(proxy.connections(), 1, "a wrong password is sent once");
     let unknown = url.replace("ep-test-1234.neon.local", "nowhere.invalid").replace("&hostaddr=127.0.0.1", "");
     refused(&unknown.replace("hostaddr=127.0.0.1&", ""), "the host name is not known", "check the host in");
     refused(
@@ -72,11 +72,11 @@ fn what_neon_says_is_explained() {
         (&["This IP address 192.0.2.7 is not allowed to connect to this endpoint."], "is not allowed", "allow list"),
     ];
     for (messages, words, advice) in cases {
-        let proxy = NeonProxy::start(&target.socket_directory(), messages, target.port());
+        let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
         refused(&remote_url_at(&target, proxy.port()), words, advice);
     }
     // A compute that sleeps is no failure: it is waited for.
-    let proxy = NeonProxy::start(&target.socket_directory(), &["Couldn't connect to compute node"], target.port());
+    let proxy = neon_proxy(&target.socket_directory(), &["Couldn't connect to compute node"], target.port());
     let url = remote_url_at(&target, proxy.port());
     Tool::new(["doctor", "--target", &url]).run().expect_exit(0).expect_text("PostgreSQL");
 }
@@ -90,6 +90,6 @@ fn an_expired_certificate_is_explained() {
     }
     let sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days -1 -extfile server.ext -out server.pem";
     must_run(Command::new("openssl").args(sign.split(' ')).current_dir(home.path()));
-    let proxy = NeonProxy::start(home.path(), &["never said"; 2], target.port());
+    let proxy = neon_proxy(home.path(), &["never said"; 2], target.port());
     refused(&remote_url_at(&target, proxy.port()), "certificate has expired", "needs a new certificate");
 }

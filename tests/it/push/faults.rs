@@ -11,11 +11,10 @@ use turso2neon::{
     stages::push::{PushRequest, push},
 };
 
-use super::{
-    fixture::{Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows},
-    proxy::Wire,
+use super::fixture::{
+    Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows,
 };
-use crate::support::Target;
+use crate::support::{FaultProxy, Target};
 
 /// Waits until a query on the target says `t`.
 fn wait_until(target: &Target, condition: &str) {
@@ -143,8 +142,8 @@ fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
     depot.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "chunks");
     depot.refill(&shop_rows(2));
-    let wire = Wire::to(target.port());
-    let mut request = depot.request(&remote_url_at(&target, wire.port()));
+    let network = FaultProxy::to(target.port());
+    let mut request = depot.request(&remote_url_at(&target, network.port()));
     (request.jobs, request.mode) = (1, requested("swap"));
     let (ctx, recorder) = depot.context();
     std::thread::scope(|scope| {
@@ -152,10 +151,10 @@ fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
         let committing = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
                           AND state = 'active' AND query LIKE 'UPDATE turso2neon.chunks%'";
         wait_until(&target, committing);
-        wire.mute();
+        network.hold_answers();
         wait_until(&target, "SELECT count(*) = 1 FROM turso2neon.chunks");
         std::thread::sleep(Duration::from_millis(100));
-        wire.cut();
+        network.cut();
         pushing.join().unwrap().unwrap();
     });
     assert!(recorder.retries() > 0);
@@ -170,8 +169,8 @@ fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     depot.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "runs");
     depot.refill(&shop_rows(2));
-    let wire = Wire::to(target.port());
-    let mut request = depot.request(&remote_url_at(&target, wire.port()));
+    let network = FaultProxy::to(target.port());
+    let mut request = depot.request(&remote_url_at(&target, network.port()));
     request.mode = requested("swap");
     let (ctx, recorder) = depot.context();
     let pushed = std::thread::scope(|scope| {
@@ -179,9 +178,9 @@ fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
         let committing = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
                           AND state = 'active' AND query LIKE 'BEGIN; SET LOCAL synchronous_commit = on%'";
         wait_until(&target, committing);
-        wire.mute();
+        network.hold_answers();
         wait_until(&target, "SELECT min(version) = 2 FROM public.orders");
-        wire.cut();
+        network.cut();
         pushing.join().unwrap().unwrap()
     });
     assert!(recorder.retries() > 0);
@@ -386,8 +385,8 @@ fn a_second_push_is_kept_out_while_one_is_at_work() {
 fn sessions_behind_a_killed_tool_are_ended() {
     let target = Target::start();
     let depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
-    let wire = Wire::to(target.port());
-    let request = depot.request(&remote_url_at(&target, wire.port()));
+    let network = FaultProxy::to(target.port());
+    let request = depot.request(&remote_url_at(&target, network.port()));
     let (ctx, _) = depot.context();
     let runtime = runtime();
     let pushing = runtime.spawn({
@@ -396,7 +395,7 @@ fn sessions_behind_a_killed_tool_are_ended() {
     });
     wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
     // The network goes silent: the server doesn't learn that the tool is gone, except for the session with the lock.
-    wire.mute();
+    network.hold_answers();
     pushing.abort();
     assert!(runtime.block_on(pushing).is_err());
     target.query(
@@ -406,7 +405,7 @@ fn sessions_behind_a_killed_tool_are_ended() {
     let (pushed, _) = depot.push_in("swap", &remote_url(&target));
     pushed.unwrap();
     depot.assert_equal(&target, "public");
-    drop(wire);
+    drop(network);
 }
 
 #[test]

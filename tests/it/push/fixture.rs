@@ -12,9 +12,7 @@ use turso2neon::{
     model::{
         ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
-        conversion_plan::{
-            BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE, PLAN_FORMAT,
-        },
+        conversion_plan::{BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE},
         identifier::qualified,
         push_plan::RequestedMode,
     },
@@ -25,7 +23,7 @@ use turso2neon::{
     workdir::{Workdir, sealed, sha256_of},
 };
 
-use crate::support::{Target, plain};
+use crate::support::{Target, plan_builder};
 
 /// Everything that was narrated.
 #[derive(Default)]
@@ -232,33 +230,19 @@ pub(super) fn remote_url_at(target: &Target, port: u16) -> String {
 }
 
 pub(super) fn column(name: &str, pg_type: PgType) -> ColumnPlan {
-    ColumnPlan { pg_type, ..plain::column(name, "text", Conversion::Text { blobs: BlobText::Hex }) }
+    ColumnPlan { pg_type, ..plan_builder::column(name, "text", Conversion::Text { blobs: BlobText::Hex }) }
 }
 
 pub(super) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
     TablePlan {
         source: name.to_uppercase(),
         primary_key: Some(KeyPlan { name: format!("{name}_pkey"), columns: vec!["id".to_owned()] }),
-        ..plain::table(name, columns)
+        ..plan_builder::table(name, columns)
     }
 }
 
 pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
-    Plan {
-        format: PLAN_FORMAT,
-        tool: "test".to_owned(),
-        dump_sha256: "d".repeat(64),
-        overrides_sha256: String::new(),
-        given: None,
-        hooks: turso2neon::model::overrides::Hooks::default(),
-        schema: "shop".to_owned(),
-        extensions: Vec::new(),
-        tables,
-        views: Vec::new(),
-        triggers: Vec::new(),
-        objects: Vec::new(),
-        findings: Vec::new(),
-    }
+    Plan { dump_sha256: "d".repeat(64), ..plan_builder::plan("shop", tables) }
 }
 
 /// Customers and orders with a key between them, every kind of constraint, a ledger, and an empty table.

@@ -12,13 +12,10 @@ use turso2neon::{
 };
 
 use super::fixture::{Depot, column, plan, remote_url_at, runtime, table, wide_plan, wide_rows};
-use crate::support::{
-    Target,
-    latency::{Link, Nature},
-};
+use crate::support::{FaultProxy, Target, network::Network};
 
 /// Far, and wide enough.
-const FAR: Nature = Nature { round_trip: Duration::from_millis(5), bits_per_s: 0 };
+const FAR: Network = Network { round_trip: Duration::from_millis(5), bits_per_s: 0 };
 
 /// So many small tables, each with a key, an index and a foreign key to the one before it.
 fn many_tables(number: usize) -> (Plan, String) {
@@ -64,13 +61,13 @@ fn many_small_tables_need_few_round_trips() {
     let target = Target::start();
     let (plan, fill) = many_tables(TABLES);
     let mut depot = Depot::new(plan, &fill);
-    // Each push over a link of its own, so that each is counted alone.
+    // Each push over a proxy of its own, so that each is counted alone.
     let count = |depot: &Depot, what: &str| {
-        let link = Link::start(0, target.port(), FAR);
+        let proxy = FaultProxy::with_network(target.port(), FAR);
         let begun = Instant::now();
-        depot.push(&remote_url_at(&target, link.port())).0.unwrap();
-        let (elapsed, counts) = (begun.elapsed(), link.counts());
-        let (trips, connections) = (counts.round_trips(), counts.connections());
+        depot.push(&remote_url_at(&target, proxy.port())).0.unwrap();
+        let elapsed = begun.elapsed();
+        let (trips, connections) = (proxy.round_trips(), proxy.connections());
         println!("{what}: {trips} round trips on {connections} connections, {elapsed:?}");
         trips
     };
@@ -89,11 +86,11 @@ fn many_small_tables_need_few_round_trips() {
 fn a_session_needs_as_many_round_trips_as_the_protocol() {
     let target = Target::start();
     let trips = |end: &str| {
-        let link = Link::start(0, target.port(), FAR);
-        let url = Secret::new(format!("{}{end}", remote_url_at(&target, link.port())));
+        let proxy = FaultProxy::with_network(target.port(), FAR);
+        let url = Secret::new(format!("{}{end}", remote_url_at(&target, proxy.port())));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
         drop(runtime().block_on(Session::connect(&endpoint)).unwrap());
-        link.counts().round_trips()
+        proxy.round_trips()
     };
     // TCP, the question for TLS, TLS, the startup packet, SCRAM's two steps, settings and identity; and the tickets
     // that TLS sends by itself.
@@ -107,9 +104,9 @@ fn a_large_table_uses_the_line() {
     let (rows, megabits) = if real { (300_000, 200) } else { (8_000, 30) };
     let target = Target::start();
     let depot = Depot::new(wide_plan(), &wide_rows(rows, 1));
-    let nature = Nature { round_trip: Duration::from_millis(40), bits_per_s: megabits * 1_000_000 };
-    let link = Link::start(0, target.port(), nature);
-    let (pushed, _) = depot.push(&remote_url_at(&target, link.port()));
+    let network = Network { round_trip: Duration::from_millis(40), bits_per_s: megabits * 1_000_000 };
+    let proxy = FaultProxy::with_network(target.port(), network);
+    let (pushed, _) = depot.push(&remote_url_at(&target, proxy.port()));
     let checkpoint = pushed.unwrap().checkpoint.unwrap();
     let (sent, load_ms) = (checkpoint.sent_bytes, checkpoint.phases_ms["load"]);
     let line_ms = sent * 8 / (megabits * 1000);

@@ -52,6 +52,12 @@ impl Workspace {
     pub(crate) fn read_json(&self, file: &str) -> serde_json::Value {
         serde_json::from_str(&self.read(file)).unwrap()
     }
+
+    /// The events in the log, of all calls so far. A line that is still being written is left out.
+    pub(crate) fn events(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir().join("log.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
 }
 
 impl Drop for Workspace {

@@ -5,15 +5,21 @@
     reason = "a fixture belongs to all test modules, whichever of them use it at present"
 )]
 
+pub(crate) mod corpus;
+
 pub(crate) mod rng;
 
 pub(crate) mod fixture;
 
 pub(crate) mod environment;
 
-pub(crate) mod latency;
+pub(crate) mod fault_proxy;
 
-pub(crate) mod plain;
+pub(crate) mod http_stub;
+
+pub(crate) mod network;
+
+pub(crate) mod plan_builder;
 
 pub(crate) mod process;
 
@@ -29,7 +35,9 @@ pub(crate) mod target;
 
 pub(crate) mod tool;
 
+pub(crate) use corpus::Corpus;
 pub(crate) use environment::Journey;
+pub(crate) use fault_proxy::{ConnectionFault, FaultProxy};
 pub(crate) use fixture::Workspace;
 pub(crate) use programs::{MAJORS, Which};
 pub(crate) use rng::Dice;

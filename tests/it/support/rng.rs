@@ -11,6 +11,14 @@ impl Dice {
         Self(seed)
     }
 
+    /// With the seed that `TURSO2NEON_TEST_SEED` names, or one of chance, which is printed.
+    pub(crate) fn of_chance(purpose: &str) -> Self {
+        let given = std::env::var("TURSO2NEON_TEST_SEED").ok();
+        let seed = given.map_or_else(chance, |text| text.parse().expect("TURSO2NEON_TEST_SEED is a number"));
+        println!("{purpose}: TURSO2NEON_TEST_SEED={seed}");
+        Self(seed)
+    }
+
     /// Any number.
     pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -30,6 +38,11 @@ impl Dice {
         i64::try_from(i128::from(least) + i128::from(self.roll()) % span).unwrap()
     }
 
+    /// A moment within this time.
+    pub(crate) fn within(&mut self, time: Duration) -> Duration {
+        time.mul_f64(f64::from(u32::try_from(self.roll() >> 32).unwrap()) / f64::from(u32::MAX))
+    }
+
     /// True once in so many times.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
@@ -41,6 +54,10 @@ impl Dice {
     }
 }
 
+fn chance() -> u64 {
+    u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos())
+}
+
 /// Calls `round` with one seed after the other until the time is over: `TURSO2NEON_TEST_SECONDS`, or `seconds`. With
 /// `TURSO2NEON_TEST_SEED` it is called once with that seed. The seed of a round that fails is the last that was told.
 pub(crate) fn rounds(seconds: u64, mut round: impl FnMut(u64)) {
@@ -49,8 +66,7 @@ pub(crate) fn rounds(seconds: u64, mut round: impl FnMut(u64)) {
     }
     let given = std::env::var("TURSO2NEON_TEST_SECONDS").ok();
     let seconds = given.map_or(seconds, |text| text.parse().expect("TURSO2NEON_TEST_SECONDS is a number"));
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut seed = u64::from(since.subsec_nanos());
+    let mut seed = chance();
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut done = 0;
     while done == 0 || Instant::now() < end {

@@ -127,7 +127,12 @@ impl Sqld {
 
     /// The rows of one statement, every value as text; NULL is none, a blob its base64.
     pub(crate) fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        let answer = self.pipeline("default", &[json!({"type": "execute", "stmt": {"sql": sql}})]);
+        self.query_in("default", sql)
+    }
+
+    /// The same in another namespace.
+    pub(crate) fn query_in(&self, namespace: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+        let answer = self.pipeline(namespace, &[json!({"type": "execute", "stmt": {"sql": sql}})]);
         let rows = answer["result"]["rows"].as_array().unwrap();
         rows.iter().map(|row| row.as_array().unwrap().iter().map(cell).collect()).collect()
     }

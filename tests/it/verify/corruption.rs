@@ -9,7 +9,7 @@ use turso2neon::{
     stages::verify::{Against, Level},
 };
 
-use crate::support::plain::{column, table};
+use crate::support::plan_builder::{column, table};
 
 use super::fixture::{Hops, lines};
 

@@ -14,7 +14,7 @@ use turso2neon::{
     workdir::sealed,
 };
 
-use crate::support::plain::{column, table};
+use crate::support::plan_builder::{column, table};
 
 use super::fixture::{Hops, lines, on_two_threads};
 

@@ -8,7 +8,6 @@ use turso2neon::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
-        conversion_plan::PLAN_FORMAT,
         identifier::quote_ident,
         push_plan::PushMode,
     },
@@ -19,7 +18,7 @@ use turso2neon::{
     workdir::{Workdir, modified_ns, sealed, sha256_of},
 };
 
-use crate::support::{Target, fixture::sqlite, process::block_on};
+use crate::support::{Target, fixture::sqlite, plan_builder, process::block_on};
 
 /// The schema on the local side, unlike the target's.
 pub(super) const LOCAL_SCHEMA: &str = "loaded";
@@ -262,21 +261,7 @@ fn store_plan(workdir: &Workdir, dump: &DumpCheckpoint, mut tables: Vec<TablePla
     for table in &mut tables {
         table.rows = dump.rows[&table.source];
     }
-    let plan = Plan {
-        format: PLAN_FORMAT,
-        tool: String::new(),
-        dump_sha256: dump.sha256.clone(),
-        overrides_sha256: String::new(),
-        given: None,
-        hooks: turso2neon::model::overrides::Hooks::default(),
-        schema: LOCAL_SCHEMA.to_owned(),
-        extensions: Vec::new(),
-        tables,
-        views: Vec::new(),
-        triggers: Vec::new(),
-        objects: Vec::new(),
-        findings: Vec::new(),
-    };
+    let plan = Plan { dump_sha256: dump.sha256.clone(), ..plan_builder::plan(LOCAL_SCHEMA, tables) };
     sealed::store(&workdir.plan_json(), &plan).unwrap();
     plan
 }

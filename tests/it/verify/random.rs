@@ -12,7 +12,7 @@ use turso2neon::{
     stages::verify::Level,
 };
 
-use crate::support::plain::{column, table};
+use crate::support::plan_builder::{column, table};
 
 use super::fixture::{Hops, Prepared};
 

@@ -16,7 +16,7 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{Target, Which, Workspace, plain, process::block_on};
+use crate::support::{Target, Which, Workspace, plan_builder, process::block_on};
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Bench {
     fn of_file(workspace: Workspace, source: &Path) -> Self {
         let workdir = Workdir::create(&workspace.dir()).unwrap();
         let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
-        let request = plain::dump_request(source.to_str().unwrap());
+        let request = plan_builder::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { _workspace: workspace, ctx }
     }

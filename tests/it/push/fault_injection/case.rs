@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::{
     env::{Ground, Mode, Scene, Usual},
-    fault_proxy::{Fate, Snare, Trigger},
     reader::{Gaze, Reader, Sight, look},
 };
 use crate::support::{
     Dice,
+    fault_proxy::{CommitFate, Fault as NetworkFault},
     tool::{Run, Running},
 };
 
@@ -57,7 +57,7 @@ const FAULTS: [Fault; 17] = [
     Fault::CrashLocal,
 ];
 
-/// Everything about one trial.
+/// Everything about one case.
 pub(super) struct Trial<'a> {
     ground: &'a Ground,
     mode: Mode,
@@ -94,14 +94,14 @@ impl<'a> Trial<'a> {
         format!("{:?}", self.fault)
     }
 
-    /// Does it. Says in which phase the fault struck.
-    pub(super) fn run(mut self) -> String {
+    /// Does it. Says in which phase the fault struck; nothing if the call had ended before.
+    pub(super) fn run(mut self) -> Option<String> {
         let usual = self.ground.usual(self.mode);
         let disk = self.ground.disk.as_ref().filter(|_| self.fault == Fault::FullDisk);
         let scene = self.ground.scene(self.mode, disk);
         let gaze = if self.mode == Mode::Replace { Gaze::Apart } else { Gaze::Together };
         let reader = Reader::start(&scene.target, gaze);
-        let run = self.strike(&scene, &usual);
+        let (run, struck) = self.strike(&scene, &usual);
         if let Some(disk) = disk {
             disk.extend();
         }
@@ -111,7 +111,7 @@ impl<'a> Trial<'a> {
         let sight = reader.stop();
         self.check_sight(&sight);
         self.check_state(&scene, &usual);
-        phase_of(&run)
+        struck.then(|| phase_of(&run))
     }
 
     /// A moment of an undisturbed call: by the clock, or shortly after it told something. Each third is in the last
@@ -132,7 +132,8 @@ impl<'a> Trial<'a> {
         Moment { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
     }
 
-    fn strike(&mut self, scene: &Scene, usual: &Usual) -> Run {
+    /// The call with its fault, and whether the call was under way when the fault came.
+    fn strike(&mut self, scene: &Scene, usual: &Usual) -> (Run, bool) {
         let moment = self.moment(usual);
         let direct = scene.url();
         let spawn = |url: &str| scene.call(self.mode, url).spawn();
@@ -140,7 +141,9 @@ impl<'a> Trial<'a> {
             Fault::Kill => {
                 let mut running = spawn(&direct);
                 moment.wait(scene, &mut running);
-                running.kill()
+                let run = running.kill();
+                let struck = run.signal().is_some();
+                (run, struck)
             }
             Fault::Interrupt | Fault::Terminate => {
                 let signal = if self.fault == Fault::Interrupt { Signal::INT } else { Signal::TERM };
@@ -149,7 +152,9 @@ impl<'a> Trial<'a> {
                 if !running.ended() {
                     running.signal(signal);
                 }
-                running.wait()
+                let run = running.wait();
+                let struck = run.code() != Some(0);
+                (run, struck)
             }
             Fault::EndOneSession | Fault::EndCopy | Fault::EndAllSessions => {
                 let running = spawn(&direct);
@@ -161,25 +166,29 @@ impl<'a> Trial<'a> {
                 let server = if here { &self.ground.local[1] } else { &self.ground.remote };
                 let mut running = spawn(&direct);
                 moment.wait(scene, &mut running);
+                let struck = !running.ended();
                 server.restart(if crash { Signal::QUIT } else { Signal::INT });
-                running.wait()
+                (running.wait(), struck)
             }
             Fault::LoseCommit => {
-                let number = self.dice.below(usual.commits.max(1)) + 1;
-                let fate = self.dice.pick(&[Fate::Lost, Fate::Racing, Fate::Unanswered, Fate::Unanswered]);
+                let number = self.dice.roll() % usual.commits.max(1) + 1;
+                let fates = [CommitFate::Lost, CommitFate::Racing, CommitFate::Unanswered, CommitFate::Unanswered];
+                let fate = self.dice.pick(&fates);
                 println!("  commit {number} of {}: {fate:?}", usual.commits);
-                let snare = Snare::to(scene.target.port(), true, Trigger::Commit { number, fate });
-                let run = spawn(&scene.plain_url(snare.port())).wait();
-                println!("  sprung: {}", snare.sprung());
-                run
+                let proxy = scene.proxy(true, NetworkFault::Commit { number, fate });
+                let run = spawn(&scene.plain_url(proxy.port())).wait();
+                assert!(proxy.happened(), "commit {number} never came");
+                (run, true)
             }
             Fault::Cut | Fault::Stall => {
                 let at = self.dice.roll() % usual.bytes;
                 let silence = Duration::from_millis(if self.fault == Fault::Stall { 700 } else { 0 });
                 let heals = self.fault == Fault::Stall && self.dice.once_in(2);
                 println!("  byte {at} of {}, {silence:?}, heals: {heals}", usual.bytes);
-                let snare = Snare::to(scene.target.port(), false, Trigger::Byte { at, silence, heals });
-                spawn(&scene.url_at(snare.port())).wait()
+                let proxy = scene.proxy(false, NetworkFault::Byte { at, silence, heals });
+                let run = spawn(&scene.url_at(proxy.port())).wait();
+                assert!(proxy.happened(), "byte {at} never came");
+                (run, true)
             }
             Fault::FullDisk => {
                 let room = self.dice.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
@@ -189,13 +198,15 @@ impl<'a> Trial<'a> {
                 if let Some(disk) = &self.ground.disk {
                     disk.leave(room);
                 }
-                spawn(&direct).wait()
+                let run = spawn(&direct).wait();
+                let struck = run.code() != Some(0);
+                (run, struck)
             }
         }
     }
 
     /// Has the server end sessions of the tool: some that copies, any one up to three times, or all.
-    fn end_sessions(&mut self, scene: &Scene, mut running: Running, moment: Moment) -> Run {
+    fn end_sessions(&mut self, scene: &Scene, mut running: Running, moment: Moment) -> (Run, bool) {
         let tools = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'turso2neon%'";
         let (which, times) = match self.fault {
             Fault::EndCopy => ("AND query LIKE 'COPY%' AND state = 'active' ORDER BY random() LIMIT 1", 1),
@@ -214,7 +225,7 @@ impl<'a> Trial<'a> {
             }
         }
         println!("  {ended} of {times} times");
-        running.wait()
+        (running.wait(), ended > 0)
     }
 
     fn check_end(&self, run: &Run) {

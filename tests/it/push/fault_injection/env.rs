@@ -1,4 +1,4 @@
-//! What all trials of a campaign share: two versions of a source, converted once; a target server of the campaign's own
+//! What all cases share: two versions of a source, converted once; a target server of their own
 //! with databases in every state that a push may find; a small disk; and how long an undisturbed call takes.
 
 use std::{
@@ -10,13 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    super::fixture::remote_url_at,
-    fault_proxy::{Snare, Trigger},
-    reader::look,
-};
+use super::{super::fixture::remote_url_at, reader::look};
 use crate::support::{
-    Target, Tool, Workspace,
+    FaultProxy, Target, Tool, Workspace,
+    fault_proxy::{Fault, Script},
     process::must_run,
     target::{OWNER, PASSWORD},
 };
@@ -65,7 +62,7 @@ pub(super) struct Usual {
     pub(super) lines: usize,
     /// In both directions.
     pub(super) bytes: u64,
-    pub(super) commits: usize,
+    pub(super) commits: u64,
     /// By how much the database grows.
     pub(super) growth: u64,
     /// What is on the target afterwards.
@@ -187,10 +184,10 @@ impl Ground {
         let scene = self.scene(mode, None);
         let before = size(&scene.target);
         // What TLS adds to the bytes and to the time is little.
-        let snare = Snare::to(scene.target.port(), true, Trigger::Never);
-        let run = scene.call(mode, &scene.plain_url(snare.port())).run().expect_exit(0);
+        let proxy = scene.proxy(true, Fault::None);
+        let run = scene.call(mode, &scene.plain_url(proxy.port())).run().expect_exit(0);
         assert_eq!(look(&scene.target), self.course(mode)[1], "{mode:?}");
-        let (bytes, commits) = snare.counted();
+        let (bytes, commits) = (proxy.bytes(), proxy.commits());
         let growth = size(&scene.target).saturating_sub(before);
         let (objects, files) = (scene.objects(), scene.files());
         let usual = Usual { took: run.elapsed, lines: scene.lines(), bytes, commits, growth, objects, files };
@@ -211,6 +208,12 @@ impl Scene {
 
     pub(super) fn url_at(&self, port: u16) -> String {
         remote_url_at(&self.target, port)
+    }
+
+    /// A proxy to the target. `plain` says that the tool talks without TLS.
+    pub(super) fn proxy(&self, plain: bool, fault: Fault) -> FaultProxy {
+        let port = self.target.port();
+        FaultProxy::start(move || port, Script { fault, reads_messages: plain, ..Script::default() })
     }
 
     /// Without TLS, which is allowed on loopback.

@@ -2,10 +2,11 @@
 
 use turso2neon::{
     model::{
-        ColumnPlan, Conversion, TablePlan,
+        ColumnPlan, Conversion, Plan, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{Exceptions, Origin, RowAddress},
+        conversion_plan::{Exceptions, Origin, PLAN_FORMAT, RowAddress},
+        overrides::Hooks,
     },
     secret::Secret,
     stages::dump::{DumpRequest, Method},
@@ -62,5 +63,24 @@ pub(crate) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
         foreign_keys: Vec::new(),
         identity: None,
         rejected: 0,
+    }
+}
+
+/// A plan of these tables, without findings.
+pub(crate) fn plan(schema: &str, tables: Vec<TablePlan>) -> Plan {
+    Plan {
+        format: PLAN_FORMAT,
+        tool: "test".to_owned(),
+        dump_sha256: String::new(),
+        overrides_sha256: String::new(),
+        given: None,
+        hooks: Hooks::default(),
+        schema: schema.to_owned(),
+        extensions: Vec::new(),
+        tables,
+        views: Vec::new(),
+        triggers: Vec::new(),
+        objects: Vec::new(),
+        findings: Vec::new(),
     }
 }
