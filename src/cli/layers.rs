@@ -26,6 +26,9 @@ pub struct Layers {
     pub file: ConfigFile,
 }
 
+/// What a layer says of a flag: its values as texts.
+type Layer<'a> = dyn Fn(&str) -> Option<Vec<String>> + 'a;
+
 impl Layers {
     /// The arguments, completed by environment and file. `matches` is what `command` makes of `typed` alone.
     ///
@@ -62,7 +65,7 @@ impl Layers {
             let is_replaced = flag == "auth-token-file" && self.environment.secret(environment::TOKEN).is_some();
             self.file.flag(flag).filter(|_| !is_replaced)
         };
-        let layers: [&dyn Fn(&str) -> Option<Vec<String>>; 2] = [&environment, &file];
+        let layers: [&Layer<'_>; 2] = [&environment, &file];
         for layer in layers {
             let free = |arg: &&clap::Arg| !set.contains(arg.get_id()) && !is_excluded(&command, arg, &set);
             let found = command.get_arguments().filter(free);

@@ -255,7 +255,7 @@ fn tables_are_renamed_and_wrong_names_get_the_nearest() {
     let sql = workspace.read("plan/schema.sql");
     assert!(sql.contains("\"public\".\"first\"") && sql.contains("\"words\" text"), "{sql}");
     plan("[tables.t3]\nname = \"x\"").expect_exit(2).expect_text("did you mean `t");
-    plan("[tables.t1]\nnames = \"x\"").expect_exit(2).expect_text("the only key of a table is `name`");
+    plan("[tables.t1]\nnames = \"x\"").expect_exit(2).expect_text("did you mean `name`?");
     plan("[tables.t1]\nname = \"same\"\n[tables.t2]\nname = \"same\"")
         .expect_exit(2)
         .expect_text("another table has this name");

@@ -14,7 +14,7 @@ use turso2neon::{
         ColumnPlan, Conversion, Finding, FindingCode, Plan, Severity,
         cell::StorageClass,
         conversion_plan::{BlobText, EpochUnit, Origin, Outcome},
-        overrides::{BadText, ColumnOverride, Overrides},
+        overrides::{BadText, ColumnOverride, Encoding, Overrides},
     },
     stages::{
         dump::dump,
@@ -268,11 +268,8 @@ fn the_configuration_decides_types_and_is_held_to_the_values() {
         "CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, n TEXT, cents money_cents, doc TEXT);
          INSERT INTO t VALUES(1, 1700000000000, 'x', 5, '{}'), (4, 1700000000001, NULL, 6, '{\"a\":1,\"a\":2}');",
     );
-    let column_from = ColumnOverride {
-        from: Some("unix_ms".to_owned()),
-        name: Some("created".to_owned()),
-        ..ColumnOverride::default()
-    };
+    let column_from =
+        ColumnOverride { from: Some(Encoding::UnixMs), name: Some("created".to_owned()), ..ColumnOverride::default() };
     let plan = desk.plan_with(&with_column("t.at", column_from));
     let at = column(&plan, "t", "at");
     assert_eq!((at.pg_type.to_string().as_str(), at.name.as_str()), ("timestamptz", "created"));

@@ -18,14 +18,14 @@ fn complete(layers: &Layers, line: &str) -> Result<Args> {
 }
 
 fn push(layers: &Layers, line: &str) -> args::PushArgs {
-    match complete(layers, &format!("push {line}").trim_end().to_owned()).unwrap().command {
+    match complete(layers, format!("push {line}").trim_end()).unwrap().command {
         Command::Push(typed) => typed,
         other => panic!("{other:?}"),
     }
 }
 
 fn dump(layers: &Layers, line: &str) -> Result<DumpRequest> {
-    match complete(layers, &format!("dump {line}").trim_end().to_owned()).unwrap().command {
+    match complete(layers, format!("dump {line}").trim_end()).unwrap().command {
         Command::Dump(typed) => layers.dump(&typed.source, &typed.method, &typed.fresh),
         other => panic!("{other:?}"),
     }

@@ -24,7 +24,7 @@ const BROKEN_RULES: [&str; 5] =
 /// Files up to this many bytes are checked in all depth: the page cache holds the whole of them.
 const SMALL_BYTES_MAX: u64 = 8 << 20;
 
-/// Complaints about one table after which SQLite stops (PRAGMA integrity_check). It takes a table or another limit, not
+/// Complaints about one table after which SQLite stops (`PRAGMA integrity_check`). It takes a table or another limit, not
 /// both.
 const COMPLAINTS_MAX: usize = 100;
 

@@ -158,7 +158,7 @@ mod tests {
     use crate::{
         model::overrides::Overrides,
         sqlite::{catalog, profile::ColumnSurvey},
-        stages::plan::override_resolution::resolve,
+        stages::plan::{override_resolution::resolve, table_outline::outlines},
     };
 
     /// What is found about a table whose longest value and largest row have so many bytes.

@@ -1,6 +1,6 @@
 //! The report as one HTML file: no scripts, nothing from elsewhere, readable in the dark and on paper.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::{
     DecisionPart, ObjectPlan, Report, TablePart, TimingPart,
@@ -21,7 +21,7 @@ const STYLE: &str = include_str!("style.css");
 pub(super) fn render(report: &Report) -> String {
     let verdict = word(report.verdict);
     let document = html! {
-        (DOCTYPE)
+        (PreEscaped("<!doctype html>\n"))
         html lang="en" {
             head {
                 meta charset="utf-8";
@@ -49,7 +49,7 @@ pub(super) fn render(report: &Report) -> String {
             }
         }
     };
-    printable(&document.into_string())
+    printable(&document.into_string()) + "\n"
 }
 
 /// The text without control characters, which values may bring.

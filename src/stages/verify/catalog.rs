@@ -70,6 +70,7 @@ pub(super) struct Sequence {
 
 /// One constraint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the catalog's own flags, independent of each other")]
 pub(super) struct Constraint {
     /// `p`, `u`, `f`, `c`, `x`, as in `pg_constraint.contype`.
     pub(super) kind: String,

@@ -135,7 +135,7 @@ fn a_table_that_changed_after_it_was_replaced_is_loaded_again() {
     depot.refill(&shop_rows(3));
     interrupt(&depot);
     let (ctx, _) = depot.context();
-    run(&ctx, &PushRequest { fresh: true, mode: "replace".to_owned(), ..depot.request(&url) }).unwrap();
+    run(&ctx, &PushRequest { fresh: true, mode: requested("replace"), ..depot.request(&url) }).unwrap();
     depot.assert_equal(&target, "public");
     // A run in another mode is none to continue.
     depot.refill(&shop_rows(4));

@@ -12,11 +12,15 @@ use crate::{
         identifier::{qualified, quote_ident, quote_literal},
     },
     postgres::{Parameter, Session},
-};
-
-use crate::stages::push::{
-    plan::manifest::Manifest, target::catalog::names_of, target::catalog::unreadable, target::objects,
-    target::record::Record, target::table_properties, target::table_properties::Fate,
+    stages::push::{
+        plan::manifest::Manifest,
+        target::{
+            catalog::{names_of, unreadable},
+            objects,
+            record::Record,
+            table_properties::{self, Fate},
+        },
+    },
 };
 
 /// Privileges on the tables `$1`, their columns and their sequences, the owner's own left out.
@@ -105,10 +109,11 @@ pub(crate) async fn statements(
 /// The part of it that comes from the old tables.
 async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u32], fate: Fate) -> Result<Vec<String>> {
     let mut sql = Vec::new();
+    let tables: Vec<&TablePlan> = manifest.cargo.iter().map(|cargo| &cargo.table).collect();
     let (of_live, comments, attached) = tokio::try_join!(
         privileges(control, PRIVILEGES, &live),
         comments(control, manifest, schema, live),
-        table_properties::statements(control, manifest, schema, live, fate),
+        table_properties::statements(control, &tables, schema, live, fate),
     )?;
     for privilege in of_live {
         if let Some(table) = plan(manifest, &privilege.table) {

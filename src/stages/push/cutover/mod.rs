@@ -24,14 +24,24 @@ use crate::{
     model::identifier::{qualified, quote_ident, quote_literal},
     postgres::Session,
     rules::ddl,
-};
-
-use crate::stages::push::{
-    diff::row_undo, load::digest_check::Wanted, load::staging, load::staging::Staging, plan::manifest::Manifest,
-    plan::preflight::Situation, target::catalog::unreadable, target::enums, target::lock_acquisition::Locks,
-    target::lock_acquisition::Strength, target::objects, target::record, target::record::PARTS, target::record::Record,
-    target::session::STAGING_PREFIX, target::session::Target, target::session::previous_schema,
-    target::table_state::Transition,
+    stages::push::{
+        diff::row_undo,
+        load::{
+            digest_check::Wanted,
+            staging::{self, Staging},
+        },
+        plan::{manifest::Manifest, preflight::Situation},
+        target::{
+            catalog::unreadable,
+            enums,
+            lock_acquisition::{Locks, Strength},
+            objects,
+            record::{self, Record},
+            session::{STAGING_PREFIX, Target, previous_schema},
+            table_properties::PARTS,
+            table_state::Transition,
+        },
+    },
 };
 
 /// How long it counts what was seen to hang on the old tables.
@@ -158,7 +168,7 @@ impl Cutover<'_> {
 
     /// Where tables that a push before the last one replaced are dropped, once they have made room.
     fn attic(&self) -> String {
-        format!("{}old_{}", STAGING_PREFIX, self.staging.run_id)
+        format!("{STAGING_PREFIX}old_{}", self.staging.run_id)
     }
 
     /// Drops what is no longer kept. The cutover stands, whatever comes of it: the next push tries again.

@@ -10,9 +10,11 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
     postgres::{Session, retry},
+    stages::push::target::{
+        catalog::{names_of, unreadable},
+        session::Target,
+    },
 };
-
-use crate::stages::push::{target::catalog::names_of, target::catalog::unreadable, target::session::Target};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -12,19 +12,36 @@ use futures_util::FutureExt;
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
-    model::identifier::{qualified, quote_ident, quote_literal},
+    model::{
+        identifier::{qualified, quote_ident, quote_literal},
+        push_plan::PushMode,
+    },
     postgres::Session,
     rules::ddl,
-};
-
-use crate::model::push_plan::PushMode;
-use crate::stages::push::{
-    cutover::grants, diff, diff::row_undo, load::chunk::Chunk, load::copy_stream::Sent, load::copy_stream::relay,
-    load::digest_check, load::digest_check::Wanted, load::progress_journal::Diary, load::session_pool::Crew,
-    load::staging, plan::manifest::Cargo, plan::manifest::Manifest, plan::preflight::Situation,
-    target::catalog::names_of, target::lock_acquisition::Locks, target::lock_acquisition::Strength, target::objects,
-    target::record, target::record::Described, target::record::Unfinished, target::session::Target,
-    target::session::search_path, target::table_state::Transition,
+    stages::push::{
+        cutover::grants,
+        diff::{self, row_undo},
+        load::{
+            chunk::Chunk,
+            copy_stream::{Sent, relay},
+            digest_check::{self, Wanted},
+            progress_journal::Diary,
+            session_pool::Crew,
+            staging,
+        },
+        plan::{
+            manifest::{Cargo, Manifest},
+            preflight::Situation,
+        },
+        target::{
+            catalog::names_of,
+            lock_acquisition::{Locks, Strength},
+            objects,
+            record::{self, Described, Unfinished},
+            session::{Target, search_path},
+            table_state::Transition,
+        },
+    },
 };
 
 /// Foreign keys of other tables that point to ours: PostgreSQL doesn't empty a table that others point to.

@@ -21,15 +21,24 @@ use crate::{
     postgres::{Parsed, PgEndpoint, Role, Session, retry},
     rules::ddl,
     secret::Secret,
+    stages::push::{
+        diff::{
+            self, Item, Shape, Work,
+            row_undo::{self, Undone},
+        },
+        load::staging,
+        target::{
+            dependents, enums,
+            lock_acquisition::{Locks, Strength},
+            objects,
+            record::{self, Described, Ours, Record},
+            session::{STAGING_PREFIX, Target, previous_schema},
+            source_identity,
+            table_properties::{self, Fate},
+            table_state::Transition,
+        },
+    },
     workdir::{now_s, sealed},
-};
-
-use crate::stages::push::{
-    diff, diff::Item, diff::Shape, diff::Work, diff::row_undo, diff::row_undo::Undone, load::staging,
-    target::dependents, target::enums, target::lock_acquisition::Locks, target::lock_acquisition::Strength,
-    target::objects, target::record, target::record::Described, target::record::Ours, target::record::Record,
-    target::session::STAGING_PREFIX, target::session::Target, target::session::previous_schema,
-    target::source_identity, target::table_properties, target::table_properties::Fate, target::table_state::Transition,
 };
 
 /// How often a rollback that loses its connection begins anew.
@@ -239,7 +248,7 @@ async fn exchange(
 ) -> Result<()> {
     let (schema, home) = (target.schema, previous_schema(target.schema));
     refuse_dependents(control, record).await?;
-    let between = format!("{}back_{run_id}", STAGING_PREFIX);
+    let between = format!("{STAGING_PREFIX}back_{run_id}");
     let move_to = |from: &str, name: &str, to: &str| {
         format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
     };

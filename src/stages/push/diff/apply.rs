@@ -14,11 +14,16 @@ use crate::{
         identifier::{qualified, quote_literal},
     },
     postgres::{Session, table_digest},
-};
-
-use crate::stages::push::{
-    diff::row_identity::Shape, diff::unique_swaps::Facts, diff::unique_swaps::Rows, target::lock_acquisition::Locks,
-    target::lock_acquisition::Strength, target::session::Target,
+    stages::push::{
+        diff::{
+            row_identity::Shape,
+            unique_swaps::{Facts, Rows},
+        },
+        target::{
+            lock_acquisition::{Locks, Strength},
+            session::Target,
+        },
+    },
 };
 
 /// One table that is changed.

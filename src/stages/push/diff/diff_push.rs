@@ -4,24 +4,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::try_join_all;
 
-use crate::model::push_plan::{Kept, PushMode, PushPlan};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{
         Stage, TablePlan,
         identifier::{qualified, quote_literal},
+        push_plan::{Kept, PushMode, PushPlan},
     },
     postgres::{PgEndpoint, Session},
     rules::ddl,
-};
-
-use crate::stages::push::{
-    diff, diff::Ends, diff::Found, diff::Item, diff::Rows, diff::Shape, diff::Work, diff::row_undo,
-    load::copy_stream::Sent, load::copy_stream::relay, load::copy_stream::weigh, load::digest_check,
-    load::digest_check::Wanted, load::progress_journal::Diary, load::session_pool::Crew, load::staging,
-    plan::manifest::Manifest, plan::preflight::Situation, target::catalog::unreadable, target::record,
-    target::record::Record, target::session::Target,
+    stages::push::{
+        diff::{self, Ends, Found, Item, Rows, Shape, Work, row_undo},
+        load::{
+            copy_stream::{Sent, relay, weigh},
+            digest_check::{self, Wanted},
+            progress_journal::Diary,
+            session_pool::Crew,
+            staging,
+        },
+        plan::{manifest::Manifest, preflight::Situation},
+        target::{
+            catalog::unreadable,
+            record::{self, Record},
+            session::Target,
+        },
+    },
 };
 
 /// How often the rows are compared anew because somebody changed them in between.

@@ -19,10 +19,11 @@ use crate::{
     event::Event,
     model::{Stage, push_plan::RowChanges},
     postgres::Session,
-};
-
-use crate::stages::push::{
-    diff::row_identity::Buckets, diff::row_identity::Shape, load::copy_stream::relay, target::catalog::unreadable,
+    stages::push::{
+        diff::row_identity::{Buckets, Shape},
+        load::copy_stream::relay,
+        target::catalog::unreadable,
+    },
 };
 
 /// Both servers and the schemas of the tables there.

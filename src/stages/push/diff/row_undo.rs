@@ -12,9 +12,11 @@ use crate::{
     },
     postgres::{Session, table_digest},
     rules::ddl,
+    stages::push::{
+        diff::{Item, Rows},
+        target::{catalog::unreadable, session::changed_rows_schema},
+    },
 };
-
-use crate::stages::push::{diff::Item, diff::Rows, target::catalog::unreadable, target::session::changed_rows_schema};
 
 /// One table as it was before the last push.
 #[derive(Debug, Clone)]

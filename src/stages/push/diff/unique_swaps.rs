@@ -13,9 +13,8 @@ use crate::{
         identifier::{qualified, quote_ident},
     },
     postgres::Session,
+    stages::push::{diff::row_identity::Shape, target::catalog::unreadable},
 };
-
-use crate::stages::push::{diff::row_identity::Shape, target::catalog::unreadable};
 
 /// What the target's catalog says of a table that will be changed.
 #[derive(Debug, Default)]

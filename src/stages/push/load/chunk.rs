@@ -9,11 +9,14 @@ use crate::{
     error::{Error, Kind, Result},
     model::identifier::{qualified, quote_ident},
     postgres::Session,
+    stages::push::{
+        plan::{
+            manifest::{Cargo, Manifest},
+            request::Part,
+        },
+        target::catalog::unreadable,
+    },
     workdir::sha256_of_bytes,
-};
-
-use crate::stages::push::{
-    plan::manifest::Cargo, plan::manifest::Manifest, plan::request::Part, target::catalog::unreadable,
 };
 
 /// About how many bytes of the local table, large values included, one chunk has.

@@ -17,12 +17,16 @@ use crate::{
     event::Event,
     model::Stage,
     postgres::{PgEndpoint, Role, Session, retry},
-};
-
-use crate::stages::push::{
-    load::chunk::Chunk, load::copy_stream::Pair, load::copy_stream::Parcel, load::copy_stream::Sent,
-    load::copy_stream::at, load::progress_journal::Diary, load::staging::Staging, plan::manifest::Manifest,
-    target::session::Target,
+    stages::push::{
+        load::{
+            chunk::Chunk,
+            copy_stream::{Pair, Parcel, Sent, at},
+            progress_journal::Diary,
+            staging::Staging,
+        },
+        plan::manifest::Manifest,
+        target::session::Target,
+    },
 };
 
 /// How often one chunk is tried.

@@ -11,9 +11,8 @@ use crate::{
     error::{Error, Result},
     model::identifier::{qualified, quote_literal},
     postgres::{Parameter, Session},
+    stages::push::{load::chunk::Chunk, plan::manifest::Cargo},
 };
-
-use crate::stages::push::{load::chunk::Chunk, plan::manifest::Cargo};
 
 /// How many bytes go to the driver at once. PostgreSQL sends one message per row, which is far too little.
 const PIECE: usize = 64 << 10;

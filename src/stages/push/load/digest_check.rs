@@ -4,10 +4,10 @@ use crate::{
     error::{Error, Kind, Result},
     model::{TableDigest, TablePlan},
     postgres::{Session, table_digest},
-};
-
-use crate::stages::push::{
-    load::session_pool::Crew, load::session_pool::Job, load::session_pool::Task, plan::manifest::Manifest,
+    stages::push::{
+        load::session_pool::{Crew, Job, Task},
+        plan::manifest::Manifest,
+    },
 };
 
 /// Tables with values of up to so many bytes are compared together with others.

@@ -9,12 +9,16 @@ use crate::{
     model::{TablePlan, identifier::qualified},
     postgres::Session,
     rules::ddl::{self, Statement},
-};
-
-use crate::stages::push::{
-    load::chunk::LocalSize, load::digest_check::Wanted, load::digest_check::digest_job, load::progress_journal::Diary,
-    load::session_pool::Crew, load::session_pool::Job, load::session_pool::Task, plan::manifest::Manifest,
-    target::catalog::unreadable,
+    stages::push::{
+        load::{
+            chunk::LocalSize,
+            digest_check::{Wanted, digest_job},
+            progress_journal::Diary,
+            session_pool::{Crew, Job, Task},
+        },
+        plan::manifest::Manifest,
+        target::catalog::unreadable,
+    },
 };
 
 /// Tables up to this size have all their keys and indexes built in one go.

@@ -19,10 +19,9 @@ use crate::{
         checkpoint::{CHECKPOINT_FORMAT, LoadState, PushAccount, PushedTable},
         push_plan::{PushMode, PushPlan},
     },
+    stages::push::{load::copy_stream::Sent, plan::manifest::Manifest},
     workdir::{now_s, sealed},
 };
-
-use crate::stages::push::{load::copy_stream::Sent, plan::manifest::Manifest};
 
 /// The diary of one push, over all its tries.
 pub(crate) struct Diary {

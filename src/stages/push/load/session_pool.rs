@@ -16,9 +16,8 @@ use crate::{
     event::Event,
     model::{Stage, TableDigest},
     postgres::Session,
+    stages::push::target::session::Target,
 };
-
-use crate::stages::push::target::session::Target;
 
 /// How many jobs on small tables go to the server at once.
 const BUNDLE: usize = 16;

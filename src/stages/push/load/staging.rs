@@ -13,12 +13,15 @@ use crate::{
     },
     postgres::Session,
     rules::ddl,
-};
-
-use crate::stages::push::{
-    plan::manifest::Manifest, plan::preflight::Situation, target::catalog::names_of, target::catalog::unreadable,
-    target::enums, target::objects, target::record, target::record::Unfinished, target::session::STAGING_PREFIX,
-    target::session::search_path,
+    stages::push::{
+        plan::{manifest::Manifest, preflight::Situation},
+        target::{
+            catalog::{names_of, unreadable},
+            enums, objects,
+            record::{self, Unfinished},
+            session::{STAGING_PREFIX, search_path},
+        },
+    },
 };
 
 /// A staging schema that is ready to be loaded into.

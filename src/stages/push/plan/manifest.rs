@@ -11,10 +11,9 @@ use crate::{
     },
     postgres::{Session, table_digest},
     rules::ddl,
+    stages::push::{plan::request::Part, target::objects},
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
-
-use crate::stages::push::{plan::request::Part, target::objects};
 
 /// Everything that a push takes from the artifacts.
 pub(crate) struct Manifest {

@@ -9,19 +9,16 @@ use crate::{
     },
     postgres::{Parameter, Session},
     rules::ddl,
-};
-
-use crate::stages::push::{
-    plan::manifest::Manifest,
-    plan::request::PushRequest,
-    target::catalog::{names_of, unreadable},
-    target::dependents,
-    target::objects,
-    target::record,
-    target::record::Record,
-    target::session::previous_schema,
-    target::source_identity,
-    target::table_properties,
+    stages::push::{
+        plan::{manifest::Manifest, request::PushRequest},
+        target::{
+            catalog::{names_of, unreadable},
+            dependents, objects,
+            record::{self, Record},
+            session::previous_schema,
+            source_identity, table_properties,
+        },
+    },
 };
 
 /// The oldest server that has what the digests need.

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_part_of_the_tables_goes_only_with_modes_that_can_push_it() {
-        let of = |part, mode| check(&PushRequest { part, mode, ..request("public") }).is_ok();
+        let of = |part, mode| check(&PushRequest { mode, part, ..request("public") }).is_ok();
         assert!(of(Part::Schema, RequestedMode::Create) && !of(Part::Schema, RequestedMode::Swap));
         assert!(of(Part::Rows, RequestedMode::Replace) && !of(Part::Rows, RequestedMode::Create));
     }

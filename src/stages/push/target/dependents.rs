@@ -1,9 +1,7 @@
 //! Objects of other people that hang on tables of ours: views, foreign keys, functions, inherited tables, columns of
 //! the row's type, defaults that use a sequence. What hangs on a table inside the set doesn't count.
 
-use crate::{error::Result, postgres::Session};
-
-use crate::stages::push::target::catalog::names_of;
+use crate::{error::Result, postgres::Session, stages::push::target::catalog::names_of};
 
 /// `$1` are the tables' OIDs.
 const QUERY: &str = "

@@ -4,9 +4,8 @@ use crate::{
     error::Result,
     model::identifier::{qualified, quote_ident},
     postgres::Session,
+    stages::push::target::catalog::names_of,
 };
-
-use crate::stages::push::target::catalog::names_of;
 
 /// Enumerated types of a schema, by name.
 ///

@@ -12,11 +12,11 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
     postgres::{Session, retry},
-};
-
-use crate::stages::push::{
-    target::lock_monitor, target::lock_monitor::Watch, target::lock_queue::Gates, target::lock_queue::Round,
-    target::session::Target,
+    stages::push::target::{
+        lock_monitor::{self, Watch},
+        lock_queue::{Gates, Round},
+        session::Target,
+    },
 };
 
 /// How long to try to get the locks, unless the user says otherwise.

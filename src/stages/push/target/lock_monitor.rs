@@ -4,9 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Statement;
 
-use crate::{error::Result, model::identifier::quote_literal, postgres::Session};
-
-use crate::stages::push::{target::catalog::names_of, target::catalog::unreadable, target::lock_acquisition::Locks};
+use crate::{
+    error::Result,
+    model::identifier::quote_literal,
+    postgres::Session,
+    stages::push::target::{
+        catalog::{names_of, unreadable},
+        lock_acquisition::Locks,
+    },
+};
 
 /// How many sessions are named.
 const NAMED: i64 = 5;

@@ -26,11 +26,11 @@ use futures_util::future::{BoxFuture, join, join_all};
 use crate::{
     error::{Error, Kind, Result, Retry},
     postgres::{Session, retry},
-};
-
-use crate::stages::push::{
-    target::catalog::unreadable, target::lock_acquisition::Locks, target::lock_acquisition::only,
-    target::lock_monitor::State, target::lock_monitor::Watch,
+    stages::push::target::{
+        catalog::unreadable,
+        lock_acquisition::{Locks, only},
+        lock_monitor::{State, Watch},
+    },
 };
 
 /// Most gates at once: each is a connection.

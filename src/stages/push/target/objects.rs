@@ -11,15 +11,13 @@ use crate::{
     },
     postgres::{Parameter, Session},
     rules::ddl,
+    stages::push::target::{
+        catalog::{names_of, unreadable},
+        record::Record,
+        session::previous_schema,
+        table_state::{RecordState, Recorded, Transition},
+    },
     workdir::sha256_of_bytes,
-};
-
-use crate::stages::push::{
-    target::catalog::names_of,
-    target::catalog::unreadable,
-    target::record::Record,
-    target::session::previous_schema,
-    target::table_state::{RecordState, Recorded, Transition},
 };
 
 /// A view or a trigger's function of ours.

@@ -11,15 +11,14 @@ use crate::{
         push_plan::PushMode,
     },
     postgres::Session,
-};
-
-use crate::stages::push::{
-    target::catalog::unreadable,
-    target::enums,
-    target::objects,
-    target::objects::OurObject,
-    target::session::previous_schema,
-    target::table_state::{RecordState, Recorded, Transition},
+    stages::push::target::{
+        catalog::unreadable,
+        enums,
+        objects::{self, OurObject},
+        session::previous_schema,
+        table_properties::PARTS,
+        table_state::{RecordState, Recorded, Transition},
+    },
 };
 
 /// The schema of the record.
@@ -107,23 +106,6 @@ CREATE TABLE IF NOT EXISTS turso2neon.origins (
   previous text
 );
 ";
-
-/// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
-/// that what was added afterwards shows. For a table `c` of `pg_class`.
-pub(crate) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
-  SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
-  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('n', 't')
-  UNION ALL SELECT 'column ' || a.attname FROM pg_attribute a
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-  UNION ALL SELECT 'trigger ' || g.tgname FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
-  UNION ALL SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
-  UNION ALL SELECT 'policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
-  UNION ALL SELECT 'row security' WHERE c.relrowsecurity
-  UNION ALL SELECT 'statistics ' || s.stxname FROM pg_statistic_ext s WHERE s.stxrelid = c.oid
-  UNION ALL SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
-    WHERE m.prrelid = c.oid
-  UNION ALL SELECT 'option ' || o FROM unnest(c.reloptions) o
-) AS found(part))";
 
 /// A table of ours.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! Which source the tables of a schema came from: so that a push from another database doesn't take them away.
 
-use crate::{error::Result, model::identifier::quote_literal, postgres::Session};
-
-use crate::stages::push::target::catalog::unreadable;
+use crate::{
+    error::Result, model::identifier::quote_literal, postgres::Session, stages::push::target::catalog::unreadable,
+};
 
 /// The source of the last push into this schema, if the record knows it.
 ///

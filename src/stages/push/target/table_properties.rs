@@ -18,13 +18,30 @@ use crate::{
         identifier::{qualified, quote_ident},
     },
     postgres::{Parameter, Session},
+    stages::push::target::{
+        catalog::{names_of, unreadable},
+        session::previous_schema,
+    },
 };
 
-use crate::stages::push::{
-    plan::manifest::Manifest, target::catalog::names_of, target::catalog::unreadable, target::session::previous_schema,
-};
+/// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
+/// that what was added afterwards shows. For a table `c` of `pg_class`.
+pub(crate) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
+  SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
+  UNION ALL SELECT 'constraint ' || k.conname FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('n', 't')
+  UNION ALL SELECT 'column ' || a.attname FROM pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL SELECT 'trigger ' || g.tgname FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal
+  UNION ALL SELECT 'rule ' || r.rulename FROM pg_rewrite r WHERE r.ev_class = c.oid
+  UNION ALL SELECT 'policy ' || p.polname FROM pg_policy p WHERE p.polrelid = c.oid
+  UNION ALL SELECT 'row security' WHERE c.relrowsecurity
+  UNION ALL SELECT 'statistics ' || s.stxname FROM pg_statistic_ext s WHERE s.stxrelid = c.oid
+  UNION ALL SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
+    WHERE m.prrelid = c.oid
+  UNION ALL SELECT 'option ' || o FROM unnest(c.reloptions) o
+) AS found(part))";
 
-/// The beginnings of the words in [`super::record::PARTS`] for what is carried over.
+/// The beginnings of the words in [`PARTS`] for what is carried over.
 const CARRIED: [&str; 5] = ["trigger ", "policy ", "row security", "publication ", "option "];
 
 /// Whether a part that was added to a table is carried over when the table is replaced.
@@ -146,14 +163,14 @@ pub(crate) async fn foreign_publications(control: &Session, tables: &[u32]) -> R
 /// `Target*`.
 pub(crate) async fn statements(
     control: &Session,
-    manifest: &Manifest,
+    tables: &[&TablePlan],
     schema: &str,
     live: &[u32],
     fate: Fate,
 ) -> Result<Vec<String>> {
     let doing = "reading what hangs on the tables";
     let failed = |failure| unreadable(control, &failure);
-    let stays: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+    let stays: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let mut sql = Vec::new();
     // On one connection these questions follow each other without waiting for answers.
     let parameters: [&dyn Parameter; 1] = [&live];
@@ -165,7 +182,7 @@ pub(crate) async fn statements(
             let (name, statement): (String, String) =
                 (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
             let part: Option<String> = row.try_get(2).map_err(failed)?;
-            let table = manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name);
+            let table = tables.iter().find(|table| table.name == name);
             if table.is_some_and(|table| part.is_none_or(|part| has(table, &part))) {
                 sql.push(statement);
             }
