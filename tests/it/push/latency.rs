@@ -85,16 +85,17 @@ fn many_small_tables_need_few_round_trips() {
 #[test]
 fn a_session_needs_as_many_round_trips_as_the_protocol() {
     let target = Target::start();
-    let trips = |end: &str| {
+    let trips = || {
         let proxy = FaultProxy::with_network(target.port(), FAR);
-        let url = Secret::new(format!("{}{end}", remote_url_at(&target, proxy.port())));
+        let url = Secret::new(remote_url_at(&target, proxy.port()));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
         drop(runtime().block_on(Session::connect(&endpoint)).unwrap());
         proxy.round_trips()
     };
     // TCP, the question for TLS, TLS, the startup packet, SCRAM's two steps, settings and identity; and the tickets
-    // that TLS sends by itself.
-    assert!(trips("") <= 8, "{}", trips(""));
+    // that TLS sends by itself. An answer that arrives in pieces on a busy machine counts twice, so the least counts.
+    let least = (0..3).map(|_| trips()).min().unwrap();
+    assert!(least <= 8, "{least}");
 }
 
 #[test]
