@@ -207,7 +207,7 @@ impl PushCheckpoint {
         let own = match (self.mode, self.account.kept) {
             (PushMode::Create, _) => "nothing to put back: the tables are new".to_owned(),
             (PushMode::Replace, _) => "mode replace keeps nothing to put back".to_owned(),
-            (PushMode::Rollback, _) => "another `turso2neon rollback` takes this one back".to_owned(),
+            (PushMode::Rollback, _) => "run `turso2neon rollback` again to undo this".to_owned(),
             (PushMode::Diff | PushMode::Swap, false) => "nothing was kept to put back".to_owned(),
             (PushMode::Diff, true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
             (PushMode::Swap, true) => {

@@ -134,7 +134,7 @@ pub fn rolled_back(back: &RolledBack, points: &[String]) -> Answer {
     let mut text = match (back.listed, back.tables.is_empty()) {
         (true, true) => format!("Nothing to put back at {target}\n"),
         (true, false) => format!("A rollback would put back {tables} at {target}\n"),
-        (false, _) => format!("Put back {tables} at {target}; another rollback takes this one back\n"),
+        (false, _) => format!("Put back {tables} at {target}; run rollback again to undo this\n"),
     };
     let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("BY THE PUSH", Align::Left)]);
     for back in &back.tables {

@@ -115,7 +115,7 @@ impl<'a> Target<'a> {
             if begun.elapsed() > wait {
                 return Err(Error::new(
                     Kind::Locked,
-                    format!("another push into schema {} of this database is at work", self.schema),
+                    format!("another push into schema {} of this database is running", self.schema),
                 ));
             }
             if !former.is_empty() {
