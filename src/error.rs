@@ -4,10 +4,13 @@
 //! parts, and a hint. `Kind` alone decides the code and the exit status; both are exhaustive matches, so a new kind
 //! doesn't compile until they are answered.
 //!
-//! Invariant: no foreign error type is stored. Each door turns its library's errors into a message that can quote
-//! neither a row value nor a secret (see `postgres::error_map`, `sqlite::error_map`, `source::http`).
+//! Invariant: neither the message nor the source can quote a row value or a secret. Each door turns its library's
+//! errors into such a message, and keeps of the library's error only what is safe (see `postgres::error_map`,
+//! `sqlite::error_map`, `source::http`).
 
-use std::{fmt, io, path::Path};
+use std::{error::Error as StdError, fmt, io, path::Path};
+
+use tokio_postgres::error::SqlState;
 
 use crate::model::Stage;
 
@@ -235,6 +238,8 @@ struct Inner {
     column: Option<String>,
     message: String,
     hint: Option<String>,
+    sqlstate: Option<SqlState>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// What went wrong, where, and what to do next.
@@ -251,12 +256,15 @@ impl Error {
             column: None,
             message: message.into(),
             hint: None,
+            sqlstate: None,
+            source: None,
         }))
     }
 
     /// An I/O failure on a path of the working directory or the source.
     pub fn io(kind: Kind, doing: &str, path: &Path, cause: &io::Error) -> Self {
-        Self::new(kind, format!("{doing} {}: {}", path.display(), describe_io(cause)))
+        let cause = without_content(cause);
+        Self::new(kind, format!("{doing} {}: {cause}", path.display())).with_source(cause)
     }
 
     /// Names the stage unless one is named already.
@@ -284,6 +292,27 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Replaces the message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
+    /// Adds the SQLSTATE that the server gave.
+    #[must_use]
+    pub fn with_sqlstate(mut self, sqlstate: SqlState) -> Self {
+        self.0.sqlstate = Some(sqlstate);
+        self
+    }
+
+    /// Adds the error that caused it, which must quote neither a row value nor a secret.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Box::new(source));
         self
     }
 
@@ -330,6 +359,18 @@ impl Error {
         &self.0.message
     }
 
+    /// The SQLSTATE, if a PostgreSQL server refused something.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&SqlState> {
+        self.0.sqlstate.as_ref()
+    }
+
+    /// Whether the SQLSTATE is of one of these classes (its first two characters).
+    #[must_use]
+    pub fn is_of_sqlstate_class(&self, classes: &[&str]) -> bool {
+        self.sqlstate().is_some_and(|state| classes.iter().any(|class| state.code().starts_with(class)))
+    }
+
     /// What the user can do next.
     #[must_use]
     pub fn hint(&self) -> &str {
@@ -359,7 +400,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// Adds the place to an error on its way up.
 pub trait ResultExt<T> {
@@ -385,12 +430,9 @@ impl<T> ResultExt<T> for Result<T> {
     }
 }
 
-/// The operating system's words for an I/O error, which never quote content.
-fn describe_io(cause: &io::Error) -> String {
-    match cause.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code).to_string(),
-        None => cause.kind().to_string(),
-    }
+/// The same I/O error with the operating system's text alone, which never quotes content.
+pub(crate) fn without_content(cause: &io::Error) -> io::Error {
+    cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]
@@ -403,5 +445,22 @@ mod tests {
         assert_eq!(codes.len(), Kind::ALL.len());
         // The last one declared; a kind added after it must be added to the list too.
         assert_eq!(Kind::Bug as usize + 1, Kind::ALL.len());
+    }
+
+    #[test]
+    fn an_io_failure_is_its_source_without_what_it_quotes() {
+        let quoting = io::Error::new(io::ErrorKind::InvalidData, "hunter2");
+        let error = Error::io(Kind::ArtifactIo, "reading", Path::new("a"), &quoting);
+        let source = error.source().and_then(|source| source.downcast_ref::<io::Error>()).unwrap();
+        assert_eq!(source.kind(), io::ErrorKind::InvalidData);
+        assert!(!format!("{error} {source}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_class_is_the_beginning_of_a_sqlstate() {
+        let error = Error::new(Kind::LocalRejected, "making an index: [SQLSTATE 42501] is not read from here");
+        assert!(!error.is_of_sqlstate_class(&["42"]));
+        let error = error.with_sqlstate(SqlState::UNIQUE_VIOLATION);
+        assert!(error.is_of_sqlstate_class(&["42", "23"]) && !error.is_of_sqlstate_class(&["42", "50"]));
     }
 }

@@ -29,6 +29,8 @@ pub mod error;
 
 pub mod event;
 
+mod tls_failure;
+
 mod tls_roots;
 
 pub mod context;

@@ -2,11 +2,11 @@
 //! they speak of. They are the authority on which tables the tool made and which chunks are loaded, whatever happened
 //! to the tool or its checkpoint.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
-use super::{Session, copy::row_digest::RowDigest};
+use super::{Session, copy::row_digest::RowDigest, session::Row};
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     model::identifier::{quote_ident, quote_literal},
 };
 
@@ -42,9 +42,13 @@ impl Scope {
             Self::Data => "data",
         }
     }
+}
 
-    fn of_word(word: &str) -> Option<Self> {
-        [Self::All, Self::Schema, Self::Data].into_iter().find(|scope| scope.word() == word)
+impl FromStr for Scope {
+    type Err = ();
+
+    fn from_str(word: &str) -> std::result::Result<Self, ()> {
+        [Self::All, Self::Schema, Self::Data].into_iter().find(|scope| scope.word() == word).ok_or(())
     }
 }
 
@@ -103,17 +107,12 @@ pub async fn prepare(session: &Session) -> Result<()> {
 /// By role and SQLSTATE.
 pub async fn recorded(session: &Session) -> Result<Option<Load>> {
     let doing = "reading the load's marker";
-    let there = session.rows(doing, "SELECT to_regclass('turso2neon.load') IS NOT NULL", &[]).await?;
-    if there.first().and_then(|row| row.try_get(0).ok()) != Some(true) {
+    if !session.query_value::<bool>(doing, "SELECT to_regclass('turso2neon.load') IS NOT NULL", &[]).await? {
         return Ok(None);
     }
-    let rows = session.rows(doing, "SELECT load_key, scope, finished FROM turso2neon.load", &[]).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    let load = || {
-        let scope: String = row.try_get(1).ok()?;
-        Some(Load { key: row.try_get(0).ok()?, scope: Scope::of_word(&scope)?, finished: row.try_get(2).ok()? })
-    };
-    load().map(Some).ok_or_else(|| unreadable("load"))
+    let rows = session.query_rows(doing, "SELECT load_key, scope, finished FROM turso2neon.load", &[]).await?;
+    let load = |row: &Row<'_>| Ok(Load { key: row.get(0)?, scope: row.parse(1)?, finished: row.get(2)? });
+    rows.first().map(load).transpose().map_err(not_ours)
 }
 
 /// The statements that record this load as the only one; what was loaded before keeps its markers.
@@ -185,16 +184,12 @@ pub async fn drop_objects(session: &Session) -> Result<()> {
                JOIN pg_trigger g ON g.tgfoid::bigint = m.oid WHERE m.kind = 'function' AND NOT g.tgisinternal \
                UNION ALL SELECT format('DROP FUNCTION %s', p.oid::regprocedure) FROM turso2neon.made_object m \
                JOIN pg_proc p ON p.oid::bigint = m.oid WHERE m.kind = 'function'";
-    let mut drops: Vec<String> = texts(&session.rows(doing, sql, &[]).await?);
+    let mut drops: Vec<String> = session.query_column(doing, sql, &[]).await?;
     let sql = "SELECT format('DROP VIEW %s', c.oid::regclass) FROM turso2neon.made_object m \
                JOIN pg_class c ON c.oid::bigint = m.oid WHERE m.kind = 'view' AND c.relkind = 'v' ORDER BY m.oid DESC";
-    drops.extend(texts(&session.rows(doing, sql, &[]).await?));
+    drops.extend(session.query_column::<String>(doing, sql, &[]).await?);
     drops.push("DELETE FROM turso2neon.made_object".to_owned());
     session.batch(doing, &drops.join("; ")).await
-}
-
-fn texts(rows: &[tokio_postgres::Row]) -> Vec<String> {
-    rows.iter().filter_map(|row| row.try_get(0).ok()).collect()
 }
 
 /// The statement that forgets the chunks of a table, for the transaction that drops it.
@@ -212,9 +207,9 @@ pub async fn made(session: &Session) -> Result<Vec<Made>> {
     let sql = "SELECT m.schema_name, m.table_name FROM turso2neon.made m JOIN pg_class c ON c.oid::bigint = m.oid \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = m.schema_name AND c.relname = m.table_name ORDER BY 1, 2";
-    let rows = session.rows("reading which tables were made", sql, &[]).await?;
-    let read = rows.iter().map(|row| Some(Made { schema: row.try_get(0).ok()?, table: row.try_get(1).ok()? }));
-    read.collect::<Option<_>>().ok_or_else(|| unreadable("made"))
+    let rows = session.query_rows("reading which tables were made", sql, &[]).await?;
+    let made = |row: &Row<'_>| Ok(Made { schema: row.get(0)?, table: row.get(1)? });
+    rows.iter().map(made).collect::<Result<_>>().map_err(not_ours)
 }
 
 /// The statement that records a chunk, for the transaction that loads it. A second one for the same chunk fails.
@@ -242,27 +237,24 @@ pub fn chunk_sql(chunk: &Chunk) -> String {
 pub async fn chunks(session: &Session) -> Result<BTreeMap<(String, u32), Chunk>> {
     let sql = "SELECT table_name, number, low, high, row_count, byte_count, digest, ledger_count, ledger_digest \
                FROM turso2neon.chunk";
-    let rows = session.rows("reading which chunks are loaded", sql, &[]).await?;
-    let read = rows.iter().map(|row| {
-        let count = |column: usize| row.try_get::<_, i64>(column).ok().and_then(|count| u64::try_from(count).ok());
-        let digest = |column: usize| row.try_get::<_, &str>(column).ok().and_then(|text| text.parse().ok());
-        let (low, high): (Option<i64>, Option<i64>) = (row.try_get(2).ok()?, row.try_get(3).ok()?);
+    let rows = session.query_rows("reading which chunks are loaded", sql, &[]).await?;
+    let chunk = |row: &Row<'_>| {
         let chunk = Chunk {
-            table: row.try_get(0).ok()?,
-            number: u32::try_from(row.try_get::<_, i32>(1).ok()?).ok()?,
-            bounds: low.zip(high),
-            rows: count(4)?,
-            bytes: count(5)?,
-            digest: digest(6)?,
-            ledger_rows: count(7)?,
-            ledger_digest: digest(8)?,
+            table: row.get(0)?,
+            number: row.get::<i32>(1)?.cast_unsigned(),
+            bounds: row.get::<Option<i64>>(2)?.zip(row.get(3)?),
+            rows: row.count(4)?,
+            bytes: row.count(5)?,
+            digest: row.parse(6)?,
+            ledger_rows: row.count(7)?,
+            ledger_digest: row.parse(8)?,
         };
-        Some(((chunk.table.clone(), chunk.number), chunk))
-    });
-    read.collect::<Option<_>>().ok_or_else(|| unreadable("chunk"))
+        Ok(((chunk.table.clone(), chunk.number), chunk))
+    };
+    rows.iter().map(chunk).collect::<Result<_>>().map_err(not_ours)
 }
 
-fn unreadable(table: &str) -> Error {
-    Error::new(Kind::LocalRejected, format!("the table {SCHEMA}.{table} holds something that this tool didn't write"))
-        .with_hint("drop the schema turso2neon and the tables that were loaded, then run `turso2neon convert` again")
+/// The markers are of a form that this tool doesn't write.
+fn not_ours(error: Error) -> Error {
+    error.with_hint("drop the schema turso2neon and the tables that were loaded, then run `turso2neon convert` again")
 }

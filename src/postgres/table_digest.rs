@@ -17,7 +17,7 @@
 
 use super::Session;
 use crate::{
-    error::{Error, Kind, Result},
+    error::Result,
     model::{
         ColumnPlan, PgType,
         identifier::{qualified, quote_ident},
@@ -118,13 +118,8 @@ fn both_halves(bits: &str, seed: &str) -> String {
 /// The digest of one table.
 ///
 /// # Errors
-/// By role; `Bug` if the server answers with something else.
+/// By role and SQLSTATE.
 pub async fn of_table(session: &Session, schema: &str, table: &str, columns: &[ColumnPlan]) -> Result<TableDigest> {
     let doing = "computing a digest";
-    let rows = session.rows(doing, &query(schema, table, columns), &[]).await?;
-    let text: String = match rows.first() {
-        Some(row) => row.try_get(0).map_err(|failure| session.error(doing, &failure))?,
-        None => String::new(),
-    };
-    text.parse().map_err(|_| Error::new(Kind::Bug, "the digest query gave no digest"))
+    session.query_row(doing, &query(schema, table, columns), &[]).await?.parse(0)
 }

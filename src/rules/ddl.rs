@@ -15,12 +15,52 @@ use crate::model::{
     view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
+/// What a statement makes or does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum StatementKind {
+    Table,
+    PrimaryKey,
+    Unique,
+    Index,
+    Check,
+    ForeignKey,
+    Validate,
+    Default,
+    Sequence,
+    View,
+    Function,
+    Trigger,
+    Analyze,
+}
+
+impl StatementKind {
+    /// Its name in messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::PrimaryKey => "primary key",
+            Self::Unique => "unique",
+            Self::Index => "index",
+            Self::Check => "check",
+            Self::ForeignKey => "foreign key",
+            Self::Validate => "validate",
+            Self::Default => "default",
+            Self::Sequence => "sequence",
+            Self::View => "view",
+            Self::Function => "function",
+            Self::Trigger => "trigger",
+            Self::Analyze => "analyze",
+        }
+    }
+}
+
 /// One statement and what it is about, for progress and error messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// `table`, `primary key`, `unique`, `index`, `check`, `foreign key`, `default`, `sequence`, `validate`, `view`,
-    /// `function`, `trigger`.
-    pub kind: &'static str,
+    /// What it makes or does.
+    pub kind: StatementKind,
     /// The source table.
     pub table: String,
     /// The object's PostgreSQL name.
@@ -30,7 +70,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn new(kind: &'static str, table: &TablePlan, object: &str, sql: String) -> Self {
+    fn new(kind: StatementKind, table: &TablePlan, object: &str, sql: String) -> Self {
         Self { kind, table: table.source.clone(), object: object.to_owned(), sql }
     }
 }
@@ -72,7 +112,7 @@ pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
             quote_ident(&owned.column)
         ));
     }
-    Statement::new("table", table, &table.name, sql)
+    Statement::new(StatementKind::Table, table, &table.name, sql)
 }
 
 /// CREATE TABLE of the ledger, if the plan needs it.
@@ -124,12 +164,13 @@ pub fn next_number(schema: &str, identity: &IdentityPlan) -> String {
 /// The primary key and UNIQUE constraints of a table, each a statement that can run beside others of other tables.
 #[must_use]
 pub fn keys(schema: &str, table: &TablePlan) -> Vec<Statement> {
-    let primary = table.primary_key.iter().map(|key| key_statement(schema, table, key, "primary key", "PRIMARY KEY"));
-    let unique = table.uniques.iter().map(|key| key_statement(schema, table, key, "unique", "UNIQUE"));
+    let primary =
+        table.primary_key.iter().map(|key| key_statement(schema, table, key, StatementKind::PrimaryKey, "PRIMARY KEY"));
+    let unique = table.uniques.iter().map(|key| key_statement(schema, table, key, StatementKind::Unique, "UNIQUE"));
     primary.chain(unique).collect()
 }
 
-fn key_statement(schema: &str, table: &TablePlan, key: &KeyPlan, kind: &'static str, words: &str) -> Statement {
+fn key_statement(schema: &str, table: &TablePlan, key: &KeyPlan, kind: StatementKind, words: &str) -> Statement {
     let sql = format!(
         "ALTER TABLE {} ADD CONSTRAINT {} {words} ({})",
         qualified(schema, &table.name),
@@ -143,17 +184,18 @@ fn key_statement(schema: &str, table: &TablePlan, key: &KeyPlan, kind: &'static 
 /// the constraint that takes the index over in no time.
 #[must_use]
 pub fn keys_by_index(schema: &str, table: &TablePlan) -> Vec<[Statement; 2]> {
-    let primary = table.primary_key.iter().map(|key| key_by_index(schema, table, key, "primary key", "PRIMARY KEY"));
-    let unique = table.uniques.iter().map(|key| key_by_index(schema, table, key, "unique", "UNIQUE"));
+    let primary =
+        table.primary_key.iter().map(|key| key_by_index(schema, table, key, StatementKind::PrimaryKey, "PRIMARY KEY"));
+    let unique = table.uniques.iter().map(|key| key_by_index(schema, table, key, StatementKind::Unique, "UNIQUE"));
     primary.chain(unique).collect()
 }
 
-fn key_by_index(schema: &str, table: &TablePlan, key: &KeyPlan, kind: &'static str, words: &str) -> [Statement; 2] {
+fn key_by_index(schema: &str, table: &TablePlan, key: &KeyPlan, kind: StatementKind, words: &str) -> [Statement; 2] {
     let (whole, name) = (qualified(schema, &table.name), quote_ident(&key.name));
     let columns = quote_list(key.columns.iter().map(String::as_str));
     let index = format!("CREATE UNIQUE INDEX {name} ON {whole} ({columns})");
     let constraint = format!("ALTER TABLE {whole} ADD CONSTRAINT {name} {words} USING INDEX {name}");
-    [Statement::new("index", table, &key.name, index), Statement::new(kind, table, &key.name, constraint)]
+    [Statement::new(StatementKind::Index, table, &key.name, index), Statement::new(kind, table, &key.name, constraint)]
 }
 
 /// The other indexes of a table.
@@ -173,7 +215,7 @@ fn index_statement(schema: &str, table: &TablePlan, index: &IndexPlan) -> Statem
             index.method,
             keys.join(", ")
         );
-        return Statement::new("index", table, &index.name, sql);
+        return Statement::new(StatementKind::Index, table, &index.name, sql);
     }
     let unique = if index.unique { "UNIQUE " } else { "" };
     let predicate = index.predicate.as_ref().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
@@ -184,7 +226,7 @@ fn index_statement(schema: &str, table: &TablePlan, index: &IndexPlan) -> Statem
         index.method,
         index.keys.join(", ")
     );
-    Statement::new("index", table, &index.name, sql)
+    Statement::new(StatementKind::Index, table, &index.name, sql)
 }
 
 /// CHECK constraints of a table, NOT VALID; [`validations`] makes the valid ones valid.
@@ -197,7 +239,7 @@ pub fn checks(schema: &str, table: &TablePlan) -> Vec<Statement> {
             quote_ident(&check.name),
             check.expression
         );
-        Statement::new("check", table, &check.name, sql)
+        Statement::new(StatementKind::Check, table, &check.name, sql)
     };
     table.checks.iter().map(statement).collect()
 }
@@ -224,7 +266,7 @@ fn foreign_key_statement(schema: &str, table: &TablePlan, key: &ForeignKeyPlan) 
         action("DELETE", &key.on_delete),
         if key.deferred { " DEFERRABLE INITIALLY DEFERRED" } else { "" },
     );
-    Statement::new("foreign key", table, &key.name, sql)
+    Statement::new(StatementKind::ForeignKey, table, &key.name, sql)
 }
 
 /// VALIDATE CONSTRAINT for each check and foreign key that the source's rows satisfy.
@@ -234,7 +276,7 @@ pub fn validations(schema: &str, table: &TablePlan) -> Vec<Statement> {
     let keys = table.foreign_keys.iter().filter(|key| !key.not_valid).map(|key| &key.name);
     let statement = |name: &String| {
         let sql = format!("ALTER TABLE {} VALIDATE CONSTRAINT {}", qualified(schema, &table.name), quote_ident(name));
-        Statement::new("validate", table, name, sql)
+        Statement::new(StatementKind::Validate, table, name, sql)
     };
     checks.chain(keys).map(statement).collect()
 }
@@ -256,7 +298,7 @@ pub fn defaults(schema: &str, table: &TablePlan) -> Vec<Statement> {
             qualified(schema, &table.name),
             quote_ident(&column.name)
         );
-        Some(Statement::new("default", table, &column.name, sql))
+        Some(Statement::new(StatementKind::Default, table, &column.name, sql))
     };
     table.columns.iter().filter_map(statement).collect()
 }
@@ -275,7 +317,7 @@ pub fn sequence(schema: &str, table: &TablePlan) -> Option<Statement> {
     };
     let next = identity.next.unwrap_or(most).clamp(1, most);
     let sql = format!("ALTER SEQUENCE {} RESTART WITH {next}", qualified(schema, &identity.sequence));
-    Some(Statement::new("sequence", table, &identity.sequence, sql))
+    Some(Statement::new(StatementKind::Sequence, table, &identity.sequence, sql))
 }
 
 /// CREATE VIEW.
@@ -287,7 +329,7 @@ pub fn create_view(schema: &str, view: &ViewPlan) -> Statement {
         quote_list(view.columns.iter().map(|column| column.name.as_str())),
         view.query.render(schema)
     );
-    Statement { kind: "view", table: view.source.clone(), object: view.name.clone(), sql }
+    Statement { kind: StatementKind::View, table: view.source.clone(), object: view.name.clone(), sql }
 }
 
 /// CREATE FUNCTION and CREATE TRIGGER.
@@ -312,7 +354,10 @@ pub fn create_trigger(schema: &str, trigger: &TriggerPlan) -> [Statement; 2] {
         trigger.event,
         qualified(schema, &trigger.relation)
     );
-    [statement("function", &trigger.function, create), statement("trigger", &trigger.name, fires)]
+    [
+        statement(StatementKind::Function, &trigger.function, create),
+        statement(StatementKind::Trigger, &trigger.name, fires),
+    ]
 }
 
 /// A dollar quote that the text doesn't hold.

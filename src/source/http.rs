@@ -6,10 +6,11 @@
 //! Invariant: a body is never quoted and a library's error never kept; a message holds status, content type and the
 //! address without query.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use reqwest::{
     Certificate, Client, ClientBuilder, Method, Response, StatusCode,
+    dns::{Addrs, Name, Resolve, Resolving},
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect,
 };
@@ -25,6 +26,7 @@ use crate::{
     model::Stage,
     retry::{self, Failure, Tries},
     secret::Secret,
+    tls_failure::{self, TlsFailure},
     tls_roots,
 };
 
@@ -225,19 +227,22 @@ impl Server {
 
     fn unreachable(&self, failure: &reqwest::Error) -> Failure {
         let address = &self.endpoint;
-        let words = chain(failure);
         let error = |why: &str| Error::new(Kind::SourceUnreachable, format!("{address} can't be reached: {why}"));
-        if words.contains("certificate") {
-            let hint = "use the host name of the certificate, or name its CA with --ca-file";
-            return Failure::Final(error("its certificate is not trusted").with_hint(hint));
+        match tls_failure::of(failure) {
+            Some(TlsFailure::Certificate(_)) => {
+                let hint = "use the host name of the certificate, or name its CA with --ca-file";
+                return Failure::Final(error("its certificate is not trusted").with_hint(hint));
+            }
+            Some(TlsFailure::NotTls) => {
+                let hint = "for a server without TLS give http://HOST:PORT or libsql://HOST:PORT?tls=0";
+                return Failure::Final(error("it doesn't speak TLS").with_hint(hint));
+            }
+            Some(TlsFailure::Ended | TlsFailure::Other) | None => {}
         }
-        if words.contains("wrong version number") || words.contains("unknown protocol") {
-            let hint = "for a server without TLS give http://HOST:PORT or libsql://HOST:PORT?tls=0";
-            return Failure::Final(error("it doesn't speak TLS").with_hint(hint));
-        }
-        let why = if words.contains("dns") || words.contains("lookup address") {
+        let refused = |cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionRefused;
+        let why = if cause::<UnknownHost>(failure).is_some() {
             "its name is not known"
-        } else if words.contains("refused") {
+        } else if cause::<io::Error>(failure).is_some_and(refused) {
             "nobody listens there"
         } else if failure.is_timeout() {
             "it doesn't answer in time"
@@ -257,6 +262,7 @@ pub(super) fn client(headers: HeaderMap, ca_file: Option<&Path>, silence: Durati
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(silence)
         .redirect(same_host_only())
+        .dns_resolver(Arc::new(Resolver))
         .user_agent(concat!("turso2neon/", env!("CARGO_PKG_VERSION")));
     let failed = || Error::new(Kind::Usage, "the TLS client can't be set up; check the certificates");
     builder = match ca_file {
@@ -383,14 +389,32 @@ fn retry_after(response: &Response) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The words of a failure and its causes, lower case, to look for known ones; never shown.
-fn chain(failure: &reqwest::Error) -> String {
-    let mut words = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(failure);
-    while let Some(error) = cause {
-        words.push_str(&error.to_string().to_ascii_lowercase());
-        words.push('\n');
-        cause = error.source();
-    }
-    words
+/// The cause of a failure that is of this type.
+fn cause<T: std::error::Error + 'static>(failure: &reqwest::Error) -> Option<&T> {
+    let first: &(dyn std::error::Error + 'static) = failure;
+    std::iter::successors(Some(first), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
+
+/// Looks names up as the system does. Its failure has a type of its own, because the system's has none.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| UnknownHost)?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A host whose name the system doesn't know.
+#[derive(Debug)]
+struct UnknownHost;
+
+impl fmt::Display for UnknownHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host name is not known")
+    }
+}
+
+impl std::error::Error for UnknownHost {}

@@ -4,6 +4,7 @@
 //! only ever added. Units are in the names: `_ms`, `_bytes`, `_rows`.
 
 use serde_json::{Map, Value, json};
+use tokio_postgres::error::SqlState;
 
 use super::{Answer, progress::TableProgress};
 use crate::{error::Error, event::Event, model::timestamp::rfc3339_ms};
@@ -49,6 +50,7 @@ pub(super) fn error_line(error: &Error, now_ms: u64) -> String {
         "stage": error.stage().map(crate::model::Stage::word),
         "table": error.table(),
         "column": error.column(),
+        "sqlstate": error.sqlstate().map(SqlState::code),
         "message": error.message(),
         "hint": error.hint(),
     });
@@ -104,11 +106,13 @@ mod tests {
 
     #[test]
     fn an_error_has_every_field_of_the_contract() {
-        let error = Error::new(Kind::TargetTls, "m").in_stage(Stage::Push).at_table("t");
+        let error = Error::new(Kind::TargetFull, "m").in_stage(Stage::Push).at_table("t");
+        let error = error.with_sqlstate(SqlState::DISK_FULL);
         let line: Value = serde_json::from_str(&error_line(&error, 0)).unwrap();
-        for field in ["v", "type", "time", "code", "stage", "table", "column", "message", "hint", "exit"] {
+        for field in ["v", "type", "time", "code", "stage", "table", "column", "sqlstate", "message", "hint", "exit"] {
             assert!(line.get(field).is_some(), "{field}");
         }
         assert_eq!((&line["exit"], &line["stage"], &line["column"]), (&json!(7), &json!("push"), &Value::Null));
+        assert_eq!(line["sqlstate"], "53100");
     }
 }

@@ -39,20 +39,24 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // Words: nouns everybody speaks.
     ("model", &[]),
     ("secret", &[]),
+    ("tls_failure", &[]),
     ("tls_roots", &[]),
     ("error", &["model"]),
     ("event", &["model", "error"]),
     // Rules decide; they see words alone.
     ("rules", &["model", "error"]),
     // Doors: one per outside system, none knows another.
-    ("source", &["model", "error", "event", "secret", "tls_roots", "context", "retry"]),
+    ("source", &["model", "error", "event", "secret", "tls_failure", "tls_roots", "context", "retry"]),
     // Reading values asks the rules what they look like; these are pure, so this still goes down.
     ("sqlite", &["model", "error", "event", "rules", "worker_pool"]),
     ("workdir", &["model", "error", "event"]),
     ("context", &["model", "error", "event", "workdir"]),
     ("retry", &["model", "error", "event", "context"]),
     ("worker_pool", &["error", "context"]),
-    ("postgres", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "rules", "retry"]),
+    (
+        "postgres",
+        &["model", "error", "event", "secret", "tls_failure", "tls_roots", "context", "workdir", "rules", "retry"],
+    ),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),

@@ -156,7 +156,7 @@ async fn run(session: &Session, statement: &sql_splitter::Statement) -> Result<(
     if session.is_lost() {
         return Err(error);
     }
-    if statement.may_fail(error.message()) {
+    if statement.may_fail(&error) {
         return Ok(());
     }
     let hint = if statement.begins_with(&["CREATE", "EXTENSION"]) {

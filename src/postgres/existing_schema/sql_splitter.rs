@@ -2,6 +2,8 @@
 //!
 //! What is about roles and databases is left out, because a schema's tables don't need it and its roles aren't here.
 
+use tokio_postgres::error::SqlState;
+
 use crate::error::{Error, Kind, Result};
 
 /// One statement.
@@ -41,8 +43,9 @@ impl Statement {
 
     /// Whether its failure changes nothing about the tables: a setting that this server doesn't know, a schema that
     /// is there already.
-    pub(super) fn may_fail(&self, message: &str) -> bool {
-        self.begins_with(&["SET"]) || (self.begins_with(&["CREATE", "SCHEMA"]) && message.contains("42P06"))
+    pub(super) fn may_fail(&self, error: &Error) -> bool {
+        let is_there = error.sqlstate() == Some(&SqlState::DUPLICATE_SCHEMA);
+        self.begins_with(&["SET"]) || (self.begins_with(&["CREATE", "SCHEMA"]) && is_there)
     }
 
     fn is_left_out(&self) -> bool {

@@ -199,8 +199,7 @@ impl LocalServer {
         let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         for _ in 0..SESSIONS_END_TRIES {
-            let rows = session.rows("ending the sessions of an interrupted run", sql, &[]).await?;
-            if rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()) == Some(0) {
+            if session.query_value::<i64>("ending the sessions of an interrupted run", sql, &[]).await? == 0 {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -225,9 +224,8 @@ impl LocalServer {
             ctx.out.warn(note);
         }
         let session = Session::connect(&parsed.endpoint).await?;
-        let rows = session.rows("asking for the version", "SELECT current_setting('server_version')", &[]).await?;
-        let version: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
-        let version = version.unwrap_or_default();
+        let sql = "SELECT current_setting('server_version')";
+        let version: String = session.query_value("asking for the version", sql, &[]).await?;
         if session.version() < OLDEST {
             return Err(Error::new(Kind::LocalRejected, format!("PostgreSQL {version} is too old"))
                 .with_hint("use PostgreSQL 14 or newer"));

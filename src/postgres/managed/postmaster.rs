@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio_postgres::error::SqlState;
 
 use super::{binaries::Programs, data_dir::SOCKET_NAME, os_user::Account, server_config::remove_if_there};
 use crate::error::{Error, Kind, Result};
@@ -101,11 +102,15 @@ impl Postmaster {
                 }));
             }
             if child.try_wait().is_ok_and(|status| status.is_some()) {
-                let words = log_since(log, log_from);
-                if words.contains("shared memory block") {
+                let written = log_since(log, log_from);
+                let Some((sqlstate, words)) = last_failure(&written) else {
+                    return Err(failed("the server didn't start"));
+                };
+                // The files of an earlier server are gone, so that only its shared memory can be in the way.
+                if sqlstate == SqlState::LOCK_FILE_EXISTS.code() {
                     return Ok(Started::OrphansLeft);
                 }
-                return Err(failed(&format!("the server didn't start{}", last_failure(&words))));
+                return Err(failed(&format!("the server didn't start: {words}")));
             }
             if began.elapsed() > START_PATIENCE {
                 kill_process(pid, Signal::QUIT).ok();
@@ -204,10 +209,11 @@ fn log_since(path: &Path, from: usize) -> String {
     String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// The server's own reason for not starting. It speaks of files, ports and memory, as there is no data yet to speak of.
-fn last_failure(log: &str) -> String {
-    let line = log.lines().rev().find_map(|line| line.split_once("FATAL:  "));
-    line.map(|(_, words)| format!(": {words}")).unwrap_or_default()
+/// The server's own reason for not starting: SQLSTATE and words. It speaks of files, ports and memory, as there is no
+/// data yet to speak of. Before the configuration is read, lines have no SQLSTATE.
+fn last_failure(log: &str) -> Option<(&str, &str)> {
+    let (prefix, words) = log.lines().rev().find_map(|line| line.split_once("FATAL:  "))?;
+    Some((prefix.split_ascii_whitespace().next_back().unwrap_or_default(), words))
 }
 
 fn failed(what: &str) -> Error {
@@ -217,6 +223,19 @@ fn failed(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_for_not_starting_has_its_sqlstate() {
+        let log = "2026-01-01 00:00:00.000 UTC [7] 00000 LOG:  starting PostgreSQL\n\
+                   2026-01-01 00:00:00.001 UTC [7] F0001 FATAL:  pre-existing shared memory block is still in use\n\
+                   2026-01-01 00:00:00.001 UTC [7] 00000 LOG:  database system is shut down\n";
+        assert_eq!(last_failure(log), Some(("F0001", "pre-existing shared memory block is still in use")));
+        assert_eq!(
+            last_failure("postgres: FATAL:  data directory is gone"),
+            Some(("postgres:", "data directory is gone"))
+        );
+        assert_eq!(last_failure("LOG:  starting"), None);
+    }
 
     #[test]
     fn a_stale_pid_file_names_nobody() {

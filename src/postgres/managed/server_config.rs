@@ -22,7 +22,7 @@ pub(super) enum Purpose {
 }
 
 /// Nothing listens on TCP. No statement and no value reaches the log: neither statements nor errors are logged, and
-/// `terse` leaves out DETAIL. `jit` costs more than it saves on digests. Parallel index builds gain nothing beyond two
+/// `terse` leaves out DETAIL. Each line has its SQLSTATE, which `postmaster` reads. `jit` costs more than it saves on digests. Parallel index builds gain nothing beyond two
 /// workers and 64 MB.
 const COMMON: &str = "\
 listen_addresses = ''
@@ -42,7 +42,7 @@ checkpoint_timeout = 30min
 jit = off
 logging_collector = off
 log_destination = 'stderr'
-log_line_prefix = '%m [%p] '
+log_line_prefix = '%m [%p] %e '
 log_min_messages = log
 log_min_error_statement = panic
 log_error_verbosity = terse

@@ -4,12 +4,14 @@ mod connect;
 
 mod parameter;
 
+mod row;
+
 use std::sync::{Arc, OnceLock};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Row, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, types::FromSqlOwned};
 
-pub use self::parameter::Parameter;
+pub use self::{parameter::Parameter, row::Row};
 use super::{PgEndpoint, Role, error_map};
 use crate::{
     context::Context,
@@ -136,11 +138,65 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|failure| self.error(doing, &failure))
     }
 
-    /// Rows of a query, in one round trip.
+    /// Rows of a query, in one round trip; `doing` is for messages.
     ///
     /// # Errors
     /// By role and SQLSTATE, see [`error_map`].
-    pub async fn rows(&self, doing: &str, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<Row>> {
+    pub async fn query_rows<'a>(
+        &self,
+        doing: &'a str,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+    ) -> Result<Vec<Row<'a>>> {
+        let rows = self.rows(doing, sql, parameters).await?;
+        Ok(rows.into_iter().map(|row| Row::new(row, self.role, doing)).collect())
+    }
+
+    /// The first column of all rows of a query.
+    ///
+    /// # Errors
+    /// As [`Self::query_rows`] and [`Row::get`].
+    pub async fn query_column<T: FromSqlOwned>(
+        &self,
+        doing: &str,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+    ) -> Result<Vec<T>> {
+        self.query_rows(doing, sql, parameters).await?.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The row of a query that gives one row.
+    ///
+    /// # Errors
+    /// As [`Self::query_rows`]; `Bug` if there is no row.
+    pub async fn query_row<'a>(&self, doing: &'a str, sql: &str, parameters: &[&dyn Parameter]) -> Result<Row<'a>> {
+        let rows = self.query_rows(doing, sql, parameters).await?;
+        rows.into_iter().next().ok_or_else(|| Error::new(Kind::Bug, format!("{doing}: the server gave no row")))
+    }
+
+    /// The value of a query that gives one row of one column.
+    ///
+    /// # Errors
+    /// As [`Self::query_row`] and [`Row::get`].
+    pub async fn query_value<T: FromSqlOwned>(
+        &self,
+        doing: &str,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+    ) -> Result<T> {
+        self.query_row(doing, sql, parameters).await?.get(0)
+    }
+
+    /// Rows of a query as the driver gives them, in one round trip.
+    ///
+    /// # Errors
+    /// By role and SQLSTATE, see [`error_map`].
+    pub async fn rows(
+        &self,
+        doing: &str,
+        sql: &str,
+        parameters: &[&dyn Parameter],
+    ) -> Result<Vec<tokio_postgres::Row>> {
         let typed: Vec<_> = parameters.iter().map(|value| (value.as_sql(), value.pg_type())).collect();
         self.client.query_typed(sql, &typed).await.map_err(|failure| self.error(doing, &failure))
     }

@@ -114,10 +114,10 @@ impl Crew {
         }
         let sql = "SELECT DISTINCT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
                    WHERE e.extname = ANY($1)";
-        let rows = self.first()?.rows("looking for extensions", sql, &[&plan.extensions]).await?;
-        let schemas: Vec<&str> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        let schemas: Vec<String> =
+            self.first()?.query_column("looking for extensions", sql, &[&plan.extensions]).await?;
         let own = plan.given.iter().map(|_| plan.schema.as_str());
-        let path = quote_list(std::iter::once("pg_catalog").chain(own).chain(schemas));
+        let path = quote_list(std::iter::once("pg_catalog").chain(own).chain(schemas.iter().map(String::as_str)));
         for session in &self.sessions {
             session.batch("preparing the session", &format!("SET search_path = {path}")).await?;
         }

@@ -47,6 +47,7 @@ use std::collections::BTreeMap;
 
 use load_context::{Clock, Work};
 use load_steps::Steps;
+use tokio_postgres::error::SqlState;
 
 use super::plan::{self, PlanRequest, Planned};
 use crate::{
@@ -68,8 +69,7 @@ use crate::{
     workdir::{now_s, sealed, sha256_of_bytes},
 };
 
-/// PostgreSQL's code for a full disk, as messages show it, and what to do then.
-const DISK_FULL: &str = "[SQLSTATE 53100]";
+/// What to do about a full disk.
 const DISK_FULL_HINT: &str = "free some space on the disk of the directory given by --dir, then run the same command";
 
 /// Connections that a server of usual settings can spare.
@@ -187,7 +187,8 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         Err(error) => {
             // The first error is the one to tell; a server that doesn't stop is found by the next command.
             server.close().await.ok();
-            return Err(if error.message().contains(DISK_FULL) { error.with_hint(DISK_FULL_HINT) } else { error });
+            let is_full = error.sqlstate() == Some(&SqlState::DISK_FULL);
+            return Err(if is_full { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
     if let Err(refused) = tell_withheld(ctx, &withheld, request) {

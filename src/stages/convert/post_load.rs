@@ -26,7 +26,7 @@ use crate::{
         Session,
         load_journal::{self, Scope},
     },
-    rules::ddl::{self, Statement},
+    rules::ddl::{self, Statement, StatementKind},
 };
 
 /// Estimated bytes of a table beyond which each of its statements is a task of its own.
@@ -113,7 +113,7 @@ pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
 /// `LocalRejected`, `LocalUnreachable`, `Interrupted`.
 pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
     let statement = |table: &TablePlan| Statement {
-        kind: "analyze",
+        kind: StatementKind::Analyze,
         table: table.source.clone(),
         object: table.name.clone(),
         sql: format!("ANALYZE {}", qualified(&work.plan.schema, &table.name)),
@@ -127,7 +127,7 @@ pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
     if work.plan.has_ledger() {
         let sql = format!("ANALYZE {}", qualified(&work.plan.schema, LEDGER_TABLE));
         let (table, object) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
-        add(&mut batches, vec![Statement { kind: "analyze", table, object, sql }], 0);
+        add(&mut batches, vec![Statement { kind: StatementKind::Analyze, table, object, sql }], 0);
     }
     carry_out(work, crew, "analyze", batches, &Refused::default()).await
 }
@@ -216,12 +216,12 @@ async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch)
         Err(error) if session.is_lost() => return Err(error),
         Err(_) => {
             for statement in &batch.statements {
-                match session.batch(statement.kind, &statement.sql).await {
+                match session.batch(statement.kind.word(), &statement.sql).await {
                     Ok(()) => {}
                     Err(error) if !session.is_lost() && is_dispensable(statement, &error) => {
-                        refused.push((statement.clone(), named(&error, statement).message().to_owned()));
+                        refused.push((statement.clone(), named(error, statement).message().to_owned()));
                     }
-                    Err(error) => return Err(named(&error, statement)),
+                    Err(error) => return Err(named(error, statement)),
                 }
             }
         }
@@ -232,13 +232,13 @@ async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch)
 
 /// Whether the server refused an index or check for what it says, not for want of something.
 fn is_dispensable(statement: &Statement, error: &Error) -> bool {
-    let of_words = ["[SQLSTATE 0A", "[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
-    ["index", "check"].contains(&statement.kind) && of_words.iter().any(|class| error.message().contains(class))
+    matches!(statement.kind, StatementKind::Index | StatementKind::Check)
+        && error.is_of_sqlstate_class(&["0A", "22", "23", "42", "54"])
 }
 
-fn named(error: &Error, statement: &Statement) -> Error {
-    let what = format!("{} {}: {}", statement.kind, quote_ident(&statement.object), error.message());
-    Error::new(error.kind(), what).at_table(&statement.table)
+fn named(error: Error, statement: &Statement) -> Error {
+    let what = format!("{} {}: {}", statement.kind.word(), quote_ident(&statement.object), error.message());
+    error.with_message(what).at_table(&statement.table)
 }
 
 /// What an interrupted run has made already.
@@ -258,15 +258,19 @@ impl Present {
         let sql = "SELECT c.relname, k.conname, k.convalidated FROM pg_constraint k \
                    JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
                    WHERE n.nspname = $1";
-        let rows = session.rows(doing, sql, &[schema]).await?;
-        let name = |row: &tokio_postgres::Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
-        let constraints = rows.iter().filter_map(name).collect();
-        let valid = rows.iter().filter(|row| row.try_get(2).unwrap_or(false));
-        let validated = valid.filter_map(name).collect();
+        let (mut constraints, mut validated) = (BTreeSet::new(), BTreeSet::new());
+        for row in session.query_rows(doing, sql, &[schema]).await? {
+            let name: (String, String) = (row.get(0)?, row.get(1)?);
+            if row.get(2)? {
+                validated.insert(name.clone());
+            }
+            constraints.insert(name);
+        }
         let sql = "SELECT t.relname, i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
                    JOIN pg_class t ON t.oid = x.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
                    WHERE n.nspname = $1 AND x.indisvalid";
-        let indexes = session.rows(doing, sql, &[schema]).await?.iter().filter_map(name).collect();
+        let indexes = session.query_rows(doing, sql, &[schema]).await?;
+        let indexes = indexes.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_>>()?;
         let made = load_journal::made(session).await?;
         let made = made.into_iter().filter(|made| made.schema == *schema).map(|made| made.table).collect();
         Ok(Self { scope: work.scope, made, constraints, validated, indexes })
@@ -280,9 +284,11 @@ impl Present {
     fn has(&self, table: &TablePlan, statement: &Statement) -> bool {
         let name = (table.name.clone(), statement.object.clone());
         match statement.kind {
-            "primary key" | "unique" | "check" | "foreign key" => self.constraints.contains(&name),
-            "index" => self.indexes.contains(&name),
-            "validate" => self.validated.contains(&name),
+            StatementKind::PrimaryKey | StatementKind::Unique | StatementKind::Check | StatementKind::ForeignKey => {
+                self.constraints.contains(&name)
+            }
+            StatementKind::Index => self.indexes.contains(&name),
+            StatementKind::Validate => self.validated.contains(&name),
             _ => false,
         }
     }

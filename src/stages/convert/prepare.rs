@@ -108,9 +108,9 @@ pub(super) async fn create_enums(work: &Work, session: &Session) -> Result<()> {
     let sql = "SELECT t.typname::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid \
                ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
                WHERE n.nspname = $1 AND t.typtype = 'e'";
-    let rows = session.rows("looking for types that are there", sql, &[schema]).await?;
+    let rows = session.query_rows("looking for types that are there", sql, &[schema]).await?;
     let there: Vec<(String, Vec<String>)> =
-        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_>>()?;
     for made in ddl::enums(&work.plan) {
         let create = ddl::create_enum(schema, made);
         let sql = match there.iter().find(|(name, _)| *name == made.name) {
@@ -203,8 +203,8 @@ async fn drop_foreign_keys(session: &Session, schema: &str, table: &str) -> Resu
     let sql = "SELECT k.conname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relname = $2 AND k.contype = 'f'";
-    let names = session.rows("looking for foreign keys", sql, &[&schema, &table]).await?;
-    drop_constraints(session, schema, table, names.iter().filter_map(|row| row.try_get(0).ok())).await
+    let names: Vec<String> = session.query_column("looking for foreign keys", sql, &[&schema, &table]).await?;
+    drop_constraints(session, schema, table, names.iter().map(String::as_str)).await
 }
 
 async fn drop_constraints<'a>(
@@ -224,8 +224,8 @@ async fn drop_constraints<'a>(
 /// Names of relations in the plan's schema.
 async fn relations(work: &Work, session: &Session) -> Result<BTreeSet<String>> {
     let sql = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
-    let rows = session.rows("looking for tables that are there", sql, &[&work.plan.schema]).await?;
-    Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
+    let names = session.query_column("looking for tables that are there", sql, &[&work.plan.schema]).await?;
+    Ok(names.into_iter().collect())
 }
 
 async fn refuse_strangers(work: &Work, session: &Session) -> Result<()> {
@@ -261,8 +261,7 @@ async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Resul
         expect_columns(work, session, table).await?;
         if !continues {
             let sql = format!("SELECT EXISTS (SELECT FROM {})", qualified(schema, &table.name));
-            let rows = session.rows("looking at a table", &sql, &[]).await?;
-            if rows.first().and_then(|row| row.try_get(0).ok()) != Some(false) {
+            if session.query_value("looking at a table", &sql, &[]).await? {
                 return Err(Error::new(Kind::TargetOccupied, "the table holds rows already")
                     .at_table(&table.source)
                     .with_hint("empty the tables first, or convert without --data-only"));
@@ -282,9 +281,8 @@ async fn expect_columns(work: &Work, session: &Session, table: &TablePlan) -> Re
                JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND a.attnum > 0 \
                AND NOT a.attisdropped";
-    let rows = session.rows("looking at a table", sql, &[&work.plan.schema, &table.name]).await?;
-    let types: Vec<(String, String)> =
-        rows.iter().filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?))).collect();
+    let rows = session.query_rows("looking at a table", sql, &[&work.plan.schema, &table.name]).await?;
+    let types: Vec<(String, String)> = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_>>()?;
     for column in table.loaded_columns() {
         let found = types.iter().find(|(name, _)| *name == column.name).map(|(_, found)| found.as_str());
         // A type of an extension is written with its schema.

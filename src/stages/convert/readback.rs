@@ -125,9 +125,9 @@ fn sent(chunks: &[Chunk]) -> BTreeMap<String, Seen> {
 async fn readings(work: &Work, crew: &Crew, subjects: &[Arc<Subject>]) -> Result<VecDeque<Reading>> {
     let sql = "SELECT c.relname, pg_relation_size(c.oid), current_setting('block_size')::bigint FROM pg_class c \
                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
-    let rows = crew.first()?.rows("asking for sizes", sql, &[&work.plan.schema]).await?;
-    let size = |row: &tokio_postgres::Row| Some((row.try_get(0).ok()?, (row.try_get(1).ok()?, row.try_get(2).ok()?)));
-    let sizes: BTreeMap<String, (i64, i64)> = rows.iter().filter_map(size).collect();
+    let rows = crew.first()?.query_rows("asking for sizes", sql, &[&work.plan.schema]).await?;
+    let sizes: BTreeMap<String, (i64, i64)> =
+        rows.iter().map(|row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).collect::<Result<_>>()?;
     let mut order: Vec<(i64, Reading)> = Vec::new();
     for subject in subjects {
         let (bytes, block) = sizes.get(&subject.name).copied().unwrap_or((0, 8192));

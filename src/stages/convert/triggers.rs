@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use tokio_postgres::error::SqlState;
+
 use super::load_context::{Crew, Work};
 use crate::{
     error::{Error, Result},
@@ -19,10 +21,11 @@ use crate::{
 
 const PHASE: &str = "triggers";
 
-/// Codes of errors that speak against a statement itself: class 42 without "insufficient privilege", and what the
-/// server doesn't support.
-const OWN_FAULTS: [&str; 2] = ["[SQLSTATE 42", "[SQLSTATE 0A"];
-const DENIED: &str = "[SQLSTATE 42501]";
+/// Whether an error speaks against the statement itself: its class is 42 without "insufficient privilege", or it asks
+/// for what the server doesn't support.
+fn is_own_fault(error: &Error) -> bool {
+    error.is_of_sqlstate_class(&["42", "0A"]) && error.sqlstate() != Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+}
 
 /// Creates the plan's triggers, and says which of them had to be withheld. `missing` are the views that were.
 ///
@@ -81,8 +84,7 @@ async fn attempt(work: &Work, session: &Session, trigger: &TriggerPlan) -> Resul
     }
     session.batch("ending the trial of a trigger", "ROLLBACK").await?;
     let Err(refused) = tried else { return Ok(None) };
-    let message = refused.message();
-    if message.contains(DENIED) || !OWN_FAULTS.iter().any(|code| message.contains(code)) {
+    if !is_own_fault(&refused) {
         return Ok(None);
     }
     let drop = format!(
@@ -93,7 +95,7 @@ async fn attempt(work: &Work, session: &Session, trigger: &TriggerPlan) -> Resul
         load_journal::unmade_object_sql("function", schema, &trigger.function)
     );
     session.batch("dropping a trigger", &drop).await?;
-    Ok(Some(format!("the translated trigger fails when it fires: {message}")))
+    Ok(Some(format!("the translated trigger fails when it fires: {}", refused.message())))
 }
 
 /// An error that is the trigger's own, in words; the server's going away is none.

@@ -41,13 +41,8 @@ pub(super) async fn examine(choice: &LocalChoice) -> Vec<Check> {
 async fn examine_server(url: &Secret<String>) -> Result<Vec<Check>> {
     let parsed = PgEndpoint::parse(url, Role::Local)?;
     let session = Session::connect(&parsed.endpoint).await?;
-    let rows = session.rows("asking for the version", FACTS, &[]).await?;
-    let facts = rows.first().and_then(|row| {
-        Some((row.try_get::<_, String>(0).ok()?, row.try_get::<_, bool>(1).ok()?, row.try_get::<_, bool>(2).ok()?))
-    });
-    let Some((version, may_create, vector)) = facts else {
-        return Err(Error::new(Kind::LocalRejected, "the server's version can't be read"));
-    };
+    let row = session.query_row("asking for the version", FACTS, &[]).await?;
+    let (version, may_create, vector): (String, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let at = format!("PostgreSQL {version} at {}", parsed.endpoint.address());
     let mut checks = vec![if session.version() < OLDEST {
         let error = Error::new(Kind::LocalRejected, format!("{at} is too old"));

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Row;
-
 use super::{Check, Side};
 use crate::{
     error::{Error, Kind, Result, Retry},
@@ -71,26 +69,20 @@ async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(Facts, u32)> {
         }
         other => other?,
     };
-    let rows = session.rows("asking what the target is", FACTS, &[&schema]).await?;
-    let facts = rows.first().and_then(read);
-    let facts = facts.ok_or_else(|| Error::new(Kind::TargetRejected, "the target's answer was not as expected"))?;
+    let row = session.query_row("asking what the target is", FACTS, &[&schema]).await?;
+    let facts = Facts {
+        version: row.get(0)?,
+        encoding: row.get(1)?,
+        read_only: row.get(2)?,
+        may_create_schemas: row.get(3)?,
+        may_create_in_schema: row.get(4)?,
+        size_bytes: row.count(5)?,
+        limit_bytes: row.get::<Option<&str>>(6)?.and_then(megabytes),
+        pgvector: row.get(7)?,
+        tls: row.get(8)?,
+        tables: row.count(9)?,
+    };
     Ok((facts, session.version()))
-}
-
-fn read(row: &Row) -> Option<Facts> {
-    let limit: Option<String> = row.try_get(6).ok()?;
-    Some(Facts {
-        version: row.try_get(0).ok()?,
-        encoding: row.try_get(1).ok()?,
-        read_only: row.try_get(2).ok()?,
-        may_create_schemas: row.try_get(3).ok()?,
-        may_create_in_schema: row.try_get(4).ok()?,
-        size_bytes: u64::try_from(row.try_get::<_, i64>(5).ok()?).ok()?,
-        limit_bytes: limit.as_deref().and_then(megabytes),
-        pgvector: row.try_get(7).ok()?,
-        tls: row.try_get(8).ok()?,
-        tables: u64::try_from(row.try_get::<_, i64>(9).ok()?).ok()?,
-    })
 }
 
 /// `512MB`, or a bare number of megabytes; -1 is no limit.

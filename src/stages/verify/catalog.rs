@@ -5,12 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Row;
-
 use crate::{
-    error::{Error, Kind, Result},
+    error::Result,
     model::identifier::{qualified, quote_ident},
-    postgres::Session,
+    postgres::{Session, session::Row},
 };
 
 /// One table.
@@ -223,9 +221,8 @@ pub(super) async fn look_into(session: &Session, schema: &str) -> Result<()> {
     let sql = "SELECT DISTINCT n.nspname::text FROM pg_catalog.pg_extension e \
                JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
     let mut path = vec![quote_ident("pg_catalog"), quote_ident(schema)];
-    for row in session.rows("reading the catalog", sql, &[]).await? {
-        path.push(quote_ident(&get::<String>(&row, 0)?));
-    }
+    let extensions: Vec<String> = session.query_column("reading the catalog", sql, &[]).await?;
+    path.extend(extensions.iter().map(|name| quote_ident(name)));
     session.batch("preparing to read the catalog", &format!("SET search_path = {}", path.join(", "))).await
 }
 
@@ -235,8 +232,7 @@ pub(super) async fn look_into(session: &Session, schema: &str) -> Result<()> {
 /// By role.
 pub(super) async fn major_version(session: &Session) -> Result<i32> {
     let sql = "SELECT pg_catalog.current_setting('server_version_num')::int4 / 10000";
-    let rows = session.rows("reading the version", sql, &[]).await?;
-    rows.first().map_or(Ok(0), |row| get(row, 0))
+    session.query_value("reading the version", sql, &[]).await
 }
 
 /// The tables of these names, as far as they are there.
@@ -244,76 +240,75 @@ pub(super) async fn major_version(session: &Session) -> Result<i32> {
 /// # Errors
 /// By role.
 pub(super) async fn read(session: &Session, schema: &str, names: &[String]) -> Result<BTreeMap<String, Table>> {
-    let rows = async |sql: &str| session.rows("reading the catalog", sql, &[&schema, &names]).await;
+    let rows = async |sql: &str| session.query_rows("reading the catalog", sql, &[&schema, &names]).await;
     let mut tables = BTreeMap::new();
     for row in rows(TABLES).await? {
-        let table =
-            Table { kind: get(&row, 1)?, persistence: get(&row, 2)?, inherited: get(&row, 3)?, ..Table::default() };
-        tables.insert(get::<String>(&row, 0)?, table);
+        let table = Table { kind: row.get(1)?, persistence: row.get(2)?, inherited: row.get(3)?, ..Table::default() };
+        tables.insert(row.get::<String>(0)?, table);
     }
     for row in rows(COLUMNS).await? {
-        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
+        if let Some(table) = tables.get_mut(&row.get::<String>(0)?) {
             table.columns.push(column(&row)?);
         }
     }
     for row in rows(CONSTRAINTS).await? {
-        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
-            table.constraints.insert(get(&row, 1)?, constraint(&row)?);
+        if let Some(table) = tables.get_mut(&row.get::<String>(0)?) {
+            table.constraints.insert(row.get(1)?, constraint(&row)?);
         }
     }
     for row in rows(INDEXES).await? {
-        if let Some(table) = tables.get_mut(&get::<String>(&row, 0)?) {
-            table.indexes.insert(get(&row, 1)?, index(&row)?);
+        if let Some(table) = tables.get_mut(&row.get::<String>(0)?) {
+            table.indexes.insert(row.get(1)?, index(&row)?);
         }
     }
     read_sequences(session, schema, &mut tables).await?;
     Ok(tables)
 }
 
-fn column(row: &Row) -> Result<Column> {
-    let sequence = match get::<Option<String>>(row, 8)? {
+fn column(row: &Row<'_>) -> Result<Column> {
+    let sequence = match row.get::<Option<String>>(8)? {
         Some(name) => {
-            let limits = (get(row, 11)?, get(row, 12)?, get(row, 13)?);
-            Some(Sequence { name, increment: get(row, 9)?, cycles: get(row, 10)?, limits, next: 0 })
+            let limits = (row.get(11)?, row.get(12)?, row.get(13)?);
+            Some(Sequence { name, increment: row.get(9)?, cycles: row.get(10)?, limits, next: 0 })
         }
         None => None,
     };
     Ok(Column {
-        name: get(row, 1)?,
-        type_name: get(row, 2)?,
-        not_null: get(row, 3)?,
-        identity: get(row, 4)?,
-        generated: get(row, 5)?,
-        expression: get(row, 6)?,
-        collated: get(row, 7)?,
-        labels: get(row, 14)?,
+        name: row.get(1)?,
+        type_name: row.get(2)?,
+        not_null: row.get(3)?,
+        identity: row.get(4)?,
+        generated: row.get(5)?,
+        expression: row.get(6)?,
+        collated: row.get(7)?,
+        labels: row.get(14)?,
         sequence,
     })
 }
 
-fn constraint(row: &Row) -> Result<Constraint> {
+fn constraint(row: &Row<'_>) -> Result<Constraint> {
     Ok(Constraint {
-        kind: get(row, 2)?,
-        validated: get(row, 3)?,
-        deferrable: get(row, 4)?,
-        deferred: get(row, 5)?,
-        columns: get(row, 6)?,
-        parent: get(row, 7)?,
-        parent_columns: get(row, 8)?,
-        actions: get(row, 9)?,
-        expression: get(row, 10)?,
-        operators: get(row, 11)?,
-        enforced: get(row, 12)?,
-        included: get(row, 13)?,
-        nulls_equal: get(row, 14)?,
+        kind: row.get(2)?,
+        validated: row.get(3)?,
+        deferrable: row.get(4)?,
+        deferred: row.get(5)?,
+        columns: row.get(6)?,
+        parent: row.get(7)?,
+        parent_columns: row.get(8)?,
+        actions: row.get(9)?,
+        expression: row.get(10)?,
+        operators: row.get(11)?,
+        enforced: row.get(12)?,
+        included: row.get(13)?,
+        nulls_equal: row.get(14)?,
     })
 }
 
-fn index(row: &Row) -> Result<Index> {
-    let expressions = get::<Vec<String>>(row, 7)?.into_iter();
-    let orders = get::<Vec<bool>>(row, 8)?.into_iter().zip(get::<Vec<bool>>(row, 9)?);
-    let classes = get::<Vec<String>>(row, 10)?.into_iter();
-    let collations = get::<Vec<Option<String>>>(row, 11)?.into_iter().zip(get::<Vec<bool>>(row, 12)?);
+fn index(row: &Row<'_>) -> Result<Index> {
+    let expressions = row.get::<Vec<String>>(7)?.into_iter();
+    let orders = row.get::<Vec<bool>>(8)?.into_iter().zip(row.get::<Vec<bool>>(9)?);
+    let classes = row.get::<Vec<String>>(10)?.into_iter();
+    let collations = row.get::<Vec<Option<String>>>(11)?.into_iter().zip(row.get::<Vec<bool>>(12)?);
     let parts = expressions.zip(orders).zip(classes).zip(collations);
     let key = |(((expression, (descending, nulls_first)), class), (collation, collated))| IndexKey {
         expression,
@@ -324,12 +319,12 @@ fn index(row: &Row) -> Result<Index> {
         collated,
     };
     Ok(Index {
-        unique: get(row, 2)?,
-        valid: get(row, 3)?,
-        method: get(row, 4)?,
-        included: get(row, 5)?,
-        nulls_equal: get(row, 13)?,
-        predicate: get(row, 6)?,
+        unique: row.get(2)?,
+        valid: row.get(3)?,
+        method: row.get(4)?,
+        included: row.get(5)?,
+        nulls_equal: row.get(13)?,
+        predicate: row.get(6)?,
         keys: parts.map(key).collect(),
     })
 }
@@ -343,15 +338,11 @@ async fn read_sequences(session: &Session, schema: &str, tables: &mut BTreeMap<S
         };
         let all: Vec<String> = group.iter().enumerate().map(one).collect();
         let sql = format!("{} ORDER BY at", all.join(" UNION ALL "));
-        let rows = session.rows("reading sequences", &sql, &[]).await?;
+        let rows = session.query_rows("reading sequences", &sql, &[]).await?;
         for (sequence, row) in group.iter_mut().zip(&rows) {
-            let last: i64 = get(row, 1)?;
-            sequence.next = if get(row, 2)? { last.saturating_add(sequence.increment) } else { last };
+            let last: i64 = row.get(1)?;
+            sequence.next = if row.get(2)? { last.saturating_add(sequence.increment) } else { last };
         }
     }
     Ok(())
-}
-
-fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
-    row.try_get(index).map_err(|_| Error::new(Kind::Bug, "the catalog's answer is not as expected"))
 }

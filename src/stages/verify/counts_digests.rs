@@ -70,9 +70,8 @@ fn counted(role: Role, table: &str, rows: u64, expected: u64) -> SideAnswer {
 
 async fn count(session: &Session, from: &str, condition: &str) -> Result<u64> {
     let sql = format!("SELECT pg_catalog.count(*) FROM {from}{condition}");
-    let rows = session.rows("counting rows", &sql, &[]).await?;
-    let count = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
-    count.and_then(|count| u64::try_from(count).ok()).ok_or_else(|| Error::new(Kind::Bug, "a count gave no number"))
+    let count: i64 = session.query_value("counting rows", &sql, &[]).await?;
+    u64::try_from(count).map_err(|_| Error::new(Kind::Bug, "a count is negative"))
 }
 
 /// Compares server-side digests over these columns.

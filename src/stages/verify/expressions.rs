@@ -36,40 +36,40 @@ pub(super) async fn same(session: &Session, from: &str, pairs: &[Pair]) -> Resul
         return Ok(Vec::new());
     }
     let all: Vec<String> = pairs.iter().map(Pair::list).collect();
-    if let Some(same) = explain(session, from, &all.join(", "), pairs.len()).await {
+    if let Some(same) = explain(session, from, &all.join(", "), pairs.len()).await? {
         return Ok(same);
     }
     let mut same = Vec::new();
     for pair in pairs {
-        let one = explain(session, from, &pair.list(), 1).await;
-        same.push(one.and_then(|one| one.first().copied()).unwrap_or(false));
+        let one = explain(session, from, &pair.list(), 1).await?;
+        same.push(one.is_some_and(|one| one == [true]));
     }
-    // Tells an expression that can't be read from a connection that is gone.
-    session.batch("comparing expressions", "SELECT").await?;
     Ok(same)
 }
 
-async fn explain(session: &Session, from: &str, list: &str, count: usize) -> Option<Vec<bool>> {
+/// None if the server can't read one of the expressions, or simplifies the list.
+async fn explain(session: &Session, from: &str, list: &str, count: usize) -> Result<Option<Vec<bool>>> {
     let sql = format!("EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) SELECT {list} FROM {from}");
-    let rows = session.rows("comparing expressions", &sql, &[]).await.ok()?;
-    let plan: Value = rows.first()?.try_get(0).ok().and_then(|Json(text)| serde_json::from_str(&text).ok())?;
-    let output = plan.get(0)?.get("Plan")?.get("Output")?.as_array()?;
-    if output.len() != count * 2 {
-        return None;
-    }
-    let (pairs, _) = output.as_chunks::<2>();
-    Some(pairs.iter().map(|[planned, found]| planned == found).collect())
+    let plan: Json = match session.query_value("comparing expressions", &sql, &[]).await {
+        Err(error) if error.sqlstate().is_some() && !session.is_lost() => return Ok(None),
+        answer => answer?,
+    };
+    let output = plan.0.pointer("/0/Plan/Output").and_then(Value::as_array);
+    Ok(output.filter(|output| output.len() == count * 2).map(|output| {
+        let (pairs, _) = output.as_chunks::<2>();
+        pairs.iter().map(|[planned, found]| planned == found).collect()
+    }))
 }
 
-/// `EXPLAIN`'s answer of type `json`, as text.
-struct Json(String);
+/// `EXPLAIN`'s answer of type `json`.
+struct Json(Value);
 
 impl<'a> tokio_postgres::types::FromSql<'a> for Json {
     fn from_sql(
         _: &tokio_postgres::types::Type,
         raw: &'a [u8],
     ) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(String::from_utf8_lossy(raw).into_owned()))
+        Ok(Self(serde_json::from_slice(raw)?))
     }
 
     fn accepts(of: &tokio_postgres::types::Type) -> bool {

@@ -17,7 +17,7 @@ use crate::{
         identifier::qualified,
         view_trigger_plan::{Timing, TriggerPlan, ViewPlan},
     },
-    postgres::{Role, Session},
+    postgres::{Role, Session, session::Row},
 };
 
 /// Bits of `pg_trigger.tgtype` (PostgreSQL `pg_trigger.h`).
@@ -78,14 +78,9 @@ async fn views(session: &Session, schema: &str) -> Result<Found> {
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
                  c.reloptions IS NOT NULL \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'v'";
-    let rows = session.rows("reading the catalog of views", sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?));
-    let found = rows.iter().map(read).collect::<std::result::Result<Found, _>>();
-    let mut found = found.map_err(|failure| session.error("reading the catalog of views", &failure))?;
-    for (_, sql, ..) in &mut found {
-        *sql = unqualified(sql, schema);
-    }
-    Ok(found)
+    let rows = session.query_rows("reading the catalog of views", sql, &[&schema]).await?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, unqualified(row.get(1)?, schema), row.get(2)?, row.get(3)?));
+    rows.iter().map(read).collect()
 }
 
 /// A definition without the schema's name, which differs between the sides.
@@ -153,24 +148,21 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
                JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_proc p ON p.oid = g.tgfoid \
                JOIN pg_language l ON l.oid = p.prolang \
                WHERE n.nspname = $1 AND NOT g.tgisinternal";
-    let rows = session.rows(doing, sql, &[&side.schema]).await?;
-    let mut found = Vec::new();
-    for row in &rows {
-        let read = || {
-            Ok(There {
-                relation: row.try_get(0)?,
-                name: row.try_get(1)?,
-                bits: row.try_get(2)?,
-                enabled: row.try_get::<_, String>(3)? == "O",
-                function: row.try_get(4)?,
-                body: row.try_get(5)?,
-                plain: row.try_get(6)?,
-                columns: row.try_get::<_, Vec<String>>(7)?.into_iter().collect(),
-                definition: row.try_get(8)?,
-            })
-        };
-        found.push(read().map_err(|failure| session.error(doing, &failure))?);
-    }
+    let rows = session.query_rows(doing, sql, &[&side.schema]).await?;
+    let read = |row: &Row<'_>| {
+        Ok(There {
+            relation: row.get(0)?,
+            name: row.get(1)?,
+            bits: row.get(2)?,
+            enabled: row.get::<&str>(3)? == "O",
+            function: row.get(4)?,
+            body: row.get(5)?,
+            plain: row.get(6)?,
+            columns: row.get::<Vec<String>>(7)?.into_iter().collect(),
+            definition: row.get(8)?,
+        })
+    };
+    let found = rows.iter().map(read).collect::<Result<Vec<There>>>()?;
     let role = side.endpoint.role();
     let mut differences = Vec::new();
     for trigger in planned {

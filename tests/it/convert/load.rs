@@ -19,13 +19,13 @@ use super::fixture::{Bench, Recorder, integer, plan, table, text};
 use crate::support::Target;
 
 /// Rows by the thousand in two tables; the large one is said to be so large that it is loaded in ranges.
-const ROWS: &str = "CREATE TABLE large (id INTEGER PRIMARY KEY, name TEXT);
+pub(super) const ROWS: &str = "CREATE TABLE large (id INTEGER PRIMARY KEY, name TEXT);
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
      INSERT INTO large SELECT i * 3, 'name ' || i FROM n;
      CREATE TABLE small (id INTEGER PRIMARY KEY, name TEXT);
      INSERT INTO small SELECT id, name FROM large LIMIT 100;";
 
-fn rows_plan() -> Plan {
+pub(super) fn rows_plan() -> Plan {
     let columns = || vec![integer("id"), text("name")];
     let mut large = table("large", 20_000, columns());
     large.bytes = 640 << 20;
@@ -244,7 +244,7 @@ fn rows_that_the_plan_does_not_count_stop_the_load() {
     assert_eq!((error.kind(), error.table()), (Kind::ArtifactStale, Some("small")));
 }
 
-fn external(target: &Target) -> ConvertRequest {
+pub(super) fn external(target: &Target) -> ConvertRequest {
     let url = Some(Secret::new(target.admin_url()));
     ConvertRequest { local: LocalChoice { url, ..LocalChoice::default() }, ..ConvertRequest::default() }
 }

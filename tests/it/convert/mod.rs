@@ -8,4 +8,6 @@ mod load;
 
 mod server;
 
+mod session;
+
 mod values;

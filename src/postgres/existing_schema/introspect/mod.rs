@@ -2,8 +2,6 @@
 
 mod queries;
 
-use tokio_postgres::Row;
-
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -12,7 +10,7 @@ use crate::{
         existing_schema::{EnumType, GivenColumn, GivenSchema, GivenSequence, GivenTable, LeftOut},
         identifier::quote_ident,
     },
-    postgres::{Parameter, Session},
+    postgres::{Session, session::Row},
 };
 
 const DOING: &str = "reading the given schema";
@@ -24,38 +22,38 @@ const DOING: &str = "reading the given schema";
 pub(super) async fn schema(session: &Session, origin: &str) -> Result<GivenSchema> {
     let mut given = GivenSchema { origin: origin.to_owned(), ..GivenSchema::default() };
     let name = choose(session, &mut given).await?;
-    let path: Vec<String> = texts(session, queries::EXTENSION_SCHEMAS, &[]).await?;
+    let path: Vec<String> = session.query_column(DOING, queries::EXTENSION_SCHEMAS, &[]).await?;
     let path = [&["pg_catalog".to_owned(), name.clone()], path.as_slice()].concat();
     let path: Vec<String> = path.iter().map(|schema| quote_ident(schema)).collect();
     session.batch(DOING, &format!("SET search_path = {}", path.join(", "))).await?;
-    given.extensions = texts(session, queries::EXTENSIONS, &[&name]).await?;
-    for row in session.rows(DOING, queries::ENUMS, &[&name]).await? {
-        given.enums.push(EnumType { name: get(&row, 0)?, labels: get(&row, 1)? });
+    given.extensions = session.query_column(DOING, queries::EXTENSIONS, &[&name]).await?;
+    for row in session.query_rows(DOING, queries::ENUMS, &[&name]).await? {
+        given.enums.push(EnumType { name: row.get(0)?, labels: row.get(1)? });
     }
-    for table in texts(session, queries::TABLES, &[&name]).await? {
+    for table in session.query_column(DOING, queries::TABLES, &[&name]).await? {
         given.tables.push(GivenTable { name: table, ..GivenTable::default() });
     }
-    for row in session.rows(DOING, queries::COLUMNS, &[&name]).await? {
+    for row in session.query_rows(DOING, queries::COLUMNS, &[&name]).await? {
         column(&mut given, &row)?;
     }
-    for row in session.rows(DOING, queries::CONSTRAINTS, &[&name]).await? {
+    for row in session.query_rows(DOING, queries::CONSTRAINTS, &[&name]).await? {
         constraint(&mut given, &row)?;
     }
-    for row in session.rows(DOING, queries::INDEXES, &[&name]).await? {
+    for row in session.query_rows(DOING, queries::INDEXES, &[&name]).await? {
         index(&mut given, &row)?;
     }
-    for row in session.rows(DOING, queries::OTHERS, &[&name]).await? {
-        given.left_out.push(LeftOut { table: get(&row, 0)?, what: get(&row, 1)?, sql: get(&row, 2)? });
+    for row in session.query_rows(DOING, queries::OTHERS, &[&name]).await? {
+        given.left_out.push(LeftOut { table: row.get(0)?, what: row.get(1)?, sql: row.get(2)? });
     }
     Ok(given)
 }
 
 async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
     let schemas: Vec<(String, i64)> = session
-        .rows(DOING, queries::SCHEMAS, &[])
+        .query_rows(DOING, queries::SCHEMAS, &[])
         .await?
         .iter()
-        .map(|row| Ok((get(row, 0)?, get(row, 1)?)))
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
         .collect::<Result<_>>()?;
     let public = schemas.iter().find(|(name, _)| name == "public");
     let chosen = match (public, schemas.as_slice()) {
@@ -77,10 +75,6 @@ async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
     Ok(chosen)
 }
 
-async fn texts(session: &Session, sql: &str, parameters: &[&dyn Parameter]) -> Result<Vec<String>> {
-    session.rows(DOING, sql, parameters).await?.iter().map(|row| get(row, 0)).collect()
-}
-
 fn table<'a>(given: &'a mut GivenSchema, name: &str) -> Result<&'a mut GivenTable> {
     let found = given.tables.iter_mut().find(|table| table.name == name);
     found.ok_or_else(|| Error::new(Kind::Bug, "the catalog speaks of a table that it doesn't list"))
@@ -90,11 +84,11 @@ fn leave_out(given: &mut GivenSchema, table: &str, what: String, sql: Option<Str
     given.left_out.push(LeftOut { table: Some(table.to_owned()), what, sql });
 }
 
-fn column(given: &mut GivenSchema, row: &Row) -> Result<()> {
-    let of: String = get(row, 0)?;
-    let name: String = get(row, 1)?;
-    let written: String = get(row, 2)?;
-    let kind: String = get(row, 3)?;
+fn column(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
+    let of: String = row.get(0)?;
+    let name: String = row.get(1)?;
+    let written: String = row.get(2)?;
+    let kind: String = row.get(3)?;
     if kind == "domain" {
         leave_out(given, &of, format!("column {name} has the domain's base type {written}, without its checks"), None);
     }
@@ -105,9 +99,9 @@ fn column(given: &mut GivenSchema, row: &Row) -> Result<()> {
             .at_table(of)
             .with_hint("give the column a type of PostgreSQL or an enumerated type of the same schema"));
     }
-    let generated: bool = get(row, 6)?;
-    let mut expression: Option<String> = get(row, 7)?;
-    if get::<bool>(row, 8)? {
+    let generated: bool = row.get(6)?;
+    let mut expression: Option<String> = row.get(7)?;
+    if row.get::<bool>(8)? {
         let what = if generated {
             format!("column {name} is made as a plain one: its expression calls a function of the schema")
         } else {
@@ -115,11 +109,11 @@ fn column(given: &mut GivenSchema, row: &Row) -> Result<()> {
         };
         leave_out(given, &of, what, expression.take());
     }
-    if get::<bool>(row, 9)? {
+    if row.get::<bool>(9)? {
         leave_out(given, &of, format!("column {name} is made with the default collation"), None);
     }
-    let identity: String = get(row, 5)?;
-    let sequence: Option<String> = get(row, 10)?;
+    let identity: String = row.get(5)?;
+    let sequence: Option<String> = row.get(10)?;
     let numbers = expression.as_ref().is_some_and(|text| text.starts_with("nextval("));
     let is_first = table(given, &of)?.columns.iter().all(|column| column.sequence.is_none());
     let sequence = match (identity.as_str(), sequence) {
@@ -136,7 +130,7 @@ fn column(given: &mut GivenSchema, row: &Row) -> Result<()> {
     }
     let (default, generated) = if generated { (None, expression) } else { (expression, None) };
     let pg_type = type_of(&written, kind == "enum");
-    let not_null = get(row, 4)?;
+    let not_null = row.get(4)?;
     let sequence = sequence.filter(|_| is_first);
     table(given, &of)?.columns.push(GivenColumn { name, pg_type, not_null, default, generated, sequence });
     Ok(())
@@ -153,11 +147,11 @@ fn type_of(written: &str, is_enum: bool) -> PgType {
     }
 }
 
-fn constraint(given: &mut GivenSchema, row: &Row) -> Result<()> {
-    let (of, name, kind): (String, String, String) = (get(row, 0)?, get(row, 1)?, get(row, 2)?);
-    let (columns, definition): (Vec<String>, String) = (get(row, 3)?, get(row, 4)?);
-    let (deferrable, deferred): (bool, bool) = (get(row, 5)?, get(row, 6)?);
-    let calls_own: bool = get(row, 7)?;
+fn constraint(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
+    let (of, name, kind): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let (columns, definition): (Vec<String>, String) = (row.get(3)?, row.get(4)?);
+    let (deferrable, deferred): (bool, bool) = (row.get(5)?, row.get(6)?);
+    let calls_own: bool = row.get(7)?;
     let upper = definition.to_ascii_uppercase();
     let loses = |words: &[&str]| words.iter().any(|word| upper.contains(word));
     match kind.as_str() {
@@ -170,13 +164,13 @@ fn constraint(given: &mut GivenSchema, row: &Row) -> Result<()> {
             if kind == "p" { table.primary_key = Some(key) } else { table.uniques.push(key) }
         }
         "c" if !calls_own => {
-            let expression: Option<String> = get(row, 8)?;
-            let not_valid = !get::<bool>(row, 9)?;
+            let expression: Option<String> = row.get(8)?;
+            let not_valid = !row.get::<bool>(9)?;
             let check = CheckPlan { name, expression: expression.unwrap_or_default(), not_valid };
             table(given, &of)?.checks.push(check);
         }
         "f" => {
-            let parent: Option<String> = get(row, 10)?;
+            let parent: Option<String> = row.get(10)?;
             let Some(parent) = parent else {
                 leave_out(
                     given,
@@ -189,18 +183,18 @@ fn constraint(given: &mut GivenSchema, row: &Row) -> Result<()> {
             if (deferrable && !deferred) || loses(&[" MATCH FULL", "SET NULL (", "SET DEFAULT ("]) {
                 leave_out(given, &of, format!("foreign key {name} is made in its plain form"), Some(definition));
             }
-            let actions: String = get(row, 12)?;
+            let actions: String = row.get(12)?;
             let mut actions = actions.chars().map(action);
             let mut next = || actions.next().unwrap_or("NO ACTION").to_owned();
             let key = ForeignKeyPlan {
                 name,
                 columns,
                 parent,
-                parent_columns: get(row, 11)?,
+                parent_columns: row.get(11)?,
                 on_update: next(),
                 on_delete: next(),
                 deferred: deferrable && deferred,
-                not_valid: !get::<bool>(row, 9)?,
+                not_valid: !row.get::<bool>(9)?,
             };
             table(given, &of)?.foreign_keys.push(key);
         }
@@ -220,13 +214,13 @@ const fn action(letter: char) -> &'static str {
     }
 }
 
-fn index(given: &mut GivenSchema, row: &Row) -> Result<()> {
+fn index(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
     let (of, name, unique, method): (String, String, bool, String) =
-        (get(row, 0)?, get(row, 1)?, get(row, 2)?, get(row, 3)?);
-    let (expressions, definition): (Vec<String>, String) = (get(row, 4)?, get(row, 5)?);
-    let (descending, nulls_first): (Vec<bool>, Vec<bool>) = (get(row, 6)?, get(row, 7)?);
-    let (classes, collations): (Vec<Option<String>>, Vec<Option<String>>) = (get(row, 8)?, get(row, 9)?);
-    if get::<bool>(row, 11)? {
+        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let (expressions, definition): (Vec<String>, String) = (row.get(4)?, row.get(5)?);
+    let (descending, nulls_first): (Vec<bool>, Vec<bool>) = (row.get(6)?, row.get(7)?);
+    let (classes, collations): (Vec<Option<String>>, Vec<Option<String>>) = (row.get(8)?, row.get(9)?);
+    if row.get::<bool>(11)? {
         leave_out(given, &of, format!("index {name} is not made: it calls a function of the schema"), Some(definition));
         return Ok(());
     }
@@ -254,11 +248,7 @@ fn index(given: &mut GivenSchema, row: &Row) -> Result<()> {
             format!("{expression}{collation}{class}{order}")
         })
         .collect();
-    let index = IndexPlan { name, source: String::new(), unique, method, keys, predicate: get(row, 10)? };
+    let index = IndexPlan { name, source: String::new(), unique, method, keys, predicate: row.get(10)? };
     table(given, &of)?.indexes.push(index);
     Ok(())
-}
-
-fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
-    row.try_get(index).map_err(|_| Error::new(Kind::Bug, "the catalog's answer is not as expected"))
 }

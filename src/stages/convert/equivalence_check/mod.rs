@@ -29,7 +29,7 @@ use crate::{
         Session,
         load_journal::{self, Scope},
     },
-    rules::ddl::{self, Statement},
+    rules::ddl::{self, Statement, StatementKind},
     sqlite,
 };
 
@@ -113,9 +113,8 @@ fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<Subject> {
 /// The generated columns that an error of the data phase is to be blamed on: PostgreSQL computes them while it takes
 /// rows. None if the error has another reason.
 pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<Withheld> {
-    let of_data = ["[SQLSTATE 22", "[SQLSTATE 23", "[SQLSTATE 42", "[SQLSTATE 54"];
     let translated = work.plan.given.is_none() && work.scope == Scope::All;
-    if !translated || !of_data.iter().any(|class| error.message().contains(class)) {
+    if !translated || !error.is_of_sqlstate_class(&["22", "23", "42", "54"]) {
         return Vec::new();
     }
     let table = work.plan.tables.iter().find(|table| {
@@ -136,7 +135,7 @@ pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement,
     let table = work.plan.table(&statement.table)?;
     let source = schema.tables.iter().find(|source| source.name == table.source)?;
     let reason = format!("PostgreSQL refuses it: {words}");
-    if statement.kind == "check" {
+    if statement.kind == StatementKind::Check {
         let checks = subject::checks(schema, source, table);
         return checks.iter().find(|check| check.is(&statement.object)).map(|check| check.withheld(table, &reason));
     }

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     model::{TablePlan, identifier::qualified},
     postgres::Session,
-    rules::ddl::{self, Statement},
+    rules::ddl::{self, Statement, StatementKind},
     stages::push::{
         load::{
             chunk::LocalSize,
@@ -119,8 +119,8 @@ impl Built {
 
     fn lacks(&self, table: &TablePlan, statement: &Statement) -> bool {
         match statement.kind {
-            "index" => !self.indexes.contains(&statement.object),
-            "primary key" | "unique" | "check" | "foreign key" => {
+            StatementKind::Index => !self.indexes.contains(&statement.object),
+            StatementKind::PrimaryKey | StatementKind::Unique | StatementKind::Check | StatementKind::ForeignKey => {
                 !self.constraints.contains(&(table.name.clone(), statement.object.clone()))
             }
             _ => true,
@@ -173,7 +173,7 @@ fn quick_statements(manifest: &Manifest, schema: &str, built: &Built) -> Vec<Str
     };
     // Foreign keys come after the keys of every table.
     let (foreign, own): (Vec<Statement>, Vec<Statement>) =
-        tables(manifest).flat_map(of).partition(|statement| statement.kind == "foreign key");
+        tables(manifest).flat_map(of).partition(|statement| statement.kind == StatementKind::ForeignKey);
     own.into_iter().chain(foreign).map(|statement| statement.sql).collect()
 }
 
