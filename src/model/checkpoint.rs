@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    consistency_mark::ConsistencyMark,
     dropped_objects::Withheld,
+    dump_method::DumpMethod,
     push_plan::{PushMode, PushPlan},
     table_digest::{self, TableDigest},
 };
@@ -27,14 +29,14 @@ pub struct DumpCheckpoint {
     pub engine: String,
     /// Where it came from, without secrets: a URL without query and user, or a path.
     pub source: String,
-    /// `pages`, `export`, `replica`, `sql` or `file`.
-    pub method: String,
+    /// How it was copied.
+    pub method: DumpMethod,
     /// Why this method.
     pub method_reason: String,
     /// What proves that it is one snapshot and complete, as sentences.
     pub proof: Vec<String>,
     /// A mark that tells whether the source has changed since, where the source has one.
-    pub consistency_mark: Option<String>,
+    pub consistency_mark: Option<ConsistencyMark>,
     /// `PRAGMA encoding`.
     pub encoding: String,
     /// `PRAGMA user_version`.

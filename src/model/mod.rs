@@ -40,6 +40,10 @@ pub mod table_digest;
 
 pub mod checkpoint;
 
+pub mod dump_method;
+
+pub mod consistency_mark;
+
 pub mod timestamp;
 
 pub mod human_format;
@@ -47,6 +51,7 @@ pub mod human_format;
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
 pub use dropped_objects::Withheld;
+pub use dump_method::DumpMethod;
 pub use finding::{Finding, FindingCode, Severity};
 pub use identifier::Stage;
 pub use pg_type::PgType;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 use turso2neon::{
     model::{
-        DumpCheckpoint, Finding, FindingCode, LoadCheckpoint, Plan, PushCheckpoint, Severity,
+        DumpCheckpoint, DumpMethod, Finding, FindingCode, LoadCheckpoint, Plan, PushCheckpoint, Severity,
         checkpoint::{LoadState, LocalServerRecord, PushedTable, TableRecord},
         overrides::Overrides,
     },
@@ -52,7 +52,7 @@ impl Finished {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             engine: "test".to_owned(),
             source: "https://shop.example".to_owned(),
-            method: "sql".to_owned(),
+            method: DumpMethod::Sql,
             method_reason: "works everywhere".to_owned(),
             proof: vec!["one read transaction".to_owned()],
             consistency_mark: None,

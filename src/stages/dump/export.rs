@@ -24,9 +24,6 @@ use crate::{
     },
 };
 
-/// The method's name.
-pub(super) const METHOD: &str = "export";
-
 /// The phase's name; a step is so many pages, a mebibyte.
 const PHASE: &str = "MiB of pages";
 const STEP_PAGES: u64 = (1 << 20) / PAGE_BYTES as u64;

@@ -7,7 +7,7 @@ use clap::{ValueEnum, builder::PossibleValue};
 use super::{
     Copy, billing_estimate, disk_space, export,
     pages::{self, Pulled, Revision},
-    replica::{self, Base, Position},
+    replica::{self, Base},
     resume_state,
     server_facts::{self, Told},
     sql_method,
@@ -15,7 +15,11 @@ use super::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::DumpCheckpoint,
+    model::{
+        DumpCheckpoint,
+        consistency_mark::{ConsistencyMark, LogPosition},
+        dump_method::DumpMethod,
+    },
     source::{
         endpoint::Endpoint,
         http::{Server, ServerSettings},
@@ -39,7 +43,7 @@ pub(super) enum Made {
 #[derive(Clone, Copy)]
 enum State<'a> {
     Revision(&'a Revision),
-    Frame(&'a Position),
+    Frame(&'a LogPosition),
 }
 
 /// What the database is made as.
@@ -127,9 +131,9 @@ impl ServerReader<'_> {
     /// Tries the method of the dump before, then all in their order.
     async fn first_offered(&self) -> Result<Made> {
         let before = self.previous.filter(|previous| previous.source == self.source);
-        let again = match before.map(|previous| previous.method.as_str()) {
-            Some(pages::METHOD) => self.pages("the server lends its pages").await?.ok(),
-            Some(replica::METHOD) => self.replica("the server lends its replication log").await?.ok(),
+        let again = match before.map(|previous| previous.method) {
+            Some(DumpMethod::Pages) => self.pages("the server lends its pages").await?.ok(),
+            Some(DumpMethod::Replica) => self.replica("the server lends its replication log").await?.ok(),
             Some(_) | None => None,
         };
         if let Some(made) = again {
@@ -169,12 +173,21 @@ impl ServerReader<'_> {
         Ok(if mode.is_some_and(|mode| mode.contains("mvcc")) { Form::Mvcc } else { Form::Other })
     }
 
+    /// Source and state of the dump before.
+    fn mark_before(&self) -> Option<(&str, &ConsistencyMark)> {
+        let previous = self.previous?;
+        Some((&previous.source, previous.consistency_mark.as_ref()?))
+    }
+
     async fn pages(&self, method_reason: &str) -> Result<Offered> {
-        let revision = self
-            .previous
-            .filter(|previous| previous.source == self.source)
-            .and_then(|previous| Revision::from_mark(&self.source, previous.consistency_mark.as_deref()?));
-        let base = revision.map(|revision| pages::Base { revision, file: self.ctx.workdir.source_db() });
+        let mark = self.mark_before().filter(|(source, _)| *source == self.source).map(|(_, mark)| mark);
+        let base = match mark {
+            Some(ConsistencyMark::PageRevision { name, pages }) => {
+                let revision = Revision { source: self.source.clone(), name: name.clone(), pages: *pages };
+                Some(pages::Base { revision, file: self.ctx.workdir.source_db() })
+            }
+            _ => None,
+        };
         let copied = match pages::pull(self.ctx, self.server, &self.source, self.part, base).await? {
             Pulled::Copied(copied) => copied,
             Pulled::Unchanged { received_bytes } => return Ok(Ok(Made::Unchanged { received_bytes })),
@@ -184,7 +197,7 @@ impl ServerReader<'_> {
         let told = self.told_of(&mut proof, State::Revision(&copied.revision)).await?;
         Ok(Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
-            method: pages::METHOD,
+            method: DumpMethod::Pages,
             method_reason: method_reason.to_owned(),
             proof,
             consistency_mark: Some(copied.revision.mark()),
@@ -201,7 +214,7 @@ impl ServerReader<'_> {
         };
         Ok(Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
-            method: export::METHOD,
+            method: DumpMethod::Export,
             method_reason: method_reason.to_owned(),
             proof: exported.proof(),
             consistency_mark: None,
@@ -219,7 +232,10 @@ impl ServerReader<'_> {
             Greeting::Log(log) => log,
             Greeting::NotOffered(why) => return Ok(Err(why)),
         };
-        let position = self.previous.and_then(|previous| Position::from_mark(previous.consistency_mark.as_deref()?));
+        let position = match self.mark_before() {
+            Some((_, ConsistencyMark::Log(position))) => Some(position.clone()),
+            _ => None,
+        };
         if let Some(position) = &position {
             let (unchanged, bytes) = replica::is_unchanged(self.server, &log, position).await?;
             if unchanged {
@@ -236,10 +252,10 @@ impl ServerReader<'_> {
         let told = self.told_of(&mut proof, State::Frame(&pulled.position)).await?;
         Ok(Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
-            method: replica::METHOD,
+            method: DumpMethod::Replica,
             method_reason: method_reason.to_owned(),
             proof,
-            consistency_mark: Some(pulled.position.mark()),
+            consistency_mark: Some(ConsistencyMark::Log(pulled.position)),
             received_bytes: pulled.counters.received_bytes + greeting_bytes,
             snapshot: None,
             told,
@@ -301,10 +317,10 @@ impl ServerReader<'_> {
         let received = &snapshot.received;
         Ok(Made::Copied(Box::new(Copy {
             source: self.source.clone(),
-            method: "sql",
+            method: DumpMethod::Sql,
             method_reason,
             proof: snapshot.proof(),
-            consistency_mark: received.replication_index.map(|index| format!("replication_index {index}")),
+            consistency_mark: received.replication_index.map(ConsistencyMark::ReplicationIndex),
             received_bytes: received.bytes,
             snapshot: Some(snapshot),
             told: None,

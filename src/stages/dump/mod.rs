@@ -66,7 +66,10 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, human_format},
+    model::{
+        DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, consistency_mark::ConsistencyMark,
+        dump_method::DumpMethod, human_format,
+    },
     secret::Secret,
     source::{endpoint::Source, http::ServerSettings, turso_api::PlatformSettings},
     workdir::{atomic, modified_ns, now_s, sealed, sha256_of, stamp},
@@ -116,10 +119,10 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 /// A complete copy in the part file, not checked yet.
 struct Copy {
     source: String,
-    method: &'static str,
+    method: DumpMethod,
     method_reason: String,
     proof: Vec<String>,
-    consistency_mark: Option<String>,
+    consistency_mark: Option<ConsistencyMark>,
     received_bytes: u64,
     /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<sql_method::Snapshot>,
@@ -222,7 +225,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
             fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
         Ok(Copy {
             source: path.display().to_string(),
-            method: "file",
+            method: DumpMethod::File,
             method_reason: "the source is a file on this machine".to_owned(),
             proof: vec![proof],
             consistency_mark: None,
@@ -278,7 +281,7 @@ fn finish(
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         engine: format!("libSQL (SQLite {})", rusqlite::version()),
         source: copy.source,
-        method: copy.method.to_owned(),
+        method: copy.method,
         method_reason: copy.method_reason,
         proof: copy.proof,
         consistency_mark: copy.consistency_mark,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{Error, Kind, Result},
+    model::dump_method::DumpMethod,
     source::page_assembler::Run,
     workdir::sealed,
 };
@@ -21,7 +22,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Unfinished<P> {
     format: u32,
-    method: String,
+    method: DumpMethod,
     /// Where in the source it is.
     pub(super) place: P,
     /// The pages that the file holds, counted from 0.
@@ -29,8 +30,8 @@ pub(super) struct Unfinished<P> {
 }
 
 impl<P: Serialize + DeserializeOwned> Unfinished<P> {
-    pub(super) fn new(method: &str, place: P, pages: Vec<Run>) -> Self {
-        Self { format: FORMAT, method: method.to_owned(), place, pages }
+    pub(super) fn new(method: DumpMethod, place: P, pages: Vec<Run>) -> Self {
+        Self { format: FORMAT, method, place, pages }
     }
 
     /// Stores it beside the part file.
@@ -42,7 +43,7 @@ impl<P: Serialize + DeserializeOwned> Unfinished<P> {
     }
 
     /// The one of this method beside the part file; none if there is none that can be used.
-    pub(super) fn load(part: &Path, method: &str) -> Option<Self> {
+    pub(super) fn load(part: &Path, method: DumpMethod) -> Option<Self> {
         let found: Self = sealed::load(&path_beside(part), FORMAT, "dump").ok()?;
         Some(found).filter(|found| found.method == method && part.exists())
     }
@@ -79,12 +80,12 @@ mod tests {
     fn an_unfinished_copy_is_found_again_unless_its_file_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let part = directory.path().join("source.db.part");
-        let unfinished = Unfinished::new("replica", u64::MAX, vec![(0, 7)]);
+        let unfinished = Unfinished::new(DumpMethod::Replica, u64::MAX, vec![(0, 7)]);
         unfinished.store(&part).unwrap();
-        assert_eq!(Unfinished::<u64>::load(&part, "replica"), None);
+        assert_eq!(Unfinished::<u64>::load(&part, DumpMethod::Replica), None);
         fs::write(&part, "x").unwrap();
-        assert_eq!(Unfinished::load(&part, "replica"), Some(unfinished));
-        assert_eq!(Unfinished::<u64>::load(&part, "pages"), None);
+        assert_eq!(Unfinished::load(&part, DumpMethod::Replica), Some(unfinished));
+        assert_eq!(Unfinished::<u64>::load(&part, DumpMethod::Pages), None);
         assert!(can_continue(&part));
         forget(&part).unwrap();
         assert!(!can_continue(&part));

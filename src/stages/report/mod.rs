@@ -23,6 +23,7 @@ use crate::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
         checkpoint::{LoadState, LocalServerRecord, PushAccount},
         conversion_plan::{ObjectPlan, Origin, Outcome},
+        dump_method::DumpMethod,
         human_format,
         plan_summary::{self, Decision},
     },
@@ -88,7 +89,7 @@ pub struct SourcePart {
     /// Without secrets.
     pub source: String,
     /// How it was read.
-    pub method: String,
+    pub method: DumpMethod,
     /// What proves that the copy is one snapshot and complete.
     pub proof: Vec<String>,
     /// Seconds since 1970.
@@ -328,7 +329,7 @@ fn judge(
 fn source_part(dump: &DumpCheckpoint) -> SourcePart {
     SourcePart {
         source: dump.source.clone(),
-        method: dump.method.clone(),
+        method: dump.method,
         proof: dump.proof.clone(),
         finished_s: dump.finished_s,
         size_bytes: dump.size_bytes,

@@ -12,7 +12,7 @@ use turso2neon::{
     error::Result,
     event::{Event, Sink},
     model::{
-        ColumnPlan, Conversion, DumpCheckpoint, Plan, TablePlan,
+        ColumnPlan, Conversion, DumpCheckpoint, DumpMethod, Plan, TablePlan,
         cell::StorageClass,
         checkpoint::{CHECKPOINT_FORMAT, LocalServerRecord},
         conversion_plan::BlobText,
@@ -202,7 +202,7 @@ fn checkpoint() -> DumpCheckpoint {
         tool: "test".to_owned(),
         engine: String::new(),
         source: "test".to_owned(),
-        method: "file".to_owned(),
+        method: DumpMethod::File,
         method_reason: String::new(),
         proof: Vec::new(),
         consistency_mark: None,

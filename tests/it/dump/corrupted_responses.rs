@@ -34,7 +34,7 @@ impl Subject {
         let reference = Desk::new();
         let url = format!("http://127.0.0.1:{port}");
         let dumped = reference.dump(&asked(method, &url, &token)).unwrap();
-        assert_eq!(dumped.checkpoint.method, method.to_string());
+        assert_eq!(dumped.checkpoint.method.to_string(), method.to_string());
         Self { method, port, token, paths: paths.to_vec(), content: dumped.checkpoint.content_sha256, reference }
     }
 

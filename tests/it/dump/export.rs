@@ -10,6 +10,7 @@ use std::{
 
 use rusqlite::Connection;
 use serde_json::json;
+use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{Desk, code, request};
@@ -104,12 +105,12 @@ fn the_file_and_its_frames_are_the_database() {
     let server = served(&original, |_, answer| answer);
     let desk = Desk::new();
     let dumped = desk.dump(&export_request(server.url())).unwrap();
-    assert_eq!(dumped.checkpoint.method, "export");
+    assert_eq!(dumped.checkpoint.method, DumpMethod::Export);
     assert_eq!(dumped.checkpoint.content_sha256, content_of_file(&original.path()).checkpoint.content_sha256);
     assert_eq!(desk.value("SELECT b FROM t WHERE a = 7"), "new");
     assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
     // The same is found by itself.
-    assert_eq!(Desk::new().dump(&request(server.url())).unwrap().checkpoint.method, "export");
+    assert_eq!(Desk::new().dump(&request(server.url())).unwrap().checkpoint.method, DumpMethod::Export);
 }
 
 #[test]

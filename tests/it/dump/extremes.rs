@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rusqlite::{Connection, types::ValueRef};
+use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Method};
 
 use super::{Desk, request, request_with, server::assert_equals_servers_file, sql_request};
@@ -231,7 +232,7 @@ fn both_methods_of_a_libsql_server_bring_the_same_extremes() {
     let (replica, sql) = (Desk::new(), Desk::new());
     let pages = replica.dump(&request_with(server.url(), &token)).unwrap();
     let rows = sql.dump(&sql_request(server.url(), &token)).unwrap();
-    assert_eq!((pages.checkpoint.method.as_str(), rows.checkpoint.method.as_str()), ("replica", "sql"));
+    assert_eq!((pages.checkpoint.method, rows.checkpoint.method), (DumpMethod::Replica, DumpMethod::Sql));
     let (held, other) = (everything(&replica), everything(&sql));
     assert_same(&held, &other);
     assert_eq!(pages.checkpoint.content_sha256, rows.checkpoint.content_sha256);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::Method;
 
 use super::{Desk, code, listing, request};
@@ -73,7 +74,7 @@ fn what_is_only_in_the_log_is_part_of_the_dump() {
     let dumped = desk.dump(&request(original.source())).unwrap();
     assert!(original.state() == before, "the original has changed: {:?}", listing(original.directory.path()));
     assert_eq!(desk.value("SELECT group_concat(a) FROM t"), "old,new");
-    assert_eq!(dumped.checkpoint.method, "file");
+    assert_eq!(dumped.checkpoint.method, DumpMethod::File);
     assert_eq!(dumped.checkpoint.rows["t"], 2);
     assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
     // Reading the dump must not put anything beside it.

@@ -1,5 +1,6 @@
 //! Method `pages` against the Turso engine's own sync server.
 
+use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{Desk, code, request};
@@ -44,7 +45,7 @@ fn the_pages_are_the_servers_file() {
     let mut server = source();
     let desk = Desk::new();
     let dumped = desk.dump(&request(server.url())).unwrap();
-    assert_eq!(dumped.checkpoint.method, "pages");
+    assert_eq!(dumped.checkpoint.method, DumpMethod::Pages);
     assert_eq!(dumped.checkpoint.rows["t"], 3000);
     assert_eq!(
         desk.value("SELECT group_concat(typeof(x), ',') FROM (SELECT x FROM \"sel\"\"ect\" ORDER BY rowid)"),

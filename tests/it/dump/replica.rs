@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
 use super::{
@@ -65,7 +66,7 @@ fn every_kind_of_object_and_value_is_that_of_sql_and_of_libsqls_own_replica() {
     server.execute(HARD);
     let (desk, token) = (Desk::new(), server.read_only_token());
     let dumped = desk.dump(&request_with(server.url(), &token)).unwrap();
-    assert_eq!(dumped.checkpoint.method, "replica");
+    assert_eq!(dumped.checkpoint.method, DumpMethod::Replica);
     assert!(proof(&dumped).contains("the server has the same"), "{}", proof(&dumped));
     assert_same_bytes(&desk, embedded_replica(&server, &token));
     assert_equals_servers_file(&server, &desk, &dumped.checkpoint.content_sha256);
@@ -257,7 +258,7 @@ fn a_schema_database_and_an_empty_one_are_read_by_sql() {
     let server = Sqld::start();
     let desk = Desk::new();
     let dumped = desk.dump(&request_with(server.url(), server.token())).unwrap();
-    assert_eq!((dumped.checkpoint.method.as_str(), dumped.checkpoint.rows.len()), ("sql", 0));
+    assert_eq!((dumped.checkpoint.method, dumped.checkpoint.rows.len()), (DumpMethod::Sql, 0));
     assert!(dumped.checkpoint.method_reason.contains("empty"), "{}", dumped.checkpoint.method_reason);
     let error = Desk::new().dump(&replica_request(server.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3));
@@ -268,7 +269,7 @@ fn a_schema_database_and_an_empty_one_are_read_by_sql() {
     let mut request = request_with(server.url(), server.read_only_token());
     request.namespace = Some("plan".to_owned());
     let dumped = Desk::new().dump(&request).unwrap();
-    assert_eq!((dumped.checkpoint.method.as_str(), dumped.checkpoint.rows["t"]), ("sql", 0));
+    assert_eq!((dumped.checkpoint.method, dumped.checkpoint.rows["t"]), (DumpMethod::Sql, 0));
     assert!(dumped.checkpoint.method_reason.contains("schema database"), "{}", dumped.checkpoint.method_reason);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use turso2neon::event::Event;
+use turso2neon::{event::Event, model::DumpMethod};
 
 use super::{Desk, code, listing, request, request_with, sql_request};
 use crate::support::{Sqld, process::block_on, sample_db};
@@ -54,7 +54,7 @@ PRAGMA user_version = -42;
 pub(super) fn assert_equals_servers_file(server: &Sqld, desk: &Desk, content_sha256: &str) {
     let reference = Desk::new();
     let own = reference.dump(&request(server.data_file().to_str().unwrap())).unwrap();
-    assert_eq!(own.checkpoint.method, "file");
+    assert_eq!(own.checkpoint.method, DumpMethod::File);
     if own.checkpoint.content_sha256 != content_sha256 {
         let rows = |desk: &Desk, sql: &str| desk.value(sql);
         let sql = "SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)) FROM sqlite_schema";
@@ -71,7 +71,7 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
     let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
     let checkpoint = &dumped.checkpoint;
     assert!(!dumped.unchanged);
-    assert_eq!(checkpoint.method, "sql");
+    assert_eq!(checkpoint.method, DumpMethod::Sql);
     assert_eq!(checkpoint.source, server.url());
     assert_eq!(checkpoint.user_version, -42);
     assert_eq!(checkpoint.rows["counted"], 2);

@@ -6,7 +6,7 @@ use turso2neon::{
     context::{Context, Stop},
     event::Silent,
     model::{
-        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
+        DumpCheckpoint, DumpMethod, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
         identifier::quote_ident,
         push_plan::PushMode,
@@ -236,7 +236,7 @@ fn store_dump(workdir: &Workdir, tables: &[TablePlan]) -> DumpCheckpoint {
         tool: String::new(),
         engine: String::new(),
         source: String::new(),
-        method: "file".to_owned(),
+        method: DumpMethod::File,
         method_reason: String::new(),
         proof: Vec::new(),
         consistency_mark: None,

@@ -7,12 +7,12 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::{super::resume_state::Unfinished, METHOD, Revision, beyond};
+use super::{super::resume_state::Unfinished, Revision, beyond};
 use crate::{
     context::Context,
     error::Result,
     event::Event,
-    model::Stage,
+    model::{Stage, dump_method::DumpMethod},
     source::{
         page_assembler::{PAGE_BYTES, PageFile},
         pull_updates::{Fault, Opening, Reader},
@@ -165,7 +165,7 @@ impl Filling {
     /// `ArtifactIo`.
     pub(super) fn record(&mut self) -> Result<()> {
         self.pages_recorded = self.received_pages;
-        Unfinished::new(METHOD, self.revision.clone(), self.file.settle()?).store(&self.part)?;
+        Unfinished::new(DumpMethod::Pages, self.revision.clone(), self.file.settle()?).store(&self.part)?;
         self.recorded = Instant::now();
         Ok(())
     }

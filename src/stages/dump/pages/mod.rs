@@ -29,7 +29,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Stage, human_format},
+    model::{Stage, consistency_mark::ConsistencyMark, dump_method::DumpMethod, human_format},
     source::{
         hrana_cursor::Ending,
         http::Server,
@@ -37,9 +37,6 @@ use crate::{
         pull_updates::{Updates, Wanted},
     },
 };
-
-/// The method's name.
-pub(super) const METHOD: &str = "pages";
 
 /// How often the reading is taken up again without a page in between.
 const TRIES: u32 = 5;
@@ -59,16 +56,9 @@ pub(super) struct Revision {
 }
 
 impl Revision {
-    /// The text that a checkpoint keeps; the address is kept beside it.
-    pub(super) fn mark(&self) -> String {
-        format!("page revision {} of {} pages", self.name, self.pages)
-    }
-
-    /// Reads the text back; none if it speaks of something else.
-    pub(super) fn from_mark(source: &str, mark: &str) -> Option<Self> {
-        let words: Vec<&str> = mark.split(' ').collect();
-        let ["page", "revision", name, "of", pages, "pages"] = words[..] else { return None };
-        Some(Self { source: source.to_owned(), name: name.to_owned(), pages: pages.parse().ok()? })
+    /// What a checkpoint keeps; the address is kept beside it.
+    pub(super) fn mark(&self) -> ConsistencyMark {
+        ConsistencyMark::PageRevision { name: self.name.clone(), pages: self.pages }
     }
 }
 
@@ -120,7 +110,8 @@ pub(super) async fn pull(
     base: Option<Base>,
 ) -> Result<Pulled> {
     let mut puller = Puller { ctx, server, source, part, encrypted: server.is_encrypted(), received_bytes: 0 };
-    if let Some(unfinished) = Unfinished::<Revision>::load(part, METHOD).filter(|found| found.place.source == source)
+    if let Some(unfinished) =
+        Unfinished::<Revision>::load(part, DumpMethod::Pages).filter(|found| found.place.source == source)
         && let Ok(file) = PageFile::reopen(part, &unfinished.pages)
         && puller.is_still_there(&unfinished.place, part, &unfinished.pages).await?
     {
@@ -365,17 +356,5 @@ impl Copied {
                 .to_owned(),
         });
         proof
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_reads_back_and_another_methods_does_not() {
-        let revision = Revision { source: "https://a.example".to_owned(), name: "g1:o0".to_owned(), pages: 77 };
-        assert_eq!(Revision::from_mark("https://a.example", &revision.mark()), Some(revision));
-        assert_eq!(Revision::from_mark("x", "replication_index 33"), None);
     }
 }

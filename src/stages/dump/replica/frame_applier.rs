@@ -12,12 +12,12 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{super::resume_state::Unfinished, METHOD, log_position::Position};
+use super::super::resume_state::Unfinished;
 use crate::{
     context::Context,
     error::Result,
     event::Event,
-    model::Stage,
+    model::{Stage, consistency_mark::LogPosition, dump_method::DumpMethod},
     source::{
         grpc_web::{Frame, Status},
         page_assembler::{PAGE_BYTES, PageFile, Run},
@@ -117,7 +117,7 @@ impl Intake {
     }
 
     /// Continues with a file that holds these pages, as they were at this position.
-    pub(super) fn resume(ctx: &Context, part: &Path, position: &Position, pages: &[Run]) -> Result<Self> {
+    pub(super) fn resume(ctx: &Context, part: &Path, position: &LogPosition, pages: &[Run]) -> Result<Self> {
         let mut intake = Self {
             ctx: ctx.clone(),
             part: part.to_owned(),
@@ -154,9 +154,9 @@ impl Intake {
         self.unproven = self.next > 0;
     }
 
-    pub(super) fn position(&self) -> Option<Position> {
+    pub(super) fn position(&self) -> Option<LogPosition> {
         let frame = self.next.checked_sub(1)?;
-        Some(Position { log_id: self.log_id.clone(), frame, checksum: self.checksum })
+        Some(LogPosition { log_id: self.log_id.clone(), frame, checksum: self.checksum })
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -331,7 +331,7 @@ impl Intake {
     pub(super) fn record(&mut self) -> Result<()> {
         let Some(position) = self.position() else { return Ok(()) };
         self.frames_recorded = self.counters.frames;
-        Unfinished::new(METHOD, position, self.file.settle()?).store(&self.part)?;
+        Unfinished::new(DumpMethod::Replica, position, self.file.settle()?).store(&self.part)?;
         self.recorded = Instant::now();
         Ok(())
     }

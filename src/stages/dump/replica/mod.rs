@@ -8,12 +8,9 @@
 
 mod frame_applier;
 
-mod log_position;
-
 use std::path::{Path, PathBuf};
 
 use self::frame_applier::{Counters, Intake, Outcome};
-pub(super) use self::log_position::Position;
 use super::{
     on_thread,
     resume_state::{self, Unfinished},
@@ -22,7 +19,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Stage, human_format},
+    model::{Stage, consistency_mark::LogPosition, dump_method::DumpMethod, human_format},
     source::{
         hrana_cursor::Ending,
         http::Server,
@@ -30,9 +27,6 @@ use crate::{
         replication::{self, Flow, Frames, Greeting, Item, Log},
     },
 };
-
-/// The method's name.
-pub(super) const METHOD: &str = "replica";
 
 /// How often the reading is taken up again without a frame in between.
 const TRIES: u32 = 5;
@@ -46,7 +40,7 @@ const RESTARTS: u32 = 3;
 
 /// A complete copy in the part file.
 pub(super) struct Pulled {
-    pub(super) position: Position,
+    pub(super) position: LogPosition,
     pub(super) pages: u64,
     pub(super) counters: Counters,
     pub(super) begun: Begun,
@@ -67,12 +61,12 @@ pub(super) enum Begun {
 
 /// The dump before, made from a log.
 pub(super) struct Base {
-    pub(super) position: Position,
+    pub(super) position: LogPosition,
     pub(super) file: PathBuf,
 }
 
 /// Whether the log ends where it ended when the dump before was made; and the bytes that the question took.
-pub(super) async fn is_unchanged(server: &Server, log: &Log, position: &Position) -> Result<(bool, u64)> {
+pub(super) async fn is_unchanged(server: &Server, log: &Log, position: &LogPosition) -> Result<(bool, u64)> {
     if log.id != position.log_id || log.last != Some(position.frame) {
         return Ok((false, 0));
     }
@@ -119,8 +113,8 @@ fn begin(
     part: &Path,
     base: Option<Base>,
 ) -> Result<(Intake, Begun)> {
-    let fits = |position: &Position| position.log_id == log_id && position.frame <= target;
-    let found = Unfinished::<Position>::load(part, METHOD);
+    let fits = |position: &LogPosition| position.log_id == log_id && position.frame <= target;
+    let found = Unfinished::<LogPosition>::load(part, DumpMethod::Replica);
     let base = base.filter(|base| fits(&base.position));
     let known = base.as_ref().map(|base| base.position.frame);
     let usable = found.filter(|found| fits(&found.place) && Some(found.place.frame) >= known);
