@@ -13,51 +13,51 @@ use crate::{
     workdir::Workdir,
 };
 
-/// The directory, the listener and the wish to stop.
+/// The directory, the event sink and the cancellation.
 #[derive(Clone)]
 pub struct Context {
     /// Where the artifacts are.
     pub workdir: Workdir,
     /// Who listens.
     pub out: Arc<dyn Sink>,
-    /// Whether the user wants to stop.
-    pub stop: Stop,
+    /// Cancellation by the user.
+    pub stop: Cancellation,
 }
 
-/// The user's wish to stop after the present batch, or at once. Cheap to clone; all clones share the wish.
+/// A request to stop after the present batch, or at once. Cheap to clone; all clones share it.
 #[derive(Clone, Default)]
-pub struct Stop(Arc<StopState>);
+pub struct Cancellation(Arc<CancellationState>);
 
 #[derive(Default)]
-struct StopState {
-    wished: AtomicBool,
-    insisted: AtomicBool,
-    attended: AtomicBool,
+struct CancellationState {
+    requested: AtomicBool,
+    aborted: AtomicBool,
+    cancellable: AtomicBool,
     notify: Notify,
 }
 
-impl Stop {
+impl Cancellation {
     /// Asks everybody to stop.
-    pub fn wish(&self) {
-        self.0.wished.store(true, Ordering::SeqCst);
+    pub fn request(&self) {
+        self.0.requested.store(true, Ordering::SeqCst);
         self.0.notify.notify_waiters();
     }
 
     /// Asks that the work be dropped where it stands.
-    pub fn insist(&self) {
-        self.0.insisted.store(true, Ordering::SeqCst);
-        self.wish();
+    pub fn abort(&self) {
+        self.0.aborted.store(true, Ordering::SeqCst);
+        self.request();
     }
 
     /// Whether work is under way that can be stopped.
     #[must_use]
-    pub fn is_attended(&self) -> bool {
-        self.0.attended.load(Ordering::SeqCst)
+    pub fn is_cancellable(&self) -> bool {
+        self.0.cancellable.load(Ordering::SeqCst)
     }
 
     /// Says whether work is under way that can be stopped.
-    pub fn attend(&self, working: bool) {
-        self.0.attended.store(working, Ordering::SeqCst);
+    pub fn set_cancellable(&self, working: bool) {
+        self.0.cancellable.store(working, Ordering::SeqCst);
     }
 
     /// An error if the user wants to stop: call it between batches.
@@ -65,17 +65,17 @@ impl Stop {
     /// # Errors
     /// `Interrupted`.
     pub fn check(&self) -> Result<()> {
-        if self.0.wished.load(Ordering::SeqCst) { Err(interrupted()) } else { Ok(()) }
+        if self.0.requested.load(Ordering::SeqCst) { Err(interrupted()) } else { Ok(()) }
     }
 
     /// Returns when the user wants to stop. Safe to drop and repeat.
-    pub async fn wished(&self) {
-        self.until(&self.0.wished).await;
+    pub async fn requested(&self) {
+        self.until(&self.0.requested).await;
     }
 
     /// Returns when the user wants the work to be dropped. Safe to drop and repeat.
-    pub async fn insisted(&self) {
-        self.until(&self.0.insisted).await;
+    pub async fn aborted(&self) {
+        self.until(&self.0.aborted).await;
     }
 
     /// What the work gives, unless the user wants to stop before.
@@ -84,7 +84,7 @@ impl Stop {
     /// `Interrupted`.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
-            () = self.wished() => Err(interrupted()),
+            () = self.requested() => Err(interrupted()),
             answer = work => Ok(answer),
         }
     }

@@ -123,9 +123,9 @@ pub trait Sink: Send + Sync {
 
 /// Nobody listens.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
+pub struct NullSink;
 
-impl Sink for Silent {
+impl Sink for NullSink {
     fn emit(&self, _event: &Event) {}
 }
 

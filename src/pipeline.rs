@@ -25,13 +25,13 @@ use crate::{
         plan::{self, PlanRequest, Planned},
         push::{self, PushRequest, Pushed},
         report::verify_record::VerifyRecord,
-        verify::{self, Against, Level, VerifyRequest},
+        verify::{self, Against, VerifyLevel, VerifyRequest},
     },
 };
 
 /// Whether vectors become pgvector types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Vector {
+pub enum VectorMode {
     /// If the local PostgreSQL offers the extension pgvector
     #[default]
     Auto,
@@ -43,18 +43,18 @@ pub enum Vector {
 
 /// What a plan is made with, before it is known whether the server offers pgvector.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions {
+pub struct PlanDecisions {
     /// The user's decisions; `vector_extension` is decided here.
     pub overrides: Overrides,
     /// What to do about pgvector.
-    pub vector: Vector,
+    pub vector: VectorMode,
     /// The local PostgreSQL that will hold the tables.
     pub local: LocalChoice,
     /// The schema that gives the types: a file of SQL or a URL.
     pub schema_from: Option<Secret<String>>,
 }
 
-impl Decisions {
+impl PlanDecisions {
     /// The overrides with everything decided, the given schema read. A schema that was given once stays: without a new
     /// one the stored plan's is taken, unless `fresh` forgets it.
     ///
@@ -76,9 +76,9 @@ impl Decisions {
     /// `Local*` if the server named by `--local-url` must be asked and can't be.
     pub async fn decided_without_schema(&self) -> Result<Overrides> {
         let vector_extension = match self.vector {
-            Vector::On => true,
-            Vector::Off => false,
-            Vector::Auto => pgvector::offered(&self.local).await?,
+            VectorMode::On => true,
+            VectorMode::Off => false,
+            VectorMode::Auto => pgvector::offered(&self.local).await?,
         };
         Ok(Overrides { vector_extension, ..self.overrides.clone() })
     }
@@ -90,13 +90,13 @@ pub struct RunRequest {
     /// For `dump`.
     pub dump: DumpRequest,
     /// For `plan` and `convert`.
-    pub decisions: Decisions,
+    pub decisions: PlanDecisions,
     /// For `convert`; its overrides are those of `decisions`.
     pub convert: ConvertRequest,
     /// For `push`, and for the target of `verify`.
     pub push: PushRequest,
     /// How deep to verify.
-    pub level: Level,
+    pub level: VerifyLevel,
 }
 
 /// What came of `run`.
@@ -128,7 +128,7 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 ///
 /// # Errors
 /// Those of the stage.
-pub async fn plan(ctx: &Context, decisions: &Decisions, fresh: bool) -> Result<Planned> {
+pub async fn plan(ctx: &Context, decisions: &PlanDecisions, fresh: bool) -> Result<Planned> {
     let overrides = decisions.decided(ctx, fresh).await.in_stage(Stage::Plan)?;
     plan_with(ctx, overrides, fresh).await
 }
@@ -141,7 +141,7 @@ async fn plan_with(ctx: &Context, overrides: Overrides, fresh: bool) -> Result<P
 ///
 /// # Errors
 /// Those of the stage, which are those of `plan` too.
-pub async fn convert(ctx: &Context, decisions: &Decisions, request: &ConvertRequest) -> Result<Converted> {
+pub async fn convert(ctx: &Context, decisions: &PlanDecisions, request: &ConvertRequest) -> Result<Converted> {
     let overrides = decisions.decided(ctx, false).await.in_stage(Stage::Convert)?;
     convert_with(ctx, overrides, request).await
 }
@@ -257,13 +257,13 @@ fn announce(ctx: &Context, stage: Stage) {
 /// Those of the work; `Interrupted`.
 pub async fn interruptible<T>(ctx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
     ctx.stop.check()?;
-    ctx.stop.attend(true);
+    ctx.stop.set_cancellable(true);
     let done = tokio::select! {
         biased;
         done = work => done,
-        () = ctx.stop.insisted() => Err(Error::new(Kind::Interrupted, "stopped on request; what was committed is kept")),
+        () = ctx.stop.aborted() => Err(Error::new(Kind::Interrupted, "stopped on request; what was committed is kept")),
     };
-    ctx.stop.attend(false);
+    ctx.stop.set_cancellable(false);
     done
 }
 

@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     model::push_plan::RequestedMode,
-    pipeline::Vector,
+    pipeline::VectorMode,
     secret::{Secret, parse_secret},
     stages::{
         dump::Method,
         push::LOCK_WAIT,
-        verify::{Against, Level},
+        verify::{Against, VerifyLevel},
     },
 };
 
@@ -203,7 +203,7 @@ pub struct DecisionArgs {
     pub schema_from: Option<Secret<String>>,
     /// Whether vectors become pgvector types
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub vector: Vector,
+    pub vector: VectorMode,
 }
 
 /// Which local PostgreSQL.
@@ -393,7 +393,7 @@ pub struct RunArgs {
     pub mode: RequestedMode,
     /// How deep to verify at the end
     #[arg(long, value_name = "LEVEL", default_value = "full")]
-    pub level: Level,
+    pub level: VerifyLevel,
     #[command(flatten)]
     pub wait: WaitArgs,
     #[command(flatten)]
@@ -411,7 +411,7 @@ pub struct VerifyArgs {
     pub against: Option<Against>,
     /// How deep to look
     #[arg(long, value_name = "LEVEL", default_value = "full")]
-    pub level: Level,
+    pub level: VerifyLevel,
     /// Only these tables, by their names in the source
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub tables: Vec<String>,

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind};
 const NOT_YET: &str = "is not in this version";
 
 /// Why nothing was run.
-pub enum Stop {
+pub enum ParseOutcome {
     /// Help or version was asked for: print it and exit 0.
     Shown(String),
     /// Nothing was typed: print the help on stderr and exit 2.
@@ -31,10 +31,10 @@ pub enum Stop {
 
 /// What clap's error means.
 #[must_use]
-pub fn explain(failure: &clap::Error, typed: &[OsString]) -> Stop {
+pub fn explain(failure: &clap::Error, typed: &[OsString]) -> ParseOutcome {
     match failure.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Shown(failure.to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Nothing(failure.to_string()),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ParseOutcome::Shown(failure.to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => ParseOutcome::Nothing(failure.to_string()),
         kind => {
             let command = command_of(typed);
             let text = message(kind, failure, command.as_deref());
@@ -44,7 +44,7 @@ pub fn explain(failure: &clap::Error, typed: &[OsString]) -> Stop {
                 (None, _) => "see `turso2neon --help`".to_owned(),
             };
             let error = Error::new(Kind::Usage, text);
-            Stop::Refused(error.with_hint(hint))
+            ParseOutcome::Refused(error.with_hint(hint))
         }
     }
 }
@@ -159,8 +159,8 @@ mod tests {
         let typed: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let failure = Args::try_parse_from(&typed).unwrap_err();
         match explain(&failure, &typed) {
-            Stop::Refused(error) => error,
-            Stop::Shown(_) | Stop::Nothing(_) => panic!("{line} is not refused"),
+            ParseOutcome::Refused(error) => error,
+            ParseOutcome::Shown(_) | ParseOutcome::Nothing(_) => panic!("{line} is not refused"),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
-    pipeline::{self, Decisions, RunRequest, Vector, interruptible},
+    pipeline::{self, PlanDecisions, RunRequest, VectorMode, interruptible},
     postgres::{PgEndpoint, Role, managed::LocalServer},
     secret::Secret,
     source::endpoint::Source,
@@ -29,7 +29,7 @@ use crate::{
         doctor::{self, DoctorRequest},
         dump, plan,
         push::{
-            Part, PushRequest,
+            PushPart, PushRequest,
             rollback::{self, RollbackRequest},
         },
         report::{Report, verify_record::VerifyRecord},
@@ -119,8 +119,8 @@ impl Front {
         let decisions = self.layers.decisions(&typed.decisions, &typed.local)?;
         let part = settings::part(&typed.part)?;
         let request = ConvertRequest {
-            schema_only: part == Part::Schema,
-            data_only: part == Part::Rows,
+            schema_only: part == PushPart::Schema,
+            data_only: part == PushPart::Rows,
             local: decisions.local.clone(),
             jobs: settings::jobs(&typed.jobs),
             fresh: typed.fresh.fresh,
@@ -338,8 +338,8 @@ fn check_urls(
 
 /// The decisions in every form that the present configuration can take: where only a server could tell whether it
 /// offers pgvector, both.
-async fn possible(decisions: Decisions) -> Vec<Overrides> {
-    let asks_a_server = decisions.vector == Vector::Auto && decisions.local.url.is_some();
+async fn possible(decisions: PlanDecisions) -> Vec<Overrides> {
+    let asks_a_server = decisions.vector == VectorMode::Auto && decisions.local.url.is_some();
     let known = if asks_a_server { None } else { decisions.decided_without_schema().await.ok() };
     match known {
         Some(overrides) => vec![overrides],

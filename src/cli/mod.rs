@@ -33,7 +33,7 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use self::{
     args::{Args, Command, GlobalArgs},
-    clap_errors::Stop,
+    clap_errors::ParseOutcome,
     config_file::ConfigFile,
     environment::Environment,
     layers::Layers,
@@ -42,7 +42,7 @@ use self::{
 use crate::{
     context,
     error::{Error, Kind},
-    ui::{Manner, Ui, github::GitHub},
+    ui::{OutputOptions, Ui, github::GitHub},
 };
 
 /// A command that is parsed and not yet run.
@@ -51,7 +51,7 @@ pub struct Front {
     globals: GlobalArgs,
     layers: Layers,
     command: Command,
-    stop: context::Stop,
+    stop: context::Cancellation,
 }
 
 impl Front {
@@ -65,22 +65,22 @@ impl Front {
         let json = typed.iter().take_while(|word| *word != "--").any(|word| word == "--json");
         let environment = match Environment::read() {
             Ok(environment) => environment,
-            Err(error) => return Err(Ui::open(Manner { json, ..Manner::default() }).fail(&error)),
+            Err(error) => return Err(Ui::open(OutputOptions { json, ..OutputOptions::default() }).fail(&error)),
         };
         let matches = match args::command().try_get_matches_from(&typed) {
             Ok(matches) => matches,
             Err(failure) => {
                 let ui = || Ui::open(early_manner(json, &environment));
                 return Err(match clap_errors::explain(&failure, &typed) {
-                    Stop::Shown(text) => {
+                    ParseOutcome::Shown(text) => {
                         ui().help(&text);
                         0
                     }
-                    Stop::Nothing(text) => {
+                    ParseOutcome::Nothing(text) => {
                         ui().lost(&text);
                         Kind::Usage.exit()
                     }
-                    Stop::Refused(error) => ui().fail(&error),
+                    ParseOutcome::Refused(error) => ui().fail(&error),
                 });
             }
         };
@@ -94,7 +94,7 @@ impl Front {
             Err(error) => return Err(Ui::open(early_manner(json, &environment)).fail(&error)),
         };
         let ui = Arc::new(Ui::open(manner(&globals, &layers.environment)));
-        let stop = context::Stop::default();
+        let stop = context::Cancellation::default();
         if signals::is_interruptible(&command)
             && let Err(error) = signals::listen(Arc::<Ui>::clone(&ui), stop.clone())
         {
@@ -126,12 +126,12 @@ impl Front {
     }
 }
 
-fn early_manner(json: bool, environment: &Environment) -> Manner {
-    Manner { json, color: color(None, environment), github: github(environment), ..Manner::default() }
+fn early_manner(json: bool, environment: &Environment) -> OutputOptions {
+    OutputOptions { json, color: color(None, environment), github: github(environment), ..OutputOptions::default() }
 }
 
-fn manner(globals: &GlobalArgs, environment: &Environment) -> Manner {
-    Manner {
+fn manner(globals: &GlobalArgs, environment: &Environment) -> OutputOptions {
+    OutputOptions {
         json: globals.json,
         quiet: globals.quiet,
         verbose: globals.verbose,

@@ -11,7 +11,7 @@ use signal_hook::{
 
 use super::args::Command;
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::{Error, Kind, Result},
     event::Sink,
 };
@@ -42,19 +42,19 @@ pub(super) const fn is_interruptible(command: &Command) -> bool {
 ///
 /// # Errors
 /// `Bug` if the handler cannot be installed.
-pub(super) fn listen(out: Arc<dyn Sink>, stop: Stop) -> Result<()> {
+pub(super) fn listen(out: Arc<dyn Sink>, stop: Cancellation) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|cause| Error::new(Kind::Bug, format!("cannot install the signal handler: {}", cause.kind())))?;
     let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for (count, _) in signals.forever().enumerate() {
             if count == 0 {
-                stop.wish();
+                stop.request();
                 // Before its work begins, and after it has ended, a command has nothing to finish.
-                if stop.is_attended() {
+                if stop.is_cancellable() {
                     out.warn("stopping after the current batch; press Ctrl-C again to stop at once");
                 }
             } else {
-                stop.insist();
+                stop.abort();
                 std::thread::sleep(LAST_WAIT);
                 // The work is blocked where it cannot be cancelled.
                 signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit()));

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use crate::{
     error::{Error, Kind, Result},
-    model::overrides::Hooks,
+    model::overrides::UserSql,
     postgres::existing_schema::statements_of,
 };
 
@@ -19,8 +19,8 @@ const CONTROL: [&str; 9] = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABOR
 ///
 /// # Errors
 /// `Config` for a file that cannot be read, and for statements that begin or end transactions.
-pub(super) fn read(written: &Hooks) -> Result<Hooks> {
-    Ok(Hooks { before: all("before", &written.before)?, after: all("after", &written.after)? })
+pub(super) fn read(written: &UserSql) -> Result<UserSql> {
+    Ok(UserSql { before: all("before", &written.before)?, after: all("after", &written.after)? })
 }
 
 fn all(key: &str, entries: &[String]) -> Result<Vec<String>> {

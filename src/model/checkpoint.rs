@@ -1,7 +1,7 @@
 //! What a finished or interrupted stage leaves beside its artifact.
 //!
 //! The authority for a loaded chunk is the marker that was committed with it (`postgres::load_journal`); the checkpoint
-//! is the diary that chains the stages by digest.
+//! is the record that chains the stages by digest.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     consistency_mark::ConsistencyMark,
-    dropped_objects::Withheld,
+    dropped_objects::DroppedObject,
     dump_method::DumpMethod,
     push_plan::{PushMode, PushPlan},
     table_digest::{self, TableDigest},
@@ -103,7 +103,7 @@ pub struct LoadCheckpoint {
     pub tables: BTreeMap<String, TableRecord>,
     /// What was tried on the loaded rows and not created.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub withheld: Vec<Withheld>,
+    pub withheld: Vec<DroppedObject>,
     /// Time per phase in milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
     /// Seconds since 1970.
@@ -181,7 +181,7 @@ pub struct PushCheckpoint {
     pub tables: BTreeMap<String, PushedTable>,
     /// What was withheld from the plan when the local PostgreSQL was loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub withheld: Vec<Withheld>,
+    pub withheld: Vec<DroppedObject>,
     /// Bytes of row data sent in all tries of this run.
     pub sent_bytes: u64,
     /// Bytes of hashes received from the target to find what differs.

@@ -93,7 +93,7 @@ pub enum Conversion {
     /// INTEGER or REAL as a count of time, to `timestamptz`, `timestamp` or `date`.
     Reckoned {
         /// What is counted.
-        by: Reckoning,
+        by: TimeEncoding,
     },
     /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::value_check::epoch_unit`), and
     /// TEXT as `TimestampTz` reads it, to `timestamptz`.
@@ -217,7 +217,7 @@ pub enum BlobText {
 /// A count of time. What isn't a whole number of microseconds isn't taken, with one exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reckoning {
+pub enum TimeEncoding {
     /// Seconds since 1970-01-01 UTC: INTEGER, or REAL whose shortest decimal has at most 6 digits after the point.
     UnixS,
     /// Milliseconds since 1970: the same with at most 3 digits.
@@ -284,7 +284,7 @@ mod tests {
         for conversion in [
             Conversion::Text { blobs: BlobText::Utf8OrHex },
             Conversion::Epoch { unit: EpochUnit::Milliseconds },
-            Conversion::Reckoned { by: Reckoning::CoreData },
+            Conversion::Reckoned { by: TimeEncoding::CoreData },
             Conversion::SqliteJsonb,
             Conversion::Vector { encoding: VectorEncoding::F1Bit },
         ] {

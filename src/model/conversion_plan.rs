@@ -7,14 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    existing_schema::GivenSchema,
+    existing_schema::ExistingSchema,
     finding::{Finding, FindingCode},
-    overrides::Hooks,
+    overrides::UserSql,
     view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
 pub use super::constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan};
-pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, Reckoning, VectorEncoding};
+pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, TimeEncoding, VectorEncoding};
 pub use super::offtype::LEDGER_TABLE;
 pub use super::table_plan::{ColumnPlan, Origin, RowAddress, TablePlan};
 
@@ -50,10 +50,10 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The schema that the user gave, if the types come from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub given: Option<Box<GivenSchema>>,
+    pub given: Option<Box<ExistingSchema>>,
     /// SQL of the user's that runs beside the tables.
-    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
-    pub hooks: Hooks,
+    #[serde(default, skip_serializing_if = "UserSql::is_empty")]
+    pub hooks: UserSql,
 }
 
 impl Plan {

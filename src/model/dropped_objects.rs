@@ -11,7 +11,7 @@ use super::{
 /// The kind of an object that can be withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum WithheldKind {
+pub enum DroppedObjectKind {
     /// A CHECK constraint.
     Check,
     /// An index.
@@ -24,7 +24,7 @@ pub enum WithheldKind {
     Trigger,
 }
 
-impl WithheldKind {
+impl DroppedObjectKind {
     /// The word in [`super::conversion_plan::ObjectPlan::kind`].
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -50,9 +50,9 @@ impl WithheldKind {
 
 /// One object that was not created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Withheld {
+pub struct DroppedObject {
     /// Its kind.
-    pub kind: WithheldKind,
+    pub kind: DroppedObjectKind,
     /// The source table.
     pub table: String,
     /// PostgreSQL's name of the constraint, index or column.
@@ -68,7 +68,7 @@ pub struct Withheld {
     pub guards: bool,
 }
 
-impl Withheld {
+impl DroppedObject {
     /// What the user should know.
     #[must_use]
     pub fn finding(&self) -> Finding {
@@ -83,14 +83,14 @@ impl Withheld {
 impl Plan {
     /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
     #[must_use]
-    pub fn without(mut self, withheld: &[Withheld]) -> Self {
+    pub fn without(mut self, withheld: &[DroppedObject]) -> Self {
         for one in withheld {
             match one.kind {
-                WithheldKind::View => self.views.retain(|view| view.name != one.object),
-                WithheldKind::Trigger => {
+                DroppedObjectKind::View => self.views.retain(|view| view.name != one.object),
+                DroppedObjectKind::Trigger => {
                     self.triggers.retain(|trigger| trigger.name != one.object || trigger.source != one.source);
                 }
-                WithheldKind::Check | WithheldKind::Index | WithheldKind::Generated => {}
+                DroppedObjectKind::Check | DroppedObjectKind::Index | DroppedObjectKind::Generated => {}
             }
             if let Some(table) = self.tables.iter_mut().find(|table| table.source == one.table) {
                 remove(table, one);
@@ -109,15 +109,15 @@ impl Plan {
     }
 }
 
-fn remove(table: &mut TablePlan, one: &Withheld) {
+fn remove(table: &mut TablePlan, one: &DroppedObject) {
     match one.kind {
-        WithheldKind::Check => table.checks.retain(|check| check.name != one.object),
-        WithheldKind::Index => table.indexes.retain(|index| index.name != one.object),
-        WithheldKind::Generated => {
+        DroppedObjectKind::Check => table.checks.retain(|check| check.name != one.object),
+        DroppedObjectKind::Index => table.indexes.retain(|index| index.name != one.object),
+        DroppedObjectKind::Generated => {
             let columns = table.columns.iter_mut().filter(|column| column.name == one.object);
             columns.for_each(|column| column.generated = None);
         }
-        WithheldKind::View | WithheldKind::Trigger => {}
+        DroppedObjectKind::View | DroppedObjectKind::Trigger => {}
     }
 }
 
@@ -137,8 +137,8 @@ mod tests {
             "findings": [],
         }))
         .unwrap();
-        let withheld = Withheld {
-            kind: WithheldKind::Check,
+        let withheld = DroppedObject {
+            kind: DroppedObjectKind::Check,
             table: "T".to_owned(),
             object: "a".to_owned(),
             source: "A".to_owned(),

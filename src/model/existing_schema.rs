@@ -1,4 +1,5 @@
-//! A PostgreSQL schema that the user gave, as far as a plan needs it: what an ORM made for PostgreSQL and this tool fills.
+//! A PostgreSQL schema that the user gave, as far as a plan needs it: what an ORM made for PostgreSQL and this tool
+//! fills.
 //!
 //! Names are PostgreSQL's. SQL fragments name no schema: they are read with the schema in the search path.
 
@@ -11,7 +12,7 @@ use super::{
 
 /// A schema with its tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct GivenSchema {
+pub struct ExistingSchema {
     /// Where it came from, without secrets: `a file` or the address of a server.
     pub origin: String,
     /// Extensions that its types, defaults and indexes need.
@@ -19,9 +20,9 @@ pub struct GivenSchema {
     /// Enumerated types.
     pub enums: Vec<EnumType>,
     /// Tables by name.
-    pub tables: Vec<GivenTable>,
+    pub tables: Vec<ExistingTable>,
     /// What it holds besides, and is not created: one sentence each.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<OmittedObject>,
 }
 
 /// An enumerated type.
@@ -35,11 +36,11 @@ pub struct EnumType {
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct GivenTable {
+pub struct ExistingTable {
     /// Its name.
     pub name: String,
     /// Columns in their order.
-    pub columns: Vec<GivenColumn>,
+    pub columns: Vec<ExistingColumn>,
     /// The primary key.
     pub primary_key: Option<KeyPlan>,
     /// UNIQUE constraints.
@@ -54,7 +55,7 @@ pub struct GivenTable {
 
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenColumn {
+pub struct ExistingColumn {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -67,12 +68,12 @@ pub struct GivenColumn {
     /// The expression of a generated column.
     pub generated: Option<String>,
     /// The sequence that numbers it.
-    pub sequence: Option<GivenSequence>,
+    pub sequence: Option<ExistingSequence>,
 }
 
 /// The sequence behind a column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenSequence {
+pub struct ExistingSequence {
     /// Its name.
     pub name: String,
     /// How the column is tied to it.
@@ -81,7 +82,7 @@ pub struct GivenSequence {
 
 /// Something of the given schema that is not created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct OmittedObject {
     /// The table it belongs to, if it belongs to one.
     pub table: Option<String>,
     /// What it is and why it is left out.
@@ -90,7 +91,7 @@ pub struct LeftOut {
     pub sql: Option<String>,
 }
 
-impl GivenSchema {
+impl ExistingSchema {
     /// The labels of an enumerated type.
     #[must_use]
     pub fn labels(&self, name: &str) -> Option<&[String]> {

@@ -50,7 +50,7 @@ pub mod human_format;
 
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};
-pub use dropped_objects::Withheld;
+pub use dropped_objects::DroppedObject;
 pub use dump_method::DumpMethod;
 pub use finding::{Finding, FindingCode, Severity};
 pub use identifier::Stage;

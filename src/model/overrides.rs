@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{conversion::OffType, existing_schema::GivenSchema};
+use super::{conversion::OffType, existing_schema::ExistingSchema};
 
 /// How names are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -50,10 +50,10 @@ pub struct Overrides {
     pub tables: BTreeMap<String, TableOverride>,
     /// The schema that gives the types.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub given: Option<Box<GivenSchema>>,
+    pub given: Option<Box<ExistingSchema>>,
     /// SQL that runs beside the tables.
-    #[serde(skip_serializing_if = "Hooks::is_empty")]
-    pub sql: Hooks,
+    #[serde(skip_serializing_if = "UserSql::is_empty")]
+    pub sql: UserSql,
     /// Finding code to the places where it is accepted: `table`, `table.column`, or `*`. The code `all` accepts all.
     pub accept: BTreeMap<String, Vec<String>>,
     /// Table name patterns to read; empty means all.
@@ -78,14 +78,14 @@ impl Overrides {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub struct Hooks {
+pub struct UserSql {
     /// Statements before the tables are made.
     pub before: Vec<String>,
     /// Statements after the tables are complete.
     pub after: Vec<String>,
 }
 
-impl Hooks {
+impl UserSql {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -73,14 +73,14 @@ pub enum TextForm {
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GivenShape {
+pub struct PgColumnType {
     /// What one value is.
     pub element: Element,
     /// Whether the column holds arrays of them.
     pub array: bool,
 }
 
-impl GivenShape {
+impl PgColumnType {
     /// The shape of a type; none for types whose values this tool can't write.
     #[must_use]
     pub fn of(pg_type: &PgType) -> Option<Self> {
@@ -153,14 +153,14 @@ mod tests {
 
     #[test]
     fn types_are_read_from_their_names() {
-        let shape = |sql: &str| GivenShape::of(&PgType::Given(sql.to_owned()));
-        let one = |element| Some(GivenShape { element, array: false });
+        let shape = |sql: &str| PgColumnType::of(&PgType::Given(sql.to_owned()));
+        let one = |element| Some(PgColumnType { element, array: false });
         assert_eq!(shape("timestamp(3) without time zone"), one(Element::Timestamp { digits: 3 }));
         assert_eq!(shape("timestamp with time zone"), one(Element::TimestampTz { digits: 6 }));
         assert_eq!(shape("character(2)"), one(Element::Text { form: TextForm::Char, most: Some(2) }));
         assert_eq!(shape("character varying"), one(Element::Text { form: TextForm::Varchar, most: None }));
         assert_eq!(shape("vector"), one(Element::Vector(None)));
-        let array = |element| Some(GivenShape { element, array: true });
+        let array = |element| Some(PgColumnType { element, array: true });
         assert_eq!(shape("text[]"), array(Element::Text { form: TextForm::Text, most: None }));
         assert_eq!(shape("numeric(10,2)[]"), array(Element::Numeric(Some((10, 2)))));
         assert_eq!(shape("timestamp(0) with time zone[]"), array(Element::TimestampTz { digits: 0 }));

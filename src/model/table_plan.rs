@@ -44,8 +44,8 @@ pub struct TablePlan {
     /// The identity column's sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentityPlan>,
-    /// How many of `rows` are left out, because a column with [`OffType::Reject`](super::conversion::OffType::Reject) has a cell that its conversion
-    /// doesn't take. They are in `convert/rejects.jsonl`.
+    /// How many of `rows` are left out, because a column with [`OffType::Reject`](super::conversion::OffType::Reject)
+    /// has a cell that its conversion doesn't take. They are in `convert/rejects.jsonl`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rejected: u64,
 }
@@ -162,13 +162,14 @@ pub struct ColumnPlan {
     pub conversion: Conversion,
     /// The storage class that the PostgreSQL value stands for when the ledger doesn't say otherwise.
     pub main_class: StorageClass,
-    /// Whether non-NULL cells of another class than `main_class` are written to [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). A ledger row holds
-    /// the PostgreSQL table and column name, the row's key, the class's word, and the raw value: TEXT and BLOB as their
-    /// bytes, INTEGER as 8 bytes big-endian, REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where
-    /// the source has one, else a JSON array of the planned primary key's cells, each as text the way
-    /// `Conversion::Text` with `BlobText::Hex` writes it (a text that PostgreSQL can't hold as a blob), else the row's
-    /// position from 1. Whatever `main_class` is, these are written too: a `-0.0` in a column of
-    /// `Conversion::Numeric`, a TEXT that `Conversion::Text` had to change, a cell that became NULL by `exceptions`.
+    /// Whether non-NULL cells of another class than `main_class` are written to
+    /// [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). A ledger row holds the PostgreSQL table and column name, the
+    /// row's key, the class's word, and the raw value: TEXT and BLOB as their bytes, INTEGER as 8 bytes big-endian,
+    /// REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where the source has one, else a JSON array
+    /// of the planned primary key's cells, each as text the way `Conversion::Text` with `BlobText::Hex` writes it (a
+    /// text that PostgreSQL can't hold as a blob), else the row's position from 1. Whatever `main_class` is, these are
+    /// written too: a `-0.0` in a column of `Conversion::Numeric`, a TEXT that `Conversion::Text` had to change, a cell
+    /// that became NULL by `exceptions`.
     #[serde(default)]
     pub ledger: bool,
     /// What becomes of cells that the conversion doesn't take.

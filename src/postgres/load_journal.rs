@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS turso2neon.chunk (table_name text NOT NULL, number in
 
 /// How much of the plan a load carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum LoadScope {
     /// Tables, rows, keys and indexes.
     All,
     /// Everything but rows.
@@ -34,7 +34,7 @@ pub enum Scope {
     Data,
 }
 
-impl Scope {
+impl LoadScope {
     const fn word(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -44,7 +44,7 @@ impl Scope {
     }
 }
 
-impl FromStr for Scope {
+impl FromStr for LoadScope {
     type Err = ();
 
     fn from_str(word: &str) -> std::result::Result<Self, ()> {
@@ -54,18 +54,18 @@ impl FromStr for Scope {
 
 /// The load that the markers belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Load {
+pub struct RecordedLoad {
     /// The digest of what is loaded: another dump or plan has another key.
     pub key: String,
     /// How much of it.
-    pub scope: Scope,
+    pub scope: LoadScope,
     /// Whether it came to its end.
     pub finished: bool,
 }
 
 /// A chunk that was committed with this row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub struct CommittedChunk {
     /// PostgreSQL's name of the table.
     pub table: String,
     /// Which chunk of the table, from 0.
@@ -86,7 +86,7 @@ pub struct Chunk {
 
 /// A table that the tool made and that is still the same one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Made {
+pub struct CreatedTable {
     /// Its schema.
     pub schema: String,
     /// Its name.
@@ -105,19 +105,19 @@ pub async fn prepare(session: &Session) -> Result<()> {
 ///
 /// # Errors
 /// By role and SQLSTATE.
-pub async fn recorded(session: &Session) -> Result<Option<Load>> {
+pub async fn recorded(session: &Session) -> Result<Option<RecordedLoad>> {
     let doing = "reading the load's marker";
     if !session.query_value::<bool>(doing, "SELECT to_regclass('turso2neon.load') IS NOT NULL", &[]).await? {
         return Ok(None);
     }
     let rows = session.query_rows(doing, "SELECT load_key, scope, finished FROM turso2neon.load", &[]).await?;
-    let load = |row: &Row<'_>| Ok(Load { key: row.get(0)?, scope: row.parse(1)?, finished: row.get(2)? });
+    let load = |row: &Row<'_>| Ok(RecordedLoad { key: row.get(0)?, scope: row.parse(1)?, finished: row.get(2)? });
     rows.first().map(load).transpose().map_err(not_ours)
 }
 
 /// The statements that record this load as the only one; what was loaded before keeps its markers.
 #[must_use]
-pub fn record_sql(load: &Load) -> String {
+pub fn record_sql(load: &RecordedLoad) -> String {
     format!(
         "DELETE FROM turso2neon.load; INSERT INTO turso2neon.load VALUES ({}, {}, {})",
         quote_literal(&load.key),
@@ -139,7 +139,7 @@ pub fn made_sql(schema: &str, table: &str) -> String {
 
 /// The statement that forgets a table, for the transaction that drops it.
 #[must_use]
-pub fn unmade_sql(made: &Made) -> String {
+pub fn unmade_sql(made: &CreatedTable) -> String {
     format!(
         "DELETE FROM turso2neon.made WHERE schema_name = {} AND table_name = {}",
         quote_literal(&made.schema),
@@ -203,18 +203,18 @@ pub fn forget_chunks_sql(table: &str) -> String {
 ///
 /// # Errors
 /// By role and SQLSTATE.
-pub async fn made(session: &Session) -> Result<Vec<Made>> {
+pub async fn made(session: &Session) -> Result<Vec<CreatedTable>> {
     let sql = "SELECT m.schema_name, m.table_name FROM turso2neon.made m JOIN pg_class c ON c.oid::bigint = m.oid \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = m.schema_name AND c.relname = m.table_name ORDER BY 1, 2";
     let rows = session.query_rows("reading which tables were made", sql, &[]).await?;
-    let made = |row: &Row<'_>| Ok(Made { schema: row.get(0)?, table: row.get(1)? });
+    let made = |row: &Row<'_>| Ok(CreatedTable { schema: row.get(0)?, table: row.get(1)? });
     rows.iter().map(made).collect::<Result<_>>().map_err(not_ours)
 }
 
 /// The statement that records a chunk, for the transaction that loads it. A second one for the same chunk fails.
 #[must_use]
-pub fn chunk_sql(chunk: &Chunk) -> String {
+pub fn chunk_sql(chunk: &CommittedChunk) -> String {
     let bound = |bound: Option<i64>| bound.map_or_else(|| "NULL".to_owned(), |number| number.to_string());
     format!(
         "INSERT INTO turso2neon.chunk VALUES ({}, {}, {}, {}, {}, {}, '{}', {}, '{}')",
@@ -234,12 +234,12 @@ pub fn chunk_sql(chunk: &Chunk) -> String {
 ///
 /// # Errors
 /// By role and SQLSTATE.
-pub async fn chunks(session: &Session) -> Result<BTreeMap<(String, u32), Chunk>> {
+pub async fn chunks(session: &Session) -> Result<BTreeMap<(String, u32), CommittedChunk>> {
     let sql = "SELECT table_name, number, low, high, row_count, byte_count, digest, ledger_count, ledger_digest \
                FROM turso2neon.chunk";
     let rows = session.query_rows("reading which chunks are loaded", sql, &[]).await?;
     let chunk = |row: &Row<'_>| {
-        let chunk = Chunk {
+        let chunk = CommittedChunk {
             table: row.get(0)?,
             number: row.get::<i32>(1)?.cast_unsigned(),
             bounds: row.get::<Option<i64>>(2)?.zip(row.get(3)?),

@@ -6,7 +6,7 @@
 use jiff::civil::{Date, date};
 
 use crate::{
-    model::{cell::SqliteCell, conversion_plan::Reckoning},
+    model::{cell::SqliteCell, conversion_plan::TimeEncoding},
     rules::decimal::Decimal,
 };
 
@@ -93,15 +93,15 @@ pub fn parse_rails_clock(text: &[u8]) -> Option<i64> {
 /// The microseconds since 1970-01-01 UTC that a count of time means; `None` where that is no whole number of them
 /// (Julian days: outside the years 1 to 9999).
 #[must_use]
-pub fn reckoned(by: Reckoning, cell: SqliteCell<'_>) -> Option<i64> {
+pub fn decode_time(by: TimeEncoding, cell: SqliteCell<'_>) -> Option<i64> {
     // In powers of ten of a microsecond.
     let (unit, zero) = match by {
-        Reckoning::UnixS => (6, 0),
-        Reckoning::UnixMs => (3, 0),
-        Reckoning::UnixUs => (0, 0),
-        Reckoning::UnixNs => (-3, 0),
-        Reckoning::CoreData => (6, TO_2001),
-        Reckoning::Julian => return julian(cell),
+        TimeEncoding::UnixS => (6, 0),
+        TimeEncoding::UnixMs => (3, 0),
+        TimeEncoding::UnixUs => (0, 0),
+        TimeEncoding::UnixNs => (-3, 0),
+        TimeEncoding::CoreData => (6, TO_2001),
+        TimeEncoding::Julian => return julian(cell),
     };
     let number = match cell {
         SqliteCell::Integer(value) => Decimal::from_integer(value),
@@ -241,31 +241,33 @@ mod tests {
     fn counts_of_time_are_exact_or_nothing() {
         use SqliteCell::{Integer, Real};
         for (by, cell, expected) in [
-            (Reckoning::UnixS, Integer(-1), Some(-1_000_000)),
-            (Reckoning::UnixS, Real(1_700_000_000.25), Some(1_700_000_000_250_000)),
-            (Reckoning::UnixS, Real(1_700_000_000.123_456_7), None),
-            (Reckoning::UnixMs, Real(0.5), Some(500)),
-            (Reckoning::UnixUs, Real(0.5), None),
-            (Reckoning::UnixNs, Integer(1_700_000_000_123_456_000), Some(1_700_000_000_123_456)),
-            (Reckoning::UnixNs, Integer(1_700_000_000_123_456_001), None),
-            (Reckoning::UnixNs, Integer(0), Some(0)),
-            (Reckoning::CoreData, Real(0.5), Some(TO_2001 + 500_000)),
-            (Reckoning::CoreData, Integer(-978_307_200), Some(0)),
-            (Reckoning::UnixS, Real(-0.0), None),
-            (Reckoning::UnixS, Real(f64::INFINITY), None),
-            (Reckoning::UnixS, SqliteCell::Text(b"1"), None),
-            (Reckoning::Julian, Real(2_440_587.5), Some(0)),
-            (Reckoning::Julian, Integer(2_440_588), Some(DAY_MICROSECONDS / 2)),
+            (TimeEncoding::UnixS, Integer(-1), Some(-1_000_000)),
+            (TimeEncoding::UnixS, Real(1_700_000_000.25), Some(1_700_000_000_250_000)),
+            (TimeEncoding::UnixS, Real(1_700_000_000.123_456_7), None),
+            (TimeEncoding::UnixMs, Real(0.5), Some(500)),
+            (TimeEncoding::UnixUs, Real(0.5), None),
+            (TimeEncoding::UnixNs, Integer(1_700_000_000_123_456_000), Some(1_700_000_000_123_456)),
+            (TimeEncoding::UnixNs, Integer(1_700_000_000_123_456_001), None),
+            (TimeEncoding::UnixNs, Integer(0), Some(0)),
+            (TimeEncoding::CoreData, Real(0.5), Some(TO_2001 + 500_000)),
+            (TimeEncoding::CoreData, Integer(-978_307_200), Some(0)),
+            (TimeEncoding::UnixS, Real(-0.0), None),
+            (TimeEncoding::UnixS, Real(f64::INFINITY), None),
+            (TimeEncoding::UnixS, SqliteCell::Text(b"1"), None),
+            (TimeEncoding::Julian, Real(2_440_587.5), Some(0)),
+            (TimeEncoding::Julian, Integer(2_440_588), Some(DAY_MICROSECONDS / 2)),
             // julianday('2024-02-29 12:34:56.789') as SQLite computes it.
-            (Reckoning::Julian, Real(2_460_370.024_268_391), Some(1_709_210_096_789_000 - 18)),
-            (Reckoning::Julian, Real(1_721_425.5), Some(-62_135_596_800_000_000)),
-            (Reckoning::Julian, Real(1_721_425.4), None),
-            (Reckoning::Julian, Real(5_373_484.5), None),
+            (TimeEncoding::Julian, Real(2_460_370.024_268_391), Some(1_709_210_096_789_000 - 18)),
+            (TimeEncoding::Julian, Real(1_721_425.5), Some(-62_135_596_800_000_000)),
+            (TimeEncoding::Julian, Real(1_721_425.4), None),
+            (TimeEncoding::Julian, Real(5_373_484.5), None),
         ] {
-            let found = reckoned(by, cell);
+            let found = decode_time(by, cell);
             match (by, expected, found) {
                 // A Julian day has 40 microseconds between two doubles.
-                (Reckoning::Julian, Some(expected), Some(found)) => assert!(expected.abs_diff(found) <= 40, "{found}"),
+                (TimeEncoding::Julian, Some(expected), Some(found)) => {
+                    assert!(expected.abs_diff(found) <= 40, "{found}");
+                }
                 _ => assert_eq!(found, expected, "{by:?} {cell:?}"),
             }
         }
@@ -278,7 +280,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_julian_day_leads_back_to_its_double(days in 1_721_425.5_f64..5_373_484.0) {
-            let micros = reckoned(Reckoning::Julian, SqliteCell::Real(days)).unwrap();
+            let micros = decode_time(TimeEncoding::Julian, SqliteCell::Real(days)).unwrap();
             // Split so that every step is exact but the last.
             let (day, rest) = (micros.div_euclid(DAY_MICROSECONDS), micros.rem_euclid(DAY_MICROSECONDS));
             let day = f64::from(i32::try_from(day).unwrap()) + 2_440_587.5;

@@ -3,62 +3,62 @@
 use tokio::sync::mpsc;
 
 use super::{
-    hrana_cursor::Ending,
+    hrana_cursor::CursorEnd,
     http::{self, Server},
 };
-use crate::{context::Stop, error::Result};
+use crate::{context::Cancellation, error::Result};
 
 /// Pieces that may be on the way; a piece has at most some hundred KiB.
 const PIECES_ON_THE_WAY: usize = 16;
 
 /// The writing side: run it on the async side.
-pub struct Pump {
+pub struct BodySender {
     response: reqwest::Response,
     sender: mpsc::Sender<bytes::Bytes>,
-    stop: Stop,
+    stop: Cancellation,
 }
 
 /// The reading side, for a thread of its own.
-pub struct Pieces {
+pub struct BodyReceiver {
     receiver: mpsc::Receiver<bytes::Bytes>,
     received_bytes: u64,
 }
 
 impl Server {
     /// The two sides of an answer's body.
-    pub(super) fn pump(&self, response: reqwest::Response) -> (Pump, Pieces) {
+    pub(super) fn pump(&self, response: reqwest::Response) -> (BodySender, BodyReceiver) {
         let (sender, receiver) = mpsc::channel(PIECES_ON_THE_WAY);
-        (Pump { response, sender, stop: self.stop().clone() }, Pieces { receiver, received_bytes: 0 })
+        (BodySender { response, sender, stop: self.stop().clone() }, BodyReceiver { receiver, received_bytes: 0 })
     }
 }
 
-impl Pump {
+impl BodySender {
     /// Moves the answer to the reader until it ends, or the reader is gone.
     ///
     /// # Errors
     /// `Interrupted`.
-    pub async fn run(mut self) -> Result<Ending> {
+    pub async fn run(mut self) -> Result<CursorEnd> {
         loop {
             let piece = tokio::select! {
-                () = self.stop.wished() => { self.stop.check()?; continue }
-                () = self.sender.closed() => return Ok(Ending::Unwanted),
+                () = self.stop.requested() => { self.stop.check()?; continue }
+                () = self.sender.closed() => return Ok(CursorEnd::Unwanted),
                 piece = self.response.chunk() => piece,
             };
             match piece {
                 Ok(Some(piece)) => {
                     if self.sender.send(piece).await.is_err() {
-                        return Ok(Ending::Unwanted);
+                        return Ok(CursorEnd::Unwanted);
                     }
                 }
-                Ok(None) => return Ok(Ending::Closed),
-                Err(failure) if http::is_silence(&failure) => return Ok(Ending::Silent),
-                Err(_) => return Ok(Ending::Cut),
+                Ok(None) => return Ok(CursorEnd::Closed),
+                Err(failure) if http::is_silence(&failure) => return Ok(CursorEnd::Silent),
+                Err(_) => return Ok(CursorEnd::Cut),
             }
         }
     }
 }
 
-impl Pieces {
+impl BodyReceiver {
     /// The next piece; none at the end. Blocks: call it on a thread of its own.
     pub fn next_piece(&mut self) -> Option<bytes::Bytes> {
         let piece = self.receiver.blocking_recv()?;

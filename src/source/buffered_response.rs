@@ -1,8 +1,8 @@
-//! Small answers, read as a whole: bounded, ended by the user's wish to stop, and asked for again when they break off.
+//! Small answers, read as a whole: bounded, ended by a cancellation request, and asked for again when they break off.
 
 use reqwest::{Response, header::HeaderMap};
 
-use super::http::{Asked, Call, Server};
+use super::http::{Call, ProbeResponse, Server};
 use crate::{
     error::{Error, Kind, Result},
     model::Stage,
@@ -13,7 +13,7 @@ use crate::{
 const TRIES: u32 = 4;
 
 /// A whole answer.
-pub(super) struct Whole {
+pub(super) struct BufferedResponse {
     /// Whether the server has what was asked for.
     pub(super) is_there: bool,
     /// The answer's status.
@@ -38,24 +38,24 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::send_whole`].
-    pub(super) async fn probe_whole(&self, call: &Call<'_>, limit: usize) -> Result<Whole> {
+    pub(super) async fn probe_whole(&self, call: &Call<'_>, limit: usize) -> Result<BufferedResponse> {
         self.whole(call, true, limit).await
     }
 
-    async fn whole(&self, call: &Call<'_>, may_lack: bool, limit: usize) -> Result<Whole> {
+    async fn whole(&self, call: &Call<'_>, may_lack: bool, limit: usize) -> Result<BufferedResponse> {
         let mut tries = Tries::new(self.ctx(), Stage::Dump, TRIES);
         loop {
             let (is_there, response) = if may_lack {
                 match self.probe(call).await? {
-                    Asked::Answered(response) => (true, response),
-                    Asked::Absent(response) => (false, response),
+                    ProbeResponse::Answered(response) => (true, response),
+                    ProbeResponse::Absent(response) => (false, response),
                 }
             } else {
                 (true, self.send(call).await?)
             };
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             if let Some(body) = self.read_whole(response, limit).await? {
-                return Ok(Whole { is_there, status, headers, body });
+                return Ok(BufferedResponse { is_there, status, headers, body });
             }
             tries.next(Failure::Passing(self.ended_early(), None)).await?;
         }

@@ -8,7 +8,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde::Deserialize;
 
 use super::{
-    body_channel::{Pieces, Pump},
+    body_channel::{BodyReceiver, BodySender},
     http::{Call, Server},
     page_assembler::PAGE_BYTES,
 };
@@ -47,12 +47,12 @@ pub enum FrameBatch {
     /// So many, in order.
     Frames(Vec<LogFrame>, u64),
     /// There are no more.
-    End(End),
+    End(GenerationEnd),
 }
 
 /// The end of a generation's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct End {
+pub struct GenerationEnd {
     /// The server's present generation.
     pub generation: u64,
     /// The last frame of the generation that was asked for.
@@ -84,7 +84,7 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::generation`].
-    pub async fn export(&self, generation: u64) -> Result<(Pump, Pieces)> {
+    pub async fn export(&self, generation: u64) -> Result<(BodySender, BodyReceiver)> {
         let response = self.send(&get(&format!("export/{generation}"))).await?;
         Ok(self.pump(response))
     }

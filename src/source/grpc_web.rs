@@ -89,23 +89,23 @@ impl Frame {
 
 /// One part of a gRPC-web body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum BodyPart {
     /// A protobuf message.
     Message(bytes::Bytes),
     /// `grpc-status` and `grpc-message`: the end of the stream.
-    Trailers(Status),
+    Trailers(GrpcStatus),
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Status {
+pub struct GrpcStatus {
     /// 0 is success.
     pub code: u32,
     /// The server's word, such as `NEED_SNAPSHOT`.
     pub message: String,
 }
 
-impl Status {
+impl GrpcStatus {
     /// Reads `name: value` lines.
     #[must_use]
     pub fn parse(text: &str) -> Self {
@@ -160,7 +160,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If a part claims more than this tool accepts.
-    pub fn next_part(&mut self) -> Result<Option<Part>, Malformed> {
+    pub fn next_part(&mut self) -> Result<Option<BodyPart>, Malformed> {
         let Some(([flag, length @ ..], _)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let flag = *flag;
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Malformed)?;
@@ -174,9 +174,9 @@ impl Decoder {
         let mut part = self.buffer.split_to(HEADER_BYTES + length);
         let payload = part.split_off(HEADER_BYTES).freeze();
         if flag & TRAILERS == 0 {
-            return Ok(Some(Part::Message(payload)));
+            return Ok(Some(BodyPart::Message(payload)));
         }
-        Ok(Some(Part::Trailers(Status::parse(&String::from_utf8_lossy(&payload)))))
+        Ok(Some(BodyPart::Trailers(GrpcStatus::parse(&String::from_utf8_lossy(&payload)))))
     }
 
     /// Whether the body stopped inside a part.
@@ -212,7 +212,7 @@ mod tests {
                 }
             }
             assert!(!decoder.has_rest());
-            let [Part::Message(message), Part::Trailers(status)] = &parts[..] else { panic!("{parts:?}") };
+            let [BodyPart::Message(message), BodyPart::Trailers(status)] = &parts[..] else { panic!("{parts:?}") };
             assert_eq!(LogOffset::decode(message.clone()).unwrap().next_offset, 300);
             assert_eq!((status.code, status.message.as_str()), (9, "NEED_SNAPSHOT"));
         }

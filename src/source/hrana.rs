@@ -132,7 +132,7 @@ impl fmt::Debug for Cell {
 
 /// Why a value can't be taken as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum CellFault {
     /// A float without a value.
     NotFinite,
     /// Not what Hrana defines.
@@ -154,29 +154,29 @@ impl WireCell<'_> {
     /// The value.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn decode(&self) -> Result<Cell, Fault> {
+    /// [`CellFault`].
+    pub fn decode(&self) -> Result<Cell, CellFault> {
         let text = self.value.map(RawValue::get);
         match self.kind.as_ref() {
             "null" => Ok(Cell::Null),
             "integer" => {
-                let digits = text.ok_or(Fault::Malformed)?.trim_matches('"');
-                digits.parse().map(Cell::Integer).map_err(|_| Fault::Malformed)
+                let digits = text.ok_or(CellFault::Malformed)?.trim_matches('"');
+                digits.parse().map(Cell::Integer).map_err(|_| CellFault::Malformed)
             }
             "float" => {
-                let number: f64 = text.ok_or(Fault::NotFinite)?.parse().map_err(|_| Fault::Malformed)?;
-                if number.is_finite() { Ok(Cell::Real(number)) } else { Err(Fault::NotFinite) }
+                let number: f64 = text.ok_or(CellFault::NotFinite)?.parse().map_err(|_| CellFault::Malformed)?;
+                if number.is_finite() { Ok(Cell::Real(number)) } else { Err(CellFault::NotFinite) }
             }
             "text" => {
                 let text: Cow<'_, str> =
-                    serde_json::from_str(text.ok_or(Fault::Malformed)?).map_err(|_| Fault::Malformed)?;
+                    serde_json::from_str(text.ok_or(CellFault::Malformed)?).map_err(|_| CellFault::Malformed)?;
                 Ok(Cell::Text(text.into_owned().into_bytes()))
             }
             "blob" => {
-                let digits = self.base64.as_deref().ok_or(Fault::Malformed)?;
-                BASE64.decode(digits).map(Cell::Blob).map_err(|_| Fault::Malformed)
+                let digits = self.base64.as_deref().ok_or(CellFault::Malformed)?;
+                BASE64.decode(digits).map(Cell::Blob).map_err(|_| CellFault::Malformed)
             }
-            _ => Err(Fault::Malformed),
+            _ => Err(CellFault::Malformed),
         }
     }
 }
@@ -199,12 +199,12 @@ pub fn safe_expression(column: &str) -> String {
 ///
 /// # Errors
 /// `Malformed` if it isn't one of its forms.
-pub fn from_safe(cell: Cell) -> Result<Cell, Fault> {
+pub fn from_safe(cell: Cell) -> Result<Cell, CellFault> {
     match cell {
         Cell::Blob(bytes) => Ok(Cell::Text(bytes)),
         Cell::Text(sign) if sign == b"+" => Ok(Cell::Real(f64::INFINITY)),
         Cell::Text(sign) if sign == b"-" => Ok(Cell::Real(f64::NEG_INFINITY)),
-        Cell::Text(digits) => from_hex(&digits).map(Cell::Blob).ok_or(Fault::Malformed),
+        Cell::Text(digits) => from_hex(&digits).map(Cell::Blob).ok_or(CellFault::Malformed),
         Cell::Null | Cell::Integer(_) | Cell::Real(_) => Ok(cell),
     }
 }
@@ -219,7 +219,7 @@ fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// One line of a cursor's answer.
-pub enum Entry<'a> {
+pub enum CursorEntry<'a> {
     /// The first line.
     Opening,
     /// A statement begins to answer.
@@ -252,29 +252,29 @@ pub enum Entry<'a> {
 
 /// Reads one line; none if it isn't Hrana.
 #[must_use]
-pub fn parse_entry(line: &[u8]) -> Option<Entry<'_>> {
-    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+pub fn parse_entry(line: &[u8]) -> Option<CursorEntry<'_>> {
+    let line: CursorLine<'_> = serde_json::from_slice(line).ok()?;
     let code = || line.error.as_ref().map(WireError::safe_code).unwrap_or_default();
     Some(match line.kind.as_deref() {
         None => match line.baton {
-            Some(_) => Entry::Opening,
+            Some(_) => CursorEntry::Opening,
             None => return None,
         },
-        Some("step_begin") => Entry::Begin { step: line.step? },
-        Some("row") => Entry::Row(line.row?),
-        Some("step_end") => Entry::End,
-        Some("step_error") => Entry::StepError { code: code() },
-        Some("error") => Entry::Fatal { code: code() },
+        Some("step_begin") => CursorEntry::Begin { step: line.step? },
+        Some("row") => CursorEntry::Row(line.row?),
+        Some("step_end") => CursorEntry::End,
+        Some("step_error") => CursorEntry::StepError { code: code() },
+        Some("error") => CursorEntry::Fatal { code: code() },
         Some("replication_index") => {
             let index = line.replication_index.map(|raw| raw.get().trim_matches('"'));
-            Entry::Terminator { replication_index: index.and_then(|digits| digits.parse().ok()) }
+            CursorEntry::Terminator { replication_index: index.and_then(|digits| digits.parse().ok()) }
         }
-        Some(_) => Entry::Unknown,
+        Some(_) => CursorEntry::Unknown,
     })
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
+struct CursorLine<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Cow<'a, str>>,
     // Present and null in the first line of a stream that the server has closed already.
@@ -311,22 +311,22 @@ impl WireError<'_> {
 }
 
 /// What became of one statement of a pipeline: its rows, or the code of its error.
-pub type Answer = Result<Vec<Vec<Cell>>, String>;
+pub type StatementAnswer = Result<Vec<Vec<Cell>>, String>;
 
-/// Reads a pipeline's answer: one [`Answer`] per statement; none if it isn't Hrana.
+/// Reads a pipeline's answer: one [`StatementAnswer`] per statement; none if it isn't Hrana.
 #[must_use]
-pub fn parse_pipeline(body: &[u8], statements: usize) -> Option<Vec<Answer>> {
+pub fn parse_pipeline(body: &[u8], statements: usize) -> Option<Vec<StatementAnswer>> {
     let body: Pipeline<'_> = serde_json::from_slice(body).ok()?;
-    let answers: Option<Vec<Answer>> = body.results.into_iter().take(statements).map(answer).collect();
+    let answers: Option<Vec<StatementAnswer>> = body.results.into_iter().take(statements).map(answer).collect();
     answers.filter(|answers| answers.len() == statements)
 }
 
-fn answer(result: PipelineResult<'_>) -> Option<Answer> {
+fn answer(result: PipelineResult<'_>) -> Option<StatementAnswer> {
     if let Some(error) = result.error {
         return Some(Err(error.safe_code()));
     }
     let rows = result.response?.result?.rows;
-    let decoded: Result<Vec<Vec<Cell>>, Fault> =
+    let decoded: Result<Vec<Vec<Cell>>, CellFault> =
         rows.iter().map(|row| row.iter().map(WireCell::decode).collect()).collect();
     decoded.ok().map(Ok)
 }
@@ -361,7 +361,7 @@ struct StatementResult<'a> {
 mod tests {
     use super::*;
 
-    fn decoded(json: &str) -> Result<Cell, Fault> {
+    fn decoded(json: &str) -> Result<Cell, CellFault> {
         serde_json::from_str::<WireCell<'_>>(json).unwrap().decode()
     }
 
@@ -391,9 +391,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_trusted_is_a_fault() {
-        assert!(decoded(r#"{"type":"float","value":null}"#) == Err(Fault::NotFinite));
-        assert!(decoded(r#"{"type":"float"}"#) == Err(Fault::NotFinite));
-        assert!(decoded(r#"{"type":"float","value":1e999}"#) == Err(Fault::NotFinite));
+        assert!(decoded(r#"{"type":"float","value":null}"#) == Err(CellFault::NotFinite));
+        assert!(decoded(r#"{"type":"float"}"#) == Err(CellFault::NotFinite));
+        assert!(decoded(r#"{"type":"float","value":1e999}"#) == Err(CellFault::NotFinite));
         for json in [
             r#"{"type":"integer","value":"9223372036854775808"}"#,
             r#"{"type":"integer","value":"1.5"}"#,
@@ -403,7 +403,7 @@ mod tests {
             r#"{"type":"blob","base64":"A*"}"#,
             r#"{"type":"date","value":"x"}"#,
         ] {
-            assert!(decoded(json) == Err(Fault::Malformed), "{json}");
+            assert!(decoded(json) == Err(CellFault::Malformed), "{json}");
         }
     }
 
@@ -415,27 +415,29 @@ mod tests {
         assert!(from_safe(Cell::Text(b"+".to_vec())) == Ok(Cell::Real(f64::INFINITY)));
         assert!(from_safe(Cell::Text(b"-".to_vec())) == Ok(Cell::Real(f64::NEG_INFINITY)));
         assert!(from_safe(Cell::Integer(1)) == Ok(Cell::Integer(1)));
-        assert!(from_safe(Cell::Text(b"0".to_vec())) == Err(Fault::Malformed));
-        assert!(from_safe(Cell::Text(b"zz".to_vec())) == Err(Fault::Malformed));
+        assert!(from_safe(Cell::Text(b"0".to_vec())) == Err(CellFault::Malformed));
+        assert!(from_safe(Cell::Text(b"zz".to_vec())) == Err(CellFault::Malformed));
     }
 
     #[test]
     fn lines_are_told_apart() {
         let entry = |line: &'static str| parse_entry(line.as_bytes());
-        assert!(matches!(entry(r#"{"baton":"x","base_url":null}"#), Some(Entry::Opening)));
-        assert!(matches!(entry(r#"{"baton":null,"base_url":null}"#), Some(Entry::Opening)));
-        assert!(matches!(entry(r#"{"type":"step_begin","step":7,"cols":[]}"#), Some(Entry::Begin { step: 7 })));
-        assert!(matches!(entry(r#"{"type":"row","row":[{"type":"null"}]}"#), Some(Entry::Row(row)) if row.len() == 1));
-        assert!(matches!(entry(r#"{"type":"step_end","affected_row_count":0}"#), Some(Entry::End)));
+        assert!(matches!(entry(r#"{"baton":"x","base_url":null}"#), Some(CursorEntry::Opening)));
+        assert!(matches!(entry(r#"{"baton":null,"base_url":null}"#), Some(CursorEntry::Opening)));
+        assert!(matches!(entry(r#"{"type":"step_begin","step":7,"cols":[]}"#), Some(CursorEntry::Begin { step: 7 })));
+        assert!(
+            matches!(entry(r#"{"type":"row","row":[{"type":"null"}]}"#), Some(CursorEntry::Row(row)) if row.len() == 1)
+        );
+        assert!(matches!(entry(r#"{"type":"step_end","affected_row_count":0}"#), Some(CursorEntry::End)));
         assert!(matches!(
             entry(r#"{"type":"replication_index","replication_index":33}"#),
-            Some(Entry::Terminator { replication_index: Some(33) })
+            Some(CursorEntry::Terminator { replication_index: Some(33) })
         ));
         assert!(matches!(
             entry(r#"{"type":"replication_index","replication_index":null}"#),
-            Some(Entry::Terminator { replication_index: None })
+            Some(CursorEntry::Terminator { replication_index: None })
         ));
-        assert!(matches!(entry(r#"{"type":"news"}"#), Some(Entry::Unknown)));
+        assert!(matches!(entry(r#"{"type":"news"}"#), Some(CursorEntry::Unknown)));
         for no_entry in [r#"{"type":"row","row":[{"ty"#, "<html>", "{}", "[]", r#"{"type":"step_begin"}"#] {
             assert!(entry(no_entry).is_none(), "{no_entry}");
         }
@@ -444,9 +446,11 @@ mod tests {
     #[test]
     fn a_servers_words_are_not_kept() {
         let line = r#"{"type":"step_error","step":1,"error":{"message":"value 'x'","code":"SQLITE_ERROR"}}"#;
-        assert!(matches!(parse_entry(line.as_bytes()), Some(Entry::StepError { code }) if code == "SQLITE_ERROR"));
+        assert!(
+            matches!(parse_entry(line.as_bytes()), Some(CursorEntry::StepError { code }) if code == "SQLITE_ERROR")
+        );
         let line = r#"{"type":"error","error":{"message":"m","code":"a secret!"}}"#;
-        assert!(matches!(parse_entry(line.as_bytes()), Some(Entry::Fatal { code }) if code == "UNKNOWN"));
+        assert!(matches!(parse_entry(line.as_bytes()), Some(CursorEntry::Fatal { code }) if code == "UNKNOWN"));
     }
 
     #[test]

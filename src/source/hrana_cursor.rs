@@ -1,6 +1,6 @@
 //! A cursor's answer on its way from the network (async) to the thread that reads it, with bounded memory.
 //!
-//! Lines are never cut: a [`Batch`] holds whole lines. All batches on the way together hold at most
+//! Lines are never cut: a [`LineBatch`] holds whole lines. All batches on the way together hold at most
 //! `ON_THE_WAY_KIB`; a line longer than that is assembled alone, when everything before it has been consumed.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::http::{self, Server};
-use crate::{context::Stop, error::Result};
+use crate::{context::Cancellation, error::Result};
 
 /// Bytes of a batch below which more lines are waited for.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -17,14 +17,14 @@ const BATCH_BYTES: usize = 128 * 1024;
 const ON_THE_WAY_KIB: u32 = 4 * 1024;
 
 /// Whole lines, and the right to have them in memory.
-pub struct Batch {
+pub struct LineBatch {
     bytes: Vec<u8>,
     permit: OwnedSemaphorePermit,
 }
 
 /// How a cursor's answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CursorEnd {
     /// The server ended its answer in order. Whether it is complete is for the reader to see.
     Closed,
     /// The connection broke, or the body ended before its announced end.
@@ -36,14 +36,14 @@ pub enum Ending {
 }
 
 /// The body of a cursor's answer, not read yet.
-pub struct Body {
+pub struct CursorBody {
     response: reqwest::Response,
-    stop: Stop,
+    stop: Cancellation,
 }
 
 /// The reading side.
-pub struct Lines {
-    batches: mpsc::Receiver<Batch>,
+pub struct LineReceiver {
+    batches: mpsc::Receiver<LineBatch>,
     current: Vec<u8>,
     permit: Option<OwnedSemaphorePermit>,
     position: usize,
@@ -51,9 +51,9 @@ pub struct Lines {
 }
 
 /// The writing side.
-pub struct Pump {
-    body: Body,
-    sender: mpsc::Sender<Batch>,
+pub struct LineSender {
+    body: CursorBody,
+    sender: mpsc::Sender<LineBatch>,
     budget: Arc<Semaphore>,
 }
 
@@ -63,33 +63,33 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::query`], if the server refuses before the first line.
-    pub async fn cursor(&self, body: String) -> Result<(Pump, Lines)> {
+    pub async fn cursor(&self, body: String) -> Result<(LineSender, LineReceiver)> {
         let response = self.post("v3/cursor", body).await?;
         let (sender, batches) = mpsc::channel(64);
-        let pump = Pump {
-            body: Body { response, stop: self.stop().clone() },
+        let pump = LineSender {
+            body: CursorBody { response, stop: self.stop().clone() },
             sender,
             budget: Arc::new(Semaphore::new(ON_THE_WAY_KIB as usize)),
         };
-        let lines = Lines { batches, current: Vec::new(), permit: None, position: 0, received_bytes: 0 };
+        let lines = LineReceiver { batches, current: Vec::new(), permit: None, position: 0, received_bytes: 0 };
         Ok((pump, lines))
     }
 }
 
-impl Pump {
+impl LineSender {
     /// Moves the answer to the reader until it ends. Ends early, with `Unwanted`, when the reader is dropped.
     ///
     /// # Errors
     /// `Interrupted`.
-    pub async fn run(mut self) -> Result<Ending> {
+    pub async fn run(mut self) -> Result<CursorEnd> {
         let mut ready: Vec<u8> = Vec::new();
         let mut unfinished: Vec<u8> = Vec::new();
         let mut alone: Option<OwnedSemaphorePermit> = None;
         loop {
             let stop = self.body.stop.clone();
             let chunk = tokio::select! {
-                () = stop.wished() => { stop.check()?; continue }
-                () = self.sender.closed() => return Ok(Ending::Unwanted),
+                () = stop.requested() => { stop.check()?; continue }
+                () = self.sender.closed() => return Ok(CursorEnd::Unwanted),
                 chunk = self.body.response.chunk() => chunk,
             };
             let chunk = match chunk {
@@ -98,18 +98,18 @@ impl Pump {
                     // A last line without a line feed is still a line; the reader knows whether it is whole.
                     ready.append(&mut unfinished);
                     let delivered = self.deliver(&mut ready, &mut alone).await;
-                    return Ok(if delivered { Ending::Closed } else { Ending::Unwanted });
+                    return Ok(if delivered { CursorEnd::Closed } else { CursorEnd::Unwanted });
                 }
-                Err(failure) if http::is_silence(&failure) => return Ok(Ending::Silent),
-                Err(_) => return Ok(Ending::Cut),
+                Err(failure) if http::is_silence(&failure) => return Ok(CursorEnd::Silent),
+                Err(_) => return Ok(CursorEnd::Cut),
             };
             split_lines(&chunk, &mut ready, &mut unfinished);
             if ready.len() >= BATCH_BYTES && !self.deliver(&mut ready, &mut alone).await {
-                return Ok(Ending::Unwanted);
+                return Ok(CursorEnd::Unwanted);
             }
             if kib(unfinished.len()) >= ON_THE_WAY_KIB && alone.is_none() {
                 if !self.deliver(&mut ready, &mut alone).await {
-                    return Ok(Ending::Unwanted);
+                    return Ok(CursorEnd::Unwanted);
                 }
                 alone = self.budget.clone().acquire_many_owned(ON_THE_WAY_KIB).await.ok();
             }
@@ -130,11 +130,11 @@ impl Pump {
                 Err(_) => return false,
             }
         };
-        self.sender.send(Batch { bytes: std::mem::take(ready), permit }).await.is_ok()
+        self.sender.send(LineBatch { bytes: std::mem::take(ready), permit }).await.is_ok()
     }
 }
 
-impl Lines {
+impl LineReceiver {
     /// The next line without its line feed; none at the end of the answer. Blocks: call it on a thread of its own.
     pub fn next_line(&mut self) -> Option<&[u8]> {
         while self.position >= self.current.len() {

@@ -17,11 +17,11 @@ use reqwest::{
 
 use super::{
     endpoint::Endpoint,
-    hrana::{self, Answer},
+    hrana::{self, StatementAnswer},
     token,
 };
 use crate::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::{Error, Kind, Result},
     model::Stage,
     retry::{self, Failure, Tries},
@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Errors
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `SourceTruncated`, `Interrupted`.
-    pub async fn query(&self, statements: &[&str]) -> Result<Vec<Answer>> {
+    pub async fn query(&self, statements: &[&str]) -> Result<Vec<StatementAnswer>> {
         let request = hrana::pipeline_body(statements.iter().copied());
         let newer = self.probe_whole(&json_call("v3/pipeline", request), PIPELINE_BYTES_MAX).await?;
         let body = if newer.is_there {
@@ -121,7 +121,7 @@ impl Server {
         &self.ctx
     }
 
-    pub(super) fn stop(&self) -> &Stop {
+    pub(super) fn stop(&self) -> &Cancellation {
         &self.ctx.stop
     }
 
@@ -156,29 +156,29 @@ impl Server {
     /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response> {
         match self.ask(call, false).await? {
-            Asked::Answered(response) => Ok(response),
+            ProbeResponse::Answered(response) => Ok(response),
             // Only a probe is told so.
-            Asked::Absent(response) => {
+            ProbeResponse::Absent(response) => {
                 Err(self.refused(&format!("it answered with status {}", response.status().as_u16())))
             }
         }
     }
 
     /// The same for a path that a server need not have.
-    pub(super) async fn probe(&self, call: &Call<'_>) -> Result<Asked> {
+    pub(super) async fn probe(&self, call: &Call<'_>) -> Result<ProbeResponse> {
         self.ask(call, true).await
     }
 
-    async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<Asked> {
+    async fn ask(&self, call: &Call<'_>, may_lack: bool) -> Result<ProbeResponse> {
         let mut tries = Tries::new(&self.ctx, Stage::Dump, TRIES);
         loop {
             let request = self.client.request(call.method.clone(), self.endpoint.path(call.path));
             let request = request.headers(call.headers.clone()).header(CONTENT_TYPE, call.content_type);
             let request = request.body(call.body.clone());
             let failure = match self.ctx.stop.or(request.send()).await? {
-                Ok(response) if may_lack && is_absent(&response) => return Ok(Asked::Absent(response)),
+                Ok(response) if may_lack && is_absent(&response) => return Ok(ProbeResponse::Absent(response)),
                 Ok(response) => match self.classify(&response) {
-                    None => return Ok(Asked::Answered(response)),
+                    None => return Ok(ProbeResponse::Answered(response)),
                     Some(failure) => failure,
                 },
                 Err(failure) => self.unreachable(&failure),
@@ -315,7 +315,7 @@ fn json_call(path: &str, body: String) -> Call<'_> {
 }
 
 /// What a probe found.
-pub(super) enum Asked {
+pub(super) enum ProbeResponse {
     /// The server has the path.
     Answered(Response),
     /// It doesn't, and said so with this status.

@@ -26,7 +26,7 @@ const VALID_FOR_AT: usize = 92;
 const LOCK_BYTE_PAGE: u64 = (1 << 30) / PAGE_BYTES as u64;
 
 /// Pages without a gap: the first, and the one after the last, counted from 0.
-pub type Run = (u64, u64);
+pub type PageRange = (u64, u64);
 
 /// A file that is being filled.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl PageFile {
     ///
     /// # Errors
     /// `ArtifactIo`; `ArtifactDamaged` if the file is shorter than what it should hold.
-    pub fn reopen(path: &Path, present: &[Run]) -> Result<Self> {
+    pub fn reopen(path: &Path, present: &[PageRange]) -> Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -81,9 +81,9 @@ impl PageFile {
     ///
     /// # Errors
     /// `ArtifactIo`.
-    pub fn settle(&self) -> Result<Vec<Run>> {
+    pub fn settle(&self) -> Result<Vec<PageRange>> {
         self.file.sync_data().map_err(|cause| self.io("syncing", &cause))?;
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<PageRange> = Vec::new();
         let words = self.present.len() as u64;
         for index in (0..words * 64).filter(|index| self.has(*index)) {
             match runs.last_mut().filter(|run| run.1 == index) {

@@ -13,8 +13,8 @@ use reqwest::{
 use roaring::RoaringBitmap;
 
 use super::{
-    body_channel::{Pieces, Pump},
-    http::{Asked, Call, Server},
+    body_channel::{BodyReceiver, BodySender},
+    http::{Call, ProbeResponse, Server},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -71,7 +71,7 @@ struct PageMessage {
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum PageSelection {
     /// Everything, at the newest revision.
     All,
     /// These pages, counted from 0, at this revision.
@@ -85,7 +85,7 @@ pub enum Wanted {
 /// What a server answers.
 pub enum Updates {
     /// Pages come.
-    Coming(Pump, Reader),
+    Coming(BodySender, UpdatesReader),
     /// It has no such path, or not for this database, and why.
     NotOffered(String),
 }
@@ -102,8 +102,8 @@ pub struct Opening {
 }
 
 /// The reading side of an answer.
-pub struct Reader {
-    pieces: Pieces,
+pub struct UpdatesReader {
+    pieces: BodyReceiver,
     buffer: bytes::BytesMut,
 }
 
@@ -118,7 +118,7 @@ pub struct Page {
 
 /// How reading an answer went wrong.
 #[derive(Debug)]
-pub enum Fault {
+pub enum UpdatesFault {
     /// It ended inside a message, or before the first.
     Cut,
     /// The server has this database in another form, and which.
@@ -132,16 +132,16 @@ impl Server {
     ///
     /// # Errors
     /// `SourceUnreachable`, `SourceDenied`, `SourceRefused`, `Interrupted`.
-    pub async fn pull_updates(&self, wanted: &Wanted) -> Result<Updates> {
+    pub async fn pull_updates(&self, wanted: &PageSelection) -> Result<Updates> {
         let mut request = Request::default();
         match wanted {
-            Wanted::All => {}
-            Wanted::Some(revision, pages) => {
+            PageSelection::All => {}
+            PageSelection::Some(revision, pages) => {
                 request.server_revision.clone_from(revision);
                 request.server_pages_selector = selector(pages)?;
             }
-            Wanted::Since(revision) => request.client_revision.clone_from(revision),
-            Wanted::Between(from, to) => {
+            PageSelection::Since(revision) => request.client_revision.clone_from(revision),
+            PageSelection::Between(from, to) => {
                 request.client_revision.clone_from(from);
                 request.server_revision.clone_from(to);
             }
@@ -153,35 +153,35 @@ impl Server {
         let content_type = "application/protobuf";
         let call = Call { method: Method::POST, path: PATH, content_type, headers, body };
         Ok(match self.probe(&call).await? {
-            Asked::Absent(response) => {
+            ProbeResponse::Absent(response) => {
                 let status = response.status().as_u16();
                 Updates::NotOffered(format!("it has no /{PATH} (status {status})"))
             }
-            Asked::Answered(response) => {
+            ProbeResponse::Answered(response) => {
                 let (pump, pieces) = self.pump(response);
-                Updates::Coming(pump, Reader { pieces, buffer: bytes::BytesMut::new() })
+                Updates::Coming(pump, UpdatesReader { pieces, buffer: bytes::BytesMut::new() })
             }
         })
     }
 }
 
-impl Reader {
+impl UpdatesReader {
     /// The answer's first message. Blocks: call it on a thread of its own.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn opening(&mut self) -> std::result::Result<Opening, Fault> {
-        let refused = |what: &str| Fault::Refused(Error::new(Kind::SourceRefused, what));
-        let message = self.next_message()?.ok_or(Fault::Cut)?;
+    /// [`UpdatesFault`].
+    pub fn opening(&mut self) -> std::result::Result<Opening, UpdatesFault> {
+        let refused = |what: &str| UpdatesFault::Refused(Error::new(Kind::SourceRefused, what));
+        let message = self.next_message()?.ok_or(UpdatesFault::Cut)?;
         let header = Header::decode(message).map_err(|_| refused("the server's first message can't be read"))?;
         if header.stream_kind != PAGES || header.protocol == MVCC_LOGICAL {
-            return Err(Fault::OtherForm("it is an MVCC database, whose pages are not the whole of it"));
+            return Err(UpdatesFault::OtherForm("it is an MVCC database, whose pages are not the whole of it"));
         }
         if header.zstd_encoding.is_some() {
             return Err(refused("the server compresses pages, which was not asked for"));
         }
         if header.db_size == 0 {
-            return Err(Fault::OtherForm("it has no pages to send"));
+            return Err(UpdatesFault::OtherForm("it has no pages to send"));
         }
         let revision = header.server_revision;
         let plain =
@@ -195,10 +195,10 @@ impl Reader {
     /// The next page; none at the end of the answer. Blocks.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn next_page(&mut self) -> std::result::Result<Option<Page>, Fault> {
+    /// [`UpdatesFault`].
+    pub fn next_page(&mut self) -> std::result::Result<Option<Page>, UpdatesFault> {
         let Some(message) = self.next_message()? else { return Ok(None) };
-        let refused = || Fault::Refused(Error::new(Kind::SourceRefused, "a message of the server isn't a page"));
+        let refused = || UpdatesFault::Refused(Error::new(Kind::SourceRefused, "a message of the server isn't a page"));
         let page = PageMessage::decode(message).map_err(|_| refused())?;
         Ok(Some(Page { index: page.page_id, bytes: page.encoded_page }))
     }
@@ -209,20 +209,20 @@ impl Reader {
         self.pieces.received_bytes()
     }
 
-    fn next_message(&mut self) -> std::result::Result<Option<bytes::Bytes>, Fault> {
+    fn next_message(&mut self) -> std::result::Result<Option<bytes::Bytes>, UpdatesFault> {
         loop {
             match take_message(&mut self.buffer) {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => {}
                 Err(TooLarge) => {
                     let text = "a message of the server is larger than a page";
-                    return Err(Fault::Refused(Error::new(Kind::SourceRefused, text)));
+                    return Err(UpdatesFault::Refused(Error::new(Kind::SourceRefused, text)));
                 }
             }
             match self.pieces.next_piece() {
                 Some(piece) => self.buffer.extend_from_slice(&piece),
                 None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Fault::Cut),
+                None => return Err(UpdatesFault::Cut),
             }
         }
     }

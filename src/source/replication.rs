@@ -11,8 +11,8 @@ use reqwest::{
 };
 
 use super::{
-    body_channel::{Pieces, Pump},
-    grpc_web::{self, Decoder, Frame, FrameMessage, HelloRequest, HelloResponse, LogOffset, Part, Status},
+    body_channel::{BodyReceiver, BodySender},
+    grpc_web::{self, BodyPart, Decoder, Frame, FrameMessage, GrpcStatus, HelloRequest, HelloResponse, LogOffset},
     hrana,
     http::{Call, Server},
     page_assembler::PAGE_BYTES,
@@ -63,7 +63,7 @@ pub enum Greeting {
 
 /// Which frames are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
+pub enum FrameKind {
     /// The log itself, one frame after the other, without an end.
     Log,
     /// What a part of the log that is no longer kept comes down to: the newest state of each page, newest first.
@@ -71,31 +71,31 @@ pub enum Flow {
 }
 
 /// What a server answers to a request for frames.
-pub enum Frames {
+pub enum FramesResponse {
     /// They come.
-    Coming(Pump, Reader),
+    Coming(BodySender, FrameReader),
     /// It refuses, in gRPC's words.
-    Refused(Status),
+    Refused(GrpcStatus),
 }
 
 /// The reading side, for a thread of its own.
-pub struct Reader {
-    pieces: Pieces,
+pub struct FrameReader {
+    pieces: BodyReceiver,
     decoder: Decoder,
 }
 
 /// What a stream of frames holds.
 #[derive(Debug)]
-pub enum Item {
+pub enum FrameItem {
     /// A frame.
     Frame(Frame),
     /// The end, in gRPC's words.
-    End(Status),
+    End(GrpcStatus),
 }
 
 /// Why an answer can't be read on: the server spoils it, or something on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable(pub &'static str);
+pub struct MalformedFrames(pub &'static str);
 
 impl Server {
     /// Asks for the log. Small.
@@ -115,8 +115,8 @@ impl Server {
         decoder.push(&whole.body);
         while let Some(part) = decoder.next_part().map_err(|_| self.refused("its greeting isn't gRPC-web"))? {
             match part {
-                Part::Message(bytes) => message = Some(bytes),
-                Part::Trailers(trailers) => status = Some(trailers),
+                BodyPart::Message(bytes) => message = Some(bytes),
+                BodyPart::Trailers(trailers) => status = Some(trailers),
             }
         }
         match status {
@@ -139,18 +139,18 @@ impl Server {
     ///
     /// # Errors
     /// As [`Self::hello`].
-    pub async fn frames(&self, log: &Log, flow: Flow, from: u64) -> Result<Frames> {
+    pub async fn frames(&self, log: &Log, flow: FrameKind, from: u64) -> Result<FramesResponse> {
         let path = match flow {
-            Flow::Log => "wal_log.ReplicationLog/LogEntries",
-            Flow::Snapshot => "wal_log.ReplicationLog/Snapshot",
+            FrameKind::Log => "wal_log.ReplicationLog/LogEntries",
+            FrameKind::Snapshot => "wal_log.ReplicationLog/Snapshot",
         };
         let call = self.grpc(path, grpc_web::encode(&LogOffset { next_offset: from }), Some(&log.session))?;
         let response = self.send(&call).await?;
         if let Some(status) = header_status(response.headers()).filter(|status| status.code != 0) {
-            return Ok(Frames::Refused(status));
+            return Ok(FramesResponse::Refused(status));
         }
         let (pump, pieces) = self.pump(response);
-        Ok(Frames::Coming(pump, Reader { pieces, decoder: Decoder::default() }))
+        Ok(FramesResponse::Coming(pump, FrameReader { pieces, decoder: Decoder::default() }))
     }
 
     fn grpc<'a>(&self, path: &'a str, body: Vec<u8>, session: Option<&HeaderValue>) -> Result<Call<'a>> {
@@ -172,7 +172,7 @@ impl Server {
         Ok(Call { method: Method::POST, path, content_type, headers, body: body.into() })
     }
 
-    fn not_offered(&self, status: &Status) -> Result<Greeting> {
+    fn not_offered(&self, status: &GrpcStatus) -> Result<Greeting> {
         let reason = match (status.code, status.message.as_str()) {
             (UNIMPLEMENTED, _) => "it doesn't lend its replication log",
             (FAILED_PRECONDITION, "cannot replicate a shared schema db") => "it is a schema database, which has no log",
@@ -183,7 +183,7 @@ impl Server {
 
     /// The error for a refusal in gRPC's words.
     #[must_use]
-    pub fn grpc_failed(&self, status: &Status) -> Error {
+    pub fn grpc_failed(&self, status: &GrpcStatus) -> Error {
         let address = self.endpoint();
         let about_auth = status.message.to_ascii_lowercase().contains("auth");
         match (status.code, status.message.as_str()) {
@@ -201,39 +201,39 @@ impl Server {
 
 /// Whether a refusal means that the frames asked for are only there as a snapshot.
 #[must_use]
-pub fn needs_snapshot(status: &Status) -> bool {
+pub fn needs_snapshot(status: &GrpcStatus) -> bool {
     status.code == FAILED_PRECONDITION && status.message == "NEED_SNAPSHOT"
 }
 
 /// Whether a refusal may pass by itself or by a new greeting.
 #[must_use]
-pub fn is_passing(status: &Status) -> bool {
+pub fn is_passing(status: &GrpcStatus) -> bool {
     // A server that shuts down, or whose log is being rewritten, ends its streams with an internal error.
     matches!((status.code, status.message.as_str()), (FAILED_PRECONDITION, "NO_HELLO") | (UNAVAILABLE | INTERNAL, _))
 }
 
-fn header_status(headers: &HeaderMap) -> Option<Status> {
+fn header_status(headers: &HeaderMap) -> Option<GrpcStatus> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let code = text("grpc-status")?;
-    Some(Status::parse(&format!("grpc-status: {code}\ngrpc-message: {}", text("grpc-message").unwrap_or_default())))
+    Some(GrpcStatus::parse(&format!("grpc-status: {code}\ngrpc-message: {}", text("grpc-message").unwrap_or_default())))
 }
 
-impl Reader {
+impl FrameReader {
     /// The next item; none if the answer broke off. Blocks: call it on a thread of its own.
     ///
     /// # Errors
     /// Why it can't be read on, for what isn't a frame.
-    pub fn next_item(&mut self) -> std::result::Result<Option<Item>, Unreadable> {
-        let wrong = Unreadable;
+    pub fn next_item(&mut self) -> std::result::Result<Option<FrameItem>, MalformedFrames> {
+        let wrong = MalformedFrames;
         loop {
             match self.decoder.next_part().map_err(|_| wrong("the answer stopped being gRPC-web"))? {
-                Some(Part::Trailers(status)) => return Ok(Some(Item::End(status))),
-                Some(Part::Message(bytes)) => {
+                Some(BodyPart::Trailers(status)) => return Ok(Some(FrameItem::End(status))),
+                Some(BodyPart::Message(bytes)) => {
                     let message = FrameMessage::decode(bytes)
                         .map_err(|_| wrong("the server sent a message that isn't a frame"))?;
                     let frame = Frame::parse(message.data, PAGE_BYTES)
                         .ok_or_else(|| wrong("the server sent a frame without a page"))?;
-                    return Ok(Some(Item::Frame(frame)));
+                    return Ok(Some(FrameItem::Frame(frame)));
                 }
                 None => match self.pieces.next_piece() {
                     Some(piece) => self.decoder.push(&piece),
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_understood() {
-        let status = |code, message: &str| Status { code, message: message.to_owned() };
+        let status = |code, message: &str| GrpcStatus { code, message: message.to_owned() };
         assert!(needs_snapshot(&status(9, "NEED_SNAPSHOT")));
         assert!(!needs_snapshot(&status(9, "NO_HELLO")));
         assert!(is_passing(&status(9, "NO_HELLO")) && is_passing(&status(14, "")));

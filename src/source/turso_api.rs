@@ -45,7 +45,7 @@ pub struct PlatformSettings {
 }
 
 /// The API, for one database.
-pub struct Platform {
+pub struct TursoApi {
     ctx: Context,
     client: Client,
     base: Url,
@@ -55,7 +55,7 @@ pub struct Platform {
 
 /// What the API says of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct DatabaseInfo {
     /// Its address.
     pub url: String,
     /// Whether it is of the newer (MVCC) form.
@@ -66,7 +66,7 @@ pub struct Found {
     pub blocks_writes: bool,
 }
 
-impl Platform {
+impl TursoApi {
     /// Prepares the client; nothing is sent yet.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Platform {
     /// # Errors
     /// `Usage` with the names that there are if this one isn't; `SourceDenied`, `SourceUnreachable`,
     /// `SourceRefused`, `Interrupted`.
-    pub async fn find(&self) -> Result<Found> {
+    pub async fn find(&self) -> Result<DatabaseInfo> {
         let path = format!("databases/{}", self.database);
         let Some(answer) = self.call(&Method::GET, &path, None).await? else { return Err(self.unknown().await?) };
         let database = field(&answer, "database").ok_or_else(unreadable)?;
@@ -110,7 +110,7 @@ impl Platform {
         let is_set = |name: &str| field(database, name).and_then(Value::as_bool).unwrap_or(false);
         // On this machine there is no TLS to expect; a hosted database never has such an address.
         let scheme = if host.starts_with("127.0.0.1:") && is_loopback(&self.base) { "http" } else { "https" };
-        Ok(Found {
+        Ok(DatabaseInfo {
             url: format!("{scheme}://{host}"),
             is_mvcc: id.get(10..12) == Some("10"),
             blocks_reads: is_set("block_reads"),

@@ -9,7 +9,7 @@ use crate::{
         identifier::quote_ident,
         source_schema::{SourceForeignKey, SourceSchema, SourceTable, TableKind},
     },
-    rules::constraints::{Broken, ConstraintFacts, Reference, resolve},
+    rules::constraints::{ConstraintStats, Reference, ViolatedConstraint, resolve},
 };
 
 /// How a query that counts rows begins.
@@ -23,8 +23,8 @@ const PLACES: u32 = 5;
 ///
 /// # Errors
 /// `SourceInvalid` if the file can't be read.
-pub fn read(connection: &Connection, schema: &SourceSchema) -> Result<ConstraintFacts> {
-    let mut facts = ConstraintFacts::default();
+pub fn read(connection: &Connection, schema: &SourceSchema) -> Result<ConstraintStats> {
+    let mut facts = ConstraintStats::default();
     for table in schema.tables.iter().filter(|table| !matches!(table.kind, TableKind::Virtual { .. })) {
         let at_table =
             |failure: &rusqlite::Error| error_map::describe("counting for keys", failure).at_table(&table.name);
@@ -38,7 +38,7 @@ pub fn read(connection: &Connection, schema: &SourceSchema) -> Result<Constraint
             let nulls = count(connection, &sql).map_err(|failure| at_table(&failure))?;
             if nulls > 0 {
                 facts.nulls_in_primary_key.insert(table.name.clone(), nulls);
-                first(connection, table, Broken::PrimaryKey, &sql, &mut facts);
+                first(connection, table, ViolatedConstraint::PrimaryKey, &sql, &mut facts);
             }
         }
         checks(connection, table, &mut facts);
@@ -48,7 +48,7 @@ pub fn read(connection: &Connection, schema: &SourceSchema) -> Result<Constraint
             // A key that SQLite can't compare is reported by `carry` as not countable.
             let Ok(orphans) = count(connection, &sql) else { continue };
             if orphans > 0 {
-                first(connection, table, Broken::ForeignKey(number), &sql, &mut facts);
+                first(connection, table, ViolatedConstraint::ForeignKey(number), &sql, &mut facts);
             }
             facts.orphans.insert((table.name.clone(), number), orphans);
         }
@@ -61,7 +61,13 @@ fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
 }
 
 /// Keeps the rowids of the first of the rows that `sql` counts.
-fn first(connection: &Connection, table: &SourceTable, broken: Broken, sql: &str, facts: &mut ConstraintFacts) {
+fn first(
+    connection: &Connection,
+    table: &SourceTable,
+    broken: ViolatedConstraint,
+    sql: &str,
+    facts: &mut ConstraintStats,
+) {
     let Some(rowid) = &table.rowid_name else { return };
     let Some(rest) = sql.strip_prefix(COUNT) else { return };
     // The table's alias differs from query to query, but is its only one outside of subqueries.
@@ -85,7 +91,7 @@ fn null_keys(table: &SourceTable) -> Option<String> {
 }
 
 /// One pass for all checks of a table; one for each if they can't be counted together.
-fn checks(connection: &Connection, table: &SourceTable, facts: &mut ConstraintFacts) {
+fn checks(connection: &Connection, table: &SourceTable, facts: &mut ConstraintStats) {
     let broken = |number: usize| {
         let expression = table.checks.get(number).map_or("", |check| check.expression.as_str());
         format!("count(CASE WHEN NOT ({expression}) THEN 1 END)")
@@ -111,7 +117,7 @@ fn checks(connection: &Connection, table: &SourceTable, facts: &mut ConstraintFa
         if rows > 0 {
             let expression = table.checks.get(number).map_or("", |check| check.expression.as_str());
             let sql = format!("{COUNT}FROM main.{} NOT INDEXED WHERE NOT ({expression}\n)", quote_ident(&table.name));
-            first(connection, table, Broken::Check(number), &sql, facts);
+            first(connection, table, ViolatedConstraint::Check(number), &sql, facts);
         }
         facts.check_violations.insert((table.name.clone(), number), rows);
     }

@@ -21,7 +21,7 @@ use crate::{
 /// How a checkpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum CheckpointState {
     /// The stage has not run.
     Missing,
     /// It follows from what is there now.
@@ -38,7 +38,7 @@ pub enum State {
     Unusable,
 }
 
-impl State {
+impl CheckpointState {
     /// The word in texts and JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -60,7 +60,7 @@ pub struct CheckpointStatus {
     /// Whose it is.
     pub stage: Stage,
     /// How it stands.
-    pub state: State,
+    pub state: CheckpointState,
     /// Why, unless it is current.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
@@ -112,7 +112,7 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
     let checkpoints =
         vec![chain.of_dump(), chain.of_plan(overrides), chain.of_convert(), chain.of_push(), chain.of_verify()];
     let checkpoints = chained(checkpoints);
-    let first = checkpoints.iter().find(|checkpoint| checkpoint.state != State::Current);
+    let first = checkpoints.iter().find(|checkpoint| checkpoint.state != CheckpointState::Current);
     let next = first.map(|checkpoint| checkpoint.stage);
     Status { advice: advice(first), next, checkpoints }
 }
@@ -122,12 +122,12 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
 fn chained(mut checkpoints: Vec<CheckpointStatus>) -> Vec<CheckpointStatus> {
     let mut broken: Option<Stage> = None;
     for checkpoint in &mut checkpoints {
-        if let Some(stage) = broken.filter(|_| checkpoint.state == State::Current) {
-            checkpoint.state = State::Stale;
+        if let Some(stage) = broken.filter(|_| checkpoint.state == CheckpointState::Current) {
+            checkpoint.state = CheckpointState::Stale;
             checkpoint.why = format!("{stage} comes first");
         }
-        let unpushed = checkpoint.stage == Stage::Push && checkpoint.state == State::Missing;
-        if checkpoint.state != State::Current && !unpushed {
+        let unpushed = checkpoint.stage == Stage::Push && checkpoint.state == CheckpointState::Missing;
+        if checkpoint.state != CheckpointState::Current && !unpushed {
             broken.get_or_insert(checkpoint.stage);
         }
     }
@@ -146,14 +146,14 @@ fn advice(first: Option<&CheckpointStatus>) -> String {
     match first {
         None => "everything is done; `turso2neon run` looks for changes of the source".to_owned(),
         Some(checkpoint) => match checkpoint.state {
-            State::Blocked => {
+            CheckpointState::Blocked => {
                 "decide the findings that `turso2neon plan` lists, then `turso2neon convert` or `turso2neon run`"
                     .to_owned()
             }
-            State::Different => {
+            CheckpointState::Different => {
                 "`turso2neon verify` shows the differences; `turso2neon push --fresh` loads again".to_owned()
             }
-            State::Unusable if checkpoint.stage != Stage::Verify => {
+            CheckpointState::Unusable if checkpoint.stage != Stage::Verify => {
                 format!("`turso2neon {} --fresh` makes it again", checkpoint.stage)
             }
             _ => format!("`turso2neon {}`, or `turso2neon run` for all", checkpoint.stage),
@@ -167,7 +167,7 @@ impl Chain<'_> {
             Err(error) => unusable(Stage::Dump, error, &self.workdir.dump_checkpoint()),
             Ok(dump) => CheckpointStatus {
                 stage: Stage::Dump,
-                state: State::Current,
+                state: CheckpointState::Current,
                 why: String::new(),
                 holds: format!("{} by method {}", dump.source, dump.method),
                 tables: u64::try_from(dump.rows.len()).ok(),
@@ -185,14 +185,18 @@ impl Chain<'_> {
         let blocking = plan.blocking().count();
         let configured = overrides.is_empty() || overrides.iter().any(|one| made_with(plan, one));
         let (state, why) = match &self.dump {
-            Ok(dump) if dump.sha256 != plan.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
-            Ok(_) if !configured => {
-                (State::Stale, "made with another configuration or other --accept flags".to_owned())
+            Ok(dump) if dump.sha256 != plan.dump_sha256 => {
+                (CheckpointState::Stale, "made from another dump".to_owned())
             }
-            Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => (State::Stale, format!("made by version {}", plan.tool)),
-            Ok(_) if blocking > 0 => (State::Blocked, human_format::findings_to_decide(blocking as u64)),
-            Ok(_) => (State::Current, String::new()),
-            Err(_) => (State::Stale, "its dump can't be used".to_owned()),
+            Ok(_) if !configured => {
+                (CheckpointState::Stale, "made with another configuration or other --accept flags".to_owned())
+            }
+            Ok(_) if plan.tool != env!("CARGO_PKG_VERSION") => {
+                (CheckpointState::Stale, format!("made by version {}", plan.tool))
+            }
+            Ok(_) if blocking > 0 => (CheckpointState::Blocked, human_format::findings_to_decide(blocking as u64)),
+            Ok(_) => (CheckpointState::Current, String::new()),
+            Err(_) => (CheckpointState::Stale, "its dump can't be used".to_owned()),
         };
         CheckpointStatus {
             stage: Stage::Plan,
@@ -211,12 +215,14 @@ impl Chain<'_> {
             Ok(load) => load,
         };
         let (state, why) = match (&self.dump, &self.plan) {
-            (Ok(dump), _) if dump.sha256 != load.dump_sha256 => (State::Stale, "made from another dump".to_owned()),
+            (Ok(dump), _) if dump.sha256 != load.dump_sha256 => {
+                (CheckpointState::Stale, "made from another dump".to_owned())
+            }
             (_, Ok((_, plan_sha256))) if *plan_sha256 != load.plan_sha256 => {
-                (State::Stale, "made from another plan".to_owned())
+                (CheckpointState::Stale, "made from another plan".to_owned())
             }
             (Ok(_), Ok(_)) => of_load(load.state),
-            (Err(_), _) | (_, Err(_)) => (State::Stale, "its dump or plan can't be used".to_owned()),
+            (Err(_), _) | (_, Err(_)) => (CheckpointState::Stale, "its dump or plan can't be used".to_owned()),
         };
         CheckpointStatus {
             stage: Stage::Convert,
@@ -239,16 +245,16 @@ impl Chain<'_> {
         };
         let (state, why) = match (&self.plan, &self.convert) {
             (Ok((_, plan_sha256)), _) if *plan_sha256 != push.plan_sha256 => {
-                (State::Stale, "made from another plan".to_owned())
+                (CheckpointState::Stale, "made from another plan".to_owned())
             }
             (_, Ok(load)) if push.state == LoadState::Done && !same_content(load, push) => {
                 let schema_only = push.tables.values().all(|table| table.rows == 0);
                 let why =
                     if schema_only { "the tables there have no rows" } else { "the local tables hold something else" };
-                (State::Stale, why.to_owned())
+                (CheckpointState::Stale, why.to_owned())
             }
             (Ok(_), Ok(_)) => of_load(push.state),
-            (Err(_), _) | (_, Err(_)) => (State::Stale, "what it was made from can't be used".to_owned()),
+            (Err(_), _) | (_, Err(_)) => (CheckpointState::Stale, "what it was made from can't be used".to_owned()),
         };
         CheckpointStatus {
             stage: Stage::Push,
@@ -271,19 +277,19 @@ impl Chain<'_> {
         let is_newest = record.is_of_load(self.workdir)
             && (record.target.is_none() || self.push.is_err() || record.is_of_push(self.workdir));
         let (state, why) = if !made_from {
-            (State::Stale, "made of another dump or plan".to_owned())
+            (CheckpointState::Stale, "made of another dump or plan".to_owned())
         } else if !is_newest {
-            (State::Stale, "something was loaded since".to_owned())
+            (CheckpointState::Stale, "something was loaded since".to_owned())
         } else if !record.equal() {
-            (State::Different, format!("{} differences", record.verified.difference_count))
+            (CheckpointState::Different, format!("{} differences", record.verified.difference_count))
         } else if record.target.is_none() && self.push.is_ok() {
-            (State::Stale, "the target was not looked at".to_owned())
+            (CheckpointState::Stale, "the target was not looked at".to_owned())
         } else if self.push.as_ref().is_ok_and(|push| !record.is_at(push)) {
-            (State::Stale, "another database or schema was looked at".to_owned())
+            (CheckpointState::Stale, "another database or schema was looked at".to_owned())
         } else if !record.asked.is_empty() {
-            (State::Stale, "only some tables were looked at".to_owned())
+            (CheckpointState::Stale, "only some tables were looked at".to_owned())
         } else {
-            (State::Current, String::new())
+            (CheckpointState::Current, String::new())
         };
         CheckpointStatus {
             stage: Stage::Verify,
@@ -323,10 +329,10 @@ fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
         || with(each(|finding| finding.table.clone().unwrap_or_default()))
 }
 
-fn of_load(state: LoadState) -> (State, String) {
+fn of_load(state: LoadState) -> (CheckpointState, String) {
     match state {
-        LoadState::Done => (State::Current, String::new()),
-        LoadState::Loading => (State::Unfinished, "interrupted; it continues where it stopped".to_owned()),
+        LoadState::Done => (CheckpointState::Current, String::new()),
+        LoadState::Loading => (CheckpointState::Unfinished, "interrupted; it continues where it stopped".to_owned()),
     }
 }
 
@@ -338,13 +344,13 @@ fn unusable(stage: Stage, error: &Error, path: &Path) -> CheckpointStatus {
     if error.kind() == Kind::ArtifactMissing && !path.exists() {
         return missing(stage);
     }
-    CheckpointStatus { state: State::Unusable, why: error.message().to_owned(), ..missing(stage) }
+    CheckpointStatus { state: CheckpointState::Unusable, why: error.message().to_owned(), ..missing(stage) }
 }
 
 fn missing(stage: Stage) -> CheckpointStatus {
     CheckpointStatus {
         stage,
-        state: State::Missing,
+        state: CheckpointState::Missing,
         why: String::new(),
         holds: String::new(),
         tables: None,

@@ -2,14 +2,14 @@
 
 /// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(super) enum Palette {
     /// With ANSI colours.
     On,
     /// Without.
     Off,
 }
 
-impl Paint {
+impl Palette {
     /// For errors.
     pub(super) fn red(self, text: &str) -> String {
         self.wrap("1;31", text)

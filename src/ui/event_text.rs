@@ -1,6 +1,6 @@
 //! Which event becomes which line, for screens and for logs.
 
-use super::{color::Paint, std_streams::harmless};
+use super::{color::Palette, std_streams::harmless};
 use crate::{
     event::{Event, Level},
     model::human_format::{counted, duration},
@@ -8,7 +8,7 @@ use crate::{
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Talk {
+pub(super) enum Verbosity {
     /// Warnings alone.
     Quiet,
     /// What a person wants to know.
@@ -29,21 +29,21 @@ pub(super) enum Bars {
 }
 
 /// The line for an event, if it is worth one.
-pub(super) fn line(event: &Event, talk: Talk, bars: Bars, paint: Paint) -> Option<String> {
-    let (least, text) = told(event, bars)?;
-    if talk < least {
+pub(super) fn line(event: &Event, verbosity: Verbosity, bars: Bars, palette: Palette) -> Option<String> {
+    let (least, text) = line_of(event, bars)?;
+    if verbosity < least {
         return None;
     }
     let text = harmless(&text).into_owned();
     Some(match event {
-        Event::Note { level: Level::Warning, .. } => format!("{} {text}", paint.yellow("warning:")),
+        Event::Note { level: Level::Warning, .. } => format!("{} {text}", palette.yellow("warning:")),
         _ => text,
     })
 }
 
-/// The least talk at which the event is told, and its text.
-fn told(event: &Event, bars: Bars) -> Option<(Talk, String)> {
-    let steps = if bars == Bars::Shown { Talk::More } else { Talk::Plain };
+/// The least verbosity at which the event is reported, and its text.
+fn line_of(event: &Event, bars: Bars) -> Option<(Verbosity, String)> {
+    let steps = if bars == Bars::Shown { Verbosity::More } else { Verbosity::Plain };
     match event {
         Event::Note { level, text } => Some((at_level(*level), text.clone())),
         Event::StageStarted { stage } => Some((steps, format!("{stage}: started"))),
@@ -58,29 +58,30 @@ fn told(event: &Event, bars: Bars) -> Option<(Talk, String)> {
             Some((steps, format!("{stage}: {table}: started{rows}")))
         }
         Event::Committed { stage, table, rows, .. } => {
-            Some((Talk::Most, format!("{stage}: {table}: {} committed", counted(*rows, "row", "rows"))))
+            Some((Verbosity::Most, format!("{stage}: {table}: {} committed", counted(*rows, "row", "rows"))))
         }
         Event::TableFinished { stage, table, rows, elapsed_ms } => Some((
             steps,
             format!("{stage}: {table}: done, {} in {}", counted(*rows, "row", "rows"), duration(*elapsed_ms)),
         )),
         Event::StageFinished { stage, elapsed_ms, summary } => {
-            Some((Talk::Plain, format!("{stage}: {summary} ({})", duration(*elapsed_ms))))
+            Some((Verbosity::Plain, format!("{stage}: {summary} ({})", duration(*elapsed_ms))))
         }
         Event::Retrying { stage, reason, attempt, wait_ms } => {
-            Some((Talk::Plain, format!("{stage}: {reason}; try {attempt} in {}", duration(*wait_ms))))
+            Some((Verbosity::Plain, format!("{stage}: {reason}; try {attempt} in {}", duration(*wait_ms))))
         }
-        Event::Found(finding) => {
-            Some((Talk::More, format!("plan: {} at {}: {}", finding.code.word(), finding.place(), finding.message)))
-        }
+        Event::Found(finding) => Some((
+            Verbosity::More,
+            format!("plan: {} at {}: {}", finding.code.word(), finding.place(), finding.message),
+        )),
     }
 }
 
-fn at_level(level: Level) -> Talk {
+fn at_level(level: Level) -> Verbosity {
     match level {
-        Level::Detail => Talk::More,
-        Level::Info => Talk::Plain,
-        Level::Warning => Talk::Quiet,
+        Level::Detail => Verbosity::More,
+        Level::Info => Verbosity::Plain,
+        Level::Warning => Verbosity::Quiet,
     }
 }
 
@@ -92,20 +93,20 @@ mod tests {
     #[test]
     fn quiet_keeps_warnings_and_verbose_adds_details() {
         let note = |level| Event::Note { level, text: "x".to_owned() };
-        let shown = |level, talk| line(&note(level), talk, Bars::None, Paint::Off);
-        assert_eq!(shown(Level::Warning, Talk::Quiet).as_deref(), Some("warning: x"));
-        assert_eq!(shown(Level::Info, Talk::Quiet), None);
-        assert_eq!(shown(Level::Detail, Talk::Plain), None);
-        assert_eq!(shown(Level::Detail, Talk::More).as_deref(), Some("x"));
+        let shown = |level, verbosity| line(&note(level), verbosity, Bars::None, Palette::Off);
+        assert_eq!(shown(Level::Warning, Verbosity::Quiet).as_deref(), Some("warning: x"));
+        assert_eq!(shown(Level::Info, Verbosity::Quiet), None);
+        assert_eq!(shown(Level::Detail, Verbosity::Plain), None);
+        assert_eq!(shown(Level::Detail, Verbosity::More).as_deref(), Some("x"));
     }
 
     #[test]
     fn a_table_has_its_lines_only_where_no_bar_shows_it() {
         let started = Event::TableStarted { stage: Stage::Dump, table: "a\u{7}".to_owned(), rows_total: Some(1) };
         assert_eq!(
-            line(&started, Talk::Plain, Bars::None, Paint::Off).as_deref(),
+            line(&started, Verbosity::Plain, Bars::None, Palette::Off).as_deref(),
             Some("dump: a\\u{7}: started, 1 row")
         );
-        assert_eq!(line(&started, Talk::Plain, Bars::Shown, Paint::Off), None);
+        assert_eq!(line(&started, Verbosity::Plain, Bars::Shown, Palette::Off), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The only rooms with a voice: standard output for the answer, standard error for the narration, the log for later.
+//! The only modules that print: standard output for the answer, standard error for the narration, the log for later.
 //!
 //! Invariant: nothing here can fail the work. Whatever a stage says arrives as an [`Event`]; a command ends with
 //! exactly one [`Ui::answer`] or [`Ui::fail`].
@@ -35,13 +35,13 @@ use std::{
 use serde_json::Value;
 
 use self::{
-    color::Paint,
-    event_text::{Bars, Talk},
+    color::Palette,
+    event_text::{Bars, Verbosity},
     github::GitHub,
     log::Log,
-    plain::Lines,
-    progress::{Progress, TableProgress},
-    std_streams::Voice,
+    plain::PlainOutput,
+    progress::{StageProgress, TableProgress},
+    std_streams::OutputStream,
     tty::Tty,
 };
 use crate::{
@@ -52,7 +52,7 @@ use crate::{
 
 /// How the user wants to be spoken to.
 #[derive(Debug, Clone, Default)]
-pub struct Manner {
+pub struct OutputOptions {
     /// JSON Lines on stdout; stderr only with `verbose`.
     pub json: bool,
     /// Warnings and errors alone on stderr.
@@ -114,42 +114,42 @@ impl Answer {
 
 enum Screen {
     Bars(Box<Tty>),
-    Lines(Lines),
+    Lines(PlainOutput),
     Warnings,
     Nothing,
 }
 
 /// Both streams and the log.
 pub struct Ui {
-    out: Voice,
-    err: Arc<Voice>,
+    out: OutputStream,
+    err: Arc<OutputStream>,
     screen: Screen,
     json: bool,
-    err_paint: Paint,
+    err_paint: Palette,
     log: OnceLock<Log>,
-    progress: Mutex<Progress>,
+    progress: Mutex<StageProgress>,
     github: Option<GitHub>,
 }
 
 impl Ui {
     /// Picks the screens once.
     #[must_use]
-    pub fn open(manner: Manner) -> Self {
-        let (out, err) = (Voice::out(), Arc::new(Voice::err()));
-        let err_paint = if manner.color.unwrap_or_else(|| err.is_terminal()) { Paint::On } else { Paint::Off };
-        let talk = match manner.verbose {
-            0 => Talk::Plain,
-            1 => Talk::More,
-            _ => Talk::Most,
+    pub fn open(manner: OutputOptions) -> Self {
+        let (out, err) = (OutputStream::out(), Arc::new(OutputStream::err()));
+        let err_paint = if manner.color.unwrap_or_else(|| err.is_terminal()) { Palette::On } else { Palette::Off };
+        let verbosity = match manner.verbose {
+            0 => Verbosity::Plain,
+            1 => Verbosity::More,
+            _ => Verbosity::Most,
         };
         let screen = if manner.json && manner.verbose == 0 {
             Screen::Nothing
         } else if manner.quiet {
             Screen::Warnings
         } else if err.is_terminal() && !manner.no_progress && !manner.json {
-            Screen::Bars(Box::new(Tty::open(Arc::clone(&err), talk, err_paint)))
+            Screen::Bars(Box::new(Tty::open(Arc::clone(&err), verbosity, err_paint)))
         } else {
-            Screen::Lines(Lines::open(Arc::clone(&err), talk, err_paint))
+            Screen::Lines(PlainOutput::open(Arc::clone(&err), verbosity, err_paint))
         };
         Self {
             out,
@@ -158,7 +158,7 @@ impl Ui {
             json: manner.json,
             err_paint,
             log: OnceLock::new(),
-            progress: Mutex::new(Progress::new(Instant::now())),
+            progress: Mutex::new(StageProgress::new(Instant::now())),
             github: manner.github,
         }
     }
@@ -298,7 +298,7 @@ impl Sink for Ui {
             Screen::Bars(bars) => bars.emit(event),
             Screen::Lines(lines) => lines.emit(event),
             Screen::Warnings => {
-                if let Some(text) = event_text::line(event, Talk::Quiet, Bars::None, self.err_paint) {
+                if let Some(text) = event_text::line(event, Verbosity::Quiet, Bars::None, self.err_paint) {
                     self.err.say(&text);
                 }
             }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    color::Paint,
-    event_text::{Bars, Talk, line},
-    progress::Progress,
-    std_streams::{Voice, harmless},
+    color::Palette,
+    event_text::{Bars, Verbosity, line},
+    progress::StageProgress,
+    std_streams::{OutputStream, harmless},
 };
 use crate::event::Event;
 
@@ -18,40 +18,40 @@ use crate::event::Event;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Plain lines on standard error.
-pub(super) struct Lines {
-    shared: Arc<Shared>,
-    talk: Talk,
-    paint: Paint,
+pub(super) struct PlainOutput {
+    shared: Arc<PlainShared>,
+    verbosity: Verbosity,
+    palette: Palette,
     heart: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
-    voice: Arc<Voice>,
-    state: Mutex<State>,
+struct PlainShared {
+    stream: Arc<OutputStream>,
+    state: Mutex<PlainState>,
     wake: Condvar,
 }
 
-struct State {
-    progress: Progress,
+struct PlainState {
+    progress: StageProgress,
     said: Instant,
     over: bool,
 }
 
-impl Lines {
+impl PlainOutput {
     /// Starts the heartbeat, which ends with [`Self::close`].
-    pub(super) fn open(voice: Arc<Voice>, talk: Talk, paint: Paint) -> Self {
+    pub(super) fn open(stream: Arc<OutputStream>, verbosity: Verbosity, palette: Palette) -> Self {
         let now = Instant::now();
-        let state = State { progress: Progress::new(now), said: now, over: false };
-        let shared = Arc::new(Shared { voice, state: Mutex::new(state), wake: Condvar::new() });
+        let state = PlainState { progress: StageProgress::new(now), said: now, over: false };
+        let shared = Arc::new(PlainShared { stream, state: Mutex::new(state), wake: Condvar::new() });
         let beating = Arc::clone(&shared);
         // Without a thread for it there is no heartbeat, and everything else works.
         let heart = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || beating.beat()).ok();
-        Self { shared, talk, paint, heart: Mutex::new(heart) }
+        Self { shared, verbosity, palette, heart: Mutex::new(heart) }
     }
 
     pub(super) fn emit(&self, event: &Event) {
         let now = Instant::now();
-        let text = line(event, self.talk, Bars::None, self.paint);
+        let text = line(event, self.verbosity, Bars::None, self.palette);
         if let Ok(mut state) = self.shared.state.lock() {
             state.progress.apply(event, now);
             if text.is_some() {
@@ -59,7 +59,7 @@ impl Lines {
             }
         }
         if let Some(text) = text {
-            self.shared.voice.say(&text);
+            self.shared.stream.say(&text);
         }
     }
 
@@ -75,7 +75,7 @@ impl Lines {
     }
 }
 
-impl Shared {
+impl PlainShared {
     /// Says where the stage is whenever nothing was said for a while.
     fn beat(&self) {
         let Ok(mut state) = self.state.lock() else { return };
@@ -85,7 +85,7 @@ impl Shared {
             if silent >= HEARTBEAT {
                 state.said = now;
                 if let Some(summary) = state.progress.summary(now) {
-                    self.voice.say(&harmless(&summary));
+                    self.stream.say(&harmless(&summary));
                 }
                 continue;
             }

@@ -16,10 +16,10 @@ use crate::{
 const WINDOW: Duration = Duration::from_secs(20);
 
 /// Where a stage is.
-pub(super) struct Progress {
+pub(super) struct StageProgress {
     pub(super) stage: Option<Stage>,
     pub(super) running: BTreeMap<String, TableProgress>,
-    pub(super) phase: Option<Phase>,
+    pub(super) phase: Option<PhaseProgress>,
     pub(super) rows: u64,
     pub(super) bytes: u64,
     tables_done: u64,
@@ -39,14 +39,14 @@ pub(super) struct TableProgress {
 
 /// A named part of a stage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Phase {
+pub(super) struct PhaseProgress {
     pub(super) name: &'static str,
     pub(super) done: u64,
     pub(super) steps: Option<u64>,
     since: Instant,
 }
 
-impl Phase {
+impl PhaseProgress {
     /// Milliseconds until its last step at the pace so far; none below a second, which is no news.
     pub(super) fn time_left(&self, now: Instant) -> Option<u64> {
         let left = self.steps?.checked_sub(self.done)?;
@@ -56,7 +56,7 @@ impl Phase {
     }
 }
 
-impl Progress {
+impl StageProgress {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             stage: None,
@@ -83,7 +83,7 @@ impl Progress {
                 self.rows_expected = Some(*rows);
             }
             Event::PhaseStarted { phase, steps, .. } => {
-                self.phase = Some(Phase { name: phase, done: 0, steps: *steps, since: now });
+                self.phase = Some(PhaseProgress { name: phase, done: 0, steps: *steps, since: now });
             }
             Event::Stepped { phase, .. } => {
                 if let Some(current) = self.phase.as_mut().filter(|current| current.name == *phase) {
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn rate_and_time_left_follow_the_commits() {
         let start = Instant::now();
-        let mut progress = Progress::new(start);
+        let mut progress = StageProgress::new(start);
         progress.apply(&Event::Expected { stage: Stage::Convert, tables: 2, rows: 1000 }, start);
         progress.apply(&started("a", 600), start);
         progress.apply(&committed("a", 100), start + Duration::from_secs(1));
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_new_stage_starts_from_zero() {
         let start = Instant::now();
-        let mut progress = Progress::new(start);
+        let mut progress = StageProgress::new(start);
         progress.apply(&started("a", 5), start);
         progress.apply(&committed("a", 5), start);
         progress.apply(&Event::StageStarted { stage: Stage::Push }, start);
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn without_announced_rows_no_time_left_is_claimed() {
         let start = Instant::now();
-        let mut progress = Progress::new(start);
+        let mut progress = StageProgress::new(start);
         progress.apply(&Event::TableStarted { stage: Stage::Dump, table: "a".to_owned(), rows_total: None }, start);
         progress.apply(
             &Event::Committed { stage: Stage::Dump, table: "a".to_owned(), rows: 5, bytes: 5 },

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Standard output or standard error.
-pub(super) struct Voice {
+pub(super) struct OutputStream {
     stream: Stream,
     health: Mutex<Option<io::ErrorKind>>,
 }
@@ -18,7 +18,7 @@ enum Stream {
     Err,
 }
 
-impl Voice {
+impl OutputStream {
     /// Standard output: the answer.
     pub(super) fn out() -> Self {
         Self { stream: Stream::Out, health: Mutex::new(None) }

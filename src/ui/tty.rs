@@ -9,10 +9,10 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{
-    color::Paint,
-    event_text::{Bars, Talk, line},
-    progress::Progress,
-    std_streams::{Voice, harmless},
+    color::Palette,
+    event_text::{Bars, Verbosity, line},
+    progress::StageProgress,
+    std_streams::{OutputStream, harmless},
 };
 use crate::{
     event::Event,
@@ -24,23 +24,23 @@ const TABLE_BARS_MAX: usize = 8;
 
 /// Bars on standard error.
 pub(super) struct Tty {
-    voice: Arc<Voice>,
-    talk: Talk,
-    paint: Paint,
+    stream: Arc<OutputStream>,
+    verbosity: Verbosity,
+    palette: Palette,
     multi: MultiProgress,
-    state: Mutex<State>,
+    state: Mutex<TtyState>,
 }
 
-struct State {
-    progress: Progress,
+struct TtyState {
+    progress: StageProgress,
     tables: BTreeMap<String, ProgressBar>,
     total: Option<ProgressBar>,
 }
 
 impl Tty {
-    pub(super) fn open(voice: Arc<Voice>, talk: Talk, paint: Paint) -> Self {
-        let state = State { progress: Progress::new(Instant::now()), tables: BTreeMap::new(), total: None };
-        Self { voice, talk, paint, multi: MultiProgress::new(), state: Mutex::new(state) }
+    pub(super) fn open(stream: Arc<OutputStream>, verbosity: Verbosity, palette: Palette) -> Self {
+        let state = TtyState { progress: StageProgress::new(Instant::now()), tables: BTreeMap::new(), total: None };
+        Self { stream, verbosity, palette, multi: MultiProgress::new(), state: Mutex::new(state) }
     }
 
     pub(super) fn emit(&self, event: &Event) {
@@ -49,14 +49,14 @@ impl Tty {
             state.progress.apply(event, now);
             state.draw(&self.multi, event, now);
         }
-        if let Some(text) = line(event, self.talk, Bars::Shown, self.paint) {
+        if let Some(text) = line(event, self.verbosity, Bars::Shown, self.palette) {
             self.say(&text);
         }
     }
 
     /// A line above the bars.
     pub(super) fn say(&self, text: &str) {
-        self.multi.suspend(|| self.voice.say(text));
+        self.multi.suspend(|| self.stream.say(text));
     }
 
     /// Takes the bars away.
@@ -69,7 +69,7 @@ impl Tty {
     }
 }
 
-impl State {
+impl TtyState {
     fn draw(&mut self, multi: &MultiProgress, event: &Event, now: Instant) {
         match event {
             Event::TableStarted { table, rows_total, .. } => {

@@ -17,7 +17,7 @@ use turso2neon::{
     secret::Secret,
 };
 
-use crate::support::{Journey, Target, Tool, Workspace, process::free_port, target};
+use crate::support::{Environment, Target, Tool, Workspace, process::free_port, target};
 
 const SMALL: &str =
     "CREATE TABLE note (id INTEGER PRIMARY KEY, words TEXT); INSERT INTO note VALUES (1, 'a'), (2, 'b')";
@@ -345,20 +345,20 @@ fn the_shell_and_the_manual_know_the_commands() {
 
 #[test]
 fn verify_looks_where_it_was_pushed() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["dump", "convert"]);
-    journey.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
-    let run = journey.tool("verify").run().expect_exit(0);
+    let environment = Environment::from(SMALL);
+    environment.call(&["dump", "convert"]);
+    environment.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
+    let run = environment.tool("verify").run().expect_exit(0);
     assert!(run.stdout.contains("Equal at level full"), "{}", run.stdout);
-    journey.target.query("UPDATE moved.note SET words = 'z' WHERE id = 2");
-    let run = journey.tool("verify").run().expect_exit(1);
+    environment.target.query("UPDATE moved.note SET words = 'z' WHERE id = 2");
+    let run = environment.tool("verify").run().expect_exit(1);
     for word in ["Different", "note", "words", "target"] {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
     assert!(run.stderr.contains("error: verify: 1 difference in 1 table"), "{}", run.stderr);
-    let last = journey.tool("verify").arg("--json").run().expect_exit(1).last_json();
+    let last = environment.tool("verify").arg("--json").run().expect_exit(1).last_json();
     assert_eq!((last["type"].as_str(), last["code"].as_str()), (Some("result"), Some("different")), "{last}");
-    let status = journey.tool("status").run().expect_exit(0);
+    let status = environment.tool("status").run().expect_exit(0);
     assert!(status.stdout.contains("different"), "{}", status.stdout);
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path, sync::Mutex};
 
-use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, dropped_objects::Withheld};
+use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, dropped_objects::DroppedObject};
 
 use crate::support::{Corpus, Run, Target, Tool, Workspace};
 
@@ -144,7 +144,7 @@ fn plan_as_loaded(workspace: &Workspace) -> Plan {
         return plan;
     }
     let checkpoint = workspace.read_json("convert/checkpoint.json");
-    let withheld: Vec<Withheld> = serde_json::from_value(checkpoint["withheld"].clone()).unwrap_or_default();
+    let withheld: Vec<DroppedObject> = serde_json::from_value(checkpoint["withheld"].clone()).unwrap_or_default();
     plan.without(&withheld)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::support::{
-    Journey, Run, Target, Tool, Workspace,
+    Environment, Run, Target, Tool, Workspace,
     http_stub::{Answer, HttpStub},
     process::free_port,
     target,
@@ -37,13 +37,13 @@ fn refused_dump(workspace: &Workspace, source: &str, token: &str, exit: i32) -> 
 
 #[test]
 fn a_source_that_cannot_be_used_is_refused() {
-    let journey = Journey::from(SMALL);
-    let workspace = &journey.workspace;
-    let url = journey.source.url();
-    let token = journey.source.token();
+    let environment = Environment::from(SMALL);
+    let workspace = &environment.workspace;
+    let url = environment.source.url();
+    let token = environment.source.token();
 
     refused_dump(workspace, &url, "not-a-token", 3);
-    refused_dump(workspace, &url, &journey.source.expired_token(), 3).expect_text("token");
+    refused_dump(workspace, &url, &environment.source.expired_token(), 3).expect_text("token");
     refused_dump(workspace, &format!("http://127.0.0.1:{}", free_port()), &token, 3);
     let missing = workspace.path().join("missing.db");
     refused_dump(workspace, missing.to_str().unwrap(), "", 3);
@@ -126,11 +126,11 @@ fn a_machine_without_postgresql_is_told_how_to_get_one() {
 
 #[test]
 fn a_target_that_cannot_be_used_is_refused() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["dump", "plan", "convert"]);
-    let target = &journey.target;
+    let environment = Environment::from(SMALL);
+    environment.call(&["dump", "plan", "convert"]);
+    let target = &environment.target;
     let push = |url: String, exit: i32| {
-        refused(|| journey.tool("push").env("NEON_DATABASE_URL", &url), exit);
+        refused(|| environment.tool("push").env("NEON_DATABASE_URL", &url), exit);
     };
     push(target.url().replace(target::PASSWORD, "wrong-password"), 7);
     push(target.url().replace(target.database(), "no_such_database"), 7);
@@ -145,15 +145,15 @@ fn a_target_that_cannot_be_used_is_refused() {
 
 #[test]
 fn tables_of_others_on_the_target_are_left_alone() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["dump", "plan", "convert"]);
-    journey.target.execute_as_owner("CREATE TABLE note (mine text); INSERT INTO note VALUES ('precious')");
-    refused(|| journey.tool("push"), 8).expect_text("note");
-    assert_eq!(journey.target.value("SELECT mine FROM note"), "precious");
+    let environment = Environment::from(SMALL);
+    environment.call(&["dump", "plan", "convert"]);
+    environment.target.execute_as_owner("CREATE TABLE note (mine text); INSERT INTO note VALUES ('precious')");
+    refused(|| environment.tool("push"), 8).expect_text("note");
+    assert_eq!(environment.target.value("SELECT mine FROM note"), "precious");
     // Another schema has room.
-    journey.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
-    assert_eq!(journey.target.value("SELECT count(*) FROM moved.note"), "2");
-    assert_eq!(journey.target.value("SELECT mine FROM note"), "precious");
+    environment.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
+    assert_eq!(environment.target.value("SELECT count(*) FROM moved.note"), "2");
+    assert_eq!(environment.target.value("SELECT mine FROM note"), "precious");
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn a_damaged_dump_is_noticed() {
 
 #[test]
 fn damaged_and_newer_documents_are_noticed() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["run"]);
+    let environment = Environment::from(SMALL);
+    environment.call(&["run"]);
     for (file, command) in [
         ("dump/checkpoint.json", "plan"),
         ("dump/checkpoint.json", "convert"),
@@ -200,7 +200,7 @@ fn damaged_and_newer_documents_are_noticed() {
         ("push/checkpoint.json", "push"),
         ("push/checkpoint.json", "verify"),
     ] {
-        let path = journey.workspace.dir().join(file);
+        let path = environment.workspace.dir().join(file);
         let whole = std::fs::read_to_string(&path).unwrap();
         assert!(whole.contains("note") && whole.contains("\"format\": 1"), "{file}: {whole}");
         let damages = [
@@ -212,7 +212,7 @@ fn damaged_and_newer_documents_are_noticed() {
         ];
         for damage in damages {
             std::fs::write(&path, &damage).unwrap();
-            let run = journey.tool(command).arg("--json").run();
+            let run = environment.tool(command).arg("--json").run();
             assert_eq!(run.code(), Some(4), "{command} with a damaged {file}: {run:?}");
             let last = run.last_json();
             let code = if damage.contains("\"format\": 999") { "artifact-newer" } else { "artifact-damaged" };
@@ -221,23 +221,23 @@ fn damaged_and_newer_documents_are_noticed() {
         }
         std::fs::write(&path, whole).unwrap();
     }
-    journey.call(&["run"]);
+    environment.call(&["run"]);
 }
 
 #[test]
 fn stale_artifacts_are_noticed() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["run"]);
-    journey.source.execute("INSERT INTO note VALUES (3, 'c')");
-    journey.call(&["dump"]);
+    let environment = Environment::from(SMALL);
+    environment.call(&["run"]);
+    environment.source.execute("INSERT INTO note VALUES (3, 'c')");
+    environment.call(&["dump"]);
     // The local PostgreSQL still holds the old rows: pushing or proving them would be a lie.
-    refused(|| journey.tool("push"), 4).expect_text("convert");
-    refused(|| journey.tool("verify"), 4);
-    let status = journey.tool("status").run().expect_exit(0);
+    refused(|| environment.tool("push"), 4).expect_text("convert");
+    refused(|| environment.tool("verify"), 4);
+    let status = environment.tool("status").run().expect_exit(0);
     assert!(status.stdout.contains("stale"), "{}", status.stdout);
-    assert_eq!(journey.target.value("SELECT count(*) FROM note"), "2");
-    journey.call(&["convert", "push", "verify"]);
-    assert_eq!(journey.target.value("SELECT count(*) FROM note"), "3");
+    assert_eq!(environment.target.value("SELECT count(*) FROM note"), "2");
+    environment.call(&["convert", "push", "verify"]);
+    assert_eq!(environment.target.value("SELECT count(*) FROM note"), "3");
 }
 
 #[test]
@@ -274,15 +274,15 @@ fn a_value_that_postgresql_cannot_hold_is_named_before_anything_is_loaded() {
 
 #[test]
 fn one_run_at_a_time_works_in_a_directory() {
-    let journey = Journey::with_shop(1);
-    journey.call(&["dump"]);
-    let first = journey.tool("convert").spawn();
+    let environment = Environment::with_shop(1);
+    environment.call(&["dump"]);
+    let first = environment.tool("convert").spawn();
     // The lock is taken before anything else; a slow start is waited for.
-    let lock = journey.workspace.dir().join("lock");
+    let lock = environment.workspace.dir().join("lock");
     let mut second = None;
     for _ in 0..2000 {
         if std::fs::read_to_string(&lock).is_ok_and(|text| text.trim() == first.pid().to_string()) {
-            second = Some(journey.tool("convert").run());
+            second = Some(environment.tool("convert").run());
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -296,11 +296,11 @@ fn one_run_at_a_time_works_in_a_directory() {
 
 #[test]
 fn a_local_server_that_does_not_answer_is_unreachable() {
-    let journey = Journey::from(SMALL);
-    journey.call(&["dump", "plan"]);
+    let environment = Environment::from(SMALL);
+    environment.call(&["dump", "plan"]);
     let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", free_port());
-    let call = || journey.tool("convert").args(["--local-url", &url]);
+    let call = || environment.tool("convert").args(["--local-url", &url]);
     refused(call, 6);
     assert_eq!(call().arg("--json").run().last_json()["code"], "local-unreachable");
-    assert!(!journey.workspace.dir().join("convert/checkpoint.json").exists(), "a load that never was is recorded");
+    assert!(!environment.workspace.dir().join("convert/checkpoint.json").exists(), "a load that never was is recorded");
 }

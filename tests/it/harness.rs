@@ -1,6 +1,6 @@
 //! The fixtures themselves: a test that stands on a broken fixture proves nothing.
 
-use crate::support::{MAJORS, Sqld, Target, Which, fixture, sample_db, target};
+use crate::support::{MAJORS, PgVersion, Sqld, Target, fixture, sample_db, target};
 
 #[test]
 fn the_libsql_server_knows_its_tokens() {
@@ -77,7 +77,7 @@ fn every_supported_major_version_runs_here() {
     std::thread::scope(|scope| {
         for major in MAJORS {
             scope.spawn(move || {
-                let target = Target::start_on(Which::Major(major));
+                let target = Target::start_on(PgVersion::Major(major));
                 let version = target.value("SHOW server_version_num");
                 assert_eq!(version[..2], major.to_string());
                 assert_eq!(target.value("SELECT 'B' < 'a'"), "t");
@@ -88,7 +88,7 @@ fn every_supported_major_version_runs_here() {
 
 #[test]
 fn one_server_has_pgvector() {
-    let target = Target::start_on(Which::Pgvector);
+    let target = Target::start_on(PgVersion::Pgvector);
     assert_eq!(target.value("CREATE EXTENSION vector; SELECT '[1,2,3]'::vector(3) <-> '[1,2,3]'"), "0");
 }
 

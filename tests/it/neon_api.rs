@@ -7,7 +7,7 @@ use std::{
 };
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::Kind,
     event::{Event, Sink},
     neon::{Api, Branch},
@@ -16,7 +16,7 @@ use turso2neon::{
 };
 
 use crate::support::{
-    Journey, Tool, Workspace,
+    Environment, Tool, Workspace,
     http_stub::{self, HttpStub, Request},
 };
 
@@ -52,8 +52,8 @@ impl Script {
     }
 
     /// A call that has nothing but the API to find its target.
-    fn tool(&self, journey: &Journey, command: &str) -> Tool {
-        let tool = journey.workspace.tool(command).args(["--neon-project", "proj-1"]);
+    fn tool(&self, environment: &Environment, command: &str) -> Tool {
+        let tool = environment.workspace.tool(command).args(["--neon-project", "proj-1"]);
         tool.env("NEON_API_KEY", "key-Secret-77").env("NEON_API_HOST", format!("{}/api/v2", self.0.url()))
     }
 }
@@ -150,25 +150,25 @@ fn project(uri: &str) -> Vec<Answer> {
 
 #[test]
 fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
-    let journey =
-        Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')");
-    journey.call(&["dump", "convert"]);
-    let script = Script::start(project(&journey.target.url()));
+    let environment =
+        Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')");
+    environment.call(&["dump", "convert"]);
+    let script = Script::start(project(&environment.target.url()));
     // The trial first: a branch of its own, with a compute, that expires.
-    let trial = script.tool(&journey, "push").args(["--neon-create-branch", "trial"]).run();
+    let trial = script.tool(&environment, "push").args(["--neon-create-branch", "trial"]).run();
     trial.expect_exit(0);
     let created = script.seen().into_iter().find(|line| line.starts_with("POST /projects/proj-1/branches ")).unwrap();
     for words in [r#""name":"trial""#, r#""parent_id":"br-main""#, "expires_at", r#""type":"read_write""#] {
         assert!(created.contains(words), "{words} in {created}");
     }
-    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "2");
+    assert_eq!(environment.target.value("SELECT count(*) FROM t"), "2");
     // Then the branch itself. Nothing differs, so no restore point is made.
-    script.tool(&journey, "push").run().expect_exit(0);
+    script.tool(&environment, "push").run().expect_exit(0);
     assert_eq!(script.count("POST /projects/proj-1/branches "), 1);
     assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 4);
     assert_eq!(script.count("POST /projects/proj-1/endpoints/ep-1/start"), 2);
-    journey.target.execute_as_owner("DELETE FROM t WHERE id = 2");
-    let push = script.tool(&journey, "push").run();
+    environment.target.execute_as_owner("DELETE FROM t WHERE id = 2");
+    let push = script.tool(&environment, "push").run();
     push.expect_exit(0).expect_text("restore point turso2neon-before-20");
     let points = script
         .seen()
@@ -179,28 +179,28 @@ fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
         points.len() == 2 && points[1].contains("turso2neon-before-20") && !points[1].contains("endpoints"),
         "{points:?}"
     );
-    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "2");
+    assert_eq!(environment.target.value("SELECT count(*) FROM t"), "2");
     // What there is to go back to, and back.
-    let list = script.tool(&journey, "rollback").arg("--list").run();
+    let list = script.tool(&environment, "rollback").arg("--list").run();
     list.expect_exit(0).expect_text("restore point turso2neon-before-1");
-    let back = script.tool(&journey, "rollback").args(["--restore-point", "turso2neon-before-1"]).run();
+    let back = script.tool(&environment, "rollback").args(["--restore-point", "turso2neon-before-1"]).run();
     back.expect_exit(0).expect_text("Branch main has the state of turso2neon-before-1 again");
     let restored = script.seen().into_iter().find(|line| line.contains("/restore")).unwrap();
     assert!(
         restored.contains(r#""source_branch_id":"br-old""#) && restored.contains("preserve_under_name"),
         "{restored}"
     );
-    script.tool(&journey, "rollback").run().expect_exit(0);
-    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "1");
+    script.tool(&environment, "rollback").run().expect_exit(0);
+    assert_eq!(environment.target.value("SELECT count(*) FROM t"), "1");
 }
 
 #[test]
 fn answers_that_stop_a_push_say_what_to_do() {
-    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY)");
-    journey.call(&["dump", "convert"]);
+    let environment = Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    environment.call(&["dump", "convert"]);
     let with = |first: Vec<Answer>| {
         let mut answers = first;
-        answers.extend(project(&journey.target.url()));
+        answers.extend(project(&environment.target.url()));
         Script::start(answers)
     };
     let cases: Vec<(Vec<Answer>, &[&str], i32, &str)> = vec![
@@ -273,22 +273,22 @@ fn answers_that_stop_a_push_say_what_to_do() {
     ];
     for (first, flags, exit, words) in cases {
         let script = with(first);
-        let run = script.tool(&journey, "push").args(flags).run();
+        let run = script.tool(&environment, "push").args(flags).run();
         assert!(script.count("POST /projects/proj-1/branches ") <= 1, "{:?}", script.seen());
         let run = run.expect_exit(exit).expect_text(words);
         assert!(!run.stdout.contains("key-Secret-77") && !run.stderr.contains("key-Secret-77"), "{run:?}");
     }
-    let tool = journey.workspace.tool("push").args(["--neon-project", "p"]);
+    let tool = environment.workspace.tool("push").args(["--neon-project", "p"]);
     tool.run().expect_exit(2).expect_text("NEON_API_KEY");
-    let tool = journey.workspace.tool("push").args(["--neon-project", "p"]).env("NEON_API_KEY", "k");
+    let tool = environment.workspace.tool("push").args(["--neon-project", "p"]).env("NEON_API_KEY", "k");
     tool.env("NEON_API_HOST", "http://example.com").run().expect_exit(2).expect_text("https://");
-    assert_eq!(journey.target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
+    assert_eq!(environment.target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "0");
 }
 
 #[test]
 fn projects_go_by_their_names_and_branches_by_the_page() {
-    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
-    journey.call(&["dump", "convert"]);
+    let environment = Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    environment.call(&["dump", "convert"]);
     let mut answers = vec![
         answer("GET /projects/shop", 404, r#"{"message":"project not found"}"#),
         answer("GET /projects/shpo", 404, r#"{"message":"project not found"}"#),
@@ -312,35 +312,35 @@ fn projects_go_by_their_names_and_branches_by_the_page() {
         ),
         answer("GET /projects/proj-1/branches/br-main/roles", 200, r#"{"roles":[{"name":"neon"},{"name":"owner"}]}"#),
     ];
-    answers.extend(project(&journey.target.url()));
+    answers.extend(project(&environment.target.url()));
     let script = Script::start(answers);
-    let tool = script.tool(&journey, "push").replace("--neon-project", "shop");
+    let tool = script.tool(&environment, "push").replace("--neon-project", "shop");
     let run = tool.args(["--neon-database", "shop", "--neon-role", "owner"]).run();
     let run = run.expect_exit(0).expect_text("answered 429");
     assert!(run.elapsed.as_millis() >= 1000, "the pause that was asked for: {:?}", run.elapsed);
     assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 3);
-    assert_eq!(journey.target.value("SELECT count(*) FROM t"), "1");
-    let tool = script.tool(&journey, "push").replace("--neon-project", "shpo");
+    assert_eq!(environment.target.value("SELECT count(*) FROM t"), "1");
+    let tool = script.tool(&environment, "push").replace("--neon-project", "shpo");
     tool.run().expect_exit(2).expect_text("project not found").expect_text("proj-0 (other), proj-1 (shop)");
     // The same from the configuration.
     let settings = "neon-project = \"proj-1\"\nneon-database = \"nowhere\"\n";
-    std::fs::write(journey.workspace.path().join("turso2neon.toml"), settings).unwrap();
-    let tool = script.tool(&journey, "push").args(["--neon-branch", "main"]);
+    std::fs::write(environment.workspace.path().join("turso2neon.toml"), settings).unwrap();
+    let tool = script.tool(&environment, "push").args(["--neon-branch", "main"]);
     tool.run().expect_exit(2).expect_text("its databases are shop");
 }
 
 #[test]
 fn a_limit_that_is_too_small_is_known_before_anything_is_written() {
-    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
-    journey.call(&["dump", "convert"]);
+    let environment = Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    environment.call(&["dump", "convert"]);
     let limit = r#"{"project":{"branch_logical_size_limit_bytes":1048576}}"#;
-    let mut answers = project(&journey.target.url());
+    let mut answers = project(&environment.target.url());
     answers.retain(|(start, ..)| *start != "GET /projects/proj-1");
     answers.push(answer("GET /projects/proj-1", 200, limit));
     let script = Script::start(answers);
-    let run = script.tool(&journey, "push").run();
+    let run = script.tool(&environment, "push").run();
     run.expect_exit(7).expect_text("the project may hold 1 MB");
-    assert_eq!(journey.target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
+    assert_eq!(environment.target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
 }
 
 #[test]
@@ -353,8 +353,11 @@ fn an_operation_that_never_ends_is_waited_for_so_long_and_no_longer() {
     let key = Secret::new("key-Secret-77".to_owned());
     let host = format!("{}/api/v2", script.0.url());
     let api = Api::new(key, Some(&host)).unwrap().with_patience(Duration::from_secs(1));
-    let ctx =
-        Context { workdir: Workdir::create(&workspace.dir()).unwrap(), out: Arc::new(Silent), stop: Stop::default() };
+    let ctx = Context {
+        workdir: Workdir::create(&workspace.dir()).unwrap(),
+        out: Arc::new(NullSink),
+        stop: Cancellation::default(),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(async {
         let branch = Branch::find(&ctx, api, "proj-1", None).await.unwrap();
@@ -365,8 +368,8 @@ fn an_operation_that_never_ends_is_waited_for_so_long_and_no_longer() {
 }
 
 /// Hears nothing.
-struct Silent;
+struct NullSink;
 
-impl Sink for Silent {
+impl Sink for NullSink {
     fn emit(&self, _: &Event) {}
 }

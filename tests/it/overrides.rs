@@ -1,16 +1,16 @@
-//! What PostgreSQL can't hold as it is, and what the configuration says about it: each choice seen in the database, kept
-//! beside it, and proved by `verify`, which must notice when something of it is missing.
+//! What PostgreSQL can't hold as it is, and what the configuration says about it: each choice seen in the database,
+//! kept beside it, and proved by `verify`, which must notice when something of it is missing.
 
-use crate::support::{Run, Target, Tool, Workspace, programs::Which};
+use crate::support::{Run, Target, Tool, Workspace, programs::PgVersion};
 
 /// A directory, its configuration and the database that is loaded.
-struct Bench {
+struct Fixture {
     workspace: Workspace,
     target: Target,
 }
 
-impl Bench {
-    fn new(which: Which, script: &str, config: &str) -> Self {
+impl Fixture {
+    fn new(which: PgVersion, script: &str, config: &str) -> Self {
         let (workspace, target) = (Workspace::new(), Target::start_on(which));
         let source = workspace.sqlite("source.db", script);
         std::fs::write(workspace.path().join("turso2neon.toml"), config).unwrap();
@@ -49,20 +49,20 @@ const BAD_TEXT: &str = "CREATE TABLE note(id INTEGER PRIMARY KEY, body TEXT, doc
 
 #[test]
 fn text_that_no_text_can_hold_is_carried_and_its_bytes_are_kept() {
-    let bench = Bench::new(Which::Newest, BAD_TEXT, "");
+    let fixture = Fixture::new(PgVersion::Newest, BAD_TEXT, "");
     // A value would be changed: that takes a decision.
-    bench.tool("convert").run().expect_exit(1).expect_text("text-not-storable at note.body");
-    bench.tool("convert").args(["--accept", "text-not-storable"]).run().expect_exit(0);
-    bench.expect("SELECT body, doc FROM note WHERE id = 7", "a\u{fffd}\u{fffd}b\u{fffd}|[\"\u{fffd}\"]");
-    bench.expect(LEDGER, "note|body|7|text|6100ff62e282; note|doc|7|text|5b2200225d");
-    bench.expect("SELECT encode(name, 'hex') FROM tag ORDER BY 1", "78; c328");
-    bench.expect("SELECT pg_typeof(tag)::text, encode(tag, 'hex') FROM tagged", "bytea|78");
-    bench.expect("SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND convalidated", "tagged");
-    bench.verify().expect_exit(0);
-    bench.target.query("DELETE FROM _sqlite_offtype WHERE column_name = 'doc'");
-    bench.verify().expect_exit(1).expect_text("ledger row missing");
-    bench.target.query("UPDATE note SET body = 'a' WHERE id = 7");
-    bench.verify().expect_exit(1).expect_text("2 differences").expect_text("body");
+    fixture.tool("convert").run().expect_exit(1).expect_text("text-not-storable at note.body");
+    fixture.tool("convert").args(["--accept", "text-not-storable"]).run().expect_exit(0);
+    fixture.expect("SELECT body, doc FROM note WHERE id = 7", "a\u{fffd}\u{fffd}b\u{fffd}|[\"\u{fffd}\"]");
+    fixture.expect(LEDGER, "note|body|7|text|6100ff62e282; note|doc|7|text|5b2200225d");
+    fixture.expect("SELECT encode(name, 'hex') FROM tag ORDER BY 1", "78; c328");
+    fixture.expect("SELECT pg_typeof(tag)::text, encode(tag, 'hex') FROM tagged", "bytea|78");
+    fixture.expect("SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND convalidated", "tagged");
+    fixture.verify().expect_exit(0);
+    fixture.target.query("DELETE FROM _sqlite_offtype WHERE column_name = 'doc'");
+    fixture.verify().expect_exit(1).expect_text("ledger row missing");
+    fixture.target.query("UPDATE note SET body = 'a' WHERE id = 7");
+    fixture.verify().expect_exit(1).expect_text("2 differences").expect_text("body");
 }
 
 #[test]
@@ -73,14 +73,14 @@ fn values_off_the_type_are_rejected_or_nulled_only_by_name() {
         CREATE TABLE child(parent INTEGER REFERENCES parent(id)); INSERT INTO child VALUES (1), (2)";
     let config = "[columns.\"parent.n\"]\noff_type = \"reject\"\n[columns.\"parent.day\"]\noff_type = \"reject\"\n\
         [columns.\"parent.code\"]\noff_type = \"null\"\n[columns.\"parent.opt\"]\nempty_as_null = true\n";
-    let bench = Bench::new(Which::Newest, script, config);
-    let plan = bench.tool("plan").run().expect_exit(0);
+    let fixture = Fixture::new(PgVersion::Newest, script, config);
+    let plan = fixture.tool("plan").run().expect_exit(0);
     plan.expect_text("accepted").expect_text("rejects.jsonl").expect_text("_sqlite_offtype");
-    bench.tool("convert").run().expect_exit(0);
-    bench.expect("SELECT * FROM parent ORDER BY id", "1|5|2024-01-01|a|NULL; 4|9|NULL|NULL|NULL");
-    bench.expect(LEDGER, "parent|code|4|text|616263646566; parent|opt|1|text|; parent|opt|4|text|");
-    bench.expect("SELECT convalidated FROM pg_constraint WHERE contype = 'f'", "f");
-    let rejects = bench.workspace.dir().join("convert/rejects.jsonl");
+    fixture.tool("convert").run().expect_exit(0);
+    fixture.expect("SELECT * FROM parent ORDER BY id", "1|5|2024-01-01|a|NULL; 4|9|NULL|NULL|NULL");
+    fixture.expect(LEDGER, "parent|code|4|text|616263646566; parent|opt|1|text|; parent|opt|4|text|");
+    fixture.expect("SELECT convalidated FROM pg_constraint WHERE contype = 'f'", "f");
+    let rejects = fixture.workspace.dir().join("convert/rejects.jsonl");
     let text = std::fs::read_to_string(&rejects).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let found: Vec<_> =
@@ -91,18 +91,18 @@ fn values_off_the_type_are_rejected_or_nulled_only_by_name() {
     );
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&rejects).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    bench.verify().expect_exit(0);
+    fixture.verify().expect_exit(0);
     std::fs::write(&rejects, text.replace("616263", "616264")).unwrap();
-    bench.verify().expect_exit(1).expect_text("rejects.jsonl");
+    fixture.verify().expect_exit(1).expect_text("rejects.jsonl");
     std::fs::remove_file(&rejects).unwrap();
-    bench.verify().expect_exit(1).expect_text("rejects.jsonl");
+    fixture.verify().expect_exit(1).expect_text("rejects.jsonl");
 }
 
 #[test]
 fn a_null_where_none_may_be_is_refused_before_anything_is_loaded() {
     let script = "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, x); INSERT INTO t VALUES (1, 'a', 1)";
-    let bench = Bench::new(Which::Newest, script, "columns.\"t.n\" = { off_type = \"null\" }");
-    bench.tool("convert").args(["--accept", "all"]).run().expect_exit(5).expect_text("t.n").expect_text("NULL");
+    let fixture = Fixture::new(PgVersion::Newest, script, "columns.\"t.n\" = { off_type = \"null\" }");
+    fixture.tool("convert").args(["--accept", "all"]).run().expect_exit(5).expect_text("t.n").expect_text("NULL");
     for (config, words) in [
         ("columns.\"t.x\" = { off_type = \"reject\" }", "type"),
         ("columns.\"t.n\" = { off_type = \"drop\" }", "reject, null"),
@@ -110,8 +110,8 @@ fn a_null_where_none_may_be_is_refused_before_anything_is_loaded() {
         ("columns.\"t.n\" = { from = \"julian\", type = \"uuid\" }", "timestamptz"),
         ("columns.\"t.n\" = { offtype = \"null\" }", "off_type"),
     ] {
-        std::fs::write(bench.workspace.path().join("turso2neon.toml"), config).unwrap();
-        bench.tool("plan").run().expect_exit(2).expect_text(words);
+        std::fs::write(fixture.workspace.path().join("turso2neon.toml"), config).unwrap();
+        fixture.tool("plan").run().expect_exit(2).expect_text(words);
     }
 }
 
@@ -134,19 +134,19 @@ fn the_configuration_names_how_values_are_read() {
         ("ids", "type = \"bigint\""),
     ];
     let config: String = settings.map(|(column, inside)| format!("columns.\"t.{column}\" = {{ {inside} }}\n")).concat();
-    let bench = Bench::new(Which::Newest, script, &config);
-    bench.tool("convert").run().expect_exit(0);
-    bench.target.query(&format!("ALTER DATABASE {} SET timezone = 'UTC'", bench.target.database()));
-    bench.expect(
+    let fixture = Fixture::new(PgVersion::Newest, script, &config);
+    fixture.tool("convert").run().expect_exit(0);
+    fixture.target.query(&format!("ALTER DATABASE {} SET timezone = 'UTC'", fixture.target.database()));
+    fixture.expect(
         "SELECT word, clock, jd, ns, apple, \"any\", secs, guid, doc, ids FROM t ORDER BY ids DESC",
         "t|07:30:00|2023-02-24 18:00:00+00|2023-11-14 22:13:20.123456+00|2023-03-08 20:26:40.25+00|2023-11-14 22:13:20+00|\
          2023-11-14 22:13:20.5|33221100-5544-7766-8899-aabbccddeeff|{\"a\": [1, \"é\"]}|42; \
          f|23:59:00|2000-01-01 12:00:00+00|1970-01-01 00:00:00+00|2001-01-01 00:00:00+00|2024-01-01 08:00:00+00|\
          1970-01-01 00:00:05|NULL|NULL|-7",
     );
-    bench.verify().expect_exit(0);
-    bench.target.query("UPDATE t SET doc = '{\"a\": [1]}', jd = jd + interval '1 microsecond' WHERE ids = 42");
-    bench.verify().expect_exit(1).expect_text("2 differences").expect_text("jd").expect_text("doc");
+    fixture.verify().expect_exit(0);
+    fixture.target.query("UPDATE t SET doc = '{\"a\": [1]}', jd = jd + interval '1 microsecond' WHERE ids = 42");
+    fixture.verify().expect_exit(1).expect_text("2 differences").expect_text("jd").expect_text("doc");
 }
 
 #[test]
@@ -157,13 +157,13 @@ fn vectors_are_pgvectors_where_it_is() {
     let types = "SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute \
                  WHERE attrelid = 'v'::regclass AND attnum > 0";
     for (which, expected) in [
-        (Which::Pgvector, "vector(2), double precision[], halfvec(2), vector(1), bit(8), bytea"),
-        (Which::Major(14), "real[], double precision[], real[], real[], bit(8), bytea"),
+        (PgVersion::Pgvector, "vector(2), double precision[], halfvec(2), vector(1), bit(8), bytea"),
+        (PgVersion::Major(14), "real[], double precision[], real[], real[], bit(8), bytea"),
     ] {
-        let bench = Bench::new(which, script, "");
-        bench.tool("convert").run().expect_exit(0);
-        bench.expect(types, expected);
-        bench.expect("SELECT b::text, e::text FROM v WHERE e IS NOT NULL", "{0.1}|10110011");
-        bench.verify().expect_exit(0);
+        let fixture = Fixture::new(which, script, "");
+        fixture.tool("convert").run().expect_exit(0);
+        fixture.expect(types, expected);
+        fixture.expect("SELECT b::text, e::text FROM v WHERE e IS NOT NULL", "{0.1}|10110011");
+        fixture.verify().expect_exit(0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Journey, Target, Workspace, sample_db};
+use crate::support::{Environment, Target, Workspace, sample_db};
 
 /// One row of edges, one of nothing, one of small things.
 const ZOO: &str = "CREATE TABLE zoo (id INTEGER PRIMARY KEY, whole INTEGER, ratio REAL, words TEXT, bytes BLOB, \
@@ -15,9 +15,9 @@ const ZOO: &str = "CREATE TABLE zoo (id INTEGER PRIMARY KEY, whole INTEGER, rati
 
 #[test]
 fn a_run_brings_every_value_to_the_target() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["run"]);
-    let rows = journey.target.query(
+    let environment = Environment::from(ZOO);
+    environment.call(&["run"]);
+    let rows = environment.target.query(
         "SELECT id::text, whole::text, ratio::text, words, encode(bytes, 'hex'), yes::text, (price * 100)::bigint::text, \
          born::text, seen::text, doc::jsonb::text, place::text FROM zoo ORDER BY id",
     );
@@ -52,20 +52,20 @@ fn a_run_brings_every_value_to_the_target() {
     ]);
     assert_eq!(rows, [first, second, third]);
     // The next row gets a number that was never used.
-    journey.target.execute_as_owner("INSERT INTO zoo (words) VALUES ('new')");
-    assert_eq!(journey.target.value("SELECT id FROM zoo WHERE words = 'new'"), "8");
+    environment.target.execute_as_owner("INSERT INTO zoo (words) VALUES ('new')");
+    assert_eq!(environment.target.value("SELECT id FROM zoo WHERE words = 'new'"), "8");
 }
 
 #[test]
 fn the_shop_arrives_with_its_keys_and_rules() {
-    let journey = Journey::with_shop(1);
-    let run = journey.tool("run").arg("--json").run().expect_exit(0);
+    let environment = Environment::with_shop(1);
+    let run = environment.tool("run").arg("--json").run().expect_exit(0);
     let last = run.last_json();
     assert_eq!(last["type"], "result", "{last}");
     for (table, rows) in sample_db::tables(1) {
-        assert_eq!(journey.target.value(&format!("SELECT count(*) FROM {table}")), rows.to_string(), "{table}");
+        assert_eq!(environment.target.value(&format!("SELECT count(*) FROM {table}")), rows.to_string(), "{table}");
     }
-    let target = &journey.target;
+    let target = &environment.target;
     let kinds = "SELECT contype::text, count(*)::text FROM pg_constraint JOIN pg_namespace n ON n.oid = connamespace \
                  WHERE nspname = 'public' AND contype IN ('p', 'f', 'c') GROUP BY 1";
     let kinds: BTreeMap<String, u32> = target
@@ -82,62 +82,62 @@ fn the_shop_arrives_with_its_keys_and_rules() {
         "INSERT INTO orders (customer_id, placed_at) SELECT customer_id, placed_at FROM orders LIMIT 1",
     );
     assert_eq!(target.value("SELECT max(id) FROM orders"), "163");
-    let report = journey.workspace.read("report.md");
+    let report = environment.workspace.read("report.md");
     assert!(report.contains("reviews"), "the report doesn't name the table with lost parents:\n{report}");
 }
 
 #[test]
 fn a_second_run_finds_nothing_to_do_and_touches_nothing() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["run"]);
+    let environment = Environment::from(ZOO);
+    environment.call(&["run"]);
     let identity = "SELECT oid || '/' || relfilenode FROM pg_class WHERE relname = 'zoo'";
-    let before = journey.target.value(identity);
-    let again = journey.tool("run").run().expect_exit(0);
+    let before = environment.target.value(identity);
+    let again = environment.tool("run").run().expect_exit(0);
     let said = format!("{}{}", again.stdout, again.stderr).to_lowercase();
     assert!(said.contains("unchanged"), "{said}");
-    assert_eq!(journey.target.value(identity), before, "the table was loaded again");
+    assert_eq!(environment.target.value(identity), before, "the table was loaded again");
 }
 
 #[test]
 fn a_changed_row_arrives_with_the_next_run() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["run"]);
-    journey.source.execute("UPDATE zoo SET words = 'changed' WHERE id = 2; DELETE FROM zoo WHERE id = 7");
-    journey.call(&["run"]);
+    let environment = Environment::from(ZOO);
+    environment.call(&["run"]);
+    environment.source.execute("UPDATE zoo SET words = 'changed' WHERE id = 2; DELETE FROM zoo WHERE id = 7");
+    environment.call(&["run"]);
     assert_eq!(
-        journey.target.value("SELECT string_agg(id || ':' || left(words, 7), ' ' ORDER BY id) FROM zoo"),
+        environment.target.value("SELECT string_agg(id || ':' || left(words, 7), ' ' ORDER BY id) FROM zoo"),
         "1:it's \"ü 2:changed"
     );
 }
 
 #[test]
 fn stage_by_stage_in_separate_processes_gives_what_a_run_gives() {
-    let journey = Journey::with_shop(1);
-    journey.call(&["run"]);
+    let environment = Environment::with_shop(1);
+    environment.call(&["run"]);
     let (other, workspace) = (Target::start(), Workspace::new());
     let stage = |command: &str| {
-        let tool = journey.tool(command).replace("--dir", workspace.dir());
+        let tool = environment.tool(command).replace("--dir", workspace.dir());
         tool.env("NEON_DATABASE_URL", other.url()).run().expect_exit(0)
     };
     for command in ["dump", "plan", "convert", "push", "verify"] {
         stage(command);
     }
     assert!(other.content("public").len() >= 14);
-    assert_eq!(other.content("public"), journey.target.content("public"));
-    assert_eq!(other.definitions("public"), journey.target.definitions("public"));
+    assert_eq!(other.content("public"), environment.target.content("public"));
+    assert_eq!(other.definitions("public"), environment.target.definitions("public"));
 }
 
 #[test]
 fn the_directory_can_be_moved_between_stages() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["dump", "plan", "convert"]);
-    let moved = journey.workspace.path().join("elsewhere");
-    std::fs::rename(journey.workspace.dir(), &moved).unwrap();
-    journey.tool("push").replace("--dir", &moved).run().expect_exit(0);
-    journey.tool("verify").replace("--dir", &moved).run().expect_exit(0);
+    let environment = Environment::from(ZOO);
+    environment.call(&["dump", "plan", "convert"]);
+    let moved = environment.workspace.path().join("elsewhere");
+    std::fs::rename(environment.workspace.dir(), &moved).unwrap();
+    environment.tool("push").replace("--dir", &moved).run().expect_exit(0);
+    environment.tool("verify").replace("--dir", &moved).run().expect_exit(0);
     // Where the workspace expects it, so that it is cleaned.
-    std::fs::rename(&moved, journey.workspace.dir()).unwrap();
-    assert_eq!(journey.target.value("SELECT count(*) FROM zoo"), "3");
+    std::fs::rename(&moved, environment.workspace.dir()).unwrap();
+    assert_eq!(environment.target.value("SELECT count(*) FROM zoo"), "3");
 }
 
 #[test]
@@ -158,23 +158,29 @@ fn a_local_file_is_a_source_too_and_is_never_written_to() {
 
 #[test]
 fn looking_changes_nothing() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["doctor"]);
-    assert!(!journey.workspace.dir().join("dump").exists(), "doctor left something in DIR");
-    assert_eq!(journey.target.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"), "0");
-    journey.call(&["dump", "plan", "convert"]);
-    journey.tool("push").arg("--dry-run").run().expect_exit(0);
-    assert_eq!(journey.target.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"), "0");
-    journey.call(&["push"]);
-    journey.call(&["status", "report", "verify"]);
+    let environment = Environment::from(ZOO);
+    environment.call(&["doctor"]);
+    assert!(!environment.workspace.dir().join("dump").exists(), "doctor left something in DIR");
+    assert_eq!(
+        environment.target.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        "0"
+    );
+    environment.call(&["dump", "plan", "convert"]);
+    environment.tool("push").arg("--dry-run").run().expect_exit(0);
+    assert_eq!(
+        environment.target.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        "0"
+    );
+    environment.call(&["push"]);
+    environment.call(&["status", "report", "verify"]);
 }
 
 #[test]
 fn a_difference_on_the_target_is_found_named_and_exit_1() {
-    let journey = Journey::from(ZOO);
-    journey.call(&["run"]);
-    journey.target.query("UPDATE zoo SET words = NULL WHERE id = 7");
-    let verify = journey.tool("verify").args(["--against", "target", "--level", "full"]).run().expect_exit(1);
+    let environment = Environment::from(ZOO);
+    environment.call(&["run"]);
+    environment.target.query("UPDATE zoo SET words = NULL WHERE id = 7");
+    let verify = environment.tool("verify").args(["--against", "target", "--level", "full"]).run().expect_exit(1);
     let said = verify.stdout.clone() + &verify.stderr;
     assert!(said.contains("zoo") && said.contains("words") && said.contains('7'), "{said}");
 }

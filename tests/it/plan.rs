@@ -7,7 +7,7 @@ use std::{
 };
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::{Error, Kind, Result},
     event::{Event, Sink},
     model::{
@@ -35,13 +35,13 @@ impl Sink for Recorder {
 }
 
 /// A dump in a directory of its own, ready to be planned.
-struct Desk {
+struct Fixture {
     workspace: Workspace,
     ctx: Context,
     events: Arc<Recorder>,
 }
 
-impl Desk {
+impl Fixture {
     fn of_script(script: &str) -> Self {
         let workspace = Workspace::new();
         let source = workspace.sqlite("source.db", script);
@@ -51,7 +51,7 @@ impl Desk {
     fn of_file(workspace: Workspace, source: &Path) -> Self {
         let events = Arc::new(Recorder::default());
         let workdir = Workdir::create(&workspace.dir()).unwrap();
-        let ctx = Context { workdir, out: events.clone(), stop: Stop::default() };
+        let ctx = Context { workdir, out: events.clone(), stop: Cancellation::default() };
         let request = plan_builder::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { workspace, ctx, events }
@@ -72,7 +72,7 @@ impl Desk {
 }
 
 fn planned(script: &str) -> Plan {
-    Desk::of_script(script).plan()
+    Fixture::of_script(script).plan()
 }
 
 fn column<'a>(plan: &'a Plan, table: &str, column: &str) -> &'a ColumnPlan {
@@ -170,19 +170,19 @@ fn integers_in_a_moment_are_read_by_the_unit_whose_window_holds_them_all() {
 #[test]
 fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
     for (value, words) in [("'a' || char(0)", "NUL character"), ("CAST(x'ff' AS TEXT)", "invalid UTF-8")] {
-        let desk = Desk::of_script(&format!(
+        let fixture = Fixture::of_script(&format!(
             "CREATE TABLE notes(id INTEGER PRIMARY KEY, body TEXT); \
              INSERT INTO notes VALUES(3, 'fine'), (9, {value}), (12, {value})"
         ));
-        let kept = desk.plan();
+        let kept = fixture.plan();
         let body = column(&kept, "notes", "body");
         assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
         assert_eq!(finding(&kept, FindingCode::TextNotStorable, "notes.body").severity, Severity::Warning);
         let by = |bad_text| ColumnOverride { bad_text: Some(bad_text), ..ColumnOverride::default() };
-        let replaced = desk.plan_with(&with_column("notes.body", by(BadText::Replace)));
+        let replaced = fixture.plan_with(&with_column("notes.body", by(BadText::Replace)));
         assert!(refuse_if_blocked(&replaced).is_ok() && column(&replaced, "notes", "body").ledger);
         let fail = with_column("notes.body", by(BadText::Fail));
-        let plan = desk.plan_with(&fail);
+        let plan = fixture.plan_with(&fail);
         let refused = finding(&plan, FindingCode::TextNotStorable, "notes.body");
         assert_eq!((refused.severity, refused.count), (Severity::Refused, Some(2)));
         let error = refuse_if_blocked(&plan).unwrap_err();
@@ -195,10 +195,10 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
         // Neither `all` nor the code makes PostgreSQL hold it.
         for code in ["all", "text-not-storable"] {
             let accept = BTreeMap::from([(code.to_owned(), vec!["*".to_owned()])]);
-            let plan = desk.plan_with(&Overrides { accept, ..fail.clone() });
+            let plan = fixture.plan_with(&Overrides { accept, ..fail.clone() });
             assert_eq!(refuse_if_blocked(&plan).unwrap_err().kind(), Kind::DataRefused);
         }
-        let plan = desk.plan_with(&typed("notes.body", "bytea"));
+        let plan = fixture.plan_with(&typed("notes.body", "bytea"));
         assert!(refuse_if_blocked(&plan).is_ok());
         let body = column(&plan, "notes", "body");
         assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
@@ -264,36 +264,36 @@ fn keys_stay_apart_or_step_back_to_text() {
 
 #[test]
 fn the_configuration_decides_types_and_is_held_to_the_values() {
-    let desk = Desk::of_script(
+    let fixture = Fixture::of_script(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, at INTEGER, n TEXT, cents money_cents, doc TEXT);
          INSERT INTO t VALUES(1, 1700000000000, 'x', 5, '{}'), (4, 1700000000001, NULL, 6, '{\"a\":1,\"a\":2}');",
     );
     let column_from =
         ColumnOverride { from: Some(Encoding::UnixMs), name: Some("created".to_owned()), ..ColumnOverride::default() };
-    let plan = desk.plan_with(&with_column("t.at", column_from));
+    let plan = fixture.plan_with(&with_column("t.at", column_from));
     let at = column(&plan, "t", "at");
     assert_eq!((at.pg_type.to_string().as_str(), at.name.as_str()), ("timestamptz", "created"));
     assert_eq!(at.conversion, Conversion::Epoch { unit: EpochUnit::Milliseconds });
 
     let types = BTreeMap::from([("MONEY_CENTS".to_owned(), "integer".to_owned())]);
-    let plan = desk.plan_with(&Overrides { types, ..Overrides::default() });
+    let plan = fixture.plan_with(&Overrides { types, ..Overrides::default() });
     assert_eq!(column(&plan, "t", "cents").pg_type.to_string(), "integer");
 
     for (place, pg_type, count, rowid) in [("t.n", "bigint", 1, 1), ("t.doc", "jsonb", 1, 4), ("t.at", "integer", 2, 1)]
     {
-        let plan = desk.plan_with(&typed(place, pg_type));
+        let plan = fixture.plan_with(&typed(place, pg_type));
         let refused = finding(&plan, FindingCode::TypeDoesNotFit, place);
         assert_eq!((refused.severity, refused.count), (Severity::Refused, Some(count)), "{place}");
         assert!(refused.message.contains(&format!("rowid {rowid})")), "{}", refused.message);
         assert_eq!(refuse_if_blocked(&plan).unwrap_err().kind(), Kind::DataRefused);
     }
-    assert!(refuse_if_blocked(&desk.plan_with(&typed("t.doc", "json"))).is_ok());
+    assert!(refuse_if_blocked(&fixture.plan_with(&typed("t.doc", "json"))).is_ok());
 }
 
 #[test]
 fn wrong_names_in_the_configuration_get_the_nearest() {
-    let desk = Desk::of_script("CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)");
-    let refused = |overrides: Overrides| -> Error { desk.try_plan(&overrides).unwrap_err() };
+    let fixture = Fixture::of_script("CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)");
+    let refused = |overrides: Overrides| -> Error { fixture.try_plan(&overrides).unwrap_err() };
     let error = refused(typed("users.nmae", "text"));
     assert_eq!((error.kind(), error.hint()), (Kind::Config, "did you mean `users.name`?"));
     let named = |name: &str| {
@@ -304,30 +304,30 @@ fn wrong_names_in_the_configuration_get_the_nearest() {
     }
     let error = refused(Overrides { include: vec!["user".to_owned()], ..Overrides::default() });
     assert_eq!((error.kind(), error.hint()), (Kind::Config, "did you mean `users`?"));
-    assert!(!desk.workspace.dir().join("plan/plan.json").exists(), "nothing half-done");
-    let error = explain(&desk.plan(), "users.nam").unwrap_err();
+    assert!(!fixture.workspace.dir().join("plan/plan.json").exists(), "nothing half-done");
+    let error = explain(&fixture.plan(), "users.nam").unwrap_err();
     assert_eq!((error.kind(), error.hint()), (Kind::Usage, "did you mean `users.name`?"));
 }
 
 #[test]
 fn tables_can_be_left_out() {
-    let desk = Desk::of_script(
+    let fixture = Fixture::of_script(
         "CREATE TABLE parents(id INTEGER PRIMARY KEY); CREATE TABLE children(p REFERENCES parents(id));
          INSERT INTO parents VALUES(1); INSERT INTO children VALUES(1); CREATE TABLE a_log(x)",
     );
-    let plan = desk.plan_with(&Overrides { exclude: vec!["*_LOG".to_owned()], ..Overrides::default() });
+    let plan = fixture.plan_with(&Overrides { exclude: vec!["*_LOG".to_owned()], ..Overrides::default() });
     assert_eq!(plan.tables.iter().map(|table| table.source.as_str()).collect::<Vec<_>>(), ["parents", "children"]);
     let left = plan.objects.iter().find(|object| object.source == "a_log").unwrap();
     assert_eq!(left.outcome, Outcome::NotCarried);
-    let plan = desk.plan_with(&Overrides { include: vec!["child*".to_owned()], ..Overrides::default() });
+    let plan = fixture.plan_with(&Overrides { include: vec!["child*".to_owned()], ..Overrides::default() });
     assert_eq!(plan.tables.len(), 1);
     assert!(plan.with_code(FindingCode::ForeignKeyNotCarried).count() == 1, "{:?}", plan.findings);
 }
 
 #[test]
 fn accepted_findings_stay_in_the_plan_and_block_no_longer() {
-    let desk = Desk::of_script("CREATE TABLE any(x UNIQUE); INSERT INTO any VALUES(1), ('1')");
-    let plan = desk.plan();
+    let fixture = Fixture::of_script("CREATE TABLE any(x UNIQUE); INSERT INTO any VALUES(1), ('1')");
+    let plan = fixture.plan();
     assert_eq!(refuse_if_blocked(&plan).unwrap_err().kind().exit(), 1);
     for (code, place, ok) in [
         ("keys-merged", "any", true),
@@ -337,7 +337,7 @@ fn accepted_findings_stay_in_the_plan_and_block_no_longer() {
         ("orphan-rows", "any", false),
     ] {
         let accept = BTreeMap::from([(code.to_owned(), vec![place.to_owned()])]);
-        let plan = desk.plan_with(&Overrides { accept, ..Overrides::default() });
+        let plan = fixture.plan_with(&Overrides { accept, ..Overrides::default() });
         assert_eq!(refuse_if_blocked(&plan).is_ok(), ok, "{code}@{place}");
         assert_eq!(finding(&plan, FindingCode::KeysMerged, "any.x").accepted, ok);
     }
@@ -346,7 +346,7 @@ fn accepted_findings_stay_in_the_plan_and_block_no_longer() {
 #[test]
 fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
     // Gaps in the rowids, and values that break a shape at different places.
-    let desk = Desk::of_script(
+    let fixture = Fixture::of_script(
         "CREATE TABLE big(id INTEGER PRIMARY KEY, at DATETIME, x, j JSON);
          WITH RECURSIVE r(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n < 59999)
          INSERT INTO big SELECT n * 7 + n / 20000 * 1000000,
@@ -355,37 +355,37 @@ fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
              CASE WHEN n % 23003 = 7 THEN '{' ELSE '{}' END FROM r;
          CREATE TABLE w(a TEXT PRIMARY KEY, b) WITHOUT ROWID; INSERT INTO w VALUES('x', 1), ('y', 2.5)",
     );
-    let read = |name: &str| std::fs::read(desk.workspace.dir().join("plan").join(name)).unwrap();
+    let read = |name: &str| std::fs::read(fixture.workspace.dir().join("plan").join(name)).unwrap();
     let files = || ["plan.json", "schema.sql", "assessment.md"].map(read);
-    let first = desk.try_plan(&Overrides::default()).unwrap();
+    let first = fixture.try_plan(&Overrides::default()).unwrap();
     let before = files();
     assert!(!first.unchanged);
-    let again = desk.try_plan(&Overrides::default()).unwrap();
+    let again = fixture.try_plan(&Overrides::default()).unwrap();
     assert!(again.unchanged);
     assert_eq!((again.sha256.as_str(), &again.plan), (first.sha256.as_str(), &first.plan));
     for _ in 0..3 {
         let request = PlanRequest { overrides: Overrides::default(), fresh: true };
-        let made = block_on(async { plan(&desk.ctx, &request).await }).unwrap();
+        let made = block_on(async { plan(&fixture.ctx, &request).await }).unwrap();
         assert!(!made.unchanged);
         assert!(files() == before, "the bytes differ");
     }
     let big = first.plan.table("big").unwrap();
     assert_eq!(big.rows, 60_000);
     assert_eq!(column(&first.plan, "big", "at").evidence.first_off_shape, Some(35));
-    let other = desk.try_plan(&typed("big.x", "text")).unwrap();
+    let other = fixture.try_plan(&typed("big.x", "text")).unwrap();
     assert!(!other.unchanged && other.sha256 != first.sha256);
 }
 
 #[test]
 fn a_plan_names_places_and_never_values() {
-    let desk = Desk::of_script(
+    let fixture = Fixture::of_script(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b, c DATETIME, d REAL);
          INSERT INTO t VALUES(1, 'hunter2', x'68756e74657232', 'hunter2', 1234.56789), (2, 'hunter2', 'hunter2', 5, 'hunter2')",
     );
-    let plan = desk.plan();
-    let mut said = format!("{:?} {:?}", plan, desk.events.0.lock().unwrap());
+    let plan = fixture.plan();
+    let mut said = format!("{:?} {:?}", plan, fixture.events.0.lock().unwrap());
     for name in ["plan.json", "schema.sql", "assessment.md"] {
-        said.push_str(&desk.workspace.read(&format!("plan/{name}")));
+        said.push_str(&fixture.workspace.read(&format!("plan/{name}")));
     }
     said.push_str(&explain(&plan, "t").unwrap());
     for name in ["a", "b", "c", "d"] {
@@ -398,11 +398,11 @@ fn a_plan_names_places_and_never_values() {
 
 #[test]
 fn the_evidence_can_be_read() {
-    let desk = Desk::of_script(
+    let fixture = Fixture::of_script(
         "CREATE TABLE users(id INTEGER PRIMARY KEY, created_at DATETIME); \
          INSERT INTO users VALUES(1, '2024-01-01 10:00:00'), (2, NULL), (5, 'yesterday')",
     );
-    let plan = desk.plan();
+    let plan = fixture.plan();
     let text = explain(&plan, "USERS.created_at").unwrap();
     for part in [
         "users.created_at: DATETIME -> text",
@@ -416,48 +416,50 @@ fn the_evidence_can_be_read() {
     }
     let text = explain(&plan, "users").unwrap();
     assert!(text.contains("users: 3 rows") && text.contains("primary key (id)"), "{text}");
-    let assessment = desk.workspace.read("plan/assessment.md");
+    let assessment = fixture.workspace.read("plan/assessment.md");
     assert!(assessment.contains("- users.created_at: DATETIME -> text: "), "{assessment}");
     assert!(assessment.contains("| users | users | 3 |"), "{assessment}");
 }
 
 #[test]
 fn events_tell_the_way_and_a_wish_to_stop_is_heard() {
-    let desk = Desk::of_script("CREATE TABLE t(x TEXT); INSERT INTO t VALUES('a'), ('b')");
-    desk.events.0.lock().unwrap().clear();
-    desk.plan();
-    let events = desk.events.0.lock().unwrap().clone();
+    let fixture = Fixture::of_script("CREATE TABLE t(x TEXT); INSERT INTO t VALUES('a'), ('b')");
+    fixture.events.0.lock().unwrap().clear();
+    fixture.plan();
+    let events = fixture.events.0.lock().unwrap().clone();
     let has = |test: &dyn Fn(&Event) -> bool| events.iter().any(test);
     assert!(matches!(events.first(), Some(Event::StageStarted { .. })));
     assert!(has(&|event| matches!(event, Event::TableStarted { table, rows_total: Some(2), .. } if table == "t")));
     assert!(has(&|event| matches!(event, Event::TableFinished { table, rows: 2, .. } if table == "t")));
     assert!(matches!(events.last(), Some(Event::StageFinished { .. })));
-    desk.ctx.stop.wish();
+    fixture.ctx.stop.request();
     let request = PlanRequest { overrides: Overrides::default(), fresh: true };
-    let stopped = block_on(async { plan(&desk.ctx, &request).await }).unwrap_err();
+    let stopped = block_on(async { plan(&fixture.ctx, &request).await }).unwrap_err();
     assert_eq!(stopped.kind(), Kind::Interrupted);
 }
 
 #[test]
 fn a_damaged_plan_is_said_to_be_and_made_again_on_request() {
-    let desk = Desk::of_script("CREATE TABLE t(x)");
-    desk.plan();
-    let path = desk.workspace.dir().join("plan/plan.json");
+    let fixture = Fixture::of_script("CREATE TABLE t(x)");
+    fixture.plan();
+    let path = fixture.workspace.dir().join("plan/plan.json");
     std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("public", "private")).unwrap();
-    let error = desk.try_plan(&Overrides::default()).unwrap_err();
+    let error = fixture.try_plan(&Overrides::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::ArtifactDamaged);
     assert!(error.hint().contains("plan --fresh"), "{}", error.hint());
     let request = PlanRequest { overrides: Overrides::default(), fresh: true };
-    assert!(block_on(async { plan(&desk.ctx, &request).await }).is_ok());
+    assert!(block_on(async { plan(&fixture.ctx, &request).await }).is_ok());
 }
 
 #[test]
 fn every_database_of_the_corpus_can_be_planned() {
     let corpus = Corpus::open();
     for file in corpus.files() {
-        let desk = Desk::of_file(Workspace::new(), file);
-        let plan =
-            desk.try_plan(&Overrides::default()).unwrap_or_else(|error| panic!("{}: {error:?}", file.display())).plan;
+        let fixture = Fixture::of_file(Workspace::new(), file);
+        let plan = fixture
+            .try_plan(&Overrides::default())
+            .unwrap_or_else(|error| panic!("{}: {error:?}", file.display()))
+            .plan;
         for table in &plan.tables {
             let values: u64 = table.columns.iter().map(|column| column.evidence.values() + column.evidence.nulls).sum();
             assert_eq!(values, table.rows * table.columns.len() as u64, "{}: {}", file.display(), table.source);

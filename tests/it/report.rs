@@ -11,13 +11,13 @@ use turso2neon::{
     },
     stages::{
         report::{Report, Verdict, verify_record::VerifyRecord},
-        status::{State, Status, status},
-        verify::{Against, Level, TableVerdict, Verified},
+        status::{CheckpointState, Status, status},
+        verify::{Against, TableVerdict, Verified, VerifyLevel},
     },
     workdir::{Workdir, modified_ns, sealed, sha256_of},
 };
 
-use crate::support::{Journey, Target, Tool, Workspace, plan_builder};
+use crate::support::{Environment, Target, Tool, Workspace, plan_builder};
 
 const TABLE: &str = "no<t>|e";
 
@@ -164,7 +164,7 @@ impl Finished {
             push_sha256: at(Against::Local, &self.workdir.push_checkpoint()),
             target: (against != Against::Local).then(|| "neon.example:5432/neondb".to_owned()),
             schema: (against != Against::Local).then(|| "public".to_owned()),
-            verified: Verified { level: Level::Full, tables, differences: Vec::new(), difference_count },
+            verified: Verified { level: VerifyLevel::Full, tables, differences: Vec::new(), difference_count },
             finished_s: 130,
             elapsed_ms: 700,
         };
@@ -184,10 +184,10 @@ impl Finished {
     }
 
     #[track_caller]
-    fn is(&self, expected: [State; 5]) {
-        let found: Vec<State> = self.status().checkpoints.iter().map(|checkpoint| checkpoint.state).collect();
+    fn is(&self, expected: [CheckpointState; 5]) {
+        let found: Vec<CheckpointState> = self.status().checkpoints.iter().map(|checkpoint| checkpoint.state).collect();
         assert_eq!(found, expected, "{:#?}", self.status());
-        let next = expected.iter().position(|state| *state != State::Current);
+        let next = expected.iter().position(|state| *state != CheckpointState::Current);
         assert_eq!(self.status().next, next.map(|index| self.status().checkpoints[index].stage));
     }
 
@@ -199,7 +199,7 @@ impl Finished {
     }
 }
 
-use State::{Blocked, Current, Different, Missing, Stale, Unfinished, Unusable};
+use CheckpointState::{Blocked, Current, Different, Missing, Stale, Unfinished, Unusable};
 
 #[test]
 fn a_finished_migration_is_current_and_equal() {
@@ -298,7 +298,7 @@ fn a_verification_of_something_else_is_no_proof() {
 #[test]
 fn counts_and_one_hop_are_no_proof() {
     let done = Finished::new();
-    done.reverify(|record| record.verified.level = Level::Counts);
+    done.reverify(|record| record.verified.level = VerifyLevel::Counts);
     done.judged(Verdict::Incomplete, "only row counts");
     done.verify(Against::Target, 0);
     done.judged(Verdict::Incomplete, "only the target was compared");
@@ -306,14 +306,15 @@ fn counts_and_one_hop_are_no_proof() {
 
 #[test]
 fn the_target_of_a_verification_is_the_one_that_was_connected_to() {
-    let journey = Journey::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x')");
-    journey.call(&["run"]);
+    let environment =
+        Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x')");
+    environment.call(&["run"]);
     let other = Target::start();
-    journey.tool("push").env("NEON_DATABASE_URL", other.url()).run().expect_exit(0);
-    let verify = || journey.tool("verify").args(["--against", "both"]);
+    environment.tool("push").env("NEON_DATABASE_URL", other.url()).run().expect_exit(0);
+    let verify = || environment.tool("verify").args(["--against", "both"]);
     let verdict = || {
-        journey.call(&["report"]);
-        journey.workspace.read_json("report.json")["verdict"].clone()
+        environment.call(&["report"]);
+        environment.workspace.read_json("report.json")["verdict"].clone()
     };
     verify().run().expect_exit(0);
     assert_eq!(verdict(), json!("incomplete"));

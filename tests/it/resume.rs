@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Dice, Journey, Sqld, Target, Tool, Workspace, sample_db, tool::Running};
+use crate::support::{Environment, Rng, Sqld, Target, Tool, Workspace, sample_db, tool::Running};
 
 /// Percent of the shop's 100,000 rows: long enough to be hit in the middle, short enough to be repeated.
 const SIZE: u32 = 20;
@@ -33,7 +33,7 @@ fn kill(running: Running) -> bool {
 }
 
 /// What an undisturbed run makes of the source, and how long each command takes.
-struct Undisturbed {
+struct Baseline {
     content: BTreeMap<String, String>,
     times: BTreeMap<&'static str, Duration>,
 }
@@ -41,13 +41,13 @@ struct Undisturbed {
 const STAGES: [&str; 5] = ["dump", "plan", "convert", "push", "verify"];
 
 /// A fresh DIR and target for a source that many share.
-struct Attempt<'a> {
+struct Trial<'a> {
     source: &'a Sqld,
     workspace: Workspace,
     target: Target,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> Trial<'a> {
     fn on(source: &'a Sqld) -> Self {
         Self { source, workspace: Workspace::new(), target: Target::start() }
     }
@@ -62,12 +62,12 @@ impl<'a> Attempt<'a> {
         if ["plan", "convert", "run"].contains(&command) { tool.args(["--accept", "all"]) } else { tool }
     }
 
-    fn undisturbed(&self) -> Undisturbed {
+    fn undisturbed(&self) -> Baseline {
         let time = |command: &'static str| (command, self.tool(command).run().expect_exit(0).elapsed);
         let times = STAGES.into_iter().map(time).collect();
         let content = self.target.content("public");
         assert!(content.len() >= sample_db::tables(1).len(), "an undisturbed run brought {content:?}");
-        Undisturbed { content, times }
+        Baseline { content, times }
     }
 
     /// Starts a call and returns when it has begun with this stage.
@@ -97,7 +97,7 @@ impl<'a> Attempt<'a> {
         kill(running);
     }
 
-    fn verify(&self, expected: &Undisturbed) {
+    fn verify(&self, expected: &Baseline) {
         self.tool("verify").args(["--level", "full", "--against", "both"]).run().expect_exit(0);
         assert_eq!(self.target.content("public"), expected.content);
     }
@@ -112,14 +112,14 @@ fn source() -> Sqld {
 #[test]
 fn each_stage_survives_kills_at_random_moments() {
     let source = source();
-    let mut dice = Dice::of_chance("stages");
-    let expected = Attempt::on(&source).undisturbed();
+    let mut rng = Rng::of_chance("stages");
+    let expected = Trial::on(&source).undisturbed();
     for round in 0..kills(30).div_ceil(2 * STAGES.len()) {
         println!("round {round}");
-        let attempt = Attempt::on(&source);
+        let attempt = Trial::on(&source);
         for stage in STAGES {
             attempt.kill_at_start(stage);
-            attempt.kill_after(stage, dice.within(expected.times[stage]));
+            attempt.kill_after(stage, rng.within(expected.times[stage]));
             attempt.tool(stage).run().expect_exit(0);
         }
         attempt.verify(&expected);
@@ -128,39 +128,39 @@ fn each_stage_survives_kills_at_random_moments() {
 
 #[test]
 fn a_cluster_that_was_being_made_does_not_disturb_the_next_try() {
-    let journey = Journey::with_shop(1);
-    journey.call(&["dump", "plan"]);
-    let convert = journey.workspace.dir().join("convert");
+    let environment = Environment::with_shop(1);
+    environment.call(&["dump", "plan"]);
+    let convert = environment.workspace.dir().join("convert");
     let is_being_made = || {
         let entries = std::fs::read_dir(&convert).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pgdata.new")).count() > 0
     };
     for _ in 0..3 {
-        let mut running = journey.tool("convert").spawn();
+        let mut running = environment.tool("convert").spawn();
         while !is_being_made() && !running.ended() {
             std::thread::sleep(Duration::from_micros(500));
         }
         assert!(kill(running), "the cluster was complete before the call could be killed");
     }
     // The three `initdb` of before may still be writing.
-    journey.tool("convert").run().expect_exit(0);
-    journey.tool("verify").args(["--against", "local"]).run().expect_exit(0);
+    environment.tool("convert").run().expect_exit(0);
+    environment.tool("verify").args(["--against", "local"]).run().expect_exit(0);
 }
 
 #[test]
 fn a_whole_run_survives_kills_at_random_moments() {
     let source = source();
-    let mut dice = Dice::of_chance("run");
-    let expected = Attempt::on(&source).undisturbed();
+    let mut rng = Rng::of_chance("run");
+    let expected = Trial::on(&source).undisturbed();
     for _ in 0..kills(6).div_ceil(6) {
-        let attempt = Attempt::on(&source);
+        let attempt = Trial::on(&source);
         for stage in STAGES {
             let mut running = attempt.spawn_until("run", stage);
-            pause(&mut running, dice.within(expected.times[stage]));
+            pause(&mut running, rng.within(expected.times[stage]));
             // The last stage may have been quicker.
             assert!(kill(running) || stage == "verify", "the run ended before it could be killed");
         }
-        attempt.kill_after("run", dice.within(expected.times.values().sum()));
+        attempt.kill_after("run", rng.within(expected.times.values().sum()));
         attempt.tool("run").run().expect_exit(0);
         attempt.verify(&expected);
     }
@@ -169,14 +169,14 @@ fn a_whole_run_survives_kills_at_random_moments() {
 #[test]
 fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
     let source = source();
-    let mut dice = Dice::of_chance("replacing");
-    let attempt = Attempt::on(&source);
+    let mut rng = Rng::of_chance("replacing");
+    let attempt = Trial::on(&source);
     let first = attempt.undisturbed();
     source.execute(
         "UPDATE orders SET status = 'returned', note = 'again' WHERE id % 3 = 0; DELETE FROM sessions WHERE expires_at % 2 = 0; \
          UPDATE products SET price = price + 1",
     );
-    let second = Attempt::on(&source).undisturbed();
+    let second = Trial::on(&source).undisturbed();
     assert_ne!(first.content, second.content);
     for command in ["dump", "convert"] {
         attempt.tool(command).run().expect_exit(0);
@@ -184,7 +184,7 @@ fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
     for round in 0..6 {
         match round {
             0 => attempt.kill_at_start("push"),
-            _ => attempt.kill_after("push", dice.within(second.times["push"])),
+            _ => attempt.kill_after("push", rng.within(second.times["push"])),
         }
         let seen = attempt.target.content("public");
         assert!(seen == first.content || seen == second.content, "a mix of old and new rows");
@@ -196,7 +196,7 @@ fn a_reader_of_the_target_sees_the_old_rows_or_the_new_ones() {
 #[test]
 fn a_stop_on_request_says_how_to_continue() {
     let source = source();
-    let attempt = Attempt::on(&source);
+    let attempt = Trial::on(&source);
     for stage in ["dump", "plan"] {
         attempt.tool(stage).run().expect_exit(0);
     }
@@ -212,9 +212,9 @@ fn a_stop_on_request_says_how_to_continue() {
 #[test]
 fn connections_lost_during_a_push_change_nothing_in_the_end() {
     let source = source();
-    let mut dice = Dice::of_chance("connections");
-    let expected = Attempt::on(&source).undisturbed();
-    let attempt = Attempt::on(&source);
+    let mut rng = Rng::of_chance("connections");
+    let expected = Trial::on(&source).undisturbed();
+    let attempt = Trial::on(&source);
     for stage in ["dump", "plan", "convert"] {
         attempt.tool(stage).run().expect_exit(0);
     }
@@ -222,7 +222,7 @@ fn connections_lost_during_a_push_change_nothing_in_the_end() {
     let tried_again = || attempt.workspace.events().iter().any(|event| event["type"] == "retrying");
     let mut cut = 0;
     while !running.ended() && !tried_again() {
-        pause(&mut running, dice.within(expected.times["push"] / 10));
+        pause(&mut running, rng.within(expected.times["push"] / 10));
         cut += attempt.target.cut_connections();
     }
     println!("{cut} connections cut");

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        overrides::{ColumnOverride, FullText, Hooks, Identifiers, TableOverride},
+        overrides::{ColumnOverride, FullText, Identifiers, TableOverride, UserSql},
     },
 };
 
@@ -55,9 +55,9 @@ pub struct FileOverrides {
     /// The settings of each table, as in `[tables."Order"]`. A list of strings is the key of `--tables`.
     pub tables: BTreeMap<String, TableOverride>,
     /// SQL for the local PostgreSQL and the target: statements, or names of `*.sql` files.
-    pub sql: Hooks,
-    /// For each finding code, or `all`, a list of places where it is accepted: `table`, `table.column` or `*`. The places
-    /// of `--accept` are added.
+    pub sql: UserSql,
+    /// For each finding code, or `all`, a list of places where it is accepted: `table`, `table.column` or `*`. The
+    /// places of `--accept` are added.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, Vec<String>>"))]
     accept: BTreeMap<String, Value>,
 }

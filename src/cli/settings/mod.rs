@@ -16,13 +16,13 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{FindingCode, overrides::Overrides, push_plan::RequestedMode},
-    pipeline::Decisions,
+    pipeline::PlanDecisions,
     postgres::managed::LocalChoice,
     secret::Secret,
     source::turso_api::PlatformSettings,
     stages::{
         dump::{ArchiveSettings, DumpRequest},
-        push::{LOCK_WAIT, Part, PushRequest},
+        push::{LOCK_WAIT, PushPart, PushRequest},
         verify::Against,
     },
 };
@@ -93,7 +93,7 @@ impl Layers {
     ///
     /// # Errors
     /// `Usage` for an `--accept` that names no finding code.
-    pub fn decisions(&self, typed: &DecisionArgs, local: &LocalArgs) -> Result<Decisions> {
+    pub fn decisions(&self, typed: &DecisionArgs, local: &LocalArgs) -> Result<PlanDecisions> {
         let file = &self.file.overrides;
         let mut accept = self.file.accept.clone();
         for text in &typed.accept {
@@ -105,7 +105,7 @@ impl Layers {
             places.sort();
             places.dedup();
         }
-        Ok(Decisions {
+        Ok(PlanDecisions {
             overrides: Overrides {
                 identifiers: file.identifiers,
                 fts: file.fts,
@@ -147,12 +147,12 @@ pub(super) fn jobs(typed: &JobsArgs) -> usize {
 ///
 /// # Errors
 /// `Config` if the file asks for both.
-pub(super) fn part(typed: &PartArgs) -> Result<Part> {
+pub(super) fn part(typed: &PartArgs) -> Result<PushPart> {
     match (typed.schema_only, typed.data_only) {
         (true, true) => Err(Error::new(Kind::Config, "schema-only and data-only exclude each other")),
-        (true, false) => Ok(Part::Schema),
-        (false, true) => Ok(Part::Rows),
-        (false, false) => Ok(Part::All),
+        (true, false) => Ok(PushPart::Schema),
+        (false, true) => Ok(PushPart::Rows),
+        (false, false) => Ok(PushPart::All),
     }
 }
 
@@ -184,7 +184,7 @@ pub(super) fn push(
         target: target(to)?.ok_or_else(no_target)?,
         local: local_choice(local)?,
         mode,
-        part: Part::All,
+        part: PushPart::All,
         jobs: jobs(jobs_at_once),
         schema: schema(to),
         dry_run: false,

@@ -70,8 +70,8 @@ fn a_flag_hides_what_it_excludes_in_lower_layers() {
     let file = layers(&[], "quiet = true\nschema-only = true\ntarget = 't'");
     let global = complete(&file, "status -v").unwrap().global;
     assert_eq!((global.verbose, global.quiet), (1, false));
-    assert_eq!(part(&push(&file, "--data-only").part).unwrap(), Part::Rows);
-    assert_eq!(part(&push(&file, "").part).unwrap(), Part::Schema);
+    assert_eq!(part(&push(&file, "--data-only").part).unwrap(), PushPart::Rows);
+    assert_eq!(part(&push(&file, "").part).unwrap(), PushPart::Schema);
     let both = layers(&[], "schema-only = true\ndata-only = true");
     assert_eq!(part(&push(&both, "").part).unwrap_err().kind(), Kind::Config);
     let typed = push(&file, "--neon-project p").target;
@@ -130,7 +130,7 @@ fn a_format_of_another_command_is_refused() {
     assert!(complete(&file, "report").is_ok() && complete(&file, "plan --format sql").is_ok());
 }
 
-fn decisions(layers: &Layers, accept: &[&str]) -> Result<Decisions> {
+fn decisions(layers: &Layers, accept: &[&str]) -> Result<PlanDecisions> {
     let typed = DecisionArgs {
         accept: accept.iter().map(|text| (*text).to_owned()).collect(),
         ..layers.group::<DecisionArgs>()?

@@ -22,12 +22,12 @@ const KEPT_COUNT: usize = 16;
 /// The buffers of one connection.
 #[derive(Default)]
 pub struct Pool {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     returned: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     free: Vec<Vec<u8>>,
     under_way: usize,
 }
@@ -47,7 +47,7 @@ impl Pool {
         }
         state.under_way += filled.len();
         drop(state);
-        Bytes::from_owner(Wandering { bytes: filled, home: Arc::clone(self) })
+        Bytes::from_owner(PooledBuffer { bytes: filled, home: Arc::clone(self) })
     }
 
     fn give_back(&self, mut bytes: Vec<u8>) {
@@ -61,23 +61,23 @@ impl Pool {
         self.returned.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Wandering {
+struct PooledBuffer {
     bytes: Vec<u8>,
     home: Arc<Pool>,
 }
 
-impl AsRef<[u8]> for Wandering {
+impl AsRef<[u8]> for PooledBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Wandering {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         self.home.give_back(std::mem::take(&mut self.bytes));
     }

@@ -1,7 +1,7 @@
 //! What a JSON text means, as a hash: the same for every text that PostgreSQL stores as the same `jsonb`.
 //!
-//! Strings are compared unescaped, numbers by value and the count of digits after the point, which `jsonb` keeps, objects
-//! without regard to the order of their members.
+//! Strings are compared unescaped, numbers by value and the count of digits after the point, which `jsonb` keeps,
+//! objects without regard to the order of their members.
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 

@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    Parsed, PgEndpoint, Place, Role,
+    Parsed, PgEndpoint, Role, ServerAddress,
     dsn::{Setting, unreadable},
     neon,
 };
@@ -43,12 +43,12 @@ const KNOWN: [&str; 21] = [
 ];
 
 /// The settings by key, with the checks that every value passes.
-struct Settings {
+struct ConnSettings {
     values: BTreeMap<String, Vec<u8>>,
     notes: Vec<String>,
 }
 
-impl Settings {
+impl ConnSettings {
     fn new(list: Vec<Setting>) -> Self {
         let (known, other): (Vec<_>, Vec<_>) =
             list.into_iter().partition(|setting| KNOWN.contains(&setting.key.as_str()));
@@ -99,8 +99,8 @@ fn wrong(key: &str) -> Error {
 
 /// The endpoint that these settings describe.
 pub(super) fn endpoint(list: Vec<Setting>, role: Role) -> Result<Parsed> {
-    let mut settings = Settings::new(list);
-    let place = place(&mut settings)?;
+    let mut settings = ConnSettings::new(list);
+    let place = server_address(&mut settings)?;
     let port = settings.parsed::<u16>("port")?.unwrap_or(5432);
     let database = settings.text("dbname")?.ok_or_else(|| unreadable("names no database"))?.to_owned();
     let mut config = Config::new();
@@ -109,14 +109,14 @@ pub(super) fn endpoint(list: Vec<Setting>, role: Role) -> Result<Parsed> {
     behaviour(&mut settings, &place, &mut config)?;
     let tls = protection(&mut settings, &place, &mut config)?;
     let address = match &place {
-        Place::Socket(_) => format!("socket:{port}/{database}"),
-        Place::Tcp { name, .. } if name.contains(':') => format!("[{name}]:{port}/{database}"),
-        Place::Tcp { name, .. } => format!("{name}:{port}/{database}"),
+        ServerAddress::Socket(_) => format!("socket:{port}/{database}"),
+        ServerAddress::Tcp { name, .. } if name.contains(':') => format!("[{name}]:{port}/{database}"),
+        ServerAddress::Tcp { name, .. } => format!("{name}:{port}/{database}"),
     };
     Ok(Parsed { endpoint: PgEndpoint { config, place, tls, role, address }, notes: settings.notes })
 }
 
-fn place(settings: &mut Settings) -> Result<Place> {
+fn server_address(settings: &mut ConnSettings) -> Result<ServerAddress> {
     let host = settings.text("host")?.map(str::to_owned);
     let address = settings.text("hostaddr")?.map(str::to_owned);
     if [&host, &address].into_iter().flatten().any(|text| text.contains(',')) {
@@ -124,7 +124,7 @@ fn place(settings: &mut Settings) -> Result<Place> {
     }
     let address: Option<IpAddr> = address.map(|text| text.trim().parse().map_err(|_| wrong("hostaddr"))).transpose()?;
     let name = match (host, address) {
-        (Some(host), None) if host.starts_with('/') => return Ok(Place::Socket(PathBuf::from(host))),
+        (Some(host), None) if host.starts_with('/') => return Ok(ServerAddress::Socket(PathBuf::from(host))),
         (Some(host), _) => host,
         (None, Some(address)) => address.to_string(),
         (None, None) => return Err(unreadable("names no host")),
@@ -138,7 +138,7 @@ fn place(settings: &mut Settings) -> Result<Place> {
         None => name,
     };
     let loopback = is_loopback(&name) && address.is_none_or(|address| address.is_loopback());
-    Ok(Place::Tcp { name, address, loopback })
+    Ok(ServerAddress::Tcp { name, address, loopback })
 }
 
 /// A host that isn't one is most likely the rest of a password with a bare `@`, `/` or `?` in it.
@@ -157,8 +157,8 @@ fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn credentials(settings: &mut Settings, place: &Place, config: &mut Config) -> Result<()> {
-    let remote = matches!(place, Place::Tcp { loopback: false, .. });
+fn credentials(settings: &mut ConnSettings, place: &ServerAddress, config: &mut Config) -> Result<()> {
+    let remote = matches!(place, ServerAddress::Tcp { loopback: false, .. });
     match settings.text("user")? {
         Some(user) => {
             config.user(user);
@@ -167,7 +167,7 @@ fn credentials(settings: &mut Settings, place: &Place, config: &mut Config) -> R
         None => {}
     }
     let mut password = settings.bytes("password").map(<[u8]>::to_vec);
-    if let (Place::Tcp { name, .. }, Some(given)) = (place, &password)
+    if let (ServerAddress::Tcp { name, .. }, Some(given)) = (place, &password)
         && neon::is_neon(name)
         && let Some(bare) = neon::bare_password(name, given).map(<[u8]>::to_vec)
     {
@@ -181,7 +181,7 @@ fn credentials(settings: &mut Settings, place: &Place, config: &mut Config) -> R
 }
 
 /// Settings of the connection that have nothing to do with who and where.
-fn behaviour(settings: &mut Settings, place: &Place, config: &mut Config) -> Result<()> {
+fn behaviour(settings: &mut ConnSettings, place: &ServerAddress, config: &mut Config) -> Result<()> {
     config.application_name(settings.text("application_name")?.unwrap_or("turso2neon"));
     if let Some(options) = options(settings, place)? {
         config.options(options);
@@ -213,9 +213,9 @@ fn behaviour(settings: &mut Settings, place: &Place, config: &mut Config) -> Res
 }
 
 /// `options` as the user wrote them, with the direct endpoint's name.
-fn options(settings: &mut Settings, place: &Place) -> Result<Option<String>> {
+fn options(settings: &mut ConnSettings, place: &ServerAddress) -> Result<Option<String>> {
     let Some(given) = settings.text("options")?.map(str::to_owned) else { return Ok(None) };
-    let neon = matches!(place, Place::Tcp { name, .. } if neon::is_neon(name));
+    let neon = matches!(place, ServerAddress::Tcp { name, .. } if neon::is_neon(name));
     match neon::direct_options(&given).filter(|_| neon) {
         Some(direct) => {
             settings.note("the pooled endpoint in `options` is replaced by the direct one");
@@ -227,7 +227,7 @@ fn options(settings: &mut Settings, place: &Place) -> Result<Option<String>> {
 
 /// libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum SslModeSetting {
     Disable,
     Allow,
     Prefer,
@@ -236,8 +236,8 @@ enum Mode {
     VerifyFull,
 }
 
-impl Mode {
-    fn of(settings: &Settings) -> Result<Option<Self>> {
+impl SslModeSetting {
+    fn of(settings: &ConnSettings) -> Result<Option<Self>> {
         let mode = match settings.text("sslmode")? {
             Some("disable") => Self::Disable,
             Some("allow") => Self::Allow,
@@ -261,7 +261,7 @@ impl Mode {
 }
 
 /// Sets the driver's TLS mode and channel binding and gives the connector.
-fn protection(settings: &mut Settings, place: &Place, config: &mut Config) -> Result<TlsPolicy> {
+fn protection(settings: &mut ConnSettings, place: &ServerAddress, config: &mut Config) -> Result<TlsPolicy> {
     let direct = match settings.text("sslnegotiation")? {
         None | Some("postgres") => false,
         Some("direct") => true,
@@ -271,11 +271,11 @@ fn protection(settings: &mut Settings, place: &Place, config: &mut Config) -> Re
         None | Some("system") => Roots::System,
         Some(path) => Roots::File(path.to_owned()),
     };
-    let named = Mode::of(settings)?;
+    let named = SslModeSetting::of(settings)?;
     let (mode, verification) = match place {
-        Place::Socket(_) => (SslMode::Disable, Verification::None),
-        Place::Tcp { loopback: true, .. } => loopback_policy(named, settings.text("sslrootcert")?),
-        Place::Tcp { loopback: false, .. } => remote_policy(named, settings)?,
+        ServerAddress::Socket(_) => (SslMode::Disable, Verification::None),
+        ServerAddress::Tcp { loopback: true, .. } => loopback_policy(named, settings.text("sslrootcert")?),
+        ServerAddress::Tcp { loopback: false, .. } => remote_policy(named, settings)?,
     };
     channel_binding(settings, place, config)?;
     if mode == SslMode::Disable {
@@ -290,30 +290,30 @@ fn protection(settings: &mut Settings, place: &Place, config: &mut Config) -> Re
     tls::connector(verification, &roots, direct).map(TlsPolicy::Tls)
 }
 
-fn loopback_policy(named: Option<Mode>, root: Option<&str>) -> (SslMode, Verification) {
+fn loopback_policy(named: Option<SslModeSetting>, root: Option<&str>) -> (SslMode, Verification) {
     match named {
         None if root == Some("system") => (SslMode::Require, Verification::ChainAndName),
-        Some(Mode::Disable | Mode::Allow) => (SslMode::Disable, Verification::None),
-        None | Some(Mode::Prefer) => (SslMode::Prefer, Verification::None),
+        Some(SslModeSetting::Disable | SslModeSetting::Allow) => (SslMode::Disable, Verification::None),
+        None | Some(SslModeSetting::Prefer) => (SslMode::Prefer, Verification::None),
         // libpq: with a root certificate, `require` checks the chain.
-        Some(Mode::Require) if root.is_some() => (SslMode::Require, Verification::Chain),
-        Some(Mode::Require) => (SslMode::Require, Verification::None),
-        Some(Mode::VerifyCa) => (SslMode::Require, Verification::Chain),
-        Some(Mode::VerifyFull) => (SslMode::Require, Verification::ChainAndName),
+        Some(SslModeSetting::Require) if root.is_some() => (SslMode::Require, Verification::Chain),
+        Some(SslModeSetting::Require) => (SslMode::Require, Verification::None),
+        Some(SslModeSetting::VerifyCa) => (SslMode::Require, Verification::Chain),
+        Some(SslModeSetting::VerifyFull) => (SslMode::Require, Verification::ChainAndName),
     }
 }
 
-fn remote_policy(named: Option<Mode>, settings: &mut Settings) -> Result<(SslMode, Verification)> {
+fn remote_policy(named: Option<SslModeSetting>, settings: &mut ConnSettings) -> Result<(SslMode, Verification)> {
     let word = match named {
-        None | Some(Mode::VerifyFull) => None,
-        Some(Mode::VerifyCa) => return Ok((SslMode::Require, Verification::Chain)),
-        Some(Mode::Disable) => {
+        None | Some(SslModeSetting::VerifyFull) => None,
+        Some(SslModeSetting::VerifyCa) => return Ok((SslMode::Require, Verification::Chain)),
+        Some(SslModeSetting::Disable) => {
             return Err(Error::new(Kind::Usage, "sslmode=disable is refused for a host that is not this machine")
                 .with_hint("leave sslmode out, or write sslmode=verify-full"));
         }
-        Some(Mode::Allow) => Some("allow"),
-        Some(Mode::Prefer) => Some("prefer"),
-        Some(Mode::Require) => Some("require"),
+        Some(SslModeSetting::Allow) => Some("allow"),
+        Some(SslModeSetting::Prefer) => Some("prefer"),
+        Some(SslModeSetting::Require) => Some("require"),
     };
     if let Some(word) = word {
         settings.note(format!("sslmode={word} is raised to verify-full: certificate and host name are checked"));
@@ -322,8 +322,8 @@ fn remote_policy(named: Option<Mode>, settings: &mut Settings) -> Result<(SslMod
 }
 
 /// `prefer` uses channel binding wherever the server offers it; Neon always does, so there it is required.
-fn channel_binding(settings: &Settings, place: &Place, config: &mut Config) -> Result<()> {
-    let neon = matches!(place, Place::Tcp { name, loopback: false, .. } if name.ends_with(".neon.tech"));
+fn channel_binding(settings: &ConnSettings, place: &ServerAddress, config: &mut Config) -> Result<()> {
+    let neon = matches!(place, ServerAddress::Tcp { name, loopback: false, .. } if name.ends_with(".neon.tech"));
     let unbound_password = config.get_password().is_some_and(|password| password.starts_with(b"endpoint="));
     config.channel_binding(match settings.text("channel_binding")? {
         Some("disable") => ChannelBinding::Disable,

@@ -30,7 +30,7 @@ pub struct PgEndpoint {
     /// What the driver needs except the host; holds the password, so it is never printed.
     pub(super) config: tokio_postgres::Config,
     /// Where it listens.
-    pub(super) place: Place,
+    pub(super) place: ServerAddress,
     /// How the connection is protected.
     pub(super) tls: TlsPolicy,
     /// Which PostgreSQL it is.
@@ -41,7 +41,7 @@ pub struct PgEndpoint {
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ServerAddress {
     /// A unix socket in this directory.
     Socket(PathBuf),
     /// A TCP port.
@@ -72,7 +72,7 @@ impl PgEndpoint {
         config.port(port).user(user).dbname(database).application_name("turso2neon");
         Self {
             config,
-            place: Place::Socket(directory.to_owned()),
+            place: ServerAddress::Socket(directory.to_owned()),
             tls: TlsPolicy::Plain,
             role,
             address: format!("socket:{port}/{database}"),

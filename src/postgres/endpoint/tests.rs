@@ -70,7 +70,7 @@ fn on_loopback_sslmode_is_respected() {
 #[test]
 fn sockets_and_settings() {
     let endpoint = parsed("postgres://u@%2Fvar%2Frun%2Fpg/d?port=6").endpoint;
-    assert_eq!(endpoint.place, Place::Socket(PathBuf::from("/var/run/pg")));
+    assert_eq!(endpoint.place, ServerAddress::Socket(PathBuf::from("/var/run/pg")));
     assert_eq!(endpoint.address(), "socket:6/d");
     let endpoint = parsed("postgres://u@h/d?sslnegotiation=direct&application_name=x&keepalives_idle=7").endpoint;
     assert_eq!(endpoint.config.get_ssl_negotiation(), SslNegotiation::Direct);

@@ -1,7 +1,7 @@
 //! A schema that the user gives: a file of SQL, run in a scratch cluster of its own, or the tables of a database, read
 //! and not touched.
 //!
-//! What comes out ([`GivenSchema`]) is stored in the plan, so that neither file nor database is needed again.
+//! What comes out ([`ExistingSchema`]) is stored in the plan, so that neither file nor database is needed again.
 
 mod introspect;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, existing_schema::GivenSchema},
+    model::{Stage, existing_schema::ExistingSchema},
     secret::Secret,
     workdir::Workdir,
 };
@@ -51,7 +51,7 @@ impl SchemaFrom {
     /// # Errors
     /// `Config` for a file that can't be read or run, or a schema that holds what this tool can't make; `Usage` and
     /// `Target*` for a database; `Local*` if the scratch cluster doesn't start.
-    pub async fn load(&self, ctx: &Context, local: &LocalChoice) -> Result<GivenSchema> {
+    pub async fn load(&self, ctx: &Context, local: &LocalChoice) -> Result<ExistingSchema> {
         match self {
             Self::Server(url) => of_server(ctx, url).await,
             Self::File(path) => {
@@ -91,7 +91,7 @@ fn in_file(name: &str, error: &Error) -> Error {
     Error::new(Kind::Config, format!("{name}: {}", error.message())).with_hint(hint)
 }
 
-async fn of_server(ctx: &Context, url: &Secret<String>) -> Result<GivenSchema> {
+async fn of_server(ctx: &Context, url: &Secret<String>) -> Result<ExistingSchema> {
     let parsed = PgEndpoint::parse(url, Role::Target)?;
     for note in parsed.notes {
         ctx.out.warn(note);
@@ -109,7 +109,7 @@ async fn in_scratch(
     local: &LocalChoice,
     name: &str,
     statements: &[sql_splitter::Statement],
-) -> Result<GivenSchema> {
+) -> Result<ExistingSchema> {
     let home = ctx.workdir.subdir("plan")?.join("scratch");
     let workdir = Workdir::create(&home)?;
     LocalServer::discard(&workdir).await?;
@@ -138,7 +138,7 @@ async fn run_and_read(
     ctx: &Context,
     server: &LocalServer,
     statements: &[sql_splitter::Statement],
-) -> Result<GivenSchema> {
+) -> Result<ExistingSchema> {
     let session = Session::connect(server.endpoint()).await?;
     session.batch("preparing the scratch cluster", "SET search_path = \"$user\", public").await?;
     for statement in statements {

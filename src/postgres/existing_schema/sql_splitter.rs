@@ -77,7 +77,7 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement>> {
 /// As [`statements`].
 pub(super) fn every_statement(text: &str) -> Result<Vec<Statement>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut cutter = Cutter { rest: text, line: 1, found: Vec::new(), sql: String::new(), begun: 1 };
+    let mut cutter = SqlSplitter { rest: text, line: 1, found: Vec::new(), sql: String::new(), begun: 1 };
     while !cutter.rest.is_empty() {
         cutter.step()?;
     }
@@ -85,7 +85,7 @@ pub(super) fn every_statement(text: &str) -> Result<Vec<Statement>> {
     Ok(cutter.found)
 }
 
-struct Cutter<'a> {
+struct SqlSplitter<'a> {
     rest: &'a str,
     line: usize,
     found: Vec<Statement>,
@@ -93,7 +93,7 @@ struct Cutter<'a> {
     begun: usize,
 }
 
-impl Cutter<'_> {
+impl SqlSplitter<'_> {
     fn step(&mut self) -> Result<()> {
         let rest = self.rest;
         let between = self.sql.is_empty();

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::os_user::Account;
+use super::os_user::OsUser;
 use crate::error::{Error, Kind, Result};
 
 /// The oldest version that has `hash_record_extended`.
@@ -30,7 +30,7 @@ const SINGLE: [&str; 3] = ["/usr/local/pgsql/bin", "/usr/libexec/postgresql", "/
 
 /// The programs of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Programs {
+pub(super) struct Binaries {
     /// Where they are.
     pub(super) bin: PathBuf,
     /// The major version.
@@ -39,14 +39,14 @@ pub(super) struct Programs {
     pub(super) version: String,
 }
 
-impl Programs {
+impl Binaries {
     /// The newest installation; only in `given` if the user named a directory.
     ///
     /// # Errors
     /// `LocalMissing`.
     pub(super) fn newest(given: Option<&Path>) -> Result<Self> {
         let found = installations(given);
-        let best = found.iter().filter(|programs| programs.major >= OLDEST).max_by_key(|programs| programs.order());
+        let best = found.iter().filter(|binaries| binaries.major >= OLDEST).max_by_key(|binaries| binaries.order());
         best.cloned().ok_or_else(|| missing(given, &found))
     }
 
@@ -56,7 +56,7 @@ impl Programs {
     /// `LocalMissing`.
     pub(super) fn of_major(given: Option<&Path>, major: u32) -> Result<Self> {
         let found = installations(given);
-        let best = found.iter().filter(|programs| programs.major == major).max_by_key(|programs| programs.order());
+        let best = found.iter().filter(|binaries| binaries.major == major).max_by_key(|binaries| binaries.order());
         best.cloned().ok_or_else(|| {
             Error::new(
                 Kind::LocalMissing,
@@ -68,9 +68,9 @@ impl Programs {
         })
     }
 
-    /// A command that runs one of the programs as `account`, with nothing of this process's environment: it may hold
+    /// A command that runs one of the programs as `os_user`, with nothing of this process's environment: it may hold
     /// tokens, and PostgreSQL's own variables would change what the programs do.
-    pub(super) fn command(&self, program: &str, account: Option<&Account>) -> Command {
+    pub(super) fn command(&self, program: &str, os_user: Option<&OsUser>) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
             .env_clear()
@@ -80,8 +80,8 @@ impl Programs {
             .env("LD_LIBRARY_PATH", self.bin.join("../lib"))
             .current_dir("/")
             .stdin(Stdio::null());
-        if let Some(account) = account {
-            account.take_on(&mut command);
+        if let Some(os_user) = os_user {
+            os_user.take_on(&mut command);
         }
         command
     }
@@ -91,15 +91,15 @@ impl Programs {
     }
 }
 
-fn installations(given: Option<&Path>) -> Vec<Programs> {
+fn installations(given: Option<&Path>) -> Vec<Binaries> {
     let places = match given {
         Some(directory) => vec![directory.to_path_buf(), directory.join("bin")],
         None => usual_places(),
     };
-    let mut found: Vec<Programs> = Vec::new();
+    let mut found: Vec<Binaries> = Vec::new();
     for bin in places {
-        if let Some(programs) = inspect(&bin).filter(|programs| !found.contains(programs)) {
-            found.push(programs);
+        if let Some(binaries) = inspect(&bin).filter(|binaries| !found.contains(binaries)) {
+            found.push(binaries);
         }
     }
     found
@@ -127,14 +127,14 @@ fn usual_places() -> Vec<PathBuf> {
 }
 
 /// What is in a directory, if it has the programs that are needed.
-fn inspect(bin: &Path) -> Option<Programs> {
+fn inspect(bin: &Path) -> Option<Binaries> {
     let needed = ["postgres", "initdb", "pg_controldata"];
     let bin = fs::canonicalize(bin).ok().filter(|bin| needed.iter().all(|name| bin.join(name).is_file()))?;
-    let programs = Programs { bin, major: 0, version: String::new() };
-    let text = answer(programs.command("postgres", None).arg("--version"))?;
+    let binaries = Binaries { bin, major: 0, version: String::new() };
+    let text = answer(binaries.command("postgres", None).arg("--version"))?;
     let version = version_in(&text)?;
     let major = version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
-    Some(Programs { major, version, ..programs })
+    Some(Binaries { major, version, ..binaries })
 }
 
 /// `15.18` out of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
@@ -148,12 +148,12 @@ fn answer(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn missing(given: Option<&Path>, found: &[Programs]) -> Error {
+fn missing(given: Option<&Path>, found: &[Binaries]) -> Error {
     let what = match (given, found) {
         (Some(directory), []) => format!("{} holds no PostgreSQL server programs", directory.display()),
         (None, []) => "no PostgreSQL server was found on this machine".to_owned(),
-        (_, [programs, ..]) => {
-            format!("PostgreSQL {} in {} is too old", programs.version, programs.bin.display())
+        (_, [binaries, ..]) => {
+            format!("PostgreSQL {} in {} is too old", binaries.version, binaries.bin.display())
         }
     };
     Error::new(Kind::LocalMissing, what)
@@ -167,15 +167,15 @@ mod tests {
     fn versions_are_read_and_ordered_by_number() {
         assert_eq!(version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some("15.18".to_owned()));
         assert_eq!(version_in("postgres (PostgreSQL) 18beta1\n"), Some("18beta1".to_owned()));
-        let programs = |version: &str| Programs { bin: PathBuf::new(), major: 0, version: version.to_owned() }.order();
-        assert!(programs("15.10") > programs("15.9"));
-        assert!(programs("16.0") > programs("15.18"));
+        let binaries = |version: &str| Binaries { bin: PathBuf::new(), major: 0, version: version.to_owned() }.order();
+        assert!(binaries("15.10") > binaries("15.9"));
+        assert!(binaries("16.0") > binaries("15.18"));
     }
 
     #[test]
     fn a_directory_without_programs_is_named_in_the_error() {
         let empty = tempfile::tempdir().unwrap();
-        let error = Programs::newest(Some(empty.path())).unwrap_err();
+        let error = Binaries::newest(Some(empty.path())).unwrap_err();
         assert_eq!(error.kind(), Kind::LocalMissing);
         assert!(error.message().contains(&*empty.path().to_string_lossy()));
     }

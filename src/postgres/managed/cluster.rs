@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{
-    binaries::Programs,
-    data_dir::{self, Place},
-    os_user::Account,
+    binaries::Binaries,
+    data_dir::{self, DataDir},
+    os_user::OsUser,
     postmaster::Postmaster,
-    server_config::{self, Purpose},
+    server_config::{self, ServerPurpose},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -37,10 +37,10 @@ pub(super) const USER: &str = "turso2neon";
 const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
 /// A cluster whose server runs. Dropping it stops the server unless it is to be kept.
-pub(super) struct Running {
-    programs: Programs,
-    place: Place,
-    account: Option<Account>,
+pub(super) struct RunningCluster {
+    binaries: Binaries,
+    place: DataDir,
+    os_user: Option<OsUser>,
     log: PathBuf,
     postmaster: Option<Postmaster>,
     keep: bool,
@@ -48,7 +48,7 @@ pub(super) struct Running {
 
 /// What is found at a place.
 #[derive(Debug, PartialEq, Eq)]
-enum Condition {
+enum ClusterState {
     /// Nothing that can be used.
     Absent,
     /// Loading was begun and can be continued.
@@ -59,37 +59,37 @@ enum Condition {
     Durable,
 }
 
-impl Running {
+impl RunningCluster {
     /// Starts the server for loading: the cluster that is there if it can be continued, else a new one.
     ///
     /// # Errors
     /// `LocalMissing`, `LocalUnreachable`, `ArtifactIo`.
     pub(super) fn for_load(workdir: &Workdir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
-        let newest = Programs::newest(pg_bin)?;
-        let account = Account::for_dir(workdir.root())?;
-        let place = Place::prepare(workdir, account.as_ref())?;
+        let newest = Binaries::newest(pg_bin)?;
+        let os_user = OsUser::for_dir(workdir.root())?;
+        let place = DataDir::prepare(workdir, os_user.as_ref())?;
         let log = workdir.root().join("convert/postgres.log");
-        if let Some(account) = account.as_ref().filter(|_| place.pgdata.exists()) {
-            account.give_all(&place.pgdata)?;
+        if let Some(os_user) = os_user.as_ref().filter(|_| place.pgdata.exists()) {
+            os_user.give_all(&place.pgdata)?;
         }
-        let of_directory = major_of(&place.pgdata).and_then(|major| Programs::of_major(pg_bin, major).ok());
+        let of_directory = major_of(&place.pgdata).and_then(|major| Binaries::of_major(pg_bin, major).ok());
         let condition = match &of_directory {
-            Some(programs) => condition(&place.pgdata, programs, account.as_ref()),
-            None => Condition::Absent,
+            Some(binaries) => condition(&place.pgdata, binaries, os_user.as_ref()),
+            None => ClusterState::Absent,
         };
-        if matches!(condition, Condition::Absent | Condition::Torn) {
+        if matches!(condition, ClusterState::Absent | ClusterState::Torn) {
             wipe(&place)?;
-            create(&newest, &place, account.as_ref())?;
+            create(&newest, &place, os_user.as_ref())?;
         }
-        let programs = of_directory.filter(|_| matches!(condition, Condition::Loading | Condition::Durable));
-        let mut running = Self { programs: programs.unwrap_or(newest), place, account, log, postmaster: None, keep };
+        let binaries = of_directory.filter(|_| matches!(condition, ClusterState::Loading | ClusterState::Durable));
+        let mut running = Self { binaries: binaries.unwrap_or(newest), place, os_user, log, postmaster: None, keep };
         running.postmaster = Postmaster::find(&running.place.pgdata);
-        if condition == Condition::Loading && running.postmaster.is_some() {
+        if condition == ClusterState::Loading && running.postmaster.is_some() {
             return Ok(running);
         }
         running.stop()?;
         server_config::replace(&running.place.pgdata, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
-        running.start(Purpose::Load)?;
+        running.start(ServerPurpose::Load)?;
         Ok(running)
     }
 
@@ -97,7 +97,7 @@ impl Running {
     ///
     /// # Errors
     /// `ArtifactMissing`, `ArtifactStale`, `LocalMissing`, `LocalUnreachable`.
-    pub(super) fn for_reading(workdir: &Workdir, place: Place, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
+    pub(super) fn for_reading(workdir: &Workdir, place: DataDir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
         let pgdata = &place.pgdata;
         let Some(major) = major_of(pgdata) else {
             return Err(Error::new(Kind::ArtifactMissing, format!("there is no data directory {}", pgdata.display()))
@@ -107,35 +107,35 @@ impl Running {
             return Err(Error::new(Kind::ArtifactStale, "the local PostgreSQL is in the middle of a load")
                 .with_hint("run `turso2neon convert` to finish it"));
         }
-        let account = Account::for_dir(pgdata.parent().unwrap_or(pgdata))?;
-        if let Some(account) = &account {
-            if pgdata.starts_with(workdir.root()) && !data_dir::reach(workdir, account)? {
-                let what = format!("{} can't reach {}", account.name, pgdata.display());
+        let os_user = OsUser::for_dir(pgdata.parent().unwrap_or(pgdata))?;
+        if let Some(os_user) = &os_user {
+            if pgdata.starts_with(workdir.root()) && !data_dir::reach(workdir, os_user)? {
+                let what = format!("{} can't reach {}", os_user.name, pgdata.display());
                 return Err(Error::new(Kind::LocalUnreachable, what)
                     .with_hint("move the directory given by --dir, or run `turso2neon convert --fresh`"));
             }
-            account.give_all(pgdata)?;
+            os_user.give_all(pgdata)?;
         }
-        let programs = Programs::of_major(pg_bin, major)?;
+        let binaries = Binaries::of_major(pg_bin, major)?;
         let keep = keep || pgdata.join(KEPT).exists();
         let log = workdir.root().join("convert/postgres.log");
         workdir.subdir("convert")?;
         let postmaster = Postmaster::find(pgdata);
-        let mut running = Self { programs, place, account, log, postmaster, keep };
+        let mut running = Self { binaries, place, os_user, log, postmaster, keep };
         if running.postmaster.is_none() {
-            running.start(Purpose::Read)?;
+            running.start(ServerPurpose::Read)?;
         }
         Ok(running)
     }
 
     /// Where the cluster is.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &DataDir {
         &self.place
     }
 
     /// The server's version.
     pub(super) fn version(&self) -> &str {
-        &self.programs.version
+        &self.binaries.version
     }
 
     /// The directory of its socket.
@@ -155,12 +155,12 @@ impl Running {
     pub(super) fn make_durable(&mut self) -> Result<()> {
         let pgdata = self.place.pgdata.clone();
         self.stop()?;
-        server_config::write(&pgdata, Purpose::Read, &self.place.socket_dir(self.account.as_ref())?)?;
+        server_config::write(&pgdata, ServerPurpose::Read, &self.place.socket_dir(self.os_user.as_ref())?)?;
         self.sync()?;
         server_config::remove_if_there(&pgdata.join(LOADING))
             .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &pgdata, &cause))?;
         atomic::sync_dir(&pgdata)?;
-        if self.keep { self.start(Purpose::Read) } else { Ok(()) }
+        if self.keep { self.start(ServerPurpose::Read) } else { Ok(()) }
     }
 
     /// Stops the server unless it is to keep running.
@@ -190,7 +190,7 @@ impl Running {
     #[cfg(not(target_os = "linux"))]
     fn sync(&self) -> Result<()> {
         let pgdata = &self.place.pgdata;
-        let mut command = self.programs.command("initdb", self.account.as_ref());
+        let mut command = self.binaries.command("initdb", self.os_user.as_ref());
         let output = command.arg("--sync-only").arg("-D").arg(pgdata).output();
         let status = output.map(|output| output.status);
         let status = status.map_err(|cause| Error::io(Kind::LocalUnreachable, "bringing to disk", pgdata, &cause))?;
@@ -201,11 +201,11 @@ impl Running {
         }
     }
 
-    fn start(&mut self, purpose: Purpose) -> Result<()> {
-        let socket_dir = self.place.socket_dir(self.account.as_ref())?;
+    fn start(&mut self, purpose: ServerPurpose) -> Result<()> {
+        let socket_dir = self.place.socket_dir(self.os_user.as_ref())?;
         server_config::write(&self.place.pgdata, purpose, &socket_dir)?;
-        let (pgdata, account) = (&self.place.pgdata, self.account.as_ref());
-        let started = Postmaster::start(&self.programs, pgdata, &socket_dir, account, &self.log)?;
+        let (pgdata, os_user) = (&self.place.pgdata, self.os_user.as_ref());
+        let started = Postmaster::start(&self.binaries, pgdata, &socket_dir, os_user, &self.log)?;
         self.postmaster = Some(started);
         Ok(())
     }
@@ -219,7 +219,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCluster {
     fn drop(&mut self) {
         if !self.keep {
             // On the way of an error, which matters more than this one; the next command finds what is left.
@@ -229,7 +229,7 @@ impl Drop for Running {
 }
 
 /// Whether a durable cluster is at this place.
-pub(super) fn is_durable(place: &Place) -> bool {
+pub(super) fn is_durable(place: &DataDir) -> bool {
     major_of(&place.pgdata).is_some() && !place.pgdata.join(LOADING).exists()
 }
 
@@ -237,7 +237,7 @@ pub(super) fn is_durable(place: &Place) -> bool {
 ///
 /// # Errors
 /// `LocalUnreachable`, `ArtifactIo`.
-pub(super) fn wipe(place: &Place) -> Result<()> {
+pub(super) fn wipe(place: &DataDir) -> Result<()> {
     if let Some(mut postmaster) = Postmaster::find(&place.pgdata) {
         postmaster.stop()?;
     }
@@ -255,13 +255,13 @@ fn remove_tree(path: &Path) -> Result<()> {
 
 /// A name of its own for each try: an `initdb` that outlived its killed parent goes on writing under the name that it
 /// was given, and on failure removes it.
-fn unfinished(place: &Place) -> PathBuf {
+fn unfinished(place: &DataDir) -> PathBuf {
     let name = |number: u32| place.pgdata.with_extension(format!("{UNFINISHED}-{}-{number}", std::process::id()));
     (0..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(u32::MAX))
 }
 
 /// Removes what earlier tries left. What such an `initdb` still writes to stays for the next command.
-fn remove_unfinished(place: &Place) {
+fn remove_unfinished(place: &DataDir) {
     let prefix = place.pgdata.with_extension(UNFINISHED);
     let siblings = place.pgdata.parent().and_then(|parent| fs::read_dir(parent).ok());
     for path in siblings.into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -273,18 +273,18 @@ fn remove_unfinished(place: &Place) {
 
 /// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing
 /// that looks like a cluster.
-fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Result<()> {
+fn create(binaries: &Binaries, place: &DataDir, os_user: Option<&OsUser>) -> Result<()> {
     let new = unfinished(place);
     let mut last = String::new();
     let mut made = false;
     for locale in LOCALES {
         remove_tree(&new)?;
-        let mut command = programs.command("initdb", account);
+        let mut command = binaries.command("initdb", os_user);
         command.arg("-D").arg(&new).args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
         command.args(["--auth-local=trust", "--auth-host=reject", &format!("--locale={locale}")]);
         let output = command
             .output()
-            .map_err(|cause| Error::io(Kind::LocalUnreachable, "running", &programs.bin.join("initdb"), &cause))?;
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "running", &binaries.bin.join("initdb"), &cause))?;
         made = output.status.success();
         if made {
             break;
@@ -302,20 +302,20 @@ fn create(programs: &Programs, place: &Place, account: Option<&Account>) -> Resu
         .map_err(|cause| Error::io(Kind::LocalUnreachable, "renaming to", &place.pgdata, &cause))
 }
 
-fn condition(pgdata: &Path, programs: &Programs, account: Option<&Account>) -> Condition {
+fn condition(pgdata: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -> ClusterState {
     if !pgdata.join(server_config::FILE).exists() && !pgdata.join(LOADING).exists() {
-        return Condition::Absent;
+        return ClusterState::Absent;
     }
-    let Ok(boot) = fs::read_to_string(pgdata.join(LOADING)) else { return Condition::Durable };
+    let Ok(boot) = fs::read_to_string(pgdata.join(LOADING)) else { return ClusterState::Durable };
     if Postmaster::find(pgdata).is_some() {
-        return Condition::Loading;
+        return ClusterState::Loading;
     }
     let same_boot = boot_identity().is_some_and(|present| present == boot);
-    if same_boot && was_shut_down(pgdata, programs, account) { Condition::Loading } else { Condition::Torn }
+    if same_boot && was_shut_down(pgdata, binaries, os_user) { ClusterState::Loading } else { ClusterState::Torn }
 }
 
-fn was_shut_down(pgdata: &Path, programs: &Programs, account: Option<&Account>) -> bool {
-    let output = programs.command("pg_controldata", account).arg("-D").arg(pgdata).output();
+fn was_shut_down(pgdata: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -> bool {
+    let output = binaries.command("pg_controldata", os_user).arg("-D").arg(pgdata).output();
     output.is_ok_and(|output| {
         let text = String::from_utf8_lossy(&output.stdout);
         text.lines()

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::os_user::Account;
+use super::os_user::OsUser;
 use crate::{
     error::{Error, Kind, Result},
     workdir::{Workdir, sha256_of_bytes},
@@ -43,14 +43,14 @@ pub(super) const SOCKET_NAME: &str = ".s.PGSQL.5432";
 
 /// Where the cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DataDir {
     /// The data directory.
     pub(super) pgdata: PathBuf,
     /// Why it isn't inside DIR, if so.
     pub(super) because: Option<String>,
 }
 
-impl Place {
+impl DataDir {
     /// The data directory inside DIR.
     pub(super) fn inside(workdir: &Workdir) -> Self {
         Self { pgdata: workdir.root().join("convert/pgdata"), because: None }
@@ -66,17 +66,17 @@ impl Place {
     ///
     /// # Errors
     /// `ArtifactIo`; `LocalUnreachable` if no place can be used.
-    pub(super) fn prepare(workdir: &Workdir, account: Option<&Account>) -> Result<Self> {
+    pub(super) fn prepare(workdir: &Workdir, os_user: Option<&OsUser>) -> Result<Self> {
         workdir.subdir("convert")?;
-        let Some(account) = account else { return Ok(Self::inside(workdir)) };
+        let Some(os_user) = os_user else { return Ok(Self::inside(workdir)) };
         let root = workdir.root();
-        if reach(workdir, account)? {
+        if reach(workdir, os_user)? {
             return Ok(Self::inside(workdir));
         }
-        let because = format!("{} can't reach {}", account.name, root.display());
+        let because = format!("{} can't reach {}", os_user.name, root.display());
         let place = Self::outside(workdir, because);
         if let Some(home) = place.pgdata.parent() {
-            private_dir(home, Some(account))?;
+            private_dir(home, Some(os_user))?;
         }
         Ok(place)
     }
@@ -96,12 +96,12 @@ impl Place {
     ///
     /// # Errors
     /// `LocalUnreachable`.
-    pub(super) fn socket_dir(&self, account: Option<&Account>) -> Result<PathBuf> {
+    pub(super) fn socket_dir(&self, os_user: Option<&OsUser>) -> Result<PathBuf> {
         if self.socket_fits() {
             return Ok(self.pgdata.clone());
         }
         let directory = self.short_socket_dir();
-        private_dir(&directory, account)?;
+        private_dir(&directory, os_user)?;
         Ok(directory)
     }
 
@@ -129,35 +129,35 @@ impl Place {
 ///
 /// # Errors
 /// `LocalUnreachable`.
-pub(super) fn reach(workdir: &Workdir, account: &Account) -> Result<bool> {
+pub(super) fn reach(workdir: &Workdir, os_user: &OsUser) -> Result<bool> {
     let root = workdir.root();
-    if !root.parent().is_none_or(|parent| account.can_enter(parent)) {
+    if !root.parent().is_none_or(|parent| os_user.can_enter(parent)) {
         return Ok(false);
     }
-    if !account.can_enter(root) && only_ours(root) {
-        account.give(root)?;
+    if !os_user.can_enter(root) && only_ours(root) {
+        os_user.give(root)?;
     }
-    if !account.can_enter(root) {
+    if !os_user.can_enter(root) {
         return Ok(false);
     }
-    account.give(&workdir.root().join("convert"))?;
+    os_user.give(&workdir.root().join("convert"))?;
     Ok(true)
 }
 
 /// Makes a directory of mode 0700 for the account; takes one that is there only if it is exactly that, because others
 /// can make names under `/tmp` too.
-fn private_dir(path: &Path, account: Option<&Account>) -> Result<()> {
+fn private_dir(path: &Path, os_user: Option<&OsUser>) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {
-            if let Some(account) = account {
-                account.give(path)?;
+            if let Some(os_user) = os_user {
+                os_user.give(path)?;
             }
             Ok(())
         }
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
             let own = fs::symlink_metadata(path).is_ok_and(|facts| {
-                let owner = match account {
-                    Some(account) => account.owns(path),
+                let owner = match os_user {
+                    Some(os_user) => os_user.owns(path),
                     None => facts.uid() == rustix::process::geteuid().as_raw(),
                 };
                 facts.is_dir() && owner && facts.permissions().mode() & 0o777 == 0o700
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_long_or_odd_path_keeps_its_socket_elsewhere() {
-        let place = |path: String| Place { pgdata: PathBuf::from(path), because: None };
+        let place = |path: String| DataDir { pgdata: PathBuf::from(path), because: None };
         assert!(place("/srv/migration/convert/pgdata".to_owned()).socket_fits());
         assert!(place(format!("/{}", "d".repeat(88))).socket_fits());
         assert!(!place(format!("/{}", "d".repeat(89))).socket_fits());

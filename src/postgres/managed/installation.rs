@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LocalChoice, binaries::Programs};
+use super::{LocalChoice, binaries::Binaries};
 use crate::error::Result;
 
 /// An installation on this machine.
@@ -22,23 +22,23 @@ impl Installation {
     /// # Errors
     /// `LocalMissing`.
     pub fn find(choice: &LocalChoice) -> Result<Self> {
-        let programs = Programs::newest(choice.pg_bin.as_deref())?;
-        let pgvector = share_dirs(&programs).iter().any(|share| share.join("extension/vector.control").is_file());
-        Ok(Self { bin: programs.bin, version: programs.version, pgvector })
+        let binaries = Binaries::newest(choice.pg_bin.as_deref())?;
+        let pgvector = share_dirs(&binaries).iter().any(|share| share.join("extension/vector.control").is_file());
+        Ok(Self { bin: binaries.bin, version: binaries.version, pgvector })
     }
 }
 
 /// Where the installation may keep its extensions: what it says itself, else where it is customary.
-fn share_dirs(programs: &Programs) -> Vec<PathBuf> {
-    let output = programs.command("pg_config", None).arg("--sharedir").output();
+fn share_dirs(binaries: &Binaries) -> Vec<PathBuf> {
+    let output = binaries.command("pg_config", None).arg("--sharedir").output();
     let said =
         output.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
     match said {
         Some(text) => vec![PathBuf::from(text.trim())],
         None => vec![
-            programs.bin.join("../share/postgresql"),
-            programs.bin.join("../share"),
-            Path::new("/usr/share/postgresql").join(programs.major.to_string()),
+            binaries.bin.join("../share/postgresql"),
+            binaries.bin.join("../share"),
+            Path::new("/usr/share/postgresql").join(binaries.major.to_string()),
         ],
     }
 }

@@ -21,8 +21,8 @@ mod server_config;
 
 use std::{path::PathBuf, time::Duration};
 
-use cluster::Running;
-use data_dir::Place;
+use cluster::RunningCluster;
+use data_dir::DataDir;
 
 use super::{PgEndpoint, Role, Session};
 use crate::{
@@ -57,7 +57,7 @@ pub struct LocalChoice {
 pub struct LocalServer {
     endpoint: PgEndpoint,
     record: LocalServerRecord,
-    running: Option<Running>,
+    running: Option<RunningCluster>,
 }
 
 impl LocalServer {
@@ -73,7 +73,7 @@ impl LocalServer {
             return Self::external(ctx, url).await;
         }
         let (workdir, pg_bin, keep) = (ctx.workdir.clone(), choice.pg_bin.clone(), choice.keep_running);
-        let running = in_thread(move || Running::for_load(&workdir, pg_bin.as_deref(), keep)).await?;
+        let running = in_thread(move || RunningCluster::for_load(&workdir, pg_bin.as_deref(), keep)).await?;
         let server = Self::managed(&ctx.workdir, running)?;
         server.end_other_sessions().await?;
         Ok(server)
@@ -87,9 +87,10 @@ impl LocalServer {
     pub async fn open_loaded(ctx: &Context, choice: &LocalChoice, record: &LocalServerRecord) -> Result<Self> {
         match (record, &choice.url) {
             (LocalServerRecord::Managed { pgdata, placed_because, .. }, None) => {
-                let place = Place::of_record(&ctx.workdir, pgdata, placed_because.as_ref());
+                let place = DataDir::of_record(&ctx.workdir, pgdata, placed_because.as_ref());
                 let (workdir, pg_bin, keep) = (ctx.workdir.clone(), choice.pg_bin.clone(), choice.keep_running);
-                let running = in_thread(move || Running::for_reading(&workdir, place, pg_bin.as_deref(), keep)).await?;
+                let running =
+                    in_thread(move || RunningCluster::for_reading(&workdir, place, pg_bin.as_deref(), keep)).await?;
                 Self::managed(&ctx.workdir, running)
             }
             (LocalServerRecord::External { address, .. }, Some(url)) => {
@@ -120,7 +121,7 @@ impl LocalServer {
     pub fn is_there(workdir: &Workdir, record: &LocalServerRecord) -> bool {
         match record {
             LocalServerRecord::Managed { pgdata, placed_because, .. } => {
-                cluster::is_durable(&Place::of_record(workdir, pgdata, placed_because.as_ref()))
+                cluster::is_durable(&DataDir::of_record(workdir, pgdata, placed_because.as_ref()))
             }
             LocalServerRecord::External { .. } => true,
         }
@@ -133,8 +134,8 @@ impl LocalServer {
     pub async fn discard(workdir: &Workdir) -> Result<()> {
         let workdir = workdir.clone();
         in_thread(move || {
-            cluster::wipe(&Place::inside(&workdir))?;
-            let outside = Place::outside(&workdir, String::new());
+            cluster::wipe(&DataDir::inside(&workdir))?;
+            let outside = DataDir::outside(&workdir, String::new());
             cluster::wipe(&outside)?;
             if let Some(home) = outside.pgdata.parent() {
                 // Gone already, or not ours to remove.
@@ -207,7 +208,7 @@ impl LocalServer {
         Err(Error::new(Kind::LocalUnreachable, "sessions of an interrupted run don't end"))
     }
 
-    fn managed(workdir: &Workdir, running: Running) -> Result<Self> {
+    fn managed(workdir: &Workdir, running: RunningCluster) -> Result<Self> {
         let place = running.place();
         let record = LocalServerRecord::Managed {
             pgdata: place.recorded(workdir),

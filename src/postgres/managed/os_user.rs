@@ -19,14 +19,14 @@ const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// An account other than the process's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct OsUser {
     /// For messages.
     pub(super) name: String,
     uid: u32,
     gid: u32,
 }
 
-impl Account {
+impl OsUser {
     /// The account for a server whose files belong to `root_dir`; none where the process isn't root and everything
     /// runs as itself. As root: the owner of the directory, else `postgres`, else `nobody`.
     ///
@@ -116,6 +116,6 @@ mod tests {
     #[test]
     fn an_account_has_the_name_and_the_numbers_of_the_system() {
         let root = uzers::get_user_by_uid(0).expect("every system has root");
-        assert_eq!(Account::of(&root), Account { name: "root".to_owned(), uid: 0, gid: 0 });
+        assert_eq!(OsUser::of(&root), OsUser { name: "root".to_owned(), uid: 0, gid: 0 });
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio_postgres::error::SqlState;
 
-use super::{binaries::Programs, data_dir::SOCKET_NAME, os_user::Account, server_config::remove_if_there};
+use super::{binaries::Binaries, data_dir::SOCKET_NAME, os_user::OsUser, server_config::remove_if_there};
 use crate::error::{Error, Kind, Result};
 
 /// How long a start may take: recovery after a crash included.
@@ -53,21 +53,21 @@ impl Postmaster {
     /// # Errors
     /// `LocalUnreachable`.
     pub(super) fn start(
-        programs: &Programs,
+        binaries: &Binaries,
         pgdata: &Path,
         socket_dir: &Path,
-        account: Option<&Account>,
+        os_user: Option<&OsUser>,
         log: &Path,
     ) -> Result<Self> {
         let began = Instant::now();
         loop {
-            match Self::try_start(programs, pgdata, socket_dir, account, log)? {
-                Started::Ready(postmaster) => return Ok(postmaster),
+            match Self::try_start(binaries, pgdata, socket_dir, os_user, log)? {
+                StartOutcome::Ready(postmaster) => return Ok(postmaster),
                 // Backends of a postmaster that was killed hold its shared memory until they notice.
-                Started::OrphansLeft if began.elapsed() < ORPHANS_PATIENCE => {
+                StartOutcome::OrphansLeft if began.elapsed() < ORPHANS_PATIENCE => {
                     thread::sleep(Duration::from_millis(250));
                 }
-                Started::OrphansLeft => {
+                StartOutcome::OrphansLeft => {
                     return Err(failed("backends of a killed server still run on its data directory"));
                 }
             }
@@ -75,26 +75,26 @@ impl Postmaster {
     }
 
     fn try_start(
-        programs: &Programs,
+        binaries: &Binaries,
         pgdata: &Path,
         socket_dir: &Path,
-        account: Option<&Account>,
+        os_user: Option<&OsUser>,
         log: &Path,
-    ) -> Result<Started> {
+    ) -> Result<StartOutcome> {
         remove_stale(pgdata, socket_dir)?;
         let (output, log_from) = open_log(log)?;
         let errors = output.try_clone().map_err(|cause| Error::io(Kind::LocalUnreachable, "opening", log, &cause))?;
-        let mut command = programs.command("postgres", account);
+        let mut command = binaries.command("postgres", os_user);
         // A group of its own: Ctrl-C at the terminal is for the tool, which stops the server in good order.
         command.arg("-D").arg(pgdata).stdout(output).stderr(errors).process_group(0);
         let mut child = command
             .spawn()
-            .map_err(|cause| Error::io(Kind::LocalUnreachable, "starting", &programs.bin.join("postgres"), &cause))?;
+            .map_err(|cause| Error::io(Kind::LocalUnreachable, "starting", &binaries.bin.join("postgres"), &cause))?;
         let pid = Pid::from_child(&child);
         let began = Instant::now();
         loop {
             if let Some(file) = PidFile::read(pgdata).filter(|file| file.pid == pid && file.ready) {
-                return Ok(Started::Ready(Self {
+                return Ok(StartOutcome::Ready(Self {
                     pgdata: pgdata.to_path_buf(),
                     pid,
                     socket_dir: file.socket_dir,
@@ -108,7 +108,7 @@ impl Postmaster {
                 };
                 // The files of an earlier server are gone, so that only its shared memory can be in the way.
                 if sqlstate == SqlState::LOCK_FILE_EXISTS.code() {
-                    return Ok(Started::OrphansLeft);
+                    return Ok(StartOutcome::OrphansLeft);
                 }
                 return Err(failed(&format!("the server didn't start: {words}")));
             }
@@ -160,7 +160,7 @@ fn remove_stale(pgdata: &Path, socket_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-enum Started {
+enum StartOutcome {
     Ready(Postmaster),
     OrphansLeft,
 }

@@ -14,7 +14,7 @@ pub(super) const FILE: &str = "turso2neon.conf";
 
 /// What the server is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum ServerPurpose {
     /// Fast and not durable: whatever is torn by a crash is loaded anew.
     Load,
     /// Durable.
@@ -22,8 +22,8 @@ pub(super) enum Purpose {
 }
 
 /// Nothing listens on TCP. No statement and no value reaches the log: neither statements nor errors are logged, and
-/// `terse` leaves out DETAIL. Each line has its SQLSTATE, which `postmaster` reads. `jit` costs more than it saves on digests. Parallel index builds gain nothing beyond two
-/// workers and 64 MB.
+/// `terse` leaves out DETAIL. Each line has its SQLSTATE, which `postmaster` reads. `jit` costs more than it saves on
+/// digests. Parallel index builds gain nothing beyond two workers and 64 MB.
 const COMMON: &str = "\
 listen_addresses = ''
 port = 5432
@@ -74,10 +74,10 @@ autovacuum = on
 ///
 /// # Errors
 /// `LocalUnreachable`.
-pub(super) fn write(pgdata: &Path, purpose: Purpose, socket_dir: &Path) -> Result<()> {
+pub(super) fn write(pgdata: &Path, purpose: ServerPurpose, socket_dir: &Path) -> Result<()> {
     let special = match purpose {
-        Purpose::Load => LOAD,
-        Purpose::Read => READ,
+        ServerPurpose::Load => LOAD,
+        ServerPurpose::Read => READ,
     };
     let sockets = socket_dir.to_string_lossy();
     replace(pgdata, FILE, format!("{COMMON}{special}unix_socket_directories = '{sockets}'\n").as_bytes())

@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     error::{Result, Retry},
     model::Stage,
-    postgres::{PgEndpoint, endpoint::Place, error_map, tls::TlsPolicy},
+    postgres::{PgEndpoint, endpoint::ServerAddress, error_map, tls::TlsPolicy},
     retry,
 };
 
@@ -88,13 +88,13 @@ async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Sessio
     let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     config.options(format!("{given}-c {OWN}={own}"));
     let (client, task, ended) = match &endpoint.place {
-        Place::Socket(directory) => {
+        ServerAddress::Socket(directory) => {
             config.host_path(directory);
             dial(endpoint, &config)
                 .await
                 .map_err(|failure| error_map::refused(endpoint.role, &endpoint.address, &failure))?
         }
-        Place::Tcp { name, address, loopback } => {
+        ServerAddress::Tcp { name, address, loopback } => {
             let found = addresses(endpoint, name, *address, *loopback).await?;
             first_that_answers(endpoint, &config, name, &found).await?
         }

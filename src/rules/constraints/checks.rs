@@ -1,6 +1,6 @@
 //! CHECK constraints (docs/conversion-rules.md, section 4.2).
 
-use super::{Broken, Seat, Work};
+use super::{ConstraintContext, TableContext, ViolatedConstraint};
 use crate::{
     model::{
         Finding, FindingCode, Severity,
@@ -9,14 +9,14 @@ use crate::{
         identifier::quote_ident,
         source_schema::SourceCheck,
     },
-    rules::expression::{Condition, JsonGuard, Scope},
+    rules::expression::{Condition, JsonGuard, NameScope},
 };
 
 /// CHECK constraints; NOT VALID where rows break them.
-pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn carry(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     let source = seat.source;
     for (number, check) in source.checks.iter().enumerate() {
-        let condition = Scope::new(seat.plan, source, &work.schema.encoding).condition(&check.expression);
+        let condition = NameScope::new(seat.plan, source, &work.schema.encoding).condition(&check.expression);
         let object = check.name.as_deref().unwrap_or(&check.expression);
         let violations = work.facts.check_violations.get(&(source.name.clone(), number)).copied();
         let condition = match condition {
@@ -45,7 +45,7 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
 }
 
 /// The condition of a check that wants JSON in a text column.
-fn by_cast(seat: &Seat<'_>, check: &SourceCheck) -> Option<Condition> {
+fn by_cast(seat: &TableContext<'_>, check: &SourceCheck) -> Option<Condition> {
     let guard = JsonGuard::read(&check.expression)?;
     let column = seat.plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(&guard.column))?;
     let only_texts = column.pg_type.is_text() && column.main_class == StorageClass::Text && !column.ledger;
@@ -53,8 +53,8 @@ fn by_cast(seat: &Seat<'_>, check: &SourceCheck) -> Option<Condition> {
 }
 
 fn add(
-    work: &mut Work<'_>,
-    seat: &mut Seat<'_>,
+    work: &mut ConstraintContext<'_>,
+    seat: &mut TableContext<'_>,
     (number, check): (usize, &SourceCheck),
     expression: String,
     violations: Option<u64>,
@@ -66,7 +66,7 @@ fn add(
     let not_valid = violations != Some(0);
     if not_valid {
         let what = match violations {
-            Some(_) => format!("rows break this check{}", work.facts.places(table, Broken::Check(number))),
+            Some(_) => format!("rows break this check{}", work.facts.places(table, ViolatedConstraint::Check(number))),
             None => "whether rows break this check can't be found out in SQLite".to_owned(),
         };
         let message = format!(
@@ -87,7 +87,7 @@ fn add(
 }
 
 /// NOT NULL; a check that is NOT VALID where rows are NULL all the same.
-pub(super) fn not_null(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn not_null(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     let source = seat.source;
     for column in source.columns.iter().filter(|column| column.not_null) {
         let Some(planned) = seat.column_mut(&column.name) else { continue };

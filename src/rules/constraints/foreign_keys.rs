@@ -1,7 +1,7 @@
 //! FOREIGN KEY (docs/conversion-rules.md, section 4.4). A key that rows break is carried NOT VALID: old rows stay,
 //! new ones are checked.
 
-use super::{Broken, Work, same_set};
+use super::{ConstraintContext, ViolatedConstraint, same_set};
 use crate::model::{
     ColumnPlan, Finding, FindingCode, PgType, Severity, TablePlan,
     conversion_plan::{ForeignKeyPlan, IndexPlan, Outcome},
@@ -64,7 +64,7 @@ fn is_unique(parent: &SourceTable, columns: &[String]) -> bool {
 }
 
 /// Foreign keys of one table.
-pub(super) fn carry(work: &mut Work<'_>, position: usize, source: &SourceTable, tables: &mut [TablePlan]) {
+pub(super) fn carry(work: &mut ConstraintContext<'_>, position: usize, source: &SourceTable, tables: &mut [TablePlan]) {
     let Some(child) = tables.iter().position(|plan| plan.source == source.name) else { return };
     for (number, key) in source.foreign_keys.iter().enumerate() {
         let place = key.name.clone().unwrap_or_else(|| key.columns.join(", "));
@@ -82,7 +82,7 @@ pub(super) fn carry(work: &mut Work<'_>, position: usize, source: &SourceTable, 
                     work.find(finding.at_table(&source.name).at_column(&place));
                 }
                 if planned.not_valid {
-                    let places = work.facts.places(&source.name, Broken::ForeignKey(number));
+                    let places = work.facts.places(&source.name, ViolatedConstraint::ForeignKey(number));
                     let finding = orphan_rows((&table.name, &planned.name), key, orphans, &places);
                     work.find(finding.at_table(&source.name).at_column(place));
                     let reason = "NOT VALID, as rows have no parent";
@@ -109,7 +109,7 @@ fn columns<'a>(plan: &'a TablePlan, names: &[String]) -> Option<Vec<&'a ColumnPl
 
 /// The key in PostgreSQL's names, or why not. What SQLite can't enforce either guards nothing.
 fn plan(
-    work: &Work<'_>,
+    work: &ConstraintContext<'_>,
     child: usize,
     key: &SourceForeignKey,
     tables: &[TablePlan],

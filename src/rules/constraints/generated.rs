@@ -2,21 +2,21 @@
 //! equivalent; the others are plain columns with SQLite's values. `convert` compares every value that PostgreSQL
 //! computed.
 
-use super::{Seat, Work};
+use super::{ConstraintContext, TableContext};
 use crate::{
     model::{
         Finding, FindingCode, Severity,
         conversion_plan::Outcome,
         source_schema::{SourceColumn, SourceTable},
     },
-    rules::expression::{Scope, tokens, unquote},
+    rules::expression::{NameScope, tokens, unquote},
 };
 
 /// What an object of this kind is called.
 const KIND: &str = "generated column";
 
 /// Fills the generating expressions.
-pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn carry(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     for (column, expression) in in_order(seat.source) {
         let Some(planned) = seat.column(&column.name) else {
             left_out(work, seat, column, expression);
@@ -27,7 +27,7 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             Some(reason) => Err(reason.to_owned()),
             None if planned.ledger => Err("its values have several storage classes".to_owned()),
             None if !planned.exceptions.is_none() => Err("the configuration changes some of its values".to_owned()),
-            None => Scope::new(seat.plan, seat.source, &work.schema.encoding)
+            None => NameScope::new(seat.plan, seat.source, &work.schema.encoding)
                 .generated(expression, planned, column.affinity)
                 .map_err(|failure| failure.reason),
         };
@@ -52,7 +52,13 @@ pub(super) fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>) {
     }
 }
 
-fn plain(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn, expression: &str, reason: &str) {
+fn plain(
+    work: &mut ConstraintContext<'_>,
+    seat: &TableContext<'_>,
+    column: &SourceColumn,
+    expression: &str,
+    reason: &str,
+) {
     let table = seat.source.name.as_str();
     work.object(seat.position, KIND, &column.name, table, Outcome::NotCarried, reason);
     let message = format!(
@@ -65,7 +71,7 @@ fn plain(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn, expression
 }
 
 /// A column whose values are nowhere: SQLite computes them when they are read, and can't here.
-fn left_out(work: &mut Work<'_>, seat: &Seat<'_>, column: &SourceColumn, expression: &str) {
+fn left_out(work: &mut ConstraintContext<'_>, seat: &TableContext<'_>, column: &SourceColumn, expression: &str) {
     const REASON: &str = "SQLite can't compute its values here, and they are not stored";
     let table = seat.source.name.as_str();
     work.object(seat.position, KIND, &column.name, table, Outcome::NotCarried, REASON);

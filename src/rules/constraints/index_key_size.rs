@@ -37,7 +37,7 @@ pub(super) fn widest(column: &ColumnPlan) -> u64 {
 
 /// One part of a key.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(super) struct KeyPart {
     /// What is compared.
     pub(super) sql: String,
     /// Order and place of NULL, with a leading blank.
@@ -45,12 +45,12 @@ pub(super) struct Part {
     /// The most bytes that a value takes.
     pub(super) bytes: u64,
     /// How a long value is made short.
-    pub(super) short: Short,
+    pub(super) short: Shortening,
 }
 
 /// How a long value is made short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Short {
+pub(super) enum Shortening {
     /// `text`.
     Text,
     /// `bytea`.
@@ -63,7 +63,7 @@ pub(super) enum Short {
 
 /// A key in a form that every value fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fitted {
+pub(super) struct FittedKey {
     /// `btree` or `hash`; unique and `hash` is an exclusion constraint.
     pub(super) method: &'static str,
     /// Key parts as they stand in the parentheses.
@@ -85,14 +85,14 @@ const PREFIXES: &str = "its long values are indexed by their beginning, as they 
                         bytes); queries use it where they compare the same left() or substr()";
 
 /// The form of a column in a key.
-pub(super) fn part(column: &ColumnPlan, sql: String, order: &'static str) -> Part {
+pub(super) fn part(column: &ColumnPlan, sql: String, order: &'static str) -> KeyPart {
     let short = match column.pg_type {
-        PgType::Text | PgType::Varchar(_) => Short::Text,
-        PgType::Bytea => Short::Bytes,
-        PgType::Jsonb => Short::Document,
-        _ => Short::No,
+        PgType::Text | PgType::Varchar(_) => Shortening::Text,
+        PgType::Bytea => Shortening::Bytes,
+        PgType::Jsonb => Shortening::Document,
+        _ => Shortening::No,
     };
-    Part { sql, order, bytes: widest(column), short }
+    KeyPart { sql, order, bytes: widest(column), short }
 }
 
 /// Whether PostgreSQL compares values of the type.
@@ -107,21 +107,21 @@ pub(super) fn is_comparable(pg_type: &PgType) -> Result<(), &'static str> {
 ///
 /// # Errors
 /// Why it can have none.
-pub(super) fn fit(parts: &[Part], unique: bool) -> Result<Fitted, &'static str> {
+pub(super) fn fit(parts: &[KeyPart], unique: bool) -> Result<FittedKey, &'static str> {
     if parts.len() > KEY_COLUMNS_MAX {
         return Err("PostgreSQL's keys have at most 32 columns");
     }
     let total: u64 = parts.iter().map(|part| part.bytes).sum();
-    let whole = |part: &Part| format!("{}{}", part.sql, part.order);
+    let whole = |part: &KeyPart| format!("{}{}", part.sql, part.order);
     if total <= KEY_BYTES_MAX {
-        return Ok(Fitted { method: "btree", keys: parts.iter().map(whole).collect(), change: None });
+        return Ok(FittedKey { method: "btree", keys: parts.iter().map(whole).collect(), change: None });
     }
     if let [only] = parts {
         // The types without a hash are of a fixed size.
         let change = Some(if unique { EXCLUSION } else { HASHED });
-        return Ok(Fitted { method: "hash", keys: vec![only.sql.clone()], change });
+        return Ok(FittedKey { method: "hash", keys: vec![only.sql.clone()], change });
     }
-    let is_long = |part: &&Part| part.short != Short::No && part.bytes > DIGEST_BYTES;
+    let is_long = |part: &&KeyPart| part.short != Shortening::No && part.bytes > DIGEST_BYTES;
     let others: u64 = parts.iter().filter(|part| !is_long(part)).map(|part| part.bytes).sum();
     let count = u64::try_from(parts.iter().filter(is_long).count()).unwrap_or(u64::MAX);
     if others.saturating_add(count.saturating_mul(DIGEST_BYTES)) > KEY_BYTES_MAX {
@@ -133,17 +133,17 @@ pub(super) fn fit(parts: &[Part], unique: bool) -> Result<Fitted, &'static str> 
         let key = if is_long(&part) { shortened(part, unique, room) } else { None };
         key.map_or_else(|| whole(part), |key| format!("{key}{}", part.order))
     });
-    Ok(Fitted { method: "btree", keys: keys.collect(), change: Some(if unique { DIGESTS } else { PREFIXES }) })
+    Ok(FittedKey { method: "btree", keys: keys.collect(), change: Some(if unique { DIGESTS } else { PREFIXES }) })
 }
 
-fn shortened(part: &Part, unique: bool, room: u64) -> Option<String> {
+fn shortened(part: &KeyPart, unique: bool, room: u64) -> Option<String> {
     let sql = &part.sql;
     Some(match (part.short, unique) {
-        (Short::No, _) => return None,
-        (Short::Text | Short::Bytes, true) => format!("md5({sql})"),
-        (Short::Document, _) => format!("md5(({sql})::text)"),
-        (Short::Text, false) => format!("left({sql}, {room})"),
-        (Short::Bytes, false) => format!("substr({sql}, 1, {room})"),
+        (Shortening::No, _) => return None,
+        (Shortening::Text | Shortening::Bytes, true) => format!("md5({sql})"),
+        (Shortening::Document, _) => format!("md5(({sql})::text)"),
+        (Shortening::Text, false) => format!("left({sql}, {room})"),
+        (Shortening::Bytes, false) => format!("substr({sql}, 1, {room})"),
     })
 }
 
@@ -151,28 +151,28 @@ fn shortened(part: &Part, unique: bool, room: u64) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn text(sql: &str, bytes: u64) -> Part {
-        Part { sql: sql.to_owned(), order: "", bytes, short: Short::Text }
+    fn text(sql: &str, bytes: u64) -> KeyPart {
+        KeyPart { sql: sql.to_owned(), order: "", bytes, short: Shortening::Text }
     }
 
-    fn number(sql: &str) -> Part {
-        Part { sql: sql.to_owned(), order: " DESC", bytes: 16, short: Short::No }
+    fn number(sql: &str) -> KeyPart {
+        KeyPart { sql: sql.to_owned(), order: " DESC", bytes: 16, short: Shortening::No }
     }
 
-    fn keys(parts: &[Part], unique: bool) -> Option<String> {
+    fn keys(parts: &[KeyPart], unique: bool) -> Option<String> {
         fit(parts, unique).ok().map(|fitted| format!("{} {}", fitted.method, fitted.keys.join(", ")))
     }
 
     #[test]
     fn long_values_get_a_form_that_holds_them() {
-        let found = |parts: &[Part], unique| keys(parts, unique).unwrap();
+        let found = |parts: &[KeyPart], unique| keys(parts, unique).unwrap();
         assert_eq!(found(&[text("a", 100), number("n")], true), "btree a, n DESC");
         assert_eq!(found(&[text("a", 3000)], true), "hash a");
         assert_eq!(found(&[text("a", 3000)], false), "hash a");
         assert_eq!(found(&[text("a", 3000), number("n")], true), "btree md5(a), n DESC");
         assert_eq!(found(&[text("a", 3000), text("b", 9)], true), "btree md5(a), b");
         assert_eq!(found(&[text("a", 3000), text("b", 3000)], false), "btree left(a, 325), left(b, 325)");
-        let fixed = Part { bytes: 4000, ..number("n") };
+        let fixed = KeyPart { bytes: 4000, ..number("n") };
         assert_eq!(keys(&[text("a", 1), fixed], true), None);
         assert_eq!(keys(&vec![number("n"); 33], false), None);
     }

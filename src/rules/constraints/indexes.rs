@@ -2,8 +2,8 @@
 //! wrong, so that one whose text can't be translated is left out as a whole.
 
 use super::{
-    Seat, Work,
-    index_key_size::{self, Part, Short},
+    ConstraintContext, TableContext,
+    index_key_size::{self, KeyPart, Shortening},
     unique, vector,
 };
 use crate::{
@@ -13,11 +13,11 @@ use crate::{
         identifier::{quote_ident, quote_literal},
         source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceIndexColumn},
     },
-    rules::expression::{self, Scope},
+    rules::expression::{self, NameScope},
 };
 
 /// Indexes that no constraint made.
-pub(super) fn created(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn created(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     let source = seat.source;
     for index in source.indexes.iter().filter(|index| index.origin == IndexOrigin::Created) {
         let translated = translate(work, seat, index);
@@ -36,7 +36,7 @@ pub(super) fn created(work: &mut Work<'_>, seat: &mut Seat<'_>) {
 }
 
 /// An index in PostgreSQL's words.
-struct Form {
+struct PgIndex {
     method: &'static str,
     keys: Vec<String>,
     predicate: Option<String>,
@@ -44,7 +44,7 @@ struct Form {
     changes: Vec<&'static str>,
 }
 
-fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>, index: &SourceIndex, form: Form) {
+fn carry(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>, index: &SourceIndex, form: PgIndex) {
     let name = work.relation(seat, &index.name, &index.name);
     let table = seat.source.name.as_str();
     let outcome = if form.changes.is_empty() { Outcome::Carried } else { Outcome::Translated };
@@ -65,8 +65,8 @@ fn carry(work: &mut Work<'_>, seat: &mut Seat<'_>, index: &SourceIndex, form: Fo
     });
 }
 
-fn translate(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> Result<Form, String> {
-    let scope = Scope::new(seat.plan, seat.source, &work.schema.encoding);
+fn translate(work: &ConstraintContext<'_>, seat: &TableContext<'_>, index: &SourceIndex) -> Result<PgIndex, String> {
+    let scope = NameScope::new(seat.plan, seat.source, &work.schema.encoding);
     let predicate = match &index.predicate {
         Some(sql) => {
             let condition = scope.condition(sql);
@@ -75,7 +75,7 @@ fn translate(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> Result<Fo
         None => None,
     };
     if let Some(key) = vector_key(seat, index)? {
-        return Ok(Form { method: "hnsw", keys: vec![key], predicate, changes: Vec::new() });
+        return Ok(PgIndex { method: "hnsw", keys: vec![key], predicate, changes: Vec::new() });
     }
     let mut parts = Vec::new();
     let mut changes = Vec::new();
@@ -83,22 +83,27 @@ fn translate(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> Result<Fo
         let key = key(&scope, seat, index, column)?;
         changes.extend(key.change);
         let (bytes, short) = (bytes(seat, &key), short(seat, &key));
-        parts.push(Part { sql: key.sql, order: key.order, bytes, short });
+        parts.push(KeyPart { sql: key.sql, order: key.order, bytes, short });
     }
     changes.dedup();
     let fitted = index_key_size::fit(&parts, index.unique).map_err(str::to_owned)?;
     changes.extend(fitted.change);
-    Ok(Form { method: fitted.method, keys: fitted.keys, predicate, changes })
+    Ok(PgIndex { method: fitted.method, keys: fitted.keys, predicate, changes })
 }
 
 /// One key part.
-struct Key {
+struct PgIndexKey {
     sql: String,
     order: &'static str,
     change: Option<&'static str>,
 }
 
-fn key(scope: &Scope<'_>, seat: &Seat<'_>, index: &SourceIndex, key: &SourceIndexColumn) -> Result<Key, String> {
+fn key(
+    scope: &NameScope<'_>,
+    seat: &TableContext<'_>,
+    index: &SourceIndex,
+    key: &SourceIndexColumn,
+) -> Result<PgIndexKey, String> {
     let (sql, nullable, change) = match &key.key {
         IndexKey::Column(name) => {
             let column = seat.column(name).ok_or_else(|| "one of its columns is left out".to_owned())?;
@@ -118,7 +123,7 @@ fn key(scope: &Scope<'_>, seat: &Seat<'_>, index: &SourceIndex, key: &SourceInde
         (true, true) => " DESC NULLS LAST",
         (true, false) => " DESC",
     };
-    Ok(Key { sql, order, change })
+    Ok(PgIndexKey { sql, order, change })
 }
 
 type KeyForm = (String, bool, Option<&'static str>);
@@ -139,8 +144,8 @@ fn of_column(column: &ColumnPlan, collation: Option<&str>) -> Result<KeyForm, St
 }
 
 fn of_expression(
-    scope: &Scope<'_>,
-    seat: &Seat<'_>,
+    scope: &NameScope<'_>,
+    seat: &TableContext<'_>,
     index: &SourceIndex,
     sql: &str,
     collation: Option<&str>,
@@ -156,7 +161,7 @@ fn of_expression(
 
 /// `json_extract(column, '$.a.b')` as `column #>> '{a,b}'`: numbers become text, which an index may do and a
 /// uniqueness must not.
-fn json_path(seat: &Seat<'_>, index: &SourceIndex, sql: &str) -> Option<String> {
+fn json_path(seat: &TableContext<'_>, index: &SourceIndex, sql: &str) -> Option<String> {
     let call = expression::call(sql).filter(|call| call.name == "json_extract" && !index.unique)?;
     let ([column], [path]) = (call.columns.as_slice(), call.texts.as_slice()) else { return None };
     let column = seat.column(column).filter(|column| matches!(column.pg_type, PgType::Json | PgType::Jsonb))?;
@@ -166,7 +171,7 @@ fn json_path(seat: &Seat<'_>, index: &SourceIndex, sql: &str) -> Option<String> 
     keys.iter().all(plain).then(|| format!("{} #>> {array}", quote_ident(&column.name)))
 }
 
-fn vector_key(seat: &Seat<'_>, index: &SourceIndex) -> Result<Option<String>, String> {
+fn vector_key(seat: &TableContext<'_>, index: &SourceIndex) -> Result<Option<String>, String> {
     let [SourceIndexColumn { key: IndexKey::Expression(sql), .. }] = index.columns.as_slice() else { return Ok(None) };
     let Some(call) = expression::call(sql).filter(vector::is_vector_index) else { return Ok(None) };
     let column = vector::column(&call).and_then(|name| seat.column(name));
@@ -174,23 +179,23 @@ fn vector_key(seat: &Seat<'_>, index: &SourceIndex) -> Result<Option<String>, St
     vector::key(&call, column).map(Some).map_err(str::to_owned)
 }
 
-fn named<'a>(seat: &'a Seat<'_>, key: &Key) -> impl Iterator<Item = &'a ColumnPlan> {
+fn named<'a>(seat: &'a TableContext<'_>, key: &PgIndexKey) -> impl Iterator<Item = &'a ColumnPlan> {
     let sql = key.sql.clone();
     seat.plan.columns.iter().filter(move |column| sql.contains(&quote_ident(&column.name)))
 }
 
 /// The most bytes that a key takes: of all columns that it names.
-fn bytes(seat: &Seat<'_>, key: &Key) -> u64 {
+fn bytes(seat: &TableContext<'_>, key: &PgIndexKey) -> u64 {
     named(seat, key).map(index_key_size::widest).sum()
 }
 
 /// How a long key is made short. An expression over texts is taken for a text; PostgreSQL says if it isn't.
-fn short(seat: &Seat<'_>, key: &Key) -> Short {
-    let all: Vec<Short> =
+fn short(seat: &TableContext<'_>, key: &PgIndexKey) -> Shortening {
+    let all: Vec<Shortening> =
         named(seat, key).map(|column| index_key_size::part(column, String::new(), "").short).collect();
     match all.as_slice() {
         [only] => *only,
-        [Short::Text, rest @ ..] if rest.iter().all(|short| *short == Short::Text) => Short::Text,
-        _ => Short::No,
+        [Shortening::Text, rest @ ..] if rest.iter().all(|short| *short == Shortening::Text) => Shortening::Text,
+        _ => Shortening::No,
     }
 }

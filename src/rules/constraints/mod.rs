@@ -48,7 +48,7 @@ fn same_set(one: &[String], other: &[String]) -> bool {
 /// What was counted in the source beyond column profiles. Tables by their source names; foreign keys and checks count
 /// from 0 in the order of the [`SourceSchema`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConstraintFacts {
+pub struct ConstraintStats {
     /// Child rows without a parent, per table and foreign key. Absent: not countable.
     pub orphans: BTreeMap<(String, usize), u64>,
     /// Rows that break a CHECK, per table and check. Absent: not countable.
@@ -56,14 +56,14 @@ pub struct ConstraintFacts {
     /// Rows with a NULL in the primary key, per table, where there are any.
     pub nulls_in_primary_key: BTreeMap<String, u64>,
     /// Rowids of the first rows that break something, where the table has rowids.
-    pub first: BTreeMap<(String, Broken), Vec<i64>>,
+    pub first: BTreeMap<(String, ViolatedConstraint), Vec<i64>>,
     /// The greatest rowid alias per table; absent for an empty table.
     pub greatest_alias: BTreeMap<String, i64>,
 }
 
-/// What rows break. Numbers as in [`ConstraintFacts`].
+/// What rows break. Numbers as in [`ConstraintStats`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Broken {
+pub enum ViolatedConstraint {
     /// A foreign key.
     ForeignKey(usize),
     /// A CHECK.
@@ -72,9 +72,9 @@ pub enum Broken {
     PrimaryKey,
 }
 
-impl ConstraintFacts {
+impl ConstraintStats {
     /// Where the first rows are, as the end of a sentence; empty if that isn't known.
-    fn places(&self, table: &str, broken: Broken) -> String {
+    fn places(&self, table: &str, broken: ViolatedConstraint) -> String {
         let Some(rowids) = self.first.get(&(table.to_owned(), broken)) else { return String::new() };
         let rowids: Vec<String> = rowids.iter().map(ToString::to_string).collect();
         format!(" (first at rowid {})", rowids.join(", "))
@@ -97,18 +97,18 @@ pub struct Carried {
 pub fn carry(
     schema: &SourceSchema,
     whole: &SourceSchema,
-    facts: &ConstraintFacts,
+    facts: &ConstraintStats,
     namespace: &mut Namespace,
     tables: &mut [TablePlan],
 ) -> Carried {
-    let mut work = Work::new((schema, whole), facts, namespace, tables);
+    let mut work = ConstraintContext::new((schema, whole), facts, namespace, tables);
     for (position, source) in schema.tables.iter().enumerate() {
         let planned = tables.iter_mut().find(|plan| plan.source == source.name);
         let Some(plan) = planned else {
             others::left_out(&mut work, position, source);
             continue;
         };
-        let mut seat = Seat { position, source, plan };
+        let mut seat = TableContext { position, source, plan };
         others::table(&mut work, &seat);
         // First, as the order of an index depends on it.
         checks::not_null(&mut work, &mut seat);
@@ -129,13 +129,13 @@ pub fn carry(
 }
 
 /// One table: where it stands in the source, what the source says, what is planned.
-struct Seat<'a> {
+struct TableContext<'a> {
     position: usize,
     source: &'a SourceTable,
     plan: &'a mut TablePlan,
 }
 
-impl Seat<'_> {
+impl TableContext<'_> {
     /// The planned column of a source name.
     fn column(&self, name: &str) -> Option<&ColumnPlan> {
         self.plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(name))
@@ -152,11 +152,11 @@ impl Seat<'_> {
 }
 
 /// What is collected on the way.
-struct Work<'a> {
+struct ConstraintContext<'a> {
     schema: &'a SourceSchema,
     /// With the keys that PostgreSQL can't have.
     whole: &'a SourceSchema,
-    facts: &'a ConstraintFacts,
+    facts: &'a ConstraintStats,
     namespace: &'a mut Namespace,
     /// Names of the source's indexes and key constraints, claimed before any name is made up.
     claimed: BTreeMap<(usize, String), Name>,
@@ -166,10 +166,10 @@ struct Work<'a> {
     findings: Vec<Finding>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> ConstraintContext<'a> {
     fn new(
         (schema, whole): (&'a SourceSchema, &'a SourceSchema),
-        facts: &'a ConstraintFacts,
+        facts: &'a ConstraintStats,
         namespace: &'a mut Namespace,
         tables: &[TablePlan],
     ) -> Self {
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
     }
 
     /// The PostgreSQL name of an index or key: the source's own, or `made_up` as far as it is free.
-    fn relation(&mut self, seat: &Seat<'_>, index: &str, made_up: &str) -> String {
+    fn relation(&mut self, seat: &TableContext<'_>, index: &str, made_up: &str) -> String {
         let name = match self.claimed.remove(&(seat.position, index.to_owned())) {
             Some(name) => {
                 if let Some(reason) = name.changed {
@@ -236,7 +236,7 @@ impl<'a> Work<'a> {
         name.name
     }
 
-    fn renamed(&mut self, seat: &Seat<'_>, own: &str, name: &str, reason: &str) {
+    fn renamed(&mut self, seat: &TableContext<'_>, own: &str, name: &str, reason: &str) {
         let message = format!("it is called {name} in PostgreSQL: {reason}");
         let finding = Finding::new(FindingCode::NameChanged, Severity::Info, message);
         self.find(finding.at_table(&seat.source.name).at_column(own));

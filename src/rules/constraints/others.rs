@@ -1,6 +1,6 @@
 //! Tables themselves, views, triggers, and what is skipped.
 
-use super::{Seat, Work};
+use super::{ConstraintContext, TableContext};
 use crate::model::{
     Finding, FindingCode, Severity,
     conversion_plan::Outcome,
@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 /// A table that is carried.
-pub(super) fn table(work: &mut Work<'_>, seat: &Seat<'_>) {
+pub(super) fn table(work: &mut ConstraintContext<'_>, seat: &TableContext<'_>) {
     let source = seat.source;
     let name = source.name.as_str();
     if let TableKind::Virtual { module } = &source.kind {
@@ -36,7 +36,7 @@ pub(super) fn table(work: &mut Work<'_>, seat: &Seat<'_>) {
 }
 
 /// A table that the configuration leaves out, with its indexes.
-pub(super) fn left_out(work: &mut Work<'_>, position: usize, source: &SourceTable) {
+pub(super) fn left_out(work: &mut ConstraintContext<'_>, position: usize, source: &SourceTable) {
     const REASON: &str = "the configuration leaves it out";
     let name = source.name.as_str();
     work.object(position, "table", name, name, Outcome::NotCarried, REASON);
@@ -47,7 +47,7 @@ pub(super) fn left_out(work: &mut Work<'_>, position: usize, source: &SourceTabl
 }
 
 /// What the catalogue skipped. Views and triggers are translated elsewhere.
-pub(super) fn rest(work: &mut Work<'_>) {
+pub(super) fn rest(work: &mut ConstraintContext<'_>) {
     let schema = work.schema;
     for object in &schema.skipped {
         work.object(usize::MAX, &object.kind, &object.name, &object.name, Outcome::NotCarried, &object.reason);

@@ -1,8 +1,8 @@
 //! PRIMARY KEY and UNIQUE constraints (docs/conversion-rules.md, section 4.1; docs/conversion-rules.md, section 4.3).
 
 use super::{
-    Broken, Seat, Work,
-    index_key_size::{self, Fitted, Part},
+    ConstraintContext, TableContext, ViolatedConstraint,
+    index_key_size::{self, FittedKey, KeyPart},
     label, same_set,
 };
 use crate::model::{
@@ -16,7 +16,7 @@ use crate::model::{
 pub(super) const PRIMARY_KEY: &str = "PRIMARY KEY";
 
 /// The primary key; UNIQUE where rows have NULL in it.
-pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn primary_key(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     let source = seat.source;
     if source.primary_key.is_empty() || matches!(source.kind, TableKind::Virtual { .. }) {
         return;
@@ -63,7 +63,7 @@ pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
             Severity::Warning,
             format!(
                 "{reason}; PostgreSQL's primary keys have no NULLs{}",
-                work.facts.places(table, Broken::PrimaryKey)
+                work.facts.places(table, ViolatedConstraint::PrimaryKey)
             ),
         );
         work.find(finding.at_table(table).at_column(source.primary_key.join(", ")).counting(nulls));
@@ -74,7 +74,7 @@ pub(super) fn primary_key(work: &mut Work<'_>, seat: &mut Seat<'_>) {
 }
 
 /// UNIQUE constraints.
-pub(super) fn constraints(work: &mut Work<'_>, seat: &mut Seat<'_>) {
+pub(super) fn constraints(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>) {
     let source = seat.source;
     for index in source.indexes.iter().filter(|index| index.origin == IndexOrigin::Unique) {
         let Some(columns) = columns_of(index).and_then(|names| seat.columns(&names)) else {
@@ -124,23 +124,23 @@ pub(super) fn constraints(work: &mut Work<'_>, seat: &mut Seat<'_>) {
 }
 
 /// The form of a key over columns as they are.
-fn plain(columns: &[&ColumnPlan]) -> Result<Fitted, &'static str> {
+fn plain(columns: &[&ColumnPlan]) -> Result<FittedKey, &'static str> {
     columns.iter().try_for_each(|column| index_key_size::is_comparable(&column.pg_type))?;
-    let parts: Vec<Part> =
+    let parts: Vec<KeyPart> =
         columns.iter().map(|column| index_key_size::part(column, quote_ident(&column.name), "")).collect();
     index_key_size::fit(&parts, true)
 }
 
 /// A key whose values no B-tree takes is guarded by an index of another form.
 fn too_long(
-    work: &mut Work<'_>,
-    seat: &mut Seat<'_>,
+    work: &mut ConstraintContext<'_>,
+    seat: &mut TableContext<'_>,
     kind: &str,
     object: &str,
     index: Option<&SourceIndex>,
     names: &[String],
 ) {
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<KeyPart> = Vec::new();
     for (number, name) in names.iter().enumerate() {
         let Some(column) = seat.column(name) else { continue };
         let collation = index.and_then(|index| index.columns.get(number)).and_then(|key| key.collation.as_deref());
@@ -195,7 +195,7 @@ pub(super) fn folding(collation: Option<&str>, column: &ColumnPlan) -> Option<St
 }
 
 /// A unique index that guards a key under its collation, where that is another than BINARY.
-fn folded(work: &mut Work<'_>, seat: &mut Seat<'_>, index: &SourceIndex, names: &[String]) {
+fn folded(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_>, index: &SourceIndex, names: &[String]) {
     let mut keys = Vec::new();
     let mut is_folded = false;
     for (key, name) in index.columns.iter().zip(names) {
@@ -221,7 +221,7 @@ fn folded(work: &mut Work<'_>, seat: &mut Seat<'_>, index: &SourceIndex, names: 
 }
 
 /// Whether a foreign key needs the plain constraint.
-fn is_referenced(work: &Work<'_>, seat: &Seat<'_>, index: &SourceIndex) -> bool {
+fn is_referenced(work: &ConstraintContext<'_>, seat: &TableContext<'_>, index: &SourceIndex) -> bool {
     let Some(columns) = columns_of(index) else { return false };
     let keys = work.schema.tables.iter().flat_map(|table| table.foreign_keys.iter().map(move |key| (table, key)));
     let mut references = keys.filter_map(|(_, key)| super::resolve(work.schema, key).ok());
@@ -240,7 +240,13 @@ fn once(names: &[String]) -> Vec<String> {
 }
 
 /// A key that guards data and can't be carried.
-pub(super) fn dropped(work: &mut Work<'_>, seat: &Seat<'_>, kind: &str, object: &str, reason: &str) {
+pub(super) fn dropped(
+    work: &mut ConstraintContext<'_>,
+    seat: &TableContext<'_>,
+    kind: &str,
+    object: &str,
+    reason: &str,
+) {
     work.object(seat.position, kind, object, &seat.source.name, Outcome::NotCarried, reason);
     let message = format!("the uniqueness that it guards is lost: {reason}");
     let mut finding = Finding::new(FindingCode::UniqueNotCarried, Severity::NeedsDecision, message);

@@ -1,8 +1,8 @@
 //! Cells by the meaning of the type that a given schema wants: 0 and 1 are booleans in a `boolean` column, a JSON array
 //! in text is an array in an array column.
 //!
-//! Invariant: what [`read`] answers is the value itself, never the nearest one, except where [`Read::altered`] says so
-//! (numbers that become 4-byte floats, offsets of points in time).
+//! Invariant: what [`read`] answers is the value itself, never the nearest one, except where [`ReadValue::altered`]
+//! says so (numbers that become 4-byte floats, offsets of points in time).
 
 pub mod number;
 
@@ -17,7 +17,7 @@ use crate::{
     model::{
         cell::SqliteCell,
         conversion_plan::EpochUnit,
-        pg_column_type::{Element, GivenShape, TextForm},
+        pg_column_type::{Element, PgColumnType, TextForm},
     },
     rules::value_shape::json::Checker,
 };
@@ -55,16 +55,16 @@ pub enum Value<'a> {
 
 /// A cell that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Read<'a> {
+pub struct ReadValue<'a> {
     /// What it says.
-    pub content: Content<'a>,
+    pub content: ReadContent<'a>,
     /// What the value loses, if anything.
     pub altered: Option<Altered>,
 }
 
 /// One value or an array.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content<'a> {
+pub enum ReadContent<'a> {
     /// One value.
     One(Value<'a>),
     /// An array, with its NULLs.
@@ -82,7 +82,7 @@ pub enum Altered {
 
 /// Why a cell is no value of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Misfit {
+pub enum Mismatch {
     /// This tool has no encoder for the type.
     NoEncoder,
     /// The storage class holds nothing of the kind.
@@ -107,7 +107,7 @@ pub enum Misfit {
     Dimensions,
 }
 
-impl Misfit {
+impl Mismatch {
     /// The end of the sentence "3 values ...".
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -135,18 +135,18 @@ const MANY_MOST: usize = 1 << 28;
 /// # Errors
 /// The reason why it is no value of the type.
 pub fn read<'a>(
-    shape: GivenShape,
+    shape: PgColumnType,
     unit: Option<EpochUnit>,
     cell: SqliteCell<'a>,
     json: &mut Checker,
-) -> Result<Read<'a>, Misfit> {
+) -> Result<ReadValue<'a>, Mismatch> {
     let mut altered = None;
     let content = if shape.array {
-        Content::Many(array(shape.element, unit, cell, json, &mut altered)?)
+        ReadContent::Many(array(shape.element, unit, cell, json, &mut altered)?)
     } else {
-        Content::One(scalar::read(shape.element, unit, cell, json, &mut altered)?)
+        ReadContent::One(scalar::read(shape.element, unit, cell, json, &mut altered)?)
     };
-    Ok(Read { content, altered })
+    Ok(ReadValue { content, altered })
 }
 
 /// A JSON array in text.
@@ -156,12 +156,12 @@ fn array<'a>(
     cell: SqliteCell<'a>,
     json: &mut Checker,
     altered: &mut Option<Altered>,
-) -> Result<Vec<Option<Value<'a>>>, Misfit> {
-    let (SqliteCell::Text(text) | SqliteCell::Blob(text)) = cell else { return Err(Misfit::Class) };
+) -> Result<Vec<Option<Value<'a>>>, Mismatch> {
+    let (SqliteCell::Text(text) | SqliteCell::Blob(text)) = cell else { return Err(Mismatch::Class) };
     if text.len() > MANY_MOST {
-        return Err(Misfit::Length);
+        return Err(Mismatch::Length);
     }
-    let items: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Misfit::Form)?;
+    let items: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Mismatch::Form)?;
     items.into_iter().map(|item| item_of(element, unit, item.get(), json, altered)).collect()
 }
 
@@ -171,23 +171,23 @@ fn item_of<'a>(
     item: &str,
     json: &mut Checker,
     altered: &mut Option<Altered>,
-) -> Result<Option<Value<'a>>, Misfit> {
+) -> Result<Option<Value<'a>>, Mismatch> {
     let value = match item.as_bytes().first() {
         _ if item == "null" => return Ok(None),
         _ if element == Element::Json => Value::Document(Cow::Owned(item.as_bytes().to_vec())),
         Some(b'"') => {
-            let text: String = serde_json::from_str(item).map_err(|_| Misfit::Form)?;
+            let text: String = serde_json::from_str(item).map_err(|_| Mismatch::Form)?;
             owned(scalar::read(element, unit, SqliteCell::Text(text.as_bytes()), json, altered)?)
         }
         Some(b't' | b'f') if element == Element::Boolean => Value::Boolean(item == "true"),
         Some(b'-' | b'0'..=b'9') if matches!(element, Element::Text { .. } | Element::Enum | Element::Uuid) => {
-            return Err(Misfit::Form);
+            return Err(Mismatch::Form);
         }
         Some(b'-' | b'0'..=b'9') => match item.parse::<i64>() {
             Ok(number) => owned(scalar::read(element, unit, SqliteCell::Integer(number), json, altered)?),
             Err(_) => owned(scalar::read(element, unit, SqliteCell::Text(item.as_bytes()), json, altered)?),
         },
-        _ => return Err(Misfit::Form),
+        _ => return Err(Mismatch::Form),
     };
     Ok(Some(value))
 }
@@ -214,12 +214,12 @@ fn owned(value: Value<'_>) -> Value<'static> {
 /// Bytes that are equal for two cells exactly if PostgreSQL takes their values as equal; none for a cell that is no
 /// value of the type.
 #[must_use]
-pub fn form(shape: GivenShape, unit: Option<EpochUnit>, cell: SqliteCell<'_>) -> Option<Vec<u8>> {
+pub fn form(shape: PgColumnType, unit: Option<EpochUnit>, cell: SqliteCell<'_>) -> Option<Vec<u8>> {
     let read = read(shape, unit, cell, &mut Checker::default()).ok()?;
     let mut bytes = Vec::new();
     match read.content {
-        Content::One(value) => append_form(&mut bytes, shape.element, &value),
-        Content::Many(values) => {
+        ReadContent::One(value) => append_form(&mut bytes, shape.element, &value),
+        ReadContent::Many(values) => {
             for value in values {
                 bytes.push(u8::from(value.is_some()));
                 let mut one = Vec::new();
@@ -262,9 +262,9 @@ mod tests {
     use super::*;
     use crate::model::PgType;
 
-    fn read_as<'a>(sql: &str, cell: SqliteCell<'a>) -> Result<Read<'a>, Misfit> {
+    fn read_as<'a>(sql: &str, cell: SqliteCell<'a>) -> Result<ReadValue<'a>, Mismatch> {
         let pg_type = sql.parse().unwrap_or_else(|_| PgType::Given(sql.to_owned()));
-        read(GivenShape::of(&pg_type).unwrap(), Some(EpochUnit::Milliseconds), cell, &mut Checker::default())
+        read(PgColumnType::of(&pg_type).unwrap(), Some(EpochUnit::Milliseconds), cell, &mut Checker::default())
     }
 
     #[test]
@@ -273,35 +273,35 @@ mod tests {
         for (sql, cell, expected) in [
             ("boolean", Integer(1), Ok(Value::Boolean(true))),
             ("boolean", Text(b"No"), Ok(Value::Boolean(false))),
-            ("boolean", Integer(2), Err(Misfit::Range)),
-            ("smallint", Integer(40_000), Err(Misfit::Range)),
+            ("boolean", Integer(2), Err(Mismatch::Range)),
+            ("smallint", Integer(40_000), Err(Mismatch::Range)),
             ("integer", Real(3.0), Ok(Value::Integer(3))),
-            ("integer", Real(3.5), Err(Misfit::Digits)),
+            ("integer", Real(3.5), Err(Mismatch::Digits)),
             ("bigint", Text(b"-12"), Ok(Value::Integer(-12))),
             ("numeric(6,2)", Real(12.5), Ok(Value::Number(Number::from_text("12.50").unwrap()))),
-            ("numeric(6,2)", Real(12.555), Err(Misfit::Digits)),
-            ("numeric(6,2)", Integer(10_000), Err(Misfit::Range)),
-            ("varchar(2)", Text("äöü".as_bytes()), Err(Misfit::Length)),
+            ("numeric(6,2)", Real(12.555), Err(Mismatch::Digits)),
+            ("numeric(6,2)", Integer(10_000), Err(Mismatch::Range)),
+            ("varchar(2)", Text("äöü".as_bytes()), Err(Mismatch::Length)),
             ("character(3)", Text(b"a"), Ok(Value::Text("a  ".into()))),
-            ("text", Text(b"a\0"), Err(Misfit::Text)),
+            ("text", Text(b"a\0"), Err(Mismatch::Text)),
             ("uuid", Text(b"00112233445566778899aabbccddeeff"), Ok(Value::Uuid(hex_16()))),
             ("uuid", Text(b"00112233-4455-6677-8899-AABBCCDDEEFF"), Ok(Value::Uuid(hex_16()))),
-            ("uuid", Blob(b"x"), Err(Misfit::Form)),
+            ("uuid", Blob(b"x"), Err(Mismatch::Form)),
             ("date", Text(b"1970-01-03"), Ok(Value::Days(2))),
             ("date", Text(b"1970-01-03T00:00:00.000Z"), Ok(Value::Days(2))),
-            ("date", Text(b"1970-01-03 01:00"), Err(Misfit::Digits)),
+            ("date", Text(b"1970-01-03 01:00"), Err(Mismatch::Digits)),
             ("timestamptz", Integer(1_500), Ok(Value::Moment(1_500_000))),
             ("timestamp", Text(b"1970-01-01T00:00:01Z"), Ok(Value::Moment(1_000_000))),
-            ("timestamp(3) without time zone", Text(b"1970-01-01 00:00:00.0001"), Err(Misfit::Digits)),
+            ("timestamp(3) without time zone", Text(b"1970-01-01 00:00:00.0001"), Err(Mismatch::Digits)),
             ("time", Text(b"2000-01-01 00:01:00"), Ok(Value::Clock(60_000_000))),
-            ("jsonb", Text(b"{\"a\":1,\"a\":2}"), Err(Misfit::Document)),
-            ("json", Text(b"{"), Err(Misfit::Form)),
+            ("jsonb", Text(b"{\"a\":1,\"a\":2}"), Err(Mismatch::Document)),
+            ("json", Text(b"{"), Err(Mismatch::Form)),
             ("vector(2)", Text(b"[1, 2.5]"), Ok(Value::Vector(vec![1.0, 2.5]))),
-            ("vector(3)", Text(b"[1, 2.5]"), Err(Misfit::Dimensions)),
+            ("vector(3)", Text(b"[1, 2.5]"), Err(Mismatch::Dimensions)),
             ("real", Real(0.1), Ok(Value::Real(0.1))),
         ] {
             let found = read_as(sql, cell).map(|read| read.content);
-            assert_eq!(found, expected.map(Content::One), "{sql} {cell:?}");
+            assert_eq!(found, expected.map(ReadContent::One), "{sql} {cell:?}");
         }
     }
 
@@ -313,17 +313,17 @@ mod tests {
     fn json_arrays_become_arrays() {
         let many = |sql: &str, text: &'static [u8]| match read_as(sql, SqliteCell::Text(text)).map(|read| read.content)
         {
-            Ok(Content::Many(values)) => Ok(values),
-            Ok(Content::One(_)) => panic!("{sql}"),
+            Ok(ReadContent::Many(values)) => Ok(values),
+            Ok(ReadContent::One(_)) => panic!("{sql}"),
             Err(misfit) => Err(misfit),
         };
         assert_eq!(many("text[]", b"[\"a\", null]"), Ok(vec![Some(Value::Text("a".into())), None]));
         assert_eq!(many("integer[]", b"[1,2]"), Ok(vec![Some(Value::Integer(1)), Some(Value::Integer(2))]));
         assert_eq!(many("boolean[]", b"[true]"), Ok(vec![Some(Value::Boolean(true))]));
         assert_eq!(many("text[]", b"[]"), Ok(Vec::new()));
-        assert_eq!(many("text[]", b"[1]"), Err(Misfit::Form));
-        assert_eq!(many("integer[]", b"[[1]]"), Err(Misfit::Form));
-        assert_eq!(many("text[]", b"a,b"), Err(Misfit::Form));
+        assert_eq!(many("text[]", b"[1]"), Err(Mismatch::Form));
+        assert_eq!(many("integer[]", b"[[1]]"), Err(Mismatch::Form));
+        assert_eq!(many("text[]", b"a,b"), Err(Mismatch::Form));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
     fn equal_values_have_equal_forms() {
         let of = |sql: &str, cell| {
             let pg_type = sql.parse().unwrap_or_else(|_| PgType::Given(sql.to_owned()));
-            form(GivenShape::of(&pg_type).unwrap(), None, cell)
+            form(PgColumnType::of(&pg_type).unwrap(), None, cell)
         };
         assert_eq!(of("citext", SqliteCell::Text(b"Ab")), of("citext", SqliteCell::Text(b"aB")));
         assert_ne!(of("text", SqliteCell::Text(b"Ab")), of("text", SqliteCell::Text(b"aB")));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Altered, Misfit, Value, number::Number};
+use super::{Altered, Mismatch, Value, number::Number};
 use crate::{
     model::{
         cell::SqliteCell,
@@ -12,7 +12,7 @@ use crate::{
     rules::{
         datetime::{self, DAY_MICROSECONDS, Stamp},
         decimal::{DOUBLE_EXACT_MOST, real_text},
-        value_shape::json::{Checker, Keeps},
+        value_shape::json::{Checker, JsonTarget},
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) fn read<'a>(
     cell: SqliteCell<'a>,
     json: &mut Checker,
     altered: &mut Option<Altered>,
-) -> Result<Value<'a>, Misfit> {
+) -> Result<Value<'a>, Mismatch> {
     match element {
         Element::Boolean => boolean(cell).map(Value::Boolean),
         Element::SmallInt => integer(cell, i64::from(i16::MIN), i64::from(i16::MAX)),
@@ -43,7 +43,7 @@ pub(super) fn read<'a>(
         Element::Uuid => uuid(cell).map(Value::Uuid),
         Element::Bytea => match cell {
             SqliteCell::Blob(bytes) | SqliteCell::Text(bytes) => Ok(Value::Bytes(Cow::Borrowed(bytes))),
-            SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => Err(Misfit::Class),
+            SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => Err(Mismatch::Class),
         },
         Element::Date => date(cell, unit).map(Value::Days),
         Element::Time { digits } => time(cell, digits).map(Value::Clock),
@@ -56,60 +56,60 @@ pub(super) fn read<'a>(
     }
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, Misfit> {
-    str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(Misfit::Text)
+fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
+    str::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or(Mismatch::Text)
 }
 
-fn boolean(cell: SqliteCell<'_>) -> Result<bool, Misfit> {
+fn boolean(cell: SqliteCell<'_>) -> Result<bool, Mismatch> {
     match cell {
         SqliteCell::Integer(0) => Ok(false),
         SqliteCell::Integer(1) => Ok(true),
-        SqliteCell::Integer(_) => Err(Misfit::Range),
+        SqliteCell::Integer(_) => Err(Mismatch::Range),
         SqliteCell::Text(word) => match word.to_ascii_lowercase().as_slice() {
             b"true" | b"t" | b"yes" | b"y" | b"on" | b"1" => Ok(true),
             b"false" | b"f" | b"no" | b"n" | b"off" | b"0" => Ok(false),
-            _ => Err(Misfit::Form),
+            _ => Err(Mismatch::Form),
         },
-        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => Err(Mismatch::Class),
     }
 }
 
 /// Any number. Some libraries store numbers beyond a double as their digits in a BLOB.
-fn number(cell: SqliteCell<'_>) -> Result<Number, Misfit> {
+fn number(cell: SqliteCell<'_>) -> Result<Number, Mismatch> {
     match cell {
         SqliteCell::Integer(value) => Ok(Number::from_integer(value)),
-        SqliteCell::Real(value) => Number::from_real(value).ok_or(Misfit::Range),
+        SqliteCell::Real(value) => Number::from_real(value).ok_or(Mismatch::Range),
         SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => {
-            str::from_utf8(bytes).ok().and_then(Number::from_text).ok_or(Misfit::Form)
+            str::from_utf8(bytes).ok().and_then(Number::from_text).ok_or(Mismatch::Form)
         }
-        SqliteCell::Null => Err(Misfit::Class),
+        SqliteCell::Null => Err(Mismatch::Class),
     }
 }
 
-fn integer<'a>(cell: SqliteCell<'_>, least: i64, most: i64) -> Result<Value<'a>, Misfit> {
+fn integer<'a>(cell: SqliteCell<'_>, least: i64, most: i64) -> Result<Value<'a>, Mismatch> {
     let value = match cell {
         SqliteCell::Integer(value) => value,
         other => {
             let number = number(other)?;
             if number.fraction.bytes().any(|byte| byte != b'0') {
-                return Err(Misfit::Digits);
+                return Err(Mismatch::Digits);
             }
-            number.to_integer().ok_or(Misfit::Range)?
+            number.to_integer().ok_or(Mismatch::Range)?
         }
     };
-    if (least..=most).contains(&value) { Ok(Value::Integer(value)) } else { Err(Misfit::Range) }
+    if (least..=most).contains(&value) { Ok(Value::Integer(value)) } else { Err(Mismatch::Range) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "integers up to 2^53 are exact in a double")]
-fn double(cell: SqliteCell<'_>, altered: &mut Option<Altered>) -> Result<f64, Misfit> {
+fn double(cell: SqliteCell<'_>, altered: &mut Option<Altered>) -> Result<f64, Mismatch> {
     match cell {
         SqliteCell::Real(value) => Ok(value),
         SqliteCell::Integer(value) if value.unsigned_abs() <= DOUBLE_EXACT_MOST => Ok(value as f64),
-        SqliteCell::Integer(_) => Err(Misfit::Digits),
+        SqliteCell::Integer(_) => Err(Mismatch::Digits),
         other => {
             let number = number(other)?;
-            let value: f64 = plain(&number).parse().map_err(|_| Misfit::Form)?;
-            let back = Number::from_real(value).ok_or(Misfit::Range)?;
+            let value: f64 = plain(&number).parse().map_err(|_| Mismatch::Form)?;
+            let back = Number::from_real(value).ok_or(Mismatch::Range)?;
             if back.key() != number.key() {
                 *altered = Some(Altered::Rounded);
             }
@@ -119,10 +119,10 @@ fn double(cell: SqliteCell<'_>, altered: &mut Option<Altered>) -> Result<f64, Mi
 }
 
 /// The nearest 4-byte float.
-pub(super) fn single(number: &Number, altered: &mut Option<Altered>) -> Result<f32, Misfit> {
-    let value: f32 = plain(number).parse().map_err(|_| Misfit::Form)?;
+pub(super) fn single(number: &Number, altered: &mut Option<Altered>) -> Result<f32, Mismatch> {
+    let value: f32 = plain(number).parse().map_err(|_| Mismatch::Form)?;
     if !value.is_finite() {
-        return Err(Misfit::Range);
+        return Err(Mismatch::Range);
     }
     // Both its shortest digits and its exact value may stand in the source.
     let shortest = Number::from_text(&value.to_string());
@@ -137,26 +137,26 @@ fn plain(number: &Number) -> String {
     format!("{}0{}.{}0", if number.negative { "-" } else { "" }, number.whole, number.fraction)
 }
 
-fn numeric<'a>(cell: SqliteCell<'_>, limits: Option<(u16, u16)>) -> Result<Value<'a>, Misfit> {
+fn numeric<'a>(cell: SqliteCell<'_>, limits: Option<(u16, u16)>) -> Result<Value<'a>, Mismatch> {
     let number = number(cell)?;
     let Some((precision, scale)) = limits else { return Ok(Value::Number(number)) };
     if number.whole.len() > usize::from(precision - scale.min(precision)) {
-        return Err(Misfit::Range);
+        return Err(Mismatch::Range);
     }
-    number.with_scale(scale).map(Value::Number).ok_or(Misfit::Digits)
+    number.with_scale(scale).map(Value::Number).ok_or(Mismatch::Digits)
 }
 
-fn text(cell: SqliteCell<'_>, form: TextForm, most: Option<u32>) -> Result<Value<'_>, Misfit> {
+fn text(cell: SqliteCell<'_>, form: TextForm, most: Option<u32>) -> Result<Value<'_>, Mismatch> {
     let written = match cell {
         SqliteCell::Text(bytes) => Cow::Borrowed(utf8(bytes)?),
         SqliteCell::Integer(value) => Cow::Owned(value.to_string()),
         SqliteCell::Real(value) => Cow::Owned(real_text(value)),
-        SqliteCell::Null | SqliteCell::Blob(_) => return Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Blob(_) => return Err(Mismatch::Class),
     };
     let Some(most) = most.and_then(|most| usize::try_from(most).ok()) else { return Ok(Value::Text(written)) };
     let characters = written.chars().count();
     if characters > most {
-        return Err(Misfit::Length);
+        return Err(Mismatch::Length);
     }
     // PostgreSQL gives the blanks back.
     let padded = matches!(form, TextForm::Char).then(|| format!("{written}{}", " ".repeat(most - characters)));
@@ -164,56 +164,60 @@ fn text(cell: SqliteCell<'_>, form: TextForm, most: Option<u32>) -> Result<Value
 }
 
 /// 32 hexadecimal digits with or without the four hyphens, or 16 bytes.
-fn uuid(cell: SqliteCell<'_>) -> Result<[u8; 16], Misfit> {
+fn uuid(cell: SqliteCell<'_>) -> Result<[u8; 16], Mismatch> {
     match cell {
-        SqliteCell::Blob(bytes) if bytes.len() == 16 => bytes.try_into().map_err(|_| Misfit::Form),
+        SqliteCell::Blob(bytes) if bytes.len() == 16 => bytes.try_into().map_err(|_| Mismatch::Form),
         SqliteCell::Text(text) => {
             let hyphens = [8, 13, 18, 23].iter().filter(|at| text.get(**at) == Some(&b'-')).count();
             if !matches!((text.len(), hyphens), (36, 4) | (32, 0)) {
-                return Err(Misfit::Form);
+                return Err(Mismatch::Form);
             }
             let mut value: u128 = 0;
             let mut count = 0;
             for letter in text.iter().filter(|letter| **letter != b'-') {
-                let digit = char::from(*letter).to_digit(16).ok_or(Misfit::Form)?;
+                let digit = char::from(*letter).to_digit(16).ok_or(Mismatch::Form)?;
                 value = value << 4 | u128::from(digit);
                 count += 1;
             }
-            if count == 32 { Ok(value.to_be_bytes()) } else { Err(Misfit::Form) }
+            if count == 32 { Ok(value.to_be_bytes()) } else { Err(Mismatch::Form) }
         }
-        SqliteCell::Blob(_) => Err(Misfit::Form),
-        SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => Err(Misfit::Class),
+        SqliteCell::Blob(_) => Err(Mismatch::Form),
+        SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => Err(Mismatch::Class),
     }
 }
 
-fn stamp(text: &[u8]) -> Result<Stamp, Misfit> {
-    datetime::parse_stamp(text).ok_or(Misfit::Form)
+fn stamp(text: &[u8]) -> Result<Stamp, Mismatch> {
+    datetime::parse_stamp(text).ok_or(Mismatch::Form)
 }
 
-fn epoch(value: i64, unit: Option<EpochUnit>) -> Result<i64, Misfit> {
-    let micros = value.checked_mul(unit.ok_or(Misfit::Unit)?.microseconds()).ok_or(Misfit::Range)?;
-    if micros >= MOMENT_FIRST { Ok(micros) } else { Err(Misfit::Range) }
+fn epoch(value: i64, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
+    let micros = value.checked_mul(unit.ok_or(Mismatch::Unit)?.microseconds()).ok_or(Mismatch::Range)?;
+    if micros >= MOMENT_FIRST { Ok(micros) } else { Err(Mismatch::Range) }
 }
 
-fn date(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Misfit> {
+fn date(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
     let micros = match cell {
         SqliteCell::Text(text) => stamp(text)?.utc_microseconds(),
         SqliteCell::Integer(value) => epoch(value, unit)?,
-        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => return Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => return Err(Mismatch::Class),
     };
-    if micros.rem_euclid(DAY_MICROSECONDS) == 0 { Ok(micros.div_euclid(DAY_MICROSECONDS)) } else { Err(Misfit::Digits) }
+    if micros.rem_euclid(DAY_MICROSECONDS) == 0 {
+        Ok(micros.div_euclid(DAY_MICROSECONDS))
+    } else {
+        Err(Mismatch::Digits)
+    }
 }
 
-fn time(cell: SqliteCell<'_>, digits: u8) -> Result<i64, Misfit> {
-    let SqliteCell::Text(text) = cell else { return Err(Misfit::Class) };
+fn time(cell: SqliteCell<'_>, digits: u8) -> Result<i64, Mismatch> {
+    let SqliteCell::Text(text) = cell else { return Err(Mismatch::Class) };
     let clock = match datetime::parse_clock(text) {
         Some(clock) => clock,
         None => {
             let stamp = stamp(text)?;
             if stamp.offset_minutes.is_some_and(|offset| offset != 0) || !TIME_DAYS.contains(&stamp.days) {
-                return Err(Misfit::Form);
+                return Err(Mismatch::Form);
             }
-            stamp.time.ok_or(Misfit::Form)?
+            stamp.time.ok_or(Mismatch::Form)?
         }
     };
     precise(clock, digits)
@@ -224,7 +228,7 @@ fn moment(
     unit: Option<EpochUnit>,
     digits: u8,
     altered: &mut Option<Altered>,
-) -> Result<i64, Misfit> {
+) -> Result<i64, Mismatch> {
     let micros = match cell {
         SqliteCell::Text(text) => {
             let stamp = stamp(text)?;
@@ -234,18 +238,18 @@ fn moment(
             stamp.utc_microseconds()
         }
         SqliteCell::Integer(value) => epoch(value, unit)?,
-        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => return Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Blob(_) => return Err(Mismatch::Class),
     };
     precise(micros, digits)
 }
 
-fn precise(micros: i64, digits: u8) -> Result<i64, Misfit> {
+fn precise(micros: i64, digits: u8) -> Result<i64, Mismatch> {
     let step = 10_i64.pow(6_u32.saturating_sub(u32::from(digits)));
-    if micros.rem_euclid(step) == 0 { Ok(micros) } else { Err(Misfit::Digits) }
+    if micros.rem_euclid(step) == 0 { Ok(micros) } else { Err(Mismatch::Digits) }
 }
 
 /// Some libraries store a document as the bytes of its text.
-fn document<'a>(cell: SqliteCell<'a>, binary: bool, json: &mut Checker) -> Result<Value<'a>, Misfit> {
+fn document<'a>(cell: SqliteCell<'a>, binary: bool, json: &mut Checker) -> Result<Value<'a>, Mismatch> {
     let document = match cell {
         SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => {
             utf8(bytes)?;
@@ -253,12 +257,12 @@ fn document<'a>(cell: SqliteCell<'a>, binary: bool, json: &mut Checker) -> Resul
         }
         SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
         SqliteCell::Real(value) if value.is_finite() => Cow::Owned(real_text(value).into_bytes()),
-        SqliteCell::Null | SqliteCell::Real(_) => return Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Real(_) => return Err(Mismatch::Class),
     };
     match json.check(&document) {
-        None => Err(Misfit::Form),
-        Some(Keeps::Json) if binary => Err(Misfit::Document),
-        Some(Keeps::Json | Keeps::Jsonb) => Ok(Value::Document(document)),
+        None => Err(Mismatch::Form),
+        Some(JsonTarget::Json) if binary => Err(Mismatch::Document),
+        Some(JsonTarget::Json | JsonTarget::Jsonb) => Ok(Value::Document(document)),
     }
 }
 
@@ -267,26 +271,26 @@ fn vector<'a>(
     cell: SqliteCell<'_>,
     dimensions: Option<u32>,
     altered: &mut Option<Altered>,
-) -> Result<Value<'a>, Misfit> {
+) -> Result<Value<'a>, Mismatch> {
     let values: Vec<f32> = match cell {
         SqliteCell::Blob(bytes) => {
-            let bytes = if bytes.len() % 4 == 1 { bytes.strip_suffix(&[1]).ok_or(Misfit::Form)? } else { bytes };
+            let bytes = if bytes.len() % 4 == 1 { bytes.strip_suffix(&[1]).ok_or(Mismatch::Form)? } else { bytes };
             let (words, rest) = bytes.as_chunks::<4>();
             if !rest.is_empty() {
-                return Err(Misfit::Form);
+                return Err(Mismatch::Form);
             }
             words.iter().map(|word| f32::from_le_bytes(*word)).collect()
         }
         SqliteCell::Text(text) => {
-            let items: Vec<&serde_json::value::RawValue> = serde_json::from_slice(text).map_err(|_| Misfit::Form)?;
+            let items: Vec<&serde_json::value::RawValue> = serde_json::from_slice(text).map_err(|_| Mismatch::Form)?;
             let one = |item: &&serde_json::value::RawValue| {
-                single(&Number::from_text(item.get()).ok_or(Misfit::Form)?, altered)
+                single(&Number::from_text(item.get()).ok_or(Mismatch::Form)?, altered)
             };
             items.iter().map(one).collect::<Result<_, _>>()?
         }
-        SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => return Err(Misfit::Class),
+        SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => return Err(Mismatch::Class),
     };
     let right = dimensions.is_none_or(|wanted| u32::try_from(values.len()) == Ok(wanted));
     let possible = (1..=16_000).contains(&values.len()) && values.iter().all(|value| value.is_finite());
-    if right && possible { Ok(Value::Vector(values)) } else { Err(Misfit::Dimensions) }
+    if right && possible { Ok(Value::Vector(values)) } else { Err(Mismatch::Dimensions) }
 }

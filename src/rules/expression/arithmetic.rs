@@ -8,7 +8,7 @@ use super::{
     Untranslatable,
     literal::{Value, numeric_text, stored},
     refuse,
-    typed_expr::{Kind, Operand, Range, Span},
+    typed_expr::{ExprType, IntegerRange, NumberBounds, TypedExpr},
 };
 use crate::{model::source_schema::Affinity, rules::affinity};
 
@@ -16,11 +16,11 @@ use crate::{model::source_schema::Affinity, rules::affinity};
 const DIGITS_MAX: u16 = 300;
 
 /// `left operator right` for arithmetic and bit operators.
-pub(super) fn binary(operator: Operator, left: &Operand, right: &Operand) -> Result<Operand, Untranslatable> {
+pub(super) fn binary(operator: Operator, left: &TypedExpr, right: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     left.uncollated()?;
     right.uncollated()?;
     if left.is_null() || right.is_null() {
-        return Ok(Operand::constant(Value::Null));
+        return Ok(TypedExpr::constant(Value::Null));
     }
     let (left, right) = (as_number(left)?, as_number(right)?);
     match (left.range(), right.range()) {
@@ -30,14 +30,14 @@ pub(super) fn binary(operator: Operator, left: &Operand, right: &Operand) -> Res
 }
 
 /// Text that is an integer by its making (`strftime('%s')`) counts as that integer.
-fn as_number(operand: &Operand) -> Result<Operand, Untranslatable> {
+fn as_number(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     match (&operand.kind, &operand.constant, &operand.moment) {
-        (Kind::Text, Some(Value::Text(text)), _) => match numeric_text(text) {
-            Some(value) => Ok(Operand::constant(value)),
+        (ExprType::Text, Some(Value::Text(text)), _) => match numeric_text(text) {
+            Some(value) => Ok(TypedExpr::constant(value)),
             None => Err(refuse("arithmetic with a text")),
         },
-        (Kind::Text, None, Some(moment)) if moment.is_digits() => {
-            Ok(Operand::atom(format!("{}::bigint", operand.arg()), Kind::Int(moment.range())))
+        (ExprType::Text, None, Some(moment)) if moment.is_digits() => {
+            Ok(TypedExpr::atom(format!("{}::bigint", operand.arg()), ExprType::Int(moment.range())))
         }
         _ => Ok(operand.clone()),
     }
@@ -45,22 +45,22 @@ fn as_number(operand: &Operand) -> Result<Operand, Untranslatable> {
 
 fn integers(
     operator: Operator,
-    left: &Operand,
-    one: Range,
-    right: &Operand,
-    other: Range,
-) -> Result<Operand, Untranslatable> {
+    left: &TypedExpr,
+    one: IntegerRange,
+    right: &TypedExpr,
+    other: IntegerRange,
+) -> Result<TypedExpr, Untranslatable> {
     let range = result_range(operator, one, other)
         .filter(|range| range.least >= i64::MIN.into() && range.most <= i64::MAX.into())
         .ok_or_else(|| refuse("the result may leave 64 bits, or the operator is not exact"))?;
     if let (Some(Value::Integer(one)), Some(Value::Integer(other))) = (&left.constant, &right.constant)
         && let Some(value) = fold(operator, *one, *other)
     {
-        return Ok(Operand::constant(value));
+        return Ok(TypedExpr::constant(value));
     }
     if matches!(operator, Operator::LeftShift | Operator::RightShift) {
         let sql = format!("{}::bigint {} {}::integer", left.integer()?, symbol(operator)?, right.integer()?);
-        return Ok(Operand::compound(sql, Kind::Int(range)));
+        return Ok(TypedExpr::compound(sql, ExprType::Int(range)));
     }
     let (mut one, mut other) = (left.integer()?, right.integer()?);
     // Shorter integers would overflow where 64 bits don't.
@@ -74,17 +74,17 @@ fn integers(
         // SQLite gives NULL for a division by zero.
         other = format!("nullif({other}, 0)");
     }
-    Ok(Operand::compound(format!("{one} {} {other}", symbol(operator)?), Kind::Int(range)))
+    Ok(TypedExpr::compound(format!("{one} {} {other}", symbol(operator)?), ExprType::Int(range)))
 }
 
 /// The integers that can come out; `None` where the operator isn't exact for these.
-fn result_range(operator: Operator, one: Range, other: Range) -> Option<Range> {
+fn result_range(operator: Operator, one: IntegerRange, other: IntegerRange) -> Option<IntegerRange> {
     let corners = |apply: fn(i128, i128) -> i128| {
         let found =
             [(one.least, other.least), (one.least, other.most), (one.most, other.least), (one.most, other.most)]
                 .map(|(left, right)| apply(left, right));
         let least = found.iter().copied().min()?;
-        Some(Range { least, most: found.iter().copied().max()? })
+        Some(IntegerRange { least, most: found.iter().copied().max()? })
     };
     match operator {
         Operator::Add => corners(|left, right| left + right),
@@ -92,15 +92,15 @@ fn result_range(operator: Operator, one: Range, other: Range) -> Option<Range> {
         Operator::Multiply => corners(i128::saturating_mul),
         Operator::Divide => {
             let most = one.least.abs().max(one.most.abs());
-            Some(Range { least: if one.least >= 0 && other.least >= 0 { 0 } else { -most }, most })
+            Some(IntegerRange { least: if one.least >= 0 && other.least >= 0 { 0 } else { -most }, most })
         }
         Operator::Modulus => {
             let most = (other.least.abs().max(other.most.abs()) - 1).max(0);
-            Some(Range { least: if one.least < 0 { -most } else { 0 }, most })
+            Some(IntegerRange { least: if one.least < 0 { -most } else { 0 }, most })
         }
-        Operator::BitwiseAnd | Operator::BitwiseOr => Some(Range::all()),
+        Operator::BitwiseAnd | Operator::BitwiseOr => Some(IntegerRange::all()),
         // PostgreSQL takes the distance modulo 64, SQLite shifts everything out, and a negative distance the other way.
-        Operator::LeftShift | Operator::RightShift if other.least >= 0 && other.most < 64 => Some(Range::all()),
+        Operator::LeftShift | Operator::RightShift if other.least >= 0 && other.most < 64 => Some(IntegerRange::all()),
         _ => None,
     }
 }
@@ -132,7 +132,7 @@ fn symbol(operator: Operator) -> Result<&'static str, Untranslatable> {
     }
 }
 
-fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operand, Untranslatable> {
+fn doubles(operator: Operator, left: &TypedExpr, right: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     let (Some(one), Some(other)) = (left.span(), right.span()) else {
         let wrong = if left.span().is_none() { left } else { right };
         return Err(wrong.refusal("is calculated with"));
@@ -140,7 +140,7 @@ fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operan
     if one.infinite || other.infinite {
         return Err(refuse("arithmetic with infinities"));
     }
-    let real = |operand: &Operand| matches!(operand.kind, Kind::Real(_));
+    let real = |operand: &TypedExpr| matches!(operand.kind, ExprType::Real(_));
     let surely_real = real(left) || real(right);
     let (whole, fraction) = match operator {
         Operator::Add | Operator::Subtract => (one.whole.max(other.whole) + 1, one.fraction.max(other.fraction)),
@@ -156,52 +156,53 @@ fn doubles(operator: Operator, left: &Operand, right: &Operand) -> Result<Operan
     let integers = result_range(operator, one.integers, other.integers).filter(|range| range.fits_double());
     let integers = match integers {
         Some(range) => range,
-        None if surely_real => Range::point(0),
+        None if surely_real => IntegerRange::point(0),
         None => return Err(refuse("integers beyond 2^53 may come out, which SQLite calculates exactly")),
     };
-    let span = Span { whole, fraction, infinite: false, integers };
+    let span = NumberBounds { whole, fraction, infinite: false, integers };
     let (one, mut other) = (left.double()?, right.double()?);
     if operator == Operator::Divide && !matches!(right.constant, Some(Value::Real(number)) if number != 0.0) {
         other = format!("nullif({other}, 0)");
     }
-    let kind = if surely_real { Kind::Real(span) } else { Kind::Double(span) };
-    Ok(Operand::compound(format!("{one} {} {other}", symbol(operator)?), kind))
+    let kind = if surely_real { ExprType::Real(span) } else { ExprType::Double(span) };
+    Ok(TypedExpr::compound(format!("{one} {} {other}", symbol(operator)?), kind))
 }
 
 /// `-operand`.
-pub(super) fn negate(operand: &Operand) -> Result<Operand, Untranslatable> {
+pub(super) fn negate(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     operand.uncollated()?;
     match (&operand.constant, operand.kind) {
-        (Some(Value::Integer(number)), _) if *number != i64::MIN => Ok(Operand::constant(Value::Integer(-number))),
-        (Some(Value::Real(number)), _) => Ok(Operand::constant(Value::Real(-number))),
-        (_, Kind::Null) => Ok(Operand::constant(Value::Null)),
-        (_, Kind::Int(range)) if range.least > i64::MIN.into() => {
-            let range = Range { least: -range.most, most: -range.least };
-            Ok(Operand::compound(format!("-{}", operand.wide()), Kind::Int(range)))
+        (Some(Value::Integer(number)), _) if *number != i64::MIN => Ok(TypedExpr::constant(Value::Integer(-number))),
+        (Some(Value::Real(number)), _) => Ok(TypedExpr::constant(Value::Real(-number))),
+        (_, ExprType::Null) => Ok(TypedExpr::constant(Value::Null)),
+        (_, ExprType::Int(range)) if range.least > i64::MIN.into() => {
+            let range = IntegerRange { least: -range.most, most: -range.least };
+            Ok(TypedExpr::compound(format!("-{}", operand.wide()), ExprType::Int(range)))
         }
-        (_, Kind::Bool) => {
-            Ok(Operand::compound(format!("-({})", operand.integer()?), Kind::Int(Range { least: -1, most: 0 })))
-        }
+        (_, ExprType::Bool) => Ok(TypedExpr::compound(
+            format!("-({})", operand.integer()?),
+            ExprType::Int(IntegerRange { least: -1, most: 0 }),
+        )),
         // SQLite subtracts from 0, which makes no -0.0.
-        (_, kind @ (Kind::Real(_) | Kind::Double(_))) => {
-            Ok(Operand::compound(format!("'0'::double precision - {}", operand.arg()), kind))
+        (_, kind @ (ExprType::Real(_) | ExprType::Double(_))) => {
+            Ok(TypedExpr::compound(format!("'0'::double precision - {}", operand.arg()), kind))
         }
-        (_, kind @ Kind::Numeric(_)) => Ok(Operand::compound(format!("-{}", operand.arg()), kind)),
+        (_, kind @ ExprType::Numeric(_)) => Ok(TypedExpr::compound(format!("-{}", operand.arg()), kind)),
         _ => Err(operand.refusal("is negated")),
     }
 }
 
 /// `~operand`.
-pub(super) fn invert(operand: &Operand) -> Result<Operand, Untranslatable> {
+pub(super) fn invert(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     operand.uncollated()?;
     if operand.is_null() {
-        return Ok(Operand::constant(Value::Null));
+        return Ok(TypedExpr::constant(Value::Null));
     }
-    Ok(Operand::compound(format!("~{}::bigint", operand.integer()?), Kind::Int(Range::all())))
+    Ok(TypedExpr::compound(format!("~{}::bigint", operand.integer()?), ExprType::Int(IntegerRange::all())))
 }
 
 /// `a || b || ...`.
-pub(super) fn concatenate(operands: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(super) fn concatenate(operands: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     let mut parts = Vec::new();
     let mut joined = Some(String::new());
     for operand in operands {
@@ -213,13 +214,13 @@ pub(super) fn concatenate(operands: &[Operand]) -> Result<Operand, Untranslatabl
         };
     }
     match joined {
-        Some(text) => Ok(Operand::constant(Value::Text(text))),
-        None => Ok(Operand::compound(parts.join(" || "), Kind::Text)),
+        Some(text) => Ok(TypedExpr::constant(Value::Text(text))),
+        None => Ok(TypedExpr::compound(parts.join(" || "), ExprType::Text)),
     }
 }
 
 /// `CAST(operand AS name)`.
-pub(super) fn cast(operand: Operand, name: &str) -> Result<Operand, Untranslatable> {
+pub(super) fn cast(operand: TypedExpr, name: &str) -> Result<TypedExpr, Untranslatable> {
     operand.uncollated()?;
     let affinity = affinity::of(name, false);
     let found = match affinity {
@@ -227,67 +228,70 @@ pub(super) fn cast(operand: Operand, name: &str) -> Result<Operand, Untranslatab
         Affinity::Integer => to_integer(&operand)?,
         Affinity::Real => to_real(&operand)?,
         Affinity::Numeric => to_numeric(operand)?,
-        Affinity::Text if operand.kind == Kind::Text => operand,
+        Affinity::Text if operand.kind == ExprType::Text => operand,
         Affinity::Text => match operand.constant.clone() {
-            Some(value @ (Value::Integer(_) | Value::Real(_))) => Operand::constant(stored(value, Affinity::Text)),
-            _ => Operand::compound(operand.text()?, Kind::Text),
+            Some(value @ (Value::Integer(_) | Value::Real(_))) => TypedExpr::constant(stored(value, Affinity::Text)),
+            _ => TypedExpr::compound(operand.text()?, ExprType::Text),
         },
-        Affinity::Blob if operand.kind == Kind::Blob => operand,
+        Affinity::Blob if operand.kind == ExprType::Blob => operand,
         Affinity::Blob => return Err(operand.refusal("is cast to a blob")),
     };
-    Ok(Operand { affinity: Some(affinity), ..found })
+    Ok(TypedExpr { affinity: Some(affinity), ..found })
 }
 
-fn to_integer(operand: &Operand) -> Result<Operand, Untranslatable> {
+fn to_integer(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     match (operand.kind, operand.span()) {
-        (Kind::Int(_), _) => Ok(operand.clone()),
-        (Kind::Bool, _) => {
-            Ok(Operand { narrow: true, ..Operand::atom(operand.integer()?, Kind::Int(Range { least: 0, most: 1 })) })
-        }
-        (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), Some(span)) if span.whole <= 18 && !span.infinite => {
+        (ExprType::Int(_), _) => Ok(operand.clone()),
+        (ExprType::Bool, _) => Ok(TypedExpr {
+            narrow: true,
+            ..TypedExpr::atom(operand.integer()?, ExprType::Int(IntegerRange { least: 0, most: 1 }))
+        }),
+        (ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_), Some(span))
+            if span.whole <= 18 && !span.infinite =>
+        {
             let most = 10_i128.pow(span.whole.into());
-            let range = Range { least: -most, most };
-            Ok(Operand::atom(format!("trunc({})::bigint", operand.sql()), Kind::Int(range)))
+            let range = IntegerRange { least: -most, most };
+            Ok(TypedExpr::atom(format!("trunc({})::bigint", operand.sql()), ExprType::Int(range)))
         }
-        (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), Some(_)) => {
+        (ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_), Some(_)) => {
             let number = operand.arg();
             let sql = format!(
                 "CASE WHEN {number} >= 9223372036854775807 THEN 9223372036854775807 \
                  WHEN {number} <= -9223372036854775808 THEN '-9223372036854775808'::bigint \
                  ELSE trunc({number})::bigint END"
             );
-            Ok(Operand::compound(sql, Kind::Int(Range::all())))
+            Ok(TypedExpr::compound(sql, ExprType::Int(IntegerRange::all())))
         }
-        (Kind::Text, _) => match as_number(operand)? {
-            found if matches!(found.kind, Kind::Int(_)) => Ok(found),
+        (ExprType::Text, _) => match as_number(operand)? {
+            found if matches!(found.kind, ExprType::Int(_)) => Ok(found),
             _ => Err(operand.refusal("is cast to an integer")),
         },
         _ => Err(operand.refusal("is cast to an integer")),
     }
 }
 
-fn to_real(operand: &Operand) -> Result<Operand, Untranslatable> {
+fn to_real(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     match (operand.kind, &operand.constant) {
-        (Kind::Real(_), _) => Ok(operand.clone()),
-        (_, Some(value @ Value::Integer(_))) => Ok(Operand::constant(stored(value.clone(), Affinity::Real))),
-        (Kind::Bool | Kind::Int(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
-            let span = operand.span().unwrap_or(Span::of_range(Range::all()));
+        (ExprType::Real(_), _) => Ok(operand.clone()),
+        (_, Some(value @ Value::Integer(_))) => Ok(TypedExpr::constant(stored(value.clone(), Affinity::Real))),
+        (ExprType::Bool | ExprType::Int(_) | ExprType::Double(_) | ExprType::Numeric(_), _) => {
+            let span = operand.span().unwrap_or(NumberBounds::of_range(IntegerRange::all()));
             // The cast of a 64-bit integer rounds to the nearest double on both sides.
             let sql = match operand.kind {
-                Kind::Int(_) => format!("{}::double precision", operand.arg()),
+                ExprType::Int(_) => format!("{}::double precision", operand.arg()),
                 _ => operand.double()?,
             };
-            Ok(Operand::atom(sql, Kind::Real(span)))
+            Ok(TypedExpr::atom(sql, ExprType::Real(span)))
         }
         _ => Err(operand.refusal("is cast to a floating point number")),
     }
 }
 
 /// INTEGER and REAL stay what they are.
-fn to_numeric(operand: Operand) -> Result<Operand, Untranslatable> {
+fn to_numeric(operand: TypedExpr) -> Result<TypedExpr, Untranslatable> {
     match operand.kind {
-        Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => Ok(operand),
-        Kind::Bool => to_integer(&operand),
+        ExprType::Int(_) | ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_) => Ok(operand),
+        ExprType::Bool => to_integer(&operand),
         _ => Err(operand.refusal("is cast to a number")),
     }
 }

@@ -4,13 +4,13 @@ use super::{
     Untranslatable, column_default,
     literal::stored,
     refuse,
-    typed_expr::{Kind, Operand},
+    typed_expr::{ExprType, TypedExpr},
 };
 use crate::model::{ColumnPlan, Conversion, source_schema::Affinity};
 
 /// The operand as a value of the column's type.
 pub(in crate::rules) fn assigned(
-    operand: &Operand,
+    operand: &TypedExpr,
     column: &ColumnPlan,
     affinity: Affinity,
 ) -> Result<String, Untranslatable> {
@@ -24,25 +24,29 @@ pub(in crate::rules) fn assigned(
     }
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (column.conversion, operand.kind) {
-        (_, Kind::Null) => Ok(format!("NULL::{}", column.pg_type)),
-        (_, Kind::Text) if operand.moment.is_some() => column_default::computed(operand, column, affinity),
-        (Conversion::Epoch { .. }, Kind::Int(_)) => column_default::computed(operand, column, affinity),
-        (Conversion::IntegerBoolean, Kind::Bool)
-        | (Conversion::Bytea, Kind::Blob)
-        | (Conversion::Date, Kind::Date)
-        | (Conversion::Timestamp, Kind::Stamp)
-        | (Conversion::UuidText, Kind::Uuid)
-        | (Conversion::Numeric, Kind::Numeric(_)) => Ok(operand.sql().to_owned()),
-        (Conversion::IntegerBoolean, Kind::Int(range)) if range.least >= 0 && range.most <= 1 => {
+        (_, ExprType::Null) => Ok(format!("NULL::{}", column.pg_type)),
+        (_, ExprType::Text) if operand.moment.is_some() => column_default::computed(operand, column, affinity),
+        (Conversion::Epoch { .. }, ExprType::Int(_)) => column_default::computed(operand, column, affinity),
+        (Conversion::IntegerBoolean, ExprType::Bool)
+        | (Conversion::Bytea, ExprType::Blob)
+        | (Conversion::Date, ExprType::Date)
+        | (Conversion::Timestamp, ExprType::Stamp)
+        | (Conversion::UuidText, ExprType::Uuid)
+        | (Conversion::Numeric, ExprType::Numeric(_)) => Ok(operand.sql().to_owned()),
+        (Conversion::IntegerBoolean, ExprType::Int(range)) if range.least >= 0 && range.most <= 1 => {
             Ok(format!("{} <> 0", operand.arg()))
         }
-        (Conversion::Integer | Conversion::Numeric, Kind::Int(_) | Kind::Bool) => operand.integer(),
-        (Conversion::Double, Kind::Real(_) | Kind::Double(_) | Kind::Int(_) | Kind::Bool) => operand.double(),
+        (Conversion::Integer | Conversion::Numeric, ExprType::Int(_) | ExprType::Bool) => operand.integer(),
+        (Conversion::Double, ExprType::Real(_) | ExprType::Double(_) | ExprType::Int(_) | ExprType::Bool) => {
+            operand.double()
+        }
         // The shortest decimal that reads back as the same double; the cast alone keeps 15 digits.
-        (Conversion::Numeric, Kind::Real(_) | Kind::Double(_)) => Ok(format!("{}::text::numeric", operand.arg())),
-        (Conversion::Text { .. }, Kind::Text) if !numeric => Ok(operand.sql().to_owned()),
-        (Conversion::Text { .. }, Kind::Int(_) | Kind::Bool) if affinity == Affinity::Text => operand.text(),
-        (Conversion::Text { .. }, Kind::Date) if affinity == Affinity::Text => {
+        (Conversion::Numeric, ExprType::Real(_) | ExprType::Double(_)) => {
+            Ok(format!("{}::text::numeric", operand.arg()))
+        }
+        (Conversion::Text { .. }, ExprType::Text) if !numeric => Ok(operand.sql().to_owned()),
+        (Conversion::Text { .. }, ExprType::Int(_) | ExprType::Bool) if affinity == Affinity::Text => operand.text(),
+        (Conversion::Text { .. }, ExprType::Date) if affinity == Affinity::Text => {
             Ok(format!("to_char({}, 'YYYY-MM-DD')", operand.sql()))
         }
         _ => Err(refuse(format!("a value is put into a column of type {}, which it doesn't fit", column.pg_type))),

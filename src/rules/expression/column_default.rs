@@ -5,13 +5,13 @@ use sqlite3_parser::ast::{Expr, Literal, Operator};
 
 use super::{
     Untranslatable,
-    datetime_functions::{Moment, epoch_text},
+    datetime_functions::{CurrentTimeText, epoch_text},
     literal::{Value, hexadecimal, stored},
-    name_resolution::Scope,
+    name_resolution::NameScope,
     random::{RandomText, random_text},
     refuse,
     translate::translate,
-    typed_expr::{Kind, Operand, blob_literal, real_literal},
+    typed_expr::{ExprType, TypedExpr, blob_literal, real_literal},
 };
 use crate::{
     model::{
@@ -35,14 +35,14 @@ pub(super) fn default_of(
     if let Some(text) = random_text(expression) {
         return random_default(text, column).map(Some);
     }
-    let operand = translate(&Scope::of_default(), expression)?;
+    let operand = translate(&NameScope::of_default(), expression)?;
     operand.uncollated()?;
     match &operand.constant {
         Some(value) => literal(stored(value.clone(), affinity), column),
         // Whole milliseconds but for the rounding of doubles; SQLite stores them as INTEGER where it finds them whole.
         None if is_scaled(expression) && column.pg_type == PgType::BigInt && affinity != Affinity::Text => {
             match operand.kind {
-                Kind::Real(_) | Kind::Double(_) => Ok(Some(format!("round({})::bigint", operand.sql()))),
+                ExprType::Real(_) | ExprType::Double(_) => Ok(Some(format!("round({})::bigint", operand.sql()))),
                 _ => computed(&operand, column, affinity).map(Some),
             }
         }
@@ -220,18 +220,18 @@ fn storable_json(text: &str) -> bool {
 }
 
 /// A value that is computed for each row.
-pub(super) fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
+pub(super) fn computed(operand: &TypedExpr, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (operand.kind, &operand.moment) {
-        (Kind::Text, Some(moment)) if numeric && moment.is_digits() => {
+        (ExprType::Text, Some(moment)) if numeric && moment.is_digits() => {
             computed(&super::builtins::to_integer(operand.clone())?, column, affinity)
         }
-        (Kind::Text, Some(moment)) => moment_default(operand, moment, column),
-        (Kind::Text, None) => match (column.conversion, &column.pg_type) {
+        (ExprType::Text, Some(moment)) => moment_default(operand, moment, column),
+        (ExprType::Text, None) => match (column.conversion, &column.pg_type) {
             (Conversion::Text { .. }, PgType::Text) if !numeric => Ok(operand.sql().to_owned()),
             _ => Err(unfit(column)),
         },
-        (Kind::Int(range), _) => match (column.conversion, &column.pg_type) {
+        (ExprType::Int(range), _) => match (column.conversion, &column.pg_type) {
             (Conversion::Integer, PgType::BigInt) | (Conversion::Numeric, PgType::Numeric(None)) => {
                 Ok(operand.sql().to_owned())
             }
@@ -246,19 +246,23 @@ pub(super) fn computed(operand: &Operand, column: &ColumnPlan, affinity: Affinit
             }
             _ => Err(unfit(column)),
         },
-        (Kind::Real(_), _) if column.conversion == Conversion::Double => Ok(operand.sql().to_owned()),
-        (Kind::Bool, _) => match column.conversion {
+        (ExprType::Real(_), _) if column.conversion == Conversion::Double => Ok(operand.sql().to_owned()),
+        (ExprType::Bool, _) => match column.conversion {
             Conversion::IntegerBoolean => Ok(operand.sql().to_owned()),
             Conversion::Integer => operand.integer(),
             _ => Err(unfit(column)),
         },
-        (Kind::Blob, _) if column.conversion == Conversion::Bytea => Ok(operand.sql().to_owned()),
+        (ExprType::Blob, _) if column.conversion == Conversion::Bytea => Ok(operand.sql().to_owned()),
         _ => Err(unfit(column)),
     }
 }
 
 /// A text that shows the present moment, in a column whose type may be one of time.
-fn moment_default(operand: &Operand, moment: &Moment, column: &ColumnPlan) -> Result<String, Untranslatable> {
+fn moment_default(
+    operand: &TypedExpr,
+    moment: &CurrentTimeText,
+    column: &ColumnPlan,
+) -> Result<String, Untranslatable> {
     let sample = moment.sample.as_bytes();
     let stamp = parse_stamp(sample);
     let at = &moment.at;

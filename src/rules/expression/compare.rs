@@ -5,9 +5,9 @@ use sqlite3_parser::ast::Operator;
 use super::{
     Untranslatable, datetime_functions,
     literal::{Value, numeric_text, stored},
-    name_resolution::Scope,
+    name_resolution::NameScope,
     refuse,
-    typed_expr::{Collation, Kind, Operand, numeric},
+    typed_expr::{Collation, ExprType, TypedExpr, numeric},
 };
 use crate::{
     model::{identifier::quote_literal, source_schema::Affinity},
@@ -84,27 +84,29 @@ impl Comparison {
 /// Two sides that PostgreSQL compares as SQLite does, or an answer that needs no comparison.
 enum Pair {
     Sides(String, String),
-    Answer(Operand),
+    Answer(TypedExpr),
 }
 
 /// `left comparison right`.
 pub(in crate::rules) fn compare(
-    scope: &Scope<'_>,
+    scope: &NameScope<'_>,
     comparison: Comparison,
-    left: &Operand,
-    right: &Operand,
-) -> Result<Operand, Untranslatable> {
+    left: &TypedExpr,
+    right: &TypedExpr,
+) -> Result<TypedExpr, Untranslatable> {
     Ok(match pair(scope, comparison, left, right)? {
-        Pair::Sides(left, right) => Operand::compound(format!("{left} {} {right}", comparison.word()), Kind::Bool),
+        Pair::Sides(left, right) => {
+            TypedExpr::compound(format!("{left} {} {right}", comparison.word()), ExprType::Bool)
+        }
         Pair::Answer(operand) => operand,
     })
 }
 
 /// Both sides of `value IN (SELECT item)`.
 pub(in crate::rules) fn member(
-    scope: &Scope<'_>,
-    value: &Operand,
-    item: &Operand,
+    scope: &NameScope<'_>,
+    value: &TypedExpr,
+    item: &TypedExpr,
 ) -> Result<(String, String), Untranslatable> {
     match pair(scope, Comparison::Equals, value, item)? {
         Pair::Sides(left, right) => Ok((left, right)),
@@ -114,13 +116,13 @@ pub(in crate::rules) fn member(
 
 /// `value [NOT] IN (items)`.
 pub(in crate::rules) fn one_of(
-    scope: &Scope<'_>,
-    value: &Operand,
+    scope: &NameScope<'_>,
+    value: &TypedExpr,
     not: bool,
-    items: &[Operand],
-) -> Result<Operand, Untranslatable> {
+    items: &[TypedExpr],
+) -> Result<TypedExpr, Untranslatable> {
     if items.is_empty() {
-        return Ok(Operand::atom(not.to_string(), Kind::Bool));
+        return Ok(TypedExpr::atom(not.to_string(), ExprType::Bool));
     }
     let mut sides = Vec::new();
     let mut answers = Vec::new();
@@ -139,33 +141,38 @@ pub(in crate::rules) fn one_of(
         answers.insert(0, format!("({subject} IN ({}))", sides.join(", ")));
     }
     let mut found = match answers.as_slice() {
-        [one] => Operand::atom(one.clone(), Kind::Bool),
-        _ => Operand::compound(answers.join(" OR "), Kind::Bool),
+        [one] => TypedExpr::atom(one.clone(), ExprType::Bool),
+        _ => TypedExpr::compound(answers.join(" OR "), ExprType::Bool),
     };
     found.never_false = exhausts(value, items);
-    Ok(if not { Operand::compound(format!("NOT {}", found.arg()), Kind::Bool) } else { found })
+    Ok(if not { TypedExpr::compound(format!("NOT {}", found.arg()), ExprType::Bool) } else { found })
 }
 
 /// Whether every value that the type admits is among the items.
-fn exhausts(value: &Operand, items: &[Operand]) -> bool {
+fn exhausts(value: &TypedExpr, items: &[TypedExpr]) -> bool {
     let has = |wanted: &Value| items.iter().any(|item| item.constant.as_ref() == Some(wanted));
     match value.kind {
-        Kind::Bool => has(&Value::Integer(0)) && has(&Value::Integer(1)),
-        Kind::ClassOf(class) => has(&Value::Text("null".to_owned())) && has(&Value::Text(class.to_owned())),
+        ExprType::Bool => has(&Value::Integer(0)) && has(&Value::Integer(1)),
+        ExprType::ClassOf(class) => has(&Value::Text("null".to_owned())) && has(&Value::Text(class.to_owned())),
         _ => false,
     }
 }
 
 /// `operand IS NULL` and its opposite.
-pub(in crate::rules) fn null_test(operand: &Operand, test: &str) -> Operand {
+pub(in crate::rules) fn null_test(operand: &TypedExpr, test: &str) -> TypedExpr {
     match operand.kind {
         // The name of a class is never NULL.
-        Kind::ClassOf(_) => Operand::atom((test == "IS NOT NULL").to_string(), Kind::Bool),
-        _ => Operand::compound(format!("{} {test}", operand.arg()), Kind::Bool),
+        ExprType::ClassOf(_) => TypedExpr::atom((test == "IS NOT NULL").to_string(), ExprType::Bool),
+        _ => TypedExpr::compound(format!("{} {test}", operand.arg()), ExprType::Bool),
     }
 }
 
-fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Operand) -> Result<Pair, Untranslatable> {
+fn pair(
+    scope: &NameScope<'_>,
+    comparison: Comparison,
+    left: &TypedExpr,
+    right: &TypedExpr,
+) -> Result<Pair, Untranslatable> {
     if left.is_null() || right.is_null() {
         return Ok(Pair::Answer(null_side(comparison, left, right)));
     }
@@ -174,45 +181,45 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
     }
     let affinity = comparison_affinity(left, right);
     let (left, right) = (converted(left, affinity)?, converted(right, affinity)?);
-    if left.kind == Kind::Bool
+    if left.kind == ExprType::Bool
         && let Some(answer) = truth(comparison, &left, &right)
     {
         return Ok(Pair::Answer(answer));
     }
-    if right.kind == Kind::Bool
+    if right.kind == ExprType::Bool
         && let Some(answer) = truth(comparison, &right, &left)
     {
         return Ok(Pair::Answer(answer));
     }
     match (left.kind, right.kind) {
-        (Kind::Opaque(_), _) => Err(left.refusal("is compared")),
-        (_, Kind::Opaque(_)) => Err(right.refusal("is compared")),
-        (Kind::ClassOf(class), _) => class_name(comparison, &left, class, &right).map(Pair::Answer),
-        (_, Kind::ClassOf(class)) => class_name(comparison, &right, class, &left).map(Pair::Answer),
-        (Kind::Bool, Kind::Bool)
-        | (Kind::Blob, Kind::Blob)
-        | (Kind::Date, Kind::Date)
-        | (Kind::Stamp, Kind::Stamp)
-        | (Kind::Uuid, Kind::Uuid) => Ok(Pair::Sides(left.arg(), right.arg())),
-        (Kind::Uuid, Kind::Text) => Ok(Pair::Sides(left.arg(), uuid_literal(comparison, &right)?)),
-        (Kind::Text, Kind::Uuid) => Ok(Pair::Sides(uuid_literal(comparison, &left)?, right.arg())),
-        (Kind::Stamp, Kind::Text) => stamp_against(comparison, &left, &right),
-        (Kind::Text, Kind::Stamp) => stamp_against(comparison.mirrored(), &right, &left),
-        (Kind::Epoch(one), Kind::Epoch(other)) if one == other => Ok(Pair::Sides(left.arg(), right.arg())),
-        (Kind::Epoch(unit), Kind::Int(_) | Kind::Real(_)) => {
+        (ExprType::Opaque(_), _) => Err(left.refusal("is compared")),
+        (_, ExprType::Opaque(_)) => Err(right.refusal("is compared")),
+        (ExprType::ClassOf(class), _) => class_name(comparison, &left, class, &right).map(Pair::Answer),
+        (_, ExprType::ClassOf(class)) => class_name(comparison, &right, class, &left).map(Pair::Answer),
+        (ExprType::Bool, ExprType::Bool)
+        | (ExprType::Blob, ExprType::Blob)
+        | (ExprType::Date, ExprType::Date)
+        | (ExprType::Stamp, ExprType::Stamp)
+        | (ExprType::Uuid, ExprType::Uuid) => Ok(Pair::Sides(left.arg(), right.arg())),
+        (ExprType::Uuid, ExprType::Text) => Ok(Pair::Sides(left.arg(), uuid_literal(comparison, &right)?)),
+        (ExprType::Text, ExprType::Uuid) => Ok(Pair::Sides(uuid_literal(comparison, &left)?, right.arg())),
+        (ExprType::Stamp, ExprType::Text) => stamp_against(comparison, &left, &right),
+        (ExprType::Text, ExprType::Stamp) => stamp_against(comparison.mirrored(), &right, &left),
+        (ExprType::Epoch(one), ExprType::Epoch(other)) if one == other => Ok(Pair::Sides(left.arg(), right.arg())),
+        (ExprType::Epoch(unit), ExprType::Int(_) | ExprType::Real(_)) => {
             Ok(Pair::Sides(left.arg(), datetime_functions::epoch_literal(&right, unit)?))
         }
-        (Kind::Int(_) | Kind::Real(_), Kind::Epoch(unit)) => {
+        (ExprType::Int(_) | ExprType::Real(_), ExprType::Epoch(unit)) => {
             Ok(Pair::Sides(datetime_functions::epoch_literal(&left, unit)?, right.arg()))
         }
-        (Kind::Epoch(_), kind) | (kind, Kind::Epoch(_)) if class_rank(kind) == Some(0) => {
+        (ExprType::Epoch(_), kind) | (kind, ExprType::Epoch(_)) if class_rank(kind) == Some(0) => {
             Err(refuse("a time that was a number is compared with another number"))
         }
-        (Kind::Date, Kind::Text) => Ok(Pair::Sides(left.arg(), date_literal(&right)?)),
-        (Kind::Text, Kind::Date) => Ok(Pair::Sides(date_literal(&left)?, right.arg())),
-        (Kind::Text, Kind::Text) => texts(scope, comparison, &left, &right),
-        (Kind::Written, _) => written(comparison, &left, &right),
-        (_, Kind::Written) => written(comparison, &right, &left).map(|pair| match pair {
+        (ExprType::Date, ExprType::Text) => Ok(Pair::Sides(left.arg(), date_literal(&right)?)),
+        (ExprType::Text, ExprType::Date) => Ok(Pair::Sides(date_literal(&left)?, right.arg())),
+        (ExprType::Text, ExprType::Text) => texts(scope, comparison, &left, &right),
+        (ExprType::Written, _) => written(comparison, &left, &right),
+        (_, ExprType::Written) => written(comparison, &right, &left).map(|pair| match pair {
             Pair::Sides(one, other) => Pair::Sides(other, one),
             answer @ Pair::Answer(_) => answer,
         }),
@@ -223,9 +230,9 @@ fn pair(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Opera
 /// Numbers, or values of classes that never meet.
 fn by_class(
     comparison: Comparison,
-    left: &Operand,
+    left: &TypedExpr,
     left_rank: Option<u8>,
-    right: &Operand,
+    right: &TypedExpr,
     right_rank: Option<u8>,
 ) -> Result<Pair, Untranslatable> {
     match (left_rank, right_rank) {
@@ -239,46 +246,56 @@ fn by_class(
 }
 
 /// Numbers before text before blobs (SQLite "Datatypes", section 4.1).
-const fn class_rank(kind: Kind) -> Option<u8> {
+const fn class_rank(kind: ExprType) -> Option<u8> {
     match kind {
-        Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) | Kind::Epoch(_) => Some(0),
-        Kind::Text | Kind::Date | Kind::Stamp | Kind::Uuid => Some(1),
-        Kind::Blob => Some(2),
-        Kind::Null | Kind::Written | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => None,
+        ExprType::Bool
+        | ExprType::Int(_)
+        | ExprType::Real(_)
+        | ExprType::Double(_)
+        | ExprType::Numeric(_)
+        | ExprType::Epoch(_) => Some(0),
+        ExprType::Text | ExprType::Date | ExprType::Stamp | ExprType::Uuid => Some(1),
+        ExprType::Blob => Some(2),
+        ExprType::Null | ExprType::Written | ExprType::Json | ExprType::ClassOf(_) | ExprType::Opaque(_) => None,
     }
 }
 
-fn null_side(comparison: Comparison, left: &Operand, right: &Operand) -> Operand {
+fn null_side(comparison: Comparison, left: &TypedExpr, right: &TypedExpr) -> TypedExpr {
     let other = if left.is_null() { right } else { left };
     match comparison {
         Comparison::Is => null_test(other, "IS NULL"),
         Comparison::IsNot => null_test(other, "IS NOT NULL"),
-        _ => Operand::atom("NULL::boolean", Kind::Bool),
+        _ => TypedExpr::atom("NULL::boolean", ExprType::Bool),
     }
 }
 
 /// An answer that doesn't depend on the values, only on whether they are NULL.
-fn never_equal(left: &Operand, right: &Operand, comparison: Comparison, answer: bool) -> Operand {
+fn never_equal(left: &TypedExpr, right: &TypedExpr, comparison: Comparison, answer: bool) -> TypedExpr {
     let nullable: Vec<String> =
         [left, right].iter().filter(|side| side.constant.is_none()).map(|side| side.arg()).collect();
     let test =
         |test: &str, word: &str| nullable.iter().map(|sql| format!("{sql} {test}")).collect::<Vec<_>>().join(word);
     if nullable.is_empty() {
-        return Operand::atom(answer.to_string(), Kind::Bool);
+        return TypedExpr::atom(answer.to_string(), ExprType::Bool);
     }
     let sql = match (comparison, answer) {
         // A constant is never NULL, so that two sides are both NULL only if neither is constant.
         (Comparison::Is, _) if nullable.len() == 2 => test("IS NULL", " AND "),
         (Comparison::IsNot, _) if nullable.len() == 2 => test("IS NOT NULL", " OR "),
-        (Comparison::Is | Comparison::IsNot, answer) => return Operand::atom(answer.to_string(), Kind::Bool),
+        (Comparison::Is | Comparison::IsNot, answer) => return TypedExpr::atom(answer.to_string(), ExprType::Bool),
         (_, true) => format!("({}) OR NULL", test("IS NOT NULL", " AND ")),
         (_, false) => format!("({}) AND NULL", test("IS NULL", " OR ")),
     };
-    Operand { never_false: answer, ..Operand::compound(sql, Kind::Bool) }
+    TypedExpr { never_false: answer, ..TypedExpr::compound(sql, ExprType::Bool) }
 }
 
 /// `typeof(x)` against a constant.
-fn class_name(comparison: Comparison, of: &Operand, class: &str, other: &Operand) -> Result<Operand, Untranslatable> {
+fn class_name(
+    comparison: Comparison,
+    of: &TypedExpr,
+    class: &str,
+    other: &TypedExpr,
+) -> Result<TypedExpr, Untranslatable> {
     let Some(Value::Text(word)) = &other.constant else {
         return Err(refuse("typeof() is compared with something that is no constant"));
     };
@@ -290,15 +307,15 @@ fn class_name(comparison: Comparison, of: &Operand, class: &str, other: &Operand
     let null_answer = (word == "null") == equal;
     let value_answer = (word == class) == equal;
     Ok(match (value_answer, null_answer) {
-        (true, true) => Operand { never_false: true, ..Operand::atom("true", Kind::Bool) },
-        (false, false) => Operand::atom("false", Kind::Bool),
-        (true, false) => Operand::compound(format!("{} IS NOT NULL", of.arg()), Kind::Bool),
-        (false, true) => Operand::compound(format!("{} IS NULL", of.arg()), Kind::Bool),
+        (true, true) => TypedExpr { never_false: true, ..TypedExpr::atom("true", ExprType::Bool) },
+        (false, false) => TypedExpr::atom("false", ExprType::Bool),
+        (true, false) => TypedExpr::compound(format!("{} IS NOT NULL", of.arg()), ExprType::Bool),
+        (false, true) => TypedExpr::compound(format!("{} IS NULL", of.arg()), ExprType::Bool),
     })
 }
 
 /// A boolean against 0 or 1.
-fn truth(comparison: Comparison, flag: &Operand, other: &Operand) -> Option<Operand> {
+fn truth(comparison: Comparison, flag: &TypedExpr, other: &TypedExpr) -> Option<TypedExpr> {
     let set = match other.constant {
         Some(Value::Integer(number @ (0 | 1))) => number == 1,
         Some(Value::Real(number)) if [0.0_f64.to_bits(), 1.0_f64.to_bits()].contains(&number.to_bits()) => number > 0.0,
@@ -310,19 +327,19 @@ fn truth(comparison: Comparison, flag: &Operand, other: &Operand) -> Option<Oper
         Comparison::Equals | Comparison::NotEquals => {
             let plain = (comparison == Comparison::Equals) == set;
             Some(if plain {
-                Operand::atom(sql, Kind::Bool)
+                TypedExpr::atom(sql, ExprType::Bool)
             } else {
-                Operand::compound(format!("NOT {sql}"), Kind::Bool)
+                TypedExpr::compound(format!("NOT {sql}"), ExprType::Bool)
             })
         }
-        Comparison::Is => Some(Operand::compound(format!("{sql} IS {word}"), Kind::Bool)),
-        Comparison::IsNot => Some(Operand::compound(format!("{sql} IS NOT {word}"), Kind::Bool)),
+        Comparison::Is => Some(TypedExpr::compound(format!("{sql} IS {word}"), ExprType::Bool)),
+        Comparison::IsNot => Some(TypedExpr::compound(format!("{sql} IS NOT {word}"), ExprType::Bool)),
         _ => None,
     }
 }
 
 /// The affinity that is applied to both sides (SQLite "Datatypes", section 4.2): NUMERIC, TEXT, or none.
-fn comparison_affinity(left: &Operand, right: &Operand) -> Option<Affinity> {
+fn comparison_affinity(left: &TypedExpr, right: &TypedExpr) -> Option<Affinity> {
     let numeric = |affinity| matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (left.affinity, right.affinity) {
         (Some(one), Some(other)) => (numeric(one) || numeric(other)).then_some(Affinity::Numeric),
@@ -332,33 +349,34 @@ fn comparison_affinity(left: &Operand, right: &Operand) -> Option<Affinity> {
     }
 }
 
-fn converted(operand: &Operand, affinity: Option<Affinity>) -> Result<Operand, Untranslatable> {
+fn converted(operand: &TypedExpr, affinity: Option<Affinity>) -> Result<TypedExpr, Untranslatable> {
     match (affinity, &operand.kind) {
-        (Some(Affinity::Numeric), Kind::Text) => match (&operand.constant, operand.affinity) {
+        (Some(Affinity::Numeric), ExprType::Text) => match (&operand.constant, operand.affinity) {
             (Some(Value::Text(text)), _) => {
                 let value = numeric_text(text).unwrap_or_else(|| Value::Text(text.clone()));
-                Ok(Operand { collation: operand.collation, ..Operand::constant(value) })
+                Ok(TypedExpr { collation: operand.collation, ..TypedExpr::constant(value) })
             }
             // Text that is stored under such an affinity never looks like a number.
             (None, Some(Affinity::Integer | Affinity::Real | Affinity::Numeric)) => Ok(operand.clone()),
             _ => Err(refuse("a text is compared with a number, for which SQLite reads it as a number")),
         },
-        (Some(Affinity::Text), Kind::Bool | Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => {
-            match operand.constant.clone() {
-                Some(value) => Ok(Operand::constant(stored(value, Affinity::Text))),
-                None => Ok(Operand::compound(operand.text()?, Kind::Text)),
-            }
-        }
-        (Some(Affinity::Text), Kind::Epoch(_)) => Err(operand.refusal("is compared as text")),
+        (
+            Some(Affinity::Text),
+            ExprType::Bool | ExprType::Int(_) | ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_),
+        ) => match operand.constant.clone() {
+            Some(value) => Ok(TypedExpr::constant(stored(value, Affinity::Text))),
+            None => Ok(TypedExpr::compound(operand.text()?, ExprType::Text)),
+        },
+        (Some(Affinity::Text), ExprType::Epoch(_)) => Err(operand.refusal("is compared as text")),
         _ => Ok(operand.clone()),
     }
 }
 
-fn numbers(left: &Operand, right: &Operand) -> Result<(String, String), Untranslatable> {
-    let real = |operand: &Operand| matches!(operand.kind, Kind::Real(_) | Kind::Double(_));
-    let whole = |operand: &Operand| matches!(operand.kind, Kind::Int(_) | Kind::Bool);
+fn numbers(left: &TypedExpr, right: &TypedExpr) -> Result<(String, String), Untranslatable> {
+    let real = |operand: &TypedExpr| matches!(operand.kind, ExprType::Real(_) | ExprType::Double(_));
+    let whole = |operand: &TypedExpr| matches!(operand.kind, ExprType::Int(_) | ExprType::Bool);
     // A REAL constant is a decimal beside integers and decimals.
-    let exact = |operand: &Operand| !real(operand) || operand.constant.is_some();
+    let exact = |operand: &TypedExpr| !real(operand) || operand.constant.is_some();
     if whole(left) && whole(right) {
         Ok((left.integer()?, right.integer()?))
     } else if exact(left) && exact(right) {
@@ -368,8 +386,13 @@ fn numbers(left: &Operand, right: &Operand) -> Result<(String, String), Untransl
     }
 }
 
-fn texts(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Operand) -> Result<Pair, Untranslatable> {
-    let fold = |operand: &Operand, collation: Collation| match collation {
+fn texts(
+    scope: &NameScope<'_>,
+    comparison: Comparison,
+    left: &TypedExpr,
+    right: &TypedExpr,
+) -> Result<Pair, Untranslatable> {
+    let fold = |operand: &TypedExpr, collation: Collation| match collation {
         Collation::Binary if comparison.orders() => Ok(format!("{} COLLATE \"C\"", operand.arg())),
         Collation::Binary => Ok(operand.arg()),
         // Under "C" lower() folds A to Z and nothing else.
@@ -389,7 +412,7 @@ fn texts(scope: &Scope<'_>, comparison: Comparison, left: &Operand, right: &Oper
 
 /// Texts and integers, both written as text, for equality with a constant. The constant has been read as a number
 /// already if it looks like one.
-fn written(comparison: Comparison, side: &Operand, constant: &Operand) -> Result<Pair, Untranslatable> {
+fn written(comparison: Comparison, side: &TypedExpr, constant: &TypedExpr) -> Result<Pair, Untranslatable> {
     let plain = side.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
     match &constant.constant {
         _ if comparison.orders() || !plain => Err(side.refusal("is compared by order or under a collation")),
@@ -401,21 +424,21 @@ fn written(comparison: Comparison, side: &Operand, constant: &Operand) -> Result
 }
 
 /// The collation of a comparison: an explicit one, left first; else a column's, left first.
-fn collation(left: &Operand, right: &Operand) -> Collation {
-    let explicit = |operand: &Operand| operand.collation.filter(|(_, explicit)| *explicit);
+fn collation(left: &TypedExpr, right: &TypedExpr) -> Collation {
+    let explicit = |operand: &TypedExpr| operand.collation.filter(|(_, explicit)| *explicit);
     let found = explicit(left).or_else(|| explicit(right)).or(left.collation).or(right.collation);
     found.map_or(Collation::Binary, |(collation, _)| collation)
 }
 
 /// Without its affinity, a side may only meet values of its own class.
-fn vague_sides(left: &Operand, right: &Operand) -> Result<(), Untranslatable> {
+fn vague_sides(left: &TypedExpr, right: &TypedExpr) -> Result<(), Untranslatable> {
     let same = match (class_rank(left.kind), class_rank(right.kind)) {
         (Some(one), Some(other)) => one == other,
         _ => false,
     };
-    let number = |side: &Operand| {
+    let number = |side: &TypedExpr| {
         let numeric = matches!(side.affinity, Some(Affinity::Integer | Affinity::Real | Affinity::Numeric));
-        numeric && side.kind == Kind::Text
+        numeric && side.kind == ExprType::Text
     };
     if same && !number(left) && !number(right) {
         return Ok(());
@@ -424,7 +447,7 @@ fn vague_sides(left: &Operand, right: &Operand) -> Result<(), Untranslatable> {
 }
 
 /// A constant as a `uuid`, for equality: other texts are equal to none.
-fn uuid_literal(comparison: Comparison, operand: &Operand) -> Result<String, Untranslatable> {
+fn uuid_literal(comparison: Comparison, operand: &TypedExpr) -> Result<String, Untranslatable> {
     let canonical = |text: &str| {
         text.len() == 36
             && text.char_indices().all(|(place, one)| match place {
@@ -442,7 +465,7 @@ fn uuid_literal(comparison: Comparison, operand: &Operand) -> Result<String, Unt
 
 /// A timestamp against a constant: a whole timestamp as PostgreSQL prints it, or a date, which as a text stands before
 /// all moments of its day.
-fn stamp_against(comparison: Comparison, stamp: &Operand, constant: &Operand) -> Result<Pair, Untranslatable> {
+fn stamp_against(comparison: Comparison, stamp: &TypedExpr, constant: &TypedExpr) -> Result<Pair, Untranslatable> {
     let refused = || refuse("a timestamp is compared with a text that is no timestamp of the same spelling");
     let Some(Value::Text(text)) = &constant.constant else { return Err(refused()) };
     if datetime::parse_date(text.as_bytes()).is_some() {
@@ -452,7 +475,7 @@ fn stamp_against(comparison: Comparison, stamp: &Operand, constant: &Operand) ->
             _ => return Ok(Pair::Answer(never_equal(stamp, constant, comparison, comparison.of_classes(false)))),
         };
         let sql = format!("{} {word} {}::timestamp", stamp.arg(), quote_literal(text));
-        return Ok(Pair::Answer(Operand::compound(sql, Kind::Bool)));
+        return Ok(Pair::Answer(TypedExpr::compound(sql, ExprType::Bool)));
     }
     let plain = text.len() >= 19 && text.as_bytes().get(10) == Some(&b' ') && !text.ends_with(['0', '.']);
     let plain = plain || (text.len() == 19 && text.as_bytes().get(10) == Some(&b' '));
@@ -461,10 +484,10 @@ fn stamp_against(comparison: Comparison, stamp: &Operand, constant: &Operand) ->
         return Err(refused());
     }
     let sql = format!("{} {} {}::timestamp", stamp.arg(), comparison.word(), quote_literal(text));
-    Ok(Pair::Answer(Operand::compound(sql, Kind::Bool)))
+    Ok(Pair::Answer(TypedExpr::compound(sql, ExprType::Bool)))
 }
 
-fn date_literal(operand: &Operand) -> Result<String, Untranslatable> {
+fn date_literal(operand: &TypedExpr) -> Result<String, Untranslatable> {
     match &operand.constant {
         Some(Value::Text(text)) if datetime::parse_date(text.as_bytes()).is_some() => {
             Ok(format!("{}::date", quote_literal(text)))

@@ -4,9 +4,9 @@
 use super::{
     Untranslatable,
     literal::Value,
-    name_resolution::Scope,
+    name_resolution::NameScope,
     refuse,
-    typed_expr::{Kind, Operand, Range, Span},
+    typed_expr::{ExprType, IntegerRange, NumberBounds, TypedExpr},
 };
 use crate::{
     model::{conversion_plan::EpochUnit, identifier::quote_literal},
@@ -17,7 +17,7 @@ const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
 
 /// A text that shows the present moment.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Moment {
+pub(in crate::rules) struct CurrentTimeText {
     /// The moment as a `timestamp` in UTC; can stand beside any operator.
     pub at: String,
     /// Whether it is the present moment itself, not one some days away.
@@ -26,14 +26,14 @@ pub(in crate::rules) struct Moment {
     pub sample: String,
 }
 
-impl Moment {
+impl CurrentTimeText {
     /// Whether the text is an integer.
     pub(super) fn is_digits(&self) -> bool {
         !self.sample.is_empty() && self.sample.len() <= 14 && self.sample.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     /// The moment that a date function reads from the text: no finer than the text shows it.
-    fn read_again(&self) -> Option<Time> {
+    fn read_again(&self) -> Option<CurrentTime> {
         let stamp =
             parse_stamp(self.sample.as_bytes()).filter(|stamp| stamp.offset_minutes.is_none_or(|zone| zone == 0))?;
         let unit = match stamp.time {
@@ -41,20 +41,20 @@ impl Moment {
             Some(_) if self.sample.contains('.') => "milliseconds",
             Some(_) => "second",
         };
-        Some(Time { at: format!("date_trunc('{unit}', {})", self.at), present: false, fraction: false })
+        Some(CurrentTime { at: format!("date_trunc('{unit}', {})", self.at), present: false, fraction: false })
     }
 
     /// The integers that such a text can be.
-    pub(super) fn range(&self) -> Range {
+    pub(super) fn range(&self) -> IntegerRange {
         {
             let most = 10_i128.pow(u32::try_from(self.sample.len()).unwrap_or(14).min(14));
-            Range { least: -most, most }
+            IntegerRange { least: -most, most }
         }
     }
 }
 
 /// `date(...)`, `time(...)`, `datetime(...)`, `strftime(...)`, `unixepoch(...)`, `julianday(...)`.
-pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(super) fn call(scope: &NameScope<'_>, name: &str, arguments: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     if !scope.is_at_present() {
         return Err(refuse(format!("{name}() reads any text as a date, for which PostgreSQL has no exact equivalent")));
     }
@@ -68,13 +68,13 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
                 "date" => formatted("%Y-%m-%d", &time),
                 "time" => formatted(&format!("%H:%M:%S{fraction}"), &time),
                 "datetime" => formatted(&format!("%Y-%m-%d %H:%M:%S{fraction}"), &time),
-                "unixepoch" if time.fraction => Ok(Operand::compound(
+                "unixepoch" if time.fraction => Ok(TypedExpr::compound(
                     format!("floor({} * 1000)::double precision / 1000", time.epoch()),
                     real_kind(11),
                 )),
-                "unixepoch" => Ok(Operand::atom(format!("floor({})::bigint", time.epoch()), epoch_kind())),
+                "unixepoch" => Ok(TypedExpr::atom(format!("floor({})::bigint", time.epoch()), epoch_kind())),
                 // SQLite counts whole milliseconds, and divides once.
-                _ => Ok(Operand::compound(
+                _ => Ok(TypedExpr::compound(
                     format!("(floor({} * 1000)::bigint + 210866760000000)::double precision / 86400000", time.epoch()),
                     real_kind(7),
                 )),
@@ -83,38 +83,38 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Operand]) -> Resu
     }
 }
 
-fn epoch_kind() -> Kind {
-    Kind::Int(Range { least: 0, most: 100_000_000_000 })
+fn epoch_kind() -> ExprType {
+    ExprType::Int(IntegerRange { least: 0, most: 100_000_000_000 })
 }
 
 /// A REAL of so many digits before the point.
-fn real_kind(whole: u16) -> Kind {
-    Kind::Real(Span { whole, fraction: 10, infinite: false, integers: Range::point(0) })
+fn real_kind(whole: u16) -> ExprType {
+    ExprType::Real(NumberBounds { whole, fraction: 10, infinite: false, integers: IntegerRange::point(0) })
 }
 
 /// The present moment with its modifiers applied.
-struct Time {
+struct CurrentTime {
     at: String,
     present: bool,
     fraction: bool,
 }
 
-impl Time {
+impl CurrentTime {
     /// Seconds since 1970 with a fraction.
     fn epoch(&self) -> String {
         if self.present { "extract(epoch FROM now())".to_owned() } else { format!("extract(epoch FROM {})", self.at) }
     }
 }
 
-fn word(argument: &Operand) -> Result<&str, Untranslatable> {
+fn word(argument: &TypedExpr) -> Result<&str, Untranslatable> {
     match &argument.constant {
         Some(Value::Text(text)) => Ok(text),
         _ => Err(refuse("a date function has an argument that is no constant text")),
     }
 }
 
-fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
-    let mut time = Time { at: NOW_UTC.to_owned(), present: true, fraction: false };
+fn read(arguments: &[TypedExpr]) -> Result<CurrentTime, Untranslatable> {
+    let mut time = CurrentTime { at: NOW_UTC.to_owned(), present: true, fraction: false };
     for (index, argument) in arguments.iter().enumerate() {
         if let (0, Some(moment)) = (index, &argument.moment) {
             time = moment.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
@@ -134,18 +134,19 @@ fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
             "localtime" => return Err(refuse("the time zone of the server isn't that of the application")),
             "start of day" | "start of month" | "start of year" if index > 0 => {
                 let unit = word.trim_start_matches("start of ");
-                time = Time { at: format!("date_trunc('{unit}', {})", time.at), present: false, ..time };
+                time = CurrentTime { at: format!("date_trunc('{unit}', {})", time.at), present: false, ..time };
             }
             _ if index > 0 && word.starts_with("weekday ") => {
                 let day = word.trim_start_matches("weekday ").trim();
                 let day = day.parse::<u8>().ok().filter(|day| *day < 7);
                 let day = day.ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
                 let days = format!("({day} - extract(dow FROM {})::integer + 7) % 7", time.at);
-                time = Time { at: format!("({} + ({days}) * interval '1 day')", time.at), present: false, ..time };
+                time =
+                    CurrentTime { at: format!("({} + ({days}) * interval '1 day')", time.at), present: false, ..time };
             }
             _ if index > 0 => {
                 let step = interval(&word).ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
-                time = Time { at: format!("({} + interval '{step}')", time.at), present: false, ..time };
+                time = CurrentTime { at: format!("({} + interval '{step}')", time.at), present: false, ..time };
             }
             _ => return Err(refuse("a date function of a fixed or unknown moment has no exact equivalent")),
         }
@@ -154,23 +155,23 @@ fn read(arguments: &[Operand]) -> Result<Time, Untranslatable> {
 }
 
 /// The moments that a column holds: all its values are known to be such.
-fn of_column(argument: &Operand, arguments: &[Operand]) -> Result<Option<Time>, Untranslatable> {
+fn of_column(argument: &TypedExpr, arguments: &[TypedExpr]) -> Result<Option<CurrentTime>, Untranslatable> {
     let modifier = arguments.get(1).and_then(|argument| word(argument).ok());
     let unix = modifier.is_some_and(|word| word.trim().eq_ignore_ascii_case("unixepoch"));
     let at = match argument.kind {
         _ if argument.constant.is_some() => return Ok(None),
-        Kind::Date if !unix => format!("{}::timestamp", argument.arg()),
+        ExprType::Date if !unix => format!("{}::timestamp", argument.arg()),
         // SQLite rounds to milliseconds.
-        Kind::Stamp if !unix => {
+        ExprType::Stamp if !unix => {
             format!("date_trunc('milliseconds', {} + interval '500 microseconds')", argument.arg())
         }
-        Kind::Epoch(EpochUnit::Seconds) if unix => format!("({} AT TIME ZONE 'UTC')", argument.arg()),
-        Kind::Int(range) if unix && range.least >= -62_135_596_800 && range.most <= 253_402_300_799 => {
+        ExprType::Epoch(EpochUnit::Seconds) if unix => format!("({} AT TIME ZONE 'UTC')", argument.arg()),
+        ExprType::Int(range) if unix && range.least >= -62_135_596_800 && range.most <= 253_402_300_799 => {
             format!("(to_timestamp({}) AT TIME ZONE 'UTC')", argument.double()?)
         }
         _ => return Err(argument.refusal("is read as a date, which not all of its values are known to be")),
     };
-    Ok(Some(Time { at, present: false, fraction: false }))
+    Ok(Some(CurrentTime { at, present: false, fraction: false }))
 }
 
 /// `+7 days` and the like; months and years differ at the ends of months.
@@ -181,16 +182,16 @@ fn interval(modifier: &str) -> Option<String> {
     ["day", "hour", "minute", "second"].contains(&unit).then(|| format!("{count} {unit}s"))
 }
 
-fn formatted(format: &str, time: &Time) -> Result<Operand, Untranslatable> {
+fn formatted(format: &str, time: &CurrentTime) -> Result<TypedExpr, Untranslatable> {
     if format == "%s" {
-        let moment = Moment { at: time.at.clone(), present: time.present, sample: "1704164645".to_owned() };
+        let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1704164645".to_owned() };
         let sql = format!("floor({})::bigint::text", time.epoch());
-        return Ok(Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) });
+        return Ok(TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) });
     }
     let number = |field: &str| {
-        let moment = Moment { at: time.at.clone(), present: time.present, sample: "1".to_owned() };
+        let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1".to_owned() };
         let sql = format!("extract({field} FROM {})::integer::text", time.at);
-        Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) }
+        TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) }
     };
     match format {
         "%w" => return Ok(number("dow")),
@@ -204,8 +205,8 @@ fn formatted(format: &str, time: &Time) -> Result<Operand, Untranslatable> {
         time.at.strip_prefix('(').and_then(|at| at.strip_suffix(')')).unwrap_or(&time.at),
         quote_literal(&template)
     );
-    let moment = Moment { at: time.at.clone(), present: time.present, sample };
-    Ok(Operand { moment: Some(moment), ..Operand::atom(sql, Kind::Text) })
+    let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample };
+    Ok(TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) })
 }
 
 /// The template of `to_char` (PostgreSQL 9.8), and what it makes of 2024-01-02 03:04:05.678.
@@ -254,7 +255,7 @@ fn flush(template: &mut String, sample: &mut String, words: &mut String) {
 }
 
 /// A constant number of units since 1970 as a `timestamptz`.
-pub(super) fn epoch_literal(constant: &Operand, unit: EpochUnit) -> Result<String, Untranslatable> {
+pub(super) fn epoch_literal(constant: &TypedExpr, unit: EpochUnit) -> Result<String, Untranslatable> {
     let Some(Value::Integer(number)) = constant.constant else {
         return Err(refuse("a time that was a number is compared with something that is no whole constant"));
     };

@@ -6,18 +6,18 @@ use super::{
     Untranslatable,
     literal::Value,
     refuse,
-    typed_expr::{Kind, Operand},
+    typed_expr::{ExprType, TypedExpr},
 };
 use crate::model::identifier::quote_literal;
 
 /// `value [NOT] operator pattern [ESCAPE escape]`.
 pub(super) fn matches(
     operator: LikeOperator,
-    value: &Operand,
+    value: &TypedExpr,
     not: bool,
-    pattern: &Operand,
-    escape: Option<&Operand>,
-) -> Result<Operand, Untranslatable> {
+    pattern: &TypedExpr,
+    escape: Option<&TypedExpr>,
+) -> Result<TypedExpr, Untranslatable> {
     value.uncollated()?;
     pattern.uncollated()?;
     match operator {
@@ -30,13 +30,13 @@ pub(super) fn matches(
 
 /// LIKE folds A to Z on both sides, and has no escape character of its own.
 pub(super) fn like(
-    value: &Operand,
+    value: &TypedExpr,
     not: bool,
-    pattern: &Operand,
-    escape: Option<&Operand>,
-) -> Result<Operand, Untranslatable> {
+    pattern: &TypedExpr,
+    escape: Option<&TypedExpr>,
+) -> Result<TypedExpr, Untranslatable> {
     if value.is_null() || pattern.is_null() {
-        return Ok(Operand::atom("NULL::boolean", Kind::Bool));
+        return Ok(TypedExpr::atom("NULL::boolean", ExprType::Bool));
     }
     let character = match escape.map(|escape| &escape.constant) {
         None => String::new(),
@@ -44,7 +44,7 @@ pub(super) fn like(
         Some(_) => return Err(refuse("LIKE has an escape character that is no constant")),
     };
     let not = if not { "NOT " } else { "" };
-    let folded = |operand: &Operand| Ok(format!("lower({} COLLATE \"C\")", operand.text()?));
+    let folded = |operand: &TypedExpr| Ok(format!("lower({} COLLATE \"C\")", operand.text()?));
     if escape.is_some() {
         let mut characters = character.chars();
         let sole = characters.next().filter(|_| characters.next().is_none());
@@ -59,7 +59,7 @@ pub(super) fn like(
         }
     }
     let sql = format!("{} {not}LIKE {} ESCAPE {}", folded(value)?, folded(pattern)?, quote_literal(&character));
-    Ok(Operand::compound(sql, Kind::Bool))
+    Ok(TypedExpr::compound(sql, ExprType::Bool))
 }
 
 fn ends_in_escape(pattern: &str, escape: char) -> bool {
@@ -67,9 +67,9 @@ fn ends_in_escape(pattern: &str, escape: char) -> bool {
 }
 
 /// GLOB with a constant pattern, as a regular expression that matches the whole text.
-pub(super) fn glob(value: &Operand, not: bool, pattern: &Operand) -> Result<Operand, Untranslatable> {
+pub(super) fn glob(value: &TypedExpr, not: bool, pattern: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     if value.is_null() || pattern.is_null() {
-        return Ok(Operand::atom("NULL::boolean", Kind::Bool));
+        return Ok(TypedExpr::atom("NULL::boolean", ExprType::Bool));
     }
     let Some(Value::Text(text)) = &pattern.constant else {
         return Err(refuse("GLOB has a pattern that is no constant"));
@@ -77,7 +77,7 @@ pub(super) fn glob(value: &Operand, not: bool, pattern: &Operand) -> Result<Oper
     let expression = regular(text).ok_or_else(|| refuse("a GLOB pattern has no exact equivalent"))?;
     let operator = if not { "!~" } else { "~" };
     let sql = format!("{} COLLATE \"C\" {operator} {}", value.text()?, quote_literal(&expression));
-    Ok(Operand::compound(sql, Kind::Bool))
+    Ok(TypedExpr::compound(sql, ExprType::Bool))
 }
 
 /// The regular expression (PostgreSQL 9.7.3) of a GLOB pattern (SQLite `func.c`, `patternCompare`).

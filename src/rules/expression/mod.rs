@@ -51,12 +51,12 @@ pub(in crate::rules) use assignment_cast::assigned;
 pub(in crate::rules) use compare::{Comparison, compare, member};
 pub use json_guard::JsonGuard;
 pub(in crate::rules) use literal::Value;
-pub use name_resolution::Scope;
+pub use name_resolution::NameScope;
 pub(in crate::rules) use name_resolution::column_operand;
 pub(crate) use parse::{tokens, unquote, with_statement};
-pub(in crate::rules) use query_context::Surroundings;
+pub(in crate::rules) use query_context::QueryContext;
 pub(in crate::rules) use translate::translate;
-pub(in crate::rules) use typed_expr::{Collation, Kind, Operand, Range, Span, unify};
+pub(in crate::rules) use typed_expr::{Collation, ExprType, IntegerRange, NumberBounds, TypedExpr, unify};
 
 use super::affinity;
 
@@ -80,7 +80,7 @@ pub struct Condition {
     pub never_false: bool,
 }
 
-impl Scope<'_> {
+impl NameScope<'_> {
     /// A condition: CHECK, or the predicate of an index.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Scope<'_> {
             let operand = translate::translate(self, expression)?;
             operand.uncollated()?;
             let sql = match operand.kind {
-                Kind::Bool => operand.sql().to_owned(),
+                ExprType::Bool => operand.sql().to_owned(),
                 _ => operand.condition()?,
             };
             Ok(Condition { sql, never_false: operand.never_false })
@@ -114,10 +114,10 @@ impl Scope<'_> {
             let operand = translate::translate(self, expression)?;
             operand.uncollated()?;
             match (operand.kind, collation) {
-                (Kind::ClassOf(_) | Kind::Null, _) => Err(operand.refusal("is the whole expression")),
-                (Kind::Text, Some("NOCASE")) => Ok(format!("lower({} COLLATE \"C\")", operand.arg())),
-                (Kind::Text, Some("RTRIM")) => Ok(format!("rtrim({}, ' ')", operand.arg())),
-                (Kind::Text, Some(_)) => Err(refuse("its collation is the application's own")),
+                (ExprType::ClassOf(_) | ExprType::Null, _) => Err(operand.refusal("is the whole expression")),
+                (ExprType::Text, Some("NOCASE")) => Ok(format!("lower({} COLLATE \"C\")", operand.arg())),
+                (ExprType::Text, Some("RTRIM")) => Ok(format!("rtrim({}, ' ')", operand.arg())),
+                (ExprType::Text, Some(_)) => Err(refuse("its collation is the application's own")),
                 _ => Ok(operand.arg()),
             }
         })
@@ -180,7 +180,7 @@ pub fn default_under(sql: &str, column: &ColumnPlan, affinity: Affinity) -> Resu
 /// # Errors
 /// The reason why there is no exact equivalent.
 pub fn condition(sql: &str, table: &TablePlan) -> Result<String, Untranslatable> {
-    Scope::of_plan(table).condition(sql).map(|found| found.sql)
+    NameScope::of_plan(table).condition(sql).map(|found| found.sql)
 }
 
 /// A value over one table's columns (index expression), taking their collations as BINARY.
@@ -188,5 +188,5 @@ pub fn condition(sql: &str, table: &TablePlan) -> Result<String, Untranslatable>
 /// # Errors
 /// The reason why there is no exact equivalent.
 pub fn value(sql: &str, table: &TablePlan) -> Result<String, Untranslatable> {
-    Scope::of_plan(table).value(sql)
+    NameScope::of_plan(table).value(sql)
 }

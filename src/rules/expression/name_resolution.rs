@@ -3,9 +3,9 @@
 use super::{
     Untranslatable,
     parse::Quoting,
-    query_context::Surroundings,
+    query_context::QueryContext,
     refuse,
-    typed_expr::{Collation, DIGITS_UNKNOWN, Kind, Operand, Range, Span},
+    typed_expr::{Collation, DIGITS_UNKNOWN, ExprType, IntegerRange, NumberBounds, TypedExpr},
 };
 use crate::{
     model::{
@@ -20,16 +20,16 @@ use crate::{
 
 /// The surroundings of an expression.
 #[derive(Debug, Clone, Copy)]
-pub struct Scope<'a> {
+pub struct NameScope<'a> {
     table: Option<&'a TablePlan>,
     source: Option<&'a SourceTable>,
-    query: Option<&'a dyn Surroundings>,
+    query: Option<&'a dyn QueryContext>,
     utf8: bool,
     /// Whether a generated column stands for its expression.
     inlines: bool,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> NameScope<'a> {
     /// A table's columns, with the affinities and collations that the source declares.
     #[must_use]
     pub fn new(table: &'a TablePlan, source: &'a SourceTable, encoding: &str) -> Self {
@@ -48,12 +48,12 @@ impl<'a> Scope<'a> {
     }
 
     /// The sources of a query.
-    pub(in crate::rules) fn of_query(query: &'a dyn Surroundings) -> Self {
+    pub(in crate::rules) fn of_query(query: &'a dyn QueryContext) -> Self {
         Self { table: None, source: None, query: Some(query), utf8: query.utf8(), inlines: false }
     }
 
     /// The query that the expression stands in.
-    pub(in crate::rules) fn query(&self) -> Option<&'a dyn Surroundings> {
+    pub(in crate::rules) fn query(&self) -> Option<&'a dyn QueryContext> {
         self.query
     }
 
@@ -78,7 +78,7 @@ impl<'a> Scope<'a> {
     }
 
     /// What an identifier stands for: a column, TRUE, FALSE, the rowid, or a string.
-    pub(in crate::rules) fn identifier(&self, name: &str, quoting: Quoting) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn identifier(&self, name: &str, quoting: Quoting) -> Result<TypedExpr, Untranslatable> {
         if let Some(query) = self.query
             && let Some(found) = query.identifier(name)?
         {
@@ -89,31 +89,31 @@ impl<'a> Scope<'a> {
                 return Err(refuse("it names a column that none of its tables has"));
             }
             return match (quoting, name.to_ascii_uppercase().as_str()) {
-                (Quoting::Bare, "TRUE") => Ok(Operand::constant(super::literal::Value::Integer(1))),
-                (Quoting::Bare, "FALSE") => Ok(Operand::constant(super::literal::Value::Integer(0))),
-                _ => Ok(Operand::constant(super::literal::Value::Text(name.to_owned()))),
+                (Quoting::Bare, "TRUE") => Ok(TypedExpr::constant(super::literal::Value::Integer(1))),
+                (Quoting::Bare, "FALSE") => Ok(TypedExpr::constant(super::literal::Value::Integer(0))),
+                _ => Ok(TypedExpr::constant(super::literal::Value::Text(name.to_owned()))),
             };
         };
         if let Some(column) = find(table, name) {
             return Ok(self.column(column));
         }
         match (quoting, name.to_ascii_uppercase().as_str()) {
-            (Quoting::Bare, "TRUE") => Ok(Operand::constant(super::literal::Value::Integer(1))),
-            (Quoting::Bare, "FALSE") => Ok(Operand::constant(super::literal::Value::Integer(0))),
+            (Quoting::Bare, "TRUE") => Ok(TypedExpr::constant(super::literal::Value::Integer(1))),
+            (Quoting::Bare, "FALSE") => Ok(TypedExpr::constant(super::literal::Value::Integer(0))),
             (_, "ROWID" | "_ROWID_" | "OID") => {
                 let alias = self.source.and_then(|source| source.rowid_alias.as_deref());
                 let column = alias.and_then(|alias| find(table, alias));
                 column.map(|column| self.column(column)).ok_or_else(|| refuse("it uses the rowid, which is no column"))
             }
             (Quoting::Double | Quoting::Single, _) => {
-                Ok(Operand::constant(super::literal::Value::Text(name.to_owned())))
+                Ok(TypedExpr::constant(super::literal::Value::Text(name.to_owned())))
             }
             (Quoting::Bare | Quoting::Other, _) => Err(refuse("it names a column that the table doesn't have")),
         }
     }
 
     /// `table.column`.
-    pub(in crate::rules) fn qualified(&self, qualifier: &str, name: &str) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn qualified(&self, qualifier: &str, name: &str) -> Result<TypedExpr, Untranslatable> {
         if let Some(query) = self.query {
             return query.qualified(qualifier, name);
         }
@@ -123,7 +123,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn column(&self, column: &ColumnPlan) -> Operand {
+    fn column(&self, column: &ColumnPlan) -> TypedExpr {
         let declared = self
             .source
             .and_then(|source| source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source)));
@@ -144,16 +144,19 @@ fn is_truth(name: &str) -> bool {
 }
 
 /// A column by its name alone.
-pub(in crate::rules) fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> Operand {
+pub(in crate::rules) fn column_operand(column: &ColumnPlan, declared: Option<&SourceColumn>) -> TypedExpr {
     let affinity = declared.map_or_else(|| affinity::of(&column.declared, false), |found| found.affinity);
     let kind = kind_of(column, affinity);
-    let mut operand = Operand::atom(quote_ident(&column.name), kind);
+    let mut operand = TypedExpr::atom(quote_ident(&column.name), kind);
     operand.affinity = Some(affinity);
     let collation = declared.and_then(|found| found.collation.as_deref()).map_or(Collation::Binary, Collation::named);
     operand.collation = Some((collation, false));
     operand.narrow = column.pg_type != PgType::BigInt;
     operand.origin = Some((column.pg_type.clone(), column.conversion));
-    if matches!(kind, Kind::Opaque(_) | Kind::Json) && only(&column.evidence, &[column.main_class]) && !column.ledger {
+    if matches!(kind, ExprType::Opaque(_) | ExprType::Json)
+        && only(&column.evidence, &[column.main_class])
+        && !column.ledger
+    {
         operand.class = match column.main_class {
             StorageClass::Integer => Some("integer"),
             StorageClass::Text => Some("text"),
@@ -170,38 +173,40 @@ fn only(evidence: &ColumnProfile, classes: &[StorageClass]) -> bool {
     evidence.classes().iter().all(|class| classes.contains(class))
 }
 
-fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
+fn kind_of(column: &ColumnPlan, affinity: Affinity) -> ExprType {
     const SPELLED: &str = "a value that PostgreSQL compares by meaning and SQLite by its spelling";
     let evidence = &column.evidence;
     match column.conversion {
-        Conversion::Integer => Kind::Int(range_of(evidence)),
-        Conversion::IntegerBoolean => Kind::Bool,
-        Conversion::Double if affinity == Affinity::Real => Kind::Real(span_of(evidence)),
-        Conversion::Double => Kind::Double(span_of(evidence)),
+        Conversion::Integer => ExprType::Int(range_of(evidence)),
+        Conversion::IntegerBoolean => ExprType::Bool,
+        Conversion::Double if affinity == Affinity::Real => ExprType::Real(span_of(evidence)),
+        Conversion::Double => ExprType::Double(span_of(evidence)),
         // Typeless columns keep 2^53+1 and 2^53 as a REAL apart, whose shortest decimals may stand in another order.
         Conversion::Numeric if affinity == Affinity::Blob && evidence.integers_beyond_double > 0 => {
-            Kind::Opaque("a column of very large integers and numbers with fractions")
+            ExprType::Opaque("a column of very large integers and numbers with fractions")
         }
-        Conversion::Numeric => Kind::Numeric(span_of(evidence)),
+        Conversion::Numeric => ExprType::Numeric(span_of(evidence)),
         Conversion::Text { .. } => {
             let clean = evidence.texts_with_nul == 0 && evidence.texts_not_utf8 == 0;
             let numeric = matches!(affinity, Affinity::Integer | Affinity::Numeric);
             if only(evidence, &[StorageClass::Text]) && clean && !column.ledger {
-                Kind::Text
+                ExprType::Text
             } else if only(evidence, &[StorageClass::Integer, StorageClass::Text]) && clean && numeric {
                 // Such a column keeps no text that looks like a number.
-                Kind::Written
+                ExprType::Written
             } else {
-                Kind::Opaque("a column whose values are not all the same text as in SQLite")
+                ExprType::Opaque("a column whose values are not all the same text as in SQLite")
             }
         }
-        Conversion::Bytea if only(evidence, &[StorageClass::Blob]) && !column.ledger => Kind::Blob,
-        Conversion::Bytea => Kind::Opaque("a column of blobs and other values"),
-        Conversion::Date if column.pg_type == PgType::Date => Kind::Date,
-        Conversion::Epoch { unit } if column.pg_type == PgType::TimestampTz => Kind::Epoch(unit),
-        Conversion::Json => Kind::Json,
-        Conversion::Timestamp if column.pg_type == PgType::Timestamp && evidence.texts_respelled == 0 => Kind::Stamp,
-        Conversion::UuidText if column.pg_type == PgType::Uuid && evidence.texts_respelled == 0 => Kind::Uuid,
+        Conversion::Bytea if only(evidence, &[StorageClass::Blob]) && !column.ledger => ExprType::Blob,
+        Conversion::Bytea => ExprType::Opaque("a column of blobs and other values"),
+        Conversion::Date if column.pg_type == PgType::Date => ExprType::Date,
+        Conversion::Epoch { unit } if column.pg_type == PgType::TimestampTz => ExprType::Epoch(unit),
+        Conversion::Json => ExprType::Json,
+        Conversion::Timestamp if column.pg_type == PgType::Timestamp && evidence.texts_respelled == 0 => {
+            ExprType::Stamp
+        }
+        Conversion::UuidText if column.pg_type == PgType::Uuid && evidence.texts_respelled == 0 => ExprType::Uuid,
         Conversion::Date
         | Conversion::Epoch { .. }
         | Conversion::WordBoolean
@@ -218,23 +223,23 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> Kind {
         | Conversion::AnyMoment { .. }
         | Conversion::SqliteJsonb
         | Conversion::Vector { .. }
-        | Conversion::Given { .. } => Kind::Opaque(SPELLED),
-        Conversion::Absent => Kind::Opaque("a column that the source lacks"),
+        | Conversion::Given { .. } => ExprType::Opaque(SPELLED),
+        Conversion::Absent => ExprType::Opaque("a column that the source lacks"),
     }
 }
 
-fn span_of(evidence: &ColumnProfile) -> Span {
+fn span_of(evidence: &ColumnProfile) -> NumberBounds {
     let integers = range_of(evidence);
     let (whole, fraction) = match evidence.decimal_digits {
         (0, 0) if evidence.reals > 0 => (DIGITS_UNKNOWN, DIGITS_UNKNOWN),
         counted => counted,
     };
-    Span { whole: whole.max(integers.digits()), fraction, infinite: evidence.reals_infinite > 0, integers }
+    NumberBounds { whole: whole.max(integers.digits()), fraction, infinite: evidence.reals_infinite > 0, integers }
 }
 
-fn range_of(evidence: &ColumnProfile) -> Range {
+fn range_of(evidence: &ColumnProfile) -> IntegerRange {
     match evidence.integer_range {
-        Some((least, most)) => Range { least: least.into(), most: most.into() },
-        None => Range::point(0),
+        Some((least, most)) => IntegerRange { least: least.into(), most: most.into() },
+        None => IntegerRange::point(0),
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Untranslatable,
     literal::Value,
     refuse,
-    typed_expr::{Kind, Operand, Range, Span},
+    typed_expr::{ExprType, IntegerRange, NumberBounds, TypedExpr},
 };
 
 /// Whether a function is one of these.
@@ -13,7 +13,7 @@ pub(super) fn is_one(name: &str) -> bool {
 }
 
 /// `name(arguments)`.
-pub(super) fn call(name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(super) fn call(name: &str, arguments: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     match (name, arguments) {
         ("abs", [value]) => absolute(value),
         ("round", [value]) => rounded(value),
@@ -26,24 +26,24 @@ pub(super) fn call(name: &str, arguments: &[Operand]) -> Result<Operand, Untrans
     }
 }
 
-fn absolute(value: &Operand) -> Result<Operand, Untranslatable> {
+fn absolute(value: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     match value.kind {
-        Kind::Null => Ok(Operand::constant(Value::Null)),
-        Kind::Int(range) if range.least > i64::MIN.into() => {
-            let range = Range { least: 0, most: range.least.abs().max(range.most.abs()) };
-            Ok(Operand::atom(format!("abs({})", value.wide()), Kind::Int(range)))
+        ExprType::Null => Ok(TypedExpr::constant(Value::Null)),
+        ExprType::Int(range) if range.least > i64::MIN.into() => {
+            let range = IntegerRange { least: 0, most: range.least.abs().max(range.most.abs()) };
+            Ok(TypedExpr::atom(format!("abs({})", value.wide()), ExprType::Int(range)))
         }
-        kind @ (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_)) => {
-            Ok(Operand::atom(format!("abs({})", value.sql()), kind))
+        kind @ (ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_)) => {
+            Ok(TypedExpr::atom(format!("abs({})", value.sql()), kind))
         }
         _ => Err(value.refusal("is given to abs()")),
     }
 }
 
 /// Half away from zero, never -0.0; beyond 2^52 there are no halves.
-fn rounded(value: &Operand) -> Result<Operand, Untranslatable> {
+fn rounded(value: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     if value.is_null() {
-        return Ok(Operand::constant(Value::Null));
+        return Ok(TypedExpr::constant(Value::Null));
     }
     let Some(span) = value.span() else { return Err(value.refusal("is given to round()")) };
     let number = value.double()?;
@@ -52,17 +52,18 @@ fn rounded(value: &Operand) -> Result<Operand, Untranslatable> {
         "CASE WHEN abs({number}) > 4503599627370496 THEN {number} \
          ELSE trunc({number} + ({half})::double precision) + '0'::double precision END"
     );
-    let span = Span { whole: span.whole.saturating_add(1), fraction: 0, integers: Range::point(0), ..span };
-    Ok(Operand::compound(sql, Kind::Real(span)))
+    let span =
+        NumberBounds { whole: span.whole.saturating_add(1), fraction: 0, integers: IntegerRange::point(0), ..span };
+    Ok(TypedExpr::compound(sql, ExprType::Real(span)))
 }
 
-fn sign(value: &Operand) -> Result<Operand, Untranslatable> {
+fn sign(value: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     let number = match value.kind {
-        Kind::Null => return Ok(Operand::constant(Value::Null)),
-        Kind::Int(_) => format!("{}::numeric", value.arg()),
-        Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => value.sql().to_owned(),
+        ExprType::Null => return Ok(TypedExpr::constant(Value::Null)),
+        ExprType::Int(_) => format!("{}::numeric", value.arg()),
+        ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_) => value.sql().to_owned(),
         _ => return Err(value.refusal("is given to sign()")),
     };
     let sql = format!("sign({number})::integer");
-    Ok(Operand { narrow: true, ..Operand::atom(sql, Kind::Int(Range { least: -1, most: 1 })) })
+    Ok(TypedExpr { narrow: true, ..TypedExpr::atom(sql, ExprType::Int(IntegerRange { least: -1, most: 1 })) })
 }

@@ -25,10 +25,10 @@ const NESTING_MAX: usize = 200;
 const EXPRESSION_TOKENS_MAX: usize = 20_000;
 
 /// One token: its type, and where it starts and ends in bytes.
-pub(crate) type Span = (TokenType, usize, usize);
+pub(crate) type TokenSpan = (TokenType, usize, usize);
 
 /// The tokens of a statement without white space and comments; none if it can't be read.
-pub(crate) fn tokens(sql: &str) -> Option<Vec<Span>> {
+pub(crate) fn tokens(sql: &str) -> Option<Vec<TokenSpan>> {
     let mut scanner = Scanner::new(Tokenizer::new());
     let mut found = Vec::new();
     while let (start, Some((_, kind)), end) = scanner.scan(sql.as_bytes()).ok()? {
@@ -37,7 +37,7 @@ pub(crate) fn tokens(sql: &str) -> Option<Vec<Span>> {
     Some(found)
 }
 
-fn nesting(tokens: &[Span]) -> usize {
+fn nesting(tokens: &[TokenSpan]) -> usize {
     let (mut open, mut run, mut deepest) = (0_usize, 0_usize, 0_usize);
     for (kind, _, _) in tokens {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list of 180 tokens")]

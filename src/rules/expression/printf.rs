@@ -4,12 +4,12 @@ use super::{
     Untranslatable,
     literal::Value,
     refuse,
-    typed_expr::{Kind, Operand},
+    typed_expr::{ExprType, TypedExpr},
 };
 use crate::model::identifier::quote_literal;
 
 /// `printf(text, values...)`.
-pub(super) fn call(text: &Operand, values: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(super) fn call(text: &TypedExpr, values: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     let Some(Value::Text(text)) = &text.constant else {
         return Err(refuse("the format of printf() is no constant"));
     };
@@ -44,8 +44,8 @@ pub(super) fn call(text: &Operand, values: &[Operand]) -> Result<Operand, Untran
     }
     flush(&mut parts, &mut words);
     match parts.as_slice() {
-        [] => Ok(Operand::constant(Value::Text(String::new()))),
-        parts => Ok(Operand::compound(parts.join(" || "), Kind::Text)),
+        [] => Ok(TypedExpr::constant(Value::Text(String::new()))),
+        parts => Ok(TypedExpr::compound(parts.join(" || "), ExprType::Text)),
     }
 }
 
@@ -61,7 +61,7 @@ fn flush(parts: &mut Vec<String>, words: &mut String) {
 }
 
 /// NULL is written as 0.
-fn integer(value: Option<&Operand>, width: u32, zero: bool) -> Result<String, Untranslatable> {
+fn integer(value: Option<&TypedExpr>, width: u32, zero: bool) -> Result<String, Untranslatable> {
     let value = value.ok_or_else(unknown)?;
     let range = value.range().ok_or_else(|| value.refusal("is written with %d"))?;
     let text = format!("coalesce({}, 0)::text", value.integer()?);

@@ -8,24 +8,26 @@ use super::{
     literal::{self, Value},
     parse::unquote,
     refuse,
-    typed_expr::{Kind, Operand, Range},
+    typed_expr::{ExprType, IntegerRange, TypedExpr},
 };
 
 /// Most bytes that are drawn from one UUID's randomness.
 const BYTES_MAX: i64 = 32;
 
 /// `random()` and `randomblob(n)`.
-pub(super) fn call(name: &str, arguments: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(super) fn call(name: &str, arguments: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     match (name, arguments) {
-        ("random", []) => Ok(Operand::atom(
+        ("random", []) => Ok(TypedExpr::atom(
             "('x' || right(encode(uuid_send(gen_random_uuid()), 'hex'), 16))::bit(64)::bigint",
-            Kind::Int(Range::all()),
+            ExprType::Int(IntegerRange::all()),
         )),
-        ("randomblob", [Operand { constant: Some(Value::Integer(16)), .. }]) => {
-            Ok(Operand::atom("uuid_send(gen_random_uuid())", Kind::Blob))
+        ("randomblob", [TypedExpr { constant: Some(Value::Integer(16)), .. }]) => {
+            Ok(TypedExpr::atom("uuid_send(gen_random_uuid())", ExprType::Blob))
         }
-        ("randomblob", [Operand { constant: Some(Value::Integer(count)), .. }]) if (1..=BYTES_MAX).contains(count) => {
-            Ok(Operand::atom(format!("substr(sha256(uuid_send(gen_random_uuid())), 1, {count})"), Kind::Blob))
+        ("randomblob", [TypedExpr { constant: Some(Value::Integer(count)), .. }])
+            if (1..=BYTES_MAX).contains(count) =>
+        {
+            Ok(TypedExpr::atom(format!("substr(sha256(uuid_send(gen_random_uuid())), 1, {count})"), ExprType::Blob))
         }
         _ => Err(refuse(format!("{name}() with these arguments has no exact equivalent"))),
     }

@@ -7,37 +7,37 @@ use super::{
     compare::Comparison,
     datetime_functions, like_glob,
     literal::{self, Value},
-    name_resolution::Scope,
+    name_resolution::NameScope,
     parse::{Quoting, unquote},
-    query_context::Surroundings,
+    query_context::QueryContext,
     refuse,
-    typed_expr::{Collation, Kind, Operand, unify},
+    typed_expr::{Collation, ExprType, TypedExpr, unify},
 };
 
 /// Deepest tree that is followed; chains of AND, OR and `||` count as one level.
 const DEPTH_MAX: usize = 60;
 
 /// Translates a tree.
-pub(in crate::rules) fn translate(scope: &Scope<'_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
-    let depth = scope.query().map_or(0, Surroundings::depth);
-    Walk { scope, depth }.operand(expression)
+pub(in crate::rules) fn translate(scope: &NameScope<'_>, expression: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
+    let depth = scope.query().map_or(0, QueryContext::depth);
+    Translator { scope, depth }.operand(expression)
 }
 
 #[derive(Clone, Copy)]
-struct Walk<'a> {
-    scope: &'a Scope<'a>,
+struct Translator<'a> {
+    scope: &'a NameScope<'a>,
     depth: usize,
 }
 
-impl Walk<'_> {
-    fn operand(self, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+impl Translator<'_> {
+    fn operand(self, expression: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
         if self.depth > DEPTH_MAX {
             return Err(refuse("it is nested too deeply"));
         }
         if let Some(found) = self.scope.query().and_then(|query| query.part(expression, self.depth)) {
             return found;
         }
-        let inner = Walk { depth: self.depth + 1, ..self };
+        let inner = Translator { depth: self.depth + 1, ..self };
         match expression {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Id(id) => self.identifier(id.0),
@@ -82,7 +82,7 @@ impl Walk<'_> {
         }
     }
 
-    fn literal(self, literal: &Literal<'_>) -> Result<Operand, Untranslatable> {
+    fn literal(self, literal: &Literal<'_>) -> Result<TypedExpr, Untranslatable> {
         let unreadable = || refuse("a literal can't be read");
         let value = match literal {
             Literal::Numeric(token) => literal::number(token).ok_or_else(unreadable)?,
@@ -94,15 +94,15 @@ impl Walk<'_> {
             Literal::CurrentTimestamp => return datetime_functions::call(self.scope, "datetime", &[]),
             Literal::Keyword(_) => return Err(refuse("a keyword stands where a value is expected")),
         };
-        Ok(Operand::constant(value))
+        Ok(TypedExpr::constant(value))
     }
 
-    fn identifier(self, raw: &str) -> Result<Operand, Untranslatable> {
+    fn identifier(self, raw: &str) -> Result<TypedExpr, Untranslatable> {
         let (name, quoting) = unquote(raw);
         self.scope.identifier(&name, quoting)
     }
 
-    fn binary(self, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    fn binary(self, expression: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
         let Expr::Binary(left, operator, right) = expression else { return Err(refuse("it can't be read")) };
         match operator {
             Operator::And | Operator::Or | Operator::Concat => {
@@ -139,7 +139,7 @@ impl Walk<'_> {
     }
 
     /// The operands of a left-deep chain of one operator, without recursion: enumerations are written so.
-    fn chain(self, expression: &Expr<'_>, operator: Operator) -> Result<Vec<Operand>, Untranslatable> {
+    fn chain(self, expression: &Expr<'_>, operator: Operator) -> Result<Vec<TypedExpr>, Untranslatable> {
         let mut operands = Vec::new();
         let mut rest = expression;
         while let Expr::Binary(left, found, right) = rest {
@@ -154,12 +154,12 @@ impl Walk<'_> {
         Ok(operands)
     }
 
-    fn is(self, left: &Expr<'_>, not: bool, right: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    fn is(self, left: &Expr<'_>, not: bool, right: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
         let comparison = if not { Comparison::IsNot } else { Comparison::Is };
         if let Some(word) = self.truth_word(right) {
             let not = if not { "NOT " } else { "" };
             let condition = self.operand(left)?.condition()?;
-            return Ok(Operand::compound(format!("{condition} IS {not}{word}"), Kind::Bool));
+            return Ok(TypedExpr::compound(format!("{condition} IS {not}{word}"), ExprType::Bool));
         }
         compare::compare(self.scope, comparison, &self.operand(left)?, &self.operand(right)?)
     }
@@ -176,16 +176,16 @@ impl Walk<'_> {
         found.constant.is_some().then_some(word)
     }
 
-    fn unary(self, operator: UnaryOperator, operand: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    fn unary(self, operator: UnaryOperator, operand: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
         // SQLite reads -9223372036854775808 as one INTEGER although its digits alone are REAL.
         if let (UnaryOperator::Negative, Expr::Literal(Literal::Numeric("9223372036854775808"))) = (operator, operand) {
-            return Ok(Operand::constant(Value::Integer(i64::MIN)));
+            return Ok(TypedExpr::constant(Value::Integer(i64::MIN)));
         }
         let operand = self.operand(operand)?;
         match operator {
             UnaryOperator::Not => {
                 operand.uncollated()?;
-                Ok(Operand::compound(format!("NOT {}", operand.condition()?), Kind::Bool))
+                Ok(TypedExpr::compound(format!("NOT {}", operand.condition()?), ExprType::Bool))
             }
             UnaryOperator::Positive => Ok(operand.plain()),
             UnaryOperator::Negative => arithmetic::negate(&operand),
@@ -193,21 +193,27 @@ impl Walk<'_> {
         }
     }
 
-    fn between(self, value: &Expr<'_>, not: bool, start: &Expr<'_>, end: &Expr<'_>) -> Result<Operand, Untranslatable> {
+    fn between(
+        self,
+        value: &Expr<'_>,
+        not: bool,
+        start: &Expr<'_>,
+        end: &Expr<'_>,
+    ) -> Result<TypedExpr, Untranslatable> {
         let value = self.operand(value)?;
         let least = compare::compare(self.scope, Comparison::GreaterEquals, &value, &self.operand(start)?)?;
         let most = compare::compare(self.scope, Comparison::LessEquals, &value, &self.operand(end)?)?;
         let both = logical(Operator::And, &[least, most])?;
-        Ok(if not { Operand::compound(format!("NOT {}", both.arg()), Kind::Bool) } else { both })
+        Ok(if not { TypedExpr::compound(format!("NOT {}", both.arg()), ExprType::Bool) } else { both })
     }
 
-    fn in_list(self, value: &Expr<'_>, not: bool, list: &[Expr<'_>]) -> Result<Operand, Untranslatable> {
+    fn in_list(self, value: &Expr<'_>, not: bool, list: &[Expr<'_>]) -> Result<TypedExpr, Untranslatable> {
         let value = self.operand(value)?;
         let items = list.iter().map(|item| Ok(self.operand(item)?.listed())).collect::<Result<Vec<_>, _>>()?;
         compare::one_of(self.scope, &value, not, &items)
     }
 
-    fn null_test(self, operand: &Expr<'_>, test: &str) -> Result<Operand, Untranslatable> {
+    fn null_test(self, operand: &Expr<'_>, test: &str) -> Result<TypedExpr, Untranslatable> {
         Ok(compare::null_test(&self.operand(operand)?, test))
     }
 
@@ -216,7 +222,7 @@ impl Walk<'_> {
         base: Option<&Expr<'_>>,
         pairs: &[(Expr<'_>, Expr<'_>)],
         otherwise: Option<&Expr<'_>>,
-    ) -> Result<Operand, Untranslatable> {
+    ) -> Result<TypedExpr, Untranslatable> {
         let base = base.map(|base| self.operand(base)).transpose()?;
         let mut conditions = Vec::new();
         let mut results = Vec::new();
@@ -240,7 +246,7 @@ impl Walk<'_> {
             sql.push_str(&format!(" ELSE {last}"));
         }
         sql.push_str(" END");
-        Ok(Operand { narrow, ..Operand::compound(sql, kind) })
+        Ok(TypedExpr { narrow, ..TypedExpr::compound(sql, kind) })
     }
 }
 
@@ -249,14 +255,14 @@ fn star(tail: Option<&FunctionTail<'_>>) -> Untranslatable {
 }
 
 /// AND and OR of any number of conditions.
-pub(in crate::rules) fn logical(operator: Operator, operands: &[Operand]) -> Result<Operand, Untranslatable> {
+pub(in crate::rules) fn logical(operator: Operator, operands: &[TypedExpr]) -> Result<TypedExpr, Untranslatable> {
     let word = if operator == Operator::Or { " OR " } else { " AND " };
     let mut conditions = Vec::new();
     for operand in operands {
         operand.uncollated()?;
         conditions.push(operand.condition()?);
     }
-    let mut found = Operand::compound(conditions.join(word), Kind::Bool);
+    let mut found = TypedExpr::compound(conditions.join(word), ExprType::Bool);
     found.never_false = if operator == Operator::Or {
         operands.iter().any(|operand| operand.never_false)
     } else {

@@ -3,7 +3,7 @@
 
 use super::{
     Untranslatable,
-    datetime_functions::Moment,
+    datetime_functions::CurrentTimeText,
     literal::{Value, hexadecimal, real_as_text},
     refuse,
 };
@@ -17,19 +17,19 @@ pub(in crate::rules) const DIGITS_UNKNOWN: u16 = 400;
 
 /// The static type.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::rules) enum Kind {
+pub(in crate::rules) enum ExprType {
     /// NULL and nothing else.
     Null,
     /// INTEGER 0 or 1; `boolean`.
     Bool,
     /// INTEGER; `bigint` or a shorter integer.
-    Int(Range),
+    Int(IntegerRange),
     /// REAL; `double precision`.
-    Real(Span),
+    Real(NumberBounds),
     /// INTEGER or REAL; `double precision`.
-    Double(Span),
+    Double(NumberBounds),
     /// INTEGER or REAL, the latter by its shortest decimal; `numeric`.
-    Numeric(Span),
+    Numeric(NumberBounds),
     /// TEXT; `text` or `varchar`.
     Text,
     /// TEXT that doesn't look like a number, or INTEGER as its decimal digits; `text`.
@@ -54,12 +54,12 @@ pub(in crate::rules) enum Kind {
 
 /// Least and greatest integer that occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::rules) struct Range {
+pub(in crate::rules) struct IntegerRange {
     pub least: i128,
     pub most: i128,
 }
 
-impl Range {
+impl IntegerRange {
     pub(in crate::rules) const fn point(value: i64) -> Self {
         Self { least: value as i128, most: value as i128 }
     }
@@ -87,22 +87,22 @@ impl Range {
 /// How large and how fine the numbers are: at most so many digits before and after the point, whether infinities
 /// occur, and which integers are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::rules) struct Span {
+pub(in crate::rules) struct NumberBounds {
     pub whole: u16,
     pub fraction: u16,
     pub infinite: bool,
-    pub integers: Range,
+    pub integers: IntegerRange,
 }
 
-impl Span {
-    pub(in crate::rules) fn of_range(range: Range) -> Self {
+impl NumberBounds {
+    pub(in crate::rules) fn of_range(range: IntegerRange) -> Self {
         Self { whole: range.digits(), fraction: 0, infinite: false, integers: range }
     }
 
     pub(in crate::rules) fn of_real(value: f64) -> Self {
         let found = decimal::Decimal::from_real(value);
         let digits = found.map_or((DIGITS_UNKNOWN, DIGITS_UNKNOWN), |found| (found.whole_digits(), found.scale()));
-        Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: Range::point(0) }
+        Self { whole: digits.0, fraction: digits.1, infinite: found.is_none(), integers: IntegerRange::point(0) }
     }
 
     pub(in crate::rules) fn with(self, other: Self) -> Self {
@@ -142,11 +142,11 @@ impl Collation {
 /// A translated expression.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none excludes another")]
-pub(in crate::rules) struct Operand {
+pub(in crate::rules) struct TypedExpr {
     pub sql: String,
     /// Whether the SQL can stand beside any operator.
     pub atomic: bool,
-    pub kind: Kind,
+    pub kind: ExprType,
     /// The value, where it is known.
     pub constant: Option<Value>,
     /// The affinity of a column or CAST; expressions have none.
@@ -160,22 +160,24 @@ pub(in crate::rules) struct Operand {
     /// The PostgreSQL type may be a shorter integer than `bigint`.
     pub narrow: bool,
     /// For text that is a moment of time: the moment.
-    pub moment: Option<Moment>,
+    pub moment: Option<CurrentTimeText>,
     /// For a column as it is: its type, and what its values are made from.
     pub origin: Option<(PgType, Conversion)>,
     /// A column of a compound query, whose affinity is not known.
     pub vague: bool,
 }
 
-impl Operand {
-    fn new(sql: String, atomic: bool, kind: Kind) -> Self {
+impl TypedExpr {
+    fn new(sql: String, atomic: bool, kind: ExprType) -> Self {
         let class = match kind {
-            Kind::Bool | Kind::Int(_) | Kind::Epoch(_) => Some("integer"),
-            Kind::Real(_) => Some("real"),
-            Kind::Text | Kind::Date | Kind::Stamp | Kind::Uuid | Kind::ClassOf(_) => Some("text"),
-            Kind::Blob => Some("blob"),
-            Kind::Null => Some("null"),
-            Kind::Double(_) | Kind::Numeric(_) | Kind::Written | Kind::Json | Kind::Opaque(_) => None,
+            ExprType::Bool | ExprType::Int(_) | ExprType::Epoch(_) => Some("integer"),
+            ExprType::Real(_) => Some("real"),
+            ExprType::Text | ExprType::Date | ExprType::Stamp | ExprType::Uuid | ExprType::ClassOf(_) => Some("text"),
+            ExprType::Blob => Some("blob"),
+            ExprType::Null => Some("null"),
+            ExprType::Double(_) | ExprType::Numeric(_) | ExprType::Written | ExprType::Json | ExprType::Opaque(_) => {
+                None
+            }
         };
         Self {
             sql,
@@ -194,12 +196,12 @@ impl Operand {
     }
 
     /// SQL that can stand beside any operator: a name, a call, a literal, a cast.
-    pub(in crate::rules) fn atom(sql: impl Into<String>, kind: Kind) -> Self {
+    pub(in crate::rules) fn atom(sql: impl Into<String>, kind: ExprType) -> Self {
         Self::new(sql.into(), true, kind)
     }
 
     /// SQL that needs parentheses beside an operator.
-    pub(in crate::rules) fn compound(sql: impl Into<String>, kind: Kind) -> Self {
+    pub(in crate::rules) fn compound(sql: impl Into<String>, kind: ExprType) -> Self {
         Self::new(sql.into(), false, kind)
     }
 
@@ -214,13 +216,13 @@ impl Operand {
             Value::Blob(bytes) => (blob_literal(bytes), true),
         };
         let kind = match &value {
-            Value::Null => Kind::Null,
-            Value::Integer(number) => Kind::Int(Range::point(*number)),
-            Value::Real(number) => Kind::Real(Span::of_real(*number)),
-            Value::Text(_) => Kind::Text,
-            Value::Blob(_) => Kind::Blob,
+            Value::Null => ExprType::Null,
+            Value::Integer(number) => ExprType::Int(IntegerRange::point(*number)),
+            Value::Real(number) => ExprType::Real(NumberBounds::of_real(*number)),
+            Value::Text(_) => ExprType::Text,
+            Value::Blob(_) => ExprType::Blob,
         };
-        let narrow = matches!(kind, Kind::Int(_));
+        let narrow = matches!(kind, ExprType::Int(_));
         Self { constant: Some(value), narrow, ..Self::new(sql, atomic, kind) }
     }
 
@@ -256,21 +258,21 @@ impl Operand {
     }
 
     pub(in crate::rules) fn is_null(&self) -> bool {
-        self.kind == Kind::Null
+        self.kind == ExprType::Null
     }
 
     /// `bigint` or a shorter integer.
     pub(in crate::rules) fn integer(&self) -> Result<String, Untranslatable> {
         match self.kind {
-            Kind::Int(_) => Ok(self.arg()),
-            Kind::Bool => Ok(format!("{}::integer", self.arg())),
+            ExprType::Int(_) => Ok(self.arg()),
+            ExprType::Bool => Ok(format!("{}::integer", self.arg())),
             _ => Err(self.refusal("is used as an integer")),
         }
     }
 
     /// Whether `integer` gives less than 64 bits.
     pub(in crate::rules) fn is_narrow(&self) -> bool {
-        self.narrow || self.kind == Kind::Bool
+        self.narrow || self.kind == ExprType::Bool
     }
 
     /// The same in 64 bits: the least of a shorter integer has no counterpart in it.
@@ -279,33 +281,33 @@ impl Operand {
     }
 
     /// The integers it can be.
-    pub(in crate::rules) fn range(&self) -> Option<Range> {
+    pub(in crate::rules) fn range(&self) -> Option<IntegerRange> {
         match self.kind {
-            Kind::Int(range) => Some(range),
-            Kind::Bool => Some(Range { least: 0, most: 1 }),
+            ExprType::Int(range) => Some(range),
+            ExprType::Bool => Some(IntegerRange { least: 0, most: 1 }),
             _ => None,
         }
     }
 
     /// How large the numbers are.
-    pub(in crate::rules) fn span(&self) -> Option<Span> {
+    pub(in crate::rules) fn span(&self) -> Option<NumberBounds> {
         match self.kind {
-            Kind::Real(span) | Kind::Double(span) | Kind::Numeric(span) => Some(span),
-            _ => self.range().map(Span::of_range),
+            ExprType::Real(span) | ExprType::Double(span) | ExprType::Numeric(span) => Some(span),
+            _ => self.range().map(NumberBounds::of_range),
         }
     }
 
     /// `double precision`, for numbers whose integers are exact in it.
     pub(in crate::rules) fn double(&self) -> Result<String, Untranslatable> {
         match self.kind {
-            Kind::Real(_) | Kind::Double(_) => Ok(self.arg()),
-            Kind::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
-            Kind::Int(range) if range.fits_double() => match &self.constant {
+            ExprType::Real(_) | ExprType::Double(_) => Ok(self.arg()),
+            ExprType::Numeric(span) if span.integers.fits_double() => Ok(format!("{}::double precision", self.arg())),
+            ExprType::Int(range) if range.fits_double() => match &self.constant {
                 Some(Value::Integer(number)) => Ok(format!("'{number}'::double precision")),
                 _ => Ok(format!("{}::double precision", self.arg())),
             },
-            Kind::Bool => Ok(format!("{}::integer::double precision", self.arg())),
-            Kind::Int(_) | Kind::Numeric(_) => Err(refuse("integers beyond 2^53 meet floating point numbers")),
+            ExprType::Bool => Ok(format!("{}::integer::double precision", self.arg())),
+            ExprType::Int(_) | ExprType::Numeric(_) => Err(refuse("integers beyond 2^53 meet floating point numbers")),
             _ => Err(self.refusal("is used as a number")),
         }
     }
@@ -313,13 +315,13 @@ impl Operand {
     /// Text, as SQLite writes the value.
     pub(in crate::rules) fn text(&self) -> Result<String, Untranslatable> {
         match (&self.kind, &self.constant) {
-            (Kind::Text | Kind::Written, _) => Ok(self.arg()),
-            (Kind::Null, _) => Ok("NULL::text".to_owned()),
-            (Kind::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
-            (Kind::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
-            (Kind::Int(_), _) => Ok(format!("{}::text", self.arg())),
-            (Kind::Bool, _) => Ok(format!("{}::integer::text", self.arg())),
-            (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
+            (ExprType::Text | ExprType::Written, _) => Ok(self.arg()),
+            (ExprType::Null, _) => Ok("NULL::text".to_owned()),
+            (ExprType::Int(_), Some(Value::Integer(number))) => Ok(quote_literal(&number.to_string())),
+            (ExprType::Real(_), Some(Value::Real(number))) => Ok(quote_literal(&real_as_text(*number))),
+            (ExprType::Int(_), _) => Ok(format!("{}::text", self.arg())),
+            (ExprType::Bool, _) => Ok(format!("{}::integer::text", self.arg())),
+            (ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_), _) => {
                 Err(refuse("a number with a fraction is turned into text, which PostgreSQL spells otherwise"))
             }
             _ => Err(self.refusal("is used as text")),
@@ -331,12 +333,14 @@ impl Operand {
         match (&self.kind, &self.constant) {
             (_, Some(Value::Integer(number))) => Ok((*number != 0).to_string()),
             (_, Some(Value::Real(number))) => Ok((*number != 0.0).to_string()),
-            (Kind::Null, _) => Ok("NULL::boolean".to_owned()),
-            (Kind::Bool, _) => Ok(self.arg()),
-            (Kind::Int(_) | Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
+            (ExprType::Null, _) => Ok("NULL::boolean".to_owned()),
+            (ExprType::Bool, _) => Ok(self.arg()),
+            (ExprType::Int(_) | ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_), _) => {
                 Ok(format!("({} <> 0)", self.arg()))
             }
-            (Kind::Text | Kind::Written | Kind::Blob, _) => Err(refuse("a text or blob is used as a condition")),
+            (ExprType::Text | ExprType::Written | ExprType::Blob, _) => {
+                Err(refuse("a text or blob is used as a condition"))
+            }
             _ => Err(self.refusal("is used as a condition")),
         }
     }
@@ -344,20 +348,20 @@ impl Operand {
     /// The refusal for a kind that can't be used so.
     pub(in crate::rules) fn refusal(&self, use_: &str) -> Untranslatable {
         let what = match self.kind {
-            Kind::Null => "NULL",
-            Kind::Bool => "a boolean",
-            Kind::Int(_) => "an integer",
-            Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => "a number",
-            Kind::Text => "a text",
-            Kind::Written => "a column of texts and integers",
-            Kind::Blob => "a blob",
-            Kind::Date => "a date",
-            Kind::Stamp => "a timestamp",
-            Kind::Uuid => "a UUID",
-            Kind::Epoch(_) => "a time that was a number",
-            Kind::Json => "a JSON document",
-            Kind::ClassOf(_) => "the name of a storage class",
-            Kind::Opaque(what) => what,
+            ExprType::Null => "NULL",
+            ExprType::Bool => "a boolean",
+            ExprType::Int(_) => "an integer",
+            ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_) => "a number",
+            ExprType::Text => "a text",
+            ExprType::Written => "a column of texts and integers",
+            ExprType::Blob => "a blob",
+            ExprType::Date => "a date",
+            ExprType::Stamp => "a timestamp",
+            ExprType::Uuid => "a UUID",
+            ExprType::Epoch(_) => "a time that was a number",
+            ExprType::Json => "a JSON document",
+            ExprType::ClassOf(_) => "the name of a storage class",
+            ExprType::Opaque(what) => what,
         };
         refuse(format!("{what} {use_}"))
     }
@@ -388,37 +392,44 @@ pub(in crate::rules) fn blob_literal(bytes: &[u8]) -> String {
 }
 
 /// Several operands in one PostgreSQL type: the branches of CASE, the arguments of coalesce.
-pub(in crate::rules) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind, bool), Untranslatable> {
+pub(in crate::rules) fn unify(operands: &[TypedExpr]) -> Result<(Vec<String>, ExprType, bool), Untranslatable> {
     for operand in operands {
         operand.uncollated()?;
     }
-    let values: Vec<&Operand> = operands.iter().filter(|operand| !operand.is_null()).collect();
+    let values: Vec<&TypedExpr> = operands.iter().filter(|operand| !operand.is_null()).collect();
     let Some(first) = values.first() else {
-        return Ok((operands.iter().map(Operand::arg).collect(), Kind::Null, false));
+        return Ok((operands.iter().map(TypedExpr::arg).collect(), ExprType::Null, false));
     };
-    let every = |test: fn(&Operand) -> bool| values.iter().all(|operand| test(operand));
-    let each = |make: &dyn Fn(&Operand) -> Result<String, Untranslatable>| {
-        let one = |operand: &Operand| if operand.is_null() { Ok("NULL".to_owned()) } else { make(operand) };
+    let every = |test: fn(&TypedExpr) -> bool| values.iter().all(|operand| test(operand));
+    let each = |make: &dyn Fn(&TypedExpr) -> Result<String, Untranslatable>| {
+        let one = |operand: &TypedExpr| if operand.is_null() { Ok("NULL".to_owned()) } else { make(operand) };
         operands.iter().map(one).collect::<Result<Vec<_>, _>>()
     };
-    let narrow = every(Operand::is_narrow);
-    if every(is_boolean) && values.iter().any(|operand| operand.kind == Kind::Bool) {
-        return Ok((each(&Operand::condition)?, Kind::Bool, false));
+    let narrow = every(TypedExpr::is_narrow);
+    if every(is_boolean) && values.iter().any(|operand| operand.kind == ExprType::Bool) {
+        return Ok((each(&TypedExpr::condition)?, ExprType::Bool, false));
     }
     if let Some(range) = values.iter().map(|operand| operand.range()).reduce(|a, b| Some(a?.with(b?))).flatten() {
-        return Ok((each(&Operand::integer)?, Kind::Int(range), narrow));
+        return Ok((each(&TypedExpr::integer)?, ExprType::Int(range), narrow));
     }
     if let Some(span) = values.iter().map(|operand| operand.span()).reduce(|a, b| Some(a?.with(b?))).flatten() {
-        if every(|operand| matches!(operand.kind, Kind::Real(_))) {
-            return Ok((each(&Operand::double)?, Kind::Real(span), false));
+        if every(|operand| matches!(operand.kind, ExprType::Real(_))) {
+            return Ok((each(&TypedExpr::double)?, ExprType::Real(span), false));
         }
-        if every(|operand| operand.constant.is_some() || !matches!(operand.kind, Kind::Real(_) | Kind::Double(_))) {
-            return Ok((each(&numeric)?, Kind::Numeric(span), false));
+        if every(|operand| {
+            operand.constant.is_some() || !matches!(operand.kind, ExprType::Real(_) | ExprType::Double(_))
+        }) {
+            return Ok((each(&numeric)?, ExprType::Numeric(span), false));
         }
-        return Ok((each(&Operand::double)?, Kind::Double(span), false));
+        return Ok((each(&TypedExpr::double)?, ExprType::Double(span), false));
     }
     match first.kind {
-        kind @ (Kind::Text | Kind::Blob | Kind::Date | Kind::Stamp | Kind::Uuid | Kind::Epoch(_))
+        kind @ (ExprType::Text
+        | ExprType::Blob
+        | ExprType::Date
+        | ExprType::Stamp
+        | ExprType::Uuid
+        | ExprType::Epoch(_))
             if values.iter().all(|one| one.kind == kind) =>
         {
             Ok((each(&|operand| Ok(operand.arg()))?, kind, false))
@@ -427,16 +438,16 @@ pub(in crate::rules) fn unify(operands: &[Operand]) -> Result<(Vec<String>, Kind
     }
 }
 
-fn is_boolean(operand: &Operand) -> bool {
-    operand.kind == Kind::Bool || matches!(operand.constant, Some(Value::Integer(0 | 1)))
+fn is_boolean(operand: &TypedExpr) -> bool {
+    operand.kind == ExprType::Bool || matches!(operand.constant, Some(Value::Integer(0 | 1)))
 }
 
 /// `numeric`, for integers, numerics and constants.
-pub(in crate::rules) fn numeric(operand: &Operand) -> Result<String, Untranslatable> {
+pub(in crate::rules) fn numeric(operand: &TypedExpr) -> Result<String, Untranslatable> {
     match (&operand.kind, &operand.constant) {
         (_, Some(Value::Real(number))) => Ok(decimal_literal(*number)),
-        (Kind::Numeric(_) | Kind::Int(_), _) => Ok(operand.arg()),
-        (Kind::Bool, _) => operand.integer(),
+        (ExprType::Numeric(_) | ExprType::Int(_), _) => Ok(operand.arg()),
+        (ExprType::Bool, _) => operand.integer(),
         _ => Err(operand.refusal("is used as a decimal number")),
     }
 }

@@ -6,9 +6,11 @@ use sqlite3_parser::ast::{Distinctness, Expr, FunctionCallOrder, SortedColumn};
 use super::{
     order_by,
     projection::same_when_equal,
-    select_scope::{Level, State},
+    select_scope::{AllowedConstructs, SelectScope},
 };
-use crate::rules::expression::{Collation, Kind, Operand, Range, Span, Untranslatable, Value, refuse, unquote};
+use crate::rules::expression::{
+    Collation, ExprType, IntegerRange, NumberBounds, TypedExpr, Untranslatable, Value, refuse, unquote,
+};
 
 /// More rows than any table has.
 const ROWS_MAX: u64 = 1 << 53;
@@ -29,7 +31,7 @@ pub(super) fn is_aggregate(name: &str, arguments: usize) -> bool {
 
 /// A call of an aggregate, as it is written.
 #[derive(Debug)]
-pub(super) struct Written<'e, 'b> {
+pub(super) struct AggregateCall<'e, 'b> {
     pub name: String,
     pub distinct: bool,
     pub arguments: &'e [Expr<'b>],
@@ -37,7 +39,7 @@ pub(super) struct Written<'e, 'b> {
     pub filter: Option<&'e Expr<'b>>,
 }
 
-impl<'e, 'b> Written<'e, 'b> {
+impl<'e, 'b> AggregateCall<'e, 'b> {
     /// Reads a function call.
     pub(super) fn of(expression: &'e Expr<'b>) -> Result<Self, Untranslatable> {
         match expression {
@@ -61,24 +63,24 @@ impl<'e, 'b> Written<'e, 'b> {
 }
 
 /// Translates an aggregate of the rows of a group.
-pub(super) fn call(level: &Level<'_, '_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+pub(super) fn call(level: &SelectScope<'_, '_>, expression: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
     if !level.state.get().aggregates {
         return Err(refuse("an aggregate function stands where none is allowed"));
     }
     level.aggregated.set(true);
-    made(level, &Written::of(expression)?, "", State::default())
+    made(level, &AggregateCall::of(expression)?, "", AllowedConstructs::default())
 }
 
 /// Translates an aggregate; `over` is the window, with OVER.
 pub(super) fn made(
-    level: &Level<'_, '_>,
-    call: &Written<'_, '_>,
+    level: &SelectScope<'_, '_>,
+    call: &AggregateCall<'_, '_>,
     over: &str,
-    state: State,
-) -> Result<Operand, Untranslatable> {
+    state: AllowedConstructs,
+) -> Result<TypedExpr, Untranslatable> {
     let arguments =
         call.arguments.iter().map(|argument| level.operand(argument, state)).collect::<Result<Vec<_>, _>>()?;
-    arguments.iter().try_for_each(Operand::uncollated)?;
+    arguments.iter().try_for_each(TypedExpr::uncollated)?;
     if !call.order.is_empty() && call.name != "group_concat" && call.name != "string_agg" && call.name != "count" {
         return Err(refuse("an aggregate has an order of its own"));
     }
@@ -101,8 +103,8 @@ pub(super) fn made(
         ("sum", [value]) => sum(value, distinct, &tail, rows),
         ("total", [value]) => {
             let sum = sum(value, distinct, &tail, rows)?;
-            let span = sum.span().unwrap_or(Span::of_range(Range::all()));
-            Ok(Operand::atom(format!("coalesce({}, 0)::double precision", sum.sql), Kind::Real(span)))
+            let span = sum.span().unwrap_or(NumberBounds::of_range(IntegerRange::all()));
+            Ok(TypedExpr::atom(format!("coalesce({}, 0)::double precision", sum.sql), ExprType::Real(span)))
         }
         ("avg", [value]) => average(value, distinct, &tail),
         ("min" | "max", [value]) => extreme(level, &call.name, value, &tail),
@@ -111,33 +113,35 @@ pub(super) fn made(
     }
 }
 
-fn rows(level: &Level<'_, '_>) -> u64 {
+fn rows(level: &SelectScope<'_, '_>) -> u64 {
     let sources = level.sources.borrow();
     let product = sources.iter().fold(1_u64, |rows, source| rows.saturating_mul(source.relation.rows.max(1)));
     product.min(ROWS_MAX)
 }
 
-fn counted(sql: String, rows: u64) -> Operand {
-    Operand::atom(sql, Kind::Int(Range { least: 0, most: rows.into() }))
+fn counted(sql: String, rows: u64) -> TypedExpr {
+    TypedExpr::atom(sql, ExprType::Int(IntegerRange { least: 0, most: rows.into() }))
 }
 
 /// The range of a sum of so many numbers.
-fn summed(range: Range, rows: u64) -> Range {
+fn summed(range: IntegerRange, rows: u64) -> IntegerRange {
     let bound = |number: i128| number.saturating_mul(rows.into()).clamp(i64::MIN.into(), i64::MAX.into());
-    Range { least: bound(range.least.min(0)), most: bound(range.most.max(0)) }
+    IntegerRange { least: bound(range.least.min(0)), most: bound(range.most.max(0)) }
 }
 
-fn sum(value: &Operand, distinct: &str, tail: &str, rows: u64) -> Result<Operand, Untranslatable> {
+fn sum(value: &TypedExpr, distinct: &str, tail: &str, rows: u64) -> Result<TypedExpr, Untranslatable> {
     match (value.kind, value.range()) {
         (_, Some(range)) => {
             let sql = format!("(sum({distinct}{}){tail})::bigint", value.integer()?);
-            Ok(Operand::atom(sql, Kind::Int(summed(range, rows))))
+            Ok(TypedExpr::atom(sql, ExprType::Int(summed(range, rows))))
         }
-        (Kind::Real(span), _) if span.fraction == 0 && !span.infinite && span.whole + digits(rows) <= DIGITS_EXACT => {
-            let span = Span { whole: span.whole + digits(rows), ..span };
-            Ok(Operand::atom(format!("sum({distinct}{}){tail}", value.sql), Kind::Real(span)))
+        (ExprType::Real(span), _)
+            if span.fraction == 0 && !span.infinite && span.whole + digits(rows) <= DIGITS_EXACT =>
+        {
+            let span = NumberBounds { whole: span.whole + digits(rows), ..span };
+            Ok(TypedExpr::atom(format!("sum({distinct}{}){tail}", value.sql), ExprType::Real(span)))
         }
-        (Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_), _) => {
+        (ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_), _) => {
             Err(refuse("a sum or average of numbers with fractions is rounded otherwise in PostgreSQL"))
         }
         _ => Err(value.refusal("is summed up")),
@@ -149,10 +153,10 @@ fn digits(rows: u64) -> u16 {
 }
 
 /// Of integers: their exact sum as a double by their number, as SQLite does it.
-fn average(value: &Operand, distinct: &str, tail: &str) -> Result<Operand, Untranslatable> {
+fn average(value: &TypedExpr, distinct: &str, tail: &str) -> Result<TypedExpr, Untranslatable> {
     let Some(range) = value.range() else {
         return Err(match value.kind {
-            Kind::Real(_) | Kind::Double(_) | Kind::Numeric(_) => {
+            ExprType::Real(_) | ExprType::Double(_) | ExprType::Numeric(_) => {
                 refuse("a sum or average of numbers with fractions is rounded otherwise in PostgreSQL")
             }
             _ => value.refusal("is averaged"),
@@ -160,38 +164,43 @@ fn average(value: &Operand, distinct: &str, tail: &str) -> Result<Operand, Untra
     };
     let number = value.integer()?;
     let sql = format!("(sum({distinct}{number}){tail})::double precision / (count({distinct}{number}){tail})");
-    let span = Span { whole: range.digits(), fraction: 20, infinite: false, integers: Range::point(0) };
-    Ok(Operand::compound(sql, Kind::Real(span)))
+    let span = NumberBounds { whole: range.digits(), fraction: 20, infinite: false, integers: IntegerRange::point(0) };
+    Ok(TypedExpr::compound(sql, ExprType::Real(span)))
 }
 
-fn extreme(level: &Level<'_, '_>, name: &str, value: &Operand, tail: &str) -> Result<Operand, Untranslatable> {
+fn extreme(
+    level: &SelectScope<'_, '_>,
+    name: &str,
+    value: &TypedExpr,
+    tail: &str,
+) -> Result<TypedExpr, Untranslatable> {
     let binary = value.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
     let argument = match value.kind {
-        Kind::Bool => value.integer()?,
-        Kind::Int(_)
-        | Kind::Real(_)
-        | Kind::Double(_)
-        | Kind::Numeric(_)
-        | Kind::Date
-        | Kind::Stamp
-        | Kind::Epoch(_) => value.sql.clone(),
-        Kind::Text if binary && level.place.statement.catalogue.utf8 => format!("{} COLLATE \"C\"", value.arg()),
+        ExprType::Bool => value.integer()?,
+        ExprType::Int(_)
+        | ExprType::Real(_)
+        | ExprType::Double(_)
+        | ExprType::Numeric(_)
+        | ExprType::Date
+        | ExprType::Stamp
+        | ExprType::Epoch(_) => value.sql.clone(),
+        ExprType::Text if binary && level.place.statement.catalogue.utf8 => format!("{} COLLATE \"C\"", value.arg()),
         _ => return Err(value.refusal(&format!("is given to {name}()"))),
     };
-    let kind = value.range().map_or(value.kind, Kind::Int);
-    Ok(Operand { narrow: value.is_narrow(), ..Operand::atom(format!("{name}({argument}){tail}"), kind) })
+    let kind = value.range().map_or(value.kind, ExprType::Int);
+    Ok(TypedExpr { narrow: value.is_narrow(), ..TypedExpr::atom(format!("{name}({argument}){tail}"), kind) })
 }
 
 /// `group_concat(value, separator ORDER BY ...)`. Without an order both sides are free to choose one.
 fn joined(
-    level: &Level<'_, '_>,
-    call: &Written<'_, '_>,
-    value: &Operand,
-    separator: Option<&Operand>,
+    level: &SelectScope<'_, '_>,
+    call: &AggregateCall<'_, '_>,
+    value: &TypedExpr,
+    separator: Option<&TypedExpr>,
     tail: &str,
-    state: State,
-) -> Result<Operand, Untranslatable> {
-    let comma = Operand::constant(Value::Text(",".to_owned()));
+    state: AllowedConstructs,
+) -> Result<TypedExpr, Untranslatable> {
+    let comma = TypedExpr::constant(Value::Text(",".to_owned()));
     let separator = separator.unwrap_or(&comma);
     if separator.constant.is_none() || separator.is_null() {
         return Err(refuse("the separator of group_concat() is no constant"));
@@ -209,5 +218,5 @@ fn joined(
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let order = if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) };
     let sql = format!("string_agg({distinct}{}, {}{order}){tail}", value.text()?, separator.text()?);
-    Ok(Operand::atom(sql, Kind::Text))
+    Ok(TypedExpr::atom(sql, ExprType::Text))
 }

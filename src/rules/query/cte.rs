@@ -7,13 +7,13 @@ use sqlite3_parser::ast::{
 };
 
 use super::{
-    projection::{Output, same_when_equal},
-    relations::{Column, Home, Relation, free_name},
+    projection::{OutputColumn, same_when_equal},
+    relations::{Relation, RelationColumn, RelationName, free_name},
     select::{self, in_common, joined, names},
-    select_core::{self, Core},
-    select_scope::{Place, Withs},
+    select_core::{self, SelectCore},
+    select_scope::{CteList, ScopeContext},
 };
-use crate::rules::expression::{Kind, Operand, Range, Untranslatable, refuse, unquote};
+use crate::rules::expression::{ExprType, IntegerRange, TypedExpr, Untranslatable, refuse, unquote};
 
 /// How far a counter is taken to get in a query that reads itself: more steps than anybody waits for.
 const STEPS: i128 = 1 << 52;
@@ -25,13 +25,13 @@ const STEP_MAX: i128 = 1 << 20;
 const ROWS: u64 = 1 << 32;
 
 /// The queries that can be seen after the clause, and its SQL with a blank at the end.
-pub(super) fn clause(place: &Place<'_>, with: Option<&With<'_>>) -> Result<(Withs, String), Untranslatable> {
+pub(super) fn clause(place: &ScopeContext<'_>, with: Option<&With<'_>>) -> Result<(CteList, String), Untranslatable> {
     let Some(with) = with else { return Ok((place.withs.clone(), String::new())) };
     let mut withs = (*place.withs).clone();
     let mut parts = Vec::new();
     let mut recursive = false;
     for query in with.ctes {
-        let place = Place { withs: Rc::new(withs.clone()), depth: place.depth + 2, ..place.clone() };
+        let place = ScopeContext { withs: Rc::new(withs.clone()), depth: place.depth + 2, ..place.clone() };
         let name = unquote(query.tbl_name.0).0;
         let quoted = free_name(&name, &mut place.statement.taken.borrow_mut());
         let reads_itself = reads_itself(query.select, &name);
@@ -45,7 +45,7 @@ pub(super) fn clause(place: &Place<'_>, with: Option<&With<'_>>) -> Result<(With
             Materialized::No => "NOT MATERIALIZED ",
         };
         parts.push(format!("{quoted} ({}) AS {how}({sql})", columns.join(", ")));
-        relation.home = Home::Statement(quoted);
+        relation.home = RelationName::Statement(quoted);
         withs.push((name, Rc::new(relation)));
     }
     let word = if recursive { "WITH RECURSIVE " } else { "WITH " };
@@ -53,22 +53,22 @@ pub(super) fn clause(place: &Place<'_>, with: Option<&With<'_>>) -> Result<(With
 }
 
 /// Renames columns to the list after the query's name.
-fn renamed(columns: Vec<Column>, query: &CommonTableExpr<'_>) -> Result<Vec<Column>, Untranslatable> {
+fn renamed(columns: Vec<RelationColumn>, query: &CommonTableExpr<'_>) -> Result<Vec<RelationColumn>, Untranslatable> {
     let Some(list) = query.columns else { return Ok(columns) };
     if list.len() != columns.len() {
         return Err(refuse("a WITH names more or fewer columns than its query has"));
     }
     let name = |column: &sqlite3_parser::ast::IndexedColumn<'_>| unquote(column.col_name.0).0;
-    let outputs: Vec<Output> = list
+    let outputs: Vec<OutputColumn> = list
         .iter()
         .zip(&columns)
-        .map(|(wanted, column)| Output { name: name(wanted), operand: column.operand.clone() })
+        .map(|(wanted, column)| OutputColumn { name: name(wanted), operand: column.operand.clone() })
         .collect();
-    let operands: Vec<Operand> = columns.into_iter().map(|column| column.operand).collect();
+    let operands: Vec<TypedExpr> = columns.into_iter().map(|column| column.operand).collect();
     Ok(select::columns(&outputs, &operands, &names(outputs.iter())))
 }
 
-fn plain(place: &Place<'_>, query: &CommonTableExpr<'_>) -> Result<(String, Relation), Untranslatable> {
+fn plain(place: &ScopeContext<'_>, query: &CommonTableExpr<'_>) -> Result<(String, Relation), Untranslatable> {
     let selected = select::select(place, query.select)?;
     let sql = selected.sql.clone();
     let relation = selected.relation();
@@ -97,7 +97,7 @@ fn mentions(from: &FromClause<'_>, name: &str, depth: usize) -> bool {
 
 /// A query that reads itself: one SELECT to begin with, one that goes on.
 fn own_rows(
-    place: &Place<'_>,
+    place: &ScopeContext<'_>,
     query: &CommonTableExpr<'_>,
     name: &str,
     quoted: &str,
@@ -119,15 +119,20 @@ fn own_rows(
     let [first] = select_core::rows(place, &select.body.select)?
         .try_into()
         .map_err(|_| refuse("a query that reads itself begins with several rows of VALUES"))?;
-    let mut assumed: Vec<Operand> = first.outputs.iter().map(|output| output.operand.clone()).collect();
+    let mut assumed: Vec<TypedExpr> = first.outputs.iter().map(|output| output.operand.clone()).collect();
     // Each pass knows the types better; a third pass settles what the second found.
     for _ in 0..3 {
         let columns = columns_of(&first, &assumed, query)?;
-        let relation =
-            Relation { home: Home::Statement(quoted.to_owned()), columns, keys: Vec::new(), rows: ROWS, rowid: None };
+        let relation = Relation {
+            home: RelationName::Statement(quoted.to_owned()),
+            columns,
+            keys: Vec::new(),
+            rows: ROWS,
+            rowid: None,
+        };
         let mut withs = (*place.withs).clone();
         withs.push((name.to_owned(), Rc::new(relation.clone())));
-        let [second] = select_core::rows(&Place { withs: Rc::new(withs), ..place.clone() }, &step.select)?
+        let [second] = select_core::rows(&ScopeContext { withs: Rc::new(withs), ..place.clone() }, &step.select)?
             .try_into()
             .map_err(|_| refuse("a query that reads itself goes on with VALUES"))?;
         let [anchors, steps, next] = common(&first, &second, &assumed)?;
@@ -150,40 +155,48 @@ fn own_rows(
 }
 
 /// The columns as the steps see them: counters may have come far.
-fn columns_of(first: &Core, assumed: &[Operand], query: &CommonTableExpr<'_>) -> Result<Vec<Column>, Untranslatable> {
+fn columns_of(
+    first: &SelectCore,
+    assumed: &[TypedExpr],
+    query: &CommonTableExpr<'_>,
+) -> Result<Vec<RelationColumn>, Untranslatable> {
     let names = names(first.outputs.iter());
-    let widened: Vec<Operand> = assumed
+    let widened: Vec<TypedExpr> = assumed
         .iter()
         .map(|operand| {
             let kind = match operand.kind {
-                Kind::Int(range) => Kind::Int(widened(range, STEPS)),
+                ExprType::Int(range) => ExprType::Int(widened(range, STEPS)),
                 kind => kind,
             };
-            super::projection::emitted(operand).map(|emitted| Operand { kind, ..emitted })
+            super::projection::emitted(operand).map(|emitted| TypedExpr { kind, ..emitted })
         })
         .collect::<Result<_, _>>()?;
     renamed(select::columns(&first.outputs, &widened, &names), query)
 }
 
-fn widened(range: Range, by: i128) -> Range {
-    Range { least: range.least - by, most: range.most + by }
+fn widened(range: IntegerRange, by: i128) -> IntegerRange {
+    IntegerRange { least: range.least - by, most: range.most + by }
 }
 
 /// The anchor's and the step's values in common types, and what the columns are then.
-fn common(first: &Core, second: &Core, assumed: &[Operand]) -> Result<[Vec<Operand>; 3], Untranslatable> {
+fn common(
+    first: &SelectCore,
+    second: &SelectCore,
+    assumed: &[TypedExpr],
+) -> Result<[Vec<TypedExpr>; 3], Untranslatable> {
     if first.outputs.len() != second.outputs.len() {
         return Err(refuse("its SELECTs have different numbers of columns"));
     }
     let (mut anchors, mut steps, mut next) = (Vec::new(), Vec::new(), Vec::new());
     for ((one, other), assumed) in first.outputs.iter().zip(&second.outputs).zip(assumed) {
         let pair = [one.operand.clone(), other.operand.clone()];
-        let made: [Operand; 2] = in_common(&pair)?.try_into().map_err(|_| refuse("it can't be read"))?;
+        let made: [TypedExpr; 2] = in_common(&pair)?.try_into().map_err(|_| refuse("it can't be read"))?;
         let mut column = joined(&made[0], &pair);
         // A counter that stays within its steps keeps its first range.
-        if let (Kind::Int(range), Kind::Int(known)) = (column.kind, assumed.kind)
+        if let (ExprType::Int(range), ExprType::Int(known)) = (column.kind, assumed.kind)
             && within(range, widened(known, STEPS + STEP_MAX))
         {
-            column.kind = Kind::Int(known);
+            column.kind = ExprType::Int(known);
         }
         let [anchor, step] = made;
         anchors.push(anchor);
@@ -193,14 +206,14 @@ fn common(first: &Core, second: &Core, assumed: &[Operand]) -> Result<[Vec<Opera
     Ok([anchors, steps, next])
 }
 
-fn within(inner: Range, outer: Range) -> bool {
+fn within(inner: IntegerRange, outer: IntegerRange) -> bool {
     inner.least >= outer.least && inner.most <= outer.most
 }
 
 /// Whether the step gives what was assumed of the columns.
-fn fits(assumed: &Operand, next: &Operand) -> bool {
+fn fits(assumed: &TypedExpr, next: &TypedExpr) -> bool {
     let same = match (assumed.kind, next.kind) {
-        (Kind::Int(one), Kind::Int(other)) => one == other,
+        (ExprType::Int(one), ExprType::Int(other)) => one == other,
         (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
     };
     same && assumed.vague == next.vague && (assumed.origin.is_none() || assumed.origin == next.origin)

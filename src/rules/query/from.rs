@@ -8,12 +8,15 @@ use sqlite3_parser::ast::{As, FromClause, JoinConstraint, JoinOperator, JoinType
 use super::{
     relations::{Relation, placed},
     select,
-    select_scope::{Level, Place, State},
+    select_scope::{AllowedConstructs, ScopeContext, SelectScope},
 };
-use crate::rules::expression::{Comparison, Operand, Scope, Untranslatable, compare, refuse, unify, unquote};
+use crate::rules::expression::{Comparison, NameScope, TypedExpr, Untranslatable, compare, refuse, unify, unquote};
 
 /// The clause without the word FROM. Adds the tables to the level.
-pub(in crate::rules) fn clause<'b>(level: &Level<'_, 'b>, from: &FromClause<'b>) -> Result<String, Untranslatable> {
+pub(in crate::rules) fn clause<'b>(
+    level: &SelectScope<'_, 'b>,
+    from: &FromClause<'b>,
+) -> Result<String, Untranslatable> {
     let first = from.select.ok_or_else(|| refuse("its FROM can't be read"))?;
     let mut sql = table(level, first)?;
     for join in from.joins.iter().flatten() {
@@ -31,7 +34,7 @@ pub(in crate::rules) fn clause<'b>(level: &Level<'_, 'b>, from: &FromClause<'b>)
     Ok(sql)
 }
 
-fn table<'b>(level: &Level<'_, 'b>, found: &SelectTable<'b>) -> Result<String, Untranslatable> {
+fn table<'b>(level: &SelectScope<'_, 'b>, found: &SelectTable<'b>) -> Result<String, Untranslatable> {
     match found {
         SelectTable::Table(name, alias, _) => {
             let own = unquote(name.name.0).0;
@@ -46,7 +49,7 @@ fn table<'b>(level: &Level<'_, 'b>, found: &SelectTable<'b>) -> Result<String, U
         }
         SelectTable::Select(inner, alias) => {
             // A subquery in FROM sees what is around the SELECT, not the tables beside it.
-            let place = Place { depth: level.place.depth + 2, ..level.place.clone() };
+            let place = ScopeContext { depth: level.place.depth + 2, ..level.place.clone() };
             let selected = select::select(&place, inner)?;
             let sql = selected.sql.clone();
             let shown = alias.as_ref().map_or(String::new(), alias_name);
@@ -66,7 +69,7 @@ fn alias_name(alias: &As<'_>) -> String {
 
 /// A WITH of the statement, or a table or view of the schema.
 pub(in crate::rules) fn relation(
-    place: &Place<'_>,
+    place: &ScopeContext<'_>,
     schema: Option<String>,
     name: &str,
 ) -> Result<Rc<Relation>, Untranslatable> {
@@ -95,12 +98,14 @@ fn words(operator: JoinOperator, conditional: bool) -> &'static str {
 
 /// The condition of a join whose right side begins at this source.
 fn condition<'b>(
-    level: &Level<'_, 'b>,
+    level: &SelectScope<'_, 'b>,
     join: &JoinedSelectTable<'b>,
     right: usize,
 ) -> Result<Option<String>, Untranslatable> {
     let names = match (&join.constraint, join.operator) {
-        (Some(JoinConstraint::On(condition)), _) => return level.condition(condition, State::default()).map(Some),
+        (Some(JoinConstraint::On(condition)), _) => {
+            return level.condition(condition, AllowedConstructs::default()).map(Some);
+        }
         (Some(JoinConstraint::Using(names)), _) => names.iter().map(|name| unquote(name.0).0).collect(),
         (None, JoinOperator::TypedJoin(Some(kind))) if kind.contains(JoinType::NATURAL) => common(level, right),
         (None, _) => return Ok(None),
@@ -120,7 +125,7 @@ fn condition<'b>(
 }
 
 /// Names of columns that both sides have.
-fn common(level: &Level<'_, '_>, right: usize) -> Vec<String> {
+fn common(level: &SelectScope<'_, '_>, right: usize) -> Vec<String> {
     let sources = level.sources.borrow();
     let (left, right) = sources.split_at(right.min(sources.len()));
     let has = |name: &str| left.iter().any(|source| source.relation.position(name).is_some());
@@ -129,7 +134,7 @@ fn common(level: &Level<'_, '_>, right: usize) -> Vec<String> {
 }
 
 /// Makes one column of the two of this name, and says when they are equal.
-fn merge(level: &Level<'_, '_>, name: &str, right: usize, fills_left: bool) -> Result<String, Untranslatable> {
+fn merge(level: &SelectScope<'_, '_>, name: &str, right: usize, fills_left: bool) -> Result<String, Untranslatable> {
     let places: Vec<(usize, usize)> = {
         let sources = level.sources.borrow();
         let visible = sources.iter().enumerate().filter_map(|(at, source)| {
@@ -142,19 +147,19 @@ fn merge(level: &Level<'_, '_>, name: &str, right: usize, fills_left: bool) -> R
     let ([one], [other]) = (before.as_slice(), after.as_slice()) else {
         return Err(refuse("USING names a column that one side doesn't have, or has twice"));
     };
-    let before = level.state.replace(State::default());
+    let before = level.state.replace(AllowedConstructs::default());
     let sides = level.column(one.0, one.1).and_then(|left| Ok((left, level.column(other.0, other.1)?)));
     level.state.set(before);
     let (left, other_side) = sides?;
-    let equal = compare(&Scope::of_query(level), Comparison::Equals, &left, &other_side)?.condition()?;
+    let equal = compare(&NameScope::of_query(level), Comparison::Equals, &left, &other_side)?.condition()?;
     let mut sources = level.sources.borrow_mut();
     if let Some(source) = sources.get_mut(other.0) {
         source.hidden.insert(other.1);
     }
     if fills_left && let Some(source) = sources.get_mut(one.0) {
         let (branches, kind, narrow) = unify(&[left.clone().plain(), other_side.plain()])?;
-        let merged = Operand::atom(format!("coalesce({})", branches.join(", ")), kind);
-        let merged = Operand { narrow, collation: left.collation, affinity: left.affinity, ..merged };
+        let merged = TypedExpr::atom(format!("coalesce({})", branches.join(", ")), kind);
+        let merged = TypedExpr { narrow, collation: left.collation, affinity: left.affinity, ..merged };
         source.merged.insert(one.1, merged);
     }
     Ok(equal)

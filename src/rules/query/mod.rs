@@ -28,4 +28,4 @@ mod window;
 
 mod cte;
 
-pub use view::{LostObject, Views, views};
+pub use view::{TranslatedViews, UntranslatedObject, views};

@@ -3,10 +3,10 @@
 use sqlite3_parser::ast::{Expr, Literal, NullsOrder, SortOrder, SortedColumn};
 
 use super::{
-    projection::{Output, sort_key},
-    select_scope::{Level, State},
+    projection::{OutputColumn, sort_key},
+    select_scope::{AllowedConstructs, SelectScope},
 };
-use crate::rules::expression::{Collation, Operand, Untranslatable, refuse, unquote};
+use crate::rules::expression::{Collation, TypedExpr, Untranslatable, refuse, unquote};
 
 /// An expression without its COLLATE, and that.
 pub(super) fn uncollated<'e, 'b>(expression: &'e Expr<'b>) -> (&'e Expr<'b>, Option<(Collation, bool)>) {
@@ -18,11 +18,11 @@ pub(super) fn uncollated<'e, 'b>(expression: &'e Expr<'b>) -> (&'e Expr<'b>, Opt
 
 /// What a term of a SELECT's own ORDER BY orders by: the number or name of a result, or any expression.
 pub(super) fn value(
-    level: &Level<'_, '_>,
+    level: &SelectScope<'_, '_>,
     term: &SortedColumn<'_>,
-    outputs: &[Output],
-    state: State,
-) -> Result<Operand, Untranslatable> {
+    outputs: &[OutputColumn],
+    state: AllowedConstructs,
+) -> Result<TypedExpr, Untranslatable> {
     let (expression, collation) = uncollated(&term.expr);
     let mut operand = match expression {
         Expr::Literal(Literal::Numeric(token)) if !token.contains('.') => {
@@ -34,7 +34,7 @@ pub(super) fn value(
         }
         Expr::Id(id) => match level.result(&unquote(id.0).0) {
             // A result's name comes before a column's.
-            Some(result) => level.operand(result, State { aliases: false, ..state })?,
+            Some(result) => level.operand(result, AllowedConstructs { aliases: false, ..state })?,
             None => level.operand(expression, state)?,
         },
         _ => level.operand(expression, state)?,
@@ -45,7 +45,7 @@ pub(super) fn value(
 
 /// A term as PostgreSQL needs it.
 pub(super) fn term(
-    operand: &Operand,
+    operand: &TypedExpr,
     term: &SortedColumn<'_>,
     utf8: bool,
     exact: bool,

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Conversion, PgType, conversion_plan::BlobText},
-    rules::expression::{Collation, Kind, Operand, Untranslatable, refuse},
+    rules::expression::{Collation, ExprType, TypedExpr, Untranslatable, refuse},
 };
 
 /// The collation of every text that a query gives, so that texts of any two queries can be compared.
@@ -10,42 +10,42 @@ const DEFAULT_COLLATION: &str = "COLLATE pg_catalog.\"default\"";
 
 /// One result column.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Output {
+pub(in crate::rules) struct OutputColumn {
     /// SQLite's name.
     pub name: String,
     /// The value.
-    pub operand: Operand,
+    pub operand: TypedExpr,
 }
 
 /// A value as a result column has it: in a type of its own, whatever the surroundings make of it.
-pub(super) fn emitted(operand: &Operand) -> Result<Operand, Untranslatable> {
+pub(super) fn emitted(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
     operand.uncollated()?;
     if operand.origin.is_some() {
         return Ok(operand.clone());
     }
     let (sql, kind, pg_type, conversion) = match operand.kind {
-        Kind::Null => (format!("NULL::text {DEFAULT_COLLATION}"), Kind::Null, PgType::Text, text()),
-        Kind::Bool => (operand.arg(), operand.kind, PgType::Boolean, Conversion::IntegerBoolean),
-        Kind::Int(_) => (format!("{}::bigint", operand.arg()), operand.kind, PgType::BigInt, Conversion::Integer),
-        Kind::Real(_) | Kind::Double(_) => (operand.arg(), operand.kind, PgType::Double, Conversion::Double),
-        Kind::Numeric(_) => {
+        ExprType::Null => (format!("NULL::text {DEFAULT_COLLATION}"), ExprType::Null, PgType::Text, text()),
+        ExprType::Bool => (operand.arg(), operand.kind, PgType::Boolean, Conversion::IntegerBoolean),
+        ExprType::Int(_) => (format!("{}::bigint", operand.arg()), operand.kind, PgType::BigInt, Conversion::Integer),
+        ExprType::Real(_) | ExprType::Double(_) => (operand.arg(), operand.kind, PgType::Double, Conversion::Double),
+        ExprType::Numeric(_) => {
             (format!("trim_scale({})", operand.sql), operand.kind, PgType::Numeric(None), Conversion::Numeric)
         }
-        Kind::Text | Kind::Written => {
+        ExprType::Text | ExprType::Written => {
             (format!("({}::text {DEFAULT_COLLATION})", operand.arg()), operand.kind, PgType::Text, text())
         }
-        Kind::Blob => (operand.arg(), operand.kind, PgType::Bytea, Conversion::Bytea),
-        Kind::Date => (operand.arg(), operand.kind, PgType::Date, Conversion::Date),
-        Kind::Stamp => (operand.arg(), operand.kind, PgType::Timestamp, Conversion::Timestamp),
-        Kind::Uuid => (operand.arg(), operand.kind, PgType::Uuid, Conversion::UuidText),
-        Kind::Epoch(unit) => (operand.arg(), operand.kind, PgType::TimestampTz, Conversion::Epoch { unit }),
-        Kind::ClassOf(class) => {
+        ExprType::Blob => (operand.arg(), operand.kind, PgType::Bytea, Conversion::Bytea),
+        ExprType::Date => (operand.arg(), operand.kind, PgType::Date, Conversion::Date),
+        ExprType::Stamp => (operand.arg(), operand.kind, PgType::Timestamp, Conversion::Timestamp),
+        ExprType::Uuid => (operand.arg(), operand.kind, PgType::Uuid, Conversion::UuidText),
+        ExprType::Epoch(unit) => (operand.arg(), operand.kind, PgType::TimestampTz, Conversion::Epoch { unit }),
+        ExprType::ClassOf(class) => {
             let sql = format!("CASE WHEN {} IS NULL THEN 'null' ELSE '{class}' END", operand.arg());
-            (format!("({sql})::text {DEFAULT_COLLATION}"), Kind::Text, PgType::Text, text())
+            (format!("({sql})::text {DEFAULT_COLLATION}"), ExprType::Text, PgType::Text, text())
         }
-        Kind::Json | Kind::Opaque(_) => return Err(operand.refusal("is calculated with")),
+        ExprType::Json | ExprType::Opaque(_) => return Err(operand.refusal("is calculated with")),
     };
-    let mut made = Operand::compound(sql, kind);
+    let mut made = TypedExpr::compound(sql, kind);
     made.origin = Some((pg_type, conversion));
     made.affinity = operand.affinity;
     made.collation = operand.collation;
@@ -59,31 +59,33 @@ const fn text() -> Conversion {
 }
 
 /// Whether PostgreSQL takes the same values for equal: in DISTINCT, GROUP BY and set operations.
-pub(super) fn same_when_equal(operand: &Operand) -> Result<(), Untranslatable> {
+pub(super) fn same_when_equal(operand: &TypedExpr) -> Result<(), Untranslatable> {
     let binary = operand.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
     match operand.kind {
-        Kind::Text | Kind::Written if binary => Ok(()),
-        Kind::Text | Kind::Written => Err(refuse("texts are grouped under a collation other than BINARY")),
-        Kind::Null
-        | Kind::Bool
-        | Kind::Int(_)
-        | Kind::Real(_)
-        | Kind::Double(_)
-        | Kind::Numeric(_)
-        | Kind::Blob
-        | Kind::Date
-        | Kind::Stamp
-        | Kind::Uuid
-        | Kind::Epoch(_) => Ok(()),
-        Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => Err(operand.refusal("is grouped or made distinct")),
+        ExprType::Text | ExprType::Written if binary => Ok(()),
+        ExprType::Text | ExprType::Written => Err(refuse("texts are grouped under a collation other than BINARY")),
+        ExprType::Null
+        | ExprType::Bool
+        | ExprType::Int(_)
+        | ExprType::Real(_)
+        | ExprType::Double(_)
+        | ExprType::Numeric(_)
+        | ExprType::Blob
+        | ExprType::Date
+        | ExprType::Stamp
+        | ExprType::Uuid
+        | ExprType::Epoch(_) => Ok(()),
+        ExprType::Json | ExprType::ClassOf(_) | ExprType::Opaque(_) => {
+            Err(operand.refusal("is grouped or made distinct"))
+        }
     }
 }
 
 /// The value as ORDER BY compares it. `exact` refuses what has another order in PostgreSQL; without it, columns that
 /// PostgreSQL orders by meaning are taken as they are, because the order decides nothing but itself.
-pub(super) fn sort_key(operand: &Operand, utf8: bool, exact: bool) -> Result<String, Untranslatable> {
+pub(super) fn sort_key(operand: &TypedExpr, utf8: bool, exact: bool) -> Result<String, Untranslatable> {
     match operand.kind {
-        Kind::Text => {
+        ExprType::Text => {
             if !utf8 && exact {
                 return Err(refuse("the database is UTF-16, in which text has another order"));
             }
@@ -94,25 +96,27 @@ pub(super) fn sort_key(operand: &Operand, utf8: bool, exact: bool) -> Result<Str
                 Some(Collation::Unknown) => Err(refuse("it orders under a collation of the application's own")),
             }
         }
-        Kind::Null
-        | Kind::Bool
-        | Kind::Int(_)
-        | Kind::Real(_)
-        | Kind::Double(_)
-        | Kind::Numeric(_)
-        | Kind::Blob
-        | Kind::Date
-        | Kind::Stamp
-        | Kind::Uuid
-        | Kind::Epoch(_) => Ok(operand.arg()),
-        Kind::Opaque(_) if !exact && by_meaning(operand) => Ok(operand.arg()),
-        Kind::Written if !exact => Ok(format!("{} COLLATE \"C\"", operand.arg())),
-        Kind::Written | Kind::Json | Kind::ClassOf(_) | Kind::Opaque(_) => Err(operand.refusal("is ordered by")),
+        ExprType::Null
+        | ExprType::Bool
+        | ExprType::Int(_)
+        | ExprType::Real(_)
+        | ExprType::Double(_)
+        | ExprType::Numeric(_)
+        | ExprType::Blob
+        | ExprType::Date
+        | ExprType::Stamp
+        | ExprType::Uuid
+        | ExprType::Epoch(_) => Ok(operand.arg()),
+        ExprType::Opaque(_) if !exact && by_meaning(operand) => Ok(operand.arg()),
+        ExprType::Written if !exact => Ok(format!("{} COLLATE \"C\"", operand.arg())),
+        ExprType::Written | ExprType::Json | ExprType::ClassOf(_) | ExprType::Opaque(_) => {
+            Err(operand.refusal("is ordered by"))
+        }
     }
 }
 
 /// Types with an order of their own.
-fn by_meaning(operand: &Operand) -> bool {
+fn by_meaning(operand: &TypedExpr) -> bool {
     let ordered = |pg_type: &PgType| {
         matches!(
             pg_type,

@@ -10,12 +10,12 @@ use crate::{
         identifier::quote_ident,
         source_schema::{SourceSchema, SourceTable, TableKind},
     },
-    rules::expression::{Kind, Operand, Span, Untranslatable, column_operand, refuse},
+    rules::expression::{ExprType, NumberBounds, TypedExpr, Untranslatable, column_operand, refuse},
 };
 
 /// Where a relation stands in the SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::rules) enum Home {
+pub(in crate::rules) enum RelationName {
     /// A table or view of the plan, by its PostgreSQL name.
     Plan(String),
     /// A WITH of the same statement, by its quoted name.
@@ -25,8 +25,8 @@ pub(in crate::rules) enum Home {
 /// Something to select from.
 #[derive(Debug, Clone)]
 pub(in crate::rules) struct Relation {
-    pub home: Home,
-    pub columns: Vec<Column>,
+    pub home: RelationName,
+    pub columns: Vec<RelationColumn>,
     /// Column positions that no two rows have in common, without NULLs.
     pub keys: Vec<Vec<usize>>,
     /// At most so many rows.
@@ -37,11 +37,11 @@ pub(in crate::rules) struct Relation {
 
 /// One column.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Column {
+pub(in crate::rules) struct RelationColumn {
     /// SQLite's name.
     pub source: String,
     /// The column by its PostgreSQL name alone, quoted.
-    pub operand: Operand,
+    pub operand: TypedExpr,
 }
 
 impl Relation {
@@ -53,12 +53,12 @@ impl Relation {
 
 /// All that has a name in the schema.
 #[derive(Debug)]
-pub(in crate::rules) struct Catalogue {
+pub(in crate::rules) struct Relations {
     relations: BTreeMap<String, Result<Rc<Relation>, String>>,
     pub(in crate::rules) utf8: bool,
 }
 
-impl Catalogue {
+impl Relations {
     /// The planned tables.
     pub(in crate::rules) fn new(schema: &SourceSchema, tables: &[TablePlan]) -> Self {
         let utf8 = schema.encoding.eq_ignore_ascii_case("UTF-8");
@@ -104,11 +104,11 @@ fn relation(plan: &TablePlan, source: &SourceTable) -> Relation {
         let declared = source.columns.iter().find(|found| found.name.eq_ignore_ascii_case(&column.source));
         let operand = column_operand(column, declared);
         let kind = match operand.kind {
-            Kind::Real(span) => Kind::Real(counted(span)),
-            Kind::Double(span) => Kind::Double(counted(span)),
+            ExprType::Real(span) => ExprType::Real(counted(span)),
+            ExprType::Double(span) => ExprType::Double(counted(span)),
             kind => kind,
         };
-        Column { source: column.source.clone(), operand: Operand { kind, ..operand } }
+        RelationColumn { source: column.source.clone(), operand: TypedExpr { kind, ..operand } }
     };
     let position = |name: &String| plan.columns.iter().position(|column| column.name == *name);
     let key = |key: &KeyPlan| key.columns.iter().map(position).collect::<Option<Vec<_>>>();
@@ -123,7 +123,7 @@ fn relation(plan: &TablePlan, source: &SourceTable) -> Relation {
         }
     };
     Relation {
-        home: Home::Plan(plan.name.clone()),
+        home: RelationName::Plan(plan.name.clone()),
         columns: plan.columns.iter().map(column).collect(),
         keys,
         rows: plan.rows,
@@ -133,22 +133,22 @@ fn relation(plan: &TablePlan, source: &SourceTable) -> Relation {
 
 /// Digits were counted for declared decimals only. A view's rows are computed and compared anyway, which shows whether
 /// they leave the range of doubles.
-fn counted(span: Span) -> Span {
+fn counted(span: NumberBounds) -> NumberBounds {
     const DIGITS: u16 = 80;
-    Span { whole: span.whole.min(DIGITS), fraction: span.fraction.min(DIGITS), ..span }
+    NumberBounds { whole: span.whole.min(DIGITS), fraction: span.fraction.min(DIGITS), ..span }
 }
 
 /// A column of a relation under an alias.
-pub(in crate::rules) fn under(alias: &str, operand: &Operand) -> Operand {
+pub(in crate::rules) fn under(alias: &str, operand: &TypedExpr) -> TypedExpr {
     let sql = format!("{alias}.{}", operand.sql);
-    Operand { sql, atomic: true, ..operand.clone() }
+    TypedExpr { sql, atomic: true, ..operand.clone() }
 }
 
 /// Marks the place of a plan's relation in SQL that is being made. No SQL that is read or made has a NUL.
-pub(in crate::rules) fn placed(home: &Home) -> String {
+pub(in crate::rules) fn placed(home: &RelationName) -> String {
     match home {
-        Home::Plan(name) => format!("\0{name}\0"),
-        Home::Statement(name) => name.clone(),
+        RelationName::Plan(name) => format!("\0{name}\0"),
+        RelationName::Statement(name) => name.clone(),
     }
 }
 

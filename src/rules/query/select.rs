@@ -8,20 +8,20 @@ use sqlite3_parser::ast::{
 
 use super::{
     cte, order_by,
-    projection::{Output, emitted, same_when_equal},
-    relations::{Column, Home, Relation, free_name},
-    select_core::{self, Core},
-    select_scope::{Level, Place},
+    projection::{OutputColumn, emitted, same_when_equal},
+    relations::{Relation, RelationColumn, RelationName, free_name},
+    select_core::{self, SelectCore},
+    select_scope::{ScopeContext, SelectScope},
     subquery::PLAIN,
 };
-use crate::rules::expression::{Operand, Untranslatable, Value, refuse, unify, unquote};
+use crate::rules::expression::{TypedExpr, Untranslatable, Value, refuse, unify, unquote};
 
 /// A translated SELECT.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Selected {
+pub(in crate::rules) struct TranslatedSelect {
     pub sql: String,
     /// The columns, each by its name alone.
-    pub columns: Vec<Column>,
+    pub columns: Vec<RelationColumn>,
     /// At most so many rows.
     pub rows: u64,
     /// At most one row.
@@ -30,18 +30,21 @@ pub(in crate::rules) struct Selected {
     pub limited: bool,
 }
 
-impl Selected {
+impl TranslatedSelect {
     /// What may be selected from it.
     pub(in crate::rules) fn relation(self) -> Relation {
-        let home = Home::Statement(String::new());
+        let home = RelationName::Statement(String::new());
         Relation { home, columns: self.columns, keys: Vec::new(), rows: self.rows, rowid: None }
     }
 }
 
 /// Translates a SELECT.
-pub(in crate::rules) fn select(place: &Place<'_>, select: &Select<'_>) -> Result<Selected, Untranslatable> {
+pub(in crate::rules) fn select(
+    place: &ScopeContext<'_>,
+    select: &Select<'_>,
+) -> Result<TranslatedSelect, Untranslatable> {
     let (withs, head) = cte::clause(place, select.with.as_ref())?;
-    let place = Place { withs, ..place.clone() };
+    let place = ScopeContext { withs, ..place.clone() };
     let terms = select.order_by.unwrap_or_default();
     let limit = select.limit.map(|limit| bounds(&place, limit)).transpose()?.unwrap_or_default();
     let limited = limit.sql().is_some();
@@ -67,21 +70,25 @@ pub(in crate::rules) fn select(place: &Place<'_>, select: &Select<'_>) -> Result
 }
 
 /// Names for the columns that can be told apart.
-pub(in crate::rules) fn names<'o>(outputs: impl Iterator<Item = &'o Output>) -> Vec<String> {
+pub(in crate::rules) fn names<'o>(outputs: impl Iterator<Item = &'o OutputColumn>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     outputs.map(|output| free_name(&output.name, &mut taken)).collect()
 }
 
 /// The columns of a SELECT as those who read from it see them.
-pub(in crate::rules) fn columns(outputs: &[Output], operands: &[Operand], names: &[String]) -> Vec<Column> {
-    let column = |((output, operand), name): ((&Output, &Operand), &String)| Column {
+pub(in crate::rules) fn columns(
+    outputs: &[OutputColumn],
+    operands: &[TypedExpr],
+    names: &[String],
+) -> Vec<RelationColumn> {
+    let column = |((output, operand), name): ((&OutputColumn, &TypedExpr), &String)| RelationColumn {
         source: output.name.clone(),
-        operand: Operand { sql: name.clone(), atomic: true, constant: None, moment: None, ..operand.clone() },
+        operand: TypedExpr { sql: name.clone(), atomic: true, constant: None, moment: None, ..operand.clone() },
     };
     outputs.iter().zip(operands).zip(names).map(column).collect()
 }
 
-fn one(core: &Core) -> Result<Selected, Untranslatable> {
+fn one(core: &SelectCore) -> Result<TranslatedSelect, Untranslatable> {
     let operands = core.outputs.iter().map(|output| emitted(&output.operand)).collect::<Result<Vec<_>, _>>()?;
     if core.distinct {
         operands.iter().try_for_each(same_when_equal)?;
@@ -92,15 +99,18 @@ fn one(core: &Core) -> Result<Selected, Untranslatable> {
         sql.push_str(&format!(" ORDER BY {}", core.order.join(", ")));
     }
     let columns = columns(&core.outputs, &operands, &names);
-    Ok(Selected { sql, columns, rows: core.rows, single: core.single, limited: false })
+    Ok(TranslatedSelect { sql, columns, rows: core.rows, single: core.single, limited: false })
 }
 
 /// The results of the first SELECT as they are written, for ORDER BY.
-pub(in crate::rules) type Written<'b> = Vec<(String, Option<&'b Expr<'b>>)>;
+pub(in crate::rules) type WrittenColumns<'b> = Vec<(String, Option<&'b Expr<'b>>)>;
 
 /// Several SELECTs, or one whose rows have to be ordered from outside.
-fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, Written<'b>), Untranslatable> {
-    let mut parts: Vec<(Option<CompoundOperator>, Core)> = Vec::new();
+fn combined<'b>(
+    place: &ScopeContext<'_>,
+    body: &SelectBody<'b>,
+) -> Result<(TranslatedSelect, WrittenColumns<'b>), Untranslatable> {
+    let mut parts: Vec<(Option<CompoundOperator>, SelectCore)> = Vec::new();
     let first = select_core::rows(place, &body.select)?;
     parts
         .extend(first.into_iter().enumerate().map(|(at, core)| ((at > 0).then_some(CompoundOperator::UnionAll), core)));
@@ -117,13 +127,13 @@ fn combined<'b>(place: &Place<'_>, body: &SelectBody<'b>) -> Result<(Selected, W
     Ok((united(&parts)?, written))
 }
 
-fn written<'b>(select: &OneSelect<'b>) -> Written<'b> {
+fn written<'b>(select: &OneSelect<'b>) -> WrittenColumns<'b> {
     let OneSelect::Select { columns, .. } = select else { return Vec::new() };
     columns.iter().map(select_core::written).collect()
 }
 
 /// The parts of a compound query in common types.
-fn united(parts: &[(Option<CompoundOperator>, Core)]) -> Result<Selected, Untranslatable> {
+fn united(parts: &[(Option<CompoundOperator>, SelectCore)]) -> Result<TranslatedSelect, Untranslatable> {
     let width = parts.first().map_or(0, |(_, core)| core.outputs.len());
     if parts.iter().any(|(_, core)| core.outputs.len() != width) {
         return Err(refuse("its SELECTs have different numbers of columns"));
@@ -131,10 +141,10 @@ fn united(parts: &[(Option<CompoundOperator>, Core)]) -> Result<Selected, Untran
     let dedupes = parts.iter().any(|(operator, core)| {
         core.distinct || matches!(operator, Some(other) if *other != CompoundOperator::UnionAll)
     });
-    let mut by_part: Vec<Vec<Operand>> = vec![Vec::new(); parts.len()];
+    let mut by_part: Vec<Vec<TypedExpr>> = vec![Vec::new(); parts.len()];
     let mut merged = Vec::new();
     for column in 0..width {
-        let operands: Vec<Operand> =
+        let operands: Vec<TypedExpr> =
             parts.iter().filter_map(|(_, core)| Some(core.outputs.get(column)?.operand.clone())).collect();
         let emitted = in_common(&operands)?;
         if dedupes {
@@ -160,7 +170,7 @@ fn united(parts: &[(Option<CompoundOperator>, Core)]) -> Result<Selected, Untran
     }
     let columns = columns(&first.outputs, &merged, &names);
     let single = parts.len() == 1 && first.single;
-    Ok(Selected { sql, columns, rows, single, limited: false })
+    Ok(TranslatedSelect { sql, columns, rows, single, limited: false })
 }
 
 pub(in crate::rules) const fn word(operator: CompoundOperator) -> &'static str {
@@ -173,7 +183,7 @@ pub(in crate::rules) const fn word(operator: CompoundOperator) -> &'static str {
 }
 
 /// Values of one column in one type.
-pub(in crate::rules) fn in_common(operands: &[Operand]) -> Result<Vec<Operand>, Untranslatable> {
+pub(in crate::rules) fn in_common(operands: &[TypedExpr]) -> Result<Vec<TypedExpr>, Untranslatable> {
     let first = operands.first().and_then(|operand| operand.origin.as_ref());
     if first.is_some() && operands.iter().all(|operand| operand.origin.as_ref() == first) {
         return operands.iter().map(emitted).collect();
@@ -183,14 +193,14 @@ pub(in crate::rules) fn in_common(operands: &[Operand]) -> Result<Vec<Operand>, 
         .into_iter()
         .zip(operands)
         .map(|(sql, operand)| {
-            let made = Operand { narrow, collation: operand.collation, ..Operand::compound(sql, kind) };
+            let made = TypedExpr { narrow, collation: operand.collation, ..TypedExpr::compound(sql, kind) };
             emitted(&made)
         })
         .collect()
 }
 
 /// A column of a compound query: its affinity is only known where all parts agree.
-pub(in crate::rules) fn joined(emitted: &Operand, operands: &[Operand]) -> Operand {
+pub(in crate::rules) fn joined(emitted: &TypedExpr, operands: &[TypedExpr]) -> TypedExpr {
     let affinity = operands.first().and_then(|first| first.affinity);
     let agree = operands.iter().all(|operand| operand.affinity == affinity && !operand.vague);
     let mut column = emitted.clone();
@@ -202,12 +212,12 @@ pub(in crate::rules) fn joined(emitted: &Operand, operands: &[Operand]) -> Opera
 
 /// Orders a query from outside, by its columns.
 fn ordered<'b>(
-    place: &Place<'_>,
-    inner: Selected,
-    written: &Written<'b>,
+    place: &ScopeContext<'_>,
+    inner: TranslatedSelect,
+    written: &WrittenColumns<'b>,
     terms: &[SortedColumn<'b>],
     exact: bool,
-) -> Result<Selected, Untranslatable> {
+) -> Result<TranslatedSelect, Untranslatable> {
     let alias = free_name("q", &mut place.statement.taken.borrow_mut());
     let utf8 = place.statement.catalogue.utf8;
     let mut keys = Vec::new();
@@ -221,11 +231,11 @@ fn ordered<'b>(
         keys.push(order_by::term(&operand, term, utf8, exact)?);
     }
     let sql = format!("SELECT {alias}.* FROM ({}) AS {alias} ORDER BY {}", inner.sql, keys.join(", "));
-    Ok(Selected { sql, ..inner })
+    Ok(TranslatedSelect { sql, ..inner })
 }
 
 /// Which result a term of ORDER BY means.
-fn position(expression: &Expr<'_>, columns: &[Column], written: &Written<'_>) -> Option<usize> {
+fn position(expression: &Expr<'_>, columns: &[RelationColumn], written: &WrittenColumns<'_>) -> Option<usize> {
     if let Expr::Literal(Literal::Numeric(token)) = expression {
         return token.parse::<usize>().ok()?.checked_sub(1);
     }
@@ -240,12 +250,12 @@ fn position(expression: &Expr<'_>, columns: &[Column], written: &Written<'_>) ->
 
 /// LIMIT and OFFSET.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bounds {
+struct LimitBounds {
     most: Option<u64>,
     skipped: u64,
 }
 
-impl Bounds {
+impl LimitBounds {
     fn sql(self) -> Option<String> {
         let most = self.most.map(|most| format!(" LIMIT {most}"));
         let skipped = (self.skipped > 0).then(|| format!(" OFFSET {}", self.skipped));
@@ -253,8 +263,8 @@ impl Bounds {
     }
 }
 
-fn bounds(place: &Place<'_>, limit: &Limit<'_>) -> Result<Bounds, Untranslatable> {
-    let level = Level::new(Place { parent: None, withs: Rc::default(), ..place.clone() })?;
+fn bounds(place: &ScopeContext<'_>, limit: &Limit<'_>) -> Result<LimitBounds, Untranslatable> {
+    let level = SelectScope::new(ScopeContext { parent: None, withs: Rc::default(), ..place.clone() })?;
     let number = |expression: &Expr<'_>| match level.operand(expression, PLAIN)?.constant {
         Some(Value::Integer(number)) => Ok(number),
         _ => Err(refuse("LIMIT is no constant")),
@@ -266,5 +276,5 @@ fn bounds(place: &Place<'_>, limit: &Limit<'_>) -> Result<Bounds, Untranslatable
         second => (first, second.unwrap_or(0)),
     };
     // Negative: no limit, nothing skipped.
-    Ok(Bounds { most: u64::try_from(most).ok(), skipped: u64::try_from(skipped).unwrap_or(0) })
+    Ok(LimitBounds { most: u64::try_from(most).ok(), skipped: u64::try_from(skipped).unwrap_or(0) })
 }

@@ -6,19 +6,19 @@ use sqlite3_parser::ast::{As, Distinctness, Expr, Literal, OneSelect, ResultColu
 
 use super::{
     from, order_by,
-    projection::{Output, same_when_equal},
-    select_scope::{Level, Place, State},
+    projection::{OutputColumn, same_when_equal},
+    select_scope::{AllowedConstructs, ScopeContext, SelectScope},
 };
 use crate::{
     model::PgType,
-    rules::expression::{Operand, Untranslatable, refuse, unquote},
+    rules::expression::{TypedExpr, Untranslatable, refuse, unquote},
 };
 
 /// The parts of a SELECT.
 #[derive(Debug, Clone)]
-pub(super) struct Core {
+pub(super) struct SelectCore {
     pub distinct: bool,
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputColumn>,
     /// ` FROM ...` to the end of HAVING.
     pub tail: String,
     /// The terms of ORDER BY.
@@ -29,9 +29,9 @@ pub(super) struct Core {
     pub single: bool,
 }
 
-impl Core {
+impl SelectCore {
     /// The SELECT with these values under these names, without ORDER BY.
-    pub(super) fn sql(&self, operands: &[Operand], names: &[String]) -> String {
+    pub(super) fn sql(&self, operands: &[TypedExpr], names: &[String]) -> String {
         let list: Vec<String> =
             operands.iter().zip(names).map(|(operand, name)| format!("{} AS {name}", operand.sql)).collect();
         let distinct = if self.distinct { "DISTINCT " } else { "" };
@@ -40,18 +40,18 @@ impl Core {
 }
 
 /// A SELECT, or each row of VALUES.
-pub(super) fn rows(place: &Place<'_>, select: &OneSelect<'_>) -> Result<Vec<Core>, Untranslatable> {
+pub(super) fn rows(place: &ScopeContext<'_>, select: &OneSelect<'_>) -> Result<Vec<SelectCore>, Untranslatable> {
     let OneSelect::Values(rows) = select else { return Ok(vec![core(place, select, &[], false)?]) };
     let mut cores = Vec::new();
     for row in rows {
-        let level = Level::new(place.clone())?;
+        let level = SelectScope::new(place.clone())?;
         let mut outputs = Vec::new();
         for (at, expression) in row.iter().enumerate() {
-            let operand = level.operand(expression, State::default())?;
-            outputs.push(Output { name: format!("column{}", at + 1), operand });
+            let operand = level.operand(expression, AllowedConstructs::default())?;
+            outputs.push(OutputColumn { name: format!("column{}", at + 1), operand });
         }
         let (tail, order) = (String::new(), Vec::new());
-        cores.push(Core { distinct: false, outputs, tail, order, rows: 1, single: true });
+        cores.push(SelectCore { distinct: false, outputs, tail, order, rows: 1, single: true });
     }
     Ok(cores)
 }
@@ -74,20 +74,20 @@ fn name(expression: &Expr<'_>, alias: Option<&As<'_>>) -> String {
 }
 
 /// Where results stand, and the other clauses that follow grouping.
-const GROUPED: State = State { aliases: false, aggregates: true, windows: true, notes: true };
+const GROUPED: AllowedConstructs = AllowedConstructs { aliases: false, aggregates: true, windows: true, notes: true };
 
 /// Translates a SELECT with its ORDER BY. `exact`: the order decides which rows there are.
 pub(super) fn core<'b>(
-    place: &Place<'_>,
+    place: &ScopeContext<'_>,
     select: &OneSelect<'b>,
     terms: &[SortedColumn<'b>],
     exact: bool,
-) -> Result<Core, Untranslatable> {
+) -> Result<SelectCore, Untranslatable> {
     let OneSelect::Select { distinctness, columns, from, where_clause, group_by, having, window_clause } = select
     else {
         return Err(refuse("its SQL can't be read"));
     };
-    let level = Level::new(place.clone())?;
+    let level = SelectScope::new(place.clone())?;
     let mut tail = String::new();
     if let Some(from) = from {
         tail.push_str(&format!(" FROM {}", from::clause(&level, from)?));
@@ -100,17 +100,18 @@ pub(super) fn core<'b>(
     for window in window_clause.unwrap_or_default() {
         level.windows.borrow_mut().push((unquote(window.name.0).0, &window.window));
     }
-    let inside = State { aliases: true, ..State::default() };
+    let inside = AllowedConstructs { aliases: true, ..AllowedConstructs::default() };
     if let Some(condition) = where_clause {
         tail.push_str(&format!(" WHERE {}", level.condition(condition, inside)?));
     }
     let groups = groups(&level, columns, group_by.unwrap_or_default())?;
     let outputs = results(&level, columns)?;
-    let condition = having.map(|having| level.condition(having, State { aliases: true, ..GROUPED })).transpose()?;
+    let condition =
+        having.map(|having| level.condition(having, AllowedConstructs { aliases: true, ..GROUPED })).transpose()?;
     let order = terms
         .iter()
         .map(|term| {
-            let operand = order_by::value(&level, term, &outputs, State { aliases: true, ..GROUPED })?;
+            let operand = order_by::value(&level, term, &outputs, AllowedConstructs { aliases: true, ..GROUPED })?;
             order_by::term(&operand, term, place.statement.catalogue.utf8, exact)
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -128,19 +129,19 @@ pub(super) fn core<'b>(
     let single = !grouped && (level.aggregated.get() || from.is_none());
     let rows = sources.iter().fold(1_u64, |rows, source| rows.saturating_mul(source.relation.rows.max(1)));
     let distinct = *distinctness == Some(Distinctness::Distinct);
-    Ok(Core { distinct, outputs, tail, order, rows: if single { 1 } else { rows }, single })
+    Ok(SelectCore { distinct, outputs, tail, order, rows: if single { 1 } else { rows }, single })
 }
 
 /// What is grouped by.
 fn groups<'b>(
-    level: &Level<'_, 'b>,
+    level: &SelectScope<'_, 'b>,
     columns: &'b [ResultColumn<'b>],
     group_by: &'b [Expr<'b>],
-) -> Result<Vec<Operand>, Untranslatable> {
+) -> Result<Vec<TypedExpr>, Untranslatable> {
     let mut keys = Vec::new();
     for expression in group_by {
         let expression = result_of(expression, columns).unwrap_or(expression);
-        let operand = level.operand(expression, State { aliases: true, ..State::default() })?;
+        let operand = level.operand(expression, AllowedConstructs { aliases: true, ..AllowedConstructs::default() })?;
         operand.uncollated()?;
         same_when_equal(&operand)?;
         level.groups.borrow_mut().push(expression);
@@ -164,7 +165,10 @@ fn result_of<'b>(expression: &Expr<'b>, columns: &'b [ResultColumn<'b>]) -> Opti
     }
 }
 
-fn results<'b>(level: &Level<'_, 'b>, columns: &'b [ResultColumn<'b>]) -> Result<Vec<Output>, Untranslatable> {
+fn results<'b>(
+    level: &SelectScope<'_, 'b>,
+    columns: &'b [ResultColumn<'b>],
+) -> Result<Vec<OutputColumn>, Untranslatable> {
     let mut outputs = Vec::new();
     for column in columns {
         match column {
@@ -172,7 +176,7 @@ fn results<'b>(level: &Level<'_, 'b>, columns: &'b [ResultColumn<'b>]) -> Result
                 let operand = level.operand(expression, GROUPED)?;
                 // COLLATE of a result counts where the result is compared.
                 operand.uncollated()?;
-                outputs.push(Output { name: name(expression, alias.as_ref()), operand });
+                outputs.push(OutputColumn { name: name(expression, alias.as_ref()), operand });
             }
             ResultColumn::Star => star(level, None, &mut outputs)?,
             ResultColumn::TableStar(table) => star(level, Some(&unquote(table.0).0), &mut outputs)?,
@@ -182,7 +186,11 @@ fn results<'b>(level: &Level<'_, 'b>, columns: &'b [ResultColumn<'b>]) -> Result
 }
 
 /// The columns of all tables, or of one.
-fn star(level: &Level<'_, '_>, table: Option<&str>, outputs: &mut Vec<Output>) -> Result<(), Untranslatable> {
+fn star(
+    level: &SelectScope<'_, '_>,
+    table: Option<&str>,
+    outputs: &mut Vec<OutputColumn>,
+) -> Result<(), Untranslatable> {
     let mut places = Vec::new();
     for (at, source) in level.sources.borrow().iter().enumerate() {
         let wanted = table.is_none_or(|table| source.name.eq_ignore_ascii_case(table)) && !source.only_qualified;
@@ -197,7 +205,7 @@ fn star(level: &Level<'_, '_>, table: Option<&str>, outputs: &mut Vec<Output>) -
     let before = level.state.replace(GROUPED);
     for (source, column, name) in places {
         let found = if table.is_some() { level.column(source, column) } else { level.merged(source, column) };
-        outputs.extend(found.as_ref().ok().map(|operand| Output { name, operand: operand.clone() }));
+        outputs.extend(found.as_ref().ok().map(|operand| OutputColumn { name, operand: operand.clone() }));
         if let Err(refused) = found {
             level.state.set(before);
             return Err(refused);
@@ -208,9 +216,9 @@ fn star(level: &Level<'_, '_>, table: Option<&str>, outputs: &mut Vec<Output>) -
 }
 
 /// The keys of GROUP BY, with the columns that follow from them: those of a table whose key is grouped by.
-fn all_groups(level: &Level<'_, '_>, groups: &[Operand]) -> Result<Vec<String>, Untranslatable> {
+fn all_groups(level: &SelectScope<'_, '_>, groups: &[TypedExpr]) -> Result<Vec<String>, Untranslatable> {
     let grouped: BTreeSet<String> = groups.iter().map(|group| group.sql.clone()).collect();
-    let mut keys: Vec<String> = groups.iter().filter(|group| group.constant.is_none()).map(Operand::arg).collect();
+    let mut keys: Vec<String> = groups.iter().filter(|group| group.constant.is_none()).map(TypedExpr::arg).collect();
     if keys.is_empty() && !groups.is_empty() {
         return Err(refuse("it groups by constants"));
     }

@@ -11,10 +11,10 @@ use sqlite3_parser::ast::{Expr, Window};
 
 use super::{
     aggregate,
-    relations::{Catalogue, Relation, under},
+    relations::{Relation, Relations, under},
     subquery, window,
 };
-use crate::rules::expression::{Operand, Scope, Surroundings, Untranslatable, refuse, translate, unquote};
+use crate::rules::expression::{NameScope, QueryContext, TypedExpr, Untranslatable, refuse, translate, unquote};
 
 /// Expressions that one statement may have. Each is looked at a few times at most.
 const FUEL: u32 = 100_000;
@@ -24,9 +24,9 @@ const DEPTH_MAX: usize = 50;
 
 /// What all SELECTs of one statement share.
 #[derive(Debug)]
-pub(in crate::rules) struct Statement<'a> {
+pub(in crate::rules) struct StatementContext<'a> {
     /// What there is to select from.
-    pub catalogue: &'a Catalogue,
+    pub catalogue: &'a Relations,
     /// Names of tables in the SQL that is made: an inner one must not hide an outer one.
     pub taken: RefCell<BTreeSet<String>>,
     /// `LIMIT a, b` means `LIMIT b OFFSET a`, which the tree doesn't show.
@@ -34,8 +34,8 @@ pub(in crate::rules) struct Statement<'a> {
     fuel: Cell<u32>,
 }
 
-impl<'a> Statement<'a> {
-    pub(in crate::rules) fn new(catalogue: &'a Catalogue, comma_limits: bool) -> Self {
+impl<'a> StatementContext<'a> {
+    pub(in crate::rules) fn new(catalogue: &'a Relations, comma_limits: bool) -> Self {
         Self { catalogue, taken: RefCell::default(), comma_limits, fuel: Cell::new(FUEL) }
     }
 
@@ -48,20 +48,20 @@ impl<'a> Statement<'a> {
 }
 
 /// Queries of WITH clauses that can be seen, the innermost last.
-pub(in crate::rules) type Withs = Rc<Vec<(String, Rc<Relation>)>>;
+pub(in crate::rules) type CteList = Rc<Vec<(String, Rc<Relation>)>>;
 
 /// Where a SELECT stands.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Place<'a> {
-    pub statement: &'a Statement<'a>,
-    pub parent: Option<&'a dyn Surroundings>,
-    pub withs: Withs,
+pub(in crate::rules) struct ScopeContext<'a> {
+    pub statement: &'a StatementContext<'a>,
+    pub parent: Option<&'a dyn QueryContext>,
+    pub withs: CteList,
     pub depth: usize,
 }
 
 /// One table of FROM.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Source {
+pub(in crate::rules) struct FromItem {
     /// The name that SQLite knows it by.
     pub name: String,
     /// The name in the SQL that is made, quoted.
@@ -70,12 +70,12 @@ pub(in crate::rules) struct Source {
     /// Columns that USING has merged into one of a table before.
     pub hidden: BTreeSet<usize>,
     /// What columns are in a join that fills up with NULLs on both sides.
-    pub merged: BTreeMap<usize, Operand>,
+    pub merged: BTreeMap<usize, TypedExpr>,
     /// NEW and OLD of a trigger.
     pub only_qualified: bool,
 }
 
-impl Source {
+impl FromItem {
     pub(in crate::rules) fn new(name: String, alias: String, relation: Rc<Relation>) -> Self {
         let (hidden, merged) = (BTreeSet::new(), BTreeMap::new());
         Self { name, alias, relation, hidden, merged, only_qualified: false }
@@ -85,7 +85,7 @@ impl Source {
 /// What is allowed where an expression stands.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent permissions")]
-pub(in crate::rules) struct State {
+pub(in crate::rules) struct AllowedConstructs {
     /// Names of results.
     pub aliases: bool,
     pub aggregates: bool,
@@ -96,29 +96,29 @@ pub(in crate::rules) struct State {
 
 /// A column outside of aggregates.
 #[derive(Debug, Clone)]
-pub(in crate::rules) struct Use {
+pub(in crate::rules) struct BareColumn {
     pub source: usize,
-    pub operand: Operand,
+    pub operand: TypedExpr,
 }
 
 /// One SELECT.
 #[derive(Debug)]
-pub(in crate::rules) struct Level<'a, 'b> {
-    pub place: Place<'a>,
-    pub sources: RefCell<Vec<Source>>,
+pub(in crate::rules) struct SelectScope<'a, 'b> {
+    pub place: ScopeContext<'a>,
+    pub sources: RefCell<Vec<FromItem>>,
     /// Results with their names.
     pub results: RefCell<Vec<(String, &'b Expr<'b>)>>,
     /// What is grouped by, where it is no plain column.
     pub groups: RefCell<Vec<&'b Expr<'b>>>,
     pub windows: RefCell<Vec<(String, &'b Window<'b>)>>,
-    pub state: Cell<State>,
-    pub uses: RefCell<Vec<Use>>,
+    pub state: Cell<AllowedConstructs>,
+    pub uses: RefCell<Vec<BareColumn>>,
     /// Whether an aggregate was seen.
     pub aggregated: Cell<bool>,
 }
 
-impl<'a, 'b> Level<'a, 'b> {
-    pub(in crate::rules) fn new(place: Place<'a>) -> Result<Self, Untranslatable> {
+impl<'a, 'b> SelectScope<'a, 'b> {
+    pub(in crate::rules) fn new(place: ScopeContext<'a>) -> Result<Self, Untranslatable> {
         if place.depth > DEPTH_MAX {
             return Err(refuse("it is nested too deeply"));
         }
@@ -135,15 +135,23 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// Translates an expression that stands in this SELECT.
-    pub(in crate::rules) fn operand(&self, expression: &Expr<'_>, state: State) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn operand(
+        &self,
+        expression: &Expr<'_>,
+        state: AllowedConstructs,
+    ) -> Result<TypedExpr, Untranslatable> {
         let before = self.state.replace(state);
-        let found = translate(&Scope::of_query(self), expression);
+        let found = translate(&NameScope::of_query(self), expression);
         self.state.set(before);
         found
     }
 
     /// Translates a condition.
-    pub(in crate::rules) fn condition(&self, expression: &Expr<'_>, state: State) -> Result<String, Untranslatable> {
+    pub(in crate::rules) fn condition(
+        &self,
+        expression: &Expr<'_>,
+        state: AllowedConstructs,
+    ) -> Result<String, Untranslatable> {
         let operand = self.operand(expression, state)?;
         operand.uncollated()?;
         operand.condition()
@@ -152,12 +160,12 @@ impl<'a, 'b> Level<'a, 'b> {
     /// Adds a table under a name that no other of the statement has.
     pub(in crate::rules) fn add(&self, name: &str, relation: Rc<Relation>) -> String {
         let alias = super::relations::free_name(name, &mut self.place.statement.taken.borrow_mut());
-        self.sources.borrow_mut().push(Source::new(name.to_owned(), alias.clone(), relation));
+        self.sources.borrow_mut().push(FromItem::new(name.to_owned(), alias.clone(), relation));
         alias
     }
 
     /// A column that was named without its table, noted if it has to be grouped.
-    pub(in crate::rules) fn merged(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn merged(&self, source: usize, column: usize) -> Result<TypedExpr, Untranslatable> {
         let merged = self.sources.borrow().get(source).and_then(|source| source.merged.get(&column).cloned());
         match merged {
             Some(_) if self.state.get().notes && !self.groups.borrow().is_empty() => {
@@ -169,13 +177,13 @@ impl<'a, 'b> Level<'a, 'b> {
     }
 
     /// A column of a table, noted if it has to be grouped.
-    pub(in crate::rules) fn column(&self, source: usize, column: usize) -> Result<Operand, Untranslatable> {
+    pub(in crate::rules) fn column(&self, source: usize, column: usize) -> Result<TypedExpr, Untranslatable> {
         let sources = self.sources.borrow();
         let missing = || refuse("a column can't be found");
         let found = sources.get(source).ok_or_else(missing)?;
         let operand = under(&found.alias, &found.relation.columns.get(column).ok_or_else(missing)?.operand);
         if self.state.get().notes {
-            self.uses.borrow_mut().push(Use { source, operand: operand.clone() });
+            self.uses.borrow_mut().push(BareColumn { source, operand: operand.clone() });
         }
         Ok(operand)
     }
@@ -183,7 +191,7 @@ impl<'a, 'b> Level<'a, 'b> {
     /// The columns of this name that can be seen without naming the table.
     pub(in crate::rules) fn visible(&self, name: &str) -> Vec<(usize, usize)> {
         let sources = self.sources.borrow();
-        let of = |(at, source): (usize, &Source)| {
+        let of = |(at, source): (usize, &FromItem)| {
             let column = source.relation.position(name)?;
             (!source.only_qualified && !source.hidden.contains(&column)).then_some((at, column))
         };
@@ -195,7 +203,7 @@ impl<'a, 'b> Level<'a, 'b> {
             return None;
         }
         let sources = self.sources.borrow();
-        let seen: Vec<(usize, &Source)> = sources.iter().enumerate().filter(|(_, one)| !one.only_qualified).collect();
+        let seen: Vec<(usize, &FromItem)> = sources.iter().enumerate().filter(|(_, one)| !one.only_qualified).collect();
         match seen.as_slice() {
             [] => None,
             [(at, source)] => Some(match source.relation.rowid {
@@ -228,8 +236,8 @@ pub(in crate::rules) fn is_rowid(name: &str) -> bool {
     ["rowid", "_rowid_", "oid"].iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
-impl Surroundings for Level<'_, '_> {
-    fn identifier(&self, name: &str) -> Result<Option<Operand>, Untranslatable> {
+impl QueryContext for SelectScope<'_, '_> {
+    fn identifier(&self, name: &str) -> Result<Option<TypedExpr>, Untranslatable> {
         match self.visible(name).as_slice() {
             [] => {}
             [(source, column)] => return self.merged(*source, *column).map(Some),
@@ -238,7 +246,7 @@ impl Surroundings for Level<'_, '_> {
         if self.state.get().aliases
             && let Some(expression) = self.result(name)
         {
-            let state = State { aliases: false, ..self.state.get() };
+            let state = AllowedConstructs { aliases: false, ..self.state.get() };
             return self.operand(expression, state).map(Some);
         }
         if let Some(found) = self.rowid(name) {
@@ -248,10 +256,10 @@ impl Surroundings for Level<'_, '_> {
         self.place.parent.map_or(Ok(None), |parent| parent.identifier(name))
     }
 
-    fn qualified(&self, table: &str, column: &str) -> Result<Operand, Untranslatable> {
+    fn qualified(&self, table: &str, column: &str) -> Result<TypedExpr, Untranslatable> {
         let named: Vec<(usize, Option<usize>)> = {
             let sources = self.sources.borrow();
-            let of = |(at, source): (usize, &Source)| {
+            let of = |(at, source): (usize, &FromItem)| {
                 let relation = &source.relation;
                 let found = relation.position(column).or(relation.rowid.filter(|_| is_rowid(column)));
                 source.name.eq_ignore_ascii_case(table).then_some((at, found))
@@ -268,14 +276,14 @@ impl Surroundings for Level<'_, '_> {
         }
     }
 
-    fn part(&self, expression: &Expr<'_>, depth: usize) -> Option<Result<Operand, Untranslatable>> {
+    fn part(&self, expression: &Expr<'_>, depth: usize) -> Option<Result<TypedExpr, Untranslatable>> {
         if let Err(spent) = self.place.statement.burn() {
             return Some(Err(spent));
         }
         let state = self.state.get();
         let simple = matches!(expression, Expr::Id(_) | Expr::Name(_) | Expr::Qualified(..) | Expr::Literal(_));
         if state.notes && !simple && self.is_group(expression) {
-            return Some(self.operand(expression, State { notes: false, ..state }));
+            return Some(self.operand(expression, AllowedConstructs { notes: false, ..state }));
         }
         match expression {
             Expr::Subquery(_) | Expr::Exists(_) | Expr::InSelect { .. } | Expr::InTable { .. } => {

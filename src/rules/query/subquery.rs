@@ -3,18 +3,22 @@
 use sqlite3_parser::ast::{Expr, Select};
 
 use super::{
-    select::{self, Selected},
-    select_scope::{Level, Place, State},
+    select::{self, TranslatedSelect},
+    select_scope::{AllowedConstructs, ScopeContext, SelectScope},
 };
-use crate::rules::expression::{Kind, Operand, Scope, Untranslatable, member, refuse};
+use crate::rules::expression::{ExprType, NameScope, TypedExpr, Untranslatable, member, refuse};
 
 /// Translates a subquery, EXISTS, or IN over a subquery.
-pub(super) fn part(level: &Level<'_, '_>, expression: &Expr<'_>, depth: usize) -> Result<Operand, Untranslatable> {
+pub(super) fn part(
+    level: &SelectScope<'_, '_>,
+    expression: &Expr<'_>,
+    depth: usize,
+) -> Result<TypedExpr, Untranslatable> {
     match expression {
         Expr::Subquery(select) => scalar(level, select, depth),
         Expr::Exists(select) => {
             let selected = inner(level, select, depth)?;
-            Ok(Operand::atom(format!("EXISTS ({})", selected.sql), Kind::Bool))
+            Ok(TypedExpr::atom(format!("EXISTS ({})", selected.sql), ExprType::Bool))
         }
         Expr::InSelect { lhs, not, rhs } => {
             let value = level.operand(lhs, level.state.get())?;
@@ -24,8 +28,8 @@ pub(super) fn part(level: &Level<'_, '_>, expression: &Expr<'_>, depth: usize) -
     }
 }
 
-fn inner(level: &Level<'_, '_>, select: &Select<'_>, depth: usize) -> Result<Selected, Untranslatable> {
-    let place = Place {
+fn inner(level: &SelectScope<'_, '_>, select: &Select<'_>, depth: usize) -> Result<TranslatedSelect, Untranslatable> {
+    let place = ScopeContext {
         statement: level.place.statement,
         parent: Some(level),
         withs: level.place.withs.clone(),
@@ -35,7 +39,7 @@ fn inner(level: &Level<'_, '_>, select: &Select<'_>, depth: usize) -> Result<Sel
 }
 
 /// The first column of the first row.
-fn scalar(level: &Level<'_, '_>, select: &Select<'_>, depth: usize) -> Result<Operand, Untranslatable> {
+fn scalar(level: &SelectScope<'_, '_>, select: &Select<'_>, depth: usize) -> Result<TypedExpr, Untranslatable> {
     let selected = inner(level, select, depth)?;
     let [column] = selected.columns.as_slice() else {
         return Err(refuse("a subquery of several columns stands for a value"));
@@ -46,23 +50,29 @@ fn scalar(level: &Level<'_, '_>, select: &Select<'_>, depth: usize) -> Result<Op
         (true, limit) => format!("({}{limit})", selected.sql),
         (false, limit) => format!("(SELECT * FROM ({}) AS only{limit})", selected.sql),
     };
-    let found = Operand { atomic: true, collation: None, moment: None, ..column.operand.clone() };
-    Ok(Operand { sql, ..found })
+    let found = TypedExpr { atomic: true, collation: None, moment: None, ..column.operand.clone() };
+    Ok(TypedExpr { sql, ..found })
 }
 
-fn among(level: &Level<'_, '_>, value: &Operand, not: bool, selected: &Selected) -> Result<Operand, Untranslatable> {
+fn among(
+    level: &SelectScope<'_, '_>,
+    value: &TypedExpr,
+    not: bool,
+    selected: &TranslatedSelect,
+) -> Result<TypedExpr, Untranslatable> {
     let [column] = selected.columns.as_slice() else {
         return Err(refuse("row values have no exact equivalent here"));
     };
     let alias = super::relations::free_name("q", &mut level.place.statement.taken.borrow_mut());
     let item = super::relations::under(&alias, &column.operand);
     // The collation is that of the left side alone.
-    let item = Operand { collation: None, ..item };
-    let (left, right) = member(&Scope::of_query(level), value, &item)?;
+    let item = TypedExpr { collation: None, ..item };
+    let (left, right) = member(&NameScope::of_query(level), value, &item)?;
     let not = if not { "NOT " } else { "" };
     let sql = format!("{left} {not}IN (SELECT {right} FROM ({}) AS {alias})", selected.sql);
-    Ok(Operand::compound(sql, Kind::Bool))
+    Ok(TypedExpr::compound(sql, ExprType::Bool))
 }
 
 /// Where nothing but columns may stand.
-pub(super) const PLAIN: State = State { aliases: false, aggregates: false, windows: false, notes: false };
+pub(super) const PLAIN: AllowedConstructs =
+    AllowedConstructs { aliases: false, aggregates: false, windows: false, notes: false };

@@ -6,9 +6,9 @@ use sqlite3_parser::{ast::Stmt, lexer::sql::TokenType};
 
 use super::{
     projection::emitted,
-    relations::{Catalogue, Column, Home, Relation},
+    relations::{Relation, RelationColumn, RelationName, Relations},
     select,
-    select_scope::{Place, Statement, Withs},
+    select_scope::{CteList, ScopeContext, StatementContext},
 };
 use crate::{
     model::{
@@ -19,7 +19,7 @@ use crate::{
         view_trigger_plan::{Fragment, Piece, ViewColumn, ViewPlan},
     },
     rules::{
-        expression::{Operand, Untranslatable, refuse, tokens, unquote, with_statement},
+        expression::{TypedExpr, Untranslatable, refuse, tokens, unquote, with_statement},
         identifiers,
     },
 };
@@ -29,7 +29,7 @@ const TOKENS_MAX: usize = 50_000;
 
 /// An object that has no exact equivalent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostObject {
+pub struct UntranslatedObject {
     /// SQLite's name.
     pub name: String,
     /// Why, as a clause.
@@ -38,12 +38,12 @@ pub struct LostObject {
 
 /// What became of the views.
 #[derive(Debug)]
-pub struct Views {
+pub struct TranslatedViews {
     /// Those that are translated, each after those that it reads.
     pub made: Vec<ViewPlan>,
     /// The others, in the source's order.
-    pub lost: Vec<LostObject>,
-    pub(in crate::rules) catalogue: Catalogue,
+    pub lost: Vec<UntranslatedObject>,
+    pub(in crate::rules) catalogue: Relations,
 }
 
 /// Translates all views. `names` are the PostgreSQL names of views, by SQLite's.
@@ -53,8 +53,8 @@ pub fn views(
     tables: &[TablePlan],
     names: &BTreeMap<String, String>,
     identifiers: Identifiers,
-) -> Views {
-    let mut found = Views { made: Vec::new(), lost: Vec::new(), catalogue: Catalogue::new(schema, tables) };
+) -> TranslatedViews {
+    let mut found = TranslatedViews { made: Vec::new(), lost: Vec::new(), catalogue: Relations::new(schema, tables) };
     for view in in_order(&schema.views) {
         let name = names.get(&view.name).cloned().unwrap_or_else(|| view.name.clone());
         match translated(&found.catalogue, view, &name, identifiers) {
@@ -62,7 +62,7 @@ pub fn views(
                 found.catalogue.add(&view.name, relation);
                 found.made.push(plan);
             }
-            Err(refused) => found.lost.push(LostObject { name: view.name.clone(), reason: refused.reason }),
+            Err(refused) => found.lost.push(UntranslatedObject { name: view.name.clone(), reason: refused.reason }),
         }
     }
     let position = |name: &str| schema.views.iter().position(|view| view.name == name);
@@ -102,7 +102,7 @@ fn names_in(sql: &str) -> BTreeSet<String> {
 }
 
 fn translated(
-    catalogue: &Catalogue,
+    catalogue: &Relations,
     view: &SourceObject,
     name: &str,
     identifiers: Identifiers,
@@ -113,8 +113,8 @@ fn translated(
     let comma_limits = readable(&view.sql)?;
     let selected = with_statement(&view.sql, |statement| {
         let Stmt::CreateView { select, .. } = statement else { return Err(refuse("its SQL is no CREATE VIEW")) };
-        let statement = Statement::new(catalogue, comma_limits);
-        let place = Place { statement: &statement, parent: None, withs: Withs::default(), depth: 0 };
+        let statement = StatementContext::new(catalogue, comma_limits);
+        let place = ScopeContext { statement: &statement, parent: None, withs: CteList::default(), depth: 0 };
         select::select(&place, select)
     });
     let selected = selected.unwrap_or_else(|reason| Err(refuse(reason)))?;
@@ -128,11 +128,11 @@ fn translated(
     for ((source, name), column) in view.columns.iter().zip(named).zip(&selected.columns) {
         let operand = emitted(&column.operand)?;
         let (pg_type, conversion) = operand.origin.clone().ok_or_else(|| refuse("a column has no type"))?;
-        let by_name = Operand { sql: quote_ident(&name.name), atomic: true, ..operand };
-        shown.push(Column { source: source.clone(), operand: by_name });
+        let by_name = TypedExpr { sql: quote_ident(&name.name), atomic: true, ..operand };
+        shown.push(RelationColumn { source: source.clone(), operand: by_name });
         columns.push(ViewColumn { source: source.clone(), name: name.name, pg_type, conversion });
     }
-    let home = Home::Plan(name.to_owned());
+    let home = RelationName::Plan(name.to_owned());
     let relation = Relation { home, columns: shown, keys: Vec::new(), rows: selected.rows, rowid: None };
     let (source, sql) = (view.name.clone(), view.sql.clone());
     let query = fragment(&selected.sql)?;

@@ -3,15 +3,17 @@
 use sqlite3_parser::ast::{Expr, FrameBound, FrameClause, FrameExclude, FrameMode, FunctionTail, Over, Window};
 
 use super::{
-    aggregate::{self, Written, is_aggregate},
+    aggregate::{self, AggregateCall, is_aggregate},
     order_by,
     projection::same_when_equal,
-    select_scope::{Level, State},
+    select_scope::{AllowedConstructs, SelectScope},
 };
-use crate::rules::expression::{Kind, Operand, Range, Span, Untranslatable, Value, refuse, unify, unquote};
+use crate::rules::expression::{
+    ExprType, IntegerRange, NumberBounds, TypedExpr, Untranslatable, Value, refuse, unify, unquote,
+};
 
 /// Translates a call with OVER.
-pub(super) fn call(level: &Level<'_, '_>, expression: &Expr<'_>) -> Result<Operand, Untranslatable> {
+pub(super) fn call(level: &SelectScope<'_, '_>, expression: &Expr<'_>) -> Result<TypedExpr, Untranslatable> {
     let (Expr::FunctionCall { filter_over: Some(tail), .. } | Expr::FunctionCallStar { filter_over: Some(tail), .. }) =
         expression
     else {
@@ -21,9 +23,9 @@ pub(super) fn call(level: &Level<'_, '_>, expression: &Expr<'_>) -> Result<Opera
     if !state.windows {
         return Err(refuse("a window function stands where none is allowed"));
     }
-    let inner = State { windows: false, aliases: false, ..state };
+    let inner = AllowedConstructs { windows: false, aliases: false, ..state };
     let over = format!(" OVER ({})", definition(level, tail, inner)?);
-    let call = Written::of(expression)?;
+    let call = AggregateCall::of(expression)?;
     if is_aggregate(&call.name, call.arguments.len()) {
         return aggregate::made(level, &call, &over, inner);
     }
@@ -32,19 +34,20 @@ pub(super) fn call(level: &Level<'_, '_>, expression: &Expr<'_>) -> Result<Opera
     }
     let arguments =
         call.arguments.iter().map(|argument| level.operand(argument, inner)).collect::<Result<Vec<_>, _>>()?;
-    arguments.iter().try_for_each(Operand::uncollated)?;
+    arguments.iter().try_for_each(TypedExpr::uncollated)?;
     function(&call.name, &arguments, &over)
 }
 
-fn function(name: &str, arguments: &[Operand], over: &str) -> Result<Operand, Untranslatable> {
-    let counting = Kind::Int(Range { least: 0, most: 1 << 53 });
-    let share = Kind::Real(Span { whole: 1, fraction: 20, infinite: false, integers: Range::point(0) });
+fn function(name: &str, arguments: &[TypedExpr], over: &str) -> Result<TypedExpr, Untranslatable> {
+    let counting = ExprType::Int(IntegerRange { least: 0, most: 1 << 53 });
+    let share =
+        ExprType::Real(NumberBounds { whole: 1, fraction: 20, infinite: false, integers: IntegerRange::point(0) });
     match (name, arguments) {
-        ("row_number" | "rank" | "dense_rank", []) => Ok(Operand::atom(format!("{name}(){over}"), counting)),
-        ("percent_rank" | "cume_dist", []) => Ok(Operand::atom(format!("{name}(){over}"), share)),
+        ("row_number" | "rank" | "dense_rank", []) => Ok(TypedExpr::atom(format!("{name}(){over}"), counting)),
+        ("percent_rank" | "cume_dist", []) => Ok(TypedExpr::atom(format!("{name}(){over}"), share)),
         ("ntile", [count]) => {
             let count = positive(count)?;
-            Ok(Operand { narrow: true, ..Operand::atom(format!("ntile({count}){over}"), counting) })
+            Ok(TypedExpr { narrow: true, ..TypedExpr::atom(format!("ntile({count}){over}"), counting) })
         }
         ("first_value" | "last_value", [value]) => picked(value, &format!("{name}({}){over}", value.sql)),
         ("nth_value", [value, place]) => {
@@ -59,29 +62,29 @@ fn function(name: &str, arguments: &[Operand], over: &str) -> Result<Operand, Un
             let [value, otherwise] = branches.as_slice() else { return Err(refuse("it can't be read")) };
             // A constant has to be of the same type as the value.
             let cast = match kind {
-                Kind::Int(_) => "::bigint",
-                Kind::Text => "::text",
-                Kind::Numeric(_) => "::numeric",
+                ExprType::Int(_) => "::bigint",
+                ExprType::Text => "::text",
+                ExprType::Numeric(_) => "::numeric",
                 _ => "",
             };
             let offset = not_negative(offset)?;
             let sql = format!("{name}({value}{cast}, {offset}, {otherwise}{cast}){over}");
-            Ok(Operand { narrow: narrow && cast.is_empty(), ..Operand::atom(sql, kind) })
+            Ok(TypedExpr { narrow: narrow && cast.is_empty(), ..TypedExpr::atom(sql, kind) })
         }
         _ => Err(refuse(format!("the window function {name} has no exact equivalent"))),
     }
 }
 
 /// The value of another row.
-fn picked(value: &Operand, sql: &str) -> Result<Operand, Untranslatable> {
+fn picked(value: &TypedExpr, sql: &str) -> Result<TypedExpr, Untranslatable> {
     match value.kind {
-        Kind::Null | Kind::ClassOf(_) => Err(value.refusal("is given to a window function")),
-        Kind::Text if value.constant.is_some() => Err(refuse("a constant is given to a window function")),
-        kind => Ok(Operand { narrow: value.narrow, origin: value.origin.clone(), ..Operand::atom(sql, kind) }),
+        ExprType::Null | ExprType::ClassOf(_) => Err(value.refusal("is given to a window function")),
+        ExprType::Text if value.constant.is_some() => Err(refuse("a constant is given to a window function")),
+        kind => Ok(TypedExpr { narrow: value.narrow, origin: value.origin.clone(), ..TypedExpr::atom(sql, kind) }),
     }
 }
 
-fn number(operand: &Operand) -> Result<i32, Untranslatable> {
+fn number(operand: &TypedExpr) -> Result<i32, Untranslatable> {
     match operand.constant {
         Some(Value::Integer(number)) => {
             i32::try_from(number).map_err(|_| refuse("a number of a window function is too large"))
@@ -90,17 +93,21 @@ fn number(operand: &Operand) -> Result<i32, Untranslatable> {
     }
 }
 
-fn positive(operand: &Operand) -> Result<i32, Untranslatable> {
+fn positive(operand: &TypedExpr) -> Result<i32, Untranslatable> {
     number(operand).and_then(|number| if number > 0 { Ok(number) } else { Err(refuse("a window function of no row")) })
 }
 
-fn not_negative(operand: &Operand) -> Result<i32, Untranslatable> {
+fn not_negative(operand: &TypedExpr) -> Result<i32, Untranslatable> {
     number(operand)
         .and_then(|number| if number >= 0 { Ok(number) } else { Err(refuse("a window function looks backwards")) })
 }
 
 /// What stands in the parentheses after OVER.
-fn definition(level: &Level<'_, '_>, tail: &FunctionTail<'_>, state: State) -> Result<String, Untranslatable> {
+fn definition(
+    level: &SelectScope<'_, '_>,
+    tail: &FunctionTail<'_>,
+    state: AllowedConstructs,
+) -> Result<String, Untranslatable> {
     match tail.over_clause {
         Some(Over::Window(window)) => window_sql(level, window, state),
         Some(Over::Name(name)) => {
@@ -113,7 +120,11 @@ fn definition(level: &Level<'_, '_>, tail: &FunctionTail<'_>, state: State) -> R
     }
 }
 
-fn window_sql(level: &Level<'_, '_>, window: &Window<'_>, state: State) -> Result<String, Untranslatable> {
+fn window_sql(
+    level: &SelectScope<'_, '_>,
+    window: &Window<'_>,
+    state: AllowedConstructs,
+) -> Result<String, Untranslatable> {
     if window.base.is_some() {
         return Err(refuse("a window is made from another window"));
     }
@@ -144,7 +155,7 @@ fn window_sql(level: &Level<'_, '_>, window: &Window<'_>, state: State) -> Resul
     Ok(parts.join(" "))
 }
 
-fn frame_sql(level: &Level<'_, '_>, frame: &FrameClause<'_>) -> Result<String, Untranslatable> {
+fn frame_sql(level: &SelectScope<'_, '_>, frame: &FrameClause<'_>) -> Result<String, Untranslatable> {
     let mode = match frame.mode {
         FrameMode::Groups => "GROUPS",
         FrameMode::Range => "RANGE",
@@ -155,7 +166,7 @@ fn frame_sql(level: &Level<'_, '_>, frame: &FrameClause<'_>) -> Result<String, U
             if frame.mode == FrameMode::Range {
                 return Err(refuse("a RANGE frame of a distance"));
             }
-            not_negative(&level.operand(expression, State::default())?)
+            not_negative(&level.operand(expression, AllowedConstructs::default())?)
         };
         Ok(match bound {
             FrameBound::CurrentRow => "CURRENT ROW".to_owned(),

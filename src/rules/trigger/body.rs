@@ -4,21 +4,21 @@ use std::rc::Rc;
 
 use sqlite3_parser::ast::{Expr, TriggerCmd};
 
-use super::{Tables, dml, raise, self_update};
+use super::{TriggerTables, dml, raise, self_update};
 use crate::{
     model::{identifier::quote_literal, view_trigger_plan::Timing},
     rules::{
-        expression::{Surroundings, Untranslatable, refuse},
+        expression::{QueryContext, Untranslatable, refuse},
         query::{
             relations::Relation,
-            select_scope::{Level, Place, Source, State, Statement, Withs},
+            select_scope::{AllowedConstructs, CteList, FromItem, ScopeContext, SelectScope, StatementContext},
         },
     },
 };
 
 /// A trigger to be translated.
-pub(super) struct Body<'a> {
-    pub tables: &'a Tables<'a>,
+pub(super) struct TriggerBody<'a> {
+    pub tables: &'a TriggerTables<'a>,
     /// SQLite's name of its table.
     pub table: &'a str,
     pub relation: &'a Rc<Relation>,
@@ -28,31 +28,32 @@ pub(super) struct Body<'a> {
 }
 
 /// A function's body with what CREATE TRIGGER says.
-pub(super) struct Made {
+pub(super) struct TranslatedBody {
     pub timing: Timing,
     pub condition: Option<String>,
     pub sql: String,
 }
 
-impl Body<'_> {
+impl TriggerBody<'_> {
     /// Translates the commands. `guard` is the trigger's name if it can set itself off.
     pub(super) fn translate(
         &self,
         when: Option<&Expr<'_>>,
         commands: &[TriggerCmd<'_>],
         guard: Option<&str>,
-    ) -> Result<Made, Untranslatable> {
-        let statement = Statement::new(self.tables.catalogue, self.comma_limits);
+    ) -> Result<TranslatedBody, Untranslatable> {
+        let statement = StatementContext::new(self.tables.catalogue, self.comma_limits);
         let level = self.rows(&statement, self.timing)?;
         if self.timing == Timing::After
             && self_update::is_all(self, commands)
             && let Ok(lines) = self_update::changes(self, &statement, commands)
         {
-            let condition = when.map(|when| self.rows(&statement, Timing::Before)?.condition(when, State::default()));
+            let condition =
+                when.map(|when| self.rows(&statement, Timing::Before)?.condition(when, AllowedConstructs::default()));
             let condition = condition.transpose()?;
             return Ok(self.assembled(Timing::Before, condition, lines, None));
         }
-        let condition = when.map(|when| level.condition(when, State::default())).transpose()?;
+        let condition = when.map(|when| level.condition(when, AllowedConstructs::default())).transpose()?;
         let mut lines = Vec::new();
         for command in commands {
             match command {
@@ -68,11 +69,11 @@ impl Body<'_> {
     /// NEW and OLD.
     pub(super) fn rows<'s>(
         &self,
-        statement: &'s Statement<'s>,
+        statement: &'s StatementContext<'s>,
         timing: Timing,
-    ) -> Result<Level<'s, 's>, Untranslatable> {
-        let place = Place { statement, parent: None, withs: Withs::default(), depth: 0 };
-        let level = Level::new(place)?;
+    ) -> Result<SelectScope<'s, 's>, Untranslatable> {
+        let place = ScopeContext { statement, parent: None, withs: CteList::default(), depth: 0 };
+        let level = SelectScope::new(place)?;
         let relation = if timing == Timing::Before { self.stored_only() } else { Rc::clone(self.relation) };
         for name in ["NEW", "OLD"] {
             let is_there = match self.event {
@@ -82,7 +83,7 @@ impl Body<'_> {
             };
             if is_there {
                 statement.taken.borrow_mut().insert(name.to_owned());
-                let mut source = Source::new(name.to_owned(), name.to_owned(), Rc::clone(&relation));
+                let mut source = FromItem::new(name.to_owned(), name.to_owned(), Rc::clone(&relation));
                 source.only_qualified = true;
                 level.sources.borrow_mut().push(source);
             }
@@ -105,7 +106,13 @@ impl Body<'_> {
         Rc::new(relation)
     }
 
-    fn assembled(&self, timing: Timing, condition: Option<String>, lines: Vec<String>, guard: Option<&str>) -> Made {
+    fn assembled(
+        &self,
+        timing: Timing,
+        condition: Option<String>,
+        lines: Vec<String>,
+        guard: Option<&str>,
+    ) -> TranslatedBody {
         let row = if self.event == "DELETE" { "OLD" } else { "NEW" };
         let answer = if timing == Timing::After { "NULL" } else { row };
         // PostgreSQL takes neither subqueries in WHEN, nor WHEN for INSTEAD OF.
@@ -129,7 +136,7 @@ impl Body<'_> {
             body.push_str(&format!("  PERFORM set_config({setting}, 'off', true);\n"));
         }
         body.push_str(&format!("  RETURN {answer};\nEND"));
-        Made { timing, condition, sql: body }
+        TranslatedBody { timing, condition, sql: body }
     }
 }
 
@@ -143,11 +150,11 @@ fn setting(name: &str) -> String {
 }
 
 /// A place for a query within the body.
-pub(super) fn inner<'l>(level: &'l Level<'_, '_>) -> Place<'l> {
-    Place {
+pub(super) fn inner<'l>(level: &'l SelectScope<'_, '_>) -> ScopeContext<'l> {
+    ScopeContext {
         statement: level.place.statement,
-        parent: Some(level as &dyn Surroundings),
-        withs: Withs::default(),
+        parent: Some(level as &dyn QueryContext),
+        withs: CteList::default(),
         depth: level.place.depth + 2,
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use sqlite3_parser::ast::{Expr, Name, QualifiedName, ResolveType, Set, TriggerCmd, Upsert, UpsertDo};
 
-use super::body::{Body, inner, only_main};
+use super::body::{TriggerBody, inner, only_main};
 use crate::{
     model::{
         ColumnPlan, TablePlan,
@@ -13,25 +13,25 @@ use crate::{
     },
     rules::{
         affinity,
-        expression::{Operand, Untranslatable, assigned, refuse, unquote},
+        expression::{TypedExpr, Untranslatable, assigned, refuse, unquote},
         query::{
             from,
             relations::{Relation, placed},
             select,
-            select_scope::{Level, Source, State},
+            select_scope::{AllowedConstructs, FromItem, SelectScope},
         },
     },
 };
 
 /// A table that is written to.
-struct Subject<'a> {
+struct WrittenTable<'a> {
     plan: &'a TablePlan,
     source: &'a SourceTable,
     relation: Rc<Relation>,
 }
 
-impl<'a> Subject<'a> {
-    fn of(body: &Body<'a>, name: &QualifiedName<'_>) -> Result<Self, Untranslatable> {
+impl<'a> WrittenTable<'a> {
+    fn of(body: &TriggerBody<'a>, name: &QualifiedName<'_>) -> Result<Self, Untranslatable> {
         only_main(name.db_name.as_ref())?;
         let own = unquote(name.name.0).0;
         let plan = body.tables.plan(&own)?;
@@ -58,16 +58,16 @@ impl<'a> Subject<'a> {
 
 /// `UPDATE`.
 pub(super) fn update(
-    body: &Body<'_>,
-    level: &Level<'_, '_>,
+    body: &TriggerBody<'_>,
+    level: &SelectScope<'_, '_>,
     command: &TriggerCmd<'_>,
 ) -> Result<String, Untranslatable> {
     let TriggerCmd::Update { or_conflict, tbl_name, sets, from: others, where_clause } = command else {
         return Err(refuse("it is no UPDATE"));
     };
     usual(*or_conflict)?;
-    let subject = Subject::of(body, tbl_name)?;
-    let rows = Level::new(inner(level))?;
+    let subject = WrittenTable::of(body, tbl_name)?;
+    let rows = SelectScope::new(inner(level))?;
     let alias = rows.add(&shown(tbl_name), Rc::clone(&subject.relation));
     let others = others.as_ref().map(|others| from::clause(&rows, others)).transpose()?;
     let sets = assignments(&rows, &subject, sets)?;
@@ -76,38 +76,38 @@ pub(super) fn update(
         sql.push_str(&format!(" FROM {others}"));
     }
     if let Some(condition) = where_clause {
-        sql.push_str(&format!(" WHERE {}", rows.condition(condition, State::default())?));
+        sql.push_str(&format!(" WHERE {}", rows.condition(condition, AllowedConstructs::default())?));
     }
     Ok(sql + ";")
 }
 
 /// `DELETE`.
 pub(super) fn delete(
-    body: &Body<'_>,
-    level: &Level<'_, '_>,
+    body: &TriggerBody<'_>,
+    level: &SelectScope<'_, '_>,
     command: &TriggerCmd<'_>,
 ) -> Result<String, Untranslatable> {
     let TriggerCmd::Delete { tbl_name, where_clause } = command else { return Err(refuse("it is no DELETE")) };
-    let subject = Subject::of(body, tbl_name)?;
-    let rows = Level::new(inner(level))?;
+    let subject = WrittenTable::of(body, tbl_name)?;
+    let rows = SelectScope::new(inner(level))?;
     let alias = rows.add(&shown(tbl_name), Rc::clone(&subject.relation));
     let mut sql = format!("DELETE FROM {} AS {alias}", placed(&subject.relation.home));
     if let Some(condition) = where_clause {
-        sql.push_str(&format!(" WHERE {}", rows.condition(condition, State::default())?));
+        sql.push_str(&format!(" WHERE {}", rows.condition(condition, AllowedConstructs::default())?));
     }
     Ok(sql + ";")
 }
 
 /// `INSERT`.
 pub(super) fn insert(
-    body: &Body<'_>,
-    level: &Level<'_, '_>,
+    body: &TriggerBody<'_>,
+    level: &SelectScope<'_, '_>,
     command: &TriggerCmd<'_>,
 ) -> Result<String, Untranslatable> {
     let TriggerCmd::Insert { or_conflict, tbl_name, col_names, select, upsert } = command else {
         return Err(refuse("it is no INSERT"));
     };
-    let subject = Subject::of(body, tbl_name)?;
+    let subject = WrittenTable::of(body, tbl_name)?;
     let names: Vec<String> = match col_names {
         Some(names) => names.iter().map(|name| unquote(name.0).0).collect(),
         None => {
@@ -148,7 +148,7 @@ pub(super) fn insert(
 }
 
 /// Whether a value is never NULL, as far as that can be seen.
-fn surely_there(operand: &Operand) -> bool {
+fn surely_there(operand: &TypedExpr) -> bool {
     operand.origin.is_some() || operand.constant.is_some()
 }
 
@@ -157,11 +157,15 @@ fn shown(name: &QualifiedName<'_>) -> String {
     unquote(name.0).0
 }
 
-fn assignments(rows: &Level<'_, '_>, subject: &Subject<'_>, sets: &[Set<'_>]) -> Result<Vec<String>, Untranslatable> {
+fn assignments(
+    rows: &SelectScope<'_, '_>,
+    subject: &WrittenTable<'_>,
+    sets: &[Set<'_>],
+) -> Result<Vec<String>, Untranslatable> {
     let one = |set: &Set<'_>| {
         let [name] = set.col_names.as_slice() else { return Err(refuse("row values are assigned")) };
         let (column, affinity) = subject.column(&unquote(name.0).0)?;
-        let value = assigned(&rows.operand(&set.expr, State::default())?, column, affinity)?;
+        let value = assigned(&rows.operand(&set.expr, AllowedConstructs::default())?, column, affinity)?;
         Ok(format!("{} = {value}", quote_ident(&column.name)))
     };
     sets.iter().map(one).collect()
@@ -176,8 +180,8 @@ fn usual(conflict: Option<ResolveType>) -> Result<(), Untranslatable> {
 
 /// ON CONFLICT.
 fn conflict(
-    level: &Level<'_, '_>,
-    subject: &Subject<'_>,
+    level: &SelectScope<'_, '_>,
+    subject: &WrittenTable<'_>,
     target: &str,
     how: Option<ResolveType>,
     upsert: Option<&Upsert<'_>>,
@@ -193,7 +197,7 @@ fn conflict(
 }
 
 /// The row is replaced as a whole: columns that aren't given get their defaults.
-fn replaced(subject: &Subject<'_>, given: &[&ColumnPlan]) -> Result<String, Untranslatable> {
+fn replaced(subject: &WrittenTable<'_>, given: &[&ColumnPlan]) -> Result<String, Untranslatable> {
     let created = subject.source.indexes.iter().any(|index| index.unique && index.origin == IndexOrigin::Created);
     let keys: Vec<&Vec<String>> =
         subject.plan.primary_key.iter().chain(&subject.plan.uniques).map(|key| &key.columns).collect();
@@ -216,8 +220,8 @@ fn replaced(subject: &Subject<'_>, given: &[&ColumnPlan]) -> Result<String, Untr
 }
 
 fn upserted(
-    level: &Level<'_, '_>,
-    subject: &Subject<'_>,
+    level: &SelectScope<'_, '_>,
+    subject: &WrittenTable<'_>,
     target: &str,
     upsert: &Upsert<'_>,
 ) -> Result<String, Untranslatable> {
@@ -245,14 +249,15 @@ fn upserted(
         UpsertDo::Nothing => Ok(sql + " DO NOTHING"),
         UpsertDo::Set { .. } if upsert.index.is_none() => Err(refuse("ON CONFLICT DO UPDATE names no key")),
         UpsertDo::Set { sets, where_clause } => {
-            let rows = Level::new(inner(level))?;
-            let own = Source::new(subject.plan.source.clone(), target.to_owned(), Rc::clone(&subject.relation));
-            let mut excluded = Source::new("excluded".to_owned(), "EXCLUDED".to_owned(), Rc::clone(&subject.relation));
+            let rows = SelectScope::new(inner(level))?;
+            let own = FromItem::new(subject.plan.source.clone(), target.to_owned(), Rc::clone(&subject.relation));
+            let mut excluded =
+                FromItem::new("excluded".to_owned(), "EXCLUDED".to_owned(), Rc::clone(&subject.relation));
             excluded.only_qualified = true;
             rows.sources.borrow_mut().extend([own, excluded]);
             sql.push_str(&format!(" DO UPDATE SET {}", assignments(&rows, subject, sets)?.join(", ")));
             if let Some(condition) = where_clause {
-                sql.push_str(&format!(" WHERE {}", rows.condition(condition, State::default())?));
+                sql.push_str(&format!(" WHERE {}", rows.condition(condition, AllowedConstructs::default())?));
             }
             Ok(sql)
         }

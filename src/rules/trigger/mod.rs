@@ -21,8 +21,8 @@ use super::{
     expression::{Untranslatable, refuse, unquote, with_statement},
     identifiers,
     query::{
-        LostObject, Views,
-        relations::{Catalogue, Home},
+        TranslatedViews, UntranslatedObject,
+        relations::{RelationName, Relations},
         view::{fragment, readable},
     },
 };
@@ -32,43 +32,48 @@ use crate::model::{
     source_schema::{SourceObject, SourceSchema, TableKind},
     view_trigger_plan::{Timing, TriggerPlan},
 };
-use body::Body;
+use body::TriggerBody;
 
 /// What became of the triggers.
 #[derive(Debug, Default)]
-pub struct Triggers {
+pub struct TranslatedTriggers {
     /// Those that are translated, in the source's order.
     pub made: Vec<TriggerPlan>,
     /// The others.
-    pub lost: Vec<LostObject>,
+    pub lost: Vec<UntranslatedObject>,
 }
 
 /// The tables of the plan, and what SQLite says of them.
-pub(super) struct Tables<'a> {
+pub(super) struct TriggerTables<'a> {
     pub schema: &'a SourceSchema,
     pub plans: &'a [TablePlan],
-    pub catalogue: &'a Catalogue,
+    pub catalogue: &'a Relations,
 }
 
 /// Translates all triggers.
 #[must_use]
-pub fn triggers(schema: &SourceSchema, plans: &[TablePlan], views: &Views, identifiers: Identifiers) -> Triggers {
-    let tables = Tables { schema, plans, catalogue: &views.catalogue };
-    let graph = Graph::of(&schema.triggers);
+pub fn triggers(
+    schema: &SourceSchema,
+    plans: &[TablePlan],
+    views: &TranslatedViews,
+    identifiers: Identifiers,
+) -> TranslatedTriggers {
+    let tables = TriggerTables { schema, plans, catalogue: &views.catalogue };
+    let graph = TriggerGraph::of(&schema.triggers);
     let mut taken = BTreeSet::new();
-    let mut found = Triggers::default();
+    let mut found = TranslatedTriggers::default();
     for source in &schema.triggers {
         let name = identifiers::constraint(&source.name, identifiers, &mut taken).name;
         match translated(&tables, source, &name, graph.comes_back(&source.name)) {
             Ok(plan) => found.made.push(plan),
-            Err(refused) => found.lost.push(LostObject { name: source.name.clone(), reason: refused.reason }),
+            Err(refused) => found.lost.push(UntranslatedObject { name: source.name.clone(), reason: refused.reason }),
         }
     }
     found
 }
 
 fn translated(
-    tables: &Tables<'_>,
+    tables: &TriggerTables<'_>,
     source: &SourceObject,
     name: &str,
     comes_back: bool,
@@ -84,7 +89,7 @@ fn translated(
             return Err(refuse(reason));
         }
         let relation = tables.catalogue.relation(&table)?;
-        let Home::Plan(home) = &relation.home else { return Err(refuse("its table can't be found")) };
+        let RelationName::Plan(home) = &relation.home else { return Err(refuse("its table can't be found")) };
         let timing = match time {
             None | Some(TriggerTime::Before) => Timing::Before,
             Some(TriggerTime::After) => Timing::After,
@@ -100,7 +105,7 @@ fn translated(
         if timing == Timing::InsteadOf && !columns.is_empty() {
             return Err(refuse("PostgreSQL has no INSTEAD OF UPDATE of single columns"));
         }
-        let body = Body { tables, table: &table, relation: &relation, timing, event, comma_limits };
+        let body = TriggerBody { tables, table: &table, relation: &relation, timing, event, comma_limits };
         let made = body.translate(when_clause.as_ref(), commands, comes_back.then_some(name))?;
         Ok(TriggerPlan {
             source: source.name.clone(),
@@ -118,7 +123,7 @@ fn translated(
     plan.unwrap_or_else(|reason| Err(refuse(reason)))
 }
 
-impl Tables<'_> {
+impl TriggerTables<'_> {
     /// The planned table of a source name.
     pub(super) fn plan(&self, name: &str) -> Result<&TablePlan, Untranslatable> {
         self.plans
@@ -161,15 +166,15 @@ fn target(command: &TriggerCmd<'_>) -> Option<String> {
 }
 
 /// Which trigger can set off which.
-struct Graph {
+struct TriggerGraph {
     /// By lower-case name: what fires it, and what it does, as table and event.
-    triggers: BTreeMap<String, (Deed, BTreeSet<Deed>)>,
+    triggers: BTreeMap<String, (TableEvent, BTreeSet<TableEvent>)>,
 }
 
 /// A table in lower case, and `INSERT`, `UPDATE` or `DELETE`.
-type Deed = (String, &'static str);
+type TableEvent = (String, &'static str);
 
-impl Graph {
+impl TriggerGraph {
     fn of(triggers: &[SourceObject]) -> Self {
         let read = |source: &SourceObject| {
             let found = with_statement(&source.sql, |statement| {
@@ -196,7 +201,7 @@ impl Graph {
     fn comes_back(&self, name: &str) -> bool {
         let Some((cause, deeds)) = self.triggers.get(&name.to_ascii_lowercase()) else { return true };
         let mut reached = deeds.clone();
-        let mut open: Vec<Deed> = deeds.iter().cloned().collect();
+        let mut open: Vec<TableEvent> = deeds.iter().cloned().collect();
         while let Some(deed) = open.pop() {
             for (fired_by, does) in self.triggers.values() {
                 if *fired_by == deed {

@@ -3,22 +3,22 @@
 
 use sqlite3_parser::ast::{Expr, OneSelect, ResolveType, ResultColumn, Select};
 
-use super::body::{Body, inner};
+use super::body::{TriggerBody, inner};
 use crate::{
     model::view_trigger_plan::Timing,
     rules::{
         expression::{Untranslatable, refuse},
         query::{
             from,
-            select_scope::{Level, State},
+            select_scope::{AllowedConstructs, SelectScope},
         },
     },
 };
 
 /// The statements of one SELECT.
 pub(super) fn lines(
-    body: &Body<'_>,
-    level: &Level<'_, '_>,
+    body: &TriggerBody<'_>,
+    level: &SelectScope<'_, '_>,
     select: &Select<'_>,
 ) -> Result<Vec<String>, Untranslatable> {
     let other = || refuse("a SELECT of it does something else than RAISE");
@@ -30,13 +30,13 @@ pub(super) fn lines(
         return Err(other());
     }
     let [ResultColumn::Expr(result, _)] = *columns else { return Err(other()) };
-    let rows = Level::new(inner(level))?;
+    let rows = SelectScope::new(inner(level))?;
     let tables = from.as_ref().map(|from| from::clause(&rows, from)).transpose()?;
-    let wanted = where_clause.map(|condition| rows.condition(condition, State::default())).transpose()?;
+    let wanted = where_clause.map(|condition| rows.condition(condition, AllowedConstructs::default())).transpose()?;
     let mut lines = Vec::new();
     let mut others: Vec<String> = Vec::new();
     for (case, raised) in cases(result).ok_or_else(other)? {
-        let case = case.map(|case| rows.condition(case, State::default())).transpose()?;
+        let case = case.map(|case| rows.condition(case, AllowedConstructs::default())).transpose()?;
         if let Some(raised) = raised {
             let mut conditions: Vec<String> = wanted.iter().cloned().collect();
             conditions.extend(others.iter().map(|before| format!("({before}) IS NOT TRUE")));
@@ -62,9 +62,9 @@ pub(super) fn lines(
 }
 
 /// When what is raised.
-type Cases<'e, 'b> = Vec<(Option<&'e Expr<'b>>, Option<&'e Expr<'b>>)>;
+type RaiseCases<'e, 'b> = Vec<(Option<&'e Expr<'b>>, Option<&'e Expr<'b>>)>;
 
-fn cases<'e, 'b>(result: &'e Expr<'b>) -> Option<Cases<'e, 'b>> {
+fn cases<'e, 'b>(result: &'e Expr<'b>) -> Option<RaiseCases<'e, 'b>> {
     match result {
         Expr::Raise(..) => Some(vec![(None, Some(result))]),
         Expr::Parenthesized(inner) => match inner.as_slice() {
@@ -90,7 +90,7 @@ fn cases<'e, 'b>(result: &'e Expr<'b>) -> Option<Cases<'e, 'b>> {
     }
 }
 
-fn action(body: &Body<'_>, level: &Level<'_, '_>, raised: &Expr<'_>) -> Result<String, Untranslatable> {
+fn action(body: &TriggerBody<'_>, level: &SelectScope<'_, '_>, raised: &Expr<'_>) -> Result<String, Untranslatable> {
     let Expr::Raise(how, message) = raised else { return Err(refuse("it can't be read")) };
     match (how, message) {
         (ResolveType::Ignore, _) if body.timing == Timing::After => {
@@ -98,7 +98,7 @@ fn action(body: &Body<'_>, level: &Level<'_, '_>, raised: &Expr<'_>) -> Result<S
         }
         (ResolveType::Ignore, _) => Ok("RETURN NULL;".to_owned()),
         (ResolveType::Abort | ResolveType::Fail | ResolveType::Rollback, Some(message)) => {
-            let message = level.operand(message, State::default())?.text()?;
+            let message = level.operand(message, AllowedConstructs::default())?.text()?;
             Ok(format!("RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = {message};"))
         }
         _ => Err(refuse("RAISE has no message")),

@@ -5,22 +5,22 @@ use std::rc::Rc;
 
 use sqlite3_parser::ast::{Expr, Operator, TriggerCmd};
 
-use super::body::Body;
+use super::body::TriggerBody;
 use crate::{
     model::{identifier::quote_ident, view_trigger_plan::Timing},
     rules::{
         affinity,
         expression::{Untranslatable, assigned, refuse, unquote},
-        query::select_scope::{Level, Source, State, Statement, is_rowid},
+        query::select_scope::{AllowedConstructs, FromItem, SelectScope, StatementContext, is_rowid},
     },
 };
 
 /// Whether the trigger does nothing but change its own row.
-pub(super) fn is_all(body: &Body<'_>, commands: &[TriggerCmd<'_>]) -> bool {
+pub(super) fn is_all(body: &TriggerBody<'_>, commands: &[TriggerCmd<'_>]) -> bool {
     body.event != "DELETE" && !commands.is_empty() && commands.iter().all(|command| is_one(body, command))
 }
 
-fn is_one(body: &Body<'_>, command: &TriggerCmd<'_>) -> bool {
+fn is_one(body: &TriggerBody<'_>, command: &TriggerCmd<'_>) -> bool {
     let TriggerCmd::Update { or_conflict: None, tbl_name, from: None, where_clause: Some(condition), .. } = command
     else {
         return false;
@@ -32,7 +32,7 @@ fn is_one(body: &Body<'_>, command: &TriggerCmd<'_>) -> bool {
 }
 
 /// `rowid = NEW.rowid`, or the same for a key of one column.
-fn is_own_key(body: &Body<'_>, condition: &Expr<'_>) -> bool {
+fn is_own_key(body: &TriggerBody<'_>, condition: &Expr<'_>) -> bool {
     let (one, other) = match condition {
         Expr::Parenthesized(inner) => {
             return match inner.as_slice() {
@@ -58,7 +58,7 @@ fn is_own_key(body: &Body<'_>, condition: &Expr<'_>) -> bool {
     pair(one, other) || pair(other, one)
 }
 
-fn is_key(body: &Body<'_>, name: &str) -> bool {
+fn is_key(body: &TriggerBody<'_>, name: &str) -> bool {
     let relation = body.relation;
     let position = relation.position(name).or(relation.rowid.filter(|_| is_rowid(name)));
     position.is_some_and(|position| relation.keys.iter().any(|key| *key == [position]))
@@ -66,15 +66,15 @@ fn is_key(body: &Body<'_>, name: &str) -> bool {
 
 /// `NEW.column := value` for each column.
 pub(super) fn changes(
-    body: &Body<'_>,
-    statement: &Statement<'_>,
+    body: &TriggerBody<'_>,
+    statement: &StatementContext<'_>,
     commands: &[TriggerCmd<'_>],
 ) -> Result<Vec<String>, Untranslatable> {
     let plan = body.tables.plan(body.table)?;
     let source = body.tables.schema.tables.iter().find(|table| table.name == plan.source);
-    let level: Level<'_, '_> = body.rows(statement, Timing::Before)?;
+    let level: SelectScope<'_, '_> = body.rows(statement, Timing::Before)?;
     // Columns without a table are those of the row.
-    let row = Source::new(body.table.to_owned(), "NEW".to_owned(), Rc::clone(&body.stored_only()));
+    let row = FromItem::new(body.table.to_owned(), "NEW".to_owned(), Rc::clone(&body.stored_only()));
     level.sources.borrow_mut().push(row);
     let mut lines = Vec::new();
     for command in commands {
@@ -87,7 +87,7 @@ pub(super) fn changes(
             let column = column.ok_or_else(|| refuse("it sets a column that the table doesn't have"))?;
             let declared = source.and_then(|source| source.columns.iter().find(|found| found.name == column.source));
             let affinity = declared.map_or_else(|| affinity::of(&column.declared, false), |found| found.affinity);
-            let operand = level.operand(&set.expr, State::default())?;
+            let operand = level.operand(&set.expr, AllowedConstructs::default())?;
             let value = assigned(&operand, column, affinity)?;
             // The row isn't in its table yet.
             if reads(&value, &plan.name) {

@@ -3,12 +3,12 @@
 
 use crate::{
     model::{conversion_plan::VectorEncoding, source_schema::Affinity},
-    rules::value_shape::{BlobShape, TextShape, Wanted},
+    rules::value_shape::{BlobShape, TextShape, WantedShapes},
 };
 
 /// A family of declared types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum TypeFamily {
     /// Whole numbers.
     Int,
     /// Truth values.
@@ -42,10 +42,10 @@ pub enum Family {
     Any,
 }
 
-impl Family {
+impl TypeFamily {
     /// What the profile of a column of this family has to look for.
     #[must_use]
-    pub const fn wanted(self, affinity: Affinity) -> Wanted {
+    pub const fn wanted(self, affinity: Affinity) -> WantedShapes {
         let text = match self {
             Self::Date | Self::Timestamp { .. } => Some(TextShape::Stamp),
             Self::Time => Some(TextShape::Clock),
@@ -66,13 +66,13 @@ impl Family {
         };
         let number_texts = !matches!(affinity, Affinity::Text);
         let decimal_digits = matches!(self, Self::Decimal(Some(_)));
-        Wanted { text, blob, decimal_digits, number_texts, whole_texts: false, characters }
+        WantedShapes { text, blob, decimal_digits, number_texts, whole_texts: false, characters }
     }
 }
 
 /// A declared type taken apart: lower case, words squeezed, decorations dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Declared {
+pub struct DeclaredType {
     /// The words without arguments, such as `varchar`.
     pub words: String,
     /// The numbers in parentheses.
@@ -85,7 +85,7 @@ const DECORATIONS: [&str; 7] =
 
 /// Takes a declared type apart.
 #[must_use]
-pub fn take_apart(declared: &str) -> Declared {
+pub fn take_apart(declared: &str) -> DeclaredType {
     let lower = declared.to_ascii_lowercase();
     let (before, rest) = lower.split_once('(').unwrap_or((&lower, ""));
     let (inside, after) = rest.split_once(')').unwrap_or((rest, ""));
@@ -98,7 +98,7 @@ pub fn take_apart(declared: &str) -> Declared {
     // A sign or a point makes it nothing that PostgreSQL would take.
     let number = |argument: &str| Some(argument.trim()).filter(|digits| !digits.starts_with('+'))?.parse().ok();
     let arguments = inside.split(',').map(number).collect::<Option<Vec<u32>>>().unwrap_or_default();
-    Declared { words, arguments }
+    DeclaredType { words, arguments }
 }
 
 /// A declared type as the configuration's `[types]` names it: lower case, whitespace squeezed.
@@ -109,14 +109,14 @@ pub fn squeezed(declared: &str) -> String {
 
 /// The family of a declared type.
 #[must_use]
-pub fn of(declared: &str, affinity: Affinity) -> Family {
-    let Declared { words, arguments } = take_apart(declared);
+pub fn of(declared: &str, affinity: Affinity) -> TypeFamily {
+    let DeclaredType { words, arguments } = take_apart(declared);
     vector(&words, &arguments)
         .or_else(|| by_name(&words, &arguments))
         .unwrap_or_else(|| by_affinity(&words, &arguments, affinity))
 }
 
-fn vector(words: &str, arguments: &[u32]) -> Option<Family> {
+fn vector(words: &str, arguments: &[u32]) -> Option<TypeFamily> {
     let [length] = *arguments else { return None };
     let encoding = match words {
         "f32_blob" | "float32" => VectorEncoding::F32,
@@ -124,43 +124,43 @@ fn vector(words: &str, arguments: &[u32]) -> Option<Family> {
         "f16_blob" | "float16" => VectorEncoding::F16,
         "fb16_blob" | "floatb16" => VectorEncoding::Fb16,
         "f1bit_blob" | "float1bit" => VectorEncoding::F1Bit,
-        "f8_blob" | "float8" => return Some(Family::QuantisedVector),
+        "f8_blob" | "float8" => return Some(TypeFamily::QuantisedVector),
         _ => return None,
     };
-    (1..=65_536).contains(&length).then_some(Family::Vector(encoding, length))
+    (1..=65_536).contains(&length).then_some(TypeFamily::Vector(encoding, length))
 }
 
-fn by_name(words: &str, arguments: &[u32]) -> Option<Family> {
+fn by_name(words: &str, arguments: &[u32]) -> Option<TypeFamily> {
     Some(match words {
-        "any" => Family::Any,
-        "bool" | "boolean" => Family::Bool,
-        "bit" if matches!(arguments, [] | [1]) => Family::Bool,
-        "tinyint" if arguments == [1] => Family::Bool,
-        "date" => Family::Date,
-        "time" | "timetz" | "time without time zone" | "time with time zone" => Family::Time,
+        "any" => TypeFamily::Any,
+        "bool" | "boolean" => TypeFamily::Bool,
+        "bit" if matches!(arguments, [] | [1]) => TypeFamily::Bool,
+        "tinyint" if arguments == [1] => TypeFamily::Bool,
+        "date" => TypeFamily::Date,
+        "time" | "timetz" | "time without time zone" | "time with time zone" => TypeFamily::Time,
         "datetime" | "datetime2" | "smalldatetime" | "timestamp" | "timestamp without time zone" => {
-            Family::Timestamp { zoned: false }
+            TypeFamily::Timestamp { zoned: false }
         }
-        "timestamptz" | "datetimeoffset" | "timestamp with time zone" => Family::Timestamp { zoned: true },
-        "uuid" | "guid" | "uniqueidentifier" => Family::Uuid,
-        "json" | "jsonb" | "text_json" => Family::Json,
+        "timestamptz" | "datetimeoffset" | "timestamp with time zone" => TypeFamily::Timestamp { zoned: true },
+        "uuid" | "guid" | "uniqueidentifier" => TypeFamily::Uuid,
+        "json" | "jsonb" | "text_json" => TypeFamily::Json,
         "numeric" | "decimal" | "dec" | "number" | "money" | "smallmoney" | "currency" => {
-            Family::Decimal(precision(arguments))
+            TypeFamily::Decimal(precision(arguments))
         }
-        "string" | "enum" | "xml" | "citext" => Family::Text(length(arguments)),
-        "bytea" | "binary" | "varbinary" | "image" => Family::Blob,
-        "long" | "serial" | "bigserial" | "smallserial" | "serial4" | "serial8" => Family::Int,
+        "string" | "enum" | "xml" | "citext" => TypeFamily::Text(length(arguments)),
+        "bytea" | "binary" | "varbinary" | "image" => TypeFamily::Blob,
+        "long" | "serial" | "bigserial" | "smallserial" | "serial4" | "serial8" => TypeFamily::Int,
         _ => return None,
     })
 }
 
-fn by_affinity(words: &str, arguments: &[u32], affinity: Affinity) -> Family {
+fn by_affinity(words: &str, arguments: &[u32], affinity: Affinity) -> TypeFamily {
     match affinity {
-        Affinity::Integer if is_whole_number_name(words) => Family::Int,
-        Affinity::Text => Family::Text(length(arguments)),
-        Affinity::Real => Family::Float,
-        Affinity::Blob if !words.is_empty() => Family::Blob,
-        Affinity::Integer | Affinity::Blob | Affinity::Numeric => Family::Any,
+        Affinity::Integer if is_whole_number_name(words) => TypeFamily::Int,
+        Affinity::Text => TypeFamily::Text(length(arguments)),
+        Affinity::Real => TypeFamily::Float,
+        Affinity::Blob if !words.is_empty() => TypeFamily::Blob,
+        Affinity::Integer | Affinity::Blob | Affinity::Numeric => TypeFamily::Any,
     }
 }
 
@@ -215,57 +215,57 @@ mod tests {
     #[test]
     fn declared_names_have_their_families() {
         for (declared, family) in [
-            ("INTEGER", Family::Int),
-            ("integer unsigned", Family::Int),
-            ("UNSIGNED BIG INT", Family::Int),
-            ("INT(11)", Family::Int),
-            ("int8", Family::Int),
-            ("SERIAL", Family::Int),
-            ("LONG", Family::Int),
-            ("short integer", Family::Int),
-            ("TINYINT", Family::Int),
-            ("TINYINT(1)", Family::Bool),
-            ("BOOLEAN", Family::Bool),
-            ("bit", Family::Bool),
-            ("bit(8)", Family::Any),
-            ("REAL", Family::Float),
-            ("double  precision", Family::Float),
-            ("FLOAT", Family::Float),
-            ("float8(53)", Family::QuantisedVector),
-            ("FLOAT32", Family::Float),
-            ("decimal", Family::Decimal(None)),
-            ("DECIMAL(10,2)", Family::Decimal(Some((10, 2)))),
-            ("NUMERIC(20, 6)", Family::Decimal(Some((20, 6)))),
-            ("numeric(8)", Family::Decimal(Some((8, 0)))),
-            ("numeric(2,5)", Family::Decimal(None)),
-            ("numeric(5,-2)", Family::Decimal(None)),
-            ("VARCHAR(-1)", Family::Text(None)),
-            ("numeric(2000,5)", Family::Decimal(None)),
-            ("VARCHAR(255)", Family::Text(Some(255))),
-            ("character varying(20)", Family::Text(Some(20))),
-            ("NVARCHAR(0)", Family::Text(None)),
-            ("TEXT", Family::Text(None)),
-            ("STRING", Family::Text(None)),
-            ("text nocase", Family::Text(None)),
-            ("BLOB", Family::Blob),
-            ("varbinary(16)", Family::Blob),
-            ("DATE", Family::Date),
-            ("time", Family::Time),
-            ("datetime(6)", Family::Timestamp { zoned: false }),
-            ("TIMESTAMP", Family::Timestamp { zoned: false }),
-            ("timestamp with time zone", Family::Timestamp { zoned: true }),
-            ("UUID", Family::Uuid),
-            ("JSONB", Family::Json),
-            ("text_json", Family::Json),
-            ("F32_BLOB(3)", Family::Vector(VectorEncoding::F32, 3)),
-            ("FLOATB16(4)", Family::Vector(VectorEncoding::Fb16, 4)),
-            ("F8_BLOB(4)", Family::QuantisedVector),
-            ("", Family::Any),
-            ("ANY", Family::Any),
-            ("POINT", Family::Any),
-            ("INTEGER_OR_TEXT", Family::Any),
-            ("INTERVAL", Family::Any),
-            ("INET", Family::Any),
+            ("INTEGER", TypeFamily::Int),
+            ("integer unsigned", TypeFamily::Int),
+            ("UNSIGNED BIG INT", TypeFamily::Int),
+            ("INT(11)", TypeFamily::Int),
+            ("int8", TypeFamily::Int),
+            ("SERIAL", TypeFamily::Int),
+            ("LONG", TypeFamily::Int),
+            ("short integer", TypeFamily::Int),
+            ("TINYINT", TypeFamily::Int),
+            ("TINYINT(1)", TypeFamily::Bool),
+            ("BOOLEAN", TypeFamily::Bool),
+            ("bit", TypeFamily::Bool),
+            ("bit(8)", TypeFamily::Any),
+            ("REAL", TypeFamily::Float),
+            ("double  precision", TypeFamily::Float),
+            ("FLOAT", TypeFamily::Float),
+            ("float8(53)", TypeFamily::QuantisedVector),
+            ("FLOAT32", TypeFamily::Float),
+            ("decimal", TypeFamily::Decimal(None)),
+            ("DECIMAL(10,2)", TypeFamily::Decimal(Some((10, 2)))),
+            ("NUMERIC(20, 6)", TypeFamily::Decimal(Some((20, 6)))),
+            ("numeric(8)", TypeFamily::Decimal(Some((8, 0)))),
+            ("numeric(2,5)", TypeFamily::Decimal(None)),
+            ("numeric(5,-2)", TypeFamily::Decimal(None)),
+            ("VARCHAR(-1)", TypeFamily::Text(None)),
+            ("numeric(2000,5)", TypeFamily::Decimal(None)),
+            ("VARCHAR(255)", TypeFamily::Text(Some(255))),
+            ("character varying(20)", TypeFamily::Text(Some(20))),
+            ("NVARCHAR(0)", TypeFamily::Text(None)),
+            ("TEXT", TypeFamily::Text(None)),
+            ("STRING", TypeFamily::Text(None)),
+            ("text nocase", TypeFamily::Text(None)),
+            ("BLOB", TypeFamily::Blob),
+            ("varbinary(16)", TypeFamily::Blob),
+            ("DATE", TypeFamily::Date),
+            ("time", TypeFamily::Time),
+            ("datetime(6)", TypeFamily::Timestamp { zoned: false }),
+            ("TIMESTAMP", TypeFamily::Timestamp { zoned: false }),
+            ("timestamp with time zone", TypeFamily::Timestamp { zoned: true }),
+            ("UUID", TypeFamily::Uuid),
+            ("JSONB", TypeFamily::Json),
+            ("text_json", TypeFamily::Json),
+            ("F32_BLOB(3)", TypeFamily::Vector(VectorEncoding::F32, 3)),
+            ("FLOATB16(4)", TypeFamily::Vector(VectorEncoding::Fb16, 4)),
+            ("F8_BLOB(4)", TypeFamily::QuantisedVector),
+            ("", TypeFamily::Any),
+            ("ANY", TypeFamily::Any),
+            ("POINT", TypeFamily::Any),
+            ("INTEGER_OR_TEXT", TypeFamily::Any),
+            ("INTERVAL", TypeFamily::Any),
+            ("INET", TypeFamily::Any),
         ] {
             assert_eq!(of(declared, affinity::of(declared, false)), family, "{declared}");
         }

@@ -1,13 +1,13 @@
 //! Why a column doesn't get the type that its declaration wishes for, in words.
 
-use super::{Subject, declared_type::Family, invalid_text::unstorable_texts, is_or_are};
+use super::{ColumnInput, declared_type::TypeFamily, invalid_text::unstorable_texts, is_or_are};
 use crate::{
     model::{Finding, FindingCode, PgType, Severity, cell::StorageClass},
     rules::value_shape::word,
 };
 
 /// Loud: the column doesn't get the type that its declaration wishes for.
-pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -> Finding {
+pub(super) fn widened(subject: &ColumnInput<'_>, family: TypeFamily, pg_type: &PgType) -> Finding {
     let declared = if subject.column.declared.is_empty() {
         "no type".to_owned()
     } else {
@@ -25,10 +25,10 @@ pub(super) fn widened(subject: &Subject<'_>, family: Family, pg_type: &PgType) -
 }
 
 /// What the configuration could say instead, as far as the values allow it.
-fn options(subject: &Subject<'_>, family: Family) -> Vec<&'static str> {
+fn options(subject: &ColumnInput<'_>, family: TypeFamily) -> Vec<&'static str> {
     let profile = subject.profile;
     let mut options = Vec::new();
-    let is_moment = matches!(family, Family::Date | Family::Timestamp { .. });
+    let is_moment = matches!(family, TypeFamily::Date | TypeFamily::Timestamp { .. });
     let stamps = profile.shape(word::DATE) + profile.shape(word::TIMESTAMP) + profile.shape(word::ZONED);
     let texts_are_stamps = profile.texts > 0 && stamps == profile.texts;
     let numbers_only = profile.texts + profile.blobs == 0;
@@ -42,26 +42,26 @@ fn options(subject: &Subject<'_>, family: Family) -> Vec<&'static str> {
     if is_moment && numbers_only {
         options.extend(["from = \"unix_s\"", "from = \"unix_ms\"", "from = \"julian\"", "from = \"core_data\""]);
     }
-    if family == Family::Time && profile.shape(word::TIME) + profile.shape(word::TIMESTAMP) == profile.values() {
+    if family == TypeFamily::Time && profile.shape(word::TIME) + profile.shape(word::TIMESTAMP) == profile.values() {
         options.push("from = \"rails_time\"");
     }
-    if family == Family::Bool && profile.texts > 0 && profile.reals + profile.blobs == 0 {
+    if family == TypeFamily::Bool && profile.texts > 0 && profile.reals + profile.blobs == 0 {
         options.push("bool_words = true");
     }
-    if profile.texts_empty > 0 && family != Family::Any && !subject.column.not_null {
+    if profile.texts_empty > 0 && family != TypeFamily::Any && !subject.column.not_null {
         options.push("empty_as_null = true");
     }
-    let promises = !matches!(family, Family::Any | Family::Text(_) | Family::Blob);
+    let promises = !matches!(family, TypeFamily::Any | TypeFamily::Text(_) | TypeFamily::Blob);
     if promises && (profile.classes().len() > 1 || odd_ones(subject, family) > 0) && !numbers_only {
         options.push("off_type = \"reject\"");
-        if !subject.column.not_null && subject.role < super::Role::Key {
+        if !subject.column.not_null && subject.role < super::ColumnRole::Key {
             options.push("off_type = \"null\"");
         }
     }
     options
 }
 
-fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
+fn why_not_natural(subject: &ColumnInput<'_>, family: TypeFamily) -> String {
     let profile = subject.profile;
     if profile.texts_not_storable() > 0 {
         return format!("PostgreSQL can't hold {} as text", unstorable_texts(subject));
@@ -71,30 +71,30 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
     }
     let first = profile.first_off_shape.map(|at| format!(" (first at {})", subject.place_of(at))).unwrap_or_default();
     match (family, profile.classes().first()) {
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Text)) => {
+        (TypeFamily::Date | TypeFamily::Timestamp { .. }, Some(StorageClass::Text)) => {
             if profile.first_off_shape.is_some() {
                 format!("{} no exact date or timestamp{first}", is_or_are(odd_ones(subject, family), "text"))
             } else {
                 "the texts mix zones, offsets, or values with and without zone".to_owned()
             }
         }
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) if subject.core_data => {
+        (TypeFamily::Date | TypeFamily::Timestamp { .. }, Some(StorageClass::Integer)) if subject.core_data => {
             "the table is one of Core Data, whose times count from 2001".to_owned()
         }
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Integer)) => {
+        (TypeFamily::Date | TypeFamily::Timestamp { .. }, Some(StorageClass::Integer)) => {
             "the integers don't all lie in the window of one unit of time".to_owned()
         }
-        (Family::Date | Family::Timestamp { .. }, Some(StorageClass::Real)) => {
+        (TypeFamily::Date | TypeFamily::Timestamp { .. }, Some(StorageClass::Real)) => {
             "the values are reals, such as Julian days or seconds, and nothing in the file tells which".to_owned()
         }
-        (Family::Json, Some(StorageClass::Text)) if profile.first_off_shape.is_none() => {
+        (TypeFamily::Json, Some(StorageClass::Text)) if profile.first_off_shape.is_none() => {
             "the column is part of a key or an index".to_owned()
         }
-        (Family::Time | Family::Uuid | Family::Json | Family::Bool, Some(StorageClass::Text)) => {
+        (TypeFamily::Time | TypeFamily::Uuid | TypeFamily::Json | TypeFamily::Bool, Some(StorageClass::Text)) => {
             format!("not every text has the form of its type{first}")
         }
-        (Family::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
-        (Family::Json, Some(StorageClass::Blob)) => {
+        (TypeFamily::Bool, Some(StorageClass::Integer)) => "not every integer is 0 or 1".to_owned(),
+        (TypeFamily::Json, Some(StorageClass::Blob)) => {
             let found = profile.shape(word::SQLITE_JSONB) + profile.shape(word::SQLITE_JSON);
             if found == profile.blobs {
                 "the column is part of a key or an index".to_owned()
@@ -102,7 +102,7 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
                 format!("not every blob is SQLite's binary JSON{first}")
             }
         }
-        (Family::Vector(..), Some(StorageClass::Blob)) => {
+        (TypeFamily::Vector(..), Some(StorageClass::Blob)) => {
             format!("not every blob is a vector of the declared length with finite numbers{first}")
         }
         _ => format!("the values are {}", subject.class_counts()),
@@ -110,18 +110,18 @@ fn why_not_natural(subject: &Subject<'_>, family: Family) -> String {
 }
 
 /// How many values keep the column from its natural type, where that can be told.
-fn odd_ones(subject: &Subject<'_>, family: Family) -> u64 {
+fn odd_ones(subject: &ColumnInput<'_>, family: TypeFamily) -> u64 {
     let profile = subject.profile;
     let classes = profile.classes();
     if classes.len() > 1 {
         return classes.iter().map(|class| profile.count(*class)).min().unwrap_or(0);
     }
     match family {
-        Family::Date | Family::Timestamp { .. } if profile.texts > 0 => {
+        TypeFamily::Date | TypeFamily::Timestamp { .. } if profile.texts > 0 => {
             profile.texts - profile.shape(word::DATE) - profile.shape(word::TIMESTAMP) - profile.shape(word::ZONED)
         }
-        Family::Time if profile.texts > 0 => profile.texts - profile.shape(word::TIME),
-        Family::Uuid if profile.texts > 0 => profile.texts - profile.shape(word::UUID),
+        TypeFamily::Time if profile.texts > 0 => profile.texts - profile.shape(word::TIME),
+        TypeFamily::Uuid if profile.texts > 0 => profile.texts - profile.shape(word::UUID),
         _ => 0,
     }
 }

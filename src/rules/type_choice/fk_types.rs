@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 use crate::model::PgType;
 
 /// A column by the positions of its table and of itself.
-pub type Position = (usize, usize);
+pub type ColumnPosition = (usize, usize);
 
 /// A pair of columns that a foreign key compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
+pub struct ForeignKeyLink {
     /// The referring column.
-    pub child: Position,
+    pub child: ColumnPosition,
     /// The column referred to.
-    pub parent: Position,
+    pub parent: ColumnPosition,
 }
 
 /// A column with its present type, as a member of a class of linked columns.
 #[allow(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct LinkedColumn {
     /// The type so far.
     pub pg_type: PgType,
     /// Whether it has any value: one without takes any type.
@@ -35,21 +35,21 @@ pub struct Member {
 
 /// The classes of columns that links connect, directly or not; each in order, the classes by their first member.
 #[must_use]
-pub fn classes(links: &[Link]) -> Vec<Vec<Position>> {
-    let mut leader: BTreeMap<Position, Position> = BTreeMap::new();
+pub fn classes(links: &[ForeignKeyLink]) -> Vec<Vec<ColumnPosition>> {
+    let mut leader: BTreeMap<ColumnPosition, ColumnPosition> = BTreeMap::new();
     for link in links {
         let (one, other) = (find(&mut leader, link.child), find(&mut leader, link.parent));
         leader.insert(one.max(other), one.min(other));
     }
-    let members: Vec<Position> = leader.keys().copied().collect();
-    let mut classes: BTreeMap<Position, Vec<Position>> = BTreeMap::new();
+    let members: Vec<ColumnPosition> = leader.keys().copied().collect();
+    let mut classes: BTreeMap<ColumnPosition, Vec<ColumnPosition>> = BTreeMap::new();
     for member in members {
         classes.entry(find(&mut leader, member)).or_default().push(member);
     }
     classes.into_values().collect()
 }
 
-fn find(leader: &mut BTreeMap<Position, Position>, position: Position) -> Position {
+fn find(leader: &mut BTreeMap<ColumnPosition, ColumnPosition>, position: ColumnPosition) -> ColumnPosition {
     let mut at = *leader.entry(position).or_insert(position);
     while let Some(next) = leader.get(&at).copied().filter(|next| *next != at) {
         at = next;
@@ -64,7 +64,7 @@ fn find(leader: &mut BTreeMap<Position, Position>, position: Position) -> Positi
 /// A text child of a numeric parent doesn't pull the parent to text: SQLite compares with the parent's affinity, and
 /// a key of integers is worth more than a reference that can't match.
 #[must_use]
-pub fn common_type(members: &[Member]) -> Option<PgType> {
+pub fn common_type(members: &[LinkedColumn]) -> Option<PgType> {
     let first = members.first()?;
     if members.iter().all(|member| agree(&member.pg_type, &first.pg_type)) {
         return None;
@@ -73,7 +73,7 @@ pub fn common_type(members: &[Member]) -> Option<PgType> {
     if let Some(chosen) = fixed.next() {
         return fixed.all(|other| agree(chosen, other)).then(|| chosen.clone());
     }
-    let is_bytes_or_text = |member: &Member| member.pg_type.is_text() || member.pg_type == PgType::Bytea;
+    let is_bytes_or_text = |member: &LinkedColumn| member.pg_type.is_text() || member.pg_type == PgType::Bytea;
     if members.iter().any(|member| member.needs_bytes)
         && members.iter().all(|member| is_bytes_or_text(member) || !member.has_values)
     {
@@ -148,13 +148,13 @@ fn upper_bound(one: &PgType, other: &PgType) -> Option<PgType> {
 mod tests {
     use super::*;
 
-    fn member(pg_type: PgType, is_parent: bool) -> Member {
-        Member { pg_type, has_values: true, is_parent, is_fixed: false, needs_bytes: false }
+    fn member(pg_type: PgType, is_parent: bool) -> LinkedColumn {
+        LinkedColumn { pg_type, has_values: true, is_parent, is_fixed: false, needs_bytes: false }
     }
 
     #[test]
     fn links_make_classes_across_tables() {
-        let link = |child, parent| Link { child, parent };
+        let link = |child, parent| ForeignKeyLink { child, parent };
         let links = [link((1, 0), (0, 0)), link((2, 1), (1, 0)), link((3, 0), (3, 1))];
         assert_eq!(classes(&links), vec![vec![(0, 0), (1, 0), (2, 1)], vec![(3, 0), (3, 1)]]);
         assert_eq!(classes(&[link((5, 0), (5, 0))]), vec![vec![(5, 0)]]);
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn text_that_no_text_can_hold_makes_all_bytes() {
         let parent = member(PgType::Text, true);
-        let child = Member { needs_bytes: true, ..member(PgType::Bytea, false) };
+        let child = LinkedColumn { needs_bytes: true, ..member(PgType::Bytea, false) };
         assert_eq!(common_type(&[parent, child.clone()]), Some(PgType::Bytea));
         assert_eq!(common_type(&[member(PgType::BigInt, true), child]), Some(PgType::BigInt));
     }

@@ -1,7 +1,7 @@
 //! Columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8
 //! (docs/conversion-rules.md, section 2.1).
 
-use super::{Choice, Role, Subject, counted, text_conversion};
+use super::{ColumnInput, ColumnRole, TypeChoice, counted, text_conversion};
 use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
     conversion_plan::{LEDGER_TABLE, RowAddress},
@@ -10,13 +10,13 @@ use crate::model::{
 
 /// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
 /// the column tells rows apart, or they are many (docs/conversion-rules.md, section 2.1).
-pub(super) fn choose(subject: &Subject<'_>) -> Choice {
+pub(super) fn choose(subject: &ColumnInput<'_>) -> TypeChoice {
     let profile = subject.profile;
     let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);
     let in_bytes = || {
         subject.choice(PgType::Bytea, Conversion::Bytea, "texts among the values that PostgreSQL can't hold as text")
     };
-    let needed = if subject.role >= Role::Key {
+    let needed = if subject.role >= ColumnRole::Key {
         Some("the column is part of a key")
     } else if *subject.address == RowAddress::Ordinal {
         Some("the rows have no key under which the bytes could be kept")
@@ -41,7 +41,7 @@ pub(super) fn choose(subject: &Subject<'_>) -> Choice {
 
 /// Texts that no PostgreSQL text can hold, where the configuration says so or leaves no other way: the plan stops here,
 /// and not in the middle of a load.
-pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Finding {
+pub(super) fn not_storable(subject: &ColumnInput<'_>, reason: Option<&str>) -> Finding {
     let mut message = format!("PostgreSQL can't hold {} in a column of storage class text", unstorable_texts(subject));
     if let Some(reason) = reason {
         message.push_str(&format!(", and nothing may be replaced in them, because {reason}"));
@@ -55,7 +55,7 @@ pub(super) fn not_storable(subject: &Subject<'_>, reason: Option<&str>) -> Findi
 
 /// The same where what can't be held is replaced and kept beside the column: a value that readers see changes, so it
 /// needs a decision unless the configuration has made it.
-pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
+pub(super) fn replaced(subject: &ColumnInput<'_>) -> Finding {
     let message = format!(
         "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
          are kept in the table {LEDGER_TABLE}",
@@ -73,7 +73,7 @@ pub(super) fn replaced(subject: &Subject<'_>) -> Finding {
 }
 
 /// The same where the whole column becomes bytes.
-pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
+pub(super) fn kept_as_bytes(subject: &ColumnInput<'_>, reason: &str) -> Finding {
     let message = format!(
         "PostgreSQL can't hold {} as text, and {reason}: the column is bytea and keeps the bytes of every value",
         unstorable_texts(subject)
@@ -81,13 +81,13 @@ pub(super) fn kept_as_bytes(subject: &Subject<'_>, reason: &str) -> Finding {
     let finding = subject
         .finding(FindingCode::TextNotStorable, Severity::Warning, message)
         .counting(subject.profile.texts_not_storable());
-    let may_replace = subject.role < Role::Key && *subject.address != RowAddress::Ordinal;
+    let may_replace = subject.role < ColumnRole::Key && *subject.address != RowAddress::Ordinal;
     let finding = if may_replace { finding.choice(subject.typed("bad_text = \"replace\"")) } else { finding };
     finding.choice("correct the texts in the source and dump again")
 }
 
 /// How many, of which kind, and where the first is.
-pub(super) fn unstorable_texts(subject: &Subject<'_>) -> String {
+pub(super) fn unstorable_texts(subject: &ColumnInput<'_>) -> String {
     let profile = subject.profile;
     let faults = [(profile.texts_with_nul, "with a NUL character"), (profile.texts_not_utf8, "of invalid UTF-8")];
     let faults = faults.iter().filter(|(count, _)| *count > 0);

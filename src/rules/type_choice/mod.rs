@@ -1,4 +1,4 @@
-//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`Choice`] out
+//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`TypeChoice`] out
 //! (docs/conversion-rules.md, section 1.4).
 //!
 //! Decisions: a type is chosen only if every value maps to it exactly; widening beats changing a value and is loud;
@@ -29,7 +29,7 @@ use crate::model::{
 
 /// What a column is to its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum ColumnRole {
     /// None of the others.
     Plain,
     /// Part of an index that isn't unique.
@@ -42,7 +42,7 @@ pub enum Role {
 
 /// A column to choose a type for.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct ColumnInput<'a> {
     /// The source table's name.
     pub table: &'a str,
     /// What is declared.
@@ -50,7 +50,7 @@ pub struct Subject<'a> {
     /// What the values are.
     pub profile: &'a ColumnProfile,
     /// What it is to its table.
-    pub role: Role,
+    pub role: ColumnRole,
     /// How rows are addressed.
     pub address: &'a RowAddress,
     /// Whether the server offers pgvector.
@@ -63,7 +63,7 @@ pub struct Subject<'a> {
 
 /// A decision about a column.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct TypeChoice {
     /// The type.
     pub pg_type: PgType,
     /// How cells become values.
@@ -82,8 +82,8 @@ pub struct Choice {
 
 /// Chooses by the ladder.
 #[must_use]
-pub fn choose(subject: &Subject<'_>) -> Choice {
-    if subject.role == Role::RowidAlias {
+pub fn choose(subject: &ColumnInput<'_>) -> TypeChoice {
+    if subject.role == ColumnRole::RowidAlias {
         return subject.choice(
             PgType::BigInt,
             Conversion::Integer,
@@ -98,23 +98,23 @@ pub fn choose(subject: &Subject<'_>) -> Choice {
     }
 }
 
-impl Subject<'_> {
+impl ColumnInput<'_> {
     /// A choice with class and ledger worked out.
-    pub(crate) fn choice(&self, pg_type: PgType, conversion: Conversion, rule: impl Into<String>) -> Choice {
+    pub(crate) fn choice(&self, pg_type: PgType, conversion: Conversion, rule: impl Into<String>) -> TypeChoice {
         let lost = class_is_lost(conversion, self.profile, self.column.affinity.has_no_numbers());
         let replaced = matches!(conversion, Conversion::Text { .. }) && self.profile.texts_not_storable() > 0;
         let ledger = (lost || replaced) && *self.address != RowAddress::Ordinal;
         let main_class = main_class(conversion, self.profile);
         let exceptions = Exceptions::default();
         let mut choice =
-            Choice { pg_type, conversion, main_class, ledger, exceptions, rule: rule.into(), findings: Vec::new() };
+            TypeChoice { pg_type, conversion, main_class, ledger, exceptions, rule: rule.into(), findings: Vec::new() };
         if lost {
             choice.findings.push(self.class_merged(&choice));
         }
         choice
     }
 
-    fn class_merged(&self, choice: &Choice) -> Finding {
+    fn class_merged(&self, choice: &TypeChoice) -> Finding {
         let others = self.profile.values() - self.profile.count(choice.main_class);
         let merged = format!(
             "{} of another storage class than {} in a column of type {}",
@@ -215,7 +215,7 @@ fn main_class(conversion: Conversion, profile: &ColumnProfile) -> StorageClass {
 /// The same column with another type, if the profile alone proves that every value fits. Used where a foreign key
 /// makes columns agree.
 #[must_use]
-pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<Choice> {
+pub fn retyped(subject: &ColumnInput<'_>, pg_type: &PgType, rule: String) -> Option<TypeChoice> {
     let profile = subject.profile;
     if profile.values() == 0 {
         return Some(subject.choice(pg_type.clone(), value_check::candidates(pg_type, None).first().copied()?, rule));
@@ -241,16 +241,16 @@ pub fn retyped(subject: &Subject<'_>, pg_type: &PgType, rule: String) -> Option<
 
 /// The type that a declared type promises, whatever the values are; none where it promises nothing.
 #[must_use]
-pub fn promised(subject: &Subject<'_>) -> Option<PgType> {
+pub fn promised(subject: &ColumnInput<'_>) -> Option<PgType> {
     let family = declared_type::of(&subject.column.declared, subject.column.affinity);
-    (family != declared_type::Family::Any).then(|| type_rules::empty(subject, family).pg_type)
+    (family != declared_type::TypeFamily::Any).then(|| type_rules::empty(subject, family).pg_type)
 }
 
 /// What to say of texts that PostgreSQL can't hold in a column whose type the configuration chose: whether they are
 /// replaced, or nothing is loaded.
 #[must_use]
-pub fn bad_text_in_chosen(subject: &Subject<'_>) -> Finding {
-    let may_replace = subject.role < Role::Key && *subject.address != RowAddress::Ordinal;
+pub fn bad_text_in_chosen(subject: &ColumnInput<'_>) -> Finding {
+    let may_replace = subject.role < ColumnRole::Key && *subject.address != RowAddress::Ordinal;
     match subject.bad_text {
         Some(BadText::Replace) if may_replace => invalid_text::replaced(subject),
         _ if may_replace => invalid_text::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
@@ -259,10 +259,10 @@ pub fn bad_text_in_chosen(subject: &Subject<'_>) -> Finding {
 }
 
 /// How a text column writes blobs. In a key two blobs must not become equal to a text by being decoded.
-pub(crate) const fn text_conversion(role: Role) -> Conversion {
+pub(crate) const fn text_conversion(role: ColumnRole) -> Conversion {
     let blobs = match role {
-        Role::Key | Role::RowidAlias => BlobText::Hex,
-        Role::Plain | Role::Indexed => BlobText::Utf8OrHex,
+        ColumnRole::Key | ColumnRole::RowidAlias => BlobText::Hex,
+        ColumnRole::Plain | ColumnRole::Indexed => BlobText::Utf8OrHex,
     };
     Conversion::Text { blobs }
 }

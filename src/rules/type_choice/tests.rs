@@ -21,12 +21,12 @@ fn column(declared: &str) -> SourceColumn {
     }
 }
 
-fn chosen_as(declared: &str, role: Role, vector_extension: bool, cells: &[SqliteCell<'_>]) -> Choice {
+fn chosen_as(declared: &str, role: ColumnRole, vector_extension: bool, cells: &[SqliteCell<'_>]) -> TypeChoice {
     let column = column(declared);
     let wanted = declared_type::of(declared, column.affinity).wanted(column.affinity);
     let profile = profile::of_cells(wanted, cells);
     let address = RowAddress::Rowid("rowid".to_owned());
-    choose(&Subject {
+    choose(&ColumnInput {
         table: "t",
         column: &column,
         profile: &profile,
@@ -38,12 +38,12 @@ fn chosen_as(declared: &str, role: Role, vector_extension: bool, cells: &[Sqlite
     })
 }
 
-fn chosen(declared: &str, cells: &[SqliteCell<'_>]) -> Choice {
-    chosen_as(declared, Role::Plain, false, cells)
+fn chosen(declared: &str, cells: &[SqliteCell<'_>]) -> TypeChoice {
+    chosen_as(declared, ColumnRole::Plain, false, cells)
 }
 
 /// Type, whether the ledger is used, and the codes of warnings and worse, as one line.
-fn outline(choice: &Choice) -> String {
+fn outline(choice: &TypeChoice) -> String {
     let ledger = if choice.ledger { " +ledger" } else { "" };
     let loud = choice.findings.iter().filter(|finding| finding.severity > Severity::Info);
     let loud: Vec<String> = loud.map(|finding| format!(" !{}", finding.code.word())).collect();
@@ -131,7 +131,7 @@ fn texts_and_blobs_keep_their_class_or_go_to_the_ledger() {
         (merged.main_class, merged.conversion),
         (StorageClass::Text, Conversion::Text { blobs: BlobText::Utf8OrHex })
     );
-    let in_key = chosen_as("TEXT", Role::Key, false, &[Text(b"a"), Text(b"b"), Blob(b"c")]);
+    let in_key = chosen_as("TEXT", ColumnRole::Key, false, &[Text(b"a"), Text(b"b"), Blob(b"c")]);
     assert_eq!(in_key.conversion, Conversion::Text { blobs: BlobText::Hex });
 }
 
@@ -148,7 +148,7 @@ fn text_that_no_text_can_hold_is_replaced_and_kept_beside_it_or_bytes() {
         ("BLOB", &rare, "bytea !type-widened"),
         ("INTEGER", &[rare.as_slice(), &[Integer(5)]].concat(), "text +ledger !text-not-storable !type-widened"),
     ]);
-    let key = chosen_as("TEXT", Role::Key, false, &rare);
+    let key = chosen_as("TEXT", ColumnRole::Key, false, &rare);
     assert_eq!(outline(&key), "bytea !text-not-storable");
     let choice = chosen("TEXT", &rare);
     let finding = &choice.findings[0];
@@ -164,10 +164,10 @@ fn text_that_no_text_can_hold_is_replaced_and_kept_beside_it_or_bytes() {
 #[test]
 fn the_configuration_says_what_becomes_of_bad_text() {
     let column = column("TEXT");
-    let profile = profile::of_cells(Family::Text(None).wanted(column.affinity), &[Text(b"a\0")]);
+    let profile = profile::of_cells(TypeFamily::Text(None).wanted(column.affinity), &[Text(b"a\0")]);
     let rowid = RowAddress::Rowid("rowid".to_owned());
     let by = |bad_text, role, address: &RowAddress| {
-        choose(&Subject {
+        choose(&ColumnInput {
             table: "t",
             column: &column,
             profile: &profile,
@@ -178,16 +178,16 @@ fn the_configuration_says_what_becomes_of_bad_text() {
             core_data: false,
         })
     };
-    let severity = |choice: &Choice| choice.findings[0].severity;
-    let replaced = by(BadText::Replace, Role::Plain, &rowid);
+    let severity = |choice: &TypeChoice| choice.findings[0].severity;
+    let replaced = by(BadText::Replace, ColumnRole::Plain, &rowid);
     assert_eq!(
         (outline(&replaced).as_str(), severity(&replaced)),
         ("text +ledger !text-not-storable", Severity::Warning)
     );
-    assert_eq!(outline(&by(BadText::Bytea, Role::Plain, &rowid)), "bytea !text-not-storable");
-    assert_eq!(severity(&by(BadText::Fail, Role::Plain, &rowid)), Severity::Refused);
-    assert_eq!(severity(&by(BadText::Replace, Role::Key, &rowid)), Severity::Refused);
-    assert_eq!(severity(&by(BadText::Replace, Role::Plain, &RowAddress::Ordinal)), Severity::Refused);
+    assert_eq!(outline(&by(BadText::Bytea, ColumnRole::Plain, &rowid)), "bytea !text-not-storable");
+    assert_eq!(severity(&by(BadText::Fail, ColumnRole::Plain, &rowid)), Severity::Refused);
+    assert_eq!(severity(&by(BadText::Replace, ColumnRole::Key, &rowid)), Severity::Refused);
+    assert_eq!(severity(&by(BadText::Replace, ColumnRole::Plain, &RowAddress::Ordinal)), Severity::Refused);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn uuids_json_and_vectors_have_types_of_their_own() {
         ("BLOB", &[Blob(b"\x0c")], "bytea"),
         ("TEXT", &[Text(b"{}")], "text"),
     ]);
-    let key = |cells: &[SqliteCell<'_>]| outline(&chosen_as("JSON", Role::Key, false, cells));
+    let key = |cells: &[SqliteCell<'_>]| outline(&chosen_as("JSON", ColumnRole::Key, false, cells));
     assert_eq!(key(&[Text(b"{}")]), "text !type-widened");
     let vector = [0_u8, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
     for (declared, cells, without, with) in [
@@ -266,7 +266,7 @@ fn uuids_json_and_vectors_have_types_of_their_own() {
         ("F1BIT_BLOB(8)", vec![Blob(&[0xcd, 8, 3])], "bit(8)", "bit(8)"),
         ("F64_BLOB(1)", vec![Blob(&[0, 0, 0, 0, 0, 0, 0, 0, 2])], "double precision[]", "double precision[]"),
     ] {
-        let found = |extension| outline(&chosen_as(declared, Role::Plain, extension, &cells));
+        let found = |extension| outline(&chosen_as(declared, ColumnRole::Plain, extension, &cells));
         assert_eq!((found(false).as_str(), found(true).as_str()), (without, with), "{declared}");
     }
     let missing = chosen("F32_BLOB(2)", &[Blob(&vector)]);
@@ -304,13 +304,13 @@ fn an_empty_column_gets_its_declared_family() {
 #[test]
 fn rows_without_a_key_can_not_use_the_ledger() {
     let column = column("");
-    let profile = profile::of_cells(Family::Any.wanted(column.affinity), &[Integer(1), Text(b"1")]);
+    let profile = profile::of_cells(TypeFamily::Any.wanted(column.affinity), &[Integer(1), Text(b"1")]);
     let address = RowAddress::Ordinal;
-    let subject = Subject {
+    let subject = ColumnInput {
         table: "t",
         column: &column,
         profile: &profile,
-        role: Role::Plain,
+        role: ColumnRole::Plain,
         address: &address,
         vector_extension: false,
         bad_text: None,
@@ -326,12 +326,12 @@ fn core_data_never_counts_from_1970() {
     let column = column("TIMESTAMP");
     let address = RowAddress::Rowid("rowid".to_owned());
     let by = |cells: &[SqliteCell<'_>]| {
-        let profile = profile::of_cells(Family::Timestamp { zoned: false }.wanted(column.affinity), cells);
-        choose(&Subject {
+        let profile = profile::of_cells(TypeFamily::Timestamp { zoned: false }.wanted(column.affinity), cells);
+        choose(&ColumnInput {
             table: "ZITEM",
             column: &column,
             profile: &profile,
-            role: Role::Plain,
+            role: ColumnRole::Plain,
             address: &address,
             vector_extension: false,
             bad_text: None,
@@ -351,4 +351,4 @@ fn a_setting_can_be_pasted_into_the_configuration() {
     assert!(parsed["columns"].as_table().unwrap().contains_key("a \"b\".c\\d\ne"), "{setting}");
 }
 
-use declared_type::Family;
+use declared_type::TypeFamily;

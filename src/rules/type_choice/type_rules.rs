@@ -2,8 +2,8 @@
 //! fits.
 
 use super::{
-    Choice, Role, Subject, counted,
-    declared_type::Family,
+    ColumnInput, ColumnRole, TypeChoice, counted,
+    declared_type::TypeFamily,
     explanations::widened,
     invalid_text, is_or_are, text_conversion,
     value_check::{epoch_unit, vector_types},
@@ -19,55 +19,57 @@ use crate::{
 };
 
 /// The type that the declared family wishes for, if every value fits one of its rungs.
-pub(super) fn natural(subject: &Subject<'_>, family: Family) -> Option<Choice> {
+pub(super) fn natural(subject: &ColumnInput<'_>, family: TypeFamily) -> Option<TypeChoice> {
     let profile = subject.profile;
     let only = |class: StorageClass| profile.count(class) == profile.values();
     let numbers = profile.integers + profile.reals == profile.values();
     match family {
-        Family::Int if only(StorageClass::Integer) => {
+        TypeFamily::Int if only(StorageClass::Integer) => {
             Some(with_advice(subject, whole(subject, "all values are integers")))
         }
-        Family::Bool => boolean(subject),
-        Family::Float if numbers && profile.integers_beyond_double == 0 => {
+        TypeFamily::Bool => boolean(subject),
+        TypeFamily::Float if numbers && profile.integers_beyond_double == 0 => {
             Some(subject.choice(PgType::Double, Conversion::Double, "all values are doubles, bit for bit"))
         }
-        Family::Decimal(declared) if numbers => Some(decimal(subject, declared)),
-        Family::Text(length) if profile.blobs == 0 && profile.texts_not_storable() == 0 => Some(text(subject, length)),
-        Family::Blob if only(StorageClass::Blob) => {
+        TypeFamily::Decimal(declared) if numbers => Some(decimal(subject, declared)),
+        TypeFamily::Text(length) if profile.blobs == 0 && profile.texts_not_storable() == 0 => {
+            Some(text(subject, length))
+        }
+        TypeFamily::Blob if only(StorageClass::Blob) => {
             Some(subject.choice(PgType::Bytea, Conversion::Bytea, "all values are blobs"))
         }
-        Family::Blob if !numbers && profile.classes().len() > 1 => Some(blob_and_others(subject)),
-        Family::Date if only(StorageClass::Text) && profile.shape(word::DATE) == profile.texts => {
+        TypeFamily::Blob if !numbers && profile.classes().len() > 1 => Some(blob_and_others(subject)),
+        TypeFamily::Date if only(StorageClass::Text) && profile.shape(word::DATE) == profile.texts => {
             Some(subject.choice(PgType::Date, Conversion::Date, "all values are texts `YYYY-MM-DD`"))
         }
-        Family::Date | Family::Timestamp { .. } => timestamp(subject),
-        Family::Time if only(StorageClass::Text) && profile.shape(word::TIME) == profile.texts => {
+        TypeFamily::Date | TypeFamily::Timestamp { .. } => timestamp(subject),
+        TypeFamily::Time if only(StorageClass::Text) && profile.shape(word::TIME) == profile.texts => {
             let choice = subject.choice(PgType::Time, Conversion::Time, "all values are texts `HH:MM[:SS[.f]]`");
             Some(respelled(subject, choice, profile.texts_respelled))
         }
-        Family::Uuid => uuid(subject),
-        Family::Json if profile.blobs == 0 => json(subject),
-        Family::Json if only(StorageClass::Blob) => sqlite_jsonb(subject),
-        Family::Vector(encoding, length) => vector(subject, encoding, length),
-        Family::QuantisedVector => quantised(subject),
-        Family::Any => Some(general(subject, family)),
-        Family::Int
-        | Family::Float
-        | Family::Decimal(_)
-        | Family::Text(_)
-        | Family::Blob
-        | Family::Time
-        | Family::Json => None,
+        TypeFamily::Uuid => uuid(subject),
+        TypeFamily::Json if profile.blobs == 0 => json(subject),
+        TypeFamily::Json if only(StorageClass::Blob) => sqlite_jsonb(subject),
+        TypeFamily::Vector(encoding, length) => vector(subject, encoding, length),
+        TypeFamily::QuantisedVector => quantised(subject),
+        TypeFamily::Any => Some(general(subject, family)),
+        TypeFamily::Int
+        | TypeFamily::Float
+        | TypeFamily::Decimal(_)
+        | TypeFamily::Text(_)
+        | TypeFamily::Blob
+        | TypeFamily::Time
+        | TypeFamily::Json => None,
     }
 }
 
 /// The type by the values alone.
-pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
+pub(super) fn general(subject: &ColumnInput<'_>, family: TypeFamily) -> TypeChoice {
     let profile = subject.profile;
-    let is_vector = matches!(family, Family::Vector(..) | Family::QuantisedVector);
+    let is_vector = matches!(family, TypeFamily::Vector(..) | TypeFamily::QuantisedVector);
     let mostly_blobs = profile.blobs * 2 > profile.values() || (is_vector && profile.blobs > 0);
-    let bytes_are_fine = matches!(family, Family::Any | Family::Blob) || mostly_blobs;
-    let counts_from_2001 = subject.core_data && matches!(family, Family::Date | Family::Timestamp { .. });
+    let bytes_are_fine = matches!(family, TypeFamily::Any | TypeFamily::Blob) || mostly_blobs;
+    let counts_from_2001 = subject.core_data && matches!(family, TypeFamily::Date | TypeFamily::Timestamp { .. });
     let mut choice = match (profile.integers + profile.reals, profile.texts, profile.blobs) {
         _ if profile.texts_not_storable() > 0 && bytes_are_fine => subject.choice(
             PgType::Bytea,
@@ -97,34 +99,34 @@ pub(super) fn general(subject: &Subject<'_>, family: Family) -> Choice {
         if profile.classes().len() > 1 {
             choice.findings.push(widened(subject, family, &choice.pg_type));
         }
-    } else if family != Family::Any || profile.classes().len() > 1 || profile.texts_not_storable() > 0 {
+    } else if family != TypeFamily::Any || profile.classes().len() > 1 || profile.texts_not_storable() > 0 {
         choice.findings.push(widened(subject, family, &choice.pg_type));
     }
     choice
 }
 
 /// The type of a column without values, by its family alone.
-pub(super) fn empty(subject: &Subject<'_>, family: Family) -> Choice {
+pub(super) fn empty(subject: &ColumnInput<'_>, family: TypeFamily) -> TypeChoice {
     let text = text_conversion(subject.role);
     let (pg_type, conversion) = match family {
-        Family::Int => (PgType::BigInt, Conversion::Integer),
-        Family::Bool => (PgType::Boolean, Conversion::IntegerBoolean),
-        Family::Float | Family::QuantisedVector => (PgType::Double, Conversion::Double),
-        Family::Decimal(declared) => (PgType::Numeric(declared), Conversion::Numeric),
-        Family::Text(length) => (length.map_or(PgType::Text, PgType::Varchar), text),
-        Family::Blob => (PgType::Bytea, Conversion::Bytea),
-        Family::Date => (PgType::Date, Conversion::Date),
-        Family::Time => (PgType::Time, Conversion::Time),
-        Family::Timestamp { zoned: false } => (PgType::Timestamp, Conversion::Timestamp),
-        Family::Timestamp { zoned: true } => (PgType::TimestampTz, Conversion::TimestampTz),
-        Family::Uuid => (PgType::Uuid, Conversion::UuidText),
-        Family::Json if subject.role == Role::Key => (PgType::Text, text),
-        Family::Json => (PgType::Jsonb, Conversion::Json),
-        Family::Vector(..) if subject.role == Role::Key => (PgType::Bytea, Conversion::Bytea),
-        Family::Vector(encoding, length) => {
+        TypeFamily::Int => (PgType::BigInt, Conversion::Integer),
+        TypeFamily::Bool => (PgType::Boolean, Conversion::IntegerBoolean),
+        TypeFamily::Float | TypeFamily::QuantisedVector => (PgType::Double, Conversion::Double),
+        TypeFamily::Decimal(declared) => (PgType::Numeric(declared), Conversion::Numeric),
+        TypeFamily::Text(length) => (length.map_or(PgType::Text, PgType::Varchar), text),
+        TypeFamily::Blob => (PgType::Bytea, Conversion::Bytea),
+        TypeFamily::Date => (PgType::Date, Conversion::Date),
+        TypeFamily::Time => (PgType::Time, Conversion::Time),
+        TypeFamily::Timestamp { zoned: false } => (PgType::Timestamp, Conversion::Timestamp),
+        TypeFamily::Timestamp { zoned: true } => (PgType::TimestampTz, Conversion::TimestampTz),
+        TypeFamily::Uuid => (PgType::Uuid, Conversion::UuidText),
+        TypeFamily::Json if subject.role == ColumnRole::Key => (PgType::Text, text),
+        TypeFamily::Json => (PgType::Jsonb, Conversion::Json),
+        TypeFamily::Vector(..) if subject.role == ColumnRole::Key => (PgType::Bytea, Conversion::Bytea),
+        TypeFamily::Vector(encoding, length) => {
             (vector_types(encoding, length, subject.vector_extension), Conversion::Vector { encoding })
         }
-        Family::Any => match subject.column.affinity {
+        TypeFamily::Any => match subject.column.affinity {
             Affinity::Integer => (PgType::BigInt, Conversion::Integer),
             Affinity::Real => (PgType::Double, Conversion::Double),
             Affinity::Numeric => (PgType::Numeric(None), Conversion::Numeric),
@@ -136,13 +138,13 @@ pub(super) fn empty(subject: &Subject<'_>, family: Family) -> Choice {
     choice
 }
 
-fn whole(subject: &Subject<'_>, rule: &str) -> Choice {
+fn whole(subject: &ColumnInput<'_>, rule: &str) -> TypeChoice {
     subject.choice(PgType::BigInt, Conversion::Integer, rule)
 }
 
 /// What an integer column might mean, which nothing in the file proves.
-fn with_advice(subject: &Subject<'_>, mut choice: Choice) -> Choice {
-    if subject.role == Role::Key {
+fn with_advice(subject: &ColumnInput<'_>, mut choice: TypeChoice) -> TypeChoice {
+    if subject.role == ColumnRole::Key {
         return choice;
     }
     let name = subject.column.name.as_str();
@@ -180,7 +182,7 @@ const fn unit_words(unit: EpochUnit) -> (&'static str, &'static str) {
     }
 }
 
-fn boolean(subject: &Subject<'_>) -> Option<Choice> {
+fn boolean(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     if profile.integers == profile.values()
         && profile.integer_range.is_some_and(|(least, most)| least >= 0 && most <= 1)
@@ -201,7 +203,7 @@ fn boolean(subject: &Subject<'_>) -> Option<Choice> {
     Some(choice)
 }
 
-fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
+fn decimal(subject: &ColumnInput<'_>, declared: Option<(u16, u16)>) -> TypeChoice {
     let profile = subject.profile;
     let (whole_digits, fraction_digits) = profile.decimal_digits;
     let Some((precision, scale)) = declared else {
@@ -232,7 +234,7 @@ fn decimal(subject: &Subject<'_>, declared: Option<(u16, u16)>) -> Choice {
     choice
 }
 
-fn text(subject: &Subject<'_>, length: Option<u32>) -> Choice {
+fn text(subject: &ColumnInput<'_>, length: Option<u32>) -> TypeChoice {
     let profile = subject.profile;
     let conversion = text_conversion(subject.role);
     let numbers = profile.integers + profile.reals;
@@ -255,19 +257,19 @@ fn text(subject: &Subject<'_>, length: Option<u32>) -> Choice {
             subject.finding(FindingCode::TypeWidened, Severity::Warning, message).counting(profile.texts_over_declared),
         );
     } else if numbers > 0 {
-        choice.findings.push(widened(subject, Family::Text(None), &choice.pg_type));
+        choice.findings.push(widened(subject, TypeFamily::Text(None), &choice.pg_type));
     }
     choice
 }
 
-fn blob_and_others(subject: &Subject<'_>) -> Choice {
+fn blob_and_others(subject: &ColumnInput<'_>) -> TypeChoice {
     let mut choice =
         subject.choice(PgType::Bytea, Conversion::Bytea, "blobs and values of other classes, all as bytes");
-    choice.findings.push(widened(subject, Family::Blob, &choice.pg_type));
+    choice.findings.push(widened(subject, TypeFamily::Blob, &choice.pg_type));
     choice
 }
 
-fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
+fn timestamp(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     if subject.core_data && profile.integers > 0 && profile.texts + profile.blobs == 0 {
         return None;
@@ -281,7 +283,7 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
             Conversion::Double,
             "all values are reals, whose unit nothing in the file tells",
         );
-        choice.findings.push(widened(subject, Family::Timestamp { zoned: false }, &PgType::Double));
+        choice.findings.push(widened(subject, TypeFamily::Timestamp { zoned: false }, &PgType::Double));
         return Some(choice);
     }
     if profile.texts != profile.values() {
@@ -320,10 +322,10 @@ fn timestamp(subject: &Subject<'_>) -> Option<Choice> {
     Some(choice)
 }
 
-fn epoch(subject: &Subject<'_>) -> Choice {
+fn epoch(subject: &ColumnInput<'_>) -> TypeChoice {
     let Some(unit) = subject.profile.integer_range.and_then(epoch_unit) else {
         let mut choice = whole(subject, "integers that don't all lie in the window of one unit of time");
-        choice.findings.push(widened(subject, Family::Timestamp { zoned: false }, &PgType::BigInt));
+        choice.findings.push(widened(subject, TypeFamily::Timestamp { zoned: false }, &PgType::BigInt));
         return choice;
     };
     let (_, text) = unit_words(unit);
@@ -343,7 +345,7 @@ fn epoch(subject: &Subject<'_>) -> Choice {
 }
 
 /// Notes how many texts PostgreSQL prints in another way; the value is the same.
-fn respelled(subject: &Subject<'_>, mut choice: Choice, count: u64) -> Choice {
+fn respelled(subject: &ColumnInput<'_>, mut choice: TypeChoice, count: u64) -> TypeChoice {
     if count > 0 {
         let message = format!("{} by PostgreSQL in another spelling of the same value", printed(count));
         choice.findings.push(
@@ -360,7 +362,7 @@ fn printed(count: u64) -> String {
     format!("{} printed", is_or_are(count, "text"))
 }
 
-fn uuid(subject: &Subject<'_>) -> Option<Choice> {
+fn uuid(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     if profile.texts == profile.values() && profile.shape(word::UUID) == profile.texts {
         let choice = subject.choice(PgType::Uuid, Conversion::UuidText, "all values are canonical UUID texts");
@@ -390,10 +392,10 @@ fn uuid(subject: &Subject<'_>) -> Option<Choice> {
     })
 }
 
-fn json(subject: &Subject<'_>) -> Option<Choice> {
+fn json(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     let (safe, unsafe_for_jsonb) = (profile.shape(word::JSONB), profile.shape(word::JSON));
-    if safe + unsafe_for_jsonb != profile.texts || profile.reals_infinite > 0 || subject.role == Role::Key {
+    if safe + unsafe_for_jsonb != profile.texts || profile.reals_infinite > 0 || subject.role == ColumnRole::Key {
         return None;
     }
     if unsafe_for_jsonb == 0 {
@@ -410,7 +412,7 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
         return Some(choice);
     }
     // `json` has no order, so that no index can be made on it.
-    (subject.role == Role::Plain).then(|| {
+    (subject.role == ColumnRole::Plain).then(|| {
         let mut choice =
             subject.choice(PgType::Json, Conversion::Json, "all values are JSON, some of which jsonb would change");
         let message = format!(
@@ -426,12 +428,12 @@ fn json(subject: &Subject<'_>) -> Option<Choice> {
 
 /// Binary JSON of SQLite's own, and a declared type that says JSON: content alone proves nothing, because short blobs
 /// often look like it.
-fn sqlite_jsonb(subject: &Subject<'_>) -> Option<Choice> {
+fn sqlite_jsonb(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     let (safe, for_json_only) = (profile.shape(word::SQLITE_JSONB), profile.shape(word::SQLITE_JSON));
     let pg_type = if for_json_only == 0 { PgType::Jsonb } else { PgType::Json };
-    let fits = safe + for_json_only == profile.blobs && subject.role != Role::Key;
-    if !fits || (pg_type == PgType::Json && subject.role != Role::Plain) {
+    let fits = safe + for_json_only == profile.blobs && subject.role != ColumnRole::Key;
+    if !fits || (pg_type == PgType::Json && subject.role != ColumnRole::Plain) {
         return None;
     }
     let rule =
@@ -450,23 +452,23 @@ fn sqlite_jsonb(subject: &Subject<'_>) -> Option<Choice> {
     Some(choice)
 }
 
-fn vector(subject: &Subject<'_>, encoding: VectorEncoding, length: u32) -> Option<Choice> {
+fn vector(subject: &ColumnInput<'_>, encoding: VectorEncoding, length: u32) -> Option<TypeChoice> {
     let profile = subject.profile;
     if profile.integers + profile.reals == profile.values() {
-        return natural(subject, Family::Float);
+        return natural(subject, TypeFamily::Float);
     }
     let fits = profile.blobs == profile.values() && profile.shape(word::VECTOR) == profile.blobs;
-    (fits && subject.role != Role::Key).then(|| {
+    (fits && subject.role != ColumnRole::Key).then(|| {
         let pg_type = vector_types(encoding, length, subject.vector_extension);
         let rule = format!("all values are vectors of {length} finite numbers");
         let mut choice = subject.choice(pg_type, Conversion::Vector { encoding }, rule);
-        note_missing_extension(subject, Family::Vector(encoding, length), &mut choice);
+        note_missing_extension(subject, TypeFamily::Vector(encoding, length), &mut choice);
         choice
     })
 }
 
-fn note_missing_extension(subject: &Subject<'_>, family: Family, choice: &mut Choice) {
-    let Family::Vector(encoding, length) = family else { return };
+fn note_missing_extension(subject: &ColumnInput<'_>, family: TypeFamily, choice: &mut TypeChoice) {
+    let TypeFamily::Vector(encoding, length) = family else { return };
     let with_extension = vector_types(encoding, length, true);
     if with_extension.needs_pgvector() && !subject.vector_extension {
         let message =
@@ -475,10 +477,10 @@ fn note_missing_extension(subject: &Subject<'_>, family: Family, choice: &mut Ch
     }
 }
 
-fn quantised(subject: &Subject<'_>) -> Option<Choice> {
+fn quantised(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
     let profile = subject.profile;
     if profile.integers + profile.reals == profile.values() {
-        return natural(subject, Family::Float);
+        return natural(subject, TypeFamily::Float);
     }
     (profile.blobs == profile.values()).then(|| {
         let mut choice = subject.choice(

@@ -6,8 +6,8 @@ use crate::{
     model::{
         Conversion, PgType,
         cell::SqliteCell,
-        conversion_plan::{BlobText, EpochUnit, Reckoning, VectorEncoding},
-        pg_column_type::GivenShape,
+        conversion_plan::{BlobText, EpochUnit, TimeEncoding, VectorEncoding},
+        pg_column_type::PgColumnType,
     },
     rules::{
         datetime::{self, DAY_MICROSECONDS},
@@ -15,7 +15,7 @@ use crate::{
         existing_schema,
         value_shape::{
             self,
-            json::{Checker, Keeps},
+            json::{Checker, JsonTarget},
             jsonb, vector,
         },
     },
@@ -26,9 +26,9 @@ pub const FIELD_BYTES_MOST: u64 = 1_000_000_000;
 
 /// How the configuration says that values are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum ReadingOverride {
     /// As counts of time.
-    Reckoned(Reckoning),
+    TimeEncoding(TimeEncoding),
     /// As times of day on 2000-01-01.
     RailsTime,
     /// As UUIDs in .NET's byte order.
@@ -39,10 +39,10 @@ pub enum Manner {
     AnyMoment,
 }
 
-/// The conversions that could fill a column of this type, the most usual first; of a manner of reading those that
+/// The conversions that could fill a column of this type, the most usual first; of a reading override those that
 /// belong to it.
 #[must_use]
-pub fn candidates(pg_type: &PgType, manner: Option<Manner>) -> Vec<Conversion> {
+pub fn candidates(pg_type: &PgType, manner: Option<ReadingOverride>) -> Vec<Conversion> {
     if let Some(manner) = manner {
         return of_manner(manner);
     }
@@ -72,20 +72,20 @@ pub fn candidates(pg_type: &PgType, manner: Option<Manner>) -> Vec<Conversion> {
     }
 }
 
-fn of_manner(manner: Manner) -> Vec<Conversion> {
-    let reckoned = |by: Reckoning, unit: Option<EpochUnit>| {
+fn of_manner(manner: ReadingOverride) -> Vec<Conversion> {
+    let reckoned = |by: TimeEncoding, unit: Option<EpochUnit>| {
         let integers = unit.map(|unit| Conversion::Epoch { unit });
         integers.into_iter().chain([Conversion::Reckoned { by }]).collect()
     };
     match manner {
-        Manner::Reckoned(by @ Reckoning::UnixS) => reckoned(by, Some(EpochUnit::Seconds)),
-        Manner::Reckoned(by @ Reckoning::UnixMs) => reckoned(by, Some(EpochUnit::Milliseconds)),
-        Manner::Reckoned(by @ Reckoning::UnixUs) => reckoned(by, Some(EpochUnit::Microseconds)),
-        Manner::Reckoned(by) => reckoned(by, None),
-        Manner::RailsTime => vec![Conversion::RailsTime],
-        Manner::GuidDotnet => vec![Conversion::UuidDotnet],
-        Manner::BoolWords => vec![Conversion::AnyBoolean],
-        Manner::AnyMoment => EPOCH_UNITS.map(|unit| Conversion::AnyMoment { unit }).to_vec(),
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixS) => reckoned(by, Some(EpochUnit::Seconds)),
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixMs) => reckoned(by, Some(EpochUnit::Milliseconds)),
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixUs) => reckoned(by, Some(EpochUnit::Microseconds)),
+        ReadingOverride::TimeEncoding(by) => reckoned(by, None),
+        ReadingOverride::RailsTime => vec![Conversion::RailsTime],
+        ReadingOverride::GuidDotnet => vec![Conversion::UuidDotnet],
+        ReadingOverride::BoolWords => vec![Conversion::AnyBoolean],
+        ReadingOverride::AnyMoment => EPOCH_UNITS.map(|unit| Conversion::AnyMoment { unit }).to_vec(),
     }
 }
 
@@ -123,7 +123,7 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         }
         (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => epoch_unit((value, value)) == Some(unit),
         (Conversion::Reckoned { by }, _) => {
-            datetime::reckoned(by, cell).is_some_and(|moment| fits_moment(pg_type, moment))
+            datetime::decode_time(by, cell).is_some_and(|moment| fits_moment(pg_type, moment))
         }
         (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).is_some(),
         (Conversion::UuidText, SqliteCell::Text(text)) => value_shape::uuid(text).is_some(),
@@ -176,8 +176,8 @@ fn fits_json(pg_type: &PgType, text: &[u8], json: &mut Checker) -> bool {
         return false;
     }
     match json.check(text) {
-        Some(Keeps::Jsonb) => true,
-        Some(Keeps::Json) => *pg_type == PgType::Json,
+        Some(JsonTarget::Jsonb) => true,
+        Some(JsonTarget::Json) => *pg_type == PgType::Json,
         None => false,
     }
 }
@@ -204,7 +204,7 @@ pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> V
     let number = |value: i64| value.to_be_bytes().to_vec();
     let known = match (conversion, cell) {
         (Conversion::Given { unit }, cell) => {
-            GivenShape::of(pg_type).and_then(|shape| existing_schema::form(shape, unit, cell))
+            PgColumnType::of(pg_type).and_then(|shape| existing_schema::form(shape, unit, cell))
         }
         (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
         (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
@@ -216,7 +216,7 @@ pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> V
         (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => {
             value.checked_mul(unit.microseconds()).map(number)
         }
-        (Conversion::Reckoned { by }, _) => datetime::reckoned(by, cell).map(number),
+        (Conversion::Reckoned { by }, _) => datetime::decode_time(by, cell).map(number),
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
         (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).map(number),
         (Conversion::AnyBoolean, SqliteCell::Integer(value)) => Some(vec![u8::from(value != 0)]),
@@ -282,7 +282,7 @@ pub fn vector_types(encoding: VectorEncoding, length: u32, extension: bool) -> P
 mod tests {
     use super::*;
 
-    fn takes(pg_type: &str, manner: Option<Manner>, cell: SqliteCell<'_>) -> bool {
+    fn takes(pg_type: &str, manner: Option<ReadingOverride>, cell: SqliteCell<'_>) -> bool {
         let pg_type: PgType = pg_type.parse().unwrap();
         candidates(&pg_type, manner)
             .into_iter()
@@ -342,8 +342,8 @@ mod tests {
 
     #[test]
     fn epochs_stay_within_postgresqls_range() {
-        let reckoned = |by: Reckoning| Some(Manner::Reckoned(by));
-        let (seconds, micros) = (reckoned(Reckoning::UnixS), reckoned(Reckoning::UnixUs));
+        let reckoned = |by: TimeEncoding| Some(ReadingOverride::TimeEncoding(by));
+        let (seconds, micros) = (reckoned(TimeEncoding::UnixS), reckoned(TimeEncoding::UnixUs));
         assert!(takes("timestamptz", seconds, SqliteCell::Integer(0)));
         assert!(takes("date", seconds, SqliteCell::Integer(86_400)));
         assert!(!takes("date", seconds, SqliteCell::Integer(86_401)));
@@ -351,13 +351,13 @@ mod tests {
         assert!(!takes("timestamptz", micros, SqliteCell::Integer(i64::MIN)));
         assert!(takes("timestamptz", seconds, SqliteCell::Real(0.5)));
         assert!(!takes("timestamptz", seconds, SqliteCell::Text(b"5")));
-        assert!(takes("timestamptz", reckoned(Reckoning::Julian), SqliteCell::Real(2_460_000.25)));
-        assert!(takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Text(b"2024-01-01")));
-        assert!(takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Integer(1_700_000_000_000)));
-        assert!(!takes("timestamptz", Some(Manner::AnyMoment), SqliteCell::Integer(5)));
-        assert!(takes("time", Some(Manner::RailsTime), SqliteCell::Text(b"2000-01-01 07:30:00")));
-        assert!(takes("uuid", Some(Manner::GuidDotnet), SqliteCell::Blob(&[0; 16])));
-        assert!(takes("boolean", Some(Manner::BoolWords), SqliteCell::Text(b"Yes")));
+        assert!(takes("timestamptz", reckoned(TimeEncoding::Julian), SqliteCell::Real(2_460_000.25)));
+        assert!(takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Text(b"2024-01-01")));
+        assert!(takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Integer(1_700_000_000_000)));
+        assert!(!takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Integer(5)));
+        assert!(takes("time", Some(ReadingOverride::RailsTime), SqliteCell::Text(b"2000-01-01 07:30:00")));
+        assert!(takes("uuid", Some(ReadingOverride::GuidDotnet), SqliteCell::Blob(&[0; 16])));
+        assert!(takes("boolean", Some(ReadingOverride::BoolWords), SqliteCell::Text(b"Yes")));
         assert_eq!(epoch_unit((1_700_000_000, 1_700_000_001)), Some(EpochUnit::Seconds));
         assert_eq!(epoch_unit((1_700_000_000_000, 1_700_000_001_000)), Some(EpochUnit::Milliseconds));
         assert_eq!(epoch_unit((1_700_000_000_000_000, 1_700_000_001_000_000)), Some(EpochUnit::Microseconds));

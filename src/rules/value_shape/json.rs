@@ -12,7 +12,7 @@ const NUMBER_DIGITS_MOST: usize = 1000;
 
 /// Which PostgreSQL type keeps a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
+pub enum JsonTarget {
     /// `jsonb`: only spacing, key order and number spelling change.
     Jsonb,
     /// Only `json`: duplicate keys, `\u0000`, lone surrogates, `-0`, huge numbers or sheer size.
@@ -39,12 +39,12 @@ struct Losses {
 impl Checker {
     /// Checks one document, which must be valid UTF-8. `None` if it isn't JSON.
     #[must_use]
-    pub fn check(&mut self, text: &[u8]) -> Option<Keeps> {
+    pub fn check(&mut self, text: &[u8]) -> Option<JsonTarget> {
         self.losses.any = text.len() > JSONB_BYTES_MOST;
         self.losses.keys.clear();
         self.losses.keys_from.clear();
         walk(text, &mut self.open, &mut self.losses)?;
-        Some(if self.losses.any { Keeps::Json } else { Keeps::Jsonb })
+        Some(if self.losses.any { JsonTarget::Json } else { JsonTarget::Jsonb })
     }
 }
 
@@ -118,7 +118,7 @@ fn hash(key: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Option<Keeps> {
+    fn check(text: &str) -> Option<JsonTarget> {
         Checker::default().check(text.as_bytes())
     }
 
@@ -142,7 +142,7 @@ mod tests {
             "{\"a\":{},\"b\":[]}",
             "\"a long string without anything\"",
         ] {
-            assert_eq!(check(text), Some(Keeps::Jsonb), "{text}");
+            assert_eq!(check(text), Some(JsonTarget::Jsonb), "{text}");
         }
         for text in [
             "",
@@ -192,19 +192,19 @@ mod tests {
             "1e1001",
             "1e99999999999999999999",
         ] {
-            assert_eq!(check(text), Some(Keeps::Json), "{text}");
+            assert_eq!(check(text), Some(JsonTarget::Json), "{text}");
         }
-        assert_eq!(check("{\"a\":{\"a\":1},\"b\":{\"a\":1}}"), Some(Keeps::Jsonb));
+        assert_eq!(check("{\"a\":{\"a\":1},\"b\":{\"a\":1}}"), Some(JsonTarget::Jsonb));
     }
 
     #[test]
     fn depth_has_a_limit_and_a_checker_can_be_used_again() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let mut checker = Checker::default();
-        assert_eq!(checker.check(nested(Losses::DEPTH_MAX).as_bytes()), Some(Keeps::Jsonb));
+        assert_eq!(checker.check(nested(Losses::DEPTH_MAX).as_bytes()), Some(JsonTarget::Jsonb));
         assert_eq!(checker.check(nested(Losses::DEPTH_MAX + 1).as_bytes()), None);
         assert_eq!(checker.check(b"{\"a\":"), None);
-        assert_eq!(checker.check(b"{\"b\":1}"), Some(Keeps::Jsonb));
+        assert_eq!(checker.check(b"{\"b\":1}"), Some(JsonTarget::Jsonb));
     }
 
     proptest::proptest! {

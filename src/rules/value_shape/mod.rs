@@ -77,7 +77,7 @@ pub enum BlobShape {
 
 /// What a profile has to look for in one column. Looking costs time, so that nothing is looked for without need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wanted {
+pub struct WantedShapes {
     /// In TEXT cells.
     pub text: Option<TextShape>,
     /// In BLOB cells.
@@ -251,7 +251,7 @@ const fn within(word: u64, least: u8, most: u8) -> u64 {
 
 /// What a word of truth is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
+pub enum BooleanWord {
     /// `t` or `f` in any case.
     Letter,
     /// `true` or `false` in any case.
@@ -260,11 +260,11 @@ pub enum Truth {
 
 /// Recognises `t`, `f`, `true`, `false` in any ASCII case.
 #[must_use]
-pub fn truth(text: &[u8]) -> Option<Truth> {
+pub fn truth(text: &[u8]) -> Option<BooleanWord> {
     if text.eq_ignore_ascii_case(b"t") || text.eq_ignore_ascii_case(b"f") {
-        return Some(Truth::Letter);
+        return Some(BooleanWord::Letter);
     }
-    (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false")).then_some(Truth::Word)
+    (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false")).then_some(BooleanWord::Word)
 }
 
 /// Reads a word that people take for true or false, in any ASCII case.

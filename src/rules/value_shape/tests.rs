@@ -151,8 +151,8 @@ fn words_of_truth() {
     assert_eq!(bool_word(b"OFF"), Some(false));
     assert_eq!(bool_word(b"0"), Some(false));
     assert_eq!(bool_word(b"maybe"), None);
-    assert_eq!(truth(b"T"), Some(Truth::Letter));
-    assert_eq!(truth(b"False"), Some(Truth::Word));
+    assert_eq!(truth(b"T"), Some(BooleanWord::Letter));
+    assert_eq!(truth(b"False"), Some(BooleanWord::Word));
     assert_eq!(truth(b"yes"), None);
     assert_eq!(truth(b""), None);
 }

@@ -25,7 +25,7 @@ use crate::{
     rules::affinity,
 };
 use ddl_parse::DeclaredTable;
-use objects::{Entry, Listing, Role};
+use objects::{ObjectRole, SchemaEntry, SchemaObjects};
 
 /// Reads the whole schema. A broken object never fails the read; it is skipped with its reason.
 ///
@@ -35,27 +35,27 @@ pub fn read(connection: &Connection) -> Result<SourceSchema> {
     let encoding = connection
         .query_row("PRAGMA encoding", [], |row| row.get(0))
         .map_err(|failure| error_map::describe("reading the encoding", &failure))?;
-    let listing = Listing::read(connection)?;
+    let listing = SchemaObjects::read(connection)?;
     let mut schema = SourceSchema { encoding, ..SourceSchema::default() };
     for entry in listing.entries() {
         match listing.role(connection, entry) {
-            Role::Table { kind, strict } => match table(connection, &listing, entry, kind, strict) {
+            ObjectRole::Table { kind, strict } => match table(connection, &listing, entry, kind, strict) {
                 Ok(table) => schema.tables.push(table),
                 Err(failure) => {
                     let reason = error_map::describe("reading its columns", &failure).message().to_owned();
                     schema.skipped.push(entry.skipped(reason, true));
                 }
             },
-            Role::View => {
+            ObjectRole::View => {
                 // A view of tables that are gone is an error here, and of no columns.
                 let columns = pragmas::columns(connection, &entry.name).unwrap_or_default();
                 let columns = columns.into_iter().map(|column| column.name).collect();
                 schema.views.push(SourceObject { columns, ..entry.object() });
             }
-            Role::Trigger => schema.triggers.push(entry.object()),
+            ObjectRole::Trigger => schema.triggers.push(entry.object()),
             // Indexes come with their tables; what is left over is looked for below.
-            Role::Index => {}
-            Role::Skipped { reason, loses_rows } => schema.skipped.push(entry.skipped(reason, loses_rows)),
+            ObjectRole::Index => {}
+            ObjectRole::Skipped { reason, loses_rows } => schema.skipped.push(entry.skipped(reason, loses_rows)),
         }
     }
     skip_stray_indexes(&mut schema, &listing);
@@ -64,7 +64,7 @@ pub fn read(connection: &Connection) -> Result<SourceSchema> {
     Ok(schema)
 }
 
-impl Entry {
+impl SchemaEntry {
     fn skipped(&self, reason: impl Into<String>, loses_rows: bool) -> SkippedObject {
         SkippedObject {
             kind: self.kind.clone(),
@@ -87,8 +87,8 @@ impl Entry {
 
 fn table(
     connection: &Connection,
-    listing: &Listing,
-    entry: &Entry,
+    listing: &SchemaObjects,
+    entry: &SchemaEntry,
     kind: TableKind,
     strict: bool,
 ) -> rusqlite::Result<SourceTable> {
@@ -136,7 +136,7 @@ fn table(
     Ok(table)
 }
 
-fn source_column(column: &pragmas::Column, declared: &DeclaredTable, strict: bool) -> SourceColumn {
+fn source_column(column: &pragmas::ColumnInfo, declared: &DeclaredTable, strict: bool) -> SourceColumn {
     let text = declared.column(&column.name);
     let generated = column.generated.map(|stored| crate::model::source_schema::GeneratedColumn {
         stored,
@@ -193,7 +193,7 @@ fn rowid_alias(table: &SourceTable) -> Option<String> {
     alias.then(|| name.clone())
 }
 
-fn skip_stray_indexes(schema: &mut SourceSchema, listing: &Listing) {
+fn skip_stray_indexes(schema: &mut SourceSchema, listing: &SchemaObjects) {
     for entry in listing.entries().iter().filter(|entry| entry.kind == "index") {
         let held = schema.tables.iter().flat_map(|table| &table.indexes).any(|index| index.name == entry.name);
         if !held {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::virtual_tables::{self, Content};
+use super::virtual_tables::{self, RowLocation};
 use crate::{error::Result, model::source_schema::TableKind, sqlite::error_map};
 
 /// Tables that belong to replication and hosting, not to the application, in lower case.
@@ -25,7 +25,7 @@ const SHADOW_SUFFIXES: [&str; 11] =
 
 /// One row of `sqlite_schema`.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct SchemaEntry {
     pub kind: String,
     pub name: String,
     pub table: String,
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ObjectRole {
     Table { kind: TableKind, strict: bool },
     View,
     Trigger,
@@ -46,21 +46,21 @@ pub(super) enum Role {
 
 /// What `PRAGMA table_list` says about a table or view.
 #[derive(Debug, Clone)]
-struct Listed {
+struct TableListEntry {
     kind: String,
     without_rowid: bool,
     strict: bool,
 }
 
 /// The whole of `sqlite_schema` with what the engine made of it.
-pub(super) struct Listing {
-    entries: Vec<Entry>,
-    listed: BTreeMap<String, Listed>,
+pub(super) struct SchemaObjects {
+    entries: Vec<SchemaEntry>,
+    listed: BTreeMap<String, TableListEntry>,
     /// Lower-case names of libSQL's vector index tables.
     vector_shadows: BTreeSet<String>,
 }
 
-impl Listing {
+impl SchemaObjects {
     pub(super) fn read(connection: &Connection) -> Result<Self> {
         let entries = entries(connection).map_err(|failure| error_map::describe("reading the schema", &failure))?;
         let listed =
@@ -69,31 +69,31 @@ impl Listing {
         Ok(Self { entries, listed, vector_shadows })
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[SchemaEntry] {
         &self.entries
     }
 
     /// The stored SQL of an index.
-    pub(super) fn index(&self, name: &str) -> Option<(usize, &Entry)> {
+    pub(super) fn index(&self, name: &str) -> Option<(usize, &SchemaEntry)> {
         self.entries.iter().enumerate().find(|(_, entry)| entry.kind == "index" && entry.name == name)
     }
 
-    pub(super) fn role(&self, connection: &Connection, entry: &Entry) -> Role {
-        let skipped = |reason: &str, loses_rows| Role::Skipped { reason: reason.to_owned(), loses_rows };
+    pub(super) fn role(&self, connection: &Connection, entry: &SchemaEntry) -> ObjectRole {
+        let skipped = |reason: &str, loses_rows| ObjectRole::Skipped { reason: reason.to_owned(), loses_rows };
         if !entry.readable {
             return skipped("its name or SQL is not valid UTF-8", entry.kind == "table");
         }
         match entry.kind.as_str() {
-            "view" => Role::View,
-            "trigger" => Role::Trigger,
-            "index" => Role::Index,
+            "view" => ObjectRole::View,
+            "trigger" => ObjectRole::Trigger,
+            "index" => ObjectRole::Index,
             "table" => self.table_role(connection, entry),
             _ => skipped("it is of a kind that SQLite doesn't have", true),
         }
     }
 
-    fn table_role(&self, connection: &Connection, entry: &Entry) -> Role {
-        let skipped = |reason: String, loses_rows| Role::Skipped { reason, loses_rows };
+    fn table_role(&self, connection: &Connection, entry: &SchemaEntry) -> ObjectRole {
+        let skipped = |reason: String, loses_rows| ObjectRole::Skipped { reason, loses_rows };
         let lower = entry.name.to_ascii_lowercase();
         if lower == "sqlite_sequence" {
             return skipped("SQLite's counters; they are carried into the identity columns".to_owned(), false);
@@ -109,16 +109,16 @@ impl Listing {
         }
         if let Some(virtual_table) = virtual_tables::parse(entry.sql.as_deref().unwrap_or_default()) {
             return match virtual_tables::content(connection, &entry.name, &virtual_table) {
-                Content::Own => {
-                    Role::Table { kind: TableKind::Virtual { module: virtual_table.module }, strict: false }
+                RowLocation::Own => {
+                    ObjectRole::Table { kind: TableKind::Virtual { module: virtual_table.module }, strict: false }
                 }
-                Content::Elsewhere(reason) => skipped(reason, false),
-                Content::Lost(reason) => skipped(reason, true),
+                RowLocation::Elsewhere(reason) => skipped(reason, false),
+                RowLocation::Lost(reason) => skipped(reason, true),
             };
         }
         match self.listed.get(&entry.name) {
             None => skipped("SQLite can't read its declaration".to_owned(), true),
-            Some(found) if self.is_only_copy(connection, &lower) => Role::Table {
+            Some(found) if self.is_only_copy(connection, &lower) => ObjectRole::Table {
                 kind: if found.without_rowid { TableKind::WithoutRowid } else { TableKind::Rowid },
                 strict: found.strict,
             },
@@ -126,7 +126,7 @@ impl Listing {
             Some(_) if self.is_unknown_shadow(connection, &lower) => {
                 skipped("holds the content of a virtual table whose module is not known".to_owned(), false)
             }
-            Some(found) => Role::Table {
+            Some(found) => ObjectRole::Table {
                 kind: if found.without_rowid { TableKind::WithoutRowid } else { TableKind::Rowid },
                 strict: found.strict,
             },
@@ -157,7 +157,7 @@ impl Listing {
     }
 }
 
-fn entries(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
+fn entries(connection: &Connection) -> rusqlite::Result<Vec<SchemaEntry>> {
     let mut statement =
         connection.prepare("SELECT s.type, s.name, s.tbl_name, s.sql FROM main.sqlite_schema AS s ORDER BY s.rowid")?;
     let mut rows = statement.query([])?;
@@ -177,29 +177,29 @@ fn entries(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
         let name = text(1)?.unwrap_or_default();
         let table = text(2)?.unwrap_or_default();
         let sql = text(3)?;
-        found.push(Entry { kind, name, table, sql, readable });
+        found.push(SchemaEntry { kind, name, table, sql, readable });
     }
     Ok(found)
 }
 
-fn listed(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Listed>> {
+fn listed(connection: &Connection) -> rusqlite::Result<BTreeMap<String, TableListEntry>> {
     let mut statement = connection
         .prepare("SELECT l.name, l.type, l.wr, l.strict FROM pragma_table_list AS l WHERE l.schema = 'main'")?;
     let rows = statement.query_map([], |row| {
         // An unreadable name is one that no entry is looked up by.
         let name = row.get(0).unwrap_or_default();
-        Ok((name, Listed { kind: row.get(1)?, without_rowid: row.get(2)?, strict: row.get(3)? }))
+        Ok((name, TableListEntry { kind: row.get(1)?, without_rowid: row.get(2)?, strict: row.get(3)? }))
     })?;
     rows.collect()
 }
 
 /// `<index>_shadow` of every vector index, and what a failed one left behind (columns `index_key..., data`).
-fn vector_shadows(connection: &Connection, entries: &[Entry]) -> BTreeSet<String> {
-    let is_vector = |entry: &&Entry| {
+fn vector_shadows(connection: &Connection, entries: &[SchemaEntry]) -> BTreeSet<String> {
+    let is_vector = |entry: &&SchemaEntry| {
         let sql = entry.sql.as_deref().unwrap_or_default();
         entry.kind == "index" && sql.to_ascii_lowercase().contains("libsql_vector_idx")
     };
-    let shadow = |entry: &Entry| format!("{}_shadow", entry.name).to_ascii_lowercase();
+    let shadow = |entry: &SchemaEntry| format!("{}_shadow", entry.name).to_ascii_lowercase();
     let mut found: BTreeSet<String> = entries.iter().filter(is_vector).map(shadow).collect();
     if entries.iter().any(|entry| entry.name.eq_ignore_ascii_case("libsql_vector_meta_shadow")) {
         let left = entries.iter().filter(|entry| entry.kind == "table").map(|entry| entry.name.to_ascii_lowercase());

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::{ddl_parse::DeclaredIndex, objects::Listing};
+use super::{ddl_parse::DeclaredIndex, objects::SchemaObjects};
 use crate::model::source_schema::{IndexKey, IndexOrigin, SourceForeignKey, SourceIndex, SourceIndexColumn};
 
 /// One row of `table_xinfo`.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(super) struct ColumnInfo {
     pub name: String,
     pub declared: String,
     pub not_null: bool,
@@ -22,14 +22,14 @@ pub(super) struct Column {
 }
 
 /// Columns in declared order, generated and hidden ones included.
-pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<ColumnInfo>> {
     let mut statement = connection.prepare(
         "SELECT x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden \
          FROM pragma_table_xinfo(?1, 'main') AS x ORDER BY x.cid",
     )?;
     let rows = statement.query_map([table], |row| {
         let hidden: i64 = row.get(5)?;
-        Ok(Column {
+        Ok(ColumnInfo {
             name: row.get(0)?,
             declared: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
             not_null: row.get(2)?,
@@ -47,7 +47,11 @@ pub(super) fn columns(connection: &Connection, table: &str) -> rusqlite::Result<
 }
 
 /// The indexes of a table in the order of `sqlite_schema`.
-pub(super) fn indexes(connection: &Connection, table: &str, listing: &Listing) -> rusqlite::Result<Vec<SourceIndex>> {
+pub(super) fn indexes(
+    connection: &Connection,
+    table: &str,
+    listing: &SchemaObjects,
+) -> rusqlite::Result<Vec<SourceIndex>> {
     let mut statement = connection.prepare(
         "SELECT l.name, l.\"unique\", l.origin, l.partial FROM pragma_index_list(?1, 'main') AS l ORDER BY l.seq DESC",
     )?;

@@ -16,7 +16,7 @@ pub(super) struct VirtualTable {
 }
 
 /// Where a virtual table's rows are.
-pub(super) enum Content {
+pub(super) enum RowLocation {
     /// In the table itself, readable here.
     Own,
     /// In another table, or nowhere: nothing is lost with it; why.
@@ -54,17 +54,17 @@ pub(super) fn is_text_index(module: &str) -> bool {
 }
 
 /// Where the rows are.
-pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable) -> Content {
+pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable) -> RowLocation {
     let module = table.module.as_str();
     if is_text_index(module) {
         match table.option("content").as_deref() {
             Some("") => {
-                return Content::Lost(format!(
+                return RowLocation::Lost(format!(
                     "a contentless {module} index: the texts it was made from are not stored"
                 ));
             }
             Some(_) => {
-                return Content::Elsewhere(format!(
+                return RowLocation::Elsewhere(format!(
                     "a {module} index over another table, which is carried; it has no rows of its own"
                 ));
             }
@@ -72,17 +72,19 @@ pub(super) fn content(connection: &Connection, name: &str, table: &VirtualTable)
         }
     }
     if matches!(module, "fts5vocab" | "fts4aux" | "fts3tokenize" | "dbstat" | "sqlite_dbpage" | "sqlite_stmt") {
-        return Content::Elsewhere(format!("a view of the module {module} on other content, without rows of its own"));
+        return RowLocation::Elsewhere(format!(
+            "a view of the module {module} on other content, without rows of its own"
+        ));
     }
     if opens(connection, name) {
-        Content::Own
+        RowLocation::Own
     } else if is_text_index(module) && opens(connection, &format!("{name}_content")) {
-        Content::Elsewhere(format!(
+        RowLocation::Elsewhere(format!(
             "a {module} index with a tokenizer that this engine doesn't have; its texts are carried as the table \
              {name}_content"
         ))
     } else {
-        Content::Lost(format!("the module {module} is not part of this engine, so its rows can't be read"))
+        RowLocation::Lost(format!("the module {module} is not part of this engine, so its rows can't be read"))
     }
 }
 

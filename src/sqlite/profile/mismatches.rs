@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, functions::FunctionFlags, types::ValueRef};
 
-use super::{Candidate, Misfits, workers::cell};
+use super::{Candidate, Mismatches, workers::cell};
 use crate::{
     error::Result,
     model::{cell::SqliteCell, identifier::quote_ident},
@@ -10,11 +10,11 @@ use crate::{
     sqlite::error_map,
 };
 
-/// Rows between two looks at the wish to stop.
+/// Rows between two looks at a cancellation request.
 const ROWS_PER_LOOK: i64 = 4096;
 
 /// Looks at columns of one table again.
-pub struct SecondLook<'a> {
+pub struct MismatchScan<'a> {
     /// The dump.
     pub connection: &'a Connection,
     /// The table.
@@ -27,7 +27,7 @@ pub struct SecondLook<'a> {
     pub check: &'a dyn Fn() -> Result<()>,
 }
 
-impl SecondLook<'_> {
+impl MismatchScan<'_> {
     /// How many rows have a cell in one of these columns that isn't taken. With each column what becomes of its cells,
     /// and whether an empty TEXT is read as NULL.
     ///
@@ -72,7 +72,7 @@ impl SecondLook<'_> {
     ///
     /// # Errors
     /// As [`Self::rows_with_misfits`].
-    pub fn misread_surrogates(&self, column: &str, big_endian: bool) -> Result<Misfits> {
+    pub fn misread_surrogates(&self, column: &str, big_endian: bool) -> Result<Mismatches> {
         let failed = |failure: rusqlite::Error| error_map::describe("looking at UTF-16 texts", &failure);
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
         self.connection
@@ -86,7 +86,7 @@ impl SecondLook<'_> {
             .map_err(failed)?;
         let name = qualified(column);
         let judged = format!("typeof({name}) = 'text' AND turso2neon_misread({name}, CAST({name} AS BLOB))");
-        let mut found = Misfits::default();
+        let mut found = Mismatches::default();
         self.rows(&[judged], |place, row, first| {
             if row.get::<_, bool>(first)? {
                 found.count += 1;

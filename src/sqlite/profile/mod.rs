@@ -13,14 +13,14 @@ mod mismatches;
 
 mod workers;
 
-pub use accumulator::Misfits;
+pub use accumulator::Mismatches;
 pub use key_collisions::{KeyScan, keys_without, merged_keys};
-pub use mismatches::SecondLook;
+pub use mismatches::MismatchScan;
 pub use workers::{cell as cell_of, survey};
 
 use crate::{
     model::{Conversion, PgType, column_profile::ColumnProfile},
-    rules::value_shape::Wanted,
+    rules::value_shape::WantedShapes,
 };
 
 /// A type and a conversion that the configuration asks for, to be tested on every cell.
@@ -36,7 +36,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default)]
 pub struct ColumnScan {
     /// Shapes and counts besides what is always counted.
-    pub wanted: Wanted,
+    pub wanted: WantedShapes,
     /// Types to test.
     pub candidates: Vec<Candidate>,
     /// An empty TEXT is read as NULL, and counted so.
@@ -88,12 +88,12 @@ pub struct ColumnSurvey {
     /// Counts and ranges.
     pub profile: ColumnProfile,
     /// For each candidate the cells that it doesn't take.
-    pub misfits: Vec<Misfits>,
+    pub misfits: Vec<Mismatches>,
 }
 
 /// What a survey tells while it works. An error that the listener returns stops it.
 #[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
+pub enum SurveyProgress<'a> {
     /// A table begins.
     Started {
         /// Which.
@@ -121,8 +121,8 @@ pub enum Progress<'a> {
 
 /// The profile of these cells, for tests of what is decided from profiles.
 #[cfg(test)]
-pub(crate) fn of_cells(wanted: Wanted, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
-    let mut tally = accumulator::ColumnTally::new(wanted, &[]);
+pub(crate) fn of_cells(wanted: WantedShapes, cells: &[crate::model::cell::SqliteCell<'_>]) -> ColumnProfile {
+    let mut tally = accumulator::ColumnAccumulator::new(wanted, &[]);
     for (at, cell) in (1..).zip(cells) {
         tally.add(at, *cell);
     }

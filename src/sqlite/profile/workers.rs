@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, Row, types::ValueRef};
 
-use super::{ColumnSurvey, Progress, TableScan, TableSurvey, accumulator::ColumnTally};
+use super::{ColumnSurvey, SurveyProgress, TableScan, TableSurvey, accumulator::ColumnAccumulator};
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::cell::SqliteCell,
@@ -17,7 +17,7 @@ use crate::{
     worker_pool::{self, Queue},
 };
 
-/// Rows between two looks at the clock, the other workers and the wish to stop.
+/// Rows between two looks at the clock, the other workers and a cancellation request.
 const ROWS_PER_TURN: u64 = 4096;
 
 /// A range with fewer rowids left isn't divided.
@@ -30,69 +30,69 @@ const WORKERS_MOST: usize = 8;
 const WIDE_COLUMNS: usize = 400;
 
 /// Who listens.
-type Listener<'a> = &'a (dyn Fn(Progress<'_>) -> Result<()> + Sync);
+type ProgressListener<'a> = &'a (dyn Fn(SurveyProgress<'_>) -> Result<()> + Sync);
 
 /// Surveys all tables of a file, the results in the order of the scans.
 ///
 /// # Errors
 /// `SourceInvalid` if the file can't be read; whatever the listener returns.
-pub fn survey(path: &Path, scans: &[TableScan], listener: Listener<'_>) -> Result<Vec<TableSurvey>> {
+pub fn survey(path: &Path, scans: &[TableScan], listener: ProgressListener<'_>) -> Result<Vec<TableSurvey>> {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MOST);
-    let work = Work {
+    let work = SurveyQueue {
         scans,
         listener,
-        queue: Queue::new((0..scans.len()).map(Job::Begin)),
-        tables: Mutex::new(scans.iter().map(TableTally::new).collect()),
+        queue: Queue::new((0..scans.len()).map(SurveyJob::Begin)),
+        tables: Mutex::new(scans.iter().map(TableAccumulator::new).collect()),
     };
     let connect = || open::read_only(path);
     worker_pool::on_threads(cores, &work.queue, connect, |connection, job| work.carry_out(connection, job))?;
     let tables = work.tables.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(tables.into_iter().map(TableTally::finish).collect())
+    Ok(tables.into_iter().map(TableAccumulator::finish).collect())
 }
 
 /// Rows that one worker reads.
 #[derive(Clone, Copy)]
-enum Job {
+enum SurveyJob {
     /// A table that nobody has begun.
     Begin(usize),
     /// Of a table, these rowids, both included.
     Range(usize, (i64, i64)),
 }
 
-struct Work<'a> {
+struct SurveyQueue<'a> {
     scans: &'a [TableScan],
-    listener: Listener<'a>,
-    queue: Queue<Job>,
-    tables: Mutex<Vec<TableTally<'a>>>,
+    listener: ProgressListener<'a>,
+    queue: Queue<SurveyJob>,
+    tables: Mutex<Vec<TableAccumulator<'a>>>,
 }
 
 /// What was counted of one table so far.
-struct TableTally<'a> {
+struct TableAccumulator<'a> {
     rows: u64,
     bytes: u64,
     heaviest: Option<(u64, i64)>,
     widest: Option<(u64, i64)>,
-    columns: Vec<ColumnTally<'a>>,
+    columns: Vec<ColumnAccumulator<'a>>,
     /// Jobs of this table that are not finished.
     open: usize,
     began: Option<Instant>,
 }
 
-impl<'a> Work<'a> {
-    fn tally<T>(&self, table: usize, change: impl FnOnce(&mut TableTally<'a>) -> T) -> Option<T> {
+impl<'a> SurveyQueue<'a> {
+    fn tally<T>(&self, table: usize, change: impl FnOnce(&mut TableAccumulator<'a>) -> T) -> Option<T> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).get_mut(table).map(change)
     }
 
-    fn carry_out(&self, connection: &Connection, job: Job) -> Result<()> {
-        let (Job::Begin(table) | Job::Range(table, _)) = job;
+    fn carry_out(&self, connection: &Connection, job: SurveyJob) -> Result<()> {
+        let (SurveyJob::Begin(table) | SurveyJob::Range(table, _)) = job;
         let scan = self.scans.get(table).ok_or_else(|| Error::new(Kind::Bug, "a survey job names no table"))?;
         let range = match job {
-            Job::Begin(_) => {
+            SurveyJob::Begin(_) => {
                 self.tally(table, |tally| (tally.open, tally.began) = (1, Some(Instant::now())));
-                (self.listener)(Progress::Started { table: &scan.table })?;
+                (self.listener)(SurveyProgress::Started { table: &scan.table })?;
                 bounds(connection, scan).at_table(&scan.table)?
             }
-            Job::Range(_, range) => Some(range),
+            SurveyJob::Range(_, range) => Some(range),
         };
         let part = self.read(connection, scan, table, range).at_table(&scan.table)?;
         let finished = self.tally(table, |tally| {
@@ -101,7 +101,9 @@ impl<'a> Work<'a> {
             (tally.open == 0).then(|| (tally.rows, tally.began.map_or(0, |began| elapsed_ms(&began))))
         });
         match finished.flatten() {
-            Some((rows, elapsed_ms)) => (self.listener)(Progress::Finished { table: &scan.table, rows, elapsed_ms }),
+            Some((rows, elapsed_ms)) => {
+                (self.listener)(SurveyProgress::Finished { table: &scan.table, rows, elapsed_ms })
+            }
             None => Ok(()),
         }
     }
@@ -112,11 +114,11 @@ impl<'a> Work<'a> {
         scan: &'a TableScan,
         table: usize,
         range: Option<(i64, i64)>,
-    ) -> Result<TableTally<'a>> {
+    ) -> Result<TableAccumulator<'a>> {
         let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
-        let mut tally = TableTally::new(scan);
+        let mut tally = TableAccumulator::new(scan);
         let last = range.map_or(i64::MAX, |(_, last)| last);
-        let mut turn = Turn { rows: 0, bytes: 0, last, divisible: range.is_some() };
+        let mut turn = BatchCounts { rows: 0, bytes: 0, last, divisible: range.is_some() };
         let query = scan.ranges.as_ref().filter(|_| range.is_some()).map_or(&scan.query, |ranges| &ranges.query);
         let mut statement = connection.prepare(query).map_err(failed)?;
         let mut rows = match range {
@@ -143,8 +145,8 @@ impl<'a> Work<'a> {
     }
 
     /// Tells of the rows read, and gives half of what is left to a worker that waits.
-    fn look_up(&self, scan: &TableScan, table: usize, place: i64, turn: &mut Turn) -> Result<()> {
-        (self.listener)(Progress::Read { table: &scan.table, rows: turn.rows, bytes: turn.bytes })?;
+    fn look_up(&self, scan: &TableScan, table: usize, place: i64, turn: &mut BatchCounts) -> Result<()> {
+        (self.listener)(SurveyProgress::Read { table: &scan.table, rows: turn.rows, bytes: turn.bytes })?;
         (turn.rows, turn.bytes) = (0, 0);
         let left = turn.last.saturating_sub(place);
         if !turn.divisible || left < SPAN_LEAST {
@@ -153,7 +155,7 @@ impl<'a> Work<'a> {
         let middle = place + left / 2;
         let offered = self.queue.offer(|| {
             self.tally(table, |tally| tally.open += 1);
-            Job::Range(table, (middle + 1, turn.last))
+            SurveyJob::Range(table, (middle + 1, turn.last))
         });
         if offered {
             turn.last = middle;
@@ -163,7 +165,7 @@ impl<'a> Work<'a> {
 }
 
 /// What a worker has read since it last looked up.
-struct Turn {
+struct BatchCounts {
     rows: u64,
     bytes: u64,
     /// The last rowid that is the worker's own.
@@ -172,9 +174,9 @@ struct Turn {
     divisible: bool,
 }
 
-impl<'a> TableTally<'a> {
+impl<'a> TableAccumulator<'a> {
     fn new(scan: &'a TableScan) -> Self {
-        let columns = scan.columns.iter().map(ColumnTally::of).collect();
+        let columns = scan.columns.iter().map(ColumnAccumulator::of).collect();
         Self { rows: 0, bytes: 0, heaviest: None, widest: None, columns, open: 0, began: None }
     }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     error::Result,
     model::{Plan, TablePlan},
-    postgres::load_journal::{Chunk, Scope},
+    postgres::load_journal::{CommittedChunk, LoadScope},
 };
 
 /// Estimated bytes beyond which a table is split.
@@ -25,7 +25,7 @@ const GROUP_TABLES: usize = 64;
 
 /// A chunk: a table or a range of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct ChunkRange {
     /// Index into the plan's tables.
     pub(super) table: usize,
     /// Which chunk of the table, from 0.
@@ -36,40 +36,40 @@ pub(super) struct Part {
 
 /// What is loaded in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Job {
+pub(super) struct LoadJob {
     /// Its chunks.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<ChunkRange>,
     /// Whether the tables are created in the same transaction.
     pub(super) creates: bool,
 }
 
 /// All the work of the data phase.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(super) struct ChunkLayout {
     /// Tables that are created beforehand, because several connections load them.
     pub(super) created_first: Vec<usize>,
     /// Transactions, the largest tables first.
-    pub(super) jobs: VecDeque<Job>,
+    pub(super) jobs: VecDeque<LoadJob>,
     /// Chunks per table, by index into the plan's tables; committed ones too.
     pub(super) chunks: Vec<u32>,
 }
 
-impl Layout {
+impl ChunkLayout {
     /// Lays out what isn't committed yet. `rowids` gives the least and greatest rowid of a table.
     ///
     /// # Errors
     /// Those of `rowids`.
     pub(super) fn new(
         plan: &Plan,
-        scope: Scope,
-        committed: &BTreeMap<(String, u32), Chunk>,
+        scope: LoadScope,
+        committed: &BTreeMap<(String, u32), CommittedChunk>,
         rowids: impl Fn(&TablePlan) -> Result<Option<(i64, i64)>>,
     ) -> Result<Self> {
         let mut layout = Self { chunks: vec![1; plan.tables.len()], ..Self::default() };
         let mut order: Vec<(usize, &TablePlan)> = plan.tables.iter().enumerate().collect();
         order.sort_by_key(|(_, table)| std::cmp::Reverse(table.bytes));
-        let creates = scope == Scope::All;
-        let mut group = Job { creates, ..Job::default() };
+        let creates = scope == LoadScope::All;
+        let mut group = LoadJob { creates, ..LoadJob::default() };
         let mut group_bytes = 0;
         for (index, table) in order {
             let ranges = if table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some() {
@@ -87,13 +87,13 @@ impl Layout {
             if committed.contains_key(&(table.name.clone(), 0)) {
                 continue;
             }
-            let part = Part { table: index, number: 0, bounds: None };
+            let part = ChunkRange { table: index, number: 0, bounds: None };
             if table.bytes > GROUP_BYTES {
-                layout.jobs.push_back(Job { parts: vec![part], creates });
+                layout.jobs.push_back(LoadJob { parts: vec![part], creates });
                 continue;
             }
             if group.parts.len() >= GROUP_TABLES || group_bytes + table.bytes > GROUP_BYTES {
-                layout.jobs.push_back(std::mem::replace(&mut group, Job { creates, ..Job::default() }));
+                layout.jobs.push_back(std::mem::replace(&mut group, LoadJob { creates, ..LoadJob::default() }));
                 group_bytes = 0;
             }
             group_bytes += table.bytes;
@@ -109,12 +109,12 @@ impl Layout {
         index: usize,
         table: &TablePlan,
         ranges: &[(i64, i64)],
-        committed: &BTreeMap<(String, u32), Chunk>,
+        committed: &BTreeMap<(String, u32), CommittedChunk>,
     ) {
         for (number, bounds) in (0_u32..).zip(ranges) {
             if !committed.contains_key(&(table.name.clone(), number)) {
-                let part = Part { table: index, number, bounds: Some(*bounds) };
-                self.jobs.push_back(Job { parts: vec![part], creates: false });
+                let part = ChunkRange { table: index, number, bounds: Some(*bounds) };
+                self.jobs.push_back(LoadJob { parts: vec![part], creates: false });
             }
         }
         if let Some(chunks) = self.chunks.get_mut(index) {
@@ -163,7 +163,7 @@ mod tests {
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
             given: None,
-            hooks: crate::model::overrides::Hooks::default(),
+            hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables,
@@ -204,13 +204,13 @@ mod tests {
             table("tiny", 0, 0, rowid()),
         ]);
         let rowids = |_: &TablePlan| Ok(Some((1, 1_000_000)));
-        let whole = Layout::new(&plan, Scope::All, &BTreeMap::new(), rowids).unwrap();
+        let whole = ChunkLayout::new(&plan, LoadScope::All, &BTreeMap::new(), rowids).unwrap();
         assert_eq!(whole.chunks, [1, 4, 1, 1]);
         assert_eq!(whole.created_first, [1]);
         assert_eq!(whole.jobs.len(), 4 + 1 + 1);
         assert_eq!(whole.jobs.back().unwrap().parts.len(), 2);
         let committed = [("large", 2), ("small", 0)].map(|(table, number)| {
-            let chunk = Chunk {
+            let chunk = CommittedChunk {
                 table: table.to_owned(),
                 number,
                 bounds: None,
@@ -222,7 +222,7 @@ mod tests {
             };
             ((table.to_owned(), number), chunk)
         });
-        let rest = Layout::new(&plan, Scope::All, &committed.into_iter().collect(), rowids).unwrap();
+        let rest = ChunkLayout::new(&plan, LoadScope::All, &committed.into_iter().collect(), rowids).unwrap();
         let numbers: Vec<_> =
             rest.jobs.iter().flat_map(|job| job.parts.iter().map(|part| (part.table, part.number))).collect();
         assert_eq!(numbers, [(1, 0), (1, 1), (1, 3), (2, 0), (3, 0)]);

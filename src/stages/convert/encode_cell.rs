@@ -3,15 +3,15 @@
 use std::io::Write as _;
 
 use super::{
-    existing_schema::GivenForm,
-    refusal::{OFF_PLAN, OUT_OF_RANGE, Refusal},
+    existing_schema::ExistingColumnForm,
+    refusal::{EncodeError, OFF_PLAN, OUT_OF_RANGE},
     vector::VectorForm,
 };
 use crate::{
     model::{
         ColumnPlan, Conversion, PgType,
         cell::SqliteCell,
-        conversion_plan::{BlobText, EpochUnit, Reckoning},
+        conversion_plan::{BlobText, EpochUnit, TimeEncoding},
     },
     postgres::copy::binary_encode,
     rules::{
@@ -52,8 +52,8 @@ pub(super) enum CellForm {
     EpochTimestamp(EpochUnit),
     EpochDate(EpochUnit),
     RailsTime,
-    ReckonedTimestamp(Reckoning),
-    ReckonedDate(Reckoning),
+    EncodedTimestamp(TimeEncoding),
+    EncodedDate(TimeEncoding),
     AnyMoment(EpochUnit),
     UuidText,
     UuidBlob,
@@ -63,7 +63,7 @@ pub(super) enum CellForm {
     Json,
     Jsonb,
     Vector(VectorForm),
-    Given(GivenForm),
+    Given(ExistingColumnForm),
 }
 
 impl CellForm {
@@ -93,8 +93,8 @@ impl CellForm {
             (Conversion::Epoch { unit }, PgType::Timestamp | PgType::TimestampTz) => Self::EpochTimestamp(unit),
             (Conversion::Epoch { unit }, PgType::Date) => Self::EpochDate(unit),
             (Conversion::RailsTime, PgType::Time) => Self::RailsTime,
-            (Conversion::Reckoned { by }, PgType::Timestamp | PgType::TimestampTz) => Self::ReckonedTimestamp(by),
-            (Conversion::Reckoned { by }, PgType::Date) => Self::ReckonedDate(by),
+            (Conversion::Reckoned { by }, PgType::Timestamp | PgType::TimestampTz) => Self::EncodedTimestamp(by),
+            (Conversion::Reckoned { by }, PgType::Date) => Self::EncodedDate(by),
             (Conversion::AnyMoment { unit }, PgType::TimestampTz) => Self::AnyMoment(unit),
             (Conversion::UuidText, PgType::Uuid) => Self::UuidText,
             (Conversion::UuidDotnet, PgType::Uuid) => Self::UuidDotnet,
@@ -104,7 +104,7 @@ impl CellForm {
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
             (Conversion::Vector { encoding }, target) => Self::Vector(VectorForm::of(encoding, target)?),
-            (Conversion::Given { unit }, target) => Self::Given(GivenForm::of(target, unit)),
+            (Conversion::Given { unit }, target) => Self::Given(ExistingColumnForm::of(target, unit)),
             _ => return None,
         };
         Some(form)
@@ -113,9 +113,9 @@ impl CellForm {
     /// Appends the cell as a field.
     ///
     /// # Errors
-    /// [`Refusal`]; what was appended so far is then of no use.
+    /// [`EncodeError`]; what was appended so far is then of no use.
     #[inline]
-    pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match (self, cell) {
             (_, SqliteCell::Null) => binary_encode::null(out),
             (Self::Given(form), cell) => form.write(cell, out)?,
@@ -176,7 +176,7 @@ impl CellForm {
     }
 
     /// Dates and times.
-    fn write_moment(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn write_moment(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match (self, cell) {
             (Self::Date, SqliteCell::Text(text)) => {
                 let days = datetime::parse_date(text).ok_or(OFF_PLAN)? - binary_encode::EPOCH_DAYS;
@@ -206,10 +206,10 @@ impl CellForm {
                 binary_encode::int8(out, epoch(value, *unit)?);
             }
             (Self::EpochDate(unit), SqliteCell::Integer(value)) => date(out, epoch(value, *unit)?)?,
-            (Self::ReckonedTimestamp(by), cell) => {
-                binary_encode::int8(out, in_range(datetime::reckoned(*by, cell).ok_or(OFF_PLAN)?)?);
+            (Self::EncodedTimestamp(by), cell) => {
+                binary_encode::int8(out, in_range(datetime::decode_time(*by, cell).ok_or(OFF_PLAN)?)?);
             }
-            (Self::ReckonedDate(by), cell) => date(out, in_range(datetime::reckoned(*by, cell).ok_or(OFF_PLAN)?)?)?,
+            (Self::EncodedDate(by), cell) => date(out, in_range(datetime::decode_time(*by, cell).ok_or(OFF_PLAN)?)?)?,
             (Self::RailsTime, SqliteCell::Text(text)) => {
                 binary_encode::int8(out, datetime::parse_rails_clock(text).ok_or(OFF_PLAN)?);
             }
@@ -220,12 +220,12 @@ impl CellForm {
 }
 
 /// Text that PostgreSQL can hold: UTF-8 without NUL.
-fn storable(text: &[u8]) -> Result<&[u8], Refusal> {
+fn storable(text: &[u8]) -> Result<&[u8], EncodeError> {
     if str::from_utf8(text).is_err() {
-        return Err(Refusal("is not valid UTF-8"));
+        return Err(EncodeError("is not valid UTF-8"));
     }
     if text.contains(&0) {
-        return Err(Refusal("holds a NUL character"));
+        return Err(EncodeError("holds a NUL character"));
     }
     Ok(text)
 }
@@ -242,11 +242,11 @@ fn truth(word: &[u8]) -> Option<bool> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "integers up to 2^53 are exact in a double")]
-fn exact_double(value: i64) -> Result<f64, Refusal> {
+fn exact_double(value: i64) -> Result<f64, EncodeError> {
     if value.unsigned_abs() <= DOUBLE_EXACT_MOST { Ok(value as f64) } else { Err(OUT_OF_RANGE) }
 }
 
-fn numeric_of_real(out: &mut Vec<u8>, value: f64, limits: Option<(u16, u16)>) -> Result<(), Refusal> {
+fn numeric_of_real(out: &mut Vec<u8>, value: f64, limits: Option<(u16, u16)>) -> Result<(), EncodeError> {
     match (Decimal::from_real(value), limits) {
         (Some(decimal), limits) => numeric(out, decimal, limits),
         (None, None) if value.is_infinite() => {
@@ -257,7 +257,7 @@ fn numeric_of_real(out: &mut Vec<u8>, value: f64, limits: Option<(u16, u16)>) ->
     }
 }
 
-fn numeric(out: &mut Vec<u8>, value: Decimal, limits: Option<(u16, u16)>) -> Result<(), Refusal> {
+fn numeric(out: &mut Vec<u8>, value: Decimal, limits: Option<(u16, u16)>) -> Result<(), EncodeError> {
     let Some((precision, scale)) = limits else {
         binary_encode::numeric(out, &value, value.scale());
         return Ok(());
@@ -275,7 +275,7 @@ fn write_text(
     cell: SqliteCell<'_>,
     blobs: BlobText,
     characters_max: Option<u32>,
-) -> Result<(), Refusal> {
+) -> Result<(), EncodeError> {
     let at = binary_encode::begin(out);
     text(out, cell, blobs)?;
     let written = out.get(at..).unwrap_or_default();
@@ -284,7 +284,7 @@ fn write_text(
         // The server would cut off blanks beyond the limit.
         let characters = written.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
         if characters > most {
-            return Err(Refusal("has more characters than the type holds"));
+            return Err(EncodeError("has more characters than the type holds"));
         }
     }
     binary_encode::end(out, at)?;
@@ -292,7 +292,7 @@ fn write_text(
 }
 
 /// Appends a cell as `Conversion::Text` writes it.
-pub(super) fn text(out: &mut Vec<u8>, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Refusal> {
+pub(super) fn text(out: &mut Vec<u8>, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), EncodeError> {
     match cell {
         SqliteCell::Text(text) => out.extend_from_slice(storable(text)?),
         SqliteCell::Blob(bytes)
@@ -309,14 +309,14 @@ pub(super) fn text(out: &mut Vec<u8>, cell: SqliteCell<'_>, blobs: BlobText) -> 
     Ok(())
 }
 
-fn number_text(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), Refusal> {
+fn number_text(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), EncodeError> {
     let at = binary_encode::begin(out);
     number(out, cell)?;
     binary_encode::end(out, at)?;
     Ok(())
 }
 
-fn number(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), Refusal> {
+fn number(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), EncodeError> {
     match cell {
         // Writing to a Vec cannot fail.
         SqliteCell::Integer(value) => write!(out, "{value}").map_err(|_| OFF_PLAN),
@@ -328,14 +328,14 @@ fn number(out: &mut Vec<u8>, cell: SqliteCell<'_>) -> Result<(), Refusal> {
     }
 }
 
-fn epoch(value: i64, unit: EpochUnit) -> Result<i64, Refusal> {
+fn epoch(value: i64, unit: EpochUnit) -> Result<i64, EncodeError> {
     in_range(value.checked_mul(unit.microseconds()).ok_or(OUT_OF_RANGE)?)
 }
 
 /// A date of microseconds since 2000.
-fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), Refusal> {
+fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), EncodeError> {
     if moment.rem_euclid(DAY_MICROSECONDS) != 0 {
-        return Err(Refusal("is not midnight, so it is no date"));
+        return Err(EncodeError("is not midnight, so it is no date"));
     }
     let days = moment / DAY_MICROSECONDS;
     let days = i32::try_from(days).ok().filter(|days| i64::from(*days) >= DATE_FIRST);
@@ -344,7 +344,7 @@ fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), Refusal> {
 }
 
 /// Microseconds since 1970 as microseconds since 2000.
-fn in_range(microseconds: i64) -> Result<i64, Refusal> {
+fn in_range(microseconds: i64) -> Result<i64, EncodeError> {
     let moment = microseconds.checked_sub(binary_encode::EPOCH_MICROSECONDS);
     moment
         .filter(|moment| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(moment))

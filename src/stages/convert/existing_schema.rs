@@ -1,63 +1,63 @@
 //! Cells by the type of a given schema to fields of binary COPY.
 
-use super::refusal::{OUT_OF_RANGE, Refusal, TOO_LONG};
+use super::refusal::{EncodeError, OUT_OF_RANGE, TOO_LONG};
 use crate::{
     model::{
         PgType,
         cell::SqliteCell,
         conversion_plan::EpochUnit,
-        pg_column_type::{Element, GivenShape, TextForm},
+        pg_column_type::{Element, PgColumnType, TextForm},
     },
     postgres::copy::binary_encode,
     rules::{
-        existing_schema::{self, Content, Misfit, Value, number::Number},
+        existing_schema::{self, Mismatch, ReadContent, Value, number::Number},
         value_shape::json::Checker,
     },
 };
 
 /// The type of a column and the unit of its integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct GivenForm {
+pub(super) struct ExistingColumnForm {
     /// None for a type without encoder, whose column holds only NULL.
-    shape: Option<GivenShape>,
+    shape: Option<PgColumnType>,
     unit: Option<EpochUnit>,
 }
 
-impl GivenForm {
+impl ExistingColumnForm {
     /// The form of a column of this type.
     pub(super) fn of(pg_type: &PgType, unit: Option<EpochUnit>) -> Self {
-        Self { shape: GivenShape::of(pg_type), unit }
+        Self { shape: PgColumnType::of(pg_type), unit }
     }
 
     /// Appends the cell as a field.
     ///
     /// # Errors
-    /// [`Refusal`] for a cell that is no value of the type.
-    pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        let refused = |misfit: Misfit| Refusal(of_one(misfit));
-        let shape = self.shape.ok_or_else(|| refused(Misfit::NoEncoder))?;
+    /// [`EncodeError`] for a cell that is no value of the type.
+    pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let refused = |misfit: Mismatch| EncodeError(of_one(misfit));
+        let shape = self.shape.ok_or_else(|| refused(Mismatch::NoEncoder))?;
         let read = existing_schema::read(shape, self.unit, cell, &mut Checker::default()).map_err(refused)?;
         match read.content {
-            Content::One(value) => write_one(out, shape.element, &value),
-            Content::Many(values) => write_many(out, shape.element, &values),
+            ReadContent::One(value) => write_one(out, shape.element, &value),
+            ReadContent::Many(values) => write_many(out, shape.element, &values),
         }
     }
 }
 
 /// The end of the sentence "a cell ...".
-fn of_one(misfit: Misfit) -> &'static str {
+fn of_one(misfit: Mismatch) -> &'static str {
     match misfit {
-        Misfit::NoEncoder => "is of a type that this tool can't write",
-        Misfit::Class => "is of a storage class that doesn't go with the type",
-        Misfit::Form => "is not written as the type's values are",
-        Misfit::Range => "is out of the type's range",
-        Misfit::Digits => "has more digits than the type",
-        Misfit::Length => "has more characters than the type",
-        Misfit::Unit => "is an integer whose unit is not known",
-        Misfit::Label => "is no label of the enumerated type",
-        Misfit::Text => "holds a NUL character or is not UTF-8",
-        Misfit::Document => "is JSON that jsonb doesn't keep",
-        Misfit::Dimensions => "has another number of dimensions than the type",
+        Mismatch::NoEncoder => "is of a type that this tool can't write",
+        Mismatch::Class => "is of a storage class that doesn't go with the type",
+        Mismatch::Form => "is not written as the type's values are",
+        Mismatch::Range => "is out of the type's range",
+        Mismatch::Digits => "has more digits than the type",
+        Mismatch::Length => "has more characters than the type",
+        Mismatch::Unit => "is an integer whose unit is not known",
+        Mismatch::Label => "is no label of the enumerated type",
+        Mismatch::Text => "holds a NUL character or is not UTF-8",
+        Mismatch::Document => "is JSON that jsonb doesn't keep",
+        Mismatch::Dimensions => "has another number of dimensions than the type",
     }
 }
 
@@ -86,7 +86,7 @@ fn element_number(element: Element) -> u32 {
 }
 
 /// `array_send`: dimensions, whether there are NULLs, the element type, length and lower bound, elements.
-fn write_many(out: &mut Vec<u8>, element: Element, values: &[Option<Value<'_>>]) -> Result<(), Refusal> {
+fn write_many(out: &mut Vec<u8>, element: Element, values: &[Option<Value<'_>>]) -> Result<(), EncodeError> {
     let at = binary_encode::begin(out);
     let dimensions = i32::from(!values.is_empty());
     let has_nulls = i32::from(values.iter().any(Option::is_none));
@@ -108,7 +108,7 @@ fn write_many(out: &mut Vec<u8>, element: Element, values: &[Option<Value<'_>>])
     Ok(())
 }
 
-fn write_one(out: &mut Vec<u8>, element: Element, value: &Value<'_>) -> Result<(), Refusal> {
+fn write_one(out: &mut Vec<u8>, element: Element, value: &Value<'_>) -> Result<(), EncodeError> {
     match (value, element) {
         (Value::Boolean(value), _) => binary_encode::boolean(out, *value),
         (Value::Integer(value), Element::SmallInt) => {
@@ -149,7 +149,7 @@ fn write_one(out: &mut Vec<u8>, element: Element, value: &Value<'_>) -> Result<(
 }
 
 /// `numeric_send`: count, weight, sign, display scale, groups of four digits.
-fn number(out: &mut Vec<u8>, value: &Number) -> Result<(), Refusal> {
+fn number(out: &mut Vec<u8>, value: &Number) -> Result<(), EncodeError> {
     let (weight, groups) = value.groups();
     let count = i16::try_from(groups.len()).map_err(|_| OUT_OF_RANGE)?;
     let scale = i16::try_from(value.fraction.len()).map_err(|_| OUT_OF_RANGE)?;

@@ -8,11 +8,11 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_postgres::CopyInSink;
 
 use super::{
-    chunking::{Job, Layout},
-    load_context::{Crew, Work},
-    progress::Progress,
-    reader::{self, Feed},
-    row_encoder::Totals,
+    chunking::{ChunkLayout, LoadJob},
+    load_context::{LoadContext, SessionPool},
+    progress::LoadProgress,
+    reader::{self, ReaderMessage},
+    row_encoder::ChunkTotals,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
@@ -24,7 +24,7 @@ use crate::{
     postgres::{
         Session,
         copy::{HEADER, TRAILER},
-        load_journal::{self, Chunk},
+        load_journal::{self, CommittedChunk},
     },
     rules::ddl,
     worker_pool::{self, Queue},
@@ -41,17 +41,17 @@ const MESSAGE_BYTES: usize = 256 * 1024;
 /// # Errors
 /// `Local*`, `DataRefused`, `SourceInvalid`, `Interrupted`; committed chunks stay.
 pub(super) async fn load(
-    work: &Arc<Work>,
-    crew: &Crew,
-    layout: Layout,
-    committed: &[Chunk],
+    work: &Arc<LoadContext>,
+    pool: &SessionPool,
+    layout: ChunkLayout,
+    committed: &[CommittedChunk],
     again: bool,
 ) -> Result<()> {
-    let progress = Arc::new(Progress::new(work, &layout.chunks, if again { &[] } else { committed }));
-    let hands = layout.jobs.len().min(crew.sessions().len());
+    let progress = Arc::new(LoadProgress::new(work, &layout.chunks, if again { &[] } else { committed }));
+    let hands = layout.jobs.len().min(pool.sessions().len());
     let queue = Arc::new(Queue::new(layout.jobs));
     let mut set = JoinSet::new();
-    for session in crew.sessions().iter().take(hands) {
+    for session in pool.sessions().iter().take(hands) {
         let (sender, feed) = mpsc::channel(AHEAD);
         let (reader_work, queue) = (Arc::clone(work), Arc::clone(&queue));
         std::thread::Builder::new()
@@ -62,7 +62,7 @@ pub(super) async fn load(
             work: Arc::clone(work),
             session: Arc::clone(session),
             progress: Arc::clone(&progress),
-            job: Job::default(),
+            job: LoadJob::default(),
             done: Vec::new(),
             copying: None,
             copied_rows: 0,
@@ -75,12 +75,12 @@ pub(super) async fn load(
 
 /// Obeys one reader. Dropped in the middle of a job it leaves nothing of that job, because the server rolls back.
 struct Loader {
-    work: Arc<Work>,
+    work: Arc<LoadContext>,
     session: Arc<Session>,
-    progress: Arc<Progress>,
-    job: Job,
+    progress: Arc<LoadProgress>,
+    job: LoadJob,
     /// Chunks of the job that are sent.
-    done: Vec<Chunk>,
+    done: Vec<CommittedChunk>,
     copying: Option<Copying>,
     /// What the server says it has taken of the present part.
     copied_rows: u64,
@@ -91,33 +91,33 @@ struct Loader {
 type Copying = Pin<Box<CopyInSink<Bytes>>>;
 
 impl Loader {
-    async fn run(mut self, mut feed: mpsc::Receiver<Result<Feed>>) -> Result<()> {
+    async fn run(mut self, mut feed: mpsc::Receiver<Result<ReaderMessage>>) -> Result<()> {
         let work = Arc::clone(&self.work);
         loop {
             match feed.recv().await.unwrap_or_else(|| Err(bug("a reader thread ended early")))? {
-                Feed::Begin(job) => self.begin(job).await?,
-                Feed::Rows(bytes) => {
+                ReaderMessage::Begin(job) => self.begin(job).await?,
+                ReaderMessage::Rows(bytes) => {
                     let table = self.table(&work)?;
                     self.rows(table, bytes).await.at_table(&table.source)?;
                 }
-                Feed::Ledger(bytes) => self.ledger(bytes).await.at_table(LEDGER_TABLE)?,
-                Feed::PartEnd(totals) => {
+                ReaderMessage::Ledger(bytes) => self.ledger(bytes).await.at_table(LEDGER_TABLE)?,
+                ReaderMessage::PartEnd(totals) => {
                     let table = self.table(&work)?;
                     self.end_part(table, totals).await.at_table(&table.source)?;
                 }
-                Feed::End => self.commit().await?,
-                Feed::Finished => return Ok(()),
+                ReaderMessage::End => self.commit().await?,
+                ReaderMessage::Finished => return Ok(()),
             }
         }
     }
 
     /// The table of the present part.
-    fn table<'a>(&self, work: &'a Work) -> Result<&'a TablePlan> {
+    fn table<'a>(&self, work: &'a LoadContext) -> Result<&'a TablePlan> {
         let part = self.job.parts.get(self.done.len());
         part.and_then(|part| work.plan.tables.get(part.table)).ok_or_else(|| bug("rows that belong to no table"))
     }
 
-    async fn begin(&mut self, job: Job) -> Result<()> {
+    async fn begin(&mut self, job: LoadJob) -> Result<()> {
         let mut sql = String::from("BEGIN");
         for part in &job.parts {
             self.progress.begin(&self.work, part.table);
@@ -158,7 +158,7 @@ impl Loader {
         Ok(())
     }
 
-    async fn end_part(&mut self, table: &TablePlan, totals: Totals) -> Result<()> {
+    async fn end_part(&mut self, table: &TablePlan, totals: ChunkTotals) -> Result<()> {
         self.end_copy().await?;
         let (copied, ledger) = (std::mem::take(&mut self.copied_rows), std::mem::take(&mut self.ledger_rows));
         if (copied, ledger) != (totals.rows, totals.ledger_rows) {
@@ -166,7 +166,7 @@ impl Loader {
             return Err(Error::new(Kind::LocalRejected, what));
         }
         let part = self.job.parts.get(self.done.len()).ok_or_else(|| bug("rows that belong to no table"))?;
-        self.done.push(Chunk {
+        self.done.push(CommittedChunk {
             table: table.name.clone(),
             number: part.number,
             bounds: part.bounds,

@@ -13,25 +13,25 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
-    model::{Plan, Stage, dropped_objects::Withheld, identifier::quote_list},
-    postgres::{PgEndpoint, Session, load_journal::Scope},
+    model::{Plan, Stage, dropped_objects::DroppedObject, identifier::quote_list},
+    postgres::{PgEndpoint, Session, load_journal::LoadScope},
     worker_pool,
 };
 
 /// One load.
-pub(super) struct Work {
+pub(super) struct LoadContext {
     pub(super) ctx: Context,
     pub(super) plan: Plan,
     /// `dump/source.db`.
     pub(super) source: PathBuf,
-    pub(super) scope: Scope,
+    pub(super) scope: LoadScope,
     /// The digest of what is loaded.
     pub(super) key: String,
 }
 
-impl Work {
+impl LoadContext {
     /// The same without what is withheld from the plan.
-    pub(super) fn without(&self, withheld: &[Withheld]) -> Self {
+    pub(super) fn without(&self, withheld: &[DroppedObject]) -> Self {
         Self {
             ctx: self.ctx.clone(),
             plan: self.plan.clone().without(withheld),
@@ -56,18 +56,18 @@ impl Work {
 }
 
 /// Time per phase.
-pub(super) struct Clock {
+pub(super) struct PhaseTimer {
     phases_ms: BTreeMap<String, u64>,
     last: Instant,
 }
 
-impl Clock {
+impl PhaseTimer {
     pub(super) fn start() -> Self {
         Self { phases_ms: BTreeMap::new(), last: Instant::now() }
     }
 
-    /// Books the time since the last call on a phase.
-    pub(super) fn book(&mut self, phase: &str) {
+    /// Records the time since the last call for a phase.
+    pub(super) fn record(&mut self, phase: &str) {
         let elapsed = u64::try_from(self.last.elapsed().as_millis()).unwrap_or(u64::MAX);
         *self.phases_ms.entry(phase.to_owned()).or_default() += elapsed;
         self.last = Instant::now();
@@ -83,11 +83,11 @@ impl Clock {
 }
 
 /// Connections that take tasks from one queue.
-pub(super) struct Crew {
+pub(super) struct SessionPool {
     sessions: Vec<Arc<Session>>,
 }
 
-impl Crew {
+impl SessionPool {
     /// Connects `size` times, at least once.
     ///
     /// # Errors
@@ -139,11 +139,11 @@ impl Crew {
     ///
     /// # Errors
     /// The first error; `Interrupted`.
-    pub(super) async fn spread<T, R, F>(&self, work: &Arc<Work>, tasks: VecDeque<T>, each: F) -> Result<Vec<R>>
+    pub(super) async fn spread<T, R, F>(&self, work: &Arc<LoadContext>, tasks: VecDeque<T>, each: F) -> Result<Vec<R>>
     where
         T: Send + 'static,
         R: Send + 'static,
-        F: Fn(Arc<Work>, Arc<Session>, T) -> BoxFuture<'static, Result<R>> + Send + Sync + 'static,
+        F: Fn(Arc<LoadContext>, Arc<Session>, T) -> BoxFuture<'static, Result<R>> + Send + Sync + 'static,
     {
         let shared = Arc::clone(work);
         worker_pool::on_tasks(&work.ctx, self.sessions.clone(), tasks, move |session, task| {

@@ -10,82 +10,82 @@ use std::{
 
 use super::{
     ConvertRequest, JOBS_MAX,
-    chunking::Layout,
+    chunking::ChunkLayout,
     equivalence_check, load,
-    load_context::{Clock, Crew, Work},
+    load_context::{LoadContext, PhaseTimer, SessionPool},
     post_load, prepare, readback, reader, rejects, triggers, views,
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{checkpoint::TableRecord, dropped_objects::Withheld, source_schema::SourceSchema},
+    model::{checkpoint::TableRecord, dropped_objects::DroppedObject, source_schema::SourceSchema},
     postgres::{
-        load_journal::{self, Chunk, Load, Scope},
+        load_journal::{self, CommittedChunk, LoadScope, RecordedLoad},
         managed::LocalServer,
     },
     sqlite,
 };
 
 /// A load under way.
-pub(super) struct Steps<'a> {
+pub(super) struct LoadSteps<'a> {
     pub(super) server: &'a LocalServer,
     pub(super) request: &'a ConvertRequest,
-    pub(super) clock: &'a mut Clock,
+    pub(super) clock: &'a mut PhaseTimer,
     /// What was withheld so far.
-    pub(super) withheld: &'a mut Vec<Withheld>,
+    pub(super) withheld: &'a mut Vec<DroppedObject>,
     /// Keeps what was withheld, so that an interrupted load goes on with it.
-    pub(super) keep: &'a (dyn Fn(&[Withheld]) -> Result<()> + Sync),
+    pub(super) keep: &'a (dyn Fn(&[DroppedObject]) -> Result<()> + Sync),
 }
 
-impl Steps<'_> {
+impl LoadSteps<'_> {
     /// Loads whatever of the scope isn't there yet, and proves it. `work` has the plan without what is withheld
     /// already.
     ///
     /// # Errors
     /// `Local*`, `DataRefused`, `SourceInvalid`, `TargetOccupied`, `Interrupted`.
-    pub(super) async fn take(&mut self, work: Work) -> Result<BTreeMap<String, TableRecord>> {
+    pub(super) async fn take(&mut self, work: LoadContext) -> Result<BTreeMap<String, TableRecord>> {
         let mut work = Arc::new(work);
-        let mut crew = self.crew(&work).await?;
-        prepare::prepare(&work, crew.first()?, self.request.fresh).await?;
-        prepare::before(&work, self.server, crew.first()?).await?;
-        crew.see_types(&work.plan).await?;
-        if work.scope != Scope::Data {
-            prepare::create_enums(&work, crew.first()?).await?;
+        let mut pool = self.pool(&work).await?;
+        prepare::prepare(&work, pool.first()?, self.request.fresh).await?;
+        prepare::before(&work, self.server, pool.first()?).await?;
+        pool.see_types(&work.plan).await?;
+        if work.scope != LoadScope::Data {
+            prepare::create_enums(&work, pool.first()?).await?;
         }
         let schema = equivalence_check::schema(&work).await?;
-        if work.scope != Scope::Data {
-            let refused = equivalence_check::definitions(&work, &schema, crew.first()?).await?;
+        if work.scope != LoadScope::Data {
+            let refused = equivalence_check::definitions(&work, &schema, pool.first()?).await?;
             work = self.without(&work, refused)?;
         }
-        if work.scope == Scope::Schema {
-            prepare::create_tables(&work, crew.first()?, work.plan.tables.iter()).await?;
-            let (_, failed) = self.finish(&work, &schema, &crew).await?;
+        if work.scope == LoadScope::Schema {
+            prepare::create_tables(&work, pool.first()?, work.plan.tables.iter()).await?;
+            let (_, failed) = self.finish(&work, &schema, &pool).await?;
             self.withheld.extend(failed);
-            post_load::sequences(&work, &crew).await?;
+            post_load::sequences(&work, &pool).await?;
             prepare::after(&work, self.server).await?;
             return Ok(BTreeMap::new());
         }
-        (work, crew) = Box::pin(self.rows(work, crew, &schema)).await?;
-        let (work, failed) = self.finish(&work, &schema, &crew).await?;
+        (work, pool) = Box::pin(self.rows(work, pool, &schema)).await?;
+        let (work, failed) = self.finish(&work, &schema, &pool).await?;
         self.withheld.extend(failed);
-        post_load::sequences(&work, &crew).await?;
-        self.clock.book("sequences");
-        post_load::analyze(&work, &crew).await?;
-        self.clock.book("analyze");
-        let session = crew.first()?;
-        let chunks: Vec<Chunk> = load_journal::chunks(session).await?.into_values().collect();
-        let tables = readback::prove(&work, &crew, &chunks).await?;
-        self.clock.book("digest");
-        self.queries(&work, &crew).await?;
+        post_load::sequences(&work, &pool).await?;
+        self.clock.record("sequences");
+        post_load::analyze(&work, &pool).await?;
+        self.clock.record("analyze");
+        let session = pool.first()?;
+        let chunks: Vec<CommittedChunk> = load_journal::chunks(session).await?.into_values().collect();
+        let tables = readback::prove(&work, &pool, &chunks).await?;
+        self.clock.record("digest");
+        self.queries(&work, &pool).await?;
         prepare::after(&work, self.server).await?;
-        let load = Load { key: work.key.clone(), scope: work.scope, finished: true };
+        let load = RecordedLoad { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", load_journal::record_sql(&load));
         session.batch("recording the load", &sql).await?;
         Ok(tables)
     }
 
     /// Views, which need rows to be compared, and triggers, which must not fire on the load.
-    async fn queries(&mut self, work: &Arc<Work>, crew: &Crew) -> Result<()> {
-        let session = crew.first()?;
+    async fn queries(&mut self, work: &Arc<LoadContext>, pool: &SessionPool) -> Result<()> {
+        let session = pool.first()?;
         let made = load_journal::made(session).await?;
         let is_ours = |name: &str| made.iter().any(|made| made.schema == work.plan.schema && made.table == name);
         if !work.plan.tables.iter().all(|table| is_ours(&table.name)) {
@@ -93,82 +93,87 @@ impl Steps<'_> {
             return Ok(());
         }
         load_journal::drop_objects(session).await?;
-        let withheld = views::create(work, crew).await?;
-        self.clock.book("views");
+        let withheld = views::create(work, pool).await?;
+        self.clock.record("views");
         let missing = withheld.iter().map(|view| view.object.clone()).collect();
         self.withheld.extend(withheld);
-        self.withheld.extend(triggers::create(work, crew, &missing).await?);
+        self.withheld.extend(triggers::create(work, pool, &missing).await?);
         if !work.plan.triggers.is_empty() {
             // A trial is rolled back, the numbers that it took are not.
-            post_load::sequences(work, crew).await?;
+            post_load::sequences(work, pool).await?;
         }
-        self.clock.book("triggers");
+        self.clock.record("triggers");
         Ok(())
     }
 
-    async fn crew(&self, work: &Work) -> Result<Crew> {
+    async fn pool(&self, work: &LoadContext) -> Result<SessionPool> {
         let jobs = match self.request.jobs {
             0 => std::thread::available_parallelism().map_or(2, usize::from),
             jobs => jobs.min(JOBS_MAX),
         };
         work.ctx.stop.check()?;
-        Crew::connect(self.server.endpoint(), jobs).await
+        SessionPool::connect(self.server.endpoint(), jobs).await
     }
 
     /// Rows and their trial, until nothing has to be loaded again.
-    async fn rows(&mut self, mut work: Arc<Work>, mut crew: Crew, schema: &SourceSchema) -> Result<(Arc<Work>, Crew)> {
+    async fn rows(
+        &mut self,
+        mut work: Arc<LoadContext>,
+        mut pool: SessionPool,
+        schema: &SourceSchema,
+    ) -> Result<(Arc<LoadContext>, SessionPool)> {
         let mut tried = BTreeSet::new();
-        let mut others: Vec<Withheld> = Vec::new();
+        let mut others: Vec<DroppedObject> = Vec::new();
         let mut again = false;
         loop {
-            let loaded = Box::pin(self.load(&work, &crew, again)).await;
-            self.clock.book("data");
+            let loaded = Box::pin(self.load(&work, &pool, again)).await;
+            self.clock.record("data");
             let found = match loaded {
-                Ok(()) => Box::pin(equivalence_check::run(&work, schema, &crew, &mut tried)).await?,
+                Ok(()) => Box::pin(equivalence_check::run(&work, schema, &pool, &mut tried)).await?,
                 Err(error) => {
                     let blamed = equivalence_check::blamed(&work, schema, &error);
                     if blamed.is_empty() {
                         return Err(error);
                     }
                     // The old connections stand in the middle of a COPY.
-                    crew = self.crew(&work).await?;
-                    crew.see_types(&work.plan).await?;
+                    pool = self.pool(&work).await?;
+                    pool.see_types(&work.plan).await?;
                     blamed
                 }
             };
-            self.clock.book("trial");
-            let (reshaping, rest): (Vec<Withheld>, Vec<Withheld>) =
+            self.clock.record("trial");
+            let (reshaping, rest): (Vec<DroppedObject>, Vec<DroppedObject>) =
                 found.into_iter().partition(equivalence_check::reshapes);
             others.extend(rest);
             if reshaping.is_empty() {
-                if work.scope == Scope::Data {
-                    prepare::drop_withheld(&work, crew.first()?, &others).await?;
+                if work.scope == LoadScope::Data {
+                    prepare::drop_withheld(&work, pool.first()?, &others).await?;
                 }
                 let work = self.without(&work, others)?;
-                return Ok((work, crew));
+                return Ok((work, pool));
             }
-            if work.scope == Scope::Data {
+            if work.scope == LoadScope::Data {
                 return Err(cannot_reshape(&reshaping));
             }
             let tables: BTreeSet<&str> = reshaping.iter().map(|one| one.table.as_str()).collect();
             others.retain(|one| !tables.contains(one.table.as_str()));
             tried.retain(|table| !tables.contains(table.as_str()));
-            prepare::take_back(&work, crew.first()?, &tables).await?;
+            prepare::discard_tables(&work, pool.first()?, &tables).await?;
             work = self.without(&work, reshaping)?;
             again = true;
         }
     }
 
-    async fn load(&self, work: &Arc<Work>, crew: &Crew, again: bool) -> Result<()> {
-        let session = crew.first()?;
+    async fn load(&self, work: &Arc<LoadContext>, pool: &SessionPool, again: bool) -> Result<()> {
+        let session = pool.first()?;
         let committed = load_journal::chunks(session).await?;
         let layout = lay_out(work, &committed)?;
-        if work.scope == Scope::All {
+        if work.scope == LoadScope::All {
             let first = layout.created_first.iter().filter_map(|index| work.plan.tables.get(*index));
             prepare::create_tables(work, session, first).await?;
         }
-        let committed: Vec<Chunk> = committed.into_values().collect();
-        load::load(work, crew, layout, &committed, again).await?;
+        let committed: Vec<CommittedChunk> = committed.into_values().collect();
+        load::load(work, pool, layout, &committed, again).await?;
         let of_rejects = Arc::clone(work);
         let written = tokio::task::spawn_blocking(move || rejects::write(&of_rejects)).await;
         written.map_err(|_| Error::new(Kind::Bug, "the thread that writes rejected rows panicked"))?
@@ -177,16 +182,16 @@ impl Steps<'_> {
     /// Keys and the rest; gives the plan without the objects that PostgreSQL refused to make, and these.
     async fn finish(
         &mut self,
-        work: &Arc<Work>,
+        work: &Arc<LoadContext>,
         schema: &SourceSchema,
-        crew: &Crew,
-    ) -> Result<(Arc<Work>, Vec<Withheld>)> {
-        let refused = post_load::finish(work, schema, crew, self.clock).await?;
+        pool: &SessionPool,
+    ) -> Result<(Arc<LoadContext>, Vec<DroppedObject>)> {
+        let refused = post_load::finish(work, schema, pool, self.clock).await?;
         Ok((Arc::new(work.without(&refused)), refused))
     }
 
     /// Takes what is withheld out of the plan and keeps it.
-    fn without(&mut self, work: &Arc<Work>, withheld: Vec<Withheld>) -> Result<Arc<Work>> {
+    fn without(&mut self, work: &Arc<LoadContext>, withheld: Vec<DroppedObject>) -> Result<Arc<LoadContext>> {
         if withheld.is_empty() {
             return Ok(Arc::clone(work));
         }
@@ -197,7 +202,7 @@ impl Steps<'_> {
     }
 }
 
-fn cannot_reshape(withheld: &[Withheld]) -> Error {
+fn cannot_reshape(withheld: &[DroppedObject]) -> Error {
     let (table, column) = withheld.first().map(|one| (one.table.as_str(), one.source.as_str())).unwrap_or_default();
     let what = "PostgreSQL computes the generated column otherwise than SQLite does";
     Error::new(Kind::LocalRejected, what)
@@ -206,7 +211,7 @@ fn cannot_reshape(withheld: &[Withheld]) -> Error {
         .with_hint("convert without --data-only: the table is then made with a plain column")
 }
 
-fn lay_out(work: &Work, committed: &BTreeMap<(String, u32), Chunk>) -> Result<Layout> {
+fn lay_out(work: &LoadContext, committed: &BTreeMap<(String, u32), CommittedChunk>) -> Result<ChunkLayout> {
     let connection = sqlite::open::read_only(&work.source)?;
-    Layout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
+    ChunkLayout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
 }

@@ -45,8 +45,8 @@ mod load_context;
 
 use std::collections::BTreeMap;
 
-use load_context::{Clock, Work};
-use load_steps::Steps;
+use load_context::{LoadContext, PhaseTimer};
+use load_steps::LoadSteps;
 use tokio_postgres::error::SqlState;
 
 use super::plan::{self, PlanRequest, Planned};
@@ -57,13 +57,13 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
-        dropped_objects::Withheld,
+        dropped_objects::DroppedObject,
         human_format,
         overrides::Overrides,
     },
     postgres::{
         Session,
-        load_journal::{self, Scope},
+        load_journal::{self, LoadScope},
         managed::{LocalChoice, LocalServer},
     },
     workdir::{now_s, sealed, sha256_of_bytes},
@@ -93,11 +93,11 @@ pub struct ConvertRequest {
 }
 
 impl ConvertRequest {
-    fn scope(&self) -> Result<Scope> {
+    fn scope(&self) -> Result<LoadScope> {
         match (self.schema_only, self.data_only) {
-            (false, false) => Ok(Scope::All),
-            (true, false) => Ok(Scope::Schema),
-            (false, true) => Ok(Scope::Data),
+            (false, false) => Ok(LoadScope::All),
+            (true, false) => Ok(LoadScope::Schema),
+            (false, true) => Ok(LoadScope::Data),
             (true, true) => Err(Error::new(Kind::Usage, "--schema-only and --data-only exclude each other")),
         }
     }
@@ -150,7 +150,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         Some(_) => Some(LocalServer::open_for_load(ctx, &request.local).await?),
         None => None,
     };
-    let done = former.as_ref().filter(|former| former.state == LoadState::Done && scope != Scope::Schema);
+    let done = former.as_ref().filter(|former| former.state == LoadState::Done && scope != LoadScope::Schema);
     if let Some(done) = done
         && is_there(ctx, named.as_ref(), done, &key).await?
     {
@@ -159,28 +159,28 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let interrupted = former.filter(|former| former.state == LoadState::Loading);
     let continues = interrupted.is_some();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Convert });
-    tell_expected(ctx, &planned.plan);
-    let mut clock = Clock::start();
+    report_expected(ctx, &planned.plan);
+    let mut clock = PhaseTimer::start();
     if named.is_none() {
-        if scope != Scope::Data && !continues {
+        if scope != LoadScope::Data && !continues {
             LocalServer::discard(&ctx.workdir).await?;
         }
         named = Some(LocalServer::open_for_load(ctx, &request.local).await?);
     }
     let server = named.ok_or_else(|| Error::new(Kind::Bug, "no server to load into"))?;
-    clock.book("server");
+    clock.record("server");
     ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
     checkpoint.withheld = interrupted.map(|former| former.withheld).unwrap_or_default();
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
     let plan = planned.plan.without(&checkpoint.withheld);
-    let work = Work { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
+    let work = LoadContext { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
     let (begun, mut withheld) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
-    let keep = |withheld: &[Withheld]| {
+    let keep = |withheld: &[DroppedObject]| {
         let kept = LoadCheckpoint { withheld: withheld.to_vec(), ..begun.clone() };
         sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
     };
-    let mut steps = Steps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
+    let mut steps = LoadSteps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
     let loaded = Box::pin(steps.take(work)).await;
     let tables = match loaded {
         Ok(tables) => tables,
@@ -191,15 +191,15 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
             return Err(if is_full { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
-    if let Err(refused) = tell_withheld(ctx, &withheld, request) {
+    if let Err(refused) = report_dropped(ctx, &withheld, request) {
         server.close().await?;
         return Err(refused);
     }
     checkpoint.withheld = withheld;
     server.close_durable().await?;
-    clock.book("durable");
+    clock.record("durable");
     checkpoint.phases_ms = clock.phases_ms();
-    if scope != Scope::Schema {
+    if scope != LoadScope::Schema {
         checkpoint.tables = tables;
         checkpoint.state = LoadState::Done;
         checkpoint.finished_s = now_s();
@@ -214,7 +214,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
 }
 
 /// Says what was withheld, and refuses to go on without the consent that some of it needs.
-fn tell_withheld(ctx: &Context, withheld: &[Withheld], request: &ConvertRequest) -> Result<()> {
+fn report_dropped(ctx: &Context, withheld: &[DroppedObject], request: &ConvertRequest) -> Result<()> {
     for one in withheld {
         ctx.out.emit(&Event::Found(one.finding()));
     }
@@ -251,7 +251,7 @@ async fn is_there(ctx: &Context, named: Option<&LocalServer>, done: &LoadCheckpo
     let Some(server) = named else { return Ok(LocalServer::is_there(&ctx.workdir, &done.local)) };
     let session = Session::connect(server.endpoint()).await?;
     let recorded = load_journal::recorded(&session).await?;
-    let finished = recorded.is_some_and(|load| load.key == key && load.finished && load.scope != Scope::Schema);
+    let finished = recorded.is_some_and(|load| load.key == key && load.finished && load.scope != LoadScope::Schema);
     Ok(finished && address(server.record()) == address(&done.local))
 }
 
@@ -267,7 +267,7 @@ fn load_key(dump: &DumpCheckpoint, planned: &Planned) -> String {
     sha256_of_bytes(format!("{} {} {}", dump.sha256, planned.sha256, env!("CARGO_PKG_VERSION")).as_bytes())
 }
 
-fn tell_expected(ctx: &Context, plan: &Plan) {
+fn report_expected(ctx: &Context, plan: &Plan) {
     let tables = u64::try_from(plan.tables.len()).unwrap_or(u64::MAX);
     let rows = plan.tables.iter().map(crate::model::TablePlan::loaded_rows).sum();
     ctx.out.emit(&Event::Expected { stage: Stage::Convert, tables, rows });

@@ -1,6 +1,6 @@
 //! Rows of the ledger: which storage class a cell had, where the PostgreSQL value no longer shows it.
 
-use super::{encode_cell, refusal::Refusal};
+use super::{encode_cell, refusal::EncodeError};
 use crate::{
     model::{ColumnPlan, Conversion, TablePlan, cell::SqliteCell, conversion_plan::BlobText},
     postgres::copy::binary_encode,
@@ -38,8 +38,12 @@ impl RowKey {
     /// The key of one row as text: the number in decimal, or a JSON array of texts.
     ///
     /// # Errors
-    /// [`Refusal`] for a text in the key that isn't text.
-    pub(super) fn text<'a>(&self, number: i64, cell_at: impl Fn(usize) -> SqliteCell<'a>) -> Result<String, Refusal> {
+    /// [`EncodeError`] for a text in the key that isn't text.
+    pub(super) fn text<'a>(
+        &self,
+        number: i64,
+        cell_at: impl Fn(usize) -> SqliteCell<'a>,
+    ) -> Result<String, EncodeError> {
         let places = match self {
             Self::Number => return Ok(number.to_string()),
             Self::Cells(places) => places,
@@ -54,21 +58,21 @@ impl RowKey {
             encode_cell::text(&mut text, cell, BlobText::Hex)?;
             texts.push(String::from_utf8_lossy(&text).into_owned());
         }
-        serde_json::to_string(&texts).map_err(|_| Refusal("can't be written as JSON"))
+        serde_json::to_string(&texts).map_err(|_| EncodeError("can't be written as JSON"))
     }
 }
 
 /// Appends one row of the ledger.
 ///
 /// # Errors
-/// [`Refusal`] for a value that is too long.
+/// [`EncodeError`] for a value that is too long.
 pub(super) fn write_row(
     out: &mut Vec<u8>,
     table: &TablePlan,
     column: &ColumnPlan,
     key: &str,
     cell: SqliteCell<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), EncodeError> {
     binary_encode::row(out, 5);
     binary_encode::bytes(out, table.name.as_bytes())?;
     binary_encode::bytes(out, column.name.as_bytes())?;

@@ -11,20 +11,20 @@ use std::{
 
 use super::{
     equivalence_check,
-    load_context::{Clock, Crew, Work},
+    load_context::{LoadContext, PhaseTimer, SessionPool},
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         TablePlan,
         conversion_plan::LEDGER_TABLE,
-        dropped_objects::Withheld,
+        dropped_objects::DroppedObject,
         identifier::{qualified, quote_ident, quote_literal},
         source_schema::SourceSchema,
     },
     postgres::{
         Session,
-        load_journal::{self, Scope},
+        load_journal::{self, LoadScope},
     },
     rules::ddl::{self, Statement, StatementKind},
 };
@@ -37,46 +37,46 @@ const BATCH_STATEMENTS: usize = 64;
 
 /// Statements that one connection carries out in one round trip.
 #[derive(Debug, Default)]
-struct Batch {
+struct StatementBatch {
     statements: Vec<Statement>,
     weight_bytes: u64,
 }
 
 /// Statements that the server refused to carry out, with its words.
-type Refused = Arc<Mutex<Vec<(Statement, String)>>>;
+type RefusedStatements = Arc<Mutex<Vec<(Statement, String)>>>;
 
 /// Brings the tables into their final form. Gives what rests on a translated expression and was refused by PostgreSQL.
 ///
 /// # Errors
 /// `LocalRejected` with table and object; `LocalUnreachable`; `Interrupted`.
 pub(super) async fn finish(
-    work: &Arc<Work>,
+    work: &Arc<LoadContext>,
     schema: &SourceSchema,
-    crew: &Crew,
-    clock: &mut Clock,
-) -> Result<Vec<Withheld>> {
-    let present = Present::ask(work, crew.first()?).await?;
-    let refused = Refused::default();
-    carry_out(work, crew, "keys", batches(work, &present, ddl::keys), &refused).await?;
-    clock.book("keys");
-    carry_out(work, crew, "indexes", batches(work, &present, ddl::indexes), &refused).await?;
-    clock.book("indexes");
-    carry_out(work, crew, "checks", batches(work, &present, ddl::checks), &refused).await?;
-    clock.book("checks");
+    pool: &SessionPool,
+    clock: &mut PhaseTimer,
+) -> Result<Vec<DroppedObject>> {
+    let present = ExistingObjects::ask(work, pool.first()?).await?;
+    let refused = RefusedStatements::default();
+    carry_out(work, pool, "keys", batches(work, &present, ddl::keys), &refused).await?;
+    clock.record("keys");
+    carry_out(work, pool, "indexes", batches(work, &present, ddl::indexes), &refused).await?;
+    clock.record("indexes");
+    carry_out(work, pool, "checks", batches(work, &present, ddl::checks), &refused).await?;
+    clock.record("checks");
     let withheld = withheld(work, schema, &refused)?;
     let work = &Arc::new(work.without(&withheld));
     let foreign_keys = batches(work, &present, ddl::foreign_keys);
-    in_order(work, crew.first()?, "foreign keys", foreign_keys).await?;
-    clock.book("foreign keys");
-    carry_out(work, crew, "validation", batches(work, &present, ddl::validations), &refused).await?;
-    clock.book("validation");
-    in_order(work, crew.first()?, "defaults", batches(work, &present, ddl::defaults)).await?;
-    clock.book("defaults");
+    in_order(work, pool.first()?, "foreign keys", foreign_keys).await?;
+    clock.record("foreign keys");
+    carry_out(work, pool, "validation", batches(work, &present, ddl::validations), &refused).await?;
+    clock.record("validation");
+    in_order(work, pool.first()?, "defaults", batches(work, &present, ddl::defaults)).await?;
+    clock.record("defaults");
     Ok(withheld)
 }
 
 /// What becomes of refused statements. One that rests on nothing but columns has no business being refused.
-fn withheld(work: &Work, schema: &SourceSchema, refused: &Refused) -> Result<Vec<Withheld>> {
+fn withheld(work: &LoadContext, schema: &SourceSchema, refused: &RefusedStatements) -> Result<Vec<DroppedObject>> {
     let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
     let one = |(statement, words): (Statement, String)| {
         equivalence_check::refused(work, schema, &statement, &words)
@@ -89,10 +89,10 @@ fn withheld(work: &Work, schema: &SourceSchema, refused: &Refused) -> Result<Vec
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`, `Interrupted`.
-pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
-    let session = crew.first()?;
+pub(super) async fn sequences(work: &LoadContext, pool: &SessionPool) -> Result<()> {
+    let session = pool.first()?;
     let schema = &work.plan.schema;
-    if work.scope != Scope::Data {
+    if work.scope != LoadScope::Data {
         let statements: Vec<_> = work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
         return in_order(work, session, "sequences", grouped(&statements)).await;
     }
@@ -111,7 +111,7 @@ pub(super) async fn sequences(work: &Work, crew: &Crew) -> Result<()> {
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`, `Interrupted`.
-pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
+pub(super) async fn analyze(work: &Arc<LoadContext>, pool: &SessionPool) -> Result<()> {
     let statement = |table: &TablePlan| Statement {
         kind: StatementKind::Analyze,
         table: table.source.clone(),
@@ -129,11 +129,15 @@ pub(super) async fn analyze(work: &Arc<Work>, crew: &Crew) -> Result<()> {
         let (table, object) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
         add(&mut batches, vec![Statement { kind: StatementKind::Analyze, table, object, sql }], 0);
     }
-    carry_out(work, crew, "analyze", batches, &Refused::default()).await
+    carry_out(work, pool, "analyze", batches, &RefusedStatements::default()).await
 }
 
 /// The statements of a phase that aren't carried out yet, the largest tables first.
-fn batches(work: &Work, present: &Present, make: fn(&str, &TablePlan) -> Vec<Statement>) -> VecDeque<Batch> {
+fn batches(
+    work: &LoadContext,
+    present: &ExistingObjects,
+    make: fn(&str, &TablePlan) -> Vec<Statement>,
+) -> VecDeque<StatementBatch> {
     let mut order: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| present.is_ours(table)).collect();
     order.sort_by_key(|table| std::cmp::Reverse(table.bytes));
     let mut batches = VecDeque::new();
@@ -147,9 +151,9 @@ fn batches(work: &Work, present: &Present, make: fn(&str, &TablePlan) -> Vec<Sta
 
 /// Adds the statements of one table, which stay together unless it is large: two connections that alter the same tables
 /// in different order could wait for each other.
-fn add(batches: &mut VecDeque<Batch>, statements: Vec<Statement>, bytes: u64) {
+fn add(batches: &mut VecDeque<StatementBatch>, statements: Vec<Statement>, bytes: u64) {
     if bytes > LARGE_BYTES {
-        let alone = |statement| Batch { statements: vec![statement], weight_bytes: bytes };
+        let alone = |statement| StatementBatch { statements: vec![statement], weight_bytes: bytes };
         batches.extend(statements.into_iter().map(alone));
         return;
     }
@@ -164,25 +168,25 @@ fn add(batches: &mut VecDeque<Batch>, statements: Vec<Statement>, bytes: u64) {
             last.statements.extend(statements);
             last.weight_bytes += bytes;
         }
-        Some(_) | None => batches.push_back(Batch { statements, weight_bytes: bytes }),
+        Some(_) | None => batches.push_back(StatementBatch { statements, weight_bytes: bytes }),
     }
 }
 
-fn grouped(statements: &[Statement]) -> VecDeque<Batch> {
+fn grouped(statements: &[Statement]) -> VecDeque<StatementBatch> {
     let groups = statements.chunks(BATCH_STATEMENTS);
-    groups.map(|group| Batch { statements: group.to_vec(), weight_bytes: 0 }).collect()
+    groups.map(|group| StatementBatch { statements: group.to_vec(), weight_bytes: 0 }).collect()
 }
 
 async fn carry_out(
-    work: &Arc<Work>,
-    crew: &Crew,
+    work: &Arc<LoadContext>,
+    pool: &SessionPool,
     phase: &'static str,
-    batches: VecDeque<Batch>,
-    refused: &Refused,
+    batches: VecDeque<StatementBatch>,
+    refused: &RefusedStatements,
 ) -> Result<()> {
     work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
     let refused = Arc::clone(refused);
-    crew.spread(work, batches, move |work, session, batch| {
+    pool.spread(work, batches, move |work, session, batch| {
         let refused = Arc::clone(&refused);
         Box::pin(async move {
             let failed = run(&work, &session, phase, &batch).await?;
@@ -194,7 +198,12 @@ async fn carry_out(
     .map(drop)
 }
 
-async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: VecDeque<Batch>) -> Result<()> {
+async fn in_order(
+    work: &LoadContext,
+    session: &Session,
+    phase: &'static str,
+    batches: VecDeque<StatementBatch>,
+) -> Result<()> {
     work.phase(phase, batches.iter().map(|batch| batch.statements.len()).sum());
     for batch in batches {
         work.ctx.stop.check()?;
@@ -208,7 +217,12 @@ async fn in_order(work: &Work, session: &Session, phase: &'static str, batches: 
 
 /// Runs a batch in one round trip, which the server makes one transaction. If it fails, its statements are run one by
 /// one, so that the error names the one that fails. Gives the refused ones that a load can do without.
-async fn run(work: &Work, session: &Session, phase: &'static str, batch: &Batch) -> Result<Vec<(Statement, String)>> {
+async fn run(
+    work: &LoadContext,
+    session: &Session,
+    phase: &'static str,
+    batch: &StatementBatch,
+) -> Result<Vec<(Statement, String)>> {
     let sql: Vec<&str> = batch.statements.iter().map(|statement| statement.sql.as_str()).collect();
     let mut refused = Vec::new();
     match session.batch(phase, &sql.join(";\n")).await {
@@ -242,8 +256,8 @@ fn named(error: Error, statement: &Statement) -> Error {
 }
 
 /// What an interrupted run has made already.
-struct Present {
-    scope: Scope,
+struct ExistingObjects {
+    scope: LoadScope,
     made: BTreeSet<String>,
     /// Table and name.
     constraints: BTreeSet<(String, String)>,
@@ -251,8 +265,8 @@ struct Present {
     indexes: BTreeSet<(String, String)>,
 }
 
-impl Present {
-    async fn ask(work: &Work, session: &Session) -> Result<Self> {
+impl ExistingObjects {
+    async fn ask(work: &LoadContext, session: &Session) -> Result<Self> {
         let doing = "looking for what is made already";
         let schema = &work.plan.schema;
         let sql = "SELECT c.relname, k.conname, k.convalidated FROM pg_constraint k \
@@ -278,7 +292,7 @@ impl Present {
 
     /// Tables that somebody else made keep their form.
     fn is_ours(&self, table: &TablePlan) -> bool {
-        self.scope != Scope::Data || self.made.contains(&table.name)
+        self.scope != LoadScope::Data || self.made.contains(&table.name)
     }
 
     fn has(&self, table: &TablePlan, statement: &Statement) -> bool {

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{load::create_sql, load_context::Work};
+use super::{load::create_sql, load_context::LoadContext};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         PgType, TablePlan,
         conversion_plan::LEDGER_TABLE,
-        dropped_objects::{Withheld, WithheldKind},
+        dropped_objects::{DroppedObject, DroppedObjectKind},
         identifier::{qualified, quote_ident, quote_literal},
     },
     postgres::{
         Session,
-        load_journal::{self, Load, Made, Scope},
+        load_journal::{self, CreatedTable, LoadScope, RecordedLoad},
         managed::LocalServer,
     },
     rules::ddl,
@@ -28,7 +28,7 @@ const DROP_TABLES: usize = 50;
 /// # Errors
 /// `TargetOccupied` if tables of these names are not this tool's (or hold rows, if only rows are to be loaded);
 /// `Local*`.
-pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Result<()> {
+pub(super) async fn prepare(work: &LoadContext, session: &Session, fresh: bool) -> Result<()> {
     let schema = &work.plan.schema;
     if schema != "public" {
         session.batch("creating the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))).await?;
@@ -45,22 +45,22 @@ pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Resu
     let same_load = earlier.as_ref().is_some_and(|earlier| earlier.key == work.key);
     // Rows may follow a schema that was made alone; nothing else follows another scope.
     let follows = earlier.as_ref().is_some_and(|earlier| {
-        earlier.scope == work.scope || (work.scope == Scope::Data && earlier.scope == Scope::Schema)
+        earlier.scope == work.scope || (work.scope == LoadScope::Data && earlier.scope == LoadScope::Schema)
     });
     let continues = same_load && follows && !fresh;
     if !continues {
-        if work.scope != Scope::Data {
+        if work.scope != LoadScope::Data {
             load_journal::drop_objects(session).await?;
             drop_made(session).await?;
         }
         session.batch("forgetting an earlier load", load_journal::FORGET).await?;
     }
-    if work.scope == Scope::Data {
+    if work.scope == LoadScope::Data {
         expect_tables(work, session, continues).await?;
     } else {
-        refuse_strangers(work, session).await?;
+        refuse_foreign_objects(work, session).await?;
     }
-    let load = Load { key: work.key.clone(), scope: work.scope, finished: false };
+    let load = RecordedLoad { key: work.key.clone(), scope: work.scope, finished: false };
     session.batch("recording the load", &format!("BEGIN; {}; COMMIT", load_journal::record_sql(&load))).await
 }
 
@@ -68,8 +68,8 @@ pub(super) async fn prepare(work: &Work, session: &Session, fresh: bool) -> Resu
 ///
 /// # Errors
 /// `LocalRejected` with the statement's number.
-pub(super) async fn before(work: &Work, server: &LocalServer, session: &Session) -> Result<()> {
-    if work.scope == Scope::Data || !load_journal::made(session).await?.is_empty() {
+pub(super) async fn before(work: &LoadContext, server: &LocalServer, session: &Session) -> Result<()> {
+    if work.scope == LoadScope::Data || !load_journal::made(session).await?.is_empty() {
         return Ok(());
     }
     run(work, server, "sql.before", &work.plan.hooks.before).await
@@ -79,11 +79,11 @@ pub(super) async fn before(work: &Work, server: &LocalServer, session: &Session)
 ///
 /// # Errors
 /// `LocalRejected` with the statement's number.
-pub(super) async fn after(work: &Work, server: &LocalServer) -> Result<()> {
+pub(super) async fn after(work: &LoadContext, server: &LocalServer) -> Result<()> {
     run(work, server, "sql.after", &work.plan.hooks.after).await
 }
 
-async fn run(work: &Work, server: &LocalServer, key: &str, statements: &[String]) -> Result<()> {
+async fn run(work: &LoadContext, server: &LocalServer, key: &str, statements: &[String]) -> Result<()> {
     if statements.is_empty() {
         return Ok(());
     }
@@ -103,7 +103,7 @@ async fn run(work: &Work, server: &LocalServer, key: &str, statements: &[String]
 ///
 /// # Errors
 /// `LocalRejected` if something uses it.
-pub(super) async fn create_enums(work: &Work, session: &Session) -> Result<()> {
+pub(super) async fn create_enums(work: &LoadContext, session: &Session) -> Result<()> {
     let schema = &work.plan.schema;
     let sql = "SELECT t.typname::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid \
                ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
@@ -128,7 +128,7 @@ pub(super) async fn create_enums(work: &Work, session: &Session) -> Result<()> {
 /// # Errors
 /// `LocalRejected`.
 pub(super) async fn create_tables<'a>(
-    work: &Work,
+    work: &LoadContext,
     session: &Session,
     tables: impl Iterator<Item = &'a TablePlan>,
 ) -> Result<()> {
@@ -151,10 +151,10 @@ pub(super) async fn create_tables<'a>(
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`.
-pub(super) async fn take_back(work: &Work, session: &Session, tables: &BTreeSet<&str>) -> Result<()> {
+pub(super) async fn discard_tables(work: &LoadContext, session: &Session, tables: &BTreeSet<&str>) -> Result<()> {
     let schema = &work.plan.schema;
     for table in work.plan.tables.iter().filter(|table| tables.contains(table.source.as_str())) {
-        let made = Made { schema: schema.clone(), table: table.name.clone() };
+        let made = CreatedTable { schema: schema.clone(), table: table.name.clone() };
         let mut sql = vec![
             format!("DROP TABLE IF EXISTS {}", qualified(schema, &table.name)),
             load_journal::unmade_sql(&made),
@@ -174,8 +174,8 @@ pub(super) async fn take_back(work: &Work, session: &Session, tables: &BTreeSet<
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`.
-pub(super) async fn drop_withheld(work: &Work, session: &Session, withheld: &[Withheld]) -> Result<()> {
-    for one in withheld.iter().filter(|one| one.kind == WithheldKind::Index) {
+pub(super) async fn drop_withheld(work: &LoadContext, session: &Session, withheld: &[DroppedObject]) -> Result<()> {
+    for one in withheld.iter().filter(|one| one.kind == DroppedObjectKind::Index) {
         let sql = format!("DROP INDEX IF EXISTS {}", qualified(&work.plan.schema, &one.object));
         session.batch("dropping a withheld index", &sql).await.at_table(&one.table)?;
     }
@@ -222,21 +222,21 @@ async fn drop_constraints<'a>(
 }
 
 /// Names of relations in the plan's schema.
-async fn relations(work: &Work, session: &Session) -> Result<BTreeSet<String>> {
+async fn relations(work: &LoadContext, session: &Session) -> Result<BTreeSet<String>> {
     let sql = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1";
     let names = session.query_column("looking for tables that are there", sql, &[&work.plan.schema]).await?;
     Ok(names.into_iter().collect())
 }
 
-async fn refuse_strangers(work: &Work, session: &Session) -> Result<()> {
+async fn refuse_foreign_objects(work: &LoadContext, session: &Session) -> Result<()> {
     let there = relations(work, session).await?;
-    let made: BTreeSet<Made> = load_journal::made(session).await?.into_iter().collect();
+    let made: BTreeSet<CreatedTable> = load_journal::made(session).await?.into_iter().collect();
     let ledger = work.plan.has_ledger().then_some(LEDGER_TABLE);
     let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(ledger);
     let strangers: Vec<&str> = planned
         .filter(|name| there.contains(*name))
         .filter(|name| {
-            let made_here = Made { schema: work.plan.schema.clone(), table: (*name).to_owned() };
+            let made_here = CreatedTable { schema: work.plan.schema.clone(), table: (*name).to_owned() };
             !made.contains(&made_here)
         })
         .collect();
@@ -254,9 +254,9 @@ async fn refuse_strangers(work: &Work, session: &Session) -> Result<()> {
 /// Rows alone go into tables that are there, of the planned types, and without rows of others. From tables that this
 /// tool made, foreign keys and checks are taken off, because rows that the source itself holds may break them;
 /// `post_load` puts them back. Tables that somebody else made keep their form.
-async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Result<()> {
+async fn expect_tables(work: &LoadContext, session: &Session, continues: bool) -> Result<()> {
     let schema = &work.plan.schema;
-    let made: BTreeSet<Made> = load_journal::made(session).await?.into_iter().collect();
+    let made: BTreeSet<CreatedTable> = load_journal::made(session).await?.into_iter().collect();
     for table in &work.plan.tables {
         expect_columns(work, session, table).await?;
         if !continues {
@@ -267,7 +267,7 @@ async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Resul
                     .with_hint("empty the tables first, or convert without --data-only"));
             }
         }
-        if made.contains(&Made { schema: schema.clone(), table: table.name.clone() }) {
+        if made.contains(&CreatedTable { schema: schema.clone(), table: table.name.clone() }) {
             let keys = table.foreign_keys.iter().map(|key| key.name.as_str());
             let names = keys.chain(table.checks.iter().map(|check| check.name.as_str()));
             drop_constraints(session, schema, &table.name, names).await?;
@@ -276,7 +276,7 @@ async fn expect_tables(work: &Work, session: &Session, continues: bool) -> Resul
     Ok(())
 }
 
-async fn expect_columns(work: &Work, session: &Session, table: &TablePlan) -> Result<()> {
+async fn expect_columns(work: &LoadContext, session: &Session, table: &TablePlan) -> Result<()> {
     let sql = "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
                JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND a.attnum > 0 \

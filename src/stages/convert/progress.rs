@@ -5,11 +5,11 @@ use std::{
     time::Instant,
 };
 
-use super::load_context::Work;
-use crate::{event::Event, model::Stage, postgres::load_journal::Chunk};
+use super::load_context::LoadContext;
+use crate::{event::Event, model::Stage, postgres::load_journal::CommittedChunk};
 
 /// Progress of all tables.
-pub(super) struct Progress {
+pub(super) struct LoadProgress {
     tables: Mutex<Vec<TableProgress>>,
 }
 
@@ -20,9 +20,9 @@ struct TableProgress {
     rows: u64,
 }
 
-impl Progress {
+impl LoadProgress {
     /// Tells of what an interrupted load has committed already. `chunks` are the chunks per table in all.
-    pub(super) fn new(work: &Work, chunks: &[u32], committed: &[Chunk]) -> Self {
+    pub(super) fn new(work: &LoadContext, chunks: &[u32], committed: &[CommittedChunk]) -> Self {
         let started = |chunks: &u32| TableProgress { chunks_left: *chunks, ..TableProgress::default() };
         let progress = Self { tables: Mutex::new(chunks.iter().map(started).collect()) };
         for chunk in committed {
@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// A chunk of a table begins; the table begins if it is the first.
-    pub(super) fn begin(&self, work: &Work, table: usize) {
+    pub(super) fn begin(&self, work: &LoadContext, table: usize) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(progress), Some(plan)) = (tables.get_mut(table), work.plan.tables.get(table)) else { return };
         if progress.begun.is_none() {
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// A chunk is committed; the table is finished if it is the last.
-    pub(super) fn committed(&self, work: &Work, table: usize, chunk: &Chunk) {
+    pub(super) fn committed(&self, work: &LoadContext, table: usize, chunk: &CommittedChunk) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(progress), Some(plan)) = (tables.get_mut(table), work.plan.tables.get(table)) else { return };
         progress.rows += chunk.rows;

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 
-use super::load_context::{Crew, Work};
+use super::load_context::{LoadContext, SessionPool};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
@@ -23,7 +23,7 @@ use crate::{
             binary_decode::{Malformed, RowCutter},
             row_digest::{NotJson, RowDigest, RowHasher},
         },
-        load_journal::Chunk,
+        load_journal::CommittedChunk,
         table_digest,
     },
 };
@@ -35,7 +35,7 @@ const PART_BYTES: i64 = 64 << 20;
 
 /// What is known of one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Seen {
+struct TableReadback {
     sent_rows: u64,
     sent: RowDigest,
     read_rows: u64,
@@ -45,16 +45,16 @@ struct Seen {
 
 /// One reading of a table.
 #[derive(Debug, Clone)]
-enum Reading {
+enum ReadTask {
     /// Its rows, all of them or those in a range of pages, the last one excluded.
-    Rows { subject: Arc<Subject>, pages: Option<(i64, Option<i64>)> },
+    Rows { subject: Arc<ReadbackTable>, pages: Option<(i64, Option<i64>)> },
     /// Its server-side digest.
-    Server { subject: Arc<Subject> },
+    Server { subject: Arc<ReadbackTable> },
 }
 
 /// A table to be proved.
 #[derive(Debug)]
-struct Subject {
+struct ReadbackTable {
     /// SQLite's name.
     source: String,
     /// PostgreSQL's name.
@@ -65,7 +65,7 @@ struct Subject {
     all: Vec<ColumnPlan>,
 }
 
-impl Subject {
+impl ReadbackTable {
     fn of(table: &TablePlan) -> Self {
         Self {
             source: table.source.clone(),
@@ -86,16 +86,21 @@ impl Subject {
 /// # Errors
 /// `LocalRejected` naming a table whose rows came back otherwise than they were sent; `LocalUnreachable`;
 /// `Interrupted`.
-pub(super) async fn prove(work: &Arc<Work>, crew: &Crew, chunks: &[Chunk]) -> Result<BTreeMap<String, TableRecord>> {
-    let mut subjects: Vec<Arc<Subject>> = work.plan.tables.iter().map(|table| Arc::new(Subject::of(table))).collect();
+pub(super) async fn prove(
+    work: &Arc<LoadContext>,
+    pool: &SessionPool,
+    chunks: &[CommittedChunk],
+) -> Result<BTreeMap<String, TableRecord>> {
+    let mut subjects: Vec<Arc<ReadbackTable>> =
+        work.plan.tables.iter().map(|table| Arc::new(ReadbackTable::of(table))).collect();
     if work.plan.has_ledger() {
-        subjects.push(Arc::new(Subject::ledger()));
+        subjects.push(Arc::new(ReadbackTable::ledger()));
     }
     let seen = Arc::new(Mutex::new(sent(chunks)));
-    let readings = readings(work, crew, &subjects).await?;
+    let readings = readings(work, pool, &subjects).await?;
     work.phase(PHASE, readings.len());
     let found = Arc::clone(&seen);
-    crew.spread(work, readings, move |work, session, reading| {
+    pool.spread(work, readings, move |work, session, reading| {
         let found = Arc::clone(&found);
         Box::pin(async move {
             read(&work, &session, reading, &found).await?;
@@ -109,8 +114,8 @@ pub(super) async fn prove(work: &Arc<Work>, crew: &Crew, chunks: &[Chunk]) -> Re
 }
 
 /// What was sent of each table, by PostgreSQL's name.
-fn sent(chunks: &[Chunk]) -> BTreeMap<String, Seen> {
-    let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+fn sent(chunks: &[CommittedChunk]) -> BTreeMap<String, TableReadback> {
+    let mut seen: BTreeMap<String, TableReadback> = BTreeMap::new();
     for chunk in chunks {
         let table = seen.entry(chunk.table.clone()).or_default();
         table.sent_rows += chunk.rows;
@@ -122,13 +127,17 @@ fn sent(chunks: &[Chunk]) -> BTreeMap<String, Seen> {
     seen
 }
 
-async fn readings(work: &Work, crew: &Crew, subjects: &[Arc<Subject>]) -> Result<VecDeque<Reading>> {
+async fn readings(
+    work: &LoadContext,
+    pool: &SessionPool,
+    subjects: &[Arc<ReadbackTable>],
+) -> Result<VecDeque<ReadTask>> {
     let sql = "SELECT c.relname, pg_relation_size(c.oid), current_setting('block_size')::bigint FROM pg_class c \
                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
-    let rows = crew.first()?.query_rows("asking for sizes", sql, &[&work.plan.schema]).await?;
+    let rows = pool.first()?.query_rows("asking for sizes", sql, &[&work.plan.schema]).await?;
     let sizes: BTreeMap<String, (i64, i64)> =
         rows.iter().map(|row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).collect::<Result<_>>()?;
-    let mut order: Vec<(i64, Reading)> = Vec::new();
+    let mut order: Vec<(i64, ReadTask)> = Vec::new();
     for subject in subjects {
         let (bytes, block) = sizes.get(&subject.name).copied().unwrap_or((0, 8192));
         let parts = (bytes / PART_BYTES).max(1);
@@ -136,27 +145,32 @@ async fn readings(work: &Work, crew: &Crew, subjects: &[Arc<Subject>]) -> Result
         for part in 0..parts {
             let end = (part + 1 < parts).then_some((part + 1) * step);
             let pages = (parts > 1).then_some((part * step, end));
-            order.push((bytes / parts, Reading::Rows { subject: Arc::clone(subject), pages }));
+            order.push((bytes / parts, ReadTask::Rows { subject: Arc::clone(subject), pages }));
         }
-        order.push((bytes, Reading::Server { subject: Arc::clone(subject) }));
+        order.push((bytes, ReadTask::Server { subject: Arc::clone(subject) }));
     }
     order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     Ok(order.into_iter().map(|(_, reading)| reading).collect())
 }
 
-async fn read(work: &Work, session: &Session, reading: Reading, seen: &Mutex<BTreeMap<String, Seen>>) -> Result<()> {
-    let note = |name: &str, change: &dyn Fn(&mut Seen)| {
+async fn read(
+    work: &LoadContext,
+    session: &Session,
+    reading: ReadTask,
+    seen: &Mutex<BTreeMap<String, TableReadback>>,
+) -> Result<()> {
+    let note = |name: &str, change: &dyn Fn(&mut TableReadback)| {
         change(seen.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default());
     };
     match reading {
-        Reading::Rows { subject, pages } => {
+        ReadTask::Rows { subject, pages } => {
             let (rows, digest) = read_rows(work, session, &subject, pages).await.at_table(&subject.source)?;
             note(&subject.name, &|seen| {
                 seen.read_rows += rows;
                 seen.read.merge(digest);
             });
         }
-        Reading::Server { subject } => {
+        ReadTask::Server { subject } => {
             let digest = table_digest::of_table(session, &work.plan.schema, &subject.name, &subject.all);
             let digest = digest.await.at_table(&subject.source)?;
             note(&subject.name, &|seen| seen.server = Some(digest));
@@ -166,9 +180,9 @@ async fn read(work: &Work, session: &Session, reading: Reading, seen: &Mutex<BTr
 }
 
 async fn read_rows(
-    work: &Work,
+    work: &LoadContext,
     session: &Session,
-    subject: &Subject,
+    subject: &ReadbackTable,
     pages: Option<(i64, Option<i64>)>,
 ) -> Result<(u64, RowDigest)> {
     let columns = quote_list(subject.loaded.iter().map(|column| column.name.as_str()));
@@ -197,35 +211,35 @@ pub(super) async fn read_query(session: &Session, sql: &str, columns: &[ColumnPl
         cutter.feed(&message, |row| {
             digest.add(hasher.hash(row)?);
             rows += 1;
-            Ok::<(), Unreadable>(())
+            Ok::<(), MalformedStream>(())
         })?;
     }
-    cutter.finish().map_err(Unreadable::from)?;
+    cutter.finish().map_err(MalformedStream::from)?;
     Ok((rows, digest))
 }
 
 /// The server's answer isn't what its own format says.
-pub(super) struct Unreadable;
+pub(super) struct MalformedStream;
 
-impl From<Malformed> for Unreadable {
+impl From<Malformed> for MalformedStream {
     fn from(_: Malformed) -> Self {
         Self
     }
 }
 
-impl From<NotJson> for Unreadable {
+impl From<NotJson> for MalformedStream {
     fn from(_: NotJson) -> Self {
         Self
     }
 }
 
-impl From<Unreadable> for Error {
-    fn from(_: Unreadable) -> Self {
+impl From<MalformedStream> for Error {
+    fn from(_: MalformedStream) -> Self {
         Self::new(Kind::LocalRejected, "reading rows back: the server's binary COPY is not as its manual says")
     }
 }
 
-fn compare(work: &Work, subject: &Subject, seen: Option<&Seen>) -> Result<(String, TableRecord)> {
+fn compare(work: &LoadContext, subject: &ReadbackTable, seen: Option<&TableReadback>) -> Result<(String, TableRecord)> {
     let seen = seen.cloned().unwrap_or_default();
     let planned = work.plan.table(&subject.source).map(TablePlan::loaded_rows);
     if planned.is_some_and(|rows| rows != seen.sent_rows) {

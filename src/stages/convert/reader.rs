@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::Sender;
 
 use super::{
-    chunking::{Job, Part},
-    row_encoder::{RowEncoder, Totals},
+    chunking::{ChunkRange, LoadJob},
+    row_encoder::{ChunkTotals, RowEncoder},
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
@@ -21,15 +21,15 @@ use crate::{
 
 /// What a reader hands on, in this order: `Begin`, then per part any number of `Rows` and `Ledger` and one `PartEnd`,
 /// then `End`; after the last job `Finished`.
-pub(super) enum Feed {
+pub(super) enum ReaderMessage {
     /// A job begins.
-    Begin(Job),
+    Begin(LoadJob),
     /// Encoded rows of the present part.
     Rows(Bytes),
     /// Encoded rows of the ledger that belong to the present part.
     Ledger(Bytes),
     /// The part is complete.
-    PartEnd(Totals),
+    PartEnd(ChunkTotals),
     /// The job is complete.
     End,
     /// There are no more jobs.
@@ -40,12 +40,12 @@ pub(super) enum Feed {
 const LEDGER_BYTES: usize = 8 * FILLED_BYTES;
 
 /// Reads until the queue is empty, or an error occurs, or nobody listens.
-pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue<Job>, feed: &Sender<Result<Feed>>) {
-    let reader = Reader { plan, feed, pool: Arc::new(Pool::default()) };
+pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue<LoadJob>, feed: &Sender<Result<ReaderMessage>>) {
+    let reader = DumpReader { plan, feed, pool: Arc::new(Pool::default()) };
     let end = match reader.read_all(source, queue) {
-        Ok(()) => Ok(Feed::Finished),
-        Err(Stopped::Failed(error)) => Err(error),
-        Err(Stopped::NobodyListens) => return,
+        Ok(()) => Ok(ReaderMessage::Finished),
+        Err(ReadStop::Failed(error)) => Err(error),
+        Err(ReadStop::NobodyListens) => return,
     };
     // Whoever has stopped listening doesn't want to know.
     feed.blocking_send(end).ok();
@@ -68,39 +68,39 @@ pub(super) fn rowid_range(connection: &Connection, table: &TablePlan) -> Result<
     Ok(ask("min")?.zip(ask("max")?))
 }
 
-enum Stopped {
+enum ReadStop {
     Failed(Error),
     NobodyListens,
 }
 
-impl From<Error> for Stopped {
+impl From<Error> for ReadStop {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-struct Reader<'a> {
+struct DumpReader<'a> {
     plan: &'a Plan,
-    feed: &'a Sender<Result<Feed>>,
+    feed: &'a Sender<Result<ReaderMessage>>,
     pool: Arc<Pool>,
 }
 
-impl Reader<'_> {
-    fn read_all(&self, source: &Path, queue: &Queue<Job>) -> std::result::Result<(), Stopped> {
+impl DumpReader<'_> {
+    fn read_all(&self, source: &Path, queue: &Queue<LoadJob>) -> std::result::Result<(), ReadStop> {
         let connection = sqlite::open::read_only(source)?;
         loop {
             let next = queue.take();
             let Some(job) = next else { return Ok(()) };
-            self.send(Feed::Begin(job.clone()))?;
+            self.send(ReaderMessage::Begin(job.clone()))?;
             for part in &job.parts {
                 let totals = self.part(&connection, part)?;
-                self.send(Feed::PartEnd(totals))?;
+                self.send(ReaderMessage::PartEnd(totals))?;
             }
-            self.send(Feed::End)?;
+            self.send(ReaderMessage::End)?;
         }
     }
 
-    fn part(&self, connection: &Connection, part: &Part) -> std::result::Result<Totals, Stopped> {
+    fn part(&self, connection: &Connection, part: &ChunkRange) -> std::result::Result<ChunkTotals, ReadStop> {
         let broken = || Error::new(Kind::Bug, "a chunk belongs to no table of the plan");
         let table = self.plan.tables.get(part.table).ok_or_else(broken)?;
         let failed = |failure: &rusqlite::Error| {
@@ -114,31 +114,31 @@ impl Reader<'_> {
         let bounds: Vec<i64> = part.bounds.map_or_else(Vec::new, |(low, high)| vec![low, high]);
         let mut rows = statement.query(rusqlite::params_from_iter(bounds)).map_err(|failure| failed(&failure))?;
         let mut encoder = RowEncoder::new(table)?;
-        let mut totals = Totals::default();
+        let mut totals = ChunkTotals::default();
         let (mut filled, mut ledger) = (self.pool.take(), Vec::new());
         while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
             encoder.row(row, &mut filled, &mut ledger, &mut totals)?;
             if ledger.len() >= LEDGER_BYTES {
-                self.send(Feed::Ledger(self.pool.hand_on(std::mem::take(&mut ledger))))?;
+                self.send(ReaderMessage::Ledger(self.pool.hand_on(std::mem::take(&mut ledger))))?;
             }
             if filled.len() >= FILLED_BYTES {
                 totals.bytes += byte_count(&filled);
                 let full = std::mem::replace(&mut filled, self.pool.take());
-                self.send(Feed::Rows(self.pool.hand_on(full)))?;
+                self.send(ReaderMessage::Rows(self.pool.hand_on(full)))?;
             }
         }
         totals.bytes += byte_count(&filled);
         if !filled.is_empty() {
-            self.send(Feed::Rows(self.pool.hand_on(filled)))?;
+            self.send(ReaderMessage::Rows(self.pool.hand_on(filled)))?;
         }
         if !ledger.is_empty() {
-            self.send(Feed::Ledger(self.pool.hand_on(ledger)))?;
+            self.send(ReaderMessage::Ledger(self.pool.hand_on(ledger)))?;
         }
         Ok(totals)
     }
 
-    fn send(&self, item: Feed) -> std::result::Result<(), Stopped> {
-        self.feed.blocking_send(Ok(item)).map_err(|_| Stopped::NobodyListens)
+    fn send(&self, item: ReaderMessage) -> std::result::Result<(), ReadStop> {
+        self.feed.blocking_send(Ok(item)).map_err(|_| ReadStop::NobodyListens)
     }
 }
 

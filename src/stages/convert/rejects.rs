@@ -13,7 +13,7 @@ use std::{
 
 use rusqlite::{Connection, Row};
 
-use super::{load_context::Work, row_encoder::RowEncoder};
+use super::{load_context::LoadContext, row_encoder::RowEncoder};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{TablePlan, cell::SqliteCell},
@@ -21,7 +21,7 @@ use crate::{
     workdir::{atomic, hex},
 };
 
-/// Rows between two looks at the wish to stop.
+/// Rows between two looks at a cancellation request.
 const ROWS_PER_LOOK: u64 = 4096;
 
 /// Writes the file, or removes an old one if no row is rejected.
@@ -29,7 +29,7 @@ const ROWS_PER_LOOK: u64 = 4096;
 /// # Errors
 /// `ArtifactIo`, `SourceInvalid`, `Interrupted`; `ArtifactStale` if the dump has other rejected rows than the plan
 /// says.
-pub(super) fn write(work: &Work) -> Result<()> {
+pub(super) fn write(work: &LoadContext) -> Result<()> {
     let path = work.ctx.workdir.rejects();
     let tables: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| table.rejected > 0).collect();
     if tables.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn write(work: &Work) -> Result<()> {
 }
 
 fn table_rows(
-    work: &Work,
+    work: &LoadContext,
     connection: &Connection,
     table: &TablePlan,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,

@@ -5,7 +5,7 @@ use rusqlite::{Row, types::ValueRef};
 use super::{
     encode_cell::CellForm,
     offtype::{self, RowKey},
-    refusal::Refusal,
+    refusal::EncodeError,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -19,7 +19,7 @@ use crate::{
 
 /// What was encoded of one chunk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(super) struct ChunkTotals {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) digest: RowDigest,
@@ -81,7 +81,7 @@ impl<'a> RowEncoder<'a> {
         row: &Row<'_>,
         out: &mut Vec<u8>,
         ledger_out: &mut Vec<u8>,
-        totals: &mut Totals,
+        totals: &mut ChunkTotals,
     ) -> Result<()> {
         let start = out.len();
         self.ordinal += 1;
@@ -89,17 +89,17 @@ impl<'a> RowEncoder<'a> {
         for (index, (column, form)) in self.columns.iter().enumerate() {
             let cell = cell_at(row, self.before + index);
             if !column.exceptions.is_none() {
-                let fate = fate(column, cell, &mut self.checker);
+                let fate = cell_outcome(column, cell, &mut self.checker);
                 if let Some(nulled) = self.nulled.get_mut(index) {
-                    *nulled = fate == Fate::Nulled;
+                    *nulled = fate == CellOutcome::Nulled;
                 }
                 match fate {
-                    Fate::Written => {}
-                    Fate::Nulled => {
+                    CellOutcome::Written => {}
+                    CellOutcome::Nulled => {
                         binary_encode::null(out);
                         continue;
                     }
-                    Fate::Rejected => {
+                    CellOutcome::Rejected => {
                         out.truncate(start);
                         return Ok(());
                     }
@@ -117,7 +117,7 @@ impl<'a> RowEncoder<'a> {
         Ok(())
     }
 
-    fn ledger_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut Totals) -> Result<()> {
+    fn ledger_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut ChunkTotals) -> Result<()> {
         let number = self.number(row);
         let Some((key, hasher)) = &mut self.ledger else { return Ok(()) };
         for (index, (column, _)) in self.columns.iter().enumerate() {
@@ -149,7 +149,7 @@ impl<'a> RowEncoder<'a> {
     pub(super) fn rejecting(&mut self, row: &Row<'_>) -> Vec<&'a ColumnPlan> {
         let mut rejecting = Vec::new();
         for (index, (column, _)) in self.columns.iter().enumerate() {
-            if fate(column, cell_at(row, self.before + index), &mut self.checker) == Fate::Rejected {
+            if cell_outcome(column, cell_at(row, self.before + index), &mut self.checker) == CellOutcome::Rejected {
                 rejecting.push(*column);
             }
         }
@@ -163,7 +163,7 @@ impl<'a> RowEncoder<'a> {
     }
 
     #[cold]
-    fn refused(&self, row: &Row<'_>, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: Refusal) -> Error {
+    fn refused(&self, row: &Row<'_>, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: EncodeError) -> Error {
         refused(self.table, self.number(row), column, cell, refusal)
     }
 
@@ -181,26 +181,26 @@ impl<'a> RowEncoder<'a> {
 
 /// What becomes of a cell in a column with exceptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CellOutcome {
     Written,
     Nulled,
     Rejected,
 }
 
 /// By the very rule by which the plan has counted.
-pub(super) fn fate(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> Fate {
+pub(super) fn cell_outcome(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> CellOutcome {
     if column.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
-        return Fate::Nulled;
+        return CellOutcome::Nulled;
     }
     match column.exceptions.off_type {
-        None => Fate::Written,
-        Some(_) if value_check::accepts(&column.pg_type, column.conversion, cell, checker) => Fate::Written,
-        Some(OffType::Null) => Fate::Nulled,
-        Some(OffType::Reject) => Fate::Rejected,
+        None => CellOutcome::Written,
+        Some(_) if value_check::accepts(&column.pg_type, column.conversion, cell, checker) => CellOutcome::Written,
+        Some(OffType::Null) => CellOutcome::Nulled,
+        Some(OffType::Reject) => CellOutcome::Rejected,
     }
 }
 
-fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: Refusal) -> Error {
+fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: EncodeError) -> Error {
     let what = format!("row {number}: a cell of class {} {}", cell.class(), refusal.0);
     Error::new(Kind::DataRefused, what).at_table(&table.source).at_column(&column.source).with_hint(format!(
         "`turso2neon plan --explain {}.{}` shows what the plan expects; `turso2neon plan` makes it anew",

@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio_postgres::error::SqlState;
 
-use super::load_context::{Crew, Work};
+use super::load_context::{LoadContext, SessionPool};
 use crate::{
     error::{Error, Result},
     model::{
-        TablePlan, Withheld,
-        dropped_objects::WithheldKind,
+        DroppedObject, TablePlan,
+        dropped_objects::DroppedObjectKind,
         identifier::{qualified, quote_ident, quote_list},
         view_trigger_plan::{Timing, TriggerPlan},
     },
@@ -31,8 +31,12 @@ fn is_own_fault(error: &Error) -> bool {
 ///
 /// # Errors
 /// `LocalUnreachable`, `Interrupted`.
-pub(super) async fn create(work: &Arc<Work>, crew: &Crew, missing: &BTreeSet<String>) -> Result<Vec<Withheld>> {
-    let session = crew.first()?;
+pub(super) async fn create(
+    work: &Arc<LoadContext>,
+    pool: &SessionPool,
+    missing: &BTreeSet<String>,
+) -> Result<Vec<DroppedObject>> {
+    let session = pool.first()?;
     let mut withheld = Vec::new();
     work.phase(PHASE, work.plan.triggers.len());
     for trigger in &work.plan.triggers {
@@ -43,8 +47,8 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew, missing: &BTreeSet<Str
             None => attempt(work, session, trigger).await?,
         };
         if let Some(reason) = reason {
-            withheld.push(Withheld {
-                kind: WithheldKind::Trigger,
+            withheld.push(DroppedObject {
+                kind: DroppedObjectKind::Trigger,
                 table: table_of(work, trigger),
                 object: trigger.name.clone(),
                 source: trigger.source.clone(),
@@ -59,7 +63,7 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew, missing: &BTreeSet<Str
 }
 
 /// The source's name of the table or view.
-pub(super) fn table_of(work: &Work, trigger: &TriggerPlan) -> String {
+pub(super) fn table_of(work: &LoadContext, trigger: &TriggerPlan) -> String {
     let tables = work.plan.tables.iter().map(|table| (&table.name, &table.source));
     let views = work.plan.views.iter().map(|view| (&view.name, &view.source));
     let found = tables.chain(views).find(|(name, _)| **name == trigger.relation);
@@ -67,7 +71,7 @@ pub(super) fn table_of(work: &Work, trigger: &TriggerPlan) -> String {
 }
 
 /// Creates one trigger. Gives the reason if it can't stay; nothing is left of it then.
-async fn attempt(work: &Work, session: &Session, trigger: &TriggerPlan) -> Result<Option<String>> {
+async fn attempt(work: &LoadContext, session: &Session, trigger: &TriggerPlan) -> Result<Option<String>> {
     let schema = &work.plan.schema;
     let [function, fires] = ddl::create_trigger(schema, trigger);
     let record = load_journal::made_object_sql(schema, "function", &trigger.function);

@@ -1,23 +1,23 @@
 //! libSQL's vector blobs (libsql `vectorInt.h`, `vector.c`) to PostgreSQL's binary forms.
 
-use super::refusal::Refusal;
+use super::refusal::EncodeError;
 use crate::{
     model::{PgType, conversion_plan::VectorEncoding},
     postgres::copy::binary_encode,
 };
 
-const OFF_SHAPE: Refusal = Refusal("is not a vector of the planned shape");
-const NOT_FINITE: Refusal = Refusal("is a vector with an element that is not a finite number");
+const OFF_SHAPE: EncodeError = EncodeError("is not a vector of the planned shape");
+const NOT_FINITE: EncodeError = EncodeError("is a vector with an element that is not a finite number");
 
 /// How a vector is stored and what it becomes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct VectorForm {
     encoding: VectorEncoding,
-    target: Target,
+    target: VectorTarget,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Target {
+enum VectorTarget {
     Vector(usize),
     HalfVec(usize),
     Reals,
@@ -31,11 +31,11 @@ impl VectorForm {
         use VectorEncoding::{F1Bit, F16, F32, F64, Fb16};
         let dimensions = |n: u32| usize::try_from(n).ok();
         let target = match (encoding, target) {
-            (F32 | F16 | Fb16, PgType::Vector(n)) => Target::Vector(dimensions(*n)?),
-            (F16, PgType::HalfVec(n)) => Target::HalfVec(dimensions(*n)?),
-            (F32 | F16 | Fb16, PgType::RealArray) => Target::Reals,
-            (F32 | F64 | F16 | Fb16, PgType::DoubleArray) => Target::Doubles,
-            (F1Bit, PgType::Bit(n)) => Target::Bits(dimensions(*n)?),
+            (F32 | F16 | Fb16, PgType::Vector(n)) => VectorTarget::Vector(dimensions(*n)?),
+            (F16, PgType::HalfVec(n)) => VectorTarget::HalfVec(dimensions(*n)?),
+            (F32 | F16 | Fb16, PgType::RealArray) => VectorTarget::Reals,
+            (F32 | F64 | F16 | Fb16, PgType::DoubleArray) => VectorTarget::Doubles,
+            (F1Bit, PgType::Bit(n)) => VectorTarget::Bits(dimensions(*n)?),
             _ => return None,
         };
         Some(Self { encoding, target })
@@ -44,10 +44,10 @@ impl VectorForm {
     /// Appends the blob as a field.
     ///
     /// # Errors
-    /// [`Refusal`] for a blob of another shape, or numbers that pgvector doesn't take.
-    pub(super) fn write(&self, blob: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    /// [`EncodeError`] for a blob of another shape, or numbers that pgvector doesn't take.
+    pub(super) fn write(&self, blob: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self.target {
-            Target::Vector(n) => {
+            VectorTarget::Vector(n) => {
                 let elements = self.elements(blob)?;
                 let at = head(out, elements.len(), n)?;
                 for index in 0..elements.len() {
@@ -59,7 +59,7 @@ impl VectorForm {
                 }
                 binary_encode::end(out, at)?;
             }
-            Target::HalfVec(n) => {
+            VectorTarget::HalfVec(n) => {
                 let elements = self.elements(blob)?;
                 let at = head(out, elements.len(), n)?;
                 for half in elements.bytes.as_chunks::<2>().0 {
@@ -70,21 +70,21 @@ impl VectorForm {
                 }
                 binary_encode::end(out, at)?;
             }
-            Target::Reals => {
+            VectorTarget::Reals => {
                 let elements = self.elements(blob)?;
                 binary_encode::real_array(out, (0..elements.len()).map(|index| elements.single(index)))?;
             }
-            Target::Doubles => {
+            VectorTarget::Doubles => {
                 let elements = self.elements(blob)?;
                 binary_encode::double_array(out, (0..elements.len()).map(|index| elements.double(index)))?;
             }
-            Target::Bits(n) => bits(blob, n, out)?,
+            VectorTarget::Bits(n) => bits(blob, n, out)?,
         }
         Ok(())
     }
 
     /// The elements' bytes without the type byte, which only `F32` may lack.
-    fn elements<'a>(&self, blob: &'a [u8]) -> Result<Elements<'a>, Refusal> {
+    fn elements<'a>(&self, blob: &'a [u8]) -> Result<VectorElements<'a>, EncodeError> {
         let (width, mark) = match self.encoding {
             VectorEncoding::F32 => (4, 1),
             VectorEncoding::F64 => (8, 2),
@@ -97,17 +97,17 @@ impl VectorForm {
             _ if self.encoding == VectorEncoding::F32 && blob.len().is_multiple_of(width) => blob,
             _ => return Err(OFF_SHAPE),
         };
-        Ok(Elements { encoding: self.encoding, bytes, width })
+        Ok(VectorElements { encoding: self.encoding, bytes, width })
     }
 }
 
-struct Elements<'a> {
+struct VectorElements<'a> {
     encoding: VectorEncoding,
     bytes: &'a [u8],
     width: usize,
 }
 
-impl Elements<'_> {
+impl VectorElements<'_> {
     fn len(&self) -> usize {
         self.bytes.len() / self.width
     }
@@ -136,7 +136,7 @@ impl Elements<'_> {
     }
 }
 
-fn head(out: &mut Vec<u8>, found: usize, planned: usize) -> Result<usize, Refusal> {
+fn head(out: &mut Vec<u8>, found: usize, planned: usize) -> Result<usize, EncodeError> {
     if found != planned {
         return Err(OFF_SHAPE);
     }
@@ -165,7 +165,7 @@ fn half_to_single(half: u16) -> f32 {
 
 /// libSQL: bits from the least significant, padding, the count of bits that aren't data, the byte 3. PostgreSQL:
 /// the count of bits, then bits from the most significant, the rest zero.
-fn bits(blob: &[u8], planned: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn bits(blob: &[u8], planned: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let [data @ .., trailing, 3] = blob else { return Err(OFF_SHAPE) };
     let count = (8 * (data.len() + 1)).checked_sub(usize::from(*trailing)).ok_or(OFF_SHAPE)?;
     if count != planned {

@@ -6,16 +6,16 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
-    load_context::{Crew, Work},
+    load_context::{LoadContext, SessionPool},
     readback,
-    row_encoder::{RowEncoder, Totals},
+    row_encoder::{ChunkTotals, RowEncoder},
     triggers,
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        TablePlan, Withheld,
-        dropped_objects::WithheldKind,
+        DroppedObject, TablePlan,
+        dropped_objects::DroppedObjectKind,
         identifier::{qualified, quote_list},
         view_trigger_plan::ViewPlan,
     },
@@ -33,9 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// `LocalUnreachable`, `LocalRejected` where the server refuses what isn't the view's doing; `Interrupted`.
-pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld>> {
-    let session = crew.first()?;
-    let mut withheld: Vec<Withheld> = Vec::new();
+pub(super) async fn create(work: &Arc<LoadContext>, pool: &SessionPool) -> Result<Vec<DroppedObject>> {
+    let session = pool.first()?;
+    let mut withheld: Vec<DroppedObject> = Vec::new();
     let mut missing: BTreeSet<&str> = BTreeSet::new();
     work.phase(PHASE, work.plan.views.len());
     for view in &work.plan.views {
@@ -46,8 +46,8 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld
         };
         if let Some(reason) = reason {
             missing.insert(&view.name);
-            withheld.push(Withheld {
-                kind: WithheldKind::View,
+            withheld.push(DroppedObject {
+                kind: DroppedObjectKind::View,
                 table: view.source.clone(),
                 object: view.name.clone(),
                 source: view.source.clone(),
@@ -62,10 +62,10 @@ pub(super) async fn create(work: &Arc<Work>, crew: &Crew) -> Result<Vec<Withheld
 }
 
 /// What is withheld where the tables are somebody else's, and only rows were loaded.
-pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
+pub(super) fn on_foreign_tables(work: &LoadContext) -> Vec<DroppedObject> {
     let reason = "only rows were loaded, into tables that this tool didn't make";
-    let views = work.plan.views.iter().map(|view| Withheld {
-        kind: WithheldKind::View,
+    let views = work.plan.views.iter().map(|view| DroppedObject {
+        kind: DroppedObjectKind::View,
         table: view.source.clone(),
         object: view.name.clone(),
         source: view.source.clone(),
@@ -73,8 +73,8 @@ pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
         sql: view.sql.clone(),
         guards: false,
     });
-    let triggers = work.plan.triggers.iter().map(|trigger| Withheld {
-        kind: WithheldKind::Trigger,
+    let triggers = work.plan.triggers.iter().map(|trigger| DroppedObject {
+        kind: DroppedObjectKind::Trigger,
         table: triggers::table_of(work, trigger),
         object: trigger.name.clone(),
         source: trigger.source.clone(),
@@ -86,7 +86,7 @@ pub(super) fn on_foreign_tables(work: &Work) -> Vec<Withheld> {
 }
 
 /// Creates one view. Gives the reason if it can't stay; nothing is left of it then.
-async fn attempt(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+async fn attempt(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
     let schema = &work.plan.schema;
     let create = ddl::create_view(schema, view).sql;
     let record = load_journal::made_object_sql(schema, "view", &view.name);
@@ -110,7 +110,7 @@ fn judged(session: &Session, error: Error) -> Result<String> {
     if session.is_lost() { Err(error) } else { Ok(error.message().to_owned()) }
 }
 
-async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+async fn compare(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
     let table = view.as_table();
     let source = match source_rows(work, &table).await? {
         Ok(totals) => totals,
@@ -138,7 +138,7 @@ async fn compare(work: &Arc<Work>, session: &Session, view: &ViewPlan) -> Result
 }
 
 /// What SQLite gives for the view, or why that is nothing to compare with.
-async fn source_rows(work: &Arc<Work>, table: &TablePlan) -> Result<std::result::Result<Totals, String>> {
+async fn source_rows(work: &Arc<LoadContext>, table: &TablePlan) -> Result<std::result::Result<ChunkTotals, String>> {
     let connection = sqlite::open::read_only(&work.source)?;
     let interrupt = connection.get_interrupt_handle();
     let table = table.clone();
@@ -150,7 +150,7 @@ async fn source_rows(work: &Arc<Work>, table: &TablePlan) -> Result<std::result:
             reading.await.ok();
             return Ok(Err(format!("SQLite takes more than {} s for the view", PATIENCE.as_secs())));
         }
-        () = work.ctx.stop.wished() => {
+        () = work.ctx.stop.requested() => {
             interrupt.interrupt();
             reading.await.ok();
             work.ctx.stop.check()?;
@@ -160,14 +160,14 @@ async fn source_rows(work: &Arc<Work>, table: &TablePlan) -> Result<std::result:
     ended.map_err(|_| Error::new(Kind::Bug, "the reading of a view ended early"))
 }
 
-fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Result<Totals, String> {
+fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Result<ChunkTotals, String> {
     let failed = |failure: &rusqlite::Error| {
         format!("SQLite can't read the view: {}", sqlite::error_map::describe("reading it", failure).message())
     };
     let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
     let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;
     let mut writer = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
-    let (mut totals, mut row_bytes, mut ledger) = (Totals::default(), Vec::new(), Vec::new());
+    let (mut totals, mut row_bytes, mut ledger) = (ChunkTotals::default(), Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
         row_bytes.clear();
         writer

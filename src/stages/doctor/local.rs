@@ -1,6 +1,6 @@
 //! The local PostgreSQL: is it there, is it new enough, may it be filled.
 
-use super::{Check, Side};
+use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind, Result},
     postgres::{
@@ -22,18 +22,18 @@ pub(super) async fn examine(choice: &LocalChoice) -> Vec<Check> {
     match &choice.url {
         Some(url) => match examine_server(url).await {
             Ok(checks) => checks,
-            Err(error) => vec![Check::fail(Side::Local, "connection", &error)],
+            Err(error) => vec![Check::fail(CheckSubject::Local, "connection", &error)],
         },
         None => match Installation::find(choice) {
             Ok(found) => vec![
                 Check::ok(
-                    Side::Local,
+                    CheckSubject::Local,
                     "PostgreSQL",
                     format!("{} in {}, to be managed by this tool", found.version, found.bin.display()),
                 ),
                 pgvector(found.pgvector),
             ],
-            Err(error) => vec![Check::fail(Side::Local, "PostgreSQL", &error)],
+            Err(error) => vec![Check::fail(CheckSubject::Local, "PostgreSQL", &error)],
         },
     }
 }
@@ -46,14 +46,14 @@ async fn examine_server(url: &Secret<String>) -> Result<Vec<Check>> {
     let at = format!("PostgreSQL {version} at {}", parsed.endpoint.address());
     let mut checks = vec![if session.version() < OLDEST {
         let error = Error::new(Kind::LocalRejected, format!("{at} is too old"));
-        Check::fail(Side::Local, "PostgreSQL", &error.with_hint("use PostgreSQL 14 or newer"))
+        Check::fail(CheckSubject::Local, "PostgreSQL", &error.with_hint("use PostgreSQL 14 or newer"))
     } else {
-        Check::ok(Side::Local, "PostgreSQL", at)
+        Check::ok(CheckSubject::Local, "PostgreSQL", at)
     }];
     if !may_create {
         let error = Error::new(Kind::LocalRejected, "the role may not create schemas in this database");
         let hint = "GRANT CREATE ON DATABASE to the role, or name another database with --local-url";
-        checks.push(Check::fail(Side::Local, "rights", &error.with_hint(hint)));
+        checks.push(Check::fail(CheckSubject::Local, "rights", &error.with_hint(hint)));
     }
     checks.push(pgvector(vector));
     Ok(checks)
@@ -65,5 +65,5 @@ fn pgvector(there: bool) -> Check {
     } else {
         "not there: vectors become real[]; install pgvector or set vector = \"on\" to change that"
     };
-    Check::ok(Side::Local, "pgvector", found)
+    Check::ok(CheckSubject::Local, "pgvector", found)
 }

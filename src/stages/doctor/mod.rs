@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::{Error, Kind, Result},
     event::Sink,
     postgres::managed::LocalChoice,
@@ -25,7 +25,7 @@ use crate::{
 /// What a check is about; decides the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Side {
+pub enum CheckSubject {
     /// The working directory.
     Directory,
     /// The source.
@@ -36,7 +36,7 @@ pub enum Side {
     Target,
 }
 
-impl Side {
+impl CheckSubject {
     /// The word in texts and JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -77,7 +77,7 @@ impl Grade {
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
     /// About what.
-    pub side: Side,
+    pub side: CheckSubject,
     /// Of what.
     pub name: &'static str,
     /// How it ended.
@@ -93,15 +93,15 @@ pub struct Check {
 }
 
 impl Check {
-    fn ok(side: Side, name: &'static str, found: impl Into<String>) -> Self {
+    fn ok(side: CheckSubject, name: &'static str, found: impl Into<String>) -> Self {
         Self { side, name, grade: Grade::Ok, found: found.into(), todo: String::new(), kind: None }
     }
 
-    fn warn(side: Side, name: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
+    fn warn(side: CheckSubject, name: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Self {
         Self { side, name, grade: Grade::Warn, found: found.into(), todo: todo.into(), kind: None }
     }
 
-    fn fail(side: Side, name: &'static str, error: &Error) -> Self {
+    fn fail(side: CheckSubject, name: &'static str, error: &Error) -> Self {
         let (found, todo) = (error.to_string(), advice(error));
         Self { side, name, grade: Grade::Fail, found, todo, kind: Some(error.kind()) }
     }
@@ -122,12 +122,12 @@ fn advice(error: &Error) -> String {
 
 /// All checks.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Examination {
+pub struct DoctorReport {
     /// In the order in which they were made.
     pub checks: Vec<Check>,
 }
 
-impl Examination {
+impl DoctorReport {
     /// The first failure as an error, if there is one.
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {
@@ -144,16 +144,16 @@ impl Examination {
 ///
 /// # Errors
 /// None of its own: what a check finds is an answer, and a side that is not given is one too.
-pub async fn examine(root: &Path, out: &Arc<dyn Sink>, request: &DoctorRequest) -> Result<Examination> {
+pub async fn examine(root: &Path, out: &Arc<dyn Sink>, request: &DoctorRequest) -> Result<DoctorReport> {
     // The doors want a directory to be in; nothing is made there.
     let workdir = Workdir::open(&working_dir::nearest_existing(root))?;
-    let ctx = Context { workdir, out: Arc::clone(out), stop: Stop::default() };
+    let ctx = Context { workdir, out: Arc::clone(out), stop: Cancellation::default() };
     let (source, source_bytes) = Box::pin(source::examine(&ctx, request.source.as_ref())).await;
     let mut checks = working_dir::examine(root, source_bytes);
     checks.extend(source);
     checks.extend(Box::pin(local::examine(&request.local)).await);
     checks.extend(Box::pin(target::examine(request.target.as_ref(), &request.schema)).await);
-    Ok(Examination { checks })
+    Ok(DoctorReport { checks })
 }
 
 /// What to check; a side that isn't given is named as not checked.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Check, Side};
+use super::{Check, CheckSubject};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -29,7 +29,7 @@ const QUESTIONS: [&str; 4] = [
 pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Vec<Check>, Option<u64>) {
     let Some(request) = request else {
         let todo = "set TURSO_DATABASE_URL, or name a URL or a file with --source";
-        return (vec![Check::warn(Side::Source, "given", "no, so it is not checked", todo)], None);
+        return (vec![Check::warn(CheckSubject::Source, "given", "no, so it is not checked", todo)], None);
     };
     let reached = match &request.platform {
         None => Ok(request.clone()),
@@ -41,13 +41,13 @@ pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Ve
     };
     let request = match reached {
         Ok(request) => &{ request },
-        Err(error) => return (vec![Check::fail(Side::Source, "platform", &error)], None),
+        Err(error) => return (vec![Check::fail(CheckSubject::Source, "platform", &error)], None),
     };
     match Source::parse(&request.source) {
-        Err(error) => (vec![Check::fail(Side::Source, "given", &error)], None),
+        Err(error) => (vec![Check::fail(CheckSubject::Source, "given", &error)], None),
         Ok(Source::File(path)) => match examine_file(&path) {
             Ok(found) => found,
-            Err(error) => (vec![Check::fail(Side::Source, "file", &error)], None),
+            Err(error) => (vec![Check::fail(CheckSubject::Source, "file", &error)], None),
         },
         Ok(Source::Server(endpoint)) => {
             let mut checks: Vec<Check> = endpoint.warnings().into_iter().map(warning).collect();
@@ -57,7 +57,7 @@ pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Ve
                     (checks, size)
                 }
                 Err(error) => {
-                    checks.push(Check::fail(Side::Source, "connection", &error));
+                    checks.push(Check::fail(CheckSubject::Source, "connection", &error));
                     (checks, None)
                 }
             }
@@ -67,13 +67,13 @@ pub(super) async fn examine(ctx: &Context, request: Option<&DumpRequest>) -> (Ve
 
 fn content(name: &'static str, found: String, tables: u64) -> Check {
     if tables == 0 {
-        return Check::warn(Side::Source, name, found, "see whether this is the database that you mean");
+        return Check::warn(CheckSubject::Source, name, found, "see whether this is the database that you mean");
     }
-    Check::ok(Side::Source, name, found)
+    Check::ok(CheckSubject::Source, name, found)
 }
 
 fn warning(text: String) -> Check {
-    Check::warn(Side::Source, "connection", text, "use https:// or libsql://, or a tunnel")
+    Check::warn(CheckSubject::Source, "connection", text, "use https:// or libsql://, or a tunnel")
 }
 
 fn examine_file(path: &Path) -> Result<(Vec<Check>, Option<u64>)> {
@@ -117,7 +117,8 @@ async fn examine_server(
             numbers.push(cell.and_then(|cell| cell.integer()).and_then(|number| u64::try_from(number).ok()));
         }
     }
-    let mut checks = vec![Check::ok(Side::Source, "connection", format!("{endpoint} answers, SQLite {engine}"))];
+    let mut checks =
+        vec![Check::ok(CheckSubject::Source, "connection", format!("{endpoint} answers, SQLite {engine}"))];
     let size = match numbers[..] {
         [_, Some(pages), Some(page)] => Some(pages.saturating_mul(page)),
         _ => None,
@@ -128,7 +129,7 @@ async fn examine_server(
             let size = size.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
             content("content", format!("{}{size}", amount(tables)), tables)
         }
-        None => Check::warn(Side::Source, "content", "the tables can't be counted", ""),
+        None => Check::warn(CheckSubject::Source, "content", "the tables can't be counted", ""),
     });
     Ok((checks, size))
 }

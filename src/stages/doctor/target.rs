@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Side};
+use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::human_format::{bytes, counted},
@@ -29,7 +29,7 @@ const FACTS: &str = "SELECT current_setting('server_version'), \
       WHERE n.nspname = $1 AND c.relkind IN ('r', 'p'))";
 
 /// What the target says of itself.
-struct Facts {
+struct TargetFacts {
     version: String,
     encoding: String,
     read_only: bool,
@@ -46,22 +46,22 @@ struct Facts {
 pub(super) async fn examine(url: Option<&Secret<String>>, schema: &str) -> Vec<Check> {
     let Some(url) = url else {
         let todo = "set NEON_DATABASE_URL, or name a connection string with --target";
-        return vec![Check::warn(Side::Target, "given", "no, so it is not checked", todo)];
+        return vec![Check::warn(CheckSubject::Target, "given", "no, so it is not checked", todo)];
     };
     let parsed = match PgEndpoint::parse(url, Role::Target) {
         Ok(parsed) => parsed,
-        Err(error) => return vec![Check::fail(Side::Target, "given", &error)],
+        Err(error) => return vec![Check::fail(CheckSubject::Target, "given", &error)],
     };
     let mut checks: Vec<Check> =
-        parsed.notes.iter().map(|note| Check::ok(Side::Target, "connection string", note)).collect();
+        parsed.notes.iter().map(|note| Check::ok(CheckSubject::Target, "connection string", note)).collect();
     match look(&parsed.endpoint, schema).await {
         Ok((facts, number)) => checks.extend(judge(&facts, number, parsed.endpoint.address(), schema)),
-        Err(error) => checks.push(Check::fail(Side::Target, "connection", &error)),
+        Err(error) => checks.push(Check::fail(CheckSubject::Target, "connection", &error)),
     }
     checks
 }
 
-async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(Facts, u32)> {
+async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)> {
     let session = match Session::connect(endpoint).await {
         Err(error) if error.retry() == Retry::Patiently => {
             tokio::time::sleep(WAKING).await;
@@ -70,7 +70,7 @@ async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(Facts, u32)> {
         other => other?,
     };
     let row = session.query_row("asking what the target is", FACTS, &[&schema]).await?;
-    let facts = Facts {
+    let facts = TargetFacts {
         version: row.get(0)?,
         encoding: row.get(1)?,
         read_only: row.get(2)?,
@@ -94,24 +94,24 @@ fn megabytes(text: &str) -> Option<u64> {
     number.trim().parse::<u64>().ok().filter(|number| *number > 0).map(|number| number * factor)
 }
 
-fn judge(facts: &Facts, number: u32, address: &str, schema: &str) -> Vec<Check> {
+fn judge(facts: &TargetFacts, number: u32, address: &str, schema: &str) -> Vec<Check> {
     let refused = |kind: Kind, text: String, hint: &str| Error::new(kind, text).with_hint(hint);
     let mut checks = vec![if number < OLDEST {
         let text = format!("PostgreSQL {} at {address} is too old", facts.version);
-        Check::fail(Side::Target, "version", &refused(Kind::TargetRejected, text, "use PostgreSQL 14 or newer"))
+        Check::fail(CheckSubject::Target, "version", &refused(Kind::TargetRejected, text, "use PostgreSQL 14 or newer"))
     } else {
-        Check::ok(Side::Target, "version", format!("PostgreSQL {} at {address}", facts.version))
+        Check::ok(CheckSubject::Target, "version", format!("PostgreSQL {} at {address}", facts.version))
     }];
     checks.push(match &facts.tls {
         Some(version) => {
-            Check::ok(Side::Target, "encryption", format!("{version}, certificate verified as the host asks"))
+            Check::ok(CheckSubject::Target, "encryption", format!("{version}, certificate verified as the host asks"))
         }
-        None => Check::ok(Side::Target, "encryption", "none: the connection doesn't leave this machine"),
+        None => Check::ok(CheckSubject::Target, "encryption", "none: the connection doesn't leave this machine"),
     });
     if facts.encoding != "UTF8" {
         let text = format!("the database's encoding is {}, not UTF8", facts.encoding);
         checks.push(Check::fail(
-            Side::Target,
+            CheckSubject::Target,
             "encoding",
             &refused(Kind::TargetRejected, text, "make a database with encoding UTF8"),
         ));
@@ -119,27 +119,31 @@ fn judge(facts: &Facts, number: u32, address: &str, schema: &str) -> Vec<Check> 
     if facts.read_only {
         let text = "the target takes no writes (a replica, or read-only by setting)".to_owned();
         checks.push(Check::fail(
-            Side::Target,
+            CheckSubject::Target,
             "writable",
             &refused(Kind::TargetRejected, text, "connect to the primary"),
         ));
     }
     checks.push(rights(facts, schema));
     let limit = facts.limit_bytes.map(|limit| format!(" of {}", bytes(limit))).unwrap_or_default();
-    checks.push(Check::ok(Side::Target, "space", format!("the database takes {}{limit}", bytes(facts.size_bytes))));
     checks.push(Check::ok(
-        Side::Target,
+        CheckSubject::Target,
+        "space",
+        format!("the database takes {}{limit}", bytes(facts.size_bytes)),
+    ));
+    checks.push(Check::ok(
+        CheckSubject::Target,
         "content",
         format!("{} in schema {schema}", counted(facts.tables, "table", "tables")),
     ));
     let pgvector = if facts.pgvector { "available" } else { "not available" };
-    checks.push(Check::ok(Side::Target, "pgvector", pgvector));
+    checks.push(Check::ok(CheckSubject::Target, "pgvector", pgvector));
     checks
 }
 
-fn rights(facts: &Facts, schema: &str) -> Check {
+fn rights(facts: &TargetFacts, schema: &str) -> Check {
     let denied = |text: String, hint: &str| {
-        Check::fail(Side::Target, "rights", &Error::new(Kind::TargetDenied, text).with_hint(hint))
+        Check::fail(CheckSubject::Target, "rights", &Error::new(Kind::TargetDenied, text).with_hint(hint))
     };
     if !facts.may_create_schemas {
         let text = "the role may not create schemas in this database".to_owned();
@@ -149,8 +153,8 @@ fn rights(facts: &Facts, schema: &str) -> Check {
         Some(false) => {
             denied(format!("the role may not create tables in schema {schema}"), "GRANT CREATE ON SCHEMA to the role")
         }
-        Some(true) => Check::ok(Side::Target, "rights", format!("may create schemas, and tables in {schema}")),
-        None => Check::ok(Side::Target, "rights", format!("may create schemas; {schema} will be made")),
+        Some(true) => Check::ok(CheckSubject::Target, "rights", format!("may create schemas, and tables in {schema}")),
+        None => Check::ok(CheckSubject::Target, "rights", format!("may create schemas; {schema} will be made")),
     }
 }
 
@@ -158,8 +162,8 @@ fn rights(facts: &Facts, schema: &str) -> Check {
 mod tests {
     use super::*;
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> TargetFacts {
+        TargetFacts {
             version: "17.2".to_owned(),
             encoding: "UTF8".to_owned(),
             read_only: false,
@@ -175,21 +179,21 @@ mod tests {
 
     #[test]
     fn what_stands_against_a_push_is_said_with_what_to_do() {
-        let failures = |facts: &Facts, number| {
+        let failures = |facts: &TargetFacts, number| {
             let checks = judge(facts, number, "h:1/d", "public");
             let failed = checks.into_iter().filter(|check| check.kind.is_some());
             failed.map(|check| format!("{}: {}; {}", check.name, check.found, check.todo)).collect::<Vec<_>>()
         };
         assert_eq!(failures(&facts(), 170_002), [""; 0]);
-        let old = failures(&Facts { version: "13.9".to_owned(), ..facts() }, 130_009);
+        let old = failures(&TargetFacts { version: "13.9".to_owned(), ..facts() }, 130_009);
         assert_eq!(old, ["version: PostgreSQL 13.9 at h:1/d is too old; use PostgreSQL 14 or newer"]);
-        let latin = failures(&Facts { encoding: "LATIN1".to_owned(), ..facts() }, 170_002);
+        let latin = failures(&TargetFacts { encoding: "LATIN1".to_owned(), ..facts() }, 170_002);
         assert!(latin.len() == 1 && latin[0].contains("make a database with encoding UTF8"), "{latin:?}");
-        let replica = failures(&Facts { read_only: true, ..facts() }, 170_002);
+        let replica = failures(&TargetFacts { read_only: true, ..facts() }, 170_002);
         assert!(replica.len() == 1 && replica[0].contains("connect to the primary"), "{replica:?}");
-        let poor = failures(&Facts { may_create_schemas: false, ..facts() }, 170_002);
+        let poor = failures(&TargetFacts { may_create_schemas: false, ..facts() }, 170_002);
         assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON DATABASE"), "{poor:?}");
-        let poor = failures(&Facts { may_create_in_schema: Some(false), ..facts() }, 170_002);
+        let poor = failures(&TargetFacts { may_create_in_schema: Some(false), ..facts() }, 170_002);
         assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON SCHEMA"), "{poor:?}");
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::{Check, Side};
+use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind},
     model::human_format::bytes,
@@ -22,10 +22,12 @@ pub(super) fn examine(root: &Path, source_bytes: Option<u64>) -> Vec<Check> {
     let nearest = nearest_existing(root);
     let exists = if nearest == root { "exists" } else { "will be made" };
     let writable = match access(&nearest, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) if nearest.is_dir() => Check::ok(Side::Directory, "writable", format!("{} {exists}", root.display())),
-        Ok(()) => Check::fail(Side::Directory, "writable", &refused(&nearest, "is not a directory")),
+        Ok(()) if nearest.is_dir() => {
+            Check::ok(CheckSubject::Directory, "writable", format!("{} {exists}", root.display()))
+        }
+        Ok(()) => Check::fail(CheckSubject::Directory, "writable", &refused(&nearest, "is not a directory")),
         Err(cause) => Check::fail(
-            Side::Directory,
+            CheckSubject::Directory,
             "writable",
             &refused(&nearest, &format!("can't be written: {}", std::io::Error::from(cause).kind())),
         ),
@@ -39,19 +41,19 @@ fn refused(path: &Path, what: &str) -> Error {
 
 fn free_space(place: &Path, source_bytes: Option<u64>) -> Check {
     let Ok(facts) = statvfs(place) else {
-        return Check::warn(Side::Directory, "space", "the free space can't be read", "");
+        return Check::warn(CheckSubject::Directory, "space", "the free space can't be read", "");
     };
     let free = facts.f_bavail.saturating_mul(facts.f_frsize);
     let wanted = source_bytes.map_or(0, |size| size.saturating_mul(SIZE_FACTOR));
     if free < wanted {
         let found = format!("{} free, about {} needed", bytes(free), bytes(wanted));
-        return Check::warn(Side::Directory, "space", found, "make room, or name a larger disk with --dir");
+        return Check::warn(CheckSubject::Directory, "space", found, "make room, or name a larger disk with --dir");
     }
     if free < FREE_BYTES_LOW {
         let todo = format!("dump, tables and indexes take about {SIZE_FACTOR} times the size of the source");
-        return Check::warn(Side::Directory, "space", format!("{} free", bytes(free)), todo);
+        return Check::warn(CheckSubject::Directory, "space", format!("{} free", bytes(free)), todo);
     }
-    Check::ok(Side::Directory, "space", format!("{} free", bytes(free)))
+    Check::ok(CheckSubject::Directory, "space", format!("{} free", bytes(free)))
 }
 
 /// The path itself, or the nearest directory above it that is there.

@@ -1,6 +1,6 @@
 //! What reading a server's rows costs, told before a large read: hosted servers bill each row that a query visits.
 
-use super::{sql_snapshot::Facts, storage_layout::TableShape};
+use super::{sql_snapshot::SnapshotFacts, storage_layout::TableShape};
 use crate::{
     context::Context,
     error::{Error, Kind},
@@ -18,7 +18,7 @@ const ROW_BYTES_MIN: u64 = 6;
 ///
 /// # Errors
 /// `Interrupted`; any other failure only leaves the cost unknown.
-pub(super) async fn announce(ctx: &Context, server: &Server, facts: &Facts) -> Result<(), Error> {
+pub(super) async fn announce(ctx: &Context, server: &Server, facts: &SnapshotFacts) -> Result<(), Error> {
     let bytes = facts.bytes();
     if bytes < LARGE_BYTES {
         return Ok(());
@@ -57,7 +57,7 @@ pub(super) async fn announce(ctx: &Context, server: &Server, facts: &Facts) -> R
 }
 
 /// Whether the highest rowid says something about the number of rows.
-fn rows_follow_rowid(facts: &Facts, shape: &TableShape) -> bool {
+fn rows_follow_rowid(facts: &SnapshotFacts, shape: &TableShape) -> bool {
     let sql = facts.schema.get(shape.index).and_then(|row| row.sql.as_deref()).unwrap_or_default();
     shape.rowid.is_some() && !sql.to_ascii_lowercase().contains("random rowid")
 }

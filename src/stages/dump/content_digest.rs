@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::storage_layout::{self, SchemaRow, TableShape};
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::{Error, Kind, Result, ResultExt},
     model::cell::SqliteCell,
     source::hrana::{self, Cell},
@@ -22,12 +22,12 @@ use crate::{
     workdir::hex,
 };
 
-/// Rows between two looks at the user's wish to stop.
+/// Rows between two looks at a cancellation request.
 const ROWS_PER_LOOK: u64 = 4096;
 
 /// Facts of a database besides schema and rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct DatabaseHeader {
     /// `PRAGMA encoding`.
     pub(super) encoding: String,
     /// `PRAGMA user_version`.
@@ -36,7 +36,7 @@ pub(super) struct Header {
     pub(super) application_id: i64,
 }
 
-impl Header {
+impl DatabaseHeader {
     /// Whether text is stored as UTF-8.
     pub(super) fn is_utf8(&self) -> bool {
         self.encoding.eq_ignore_ascii_case("UTF-8")
@@ -45,9 +45,9 @@ impl Header {
 
 /// What a file holds.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(super) struct DatabaseContent {
     /// Besides schema and rows.
-    pub(super) header: Header,
+    pub(super) header: DatabaseHeader,
     /// All rows of `sqlite_schema`.
     pub(super) schema: Vec<SchemaRow>,
     /// Rows and digest per table with rows of its own, in the schema's order.
@@ -56,7 +56,7 @@ pub(super) struct Content {
     pub(super) sha256: String,
 }
 
-impl Content {
+impl DatabaseContent {
     /// Rows per table.
     pub(super) fn rows(&self) -> BTreeMap<String, u64> {
         self.tables.iter().map(|table| (table.name.clone(), table.rows)).collect()
@@ -141,7 +141,7 @@ impl ContentHasher {
 }
 
 /// What happens while a file is read.
-pub(super) enum Step<'a> {
+pub(super) enum DigestStep<'a> {
     /// A table begins.
     Begin(&'a str),
     /// So many more rows of it are read.
@@ -154,29 +154,29 @@ pub(super) enum Step<'a> {
 ///
 /// # Errors
 /// `SourceInvalid` for a file that can't be read to its end, `Interrupted`.
-pub(super) fn read(path: &Path, stop: &Stop, told: &dyn Fn(Step<'_>)) -> Result<Content> {
+pub(super) fn read(path: &Path, stop: &Cancellation, told: &dyn Fn(DigestStep<'_>)) -> Result<DatabaseContent> {
     let connection = open::read_only(path)?;
     let header = read_header(&connection)?;
     let schema = storage_layout::read_schema(&connection)?;
     let mut tables = Vec::new();
     for shape in storage_layout::shapes(&connection, &schema)? {
-        told(Step::Begin(&shape.name));
+        told(DigestStep::Begin(&shape.name));
         let begun = Instant::now();
         let table = read_table(&connection, &shape, header.is_utf8(), stop, told).at_table(&shape.name)?;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        told(Step::End(&shape.name, table.rows, elapsed_ms));
+        told(DigestStep::End(&shape.name, table.rows, elapsed_ms));
         tables.push(table);
     }
     let sha256 = digest(&header, &schema, &tables);
-    Ok(Content { header, schema, tables, sha256 })
+    Ok(DatabaseContent { header, schema, tables, sha256 })
 }
 
-fn read_header(connection: &Connection) -> Result<Header> {
+fn read_header(connection: &Connection) -> Result<DatabaseHeader> {
     let sql = "SELECT encoding, user_version, application_id \
                FROM pragma_encoding, pragma_user_version, pragma_application_id";
     connection
         .query_row(sql, [], |row| {
-            Ok(Header { encoding: row.get(0)?, user_version: row.get(1)?, application_id: row.get(2)? })
+            Ok(DatabaseHeader { encoding: row.get(0)?, user_version: row.get(1)?, application_id: row.get(2)? })
         })
         .map_err(|failure| error_map::describe("reading the header", &failure))
 }
@@ -185,8 +185,8 @@ fn read_table(
     connection: &Connection,
     shape: &TableShape,
     is_utf8: bool,
-    stop: &Stop,
-    told: &dyn Fn(Step<'_>),
+    stop: &Cancellation,
+    told: &dyn Fn(DigestStep<'_>),
 ) -> Result<TableContent> {
     let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
     let sql = if is_utf8 { shape.select(str::to_owned) } else { shape.select(hrana::safe_expression) };
@@ -206,10 +206,10 @@ fn read_table(
         digest.end_row();
         if digest.rows().is_multiple_of(ROWS_PER_LOOK) {
             stop.check()?;
-            told(Step::Rows(&shape.name, ROWS_PER_LOOK));
+            told(DigestStep::Rows(&shape.name, ROWS_PER_LOOK));
         }
     }
-    told(Step::Rows(&shape.name, digest.rows() % ROWS_PER_LOOK));
+    told(DigestStep::Rows(&shape.name, digest.rows() % ROWS_PER_LOOK));
     Ok(digest.finish(&shape.name))
 }
 
@@ -234,7 +234,7 @@ fn from_safe(row: &Row<'_>, column: usize) -> rusqlite::Result<Result<Cell>> {
     Ok(hrana::from_safe(cell).map_err(|_| Error::new(Kind::Bug, "a value doesn't read back from its safe form")))
 }
 
-fn digest(header: &Header, schema: &[SchemaRow], tables: &[TableContent]) -> String {
+fn digest(header: &DatabaseHeader, schema: &[SchemaRow], tables: &[TableContent]) -> String {
     let mut all = ContentHasher::default();
     all.value(SqliteCell::Text(b"turso2neon content 1"));
     all.value(SqliteCell::Text(header.encoding.as_bytes()));
@@ -261,12 +261,12 @@ fn digest(header: &Header, schema: &[SchemaRow], tables: &[TableContent]) -> Str
 mod tests {
     use super::*;
 
-    fn content(script: &str) -> Content {
+    fn content(script: &str) -> DatabaseContent {
         let file = tempfile::NamedTempFile::new().unwrap();
         let connection = Connection::open(file.path()).unwrap();
         connection.execute_batch(script).unwrap();
         drop(connection);
-        read(file.path(), &Stop::default(), &|_| ()).unwrap()
+        read(file.path(), &Cancellation::default(), &|_| ()).unwrap()
     }
 
     #[test]

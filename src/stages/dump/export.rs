@@ -16,9 +16,9 @@ use crate::{
     event::Event,
     model::Stage,
     source::{
-        body_channel::Pieces,
-        export_client::{End, FrameBatch, Generations, LogFrame},
-        hrana_cursor::Ending,
+        body_channel::BodyReceiver,
+        export_client::{FrameBatch, GenerationEnd, Generations, LogFrame},
+        hrana_cursor::CursorEnd,
         http::Server,
         page_assembler::{PAGE_BYTES, PageFile},
     },
@@ -43,7 +43,7 @@ pub(super) struct Exported {
 }
 
 /// What a try comes to.
-enum Tried {
+enum ExportAttempt {
     Whole(Exported),
     Again(&'static str),
 }
@@ -60,21 +60,21 @@ pub(super) async fn pull(ctx: &Context, server: &Server, part: &Path) -> Result<
             Generations::NotOffered(why) => return Ok(Err(why)),
         };
         match try_once(ctx, server, part, generation).await? {
-            Tried::Whole(exported) if server.is_encrypted() => return Ok(Ok(exported)),
+            ExportAttempt::Whole(exported) if server.is_encrypted() => return Ok(Ok(exported)),
             // Nothing in the protocol proves a page's bytes: without TLS, all must come twice the same.
-            Tried::Whole(exported) if seen == Some(exported.sha256) => return Ok(Ok(exported)),
-            Tried::Whole(exported) if attempt < TRIES => seen = Some(exported.sha256),
-            Tried::Whole(_) => {
+            ExportAttempt::Whole(exported) if seen == Some(exported.sha256) => return Ok(Ok(exported)),
+            ExportAttempt::Whole(exported) if attempt < TRIES => seen = Some(exported.sha256),
+            ExportAttempt::Whole(_) => {
                 return Err(Error::new(Kind::SourceTruncated, "the server's file came otherwise each time"));
             }
-            Tried::Again(why) if attempt == TRIES => return Err(Error::new(Kind::SourceTruncated, why)),
-            Tried::Again(why) => server.wait(why, attempt + 1).await?,
+            ExportAttempt::Again(why) if attempt == TRIES => return Err(Error::new(Kind::SourceTruncated, why)),
+            ExportAttempt::Again(why) => server.wait(why, attempt + 1).await?,
         }
     }
     Err(Error::new(Kind::Bug, "the tries of an export never end"))
 }
 
-async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) -> Result<Tried> {
+async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) -> Result<ExportAttempt> {
     ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: PHASE, steps: None });
     let (pump, pieces) = server.export(generation).await?;
     let filling = {
@@ -84,14 +84,14 @@ async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) 
     let ending = pump.run().await;
     let filled = filling.await.map_err(|_| Error::new(Kind::Bug, "the reader of the export stopped"))?;
     match ending? {
-        Ending::Closed => {}
-        Ending::Silent => return Ok(Tried::Again("the server said nothing for 60 s")),
-        Ending::Cut => return Ok(Tried::Again("the connection was cut before the end of the file")),
+        CursorEnd::Closed => {}
+        CursorEnd::Silent => return Ok(ExportAttempt::Again("the server said nothing for 60 s")),
+        CursorEnd::Cut => return Ok(ExportAttempt::Again("the connection was cut before the end of the file")),
         // The reader gave up, and says why.
-        Ending::Unwanted => {}
+        CursorEnd::Unwanted => {}
     }
     let Some((mut file, mut pages, mut received_bytes, mut digest)) = filled? else {
-        return Ok(Tried::Again("the file doesn't end with a page"));
+        return Ok(ExportAttempt::Again("the file doesn't end with a page"));
     };
     let (mut frames, mut inside) = (0, false);
     loop {
@@ -107,22 +107,22 @@ async fn try_once(ctx: &Context, server: &Server, part: &Path, generation: u64) 
                 let highest = pages.saturating_add(frames);
                 (file, pages, inside) = on_thread(move || apply(file, batch, pages, inside, highest)).await?;
             }
-            FrameBatch::End(End { generation: present, .. }) if present != generation => {
-                return Ok(Tried::Again("the server has begun another generation"));
+            FrameBatch::End(GenerationEnd { generation: present, .. }) if present != generation => {
+                return Ok(ExportAttempt::Again("the server has begun another generation"));
             }
             FrameBatch::End(end) if end.max_frame_no != frames || inside => {
-                return Ok(Tried::Again("the server's frames end inside a transaction"));
+                return Ok(ExportAttempt::Again("the server's frames end inside a transaction"));
             }
             FrameBatch::End(_) => break,
         }
     }
     on_thread(move || file.finish(pages)).await?;
     let (sha256, encrypted) = (digest.finalize().into(), server.is_encrypted());
-    Ok(Tried::Whole(Exported { generation, frames, pages, sha256, encrypted, received_bytes }))
+    Ok(ExportAttempt::Whole(Exported { generation, frames, pages, sha256, encrypted, received_bytes }))
 }
 
 /// The file, its pages, the bytes that came and their digest; none if it broke off inside a page.
-fn fill(ctx: &Context, part: &Path, mut pieces: Pieces) -> Result<Option<(PageFile, u64, u64, Sha256)>> {
+fn fill(ctx: &Context, part: &Path, mut pieces: BodyReceiver) -> Result<Option<(PageFile, u64, u64, Sha256)>> {
     super::remove_part(part)?;
     let mut file = PageFile::create(part)?;
     let (mut buffer, mut pages, mut digest) = (bytes::BytesMut::new(), 0_u64, Sha256::new());

@@ -16,11 +16,11 @@ use rusqlite::{
 };
 
 use super::{
-    content_digest::Header,
+    content_digest::DatabaseHeader,
     storage_layout::{self, SchemaRow, TableShape},
 };
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::{Error, Kind, Result, ResultExt},
     model::identifier::quote_ident,
     source::hrana::Cell,
@@ -33,19 +33,19 @@ const CACHE_KIB: u32 = 8 * 1024;
 /// Bytes of a row after which its memory is given back at once.
 const LARGE_ROW_BYTES: usize = 1 << 20;
 
-/// Instructions of the engine between two looks at the user's wish to stop.
+/// Instructions of the engine between two looks at a cancellation request.
 pub(super) const INSTRUCTIONS_PER_LOOK: i32 = 100_000;
 
-/// A file that is being built. Unreadable until [`Restore::finish`] has returned.
-pub(super) struct Restore {
+/// A file that is being built. Unreadable until [`FileBuilder::finish`] has returned.
+pub(super) struct FileBuilder {
     connection: Connection,
     /// The first page of each schema row's b-tree; 0 for those that have none.
     roots: Vec<i64>,
     is_utf8: bool,
-    stop: Stop,
+    stop: Cancellation,
 }
 
-impl Restore {
+impl FileBuilder {
     /// Makes the file (0600) with an empty b-tree for everything that has one.
     ///
     /// # Errors
@@ -53,10 +53,10 @@ impl Restore {
     pub(super) fn begin(
         path: &Path,
         page_bytes: u32,
-        header: &Header,
+        header: &DatabaseHeader,
         schema: &[SchemaRow],
         shapes: &[TableShape],
-        stop: &Stop,
+        stop: &Cancellation,
     ) -> Result<Self> {
         create_private(path)?;
         let connection = open_fast(path, stop)?;
@@ -85,7 +85,7 @@ impl Restore {
     ///
     /// # Errors
     /// `ArtifactIo`.
-    pub(super) fn rows_of(&self, shape: &TableShape) -> Result<Rows<'_>> {
+    pub(super) fn rows_of(&self, shape: &TableShape) -> Result<RowWriter<'_>> {
         let rowid = shape.rowid.as_ref().map(|_| "rowid".to_owned());
         let columns: Vec<String> =
             rowid.into_iter().chain(shape.values().map(|(place, _)| column_name(place))).collect();
@@ -105,7 +105,7 @@ impl Restore {
             parameters.join(", ")
         );
         let statement = self.prepare(&sql)?;
-        Ok(Rows { restore: self, sql, statement, width: columns.len() })
+        Ok(RowWriter { restore: self, sql, statement, width: columns.len() })
     }
 
     fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
@@ -116,7 +116,13 @@ impl Restore {
     ///
     /// # Errors
     /// `ArtifactIo`; `SourceInvalid` if the source's rows break a unique index of the source; `Interrupted`.
-    pub(super) fn finish(self, path: &Path, header: &Header, schema: &[SchemaRow], told: &dyn Fn()) -> Result<()> {
+    pub(super) fn finish(
+        self,
+        path: &Path,
+        header: &DatabaseHeader,
+        schema: &[SchemaRow],
+        told: &dyn Fn(),
+    ) -> Result<()> {
         let failed = |failure: rusqlite::Error| describe("writing the schema", &self.stop, &failure);
         storage_layout::install_rows(&self.connection, schema, &self.roots).map_err(failed)?;
         self.connection
@@ -139,14 +145,14 @@ impl Restore {
 }
 
 /// Takes one table's rows.
-pub(super) struct Rows<'a> {
-    restore: &'a Restore,
+pub(super) struct RowWriter<'a> {
+    restore: &'a FileBuilder,
     sql: String,
     statement: Statement<'a>,
     width: usize,
 }
 
-impl Rows<'_> {
+impl RowWriter<'_> {
     /// Stores a row: the rowid, where there is one, then the columns.
     ///
     /// # Errors
@@ -170,13 +176,13 @@ impl Rows<'_> {
     fn bind(&mut self, row: &[Cell]) -> rusqlite::Result<()> {
         for (index, cell) in row.iter().enumerate() {
             if self.restore.is_utf8 {
-                self.statement.raw_bind_parameter(index + 1, Bound(cell))?;
+                self.statement.raw_bind_parameter(index + 1, BoundCell(cell))?;
                 continue;
             }
             let is_text = matches!(cell, Cell::Text(_));
             match cell {
                 Cell::Text(bytes) => self.statement.raw_bind_parameter(index + 1, bytes.as_slice())?,
-                _ => self.statement.raw_bind_parameter(index + 1, Bound(cell))?,
+                _ => self.statement.raw_bind_parameter(index + 1, BoundCell(cell))?,
             }
             self.statement.raw_bind_parameter(index + 1 + self.width, is_text)?;
         }
@@ -184,9 +190,9 @@ impl Rows<'_> {
     }
 }
 
-struct Bound<'a>(&'a Cell);
+struct BoundCell<'a>(&'a Cell);
 
-impl ToSql for Bound<'_> {
+impl ToSql for BoundCell<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Cell::Null => ValueRef::Null,
@@ -219,7 +225,7 @@ pub(super) fn create_private(path: &Path) -> Result<()> {
 }
 
 /// Opens a file of the working directory to fill it: no journal, for a half-made file is thrown away anyway.
-fn open_fast(path: &Path, stop: &Stop) -> Result<Connection> {
+fn open_fast(path: &Path, stop: &Cancellation) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |failure: rusqlite::Error| describe("opening the new file", stop, &failure);
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -233,8 +239,8 @@ fn open_fast(path: &Path, stop: &Stop) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Lets the user's wish to stop end whatever statement is running.
-pub(super) fn look_for_stop(connection: &Connection, stop: &Stop) {
+/// Lets a cancellation request end whatever statement is running.
+pub(super) fn look_for_stop(connection: &Connection, stop: &Cancellation) {
     let stop = AssertUnwindSafe(stop.clone());
     connection.progress_handler(
         INSTRUCTIONS_PER_LOOK,
@@ -246,7 +252,7 @@ pub(super) fn look_for_stop(connection: &Connection, stop: &Stop) {
 }
 
 /// The error for a failed call on the file that is being made.
-pub(super) fn describe(doing: &str, stop: &Stop, failure: &rusqlite::Error) -> Error {
+pub(super) fn describe(doing: &str, stop: &Cancellation, failure: &rusqlite::Error) -> Error {
     if let Err(interrupted) = stop.check() {
         return interrupted;
     }
@@ -311,7 +317,7 @@ fn plain_table(shape: &TableShape) -> String {
 ///
 /// A function that this engine doesn't know (an extension of the server) is stood in for by one that gives NULL: the
 /// index then has an entry for every row, and nobody who lacks the function can look anything up by it.
-fn fill(connection: &Connection, index: &SchemaRow, stop: &Stop) -> Result<()> {
+fn fill(connection: &Connection, index: &SchemaRow, stop: &Cancellation) -> Result<()> {
     let sql = format!("REINDEX main.{}", quote_ident(&index.name));
     let mut stood_in = Vec::new();
     loop {

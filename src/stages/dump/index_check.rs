@@ -9,7 +9,7 @@ use crate::model::identifier::quote_ident;
 
 /// What comparing a table's indexes came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Compared {
+pub(super) struct IndexComparison {
     /// The first index that holds something else.
     pub(super) different: Option<String>,
     /// Indexes that can't be compared so: partial ones, those of expressions, those of a foreign collation, and those
@@ -18,14 +18,14 @@ pub(super) struct Compared {
 }
 
 /// The number of entries, and the sum of their digests.
-type Sum = (u64, u64);
+type EntrySum = (u64, u64);
 
 /// Compares each index of a table with the table.
 ///
 /// # Errors
 /// What the engine says of pages that it can't read.
-pub(super) fn compare(connection: &Connection, table: &str) -> rusqlite::Result<Compared> {
-    let mut compared = Compared::default();
+pub(super) fn compare(connection: &Connection, table: &str) -> rusqlite::Result<IndexComparison> {
+    let mut compared = IndexComparison::default();
     let mut list = connection.prepare("SELECT name, partial FROM pragma_index_list(?1)")?;
     let found = list.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(String, bool)> = found.collect::<rusqlite::Result<_>>()?;
@@ -79,7 +79,7 @@ fn rowid(connection: &Connection, table: &str) -> rusqlite::Result<Option<&'stat
     Ok(None)
 }
 
-fn sum(connection: &Connection, sql: &str) -> rusqlite::Result<Sum> {
+fn sum(connection: &Connection, sql: &str) -> rusqlite::Result<EntrySum> {
     let mut statement = connection.prepare(sql)?;
     let width = statement.column_count();
     let mut rows = statement.query([])?;
@@ -131,7 +131,7 @@ mod tests {
         let compared = compare(&connection, "t").unwrap();
         assert_eq!(compared.different, None);
         assert_eq!(compared.left_out, 2);
-        assert_eq!(compare(&connection, "w").unwrap(), Compared::default());
+        assert_eq!(compare(&connection, "w").unwrap(), IndexComparison::default());
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         drop(connection);
         let connection = Connection::open(&path).unwrap();
         assert_eq!(compare(&connection, "t").unwrap().different.as_deref(), Some("i"));
-        assert_eq!(compare(&connection, "other").unwrap(), Compared::default());
+        assert_eq!(compare(&connection, "other").unwrap(), IndexComparison::default());
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
                 "CREATE TABLE t(rowid, _rowid_, oid, a); INSERT INTO t VALUES (1, 2, 3, 4); CREATE INDEX i ON t(a)",
             )
             .unwrap();
-        assert_eq!(compare(&connection, "t").unwrap(), Compared { different: None, left_out: 1 });
+        assert_eq!(compare(&connection, "t").unwrap(), IndexComparison { different: None, left_out: 1 });
     }
 
     #[test]
@@ -183,6 +183,6 @@ mod tests {
         drop(connection);
         let connection = Connection::open(&path).unwrap();
         assert_eq!(compare(&connection, "t").unwrap().different.as_deref(), Some("i"));
-        assert_eq!(compare(&connection, "o").unwrap(), Compared::default());
+        assert_eq!(compare(&connection, "o").unwrap(), IndexComparison::default());
     }
 }

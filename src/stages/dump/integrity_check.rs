@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::{file_builder, index_check, storage_layout};
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::{Error, Kind, Result, ResultExt},
     model::identifier::{quote_ident, quote_literal},
     sqlite::{error_map, open},
@@ -24,8 +24,8 @@ const BROKEN_RULES: [&str; 5] =
 /// Files up to this many bytes are checked in all depth: the page cache holds the whole of them.
 const SMALL_BYTES_MAX: u64 = 8 << 20;
 
-/// Complaints about one table after which SQLite stops (`PRAGMA integrity_check`). It takes a table or another limit, not
-/// both.
+/// Complaints about one table after which SQLite stops (`PRAGMA integrity_check`). It takes a table or another limit,
+/// not both.
 const COMPLAINTS_MAX: usize = 100;
 
 /// The page cache in KiB.
@@ -33,7 +33,7 @@ const CACHE_KIB: u32 = 8 * 1024;
 
 /// What the check found besides damage.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(super) struct IntegrityReport {
     /// Tables with rows that break what the table declares.
     pub(super) with_broken_rules: Vec<String>,
     /// Tables that the engine can't check, because their definition needs a function that it doesn't have.
@@ -55,12 +55,23 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// `SourceInvalid` for damage, with the table; `Interrupted`.
-pub(super) fn integrity(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>) -> Result<Checked> {
+pub(super) fn integrity(
+    path: &Path,
+    stop: &Cancellation,
+    told: &dyn Fn(),
+    working: &Arc<Heartbeat>,
+) -> Result<IntegrityReport> {
     let size = std::fs::metadata(path).map_or(0, |facts| facts.len());
     check(path, stop, told, working, size <= SMALL_BYTES_MAX)
 }
 
-fn check(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>, small: bool) -> Result<Checked> {
+fn check(
+    path: &Path,
+    stop: &Cancellation,
+    told: &dyn Fn(),
+    working: &Arc<Heartbeat>,
+    small: bool,
+) -> Result<IntegrityReport> {
     let prepared = |connection: Connection| {
         watch(&connection, stop, working);
         let cache = connection.execute_batch(&format!("PRAGMA cache_size=-{CACHE_KIB}"));
@@ -69,17 +80,17 @@ fn check(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>, smal
     };
     let connection = prepared(open::without_stand_ins(path)?)?;
     let schema = storage_layout::read_schema(&connection)?;
-    let mut checked = Checked::default();
+    let mut checked = IntegrityReport::default();
     for table in schema.iter().filter(|row| row.holds_rows()) {
         let looked = check_table(&connection, &table.name, small);
         let looked = match looked {
             // The table can still be looked at alone, with something in the place of what is missing.
             Err(failure) if is_lack(&failure) => pragma(&prepared(open::read_only(path)?)?, "quick_check", &table.name)
-                .map(|complaints| Looked { complaints: only_damage(complaints), left_out: 1 }),
+                .map(|complaints| TableCheck { complaints: only_damage(complaints), left_out: 1 }),
             looked => looked,
         };
         match looked {
-            Ok(Looked { complaints, left_out }) => {
+            Ok(TableCheck { complaints, left_out }) => {
                 if let Some(damage) = complaints.iter().find(|complaint| is_damage(complaint)) {
                     return Err(damaged(damage, &table.name)).at_table(&table.name);
                 }
@@ -105,21 +116,21 @@ fn check(path: &Path, stop: &Stop, told: &dyn Fn(), working: &Arc<Working>, smal
 }
 
 /// What looking at one table came to.
-struct Looked {
+struct TableCheck {
     complaints: Vec<String>,
     /// Indexes that were not looked at.
     left_out: usize,
 }
 
-fn check_table(connection: &Connection, table: &str, small: bool) -> rusqlite::Result<Looked> {
+fn check_table(connection: &Connection, table: &str, small: bool) -> rusqlite::Result<TableCheck> {
     let mut complaints = pragma(connection, if small { "integrity_check" } else { "quick_check" }, table)?;
     // Complaints about rows that break rules can hide an index that lacks a row.
     if small && complaints.len() < COMPLAINTS_MAX {
-        return Ok(Looked { complaints, left_out: 0 });
+        return Ok(TableCheck { complaints, left_out: 0 });
     }
     let compared = index_check::compare(connection, table)?;
     complaints.extend(compared.different.map(|index| format!("rows differ from index {index}")));
-    Ok(Looked { complaints, left_out: compared.left_out })
+    Ok(TableCheck { complaints, left_out: compared.left_out })
 }
 
 fn only_damage(complaints: Vec<String>) -> Vec<String> {
@@ -127,13 +138,13 @@ fn only_damage(complaints: Vec<String>) -> Vec<String> {
 }
 
 /// What is told now and then while a check takes long.
-pub(super) type Working = dyn Fn() + Send + Sync;
+pub(super) type Heartbeat = dyn Fn() + Send + Sync;
 
 /// How often that is.
 const WORKING_EVERY: Duration = Duration::from_secs(10);
 
-/// Lets the user's wish to stop end the check, and tells that it goes on.
-fn watch(connection: &Connection, stop: &Stop, working: &Arc<Working>) {
+/// Lets a cancellation request end the check, and tells that it goes on.
+fn watch(connection: &Connection, stop: &Cancellation, working: &Arc<Heartbeat>) {
     let watched = AssertUnwindSafe((stop.clone(), working.clone()));
     let mut told = Instant::now();
     connection.progress_handler(
@@ -181,7 +192,7 @@ fn damaged(complaint: &str, table: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn quiet() -> Arc<Working> {
+    fn quiet() -> Arc<Heartbeat> {
         Arc::new(|| ())
     }
 
@@ -200,7 +211,7 @@ mod tests {
             )
             .unwrap();
         drop(connection);
-        let checked = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap();
+        let checked = integrity(&path, &Cancellation::default(), &|| (), &quiet()).unwrap();
         assert_eq!(checked.with_broken_rules, ["odd"]);
         assert_eq!(checked.unchecked, ["own"]);
         assert_eq!(checked.sound, 1);
@@ -216,7 +227,7 @@ mod tests {
             .execute_batch("CREATE TABLE t(a COLLATE own); INSERT INTO t VALUES ('a'), ('b'); CREATE INDEX i ON t(a)")
             .unwrap();
         drop(connection);
-        let checked = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap();
+        let checked = integrity(&path, &Cancellation::default(), &|| (), &quiet()).unwrap();
         assert_eq!((checked.sound, checked.without_indexes.as_slice()), (1, &["t".to_owned()][..]));
     }
 
@@ -234,7 +245,7 @@ mod tests {
         bytes[at] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         for small in [true, false] {
-            let error = check(&path, &Stop::default(), &|| (), &quiet(), small).unwrap_err();
+            let error = check(&path, &Cancellation::default(), &|| (), &quiet(), small).unwrap_err();
             assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")));
             assert!(error.hint().contains("REINDEX") && !error.message().contains("marker"), "{error}");
         }
@@ -259,7 +270,7 @@ mod tests {
             .unwrap();
         drop(connection);
         for small in [true, false] {
-            let error = check(&path, &Stop::default(), &|| (), &quiet(), small).unwrap_err();
+            let error = check(&path, &Cancellation::default(), &|| (), &quiet(), small).unwrap_err();
             assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")));
             assert!(error.message().contains("index i"), "{error}");
         }
@@ -280,7 +291,7 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[4096 * 5..4096 * 5 + 100].fill(0x55);
         std::fs::write(&path, bytes).unwrap();
-        let error = integrity(&path, &Stop::default(), &|| (), &quiet()).unwrap_err();
+        let error = integrity(&path, &Cancellation::default(), &|| (), &quiet()).unwrap_err();
         assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")));
     }
 }

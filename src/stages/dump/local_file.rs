@@ -29,7 +29,7 @@ use crate::{
     model::Stage,
 };
 
-/// Pages that are copied between two looks at the user's wish to stop.
+/// Pages that are copied between two looks at a cancellation request.
 const PAGES_PER_STEP: i32 = 1024;
 
 /// Bytes that are copied at a time.
@@ -55,13 +55,13 @@ pub(super) fn copy(ctx: &Context, source: &Path, part: &Path) -> Result<String> 
         super::remove_part(part)?;
         let state = FileState::look(source)?;
         let proof = match state.way() {
-            Way::ReadTransaction => match copy_in_transaction(ctx, source, part, "mode=ro")? {
+            CopyStrategy::ReadTransaction => match copy_in_transaction(ctx, source, part, "mode=ro")? {
                 // Reading would begin with rolling back what a crash left, and thus with writing.
                 None if state.journal.is_some() => copy_quiet(ctx, source, part, &state),
                 proof => Ok(proof),
             },
-            Way::SharedLog => copy_in_transaction(ctx, source, part, "mode=ro&readonly_shm=1"),
-            Way::QuietFiles => copy_quiet(ctx, source, part, &state),
+            CopyStrategy::SharedLog => copy_in_transaction(ctx, source, part, "mode=ro&readonly_shm=1"),
+            CopyStrategy::QuietFiles => copy_quiet(ctx, source, part, &state),
         }?;
         if let Some(proof) = proof {
             return Ok(proof);
@@ -90,7 +90,7 @@ pub(super) fn locate(given: &Path) -> Result<PathBuf> {
 
 /// Which of the three ways fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum CopyStrategy {
     ReadTransaction,
     SharedLog,
     QuietFiles,
@@ -99,9 +99,9 @@ enum Way {
 /// The file and what lies beside it, so far as it matters.
 #[derive(Debug, PartialEq, Eq)]
 struct FileState {
-    database: Option<Stamp>,
-    log: Option<Stamp>,
-    journal: Option<Stamp>,
+    database: Option<FileStamp>,
+    log: Option<FileStamp>,
+    journal: Option<FileStamp>,
     has_index: bool,
     /// Whether the header asks for a write-ahead log.
     uses_log: bool,
@@ -109,7 +109,7 @@ struct FileState {
 
 /// What changes when a file's bytes do. Not its times of status: looking at a journal as root sets its owner anew.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
@@ -127,20 +127,22 @@ impl FileState {
         })
     }
 
-    fn way(&self) -> Way {
+    fn way(&self) -> CopyStrategy {
         match (self.has_index, self.uses_log || self.log.is_some()) {
-            (true, _) => Way::SharedLog,
-            (false, true) => Way::QuietFiles,
-            (false, false) => Way::ReadTransaction,
+            (true, _) => CopyStrategy::SharedLog,
+            (false, true) => CopyStrategy::QuietFiles,
+            (false, false) => CopyStrategy::ReadTransaction,
         }
     }
 }
 
-fn stamp(path: &Path) -> Result<Option<Stamp>> {
+fn stamp(path: &Path) -> Result<Option<FileStamp>> {
     match fs::metadata(path) {
-        Ok(facts) => {
-            Ok(Some(Stamp { inode: facts.ino(), bytes: facts.len(), modified: (facts.mtime(), facts.mtime_nsec()) }))
-        }
+        Ok(facts) => Ok(Some(FileStamp {
+            inode: facts.ino(),
+            bytes: facts.len(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+        })),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Error::io(Kind::SourceInvalid, "reading", path, &cause)),
     }

@@ -5,11 +5,11 @@ use std::{fmt, path::Path};
 use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
-    Copy, billing_estimate, disk_space, export,
-    pages::{self, Pulled, Revision},
-    replica::{self, Base},
+    CompleteCopy, billing_estimate, disk_space, export,
+    pages::{self, PullOutcome, Revision},
+    replica::{self, PreviousDump},
     resume_state,
-    server_facts::{self, Told},
+    server_facts::{self, ServerFacts},
     sql_method,
 };
 use crate::{
@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// What reading a server comes to.
-pub(super) enum Made {
+pub(super) enum MethodOutcome {
     /// A copy in the part file.
-    Copied(Box<Copy>),
+    Copied(Box<CompleteCopy>),
     /// The server says that nothing has changed since the dump before.
     Unchanged {
         /// Bytes that it took to know.
@@ -41,13 +41,13 @@ pub(super) enum Made {
 
 /// The state of a server's database that was copied.
 #[derive(Clone, Copy)]
-enum State<'a> {
+enum CopiedState<'a> {
     Revision(&'a Revision),
     Frame(&'a LogPosition),
 }
 
 /// What the database is made as.
-enum Form {
+enum DatabaseKind {
     /// Turso's newer form, of which pages are only a part.
     Mvcc,
     /// Any other, so far as the server tells.
@@ -86,7 +86,7 @@ pub(super) async fn copy(
     (method, is_mvcc): (Method, bool),
     part: &Path,
     previous: Option<&DumpCheckpoint>,
-) -> Result<Made> {
+) -> Result<MethodOutcome> {
     let endpoint = settings.endpoint;
     endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
     let token = token::one_of(endpoint.token(), settings.token)?;
@@ -110,9 +110,9 @@ const MVCC: &str = "it is an MVCC database, which no other method reads whole";
 const ASKED_FOR: &str = "asked for";
 
 /// What a method made, or why the server doesn't offer it.
-type Offered = std::result::Result<Made, String>;
+type MethodOffer = std::result::Result<MethodOutcome, String>;
 
-fn refused_unless(endpoint: &Endpoint, method: Method, offered: Offered) -> Result<Made> {
+fn refused_unless(endpoint: &Endpoint, method: Method, offered: MethodOffer) -> Result<MethodOutcome> {
     offered.map_err(|why| {
         Error::new(Kind::SourceRefused, format!("{endpoint} can't be read by {method}: {why}"))
             .with_hint("leave --method out to take the method that works")
@@ -129,7 +129,7 @@ struct ServerReader<'a> {
 
 impl ServerReader<'_> {
     /// Tries the method of the dump before, then all in their order.
-    async fn first_offered(&self) -> Result<Made> {
+    async fn first_offered(&self) -> Result<MethodOutcome> {
         let before = self.previous.filter(|previous| previous.source == self.source);
         let again = match before.map(|previous| previous.method) {
             Some(DumpMethod::Pages) => self.pages("the server lends its pages").await?.ok(),
@@ -140,10 +140,10 @@ impl ServerReader<'_> {
             return Ok(made);
         }
         let not_pages = match self.form().await? {
-            Form::Mvcc => {
+            DatabaseKind::Mvcc => {
                 return self.sql(MVCC.to_owned()).await;
             }
-            Form::Other => match self.pages("the server lends its pages").await? {
+            DatabaseKind::Other => match self.pages("the server lends its pages").await? {
                 Ok(made) => return Ok(made),
                 Err(why) => why,
             },
@@ -162,15 +162,15 @@ impl ServerReader<'_> {
     }
 
     /// The form of the database, where the server tells; for any other answer the methods have better words.
-    async fn form(&self) -> Result<Form> {
+    async fn form(&self) -> Result<DatabaseKind> {
         let answers = match self.server.query(&["SELECT journal_mode FROM pragma_journal_mode"]).await {
             Ok(answers) => answers,
-            Err(error) if error.kind() == Kind::SourceRefused => return Ok(Form::Other),
+            Err(error) if error.kind() == Kind::SourceRefused => return Ok(DatabaseKind::Other),
             Err(error) => return Err(error),
         };
         let mode = answers.into_iter().next().and_then(std::result::Result::ok);
         let mode = mode.and_then(|rows| rows.into_iter().next()?.into_iter().next()?.into_string());
-        Ok(if mode.is_some_and(|mode| mode.contains("mvcc")) { Form::Mvcc } else { Form::Other })
+        Ok(if mode.is_some_and(|mode| mode.contains("mvcc")) { DatabaseKind::Mvcc } else { DatabaseKind::Other })
     }
 
     /// Source and state of the dump before.
@@ -179,23 +179,23 @@ impl ServerReader<'_> {
         Some((&previous.source, previous.consistency_mark.as_ref()?))
     }
 
-    async fn pages(&self, method_reason: &str) -> Result<Offered> {
+    async fn pages(&self, method_reason: &str) -> Result<MethodOffer> {
         let mark = self.mark_before().filter(|(source, _)| *source == self.source).map(|(_, mark)| mark);
         let base = match mark {
             Some(ConsistencyMark::PageRevision { name, pages }) => {
                 let revision = Revision { source: self.source.clone(), name: name.clone(), pages: *pages };
-                Some(pages::Base { revision, file: self.ctx.workdir.source_db() })
+                Some(pages::PreviousDump { revision, file: self.ctx.workdir.source_db() })
             }
             _ => None,
         };
         let copied = match pages::pull(self.ctx, self.server, &self.source, self.part, base).await? {
-            Pulled::Copied(copied) => copied,
-            Pulled::Unchanged { received_bytes } => return Ok(Ok(Made::Unchanged { received_bytes })),
-            Pulled::NotOffered(why) => return Ok(Err(why)),
+            PullOutcome::Copied(copied) => copied,
+            PullOutcome::Unchanged { received_bytes } => return Ok(Ok(MethodOutcome::Unchanged { received_bytes })),
+            PullOutcome::NotOffered(why) => return Ok(Err(why)),
         };
         let mut proof = copied.proof();
-        let told = self.told_of(&mut proof, State::Revision(&copied.revision)).await?;
-        Ok(Ok(Made::Copied(Box::new(Copy {
+        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision)).await?;
+        Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Pages,
             method_reason: method_reason.to_owned(),
@@ -207,12 +207,12 @@ impl ServerReader<'_> {
         }))))
     }
 
-    async fn export(&self, method_reason: &str) -> Result<Offered> {
+    async fn export(&self, method_reason: &str) -> Result<MethodOffer> {
         let exported = match export::pull(self.ctx, self.server, self.part).await? {
             Ok(exported) => exported,
             Err(why) => return Ok(Err(why)),
         };
-        Ok(Ok(Made::Copied(Box::new(Copy {
+        Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Export,
             method_reason: method_reason.to_owned(),
@@ -224,7 +224,7 @@ impl ServerReader<'_> {
         }))))
     }
 
-    async fn replica(&self, method_reason: &str) -> Result<Offered> {
+    async fn replica(&self, method_reason: &str) -> Result<MethodOffer> {
         let log = match self.server.hello().await? {
             Greeting::Log(log) if log.last.is_none() => {
                 return Ok(Err("its log is empty, as is the database".to_owned()));
@@ -239,18 +239,18 @@ impl ServerReader<'_> {
         if let Some(position) = &position {
             let (unchanged, bytes) = replica::is_unchanged(self.server, &log, position).await?;
             if unchanged {
-                return Ok(Ok(Made::Unchanged { received_bytes: log.received_bytes + bytes }));
+                return Ok(Ok(MethodOutcome::Unchanged { received_bytes: log.received_bytes + bytes }));
             }
         }
         if position.is_none() {
             self.require_room().await?;
         }
-        let base = position.map(|position| Base { position, file: self.ctx.workdir.source_db() });
+        let base = position.map(|position| PreviousDump { position, file: self.ctx.workdir.source_db() });
         let greeting_bytes = log.received_bytes;
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
         let mut proof = pulled.proof();
-        let told = self.told_of(&mut proof, State::Frame(&pulled.position)).await?;
-        Ok(Ok(Made::Copied(Box::new(Copy {
+        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position)).await?;
+        Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Replica,
             method_reason: method_reason.to_owned(),
@@ -276,7 +276,7 @@ impl ServerReader<'_> {
     }
 
     /// What the server says of itself, if it is still where the copy is from when it has said it.
-    async fn told_of(&self, proof: &mut Vec<String>, copied: State<'_>) -> Result<Option<Told>> {
+    async fn told_of(&self, proof: &mut Vec<String>, copied: CopiedState<'_>) -> Result<Option<ServerFacts>> {
         let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
         // Who hosts databases bills rows; whoever serves without TLS doesn't.
         let cheap = self.server.is_encrypted() && bytes >= billing_estimate::LARGE_BYTES;
@@ -302,20 +302,20 @@ impl ServerReader<'_> {
     }
 
     /// Whether the server's newest state is the one that was copied.
-    async fn is_newest(&self, copied: State<'_>) -> Result<bool> {
+    async fn is_newest(&self, copied: CopiedState<'_>) -> Result<bool> {
         match copied {
-            State::Revision(revision) => pages::is_newest(self.server, revision).await,
-            State::Frame(position) => Ok(match self.server.hello().await? {
+            CopiedState::Revision(revision) => pages::is_newest(self.server, revision).await,
+            CopiedState::Frame(position) => Ok(match self.server.hello().await? {
                 Greeting::Log(log) => log.id == position.log_id && log.last == Some(position.frame),
                 Greeting::NotOffered(_) => false,
             }),
         }
     }
 
-    async fn sql(&self, method_reason: String) -> Result<Made> {
+    async fn sql(&self, method_reason: String) -> Result<MethodOutcome> {
         let snapshot = sql_method::copy(self.ctx, self.server, self.part).await?;
         let received = &snapshot.received;
-        Ok(Made::Copied(Box::new(Copy {
+        Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Sql,
             method_reason,

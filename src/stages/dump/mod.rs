@@ -59,8 +59,8 @@ pub use self::{
     platform::{Reached, reach, unblock_writes},
 };
 use self::{
-    content_digest::{Content, Step},
-    method_selection::Made,
+    content_digest::{DatabaseContent, DigestStep},
+    method_selection::MethodOutcome,
 };
 use crate::{
     context::Context,
@@ -117,7 +117,7 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 }
 
 /// A complete copy in the part file, not checked yet.
-struct Copy {
+struct CompleteCopy {
     source: String,
     method: DumpMethod,
     method_reason: String,
@@ -127,7 +127,7 @@ struct Copy {
     /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<sql_method::Snapshot>,
     /// What the server says of itself at the copy's commit, where it was asked.
-    told: Option<server_facts::Told>,
+    told: Option<server_facts::ServerFacts>,
 }
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
@@ -161,10 +161,10 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             };
             method_selection::copy(ctx, &settings, (request.method, is_mvcc), &part, previous.as_ref()).await
         }
-        Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(Made::Copied),
+        Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied),
     };
     let dumped = match (made, previous) {
-        (Ok(Made::Copied(copy)), previous) => {
+        (Ok(MethodOutcome::Copied(copy)), previous) => {
             let (ctx, kept) = (ctx.clone(), part.clone());
             let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
             match &finished {
@@ -177,11 +177,11 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
             }
             finished?
         }
-        (Ok(Made::Unchanged { received_bytes }), Some(previous)) => {
+        (Ok(MethodOutcome::Unchanged { received_bytes }), Some(previous)) => {
             remove_part(&part)?;
             confirm(ctx, previous, received_bytes, started_s)?
         }
-        (Ok(Made::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
+        (Ok(MethodOutcome::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
         (Err(error), _) => {
             if !resume_state::can_continue(&part) {
                 // What is left of it would only take space; the next dump removes it if this fails.
@@ -213,7 +213,7 @@ fn require_server(method: Method, source: &Source) -> Result<()> {
     }
 }
 
-async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &Path) -> Result<Copy> {
+async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &Path) -> Result<CompleteCopy> {
     if request.namespace.is_some() {
         return Err(Error::new(Kind::Usage, "a namespace makes no sense for a local file"));
     }
@@ -223,7 +223,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
         let proof = local_file::copy(&ctx, &path, &part)?;
         let received_bytes =
             fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
-        Ok(Copy {
+        Ok(CompleteCopy {
             source: path.display().to_string(),
             method: DumpMethod::File,
             method_reason: "the source is a file on this machine".to_owned(),
@@ -240,7 +240,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
 /// Checks the copy, and makes it the dump unless its content is that of the dump already there.
 fn finish(
     ctx: &Context,
-    mut copy: Copy,
+    mut copy: CompleteCopy,
     part: &Path,
     previous: Option<DumpCheckpoint>,
     started_s: u64,
@@ -256,8 +256,9 @@ fn finish(
     };
     ctx.stop.check()?;
     match &unchanged {
-        // The file stays, and with it the place in the log that its pages are from. A place in the log of another source
-        // says nothing of this one. What was written to the file since it was read must be noticed: no new look at it.
+        // The file stays, and with it the place in the log that its pages are from. A place in the log of another
+        // source says nothing of this one. What was written to the file since it was read must be noticed: no new look
+        // at it.
         Some(previous) => {
             let same_log = previous.source == copy.source && previous.method == copy.method;
             copy.consistency_mark = previous.consistency_mark.clone().filter(|_| same_log);
@@ -316,10 +317,10 @@ fn confirm(ctx: &Context, previous: DumpCheckpoint, received_bytes: u64, started
 }
 
 /// Reads the finished file and compares it with what the server sent.
-fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
+fn read_back(ctx: &Context, copy: &mut CompleteCopy, part: &Path) -> Result<DatabaseContent> {
     let Some(snapshot) = &copy.snapshot else {
         // What came as pages tells of its tables here; rows were told of as they came.
-        let content = content_digest::read(part, &ctx.stop, &|step| tell(ctx, &step))?;
+        let content = content_digest::read(part, &ctx.stop, &|step| report_step(ctx, &step))?;
         if let Some(told) = &copy.told {
             copy.proof.push(told.check(&content)?);
         }
@@ -329,7 +330,7 @@ fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     let steps = u64::try_from(snapshot.received.tables.len()).ok();
     ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });
     let content = content_digest::read(part, &ctx.stop, &|step| {
-        if matches!(step, Step::End(..)) {
+        if matches!(step, DigestStep::End(..)) {
             ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
         }
     })?;
@@ -356,24 +357,26 @@ fn read_back(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     Ok(content)
 }
 
-fn tell(ctx: &Context, step: &Step<'_>) {
+fn report_step(ctx: &Context, step: &DigestStep<'_>) {
     let stage = Stage::Dump;
     ctx.out.emit(&match *step {
-        Step::Begin(table) => Event::TableStarted { stage, table: table.to_owned(), rows_total: None },
-        Step::Rows(_, 0) => return,
-        Step::Rows(table, rows) => Event::Committed { stage, table: table.to_owned(), rows, bytes: 0 },
-        Step::End(table, rows, elapsed_ms) => Event::TableFinished { stage, table: table.to_owned(), rows, elapsed_ms },
+        DigestStep::Begin(table) => Event::TableStarted { stage, table: table.to_owned(), rows_total: None },
+        DigestStep::Rows(_, 0) => return,
+        DigestStep::Rows(table, rows) => Event::Committed { stage, table: table.to_owned(), rows, bytes: 0 },
+        DigestStep::End(table, rows, elapsed_ms) => {
+            Event::TableFinished { stage, table: table.to_owned(), rows, elapsed_ms }
+        }
     });
 }
 
 /// Reads the file back while a second thread looks for damage in it; of two errors the first one's counts, as if they
 /// ran one after the other.
-fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
+fn examine(ctx: &Context, copy: &mut CompleteCopy, part: &Path) -> Result<DatabaseContent> {
     let (sender, checked_tables) = mpsc::channel();
     thread::scope(|scope| {
         let told = move || sender.send(()).unwrap_or_default();
         let (out, begun) = (ctx.out.clone(), Instant::now());
-        let working: Arc<integrity_check::Working> = Arc::new(move || {
+        let working: Arc<integrity_check::Heartbeat> = Arc::new(move || {
             let elapsed_s = begun.elapsed().as_secs();
             out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
         });
@@ -390,7 +393,7 @@ fn examine(ctx: &Context, copy: &mut Copy, part: &Path) -> Result<Content> {
     })
 }
 
-fn report_damage(ctx: &Context, copy: &mut Copy, checked: &integrity_check::Checked) {
+fn report_damage(ctx: &Context, copy: &mut CompleteCopy, checked: &integrity_check::IntegrityReport) {
     if !checked.with_broken_rules.is_empty() {
         ctx.out.info(format!(
             "rows that break what their table declares are kept as they are, in {}",

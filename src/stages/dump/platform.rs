@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::Stage,
     secret::Secret,
-    source::turso_api::{Platform, PlatformSettings},
+    source::turso_api::{PlatformSettings, TursoApi},
 };
 
 /// Where the named database is, and how to read it.
@@ -23,7 +23,7 @@ pub struct Reached {
 /// # Errors
 /// `Usage` for a name that isn't there; `Source*` kinds; `Interrupted`.
 pub async fn reach(ctx: &Context, settings: &PlatformSettings, block: bool) -> Result<Reached> {
-    let platform = Platform::new(ctx, settings)?;
+    let platform = TursoApi::new(ctx, settings)?;
     let found = platform.find().await?;
     if found.blocks_reads {
         return Err(Error::new(Kind::SourceDenied, "the database refuses reads, by its configuration")
@@ -50,6 +50,6 @@ pub async fn reach(ctx: &Context, settings: &PlatformSettings, block: bool) -> R
 /// # Errors
 /// As [`reach`].
 pub async fn unblock_writes(ctx: &Context, settings: &PlatformSettings) -> Result<()> {
-    let unblock = async { Platform::new(ctx, settings)?.block_writes(false).await };
+    let unblock = async { TursoApi::new(ctx, settings)?.block_writes(false).await };
     unblock.await.in_stage(Stage::Dump)
 }

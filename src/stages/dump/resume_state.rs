@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     error::{Error, Kind, Result},
     model::dump_method::DumpMethod,
-    source::page_assembler::Run,
+    source::page_assembler::PageRange,
     workdir::sealed,
 };
 
@@ -20,17 +20,17 @@ const FORMAT: u32 = 1;
 
 /// An unfinished copy; `P` is a method's word for a place in its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Unfinished<P> {
+pub(super) struct ResumeState<P> {
     format: u32,
     method: DumpMethod,
     /// Where in the source it is.
     pub(super) place: P,
     /// The pages that the file holds, counted from 0.
-    pub(super) pages: Vec<Run>,
+    pub(super) pages: Vec<PageRange>,
 }
 
-impl<P: Serialize + DeserializeOwned> Unfinished<P> {
-    pub(super) fn new(method: DumpMethod, place: P, pages: Vec<Run>) -> Self {
+impl<P: Serialize + DeserializeOwned> ResumeState<P> {
+    pub(super) fn new(method: DumpMethod, place: P, pages: Vec<PageRange>) -> Self {
         Self { format: FORMAT, method, place, pages }
     }
 
@@ -51,7 +51,7 @@ impl<P: Serialize + DeserializeOwned> Unfinished<P> {
 
 /// Whether a later run can go on with the part file.
 pub(super) fn can_continue(part: &Path) -> bool {
-    let found = sealed::load::<Unfinished<serde_json::Value>>(&path_beside(part), FORMAT, "dump");
+    let found = sealed::load::<ResumeState<serde_json::Value>>(&path_beside(part), FORMAT, "dump");
     found.is_ok() && part.exists()
 }
 
@@ -80,12 +80,12 @@ mod tests {
     fn an_unfinished_copy_is_found_again_unless_its_file_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let part = directory.path().join("source.db.part");
-        let unfinished = Unfinished::new(DumpMethod::Replica, u64::MAX, vec![(0, 7)]);
+        let unfinished = ResumeState::new(DumpMethod::Replica, u64::MAX, vec![(0, 7)]);
         unfinished.store(&part).unwrap();
-        assert_eq!(Unfinished::<u64>::load(&part, DumpMethod::Replica), None);
+        assert_eq!(ResumeState::<u64>::load(&part, DumpMethod::Replica), None);
         fs::write(&part, "x").unwrap();
-        assert_eq!(Unfinished::load(&part, DumpMethod::Replica), Some(unfinished));
-        assert_eq!(Unfinished::<u64>::load(&part, DumpMethod::Pages), None);
+        assert_eq!(ResumeState::load(&part, DumpMethod::Replica), Some(unfinished));
+        assert_eq!(ResumeState::<u64>::load(&part, DumpMethod::Pages), None);
         assert!(can_continue(&part));
         forget(&part).unwrap();
         assert!(!can_continue(&part));

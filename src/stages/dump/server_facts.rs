@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::{
-    content_digest::Content,
+    content_digest::DatabaseContent,
     on_thread, sql_snapshot,
     storage_layout::{self, SchemaRow, TableShape},
 };
@@ -19,29 +19,29 @@ use crate::{
 };
 
 /// What the server says.
-pub(super) struct Told {
+pub(super) struct ServerFacts {
     schema: Vec<SchemaRow>,
     /// Per table with rows of its own, in the schema's order; none where nothing was asked.
-    tables: Vec<Option<Fact>>,
+    tables: Vec<Option<TableFact>>,
 }
 
 /// A table's lowest and highest rowid; none without rows.
-type Ends = [Option<i64>; 2];
+type RowidRange = [Option<i64>; 2];
 
 /// What the server says of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fact {
+enum TableFact {
     /// Its number of rows.
     Rows(u64),
     /// Its lowest and highest rowid, and those of the copy.
-    Ends { told: Ends, own: Ends },
+    Ends { told: RowidRange, own: RowidRange },
 }
 
 /// A question about a table.
-struct Question {
+struct TableQuery {
     sql: String,
     /// The lowest and highest rowid of the copy; none where the rows are counted.
-    own: Option<Ends>,
+    own: Option<RowidRange>,
 }
 
 /// Asks the server for its schema and for facts about the tables that the part file has: their numbers of rows, or,
@@ -49,7 +49,7 @@ struct Question {
 ///
 /// # Errors
 /// `SourceInvalid` if the part file has no schema that can be read; `Interrupted`.
-pub(super) async fn ask(server: &Server, part: &Path, cheap: bool) -> Result<Option<Told>> {
+pub(super) async fn ask(server: &Server, part: &Path, cheap: bool) -> Result<Option<ServerFacts>> {
     let questions = {
         let part = part.to_owned();
         on_thread(move || questions(&part, cheap)).await?
@@ -67,13 +67,13 @@ pub(super) async fn ask(server: &Server, part: &Path, cheap: bool) -> Result<Opt
 }
 
 /// A question per table of the copy with rows of its own; none for one that has no cheap fact.
-fn questions(part: &Path, cheap: bool) -> Result<Vec<Option<Question>>> {
+fn questions(part: &Path, cheap: bool) -> Result<Vec<Option<TableQuery>>> {
     let connection = open::read_only(part)?;
     let schema = storage_layout::read_schema(&connection)?;
     if !cheap {
         let count = |table: &SchemaRow| format!("SELECT count(*) FROM {}", quote_ident(&table.name));
         let tables = schema.iter().filter(|row| row.holds_rows());
-        return Ok(tables.map(|table| Some(Question { sql: count(table), own: None })).collect());
+        return Ok(tables.map(|table| Some(TableQuery { sql: count(table), own: None })).collect());
     }
     let ends = |shape: TableShape| {
         let Some(rowid) = shape.rowid else { return Ok(None) };
@@ -82,12 +82,12 @@ fn questions(part: &Path, cheap: bool) -> Result<Vec<Option<Question>>> {
         let sql = format!("SELECT {}, {}", end("min"), end("max"));
         let own = connection.query_row(&sql, [], |row| Ok([row.get(0)?, row.get(1)?]));
         let own = own.map_err(|failure| error_map::describe("reading the ends of a table", &failure));
-        Ok(Some(Question { sql, own: Some(own.at_table(&shape.name)?) }))
+        Ok(Some(TableQuery { sql, own: Some(own.at_table(&shape.name)?) }))
     };
     storage_layout::shapes(&connection, &schema)?.into_iter().map(ends).collect()
 }
 
-fn told(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<Question>]) -> Option<Told> {
+fn told(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<TableQuery>]) -> Option<ServerFacts> {
     let mut answers = answers.into_iter().skip(1);
     let schema = answers.next()?.into_iter().map(sql_snapshot::schema_row).collect::<Option<_>>()?;
     let mut tables = Vec::with_capacity(questions.len());
@@ -97,22 +97,22 @@ fn told(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<Question>]) -> Option<
             Some(question) => {
                 let row = answers.next()?.into_iter().next()?;
                 Some(match question.own {
-                    None => Fact::Rows(u64::try_from(row.first()?.integer()?).ok()?),
-                    Some(own) => Fact::Ends { told: [row.first()?.integer(), row.get(1)?.integer()], own },
+                    None => TableFact::Rows(u64::try_from(row.first()?.integer()?).ok()?),
+                    Some(own) => TableFact::Ends { told: [row.first()?.integer(), row.get(1)?.integer()], own },
                 })
             }
         };
         tables.push(fact);
     }
-    Some(Told { schema, tables })
+    Some(ServerFacts { schema, tables })
 }
 
-impl Told {
+impl ServerFacts {
     /// Compares it with what the copy holds, and says so.
     ///
     /// # Errors
     /// `SourceTruncated` where they differ.
-    pub(super) fn check(&self, content: &Content) -> Result<String> {
+    pub(super) fn check(&self, content: &DatabaseContent) -> Result<String> {
         let differs = |what: &str| {
             Error::new(Kind::SourceTruncated, format!("the copy hasn't the server's {what}"))
                 .with_hint("nothing was kept; run `turso2neon dump --fresh`, and report it if it comes again")
@@ -123,8 +123,8 @@ impl Told {
         let mut ends = 0;
         for (held, fact) in content.tables.iter().zip(&self.tables) {
             let same = match fact {
-                Some(Fact::Rows(rows)) => held.rows == *rows,
-                Some(Fact::Ends { told, own }) => {
+                Some(TableFact::Rows(rows)) => held.rows == *rows,
+                Some(TableFact::Ends { told, own }) => {
                     ends += 1;
                     told == own
                 }

@@ -12,15 +12,15 @@ use std::{
 
 use super::{
     billing_estimate, disk_space,
-    sql_snapshot::{self, Facts, Form, Halt, Job, Received, Setback},
+    sql_snapshot::{self, ReceivedSnapshot, RetryReason, SnapshotFacts, SnapshotFailure, SnapshotJob, ValueForm},
     storage_layout::{self, SchemaRow},
 };
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     source::{
-        hrana::{Answer, Cell},
-        hrana_cursor::Ending,
+        hrana::{Cell, StatementAnswer},
+        hrana_cursor::CursorEnd,
         http::{self, Server},
     },
 };
@@ -37,7 +37,7 @@ const PRAGMAS: [&str; 4] = ["encoding", "page_size", "user_version", "applicatio
 /// A complete snapshot in a file.
 pub(super) struct Snapshot {
     /// What came.
-    pub(super) received: Received,
+    pub(super) received: ReceivedSnapshot,
     /// What the server declares.
     pub(super) schema: Vec<SchemaRow>,
     /// Tables that were read in the safe form.
@@ -75,7 +75,7 @@ impl Snapshot {
 /// # Errors
 /// `Source*` kinds, `ArtifactIo`, `Interrupted`.
 pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<Snapshot> {
-    let mut distrust = Distrust::default();
+    let mut distrust = UntrustedTables::default();
     let mut attempt = 1;
     loop {
         let facts = ask_facts(ctx, server).await?;
@@ -88,12 +88,12 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
             billing_estimate::announce(ctx, server, &facts).await?;
         }
         let schema = facts.schema.clone();
-        let safe_tables = facts.shapes.iter().filter(|shape| distrust.form(&shape.name) == Form::Safe).count();
+        let safe_tables = facts.shapes.iter().filter(|shape| distrust.form(&shape.name) == ValueForm::Safe).count();
         super::remove_part(part)?;
         let (setback, ending) = match snapshot_once(ctx, server, facts, part.to_owned(), &distrust).await {
             Ok(received) => return Ok(Snapshot { received, schema, safe_tables }),
-            Err((Halt::Failed(error), _)) => return Err(error),
-            Err((Halt::Again(setback), ending)) => (setback, ending),
+            Err((SnapshotFailure::Failed(error), _)) => return Err(error),
+            Err((SnapshotFailure::Again(setback), ending)) => (setback, ending),
         };
         let error = describe(&setback, ending);
         if attempt == TRIES {
@@ -107,24 +107,24 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
 
 /// Which tables are asked for in the safe form.
 #[derive(Default)]
-struct Distrust {
+struct UntrustedTables {
     doubts: u32,
     all: bool,
     tables: BTreeSet<String>,
 }
 
-impl Distrust {
-    fn form(&self, table: &str) -> Form {
-        if self.all || self.tables.contains(table) { Form::Safe } else { Form::Plain }
+impl UntrustedTables {
+    fn form(&self, table: &str) -> ValueForm {
+        if self.all || self.tables.contains(table) { ValueForm::Safe } else { ValueForm::Plain }
     }
 
-    fn learn(&mut self, setback: Setback) {
+    fn learn(&mut self, setback: RetryReason) {
         match setback {
-            Setback::Untrusted(table) => self.tables.extend([table]),
+            RetryReason::Untrusted(table) => self.tables.extend([table]),
             // A server that meets a text it can't send drops what it had not sent yet, so that the answer may end
             // in an earlier table, or in none.
-            Setback::Ended(table) => self.tables.extend(table),
-            Setback::TransactionLost | Setback::SchemaChanged | Setback::Passing(_) => return,
+            RetryReason::Ended(table) => self.tables.extend(table),
+            RetryReason::TransactionLost | RetryReason::SchemaChanged | RetryReason::Passing(_) => return,
         }
         // Reading everything once per odd table would never end.
         self.doubts += 1;
@@ -135,12 +135,12 @@ impl Distrust {
 async fn snapshot_once(
     ctx: &Context,
     server: &Server,
-    facts: Facts,
+    facts: SnapshotFacts,
     part: PathBuf,
-    distrust: &Distrust,
-) -> std::result::Result<Received, (Halt, Ending)> {
-    let job = Arc::new(Job::new(facts, part, |table| distrust.form(table)));
-    let failed = |error: Error| (Halt::Failed(error), Ending::Unwanted);
+    distrust: &UntrustedTables,
+) -> std::result::Result<ReceivedSnapshot, (SnapshotFailure, CursorEnd)> {
+    let job = Arc::new(SnapshotJob::new(facts, part, |table| distrust.form(table)));
+    let failed = |error: Error| (SnapshotFailure::Failed(error), CursorEnd::Unwanted);
     let (pump, lines) = server.cursor(job.body()).await.map_err(failed)?;
     let reader = {
         let (job, ctx) = (job.clone(), ctx.clone());
@@ -153,19 +153,19 @@ async fn snapshot_once(
     received.map_err(|halt| (halt, ending))
 }
 
-fn describe(setback: &Setback, ending: Ending) -> Error {
+fn describe(setback: &RetryReason, ending: CursorEnd) -> Error {
     match setback {
-        Setback::Untrusted(table) => {
+        RetryReason::Untrusted(table) => {
             let hint = "values of several MB are beyond what some servers send as rows; a method that copies pages \
                         (`--method auto` tries them all) brings them";
             let text = "the server can't send some values of this table";
             Error::new(Kind::SourceRefused, text).at_table(table).with_hint(hint)
         }
-        Setback::Ended(table) => {
+        RetryReason::Ended(table) => {
             let why = match ending {
-                Ending::Silent => "the server said nothing for 60 s",
-                Ending::Closed => "the server ended its answer before the end of the snapshot",
-                Ending::Cut | Ending::Unwanted => "the connection was cut before the end of the snapshot",
+                CursorEnd::Silent => "the server said nothing for 60 s",
+                CursorEnd::Closed => "the server ended its answer before the end of the snapshot",
+                CursorEnd::Cut | CursorEnd::Unwanted => "the connection was cut before the end of the snapshot",
             };
             let error = Error::new(Kind::SourceTruncated, why);
             match table {
@@ -173,20 +173,20 @@ fn describe(setback: &Setback, ending: Ending) -> Error {
                 None => error,
             }
         }
-        Setback::TransactionLost => {
+        RetryReason::TransactionLost => {
             Error::new(Kind::SourceChanged, "the server lost the read transaction in the middle of the snapshot")
                 .with_hint("nothing was kept; run `turso2neon dump` again when the server is less busy")
         }
-        Setback::SchemaChanged => Error::new(Kind::SourceChanged, "the schema changed while the snapshot began")
+        RetryReason::SchemaChanged => Error::new(Kind::SourceChanged, "the schema changed while the snapshot began")
             .with_hint("nothing was kept; run `turso2neon dump` again when the source's migrations are done"),
-        Setback::Passing(code) => {
+        RetryReason::Passing(code) => {
             Error::new(Kind::SourceUnreachable, format!("the server can't read at present ({code})"))
         }
     }
 }
 
 /// Reads what must be known before the snapshot can be asked for.
-async fn ask_facts(ctx: &Context, server: &Server) -> Result<Facts> {
+async fn ask_facts(ctx: &Context, server: &Server) -> Result<SnapshotFacts> {
     let functions = PRAGMAS.map(|pragma| format!("SELECT {pragma} FROM pragma_{pragma}"));
     let statements: Vec<&str> =
         [storage_layout::SCHEMA_SQL, PAGE_COUNT_SQL].into_iter().chain(functions.iter().map(String::as_str)).collect();
@@ -210,7 +210,7 @@ async fn ask_facts(ctx: &Context, server: &Server) -> Result<Facts> {
     let [encoding, page_bytes, user_version, application_id] = found;
     let encoding = encoding.and_then(|(_, cell)| cell.into_string()).unwrap_or_else(|| "UTF-8".to_owned());
     let page_bytes = page_bytes.and_then(|(_, cell)| cell.integer()).and_then(|bytes| u32::try_from(bytes).ok());
-    Ok(Facts {
+    Ok(SnapshotFacts {
         schema,
         shapes,
         encoding,
@@ -236,7 +236,7 @@ async fn ask_pragma(ctx: &Context, server: &Server, pragma: &str) -> Result<Opti
     Ok(value.map(|value| (sql, value)))
 }
 
-fn single(answer: Answer) -> Option<Cell> {
+fn single(answer: StatementAnswer) -> Option<Cell> {
     answer.ok()?.into_iter().next()?.into_iter().next()
 }
 
@@ -246,13 +246,13 @@ mod tests {
 
     #[test]
     fn the_second_doubt_makes_all_tables_suspect() {
-        let mut distrust = Distrust::default();
-        distrust.learn(Setback::TransactionLost);
-        assert_eq!(distrust.form("a"), Form::Plain);
-        distrust.learn(Setback::Untrusted("a".to_owned()));
-        distrust.learn(Setback::SchemaChanged);
-        assert_eq!((distrust.form("a"), distrust.form("b")), (Form::Safe, Form::Plain));
-        distrust.learn(Setback::Ended(None));
-        assert_eq!(distrust.form("c"), Form::Safe);
+        let mut distrust = UntrustedTables::default();
+        distrust.learn(RetryReason::TransactionLost);
+        assert_eq!(distrust.form("a"), ValueForm::Plain);
+        distrust.learn(RetryReason::Untrusted("a".to_owned()));
+        distrust.learn(RetryReason::SchemaChanged);
+        assert_eq!((distrust.form("a"), distrust.form("b")), (ValueForm::Safe, ValueForm::Plain));
+        distrust.learn(RetryReason::Ended(None));
+        assert_eq!(distrust.form("c"), ValueForm::Safe);
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    content_digest::{ContentHasher, Header, TableContent},
-    file_builder::Restore,
+    content_digest::{ContentHasher, DatabaseHeader, TableContent},
+    file_builder::FileBuilder,
     storage_layout::{self, SchemaRow, TableShape},
 };
 use crate::{
@@ -20,13 +20,13 @@ use crate::{
     event::Event,
     model::Stage,
     source::{
-        hrana::{self, Cell, Entry, Fault, WireCell},
-        hrana_cursor::Lines,
+        hrana::{self, Cell, CellFault, CursorEntry, WireCell},
+        hrana_cursor::LineReceiver,
         http,
     },
 };
 
-/// Rows between two looks at the clock and at the user's wish to stop.
+/// Rows between two looks at the clock and at a cancellation request.
 const ROWS_PER_LOOK: u64 = 1024;
 
 /// How often progress is told.
@@ -38,7 +38,7 @@ const PASSING_CODES: [&str; 6] =
 
 /// What the server said before the snapshot.
 #[derive(Debug, Clone)]
-pub(super) struct Facts {
+pub(super) struct SnapshotFacts {
     /// `sqlite_schema`.
     pub(super) schema: Vec<SchemaRow>,
     /// How its tables store their rows.
@@ -53,7 +53,7 @@ pub(super) struct Facts {
     pub(super) number_sql: [Option<String>; 2],
 }
 
-impl Facts {
+impl SnapshotFacts {
     /// Size of the server's file, as far as it tells.
     pub(super) fn bytes(&self) -> u64 {
         self.page_count.saturating_mul(u64::from(self.page_bytes))
@@ -62,26 +62,26 @@ impl Facts {
 
 /// A snapshot to be made.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
-    facts: Facts,
-    steps: Vec<(Role, String)>,
+pub(super) struct SnapshotJob {
+    facts: SnapshotFacts,
+    steps: Vec<(StatementRole, String)>,
     part: PathBuf,
 }
 
 /// What a statement of the snapshot is for. Numbers are places among the shapes, or among the header's numbers.
 #[derive(Debug, Clone, Copy)]
-enum Role {
+enum StatementRole {
     Begin,
     Schema,
     Number(usize),
     Count,
-    Rows(usize, Form),
+    Rows(usize, ValueForm),
     Commit,
 }
 
 /// How a table's values are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ValueForm {
     /// As they are.
     Plain,
     /// By [`hrana::safe_expression`].
@@ -90,9 +90,9 @@ pub(super) enum Form {
 
 /// What a complete snapshot held.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct ReceivedSnapshot {
     /// Facts besides schema and rows.
-    pub(super) header: Header,
+    pub(super) header: DatabaseHeader,
     /// Rows and digest per table, of the rows as they came.
     pub(super) tables: Vec<TableContent>,
     /// Statements that began and ended.
@@ -105,16 +105,16 @@ pub(super) struct Received {
 
 /// Why there is no snapshot.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum SnapshotFailure {
     /// Another try may work.
-    Again(Setback),
+    Again(RetryReason),
     /// No other try can.
     Failed(Error),
 }
 
 /// Why another try is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Setback {
+pub(super) enum RetryReason {
     /// The table's values can't be trusted as they are.
     Untrusted(String),
     /// The answer ended early, in this table if any.
@@ -127,31 +127,34 @@ pub(super) enum Setback {
     Passing(String),
 }
 
-impl From<Error> for Halt {
+impl From<Error> for SnapshotFailure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
-type Outcome<T> = Result<T, Halt>;
+type SnapshotResult<T> = Result<T, SnapshotFailure>;
 
-impl Job {
+impl SnapshotJob {
     /// Prepares a snapshot into the file `part`, with each table in the form that `form_of` names.
-    pub(super) fn new(facts: Facts, part: PathBuf, form_of: impl Fn(&str) -> Form) -> Self {
-        let mut steps = vec![(Role::Begin, "BEGIN".to_owned()), (Role::Schema, storage_layout::SCHEMA_SQL.to_owned())];
+    pub(super) fn new(facts: SnapshotFacts, part: PathBuf, form_of: impl Fn(&str) -> ValueForm) -> Self {
+        let mut steps = vec![
+            (StatementRole::Begin, "BEGIN".to_owned()),
+            (StatementRole::Schema, storage_layout::SCHEMA_SQL.to_owned()),
+        ];
         for (place, sql) in facts.number_sql.iter().enumerate() {
-            steps.extend(sql.clone().map(|sql| (Role::Number(place), sql)));
+            steps.extend(sql.clone().map(|sql| (StatementRole::Number(place), sql)));
         }
         for (place, shape) in facts.shapes.iter().enumerate() {
             let form = form_of(&shape.name);
             let rows = match form {
-                Form::Plain => shape.select(str::to_owned),
-                Form::Safe => shape.select(hrana::safe_expression),
+                ValueForm::Plain => shape.select(str::to_owned),
+                ValueForm::Safe => shape.select(hrana::safe_expression),
             };
-            steps.push((Role::Count, shape.count()));
-            steps.push((Role::Rows(place, form), rows));
+            steps.push((StatementRole::Count, shape.count()));
+            steps.push((StatementRole::Rows(place, form), rows));
         }
-        steps.push((Role::Commit, "COMMIT".to_owned()));
+        steps.push((StatementRole::Commit, "COMMIT".to_owned()));
         Self { facts, steps, part }
     }
 
@@ -163,38 +166,38 @@ impl Job {
     /// Reads the answer into the file. Blocks: call it on a thread of its own.
     ///
     /// The file is complete only if this succeeds.
-    pub(super) fn receive(&self, lines: Lines, ctx: &Context) -> Outcome<Received> {
-        Reader { job: self, ctx, lines, opened: false, table: None }.read()
+    pub(super) fn receive(&self, lines: LineReceiver, ctx: &Context) -> SnapshotResult<ReceivedSnapshot> {
+        SnapshotReader { job: self, ctx, lines, opened: false, table: None }.read()
     }
 }
 
-struct Reader<'a> {
-    job: &'a Job,
+struct SnapshotReader<'a> {
+    job: &'a SnapshotJob,
     ctx: &'a Context,
-    lines: Lines,
+    lines: LineReceiver,
     opened: bool,
     /// The table whose rows are being read.
     table: Option<&'a str>,
 }
 
-impl<'a> Reader<'a> {
-    fn read(mut self) -> Outcome<Received> {
+impl<'a> SnapshotReader<'a> {
+    fn read(mut self) -> SnapshotResult<ReceivedSnapshot> {
         let job = self.job;
         let facts = &job.facts;
-        let mut header = Header { encoding: facts.encoding.clone(), user_version: 0, application_id: 0 };
+        let mut header = DatabaseHeader { encoding: facts.encoding.clone(), user_version: 0, application_id: 0 };
         let restore =
-            Restore::begin(&job.part, facts.page_bytes, &header, &facts.schema, &facts.shapes, &self.ctx.stop)?;
+            FileBuilder::begin(&job.part, facts.page_bytes, &header, &facts.schema, &facts.shapes, &self.ctx.stop)?;
         let mut counted = 0;
         let mut tables = Vec::with_capacity(facts.shapes.len());
         for (step, (role, _)) in job.steps.iter().enumerate() {
             self.begin(step)?;
             match *role {
-                Role::Begin | Role::Commit => self.rows(|_| Ok(()))?,
-                Role::Schema => self.schema()?,
-                Role::Number(0) => header.user_version = self.number()?,
-                Role::Number(_) => header.application_id = self.number()?,
-                Role::Count => counted = self.number()?,
-                Role::Rows(place, form) => {
+                StatementRole::Begin | StatementRole::Commit => self.rows(|_| Ok(()))?,
+                StatementRole::Schema => self.schema()?,
+                StatementRole::Number(0) => header.user_version = self.number()?,
+                StatementRole::Number(_) => header.application_id = self.number()?,
+                StatementRole::Count => counted = self.number()?,
+                StatementRole::Rows(place, form) => {
                     if let Some(shape) = facts.shapes.get(place) {
                         tables.push(self.load(&restore, shape, form, counted)?);
                     }
@@ -205,10 +208,10 @@ impl<'a> Reader<'a> {
         self.ctx.stop.check()?;
         self.finish(restore, &header)?;
         let (steps, bytes) = (job.steps.len(), self.lines.received_bytes());
-        Ok(Received { header, tables, steps, bytes, replication_index })
+        Ok(ReceivedSnapshot { header, tables, steps, bytes, replication_index })
     }
 
-    fn finish(&self, restore: Restore, header: &Header) -> Outcome<()> {
+    fn finish(&self, restore: FileBuilder, header: &DatabaseHeader) -> SnapshotResult<()> {
         let schema = &self.job.facts.schema;
         let steps = u64::try_from(super::file_builder::filled_indexes(schema).len()).ok();
         self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: "indexes", steps });
@@ -217,57 +220,61 @@ impl<'a> Reader<'a> {
     }
 
     /// Waits for the statement's first entry.
-    fn begin(&mut self, step: usize) -> Outcome<()> {
+    fn begin(&mut self, step: usize) -> SnapshotResult<()> {
         match self.next()? {
-            Owned::Begin(begun) if usize::try_from(begun).is_ok_and(|begun| begun == step) => Ok(()),
+            OwnedEntry::Begin(begun) if usize::try_from(begun).is_ok_and(|begun| begun == step) => Ok(()),
             // A guarded statement was skipped.
-            Owned::Begin(_) | Owned::Terminator(_) => Err(Halt::Again(Setback::TransactionLost)),
-            Owned::End | Owned::Row(_) => Err(out_of_order()),
+            OwnedEntry::Begin(_) | OwnedEntry::Terminator(_) => {
+                Err(SnapshotFailure::Again(RetryReason::TransactionLost))
+            }
+            OwnedEntry::End | OwnedEntry::Row(_) => Err(out_of_order()),
         }
     }
 
     /// Takes the rows of the statement that has begun, until it ends.
-    fn rows(&mut self, mut take: impl FnMut(Vec<Cell>) -> Outcome<()>) -> Outcome<()> {
+    fn rows(&mut self, mut take: impl FnMut(Vec<Cell>) -> SnapshotResult<()>) -> SnapshotResult<()> {
         loop {
             match self.next()? {
-                Owned::Row(row) => take(row)?,
-                Owned::End => return Ok(()),
-                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
+                OwnedEntry::Row(row) => take(row)?,
+                OwnedEntry::End => return Ok(()),
+                OwnedEntry::Begin(_) | OwnedEntry::Terminator(_) => return Err(out_of_order()),
             }
         }
     }
 
-    fn terminator(&mut self) -> Outcome<Option<u64>> {
+    fn terminator(&mut self) -> SnapshotResult<Option<u64>> {
         match self.next()? {
-            Owned::Terminator(index) => Ok(index),
-            Owned::Begin(_) | Owned::Row(_) | Owned::End => Err(out_of_order()),
+            OwnedEntry::Terminator(index) => Ok(index),
+            OwnedEntry::Begin(_) | OwnedEntry::Row(_) | OwnedEntry::End => Err(out_of_order()),
         }
     }
 
     /// The next entry that means something.
-    fn next(&mut self) -> Outcome<Owned> {
+    fn next(&mut self) -> SnapshotResult<OwnedEntry> {
         loop {
             let Some(line) = self.lines.next_line() else {
-                return Err(Halt::Again(Setback::Ended(self.table.map(str::to_owned))));
+                return Err(SnapshotFailure::Again(RetryReason::Ended(self.table.map(str::to_owned))));
             };
             if line.is_empty() {
                 continue;
             }
             let entry = match hrana::parse_entry(line) {
-                Some(Entry::Begin { step }) => Owned::Begin(step),
-                Some(Entry::End) => Owned::End,
-                Some(Entry::Terminator { replication_index }) => Owned::Terminator(replication_index),
-                Some(Entry::Row(cells)) => match cells.iter().map(WireCell::decode).collect() {
-                    Ok(row) => Owned::Row(row),
+                Some(CursorEntry::Begin { step }) => OwnedEntry::Begin(step),
+                Some(CursorEntry::End) => OwnedEntry::End,
+                Some(CursorEntry::Terminator { replication_index }) => OwnedEntry::Terminator(replication_index),
+                Some(CursorEntry::Row(cells)) => match cells.iter().map(WireCell::decode).collect() {
+                    Ok(row) => OwnedEntry::Row(row),
                     Err(fault) => return Err(self.faulty(fault)),
                 },
-                Some(Entry::StepError { code } | Entry::Fatal { code }) => return Err(self.refused(&code)),
-                Some(Entry::Opening | Entry::Unknown) => {
+                Some(CursorEntry::StepError { code } | CursorEntry::Fatal { code }) => return Err(self.refused(&code)),
+                Some(CursorEntry::Opening | CursorEntry::Unknown) => {
                     self.opened = true;
                     continue;
                 }
-                None if self.opened => return Err(Halt::Again(Setback::Ended(self.table.map(str::to_owned)))),
-                None => return Err(Halt::Failed(Error::new(Kind::SourceRefused, http::not_hrana(line)))),
+                None if self.opened => {
+                    return Err(SnapshotFailure::Again(RetryReason::Ended(self.table.map(str::to_owned))));
+                }
+                None => return Err(SnapshotFailure::Failed(Error::new(Kind::SourceRefused, http::not_hrana(line)))),
             };
             // A very large line need not stay while its values are stored.
             self.lines.release();
@@ -275,39 +282,47 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn schema(&mut self) -> Outcome<()> {
+    fn schema(&mut self) -> SnapshotResult<()> {
         let mut found = Vec::new();
         self.rows(|row| {
             found.push(schema_row(row).ok_or_else(|| Error::new(Kind::SourceRefused, "the schema can't be read"))?);
             Ok(())
         })?;
-        if found == self.job.facts.schema { Ok(()) } else { Err(Halt::Again(Setback::SchemaChanged)) }
+        if found == self.job.facts.schema { Ok(()) } else { Err(SnapshotFailure::Again(RetryReason::SchemaChanged)) }
     }
 
-    fn number(&mut self) -> Outcome<i64> {
+    fn number(&mut self) -> SnapshotResult<i64> {
         let mut number = None;
         self.rows(|row| {
             number = row.first().and_then(Cell::integer);
             Ok(())
         })?;
-        number.ok_or_else(|| Halt::Failed(Error::new(Kind::SourceRefused, "a number that was asked for is missing")))
+        number.ok_or_else(|| {
+            SnapshotFailure::Failed(Error::new(Kind::SourceRefused, "a number that was asked for is missing"))
+        })
     }
 
-    fn load(&mut self, restore: &Restore, shape: &'a TableShape, form: Form, counted: i64) -> Outcome<TableContent> {
-        let mut progress = Progress::begin(self.ctx, &shape.name, u64::try_from(counted).ok());
+    fn load(
+        &mut self,
+        restore: &FileBuilder,
+        shape: &'a TableShape,
+        form: ValueForm,
+        counted: i64,
+    ) -> SnapshotResult<TableContent> {
+        let mut progress = ReadProgress::begin(self.ctx, &shape.name, u64::try_from(counted).ok());
         let mut store = restore.rows_of(shape)?;
         let mut digest = ContentHasher::default();
         let safe_from = match form {
-            Form::Plain => usize::MAX,
-            Form::Safe => usize::from(shape.rowid.is_some()),
+            ValueForm::Plain => usize::MAX,
+            ValueForm::Safe => usize::from(shape.rowid.is_some()),
         };
         self.table = Some(&shape.name);
         let received_before = self.lines.received_bytes();
         loop {
             let mut row = match self.next()? {
-                Owned::Row(row) => row,
-                Owned::End => break,
-                Owned::Begin(_) | Owned::Terminator(_) => return Err(out_of_order()),
+                OwnedEntry::Row(row) => row,
+                OwnedEntry::End => break,
+                OwnedEntry::Begin(_) | OwnedEntry::Terminator(_) => return Err(out_of_order()),
             };
             for cell in row.iter_mut().skip(safe_from) {
                 let taken = std::mem::replace(cell, Cell::Null);
@@ -327,17 +342,17 @@ impl<'a> Reader<'a> {
         progress.finish(digest.rows(), self.lines.received_bytes() - received_before);
         if i64::try_from(digest.rows()) != Ok(counted) {
             let message = format!("the server counted {counted} rows and sent {}", digest.rows());
-            return Err(Halt::Failed(Error::new(Kind::SourceTruncated, message).at_table(&shape.name)));
+            return Err(SnapshotFailure::Failed(Error::new(Kind::SourceTruncated, message).at_table(&shape.name)));
         }
         Ok(digest.finish(&shape.name))
     }
 
-    fn faulty(&self, fault: Fault) -> Halt {
+    fn faulty(&self, fault: CellFault) -> SnapshotFailure {
         match (fault, self.table) {
-            (Fault::NotFinite, Some(table)) => Halt::Again(Setback::Untrusted(table.to_owned())),
-            (Fault::NotFinite | Fault::Malformed, table) => {
+            (CellFault::NotFinite, Some(table)) => SnapshotFailure::Again(RetryReason::Untrusted(table.to_owned())),
+            (CellFault::NotFinite | CellFault::Malformed, table) => {
                 let error = Error::new(Kind::SourceRefused, "a value is not what Hrana 3 defines");
-                Halt::Failed(match table {
+                SnapshotFailure::Failed(match table {
                     Some(table) => error.at_table(table),
                     None => error,
                 })
@@ -345,22 +360,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn refused(&self, code: &str) -> Halt {
+    fn refused(&self, code: &str) -> SnapshotFailure {
         match self.table {
-            _ if PASSING_CODES.contains(&code) => Halt::Again(Setback::Passing(code.to_owned())),
+            _ if PASSING_CODES.contains(&code) => SnapshotFailure::Again(RetryReason::Passing(code.to_owned())),
             // A server may say in its own way that a text isn't UTF-8; the safe form settles it.
-            Some(table) if code != "BLOCKED" => Halt::Again(Setback::Untrusted(table.to_owned())),
-            Some(_) | None => Halt::Failed(http::statement_refused("reading the snapshot", code)),
+            Some(table) if code != "BLOCKED" => SnapshotFailure::Again(RetryReason::Untrusted(table.to_owned())),
+            Some(_) | None => SnapshotFailure::Failed(http::statement_refused("reading the snapshot", code)),
         }
     }
 }
 
-fn out_of_order() -> Halt {
-    Halt::Failed(Error::new(Kind::SourceRefused, "the entries of the answer are out of order"))
+fn out_of_order() -> SnapshotFailure {
+    SnapshotFailure::Failed(Error::new(Kind::SourceRefused, "the entries of the answer are out of order"))
 }
 
 /// An entry that no longer borrows its line.
-enum Owned {
+enum OwnedEntry {
     Begin(u32),
     Row(Vec<Cell>),
     End,
@@ -384,7 +399,7 @@ pub(super) fn schema_row(row: Vec<Cell>) -> Option<SchemaRow> {
 }
 
 /// Tells how far a table is, not too often.
-struct Progress<'a> {
+struct ReadProgress<'a> {
     ctx: &'a Context,
     table: &'a str,
     begun: Instant,
@@ -393,7 +408,7 @@ struct Progress<'a> {
     bytes: u64,
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ReadProgress<'a> {
     fn begin(ctx: &'a Context, table: &'a str, rows_total: Option<u64>) -> Self {
         ctx.out.emit(&Event::TableStarted { stage: Stage::Dump, table: table.to_owned(), rows_total });
         let now = Instant::now();
@@ -402,11 +417,11 @@ impl<'a> Progress<'a> {
 
     fn tell(&mut self, rows: u64, bytes: u64) {
         if self.told.elapsed() >= TELL_EVERY {
-            self.tell_now(rows, bytes);
+            self.report_now(rows, bytes);
         }
     }
 
-    fn tell_now(&mut self, rows: u64, bytes: u64) {
+    fn report_now(&mut self, rows: u64, bytes: u64) {
         let table = self.table.to_owned();
         let (more_rows, more_bytes) = (rows - self.rows, bytes - self.bytes);
         self.ctx.out.emit(&Event::Committed { stage: Stage::Dump, table, rows: more_rows, bytes: more_bytes });
@@ -415,7 +430,7 @@ impl<'a> Progress<'a> {
 
     fn finish(mut self, rows: u64, bytes: u64) {
         if rows > self.rows {
-            self.tell_now(rows, bytes);
+            self.report_now(rows, bytes);
         }
         let elapsed_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let table = self.table.to_owned();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::{Finding, Plan, Severity, Stage, Withheld},
+    model::{DroppedObject, Finding, Plan, Severity, Stage},
 };
 
 /// The code that accepts every finding that needs a decision.
 const ALL: &str = "all";
 
-/// Marks accepted findings; what the configuration asks for by a column's name is marked already. What PostgreSQL can't hold can't be accepted.
+/// Marks accepted findings; what the configuration asks for by a column's name is marked already. What PostgreSQL can't
+/// hold can't be accepted.
 pub(super) fn accept(findings: &mut [Finding], accepted: &BTreeMap<String, Vec<String>>) {
     let covers = |code: &str, finding: &Finding| {
         let places = accepted.get(code)?;
@@ -67,8 +68,8 @@ pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
 ///
 /// # Errors
 /// As said, with the first object.
-pub fn refuse_if_unguarded(withheld: &[Withheld], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
-    let mut findings: Vec<Finding> = withheld.iter().map(Withheld::finding).collect();
+pub fn refuse_if_unguarded(withheld: &[DroppedObject], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    let mut findings: Vec<Finding> = withheld.iter().map(DroppedObject::finding).collect();
     accept(&mut findings, accepted);
     let Some(first) = findings.iter().find(|finding| finding.blocks()) else { return Ok(()) };
     let place = first.place();
@@ -117,7 +118,7 @@ mod tests {
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
             given: None,
-            hooks: crate::model::overrides::Hooks::default(),
+            hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),

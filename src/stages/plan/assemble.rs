@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     assembled::Assembled,
-    fk_unification::LostKey,
+    fk_unification::DroppedKey,
     offtype_policy,
-    override_resolution::Decisions,
-    table_draft::{Draft, DraftColumn},
+    override_resolution::ResolvedOverrides,
+    table_draft::{DraftColumn, TableDraft},
     table_outline::ColumnOutline,
     views_triggers,
 };
@@ -20,7 +20,7 @@ use crate::{
         source_schema::SourceSchema,
     },
     rules::{
-        constraints::{self, ConstraintFacts},
+        constraints::{self, ConstraintStats},
         identifiers::{self, Name, Namespace},
     },
 };
@@ -32,7 +32,7 @@ const NAME_BYTES_MOST: usize = 63;
 const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// The schema as far as its facts are needed: what is left out has no constraints to count.
-pub(super) fn counted_schema(schema: &SourceSchema, decisions: &Decisions) -> SourceSchema {
+pub(super) fn counted_schema(schema: &SourceSchema, decisions: &ResolvedOverrides) -> SourceSchema {
     let mut counted = schema.clone();
     for (table, selected) in counted.tables.iter_mut().zip(&decisions.selected) {
         if !selected {
@@ -49,10 +49,10 @@ pub(super) fn counted_schema(schema: &SourceSchema, decisions: &Decisions) -> So
 /// `Config` for a column name of the configuration that can't be used.
 pub(super) fn assemble(
     schema: &SourceSchema,
-    facts: &ConstraintFacts,
+    facts: &ConstraintStats,
     overrides: &Overrides,
-    drafts: Vec<Draft<'_>>,
-    lost: Vec<LostKey>,
+    drafts: Vec<TableDraft<'_>>,
+    lost: Vec<DroppedKey>,
 ) -> Result<Assembled> {
     let mut namespace = Namespace::new(overrides.identifiers);
     let mut all = Assembled::default();
@@ -120,7 +120,7 @@ fn position(schema: &SourceSchema, table: &str) -> usize {
 }
 
 /// Takes a key out of the schema that is carried.
-fn forget(schema: &mut SourceSchema, key: &LostKey) {
+fn forget(schema: &mut SourceSchema, key: &DroppedKey) {
     let Some(table) = schema.tables.iter_mut().find(|table| table.name == key.table) else { return };
     if key.object.kind == "primary key" {
         table.primary_key.clear();
@@ -139,7 +139,7 @@ fn renamed(table: &str, column: Option<&str>, name: &Name) -> Option<Finding> {
 }
 
 fn table_plan(
-    draft: Draft<'_>,
+    draft: TableDraft<'_>,
     name: String,
     identifiers: Identifiers,
     findings: &mut Vec<Finding>,

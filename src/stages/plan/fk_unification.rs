@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::table_draft::{Draft, planned_column};
+use super::table_draft::{TableDraft, planned_column};
 use crate::{
     error::{Kind, Result},
     model::{
@@ -15,8 +15,8 @@ use crate::{
     rules::{
         constraints,
         type_choice::{
-            self, Role,
-            fk_types::{self, Link, Member, Position},
+            self, ColumnRole,
+            fk_types::{self, ColumnPosition, ForeignKeyLink, LinkedColumn},
         },
         value_shape::word,
     },
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A uniqueness that the values don't have in PostgreSQL.
-pub(super) struct LostKey {
+pub(super) struct DroppedKey {
     /// The source table.
     pub(super) table: String,
     /// The index, or none for the primary key of a WITHOUT ROWID table.
@@ -50,7 +50,11 @@ struct UniqueKey<'a> {
 ///
 /// # Errors
 /// `SourceInvalid` if the dump can't be read.
-pub(super) fn reach(connection: &Connection, schema: &SourceSchema, drafts: &mut [Draft<'_>]) -> Result<Vec<LostKey>> {
+pub(super) fn reach(
+    connection: &Connection,
+    schema: &SourceSchema,
+    drafts: &mut [TableDraft<'_>],
+) -> Result<Vec<DroppedKey>> {
     let links = links(schema, drafts);
     let mut keys = unique_keys(schema, drafts);
     let mut lost = Vec::new();
@@ -78,7 +82,7 @@ pub(super) fn reach(connection: &Connection, schema: &SourceSchema, drafts: &mut
     }
 }
 
-fn links(schema: &SourceSchema, drafts: &[Draft<'_>]) -> Vec<Link> {
+fn links(schema: &SourceSchema, drafts: &[TableDraft<'_>]) -> Vec<ForeignKeyLink> {
     let mut links = Vec::new();
     for table in &schema.tables {
         for key in &table.foreign_keys {
@@ -87,7 +91,7 @@ fn links(schema: &SourceSchema, drafts: &[Draft<'_>]) -> Vec<Link> {
                 let child = planned_column(drafts, &table.name, child);
                 let parent = planned_column(drafts, &reference.parent.name, parent);
                 if let (Some(child), Some(parent)) = (child, parent) {
-                    links.push(Link { child, parent });
+                    links.push(ForeignKeyLink { child, parent });
                 }
             }
         }
@@ -95,9 +99,9 @@ fn links(schema: &SourceSchema, drafts: &[Draft<'_>]) -> Vec<Link> {
     links
 }
 
-fn unify_types(links: &[Link], drafts: &mut [Draft<'_>]) {
+fn unify_types(links: &[ForeignKeyLink], drafts: &mut [TableDraft<'_>]) {
     for class in fk_types::classes(links) {
-        let members: Vec<Member> = class.iter().filter_map(|position| member(*position, links, drafts)).collect();
+        let members: Vec<LinkedColumn> = class.iter().filter_map(|position| member(*position, links, drafts)).collect();
         let Some(pg_type) = fk_types::common_type(&members) else { continue };
         for (table, column) in class {
             let Some(draft) = drafts.get_mut(table) else { continue };
@@ -121,10 +125,10 @@ fn unify_types(links: &[Link], drafts: &mut [Draft<'_>]) {
     }
 }
 
-fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Member> {
+fn member(position: ColumnPosition, links: &[ForeignKeyLink], drafts: &[TableDraft<'_>]) -> Option<LinkedColumn> {
     let draft = drafts.get(position.0)?;
     let column = draft.columns.get(position.1)?;
-    Some(Member {
+    Some(LinkedColumn {
         pg_type: column.choice.pg_type.clone(),
         has_values: column.profile.values() > 0,
         is_parent: links.iter().any(|link| link.parent == position),
@@ -133,11 +137,15 @@ fn member(position: Position, links: &[Link], drafts: &[Draft<'_>]) -> Option<Me
     })
 }
 
-fn is_fixed(draft: &Draft<'_>, column: usize) -> bool {
-    draft.outline.columns.get(column).is_some_and(|column| column.role == Role::RowidAlias || column.wish.is_some())
+fn is_fixed(draft: &TableDraft<'_>, column: usize) -> bool {
+    draft
+        .outline
+        .columns
+        .get(column)
+        .is_some_and(|column| column.role == ColumnRole::RowidAlias || column.wish.is_some())
 }
 
-fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<UniqueKey<'a>> {
+fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[TableDraft<'_>]) -> Vec<UniqueKey<'a>> {
     let mut found = Vec::new();
     for (at, draft) in drafts.iter().enumerate() {
         let Some(source) = schema.tables.iter().find(|table| table.name == draft.outline.source.name) else { continue };
@@ -176,7 +184,7 @@ fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[Draft<'_>]) -> Vec<Unique
 
 /// Whether two different values of a column could become the same in PostgreSQL. Numbers that SQLite tells apart stay
 /// apart except where digits are cut to the shortest.
-fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
+fn is_risky(draft: &TableDraft<'_>, column: usize) -> bool {
     let Some(column) = draft.columns.get(column) else { return false };
     let profile = &column.profile;
     match column.choice.conversion.descriptor().merging {
@@ -193,11 +201,11 @@ fn is_risky(draft: &Draft<'_>, column: usize) -> bool {
     }
 }
 
-fn is_at_risk(key: &UniqueKey<'_>, drafts: &[Draft<'_>]) -> bool {
+fn is_at_risk(key: &UniqueKey<'_>, drafts: &[TableDraft<'_>]) -> bool {
     drafts.get(key.draft).is_some_and(|draft| key.columns.iter().any(|column| is_risky(draft, *column)))
 }
 
-fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) -> Result<u64> {
+fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[TableDraft<'_>]) -> Result<u64> {
     let Some(draft) = drafts.get(key.draft) else { return Ok(0) };
     let columns = key.columns.iter().filter_map(|at| {
         let column = draft.columns.get(*at)?;
@@ -218,7 +226,7 @@ fn merged(connection: &Connection, key: &UniqueKey<'_>, drafts: &[Draft<'_>]) ->
 }
 
 /// Gives the risky columns of a key the type text; false if there is none that can step back.
-fn step_back(key: &UniqueKey<'_>, drafts: &mut [Draft<'_>]) -> bool {
+fn step_back(key: &UniqueKey<'_>, drafts: &mut [TableDraft<'_>]) -> bool {
     let Some(draft) = drafts.get_mut(key.draft) else { return false };
     let mut changed = false;
     for column in &key.columns {
@@ -242,7 +250,7 @@ fn step_back(key: &UniqueKey<'_>, drafts: &mut [Draft<'_>]) -> bool {
 }
 
 /// A key whose values differ only in what PostgreSQL's types don't show.
-fn report(key: &UniqueKey<'_>, twins: u64, drafts: &[Draft<'_>]) -> Option<LostKey> {
+fn report(key: &UniqueKey<'_>, twins: u64, drafts: &[TableDraft<'_>]) -> Option<DroppedKey> {
     let draft = drafts.get(key.draft)?;
     let source: &SourceTable = draft.outline.source;
     let names = key.columns.iter().filter_map(|at| draft.outline.columns.get(*at));
@@ -269,7 +277,7 @@ fn report(key: &UniqueKey<'_>, twins: u64, drafts: &[Draft<'_>]) -> Option<LostK
     if severity == Severity::NeedsDecision {
         finding = finding.choice(format!("--accept keys-merged@{}", source.name));
     }
-    Some(LostKey {
+    Some(DroppedKey {
         table: source.name.clone(),
         index: key.index.map(str::to_owned),
         object: ObjectPlan {

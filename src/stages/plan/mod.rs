@@ -45,14 +45,14 @@ use crate::{
     rules::ddl,
     sqlite::{
         catalog, constraint_stats, open,
-        profile::{self, Progress, TableSurvey},
+        profile::{self, SurveyProgress, TableSurvey},
     },
     workdir::{atomic, sealed, sha256_of},
 };
 use assembled::Assembled;
-use override_resolution::Decisions;
-use table_draft::Draft;
-use table_outline::Outline;
+use override_resolution::ResolvedOverrides;
+use table_draft::TableDraft;
+use table_outline::TableOutline;
 
 pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
 pub use explain::explain;
@@ -143,12 +143,12 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let schema = catalog::read(&connection)?;
     let decisions = override_resolution::resolve(&schema, overrides)?;
     let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
-    let scans: Vec<_> = outlines.iter().map(Outline::scan).collect();
+    let scans: Vec<_> = outlines.iter().map(TableOutline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
     let mut all = match &overrides.given {
         Some(given) => {
             let stop = &ctx.stop;
-            let work = existing_schema::Given {
+            let work = existing_schema::PlanInputs {
                 target: given,
                 schema: &schema,
                 overrides,
@@ -189,14 +189,14 @@ fn by_rules<'a>(
     connection: &Connection,
     schema: &'a SourceSchema,
     overrides: &Overrides,
-    decisions: &'a Decisions,
-    outlines: Vec<Outline<'a>>,
+    decisions: &'a ResolvedOverrides,
+    outlines: Vec<TableOutline<'a>>,
     surveys: Vec<TableSurvey>,
 ) -> Result<Assembled> {
-    let mut drafts: Vec<Draft<'_>> = outlines
+    let mut drafts: Vec<TableDraft<'_>> = outlines
         .into_iter()
         .zip(surveys)
-        .map(|(outline, survey)| Draft::new(outline, survey, overrides.vector_extension))
+        .map(|(outline, survey)| TableDraft::new(outline, survey, overrides.vector_extension))
         .collect();
     ctx.stop.check()?;
     let lost = fk_unification::reach(connection, schema, &mut drafts)?;
@@ -206,16 +206,16 @@ fn by_rules<'a>(
     assemble::assemble(schema, &facts, overrides, drafts, lost)
 }
 
-fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: Progress<'_>) -> Result<()> {
+fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: SurveyProgress<'_>) -> Result<()> {
     ctx.stop.check()?;
     let stage = Stage::Plan;
     ctx.out.emit(&match progress {
-        Progress::Started { table } => {
+        SurveyProgress::Started { table } => {
             Event::TableStarted { stage, table: table.to_owned(), rows_total: dump.rows.get(table).copied() }
         }
         // Nothing is written: rows are done when they are read.
-        Progress::Read { table, rows, bytes } => Event::Committed { stage, table: table.to_owned(), rows, bytes },
-        Progress::Finished { table, rows, elapsed_ms } => {
+        SurveyProgress::Read { table, rows, bytes } => Event::Committed { stage, table: table.to_owned(), rows, bytes },
+        SurveyProgress::Finished { table, rows, elapsed_ms } => {
             Event::TableFinished { stage, table: table.to_owned(), rows, elapsed_ms }
         }
     });

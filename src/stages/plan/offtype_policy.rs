@@ -1,14 +1,14 @@
 //! Types that the configuration chose, the values that don't fit them, and what it says about those: the one place
 //! where a value is left out or becomes NULL, and only because somebody named the column.
 
-use super::{assembled::Assembled, override_resolution::Decision, table_outline::Outline};
+use super::{assembled::Assembled, override_resolution::ResolvedOverride, table_outline::TableOutline};
 use crate::{
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
         conversion_plan::{LEDGER_TABLE, OffType, RowAddress},
     },
-    rules::type_choice::{self, Choice, Role, Subject, counted},
-    sqlite::profile::{Candidate, ColumnSurvey, Misfits},
+    rules::type_choice::{self, ColumnInput, ColumnRole, TypeChoice, counted},
+    sqlite::profile::{Candidate, ColumnSurvey, Mismatches},
 };
 
 /// The file of rejected rows, as messages name it.
@@ -16,10 +16,10 @@ const REJECTS: &str = "convert/rejects.jsonl";
 
 /// The type of the configuration, and what doesn't fit it.
 pub(super) fn decided(
-    subject: &Subject<'_>,
+    subject: &ColumnInput<'_>,
     candidates: &[Candidate],
     survey: &ColumnSurvey,
-) -> Option<(Choice, Misfits)> {
+) -> Option<(TypeChoice, Mismatches)> {
     let (candidate, misfits) = candidates.iter().zip(&survey.misfits).min_by_key(|(_, misfits)| misfits.count)?;
     let mut choice = subject.choice(candidate.pg_type.clone(), candidate.conversion, "the configuration decides");
     if choice.pg_type.is_text() && subject.profile.texts_not_storable() > 0 {
@@ -30,11 +30,11 @@ pub(super) fn decided(
 
 /// Notes what becomes of values that don't fit, or refuses them.
 pub(super) fn apply(
-    subject: &Subject<'_>,
-    outline: &Outline<'_>,
-    decision: Option<&Decision>,
-    misfits: Misfits,
-    choice: &mut Choice,
+    subject: &ColumnInput<'_>,
+    outline: &TableOutline<'_>,
+    decision: Option<&ResolvedOverride>,
+    misfits: Mismatches,
+    choice: &mut TypeChoice,
 ) {
     let Some(decision) = decision else { return };
     let exceptions = decision.exceptions;
@@ -65,7 +65,7 @@ pub(super) fn apply(
     }
 }
 
-fn does_not_fit(subject: &Subject<'_>, what: &str, count: u64) -> Finding {
+fn does_not_fit(subject: &ColumnInput<'_>, what: &str, count: u64) -> Finding {
     let finding = subject.finding(FindingCode::TypeDoesNotFit, Severity::Refused, what).counting(count);
     let finding = finding
         .choice("leave the type to the rules, or name one that holds every value")
@@ -79,16 +79,16 @@ fn does_not_fit(subject: &Subject<'_>, what: &str, count: u64) -> Finding {
 }
 
 /// A loss that the configuration asks for by the column's name.
-fn agreed(subject: &Subject<'_>, message: String, count: u64) -> Finding {
+fn agreed(subject: &ColumnInput<'_>, message: String, count: u64) -> Finding {
     let mut finding = subject.finding(FindingCode::TypeDoesNotFit, Severity::NeedsDecision, message).counting(count);
     finding.accepted = true;
     finding
 }
 
-fn nulled(subject: &Subject<'_>, outline: &Outline<'_>, choice: &mut Choice, count: u64, what: &str) {
+fn nulled(subject: &ColumnInput<'_>, outline: &TableOutline<'_>, choice: &mut TypeChoice, count: u64, what: &str) {
     let name = &subject.column.name;
     let is_primary = outline.source.primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
-    let obstacle = if subject.column.not_null || is_primary || subject.role == Role::RowidAlias {
+    let obstacle = if subject.column.not_null || is_primary || subject.role == ColumnRole::RowidAlias {
         Some("the column takes no NULL")
     } else if *subject.address == RowAddress::Ordinal {
         Some("its rows have no key under which the values could be kept")

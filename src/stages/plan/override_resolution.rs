@@ -10,24 +10,24 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        conversion_plan::{Exceptions, Reckoning},
+        conversion_plan::{Exceptions, TimeEncoding},
         overrides::{BadText, ColumnOverride, Dates, Encoding, Overrides},
         source_schema::{SourceColumn, SourceSchema},
     },
     rules::type_choice::{
-        declared_type::{self, Family, squeezed},
-        fk_types::Position,
-        value_check::Manner,
+        declared_type::{self, TypeFamily, squeezed},
+        fk_types::ColumnPosition,
+        value_check::ReadingOverride,
     },
 };
 
 /// What is decided about one column.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Decision {
+pub(super) struct ResolvedOverride {
     /// The type.
     pub(super) pg_type: Option<PgType>,
     /// How its values are read.
-    pub(super) manner: Option<Manner>,
+    pub(super) manner: Option<ReadingOverride>,
     /// The PostgreSQL name.
     pub(super) name: Option<String>,
     /// What becomes of values that don't fit.
@@ -38,18 +38,18 @@ pub(super) struct Decision {
 
 /// Everything that is decided, by positions in the schema.
 #[derive(Debug, Default)]
-pub(super) struct Decisions {
+pub(super) struct ResolvedOverrides {
     /// Whether a table is planned, for each table.
     pub(super) selected: Vec<bool>,
     /// Per column.
-    pub(super) columns: BTreeMap<Position, Decision>,
+    pub(super) columns: BTreeMap<ColumnPosition, ResolvedOverride>,
 }
 
 /// Resolves the configuration.
 ///
 /// # Errors
 /// `Config` for a name that isn't there, a type that isn't one, a unit without a time.
-pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<Decisions> {
+pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<ResolvedOverrides> {
     let selected = selection(schema, overrides)?;
     let mut columns = by_declared_type(schema, overrides)?;
     for (place, wanted) in &overrides.columns {
@@ -62,7 +62,7 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<De
         }
         let before = columns.entry(position).or_default();
         let pg_type = decision.pg_type.or_else(|| before.pg_type.take());
-        *before = Decision { pg_type, ..decision };
+        *before = ResolvedOverride { pg_type, ..decision };
     }
     for wanted in overrides.tables.keys() {
         if !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(wanted)) {
@@ -71,15 +71,15 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<De
         }
     }
     check_accepted(schema, overrides)?;
-    Ok(Decisions { selected, columns })
+    Ok(ResolvedOverrides { selected, columns })
 }
 
-fn promises_nothing(schema: &SourceSchema, (table, column): Position) -> bool {
+fn promises_nothing(schema: &SourceSchema, (table, column): ColumnPosition) -> bool {
     let column = schema.tables.get(table).and_then(|table| table.columns.get(column));
-    column.is_some_and(|column| declared_type::of(&column.declared, column.affinity) == Family::Any)
+    column.is_some_and(|column| declared_type::of(&column.declared, column.affinity) == TypeFamily::Any)
 }
 
-fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
+fn decision(place: &str, wanted: &ColumnOverride) -> Result<ResolvedOverride> {
     let refused = |what: String| Error::new(Kind::Config, format!("columns.\"{place}\": {what}"));
     let mut pg_type = match &wanted.pg_type {
         Some(text) => Some(text.parse::<PgType>().map_err(|reason| refused(format!("type: {reason}")))?),
@@ -87,8 +87,8 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
     };
     let asked = [
         wanted.from.map(|encoding| ("from", manner_of(encoding))),
-        wanted.bool_words.unwrap_or(false).then_some(("bool_words", Manner::BoolWords)),
-        wanted.dates.map(|Dates::Auto| ("dates", Manner::AnyMoment)),
+        wanted.bool_words.unwrap_or(false).then_some(("bool_words", ReadingOverride::BoolWords)),
+        wanted.dates.map(|Dates::Auto| ("dates", ReadingOverride::AnyMoment)),
     ];
     let mut asked = asked.into_iter().flatten();
     let manner = asked.next();
@@ -111,34 +111,39 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<Decision> {
         return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
     }
     let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type: wanted.off_type };
-    Ok(Decision { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
+    Ok(ResolvedOverride { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
 }
 
-const fn manner_of(encoding: Encoding) -> Manner {
+const fn manner_of(encoding: Encoding) -> ReadingOverride {
     match encoding {
-        Encoding::UnixS => Manner::Reckoned(Reckoning::UnixS),
-        Encoding::UnixMs => Manner::Reckoned(Reckoning::UnixMs),
-        Encoding::UnixUs => Manner::Reckoned(Reckoning::UnixUs),
-        Encoding::UnixNs => Manner::Reckoned(Reckoning::UnixNs),
-        Encoding::Julian => Manner::Reckoned(Reckoning::Julian),
-        Encoding::CoreData => Manner::Reckoned(Reckoning::CoreData),
-        Encoding::RailsTime => Manner::RailsTime,
-        Encoding::GuidDotnet => Manner::GuidDotnet,
+        Encoding::UnixS => ReadingOverride::TimeEncoding(TimeEncoding::UnixS),
+        Encoding::UnixMs => ReadingOverride::TimeEncoding(TimeEncoding::UnixMs),
+        Encoding::UnixUs => ReadingOverride::TimeEncoding(TimeEncoding::UnixUs),
+        Encoding::UnixNs => ReadingOverride::TimeEncoding(TimeEncoding::UnixNs),
+        Encoding::Julian => ReadingOverride::TimeEncoding(TimeEncoding::Julian),
+        Encoding::CoreData => ReadingOverride::TimeEncoding(TimeEncoding::CoreData),
+        Encoding::RailsTime => ReadingOverride::RailsTime,
+        Encoding::GuidDotnet => ReadingOverride::GuidDotnet,
     }
 }
 
-/// The type that a manner of reading gives without being asked, and all that it can give.
-fn types_of(manner: Manner) -> (PgType, Vec<PgType>) {
+/// The type that a reading override gives without being asked, and all that it can give.
+fn types_of(manner: ReadingOverride) -> (PgType, Vec<PgType>) {
     match manner {
-        Manner::Reckoned(_) => (PgType::TimestampTz, vec![PgType::TimestampTz, PgType::Timestamp, PgType::Date]),
-        Manner::RailsTime => (PgType::Time, vec![PgType::Time]),
-        Manner::GuidDotnet => (PgType::Uuid, vec![PgType::Uuid]),
-        Manner::BoolWords => (PgType::Boolean, vec![PgType::Boolean]),
-        Manner::AnyMoment => (PgType::TimestampTz, vec![PgType::TimestampTz]),
+        ReadingOverride::TimeEncoding(_) => {
+            (PgType::TimestampTz, vec![PgType::TimestampTz, PgType::Timestamp, PgType::Date])
+        }
+        ReadingOverride::RailsTime => (PgType::Time, vec![PgType::Time]),
+        ReadingOverride::GuidDotnet => (PgType::Uuid, vec![PgType::Uuid]),
+        ReadingOverride::BoolWords => (PgType::Boolean, vec![PgType::Boolean]),
+        ReadingOverride::AnyMoment => (PgType::TimestampTz, vec![PgType::TimestampTz]),
     }
 }
 
-fn by_declared_type(schema: &SourceSchema, overrides: &Overrides) -> Result<BTreeMap<Position, Decision>> {
+fn by_declared_type(
+    schema: &SourceSchema,
+    overrides: &Overrides,
+) -> Result<BTreeMap<ColumnPosition, ResolvedOverride>> {
     let mut decisions = BTreeMap::new();
     for (declared, wanted) in &overrides.types {
         let pg_type: PgType =
@@ -150,7 +155,7 @@ fn by_declared_type(schema: &SourceSchema, overrides: &Overrides) -> Result<BTre
             let is_exact = full == key;
             if is_exact || without_arguments(&full) == key {
                 found = true;
-                let decision = Decision { pg_type: Some(pg_type.clone()), ..Decision::default() };
+                let decision = ResolvedOverride { pg_type: Some(pg_type.clone()), ..ResolvedOverride::default() };
                 // `varchar(20)` says more than `varchar`, whichever comes first.
                 if is_exact || !decisions.contains_key(&position) {
                     decisions.insert(position, decision);
@@ -169,18 +174,18 @@ fn without_arguments(squeezed: &str) -> &str {
     squeezed.split_once('(').map_or(squeezed, |(words, _)| words.trim_end())
 }
 
-fn all_columns(schema: &SourceSchema) -> impl Iterator<Item = (Position, &SourceColumn)> {
+fn all_columns(schema: &SourceSchema) -> impl Iterator<Item = (ColumnPosition, &SourceColumn)> {
     schema.tables.iter().enumerate().flat_map(|(table, source)| {
         source.columns.iter().enumerate().map(move |(column, found)| ((table, column), found))
     })
 }
 
-fn column_position(schema: &SourceSchema, place: &str) -> Result<Position> {
-    let named = |position: Position, column: &SourceColumn| {
+fn column_position(schema: &SourceSchema, place: &str) -> Result<ColumnPosition> {
+    let named = |position: ColumnPosition, column: &SourceColumn| {
         let table = schema.tables.get(position.0).map_or("", |table| table.name.as_str());
         format!("{table}.{}", column.name)
     };
-    let mut places: Vec<(Position, String)> =
+    let mut places: Vec<(ColumnPosition, String)> =
         all_columns(schema).map(|(position, column)| (position, named(position, column))).collect();
     let exact = places.iter().find(|(_, name)| name == place);
     if let Some((position, _)) = exact.or_else(|| places.iter().find(|(_, name)| name.eq_ignore_ascii_case(place))) {
@@ -284,7 +289,7 @@ mod tests {
         let decision = &found.columns[&(0, 1)];
         assert_eq!(
             (decision.pg_type.clone(), decision.manner),
-            (Some(PgType::TimestampTz), Some(Manner::Reckoned(Reckoning::UnixMs)))
+            (Some(PgType::TimestampTz), Some(ReadingOverride::TimeEncoding(TimeEncoding::UnixMs)))
         );
         let found = resolve(&schema(), &with_column("a.b.c.d", Some("text"), None)).unwrap();
         assert!(found.columns.contains_key(&(1, 0)));

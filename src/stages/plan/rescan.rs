@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use super::{table_draft::Draft, table_outline::subject};
+use super::{table_draft::TableDraft, table_outline::subject};
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -11,19 +11,23 @@ use crate::{
         conversion_plan::{OffType, RowAddress},
     },
     rules::type_choice::{self, counted, value_check},
-    sqlite::profile::{Candidate, SecondLook},
+    sqlite::profile::{Candidate, MismatchScan},
 };
 
 /// Looks again.
 ///
 /// # Errors
 /// `SourceInvalid` if the dump can't be read; what `check` returns.
-pub(super) fn look(connection: &Connection, drafts: &mut [Draft<'_>], check: &dyn Fn() -> Result<()>) -> Result<()> {
+pub(super) fn look(
+    connection: &Connection,
+    drafts: &mut [TableDraft<'_>],
+    check: &dyn Fn() -> Result<()>,
+) -> Result<()> {
     let encoding: String = connection
         .query_row("PRAGMA encoding", (), |row| row.get(0))
         .map_err(|failure| Error::new(Kind::SourceInvalid, format!("asking for the encoding: {failure}")))?;
     for draft in drafts {
-        let look = SecondLook {
+        let look = MismatchScan {
             connection,
             table: &draft.outline.source.name,
             rowid: draft.outline.address.rowid_name(),
@@ -42,7 +46,7 @@ pub(super) fn look(connection: &Connection, drafts: &mut [Draft<'_>], check: &dy
     Ok(())
 }
 
-fn rejected(look: &SecondLook<'_>, draft: &Draft<'_>) -> Result<u64> {
+fn rejected(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<u64> {
     let columns = draft.outline.columns.iter().zip(&draft.columns).filter_map(|(outline, column)| {
         let choice = &column.choice;
         (choice.exceptions.off_type == Some(OffType::Reject)).then(|| {
@@ -55,7 +59,7 @@ fn rejected(look: &SecondLook<'_>, draft: &Draft<'_>) -> Result<u64> {
 }
 
 /// For each column where a cell occurs first that the promised type doesn't hold.
-fn spoilers(look: &SecondLook<'_>, draft: &Draft<'_>) -> Result<Vec<Option<i64>>> {
+fn spoilers(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<Vec<Option<i64>>> {
     let mut found = Vec::with_capacity(draft.columns.len());
     for (outline, column) in draft.outline.columns.iter().zip(&draft.columns) {
         let subject = subject(&draft.outline, outline, &column.profile, draft.vector_extension);
@@ -77,7 +81,7 @@ fn spoilers(look: &SecondLook<'_>, draft: &Draft<'_>) -> Result<Vec<Option<i64>>
 }
 
 /// Findings about texts with surrogates that have no partner.
-fn misread(look: &SecondLook<'_>, draft: &Draft<'_>, big_endian: bool) -> Result<Vec<crate::model::Finding>> {
+fn misread(look: &MismatchScan<'_>, draft: &TableDraft<'_>, big_endian: bool) -> Result<Vec<crate::model::Finding>> {
     let mut findings = Vec::new();
     for (outline, column) in draft.outline.columns.iter().zip(&draft.columns) {
         if column.profile.texts == 0 {

@@ -2,17 +2,17 @@
 
 use super::{
     offtype_policy,
-    table_outline::{ColumnOutline, Outline, subject},
+    table_outline::{ColumnOutline, TableOutline, subject},
 };
 use crate::{
     model::{
         Finding, FindingCode, Severity, cell::StorageClass, column_profile::ColumnProfile, conversion_plan::RowAddress,
     },
     rules::{
-        type_choice::{self, Choice, Subject, fk_types::Position, value_check::FIELD_BYTES_MOST},
+        type_choice::{self, ColumnInput, TypeChoice, fk_types::ColumnPosition, value_check::FIELD_BYTES_MOST},
         value_shape::word,
     },
-    sqlite::profile::{Misfits, TableSurvey},
+    sqlite::profile::{Mismatches, TableSurvey},
 };
 
 /// PostgreSQL's most columns (PostgreSQL, Appendix K).
@@ -25,8 +25,8 @@ const PAGE_ROW_BYTES_MOST: u64 = 8160;
 const DUMPABLE_BYTES_MOST: u64 = 500_000_000;
 
 /// A table with its values known.
-pub(super) struct Draft<'a> {
-    pub(super) outline: Outline<'a>,
+pub(super) struct TableDraft<'a> {
+    pub(super) outline: TableOutline<'a>,
     pub(super) rows: u64,
     pub(super) bytes: u64,
     /// Rows that are left out.
@@ -41,13 +41,13 @@ pub(super) struct Draft<'a> {
 pub(super) struct DraftColumn {
     pub(super) profile: ColumnProfile,
     /// The cells that the configuration's type doesn't take.
-    pub(super) misfits: Misfits,
-    pub(super) choice: Choice,
+    pub(super) misfits: Mismatches,
+    pub(super) choice: TypeChoice,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> TableDraft<'a> {
     /// Chooses every type by itself; see `fk_unification` for what columns owe each other.
-    pub(super) fn new(outline: Outline<'a>, survey: TableSurvey, vector_extension: bool) -> Self {
+    pub(super) fn new(outline: TableOutline<'a>, survey: TableSurvey, vector_extension: bool) -> Self {
         let findings = size_findings(&outline, &survey);
         let (rows, bytes) = (survey.rows, survey.bytes);
         let mut draft = Self { outline, rows, bytes, rejected: 0, columns: Vec::new(), findings, vector_extension };
@@ -57,7 +57,7 @@ impl<'a> Draft<'a> {
                 let subject = subject(&draft.outline, column, &survey.profile, vector_extension);
                 let chosen = offtype_policy::decided(&subject, &column.candidates(), &survey);
                 let (mut choice, misfits) =
-                    chosen.unwrap_or_else(|| (type_choice::choose(&subject), Misfits::default()));
+                    chosen.unwrap_or_else(|| (type_choice::choose(&subject), Mismatches::default()));
                 offtype_policy::apply(&subject, &draft.outline, column.decision, misfits, &mut choice);
                 choice.findings.extend(column_findings(&subject, column, &choice));
                 DraftColumn { profile: survey.profile, misfits, choice }
@@ -72,7 +72,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Hands a column to a rule that gives it another choice; what was found about its values stays.
-    pub(super) fn rechoose(&mut self, at: usize, rule: impl FnOnce(&Subject<'_>) -> Option<Choice>) -> bool {
+    pub(super) fn rechoose(&mut self, at: usize, rule: impl FnOnce(&ColumnInput<'_>) -> Option<TypeChoice>) -> bool {
         let (Some(column), Some(outline)) = (self.columns.get_mut(at), self.outline.columns.get(at)) else {
             return false;
         };
@@ -85,7 +85,7 @@ impl<'a> Draft<'a> {
 }
 
 /// Values beyond what a field takes, and what a column could be besides.
-fn column_findings(subject: &Subject<'_>, column: &ColumnOutline<'_>, choice: &Choice) -> Vec<Finding> {
+fn column_findings(subject: &ColumnInput<'_>, column: &ColumnOutline<'_>, choice: &TypeChoice) -> Vec<Finding> {
     let profile = subject.profile;
     let written = if choice.pg_type.is_text() { profile.blob_longest.saturating_mul(2) } else { profile.blob_longest };
     let longest = profile.text_longest.1.max(written);
@@ -110,7 +110,7 @@ fn column_findings(subject: &Subject<'_>, column: &ColumnOutline<'_>, choice: &C
 }
 
 /// Tables and rows that don't fit PostgreSQL's limits (docs/conversion-rules.md, section 2.2).
-fn size_findings(outline: &Outline<'_>, survey: &TableSurvey) -> Vec<Finding> {
+fn size_findings(outline: &TableOutline<'_>, survey: &TableSurvey) -> Vec<Finding> {
     let finding =
         |code, severity, message: String| Finding::new(code, severity, message).at_table(&outline.source.name);
     let place = |at: i64| match outline.address {
@@ -147,7 +147,7 @@ fn toml_text(name: &str) -> String {
 }
 
 /// The positions of a draft and its column by their source names.
-pub(super) fn planned_column(drafts: &[Draft<'_>], table: &str, column: &str) -> Option<Position> {
+pub(super) fn planned_column(drafts: &[TableDraft<'_>], table: &str, column: &str) -> Option<ColumnPosition> {
     let at = drafts.iter().position(|draft| draft.outline.source.name.eq_ignore_ascii_case(table))?;
     Some((at, drafts.get(at)?.column_named(column)?))
 }
@@ -170,7 +170,7 @@ mod tests {
         let mut column = ColumnSurvey::default();
         column.profile.text_longest = (value_bytes, value_bytes);
         let survey = TableSurvey { heaviest: Some((row_bytes, 1)), columns: vec![column], ..TableSurvey::default() };
-        let draft = Draft::new(outlines(&schema, &decisions, false).remove(0), survey, false);
+        let draft = TableDraft::new(outlines(&schema, &decisions, false).remove(0), survey, false);
         let findings = draft.columns.iter().flat_map(|column| &column.choice.findings).chain(&draft.findings);
         findings.map(|finding| (finding.code, finding.severity)).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::override_resolution::{Decision, Decisions};
+use super::override_resolution::{ResolvedOverride, ResolvedOverrides};
 use crate::{
     model::{
         PgType,
@@ -13,7 +13,7 @@ use crate::{
     },
     rules::{
         constraints,
-        type_choice::{self, Role, Subject, declared_type, value_check},
+        type_choice::{self, ColumnInput, ColumnRole, declared_type, value_check},
         value_shape::TextShape,
     },
     sqlite::profile::{Candidate, ColumnScan, Ranges, TableScan},
@@ -23,7 +23,7 @@ use crate::{
 const RESULT_COLUMNS_MOST: usize = 2000;
 
 /// A table without values yet.
-pub(super) struct Outline<'a> {
+pub(super) struct TableOutline<'a> {
     pub(super) source: &'a SourceTable,
     pub(super) address: RowAddress,
     pub(super) columns: Vec<ColumnOutline<'a>>,
@@ -32,8 +32,8 @@ pub(super) struct Outline<'a> {
 /// A column without values yet.
 pub(super) struct ColumnOutline<'a> {
     pub(super) source: &'a SourceColumn,
-    pub(super) role: Role,
-    pub(super) decision: Option<&'a Decision>,
+    pub(super) role: ColumnRole,
+    pub(super) decision: Option<&'a ResolvedOverride>,
     /// The type that the configuration asks for, by name or by what it says about values that don't fit.
     pub(super) wish: Option<PgType>,
     /// A CHECK says that it holds JSON.
@@ -43,9 +43,9 @@ pub(super) struct ColumnOutline<'a> {
 /// The tables that are planned, in the schema's order.
 pub(super) fn outlines<'a>(
     schema: &'a SourceSchema,
-    decisions: &'a Decisions,
+    decisions: &'a ResolvedOverrides,
     vector_extension: bool,
-) -> Vec<Outline<'a>> {
+) -> Vec<TableOutline<'a>> {
     let referenced = referenced_columns(schema);
     let planned = schema.tables.iter().enumerate().zip(&decisions.selected).filter(|(_, selected)| **selected);
     let outline = |(position, source)| outline(position, source, decisions, &referenced).with_wishes(vector_extension);
@@ -55,14 +55,14 @@ pub(super) fn outlines<'a>(
 fn outline<'a>(
     position: usize,
     source: &'a SourceTable,
-    decisions: &'a Decisions,
+    decisions: &'a ResolvedOverrides,
     referenced: &BTreeSet<(String, String)>,
-) -> Outline<'a> {
+) -> TableOutline<'a> {
     let roles = roles(source, referenced);
     let visible = source.columns.iter().enumerate().filter(|(_, column)| !column.hidden);
     let columns = visible.map(|(at, column)| ColumnOutline {
         source: column,
-        role: roles.get(&column.name.to_ascii_lowercase()).copied().unwrap_or(Role::Plain),
+        role: roles.get(&column.name.to_ascii_lowercase()).copied().unwrap_or(ColumnRole::Plain),
         decision: decisions.columns.get(&(position, at)),
         wish: None,
         checked_json: source.checks.iter().any(|check| {
@@ -76,7 +76,7 @@ fn outline<'a>(
         // Columns can hide all names of the rowid.
         (TableKind::Rowid, None) | (TableKind::Virtual { .. }, _) => RowAddress::Ordinal,
     };
-    Outline { source, address, columns: columns.collect() }
+    TableOutline { source, address, columns: columns.collect() }
 }
 
 /// Columns that foreign keys refer to: table and column in lower case.
@@ -92,29 +92,29 @@ fn referenced_columns(schema: &SourceSchema) -> BTreeSet<(String, String)> {
 }
 
 /// What each column is to its table, by its name in lower case.
-fn roles(source: &SourceTable, referenced: &BTreeSet<(String, String)>) -> BTreeMap<String, Role> {
+fn roles(source: &SourceTable, referenced: &BTreeSet<(String, String)>) -> BTreeMap<String, ColumnRole> {
     let table = source.name.to_ascii_lowercase();
-    let mut roles: BTreeMap<String, Role> = BTreeMap::new();
-    let mut raise = |name: &str, role: Role| {
+    let mut roles: BTreeMap<String, ColumnRole> = BTreeMap::new();
+    let mut raise = |name: &str, role: ColumnRole| {
         let known = roles.entry(name.to_ascii_lowercase()).or_insert(role);
         *known = role.max(*known);
     };
     for index in &source.indexes {
-        let role = if index.unique { Role::Key } else { Role::Indexed };
+        let role = if index.unique { ColumnRole::Key } else { ColumnRole::Indexed };
         for key in &index.columns {
             if let IndexKey::Column(name) = &key.key {
                 raise(name, role);
             }
         }
     }
-    source.primary_key.iter().for_each(|name| raise(name, Role::Key));
-    source.foreign_keys.iter().flat_map(|key| &key.columns).for_each(|name| raise(name, Role::Key));
-    referenced.iter().filter(|(of, _)| *of == table).for_each(|(_, name)| raise(name, Role::Key));
-    source.rowid_alias.iter().for_each(|name| raise(name, Role::RowidAlias));
+    source.primary_key.iter().for_each(|name| raise(name, ColumnRole::Key));
+    source.foreign_keys.iter().flat_map(|key| &key.columns).for_each(|name| raise(name, ColumnRole::Key));
+    referenced.iter().filter(|(of, _)| *of == table).for_each(|(_, name)| raise(name, ColumnRole::Key));
+    source.rowid_alias.iter().for_each(|name| raise(name, ColumnRole::RowidAlias));
     roles
 }
 
-impl Outline<'_> {
+impl TableOutline<'_> {
     /// What the configuration asks for: a type that values may be kept from is the one that the declaration promises.
     fn with_wishes(mut self, vector_extension: bool) -> Self {
         let nothing = ColumnProfile::default();
@@ -162,7 +162,7 @@ impl ColumnOutline<'_> {
         if self.checked_json {
             wanted.text = wanted.text.or(Some(TextShape::Json));
         }
-        wanted.whole_texts = self.role == Role::Key;
+        wanted.whole_texts = self.role == ColumnRole::Key;
         let empty_as_null = self.decision.is_some_and(|decision| decision.exceptions.empty_as_null);
         ColumnScan { wanted, candidates: self.candidates(), empty_as_null }
     }
@@ -183,12 +183,12 @@ fn is_core_data(table: &SourceTable) -> bool {
 }
 
 pub(super) fn subject<'s>(
-    outline: &'s Outline<'_>,
+    outline: &'s TableOutline<'_>,
     column: &'s ColumnOutline<'_>,
     profile: &'s ColumnProfile,
     vector_extension: bool,
-) -> Subject<'s> {
-    Subject {
+) -> ColumnInput<'s> {
+    ColumnInput {
         table: &outline.source.name,
         column: column.source,
         profile,

@@ -23,7 +23,7 @@ mod plan;
 mod target;
 
 pub use cutover::rollback;
-pub use plan::request::{Part, PushRequest, Pushed};
+pub use plan::request::{PushPart, PushRequest, Pushed};
 pub use target::lock_acquisition::PATIENCE as LOCK_WAIT;
 
 use std::time::Instant;
@@ -56,7 +56,7 @@ pub async fn push(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
 async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     plan::request::check(request)?;
     let mut request = request.clone();
-    if request.part == Part::Rows && request.mode == RequestedMode::Auto {
+    if request.part == PushPart::Rows && request.mode == RequestedMode::Auto {
         // Never other tables in the place of those that are there.
         request.mode = RequestedMode::Diff;
     }
@@ -89,7 +89,7 @@ fn refuse_damaged_checkpoint(ctx: &Context) -> Result<()> {
 }
 
 fn summary(pushed: &Pushed, manifest: &Manifest, address: &str) -> String {
-    let tables = counted(u64::try_from(manifest.cargo.len()).unwrap_or(u64::MAX), "table", "tables");
+    let tables = counted(u64::try_from(manifest.tables.len()).unwrap_or(u64::MAX), "table", "tables");
     match &pushed.checkpoint {
         Some(_) if pushed.unchanged => format!("nothing to do: {address} holds these {tables} already"),
         Some(checkpoint) => {

@@ -27,7 +27,7 @@ use crate::{
         human_format,
         plan_summary::{self, Decision},
     },
-    stages::verify::{Against, Level},
+    stages::verify::{Against, VerifyLevel},
     workdir::{Workdir, atomic, now_s, sha256_of},
 };
 
@@ -310,7 +310,7 @@ fn judge(
     if !record.asked.is_empty() {
         return incomplete("only some tables were verified");
     }
-    if record.verified.level == Level::Counts {
+    if record.verified.level == VerifyLevel::Counts {
         return incomplete("only row counts were compared");
     }
     match push {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Result,
     model::{PushCheckpoint, checkpoint::CHECKPOINT_FORMAT},
-    stages::verify::{Against, Level, Verified, VerifyRequest},
+    stages::verify::{Against, Verified, VerifyLevel, VerifyRequest},
     workdir::{Workdir, now_s, sealed, sha256_of},
 };
 
@@ -99,9 +99,9 @@ impl VerifyRecord {
     #[must_use]
     pub const fn level_word(&self) -> &'static str {
         match self.verified.level {
-            Level::Counts => "counts",
-            Level::Digest => "digest",
-            Level::Full => "full",
+            VerifyLevel::Counts => "counts",
+            VerifyLevel::Digest => "digest",
+            VerifyLevel::Full => "full",
         }
     }
 

@@ -12,7 +12,7 @@ const BUCKETS_MIN: u64 = 1 << 6;
 
 /// One table on one side.
 #[derive(Debug, Clone)]
-pub(super) struct Sums {
+pub(super) struct BucketSums {
     buckets: Vec<Bucket>,
     rows: u64,
 }
@@ -51,7 +51,7 @@ pub(super) fn bucket_of(key: u128, count: usize) -> usize {
     usize::try_from(key & mask).unwrap_or(0)
 }
 
-impl Sums {
+impl BucketSums {
     /// Nothing yet.
     pub(super) fn new(buckets: usize) -> Self {
         Self { buckets: vec![Bucket::default(); buckets], rows: 0 }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn order_does_not_matter_and_every_row_does() {
         let sums = |rows: &[(u128, u128)]| {
-            let mut sums = Sums::new(64);
+            let mut sums = BucketSums::new(64);
             for (key, row) in rows {
                 sums.add(hash(*key, *row));
             }

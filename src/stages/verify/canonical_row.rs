@@ -17,7 +17,7 @@ const MISFIT: u8 = 4;
 
 /// Why a value has no image that the other end could equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misfit {
+pub(super) enum Mismatch {
     /// The dump's storage class is not one that the conversion names.
     Class,
     /// The dump's value hasn't the form that the conversion reads.
@@ -28,7 +28,7 @@ pub(super) enum Misfit {
     Unreadable,
 }
 
-impl Misfit {
+impl Mismatch {
     const ALL: [Self; 4] = [Self::Class, Self::Form, Self::Loss, Self::Unreadable];
 
     const fn byte(self) -> u8 {
@@ -43,7 +43,7 @@ impl Misfit {
 
 /// What a field is, apart from its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum FieldShape {
     /// NULL.
     Null,
     /// A value of no bytes.
@@ -56,14 +56,14 @@ pub(super) enum Shape {
         scale: u16,
     },
     /// No comparable value.
-    Misfit(Misfit),
+    Misfit(Mismatch),
 }
 
 /// A field in short: enough to tell whether and how two differ, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct FieldMark {
     /// What it is.
-    pub(super) shape: Shape,
+    pub(super) shape: FieldShape,
     /// Hash of its content (of a number: without the display scale).
     pub(super) hash: u64,
 }
@@ -79,7 +79,7 @@ pub(super) struct RowHash {
 
 /// Which fields tell rows apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Key {
+pub(super) enum RowKey {
     /// All of them: the table has no key.
     Row,
     /// These, counted from 0.
@@ -88,13 +88,13 @@ pub(super) enum Key {
 
 /// The image under construction; used again for every row.
 #[derive(Debug, Default)]
-pub(super) struct RowImage {
+pub(super) struct CanonicalRow {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     key: Vec<u8>,
 }
 
-impl RowImage {
+impl CanonicalRow {
     /// Forgets the row.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
@@ -131,7 +131,7 @@ impl RowImage {
     }
 
     /// Appends what can equal no value of the other end.
-    pub(super) fn misfit(&mut self, misfit: Misfit) {
+    pub(super) fn misfit(&mut self, misfit: Mismatch) {
         self.bytes.extend_from_slice(&[MISFIT, misfit.byte()]);
         self.ends.push(self.bytes.len());
     }
@@ -151,9 +151,9 @@ impl RowImage {
     }
 
     /// The row's hashes.
-    pub(super) fn hash(&mut self, key: &Key) -> RowHash {
+    pub(super) fn hash(&mut self, key: &RowKey) -> RowHash {
         let row = xxh3_128(&self.bytes);
-        let Key::Fields(fields) = key else { return RowHash { key: row, row } };
+        let RowKey::Fields(fields) = key else { return RowHash { key: row, row } };
         if let [single] = fields[..] {
             return RowHash { key: xxh3_128(self.field(single)), row };
         }
@@ -168,7 +168,7 @@ impl RowImage {
     }
 
     /// All fields in short.
-    pub(super) fn marks(&self) -> Vec<Mark> {
+    pub(super) fn marks(&self) -> Vec<FieldMark> {
         (0..self.ends.len()).map(|index| mark(self.field(index))).collect()
     }
 
@@ -179,21 +179,24 @@ impl RowImage {
     }
 }
 
-fn mark(field: &[u8]) -> Mark {
+fn mark(field: &[u8]) -> FieldMark {
     let shape = match *field {
         [NUMBER, high, low, ref content @ ..] => {
-            return Mark { shape: Shape::Number { scale: u16::from_be_bytes([high, low]) }, hash: xxh3_64(content) };
+            return FieldMark {
+                shape: FieldShape::Number { scale: u16::from_be_bytes([high, low]) },
+                hash: xxh3_64(content),
+            };
         }
         [MISFIT, code, ..] => {
-            Misfit::ALL.into_iter().find(|misfit| misfit.byte() == code).map_or(Shape::Null, Shape::Misfit)
+            Mismatch::ALL.into_iter().find(|misfit| misfit.byte() == code).map_or(FieldShape::Null, FieldShape::Misfit)
         }
         [PLAIN, ref rest @ ..] if rest.iter().all(|byte| *byte == 0) && rest.len() == size_of::<usize>() => {
-            Shape::Empty
+            FieldShape::Empty
         }
-        [PLAIN | HASHED, ..] => Shape::Value,
-        _ => Shape::Null,
+        [PLAIN | HASHED, ..] => FieldShape::Value,
+        _ => FieldShape::Null,
     };
-    Mark { shape, hash: xxh3_64(field) }
+    FieldMark { shape, hash: xxh3_64(field) }
 }
 
 #[cfg(test)]
@@ -202,22 +205,22 @@ mod tests {
 
     #[test]
     fn null_empty_and_zero_are_three_things() {
-        let mut image = RowImage::default();
+        let mut image = CanonicalRow::default();
         image.null();
         image.value(b"");
         image.value(&[0]);
-        let shapes: Vec<Shape> = image.marks().iter().map(|mark| mark.shape).collect();
-        assert_eq!(shapes, [Shape::Null, Shape::Empty, Shape::Value]);
+        let shapes: Vec<FieldShape> = image.marks().iter().map(|mark| mark.shape).collect();
+        assert_eq!(shapes, [FieldShape::Null, FieldShape::Empty, FieldShape::Value]);
     }
 
     #[test]
     fn field_borders_count() {
         let hash = |fields: [&[u8]; 2]| {
-            let mut image = RowImage::default();
+            let mut image = CanonicalRow::default();
             for field in fields {
                 image.value(field);
             }
-            image.hash(&Key::Row).row
+            image.hash(&RowKey::Row).row
         };
         assert_ne!(hash([b"ab", b"c"]), hash([b"a", b"bc"]));
     }
@@ -225,11 +228,11 @@ mod tests {
     #[test]
     fn long_values_differ_by_one_byte() {
         let hash = |last: u8| {
-            let mut image = RowImage::default();
+            let mut image = CanonicalRow::default();
             let mut value = vec![7; 100_000];
             value.push(last);
             image.value(&value);
-            image.hash(&Key::Row).row
+            image.hash(&RowKey::Row).row
         };
         assert_ne!(hash(1), hash(2));
         assert_eq!(hash(1), hash(1));
@@ -238,7 +241,7 @@ mod tests {
     #[test]
     fn a_number_is_the_same_with_another_scale() {
         let mark = |scale| {
-            let mut image = RowImage::default();
+            let mut image = CanonicalRow::default();
             image.number(scale, b"15");
             image.marks().remove(0)
         };
@@ -248,14 +251,14 @@ mod tests {
 
     #[test]
     fn the_key_is_part_of_the_row() {
-        let mut image = RowImage::default();
+        let mut image = CanonicalRow::default();
         image.value(b"k");
         image.value(b"v");
-        let one = image.hash(&Key::Fields(vec![0]));
+        let one = image.hash(&RowKey::Fields(vec![0]));
         image.clear();
         image.value(b"k");
         image.value(b"w");
-        let other = image.hash(&Key::Fields(vec![0]));
+        let other = image.hash(&RowKey::Fields(vec![0]));
         assert_eq!(one.key, other.key);
         assert_ne!(one.row, other.row);
     }

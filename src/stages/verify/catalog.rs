@@ -159,8 +159,8 @@ const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, pg_catalog.forma
  WHERE n.nspname = $1 AND c.relname = ANY($2) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY c.relname, a.attnum";
 
-/// Fields of later versions (`conenforced` of 18, `indnullsnotdistinct` of 15) are read by way of JSON, which has null for
-/// them before.
+/// Fields of later versions (`conenforced` of 18, `indnullsnotdistinct` of 15) are read by way of JSON, which has null
+/// for them before.
 const CONSTRAINTS: &str = "SELECT c.relname::text, k.conname::text, k.contype::text, k.convalidated, k.condeferrable,
        k.condeferred,
        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS u(num, place)

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use rusqlite::Connection;
 
 use super::{
-    Difference, Level, dump_scan, inputs::Scope, progress::Watch, schema::SchemaAnswer, server_scan::side_word,
+    Difference, VerifyLevel, dump_scan, inputs::VerifyInputs, progress::ScanControl, schema::SchemaAnswer,
+    server_scan::side_word,
 };
 use crate::{
     context::Context,
@@ -19,7 +20,7 @@ pub(super) const NAMED_MAX: usize = 1000;
 
 /// One server that takes part.
 #[derive(Clone)]
-pub(super) struct Side {
+pub(super) struct ServerSide {
     /// How to reach it.
     pub(super) endpoint: PgEndpoint,
     /// Where its tables are.
@@ -33,13 +34,13 @@ pub(super) struct Task {
     /// The run.
     pub(super) ctx: Context,
     /// Whether to go on.
-    pub(super) watch: Watch,
+    pub(super) watch: ScanControl,
     /// The artifacts.
-    pub(super) scope: Scope,
+    pub(super) scope: VerifyInputs,
     /// How deep to look.
-    pub(super) level: Level,
+    pub(super) level: VerifyLevel,
     /// Where to look; local first.
-    pub(super) sides: Vec<Side>,
+    pub(super) sides: Vec<ServerSide>,
     /// The tables whose cells the ledger may name; empty without a ledger.
     pub(super) ledger_tables: Arc<Vec<TablePlan>>,
 }
@@ -74,7 +75,7 @@ impl SideAnswer {
 /// One worker's connections, opened when they are first needed.
 pub(super) struct Worker {
     /// Whether to go on.
-    pub(super) watch: Watch,
+    pub(super) watch: ScanControl,
     source_db: PathBuf,
     dump: Option<Connection>,
     endpoints: Vec<PgEndpoint>,

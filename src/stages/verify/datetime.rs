@@ -15,7 +15,7 @@ const DAYS_BEFORE_MONTH: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 27
 
 /// What a text of a date with or without time says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct ParsedDateTime {
     /// Microseconds from 1970-01-01 00:00 of the clock as written.
     pub(super) wall: i64,
     /// Microseconds to subtract to get UTC; none without a zone.
@@ -23,9 +23,9 @@ pub(super) struct Moment {
 }
 
 /// A text cursor that only moves over what it was asked for.
-struct Cursor<'a>(&'a [u8]);
+struct TextCursor<'a>(&'a [u8]);
 
-impl Cursor<'_> {
+impl TextCursor<'_> {
     fn number(&mut self, width: usize, allowed: RangeInclusive<i64>) -> Option<i64> {
         let (written, rest) = self.0.split_at_checked(width)?;
         let mut number = 0;
@@ -110,7 +110,7 @@ impl Cursor<'_> {
 
 /// A date as days from 1970-01-01.
 pub(super) fn date(text: &[u8]) -> Option<i64> {
-    let mut cursor = Cursor(text);
+    let mut cursor = TextCursor(text);
     let days = cursor.date()?;
     cursor.0.is_empty().then_some(days)
 }
@@ -144,24 +144,24 @@ fn whole_number(value: f64) -> Option<i64> {
 
 /// A time of day in microseconds from midnight.
 pub(super) fn clock(text: &[u8]) -> Option<i64> {
-    let mut cursor = Cursor(text);
+    let mut cursor = TextCursor(text);
     let time = cursor.clock()?;
     cursor.0.is_empty().then_some(time)
 }
 
 /// A date with or without time and zone.
-pub(super) fn moment(text: &[u8]) -> Option<Moment> {
-    let mut cursor = Cursor(text);
+pub(super) fn moment(text: &[u8]) -> Option<ParsedDateTime> {
+    let mut cursor = TextCursor(text);
     let midnight = cursor.date()? * DAY;
     if cursor.0.is_empty() {
-        return Some(Moment { wall: midnight, east: None });
+        return Some(ParsedDateTime { wall: midnight, east: None });
     }
     if !cursor.take(b' ') && !cursor.take(b'T') {
         return None;
     }
     let wall = midnight + cursor.clock()?;
     let east = if cursor.0.is_empty() { None } else { Some(cursor.zone()?) };
-    cursor.0.is_empty().then_some(Moment { wall, east })
+    cursor.0.is_empty().then_some(ParsedDateTime { wall, east })
 }
 
 #[cfg(test)]

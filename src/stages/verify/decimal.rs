@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// `0.d1d2d3... * 10^point`, without leading and trailing zeros; zero has no digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Digits {
+pub(super) struct DecimalDigits {
     /// Below zero.
     pub(super) negative: bool,
     /// ASCII digits.
@@ -14,7 +14,7 @@ pub(super) struct Digits {
     pub(super) point: i64,
 }
 
-impl Digits {
+impl DecimalDigits {
     /// Of an integer.
     pub(super) fn of_integer(value: i64) -> Self {
         Self::trimmed(value < 0, value.unsigned_abs().to_string().into_bytes(), 0)
@@ -123,7 +123,7 @@ fn push_group(bytes: &mut Vec<u8>, digits: &[u8], missing: usize) {
 /// from 1e15 on.
 pub(super) fn real_text(value: f64) -> String {
     let sign = if value.is_sign_negative() { "-" } else { "" };
-    let Some(number) = Digits::of_real(value) else { return format!("{sign}Inf") };
+    let Some(number) = DecimalDigits::of_real(value) else { return format!("{sign}Inf") };
     let digits = String::from_utf8_lossy(&number.significant);
     let mut text = sign.to_owned();
     if number.is_zero() {
@@ -164,33 +164,33 @@ mod tests {
             (9_007_199_254_740_993.0, "9007199254740992"),
             (f64::MAX, "17976931348623157"),
         ] {
-            assert_eq!(Digits::of_real(value).unwrap().significant, digits.as_bytes());
+            assert_eq!(DecimalDigits::of_real(value).unwrap().significant, digits.as_bytes());
         }
     }
 
     #[test]
     fn spellings_of_one_number_are_one() {
-        let number = |text: &str| Digits::of_number(text.as_bytes()).unwrap();
+        let number = |text: &str| DecimalDigits::of_number(text.as_bytes()).unwrap();
         for same in ["150", "1.5e2", "1.50E+2", "0.0150e4", "15000e-2"] {
             assert_eq!(number(same), number("150"), "{same}");
         }
         assert_ne!(number("150"), number("-150"));
         assert_eq!(number("0e99"), number("0.00"));
-        assert_eq!(Digits::of_number(b"1e99999999999999999999"), None);
-        assert_eq!(Digits::of_integer(i64::MIN), number("-9223372036854775808"));
-        assert_eq!(Digits::of_real(0.1 + 0.2).unwrap(), number("0.30000000000000004"));
+        assert_eq!(DecimalDigits::of_number(b"1e99999999999999999999"), None);
+        assert_eq!(DecimalDigits::of_integer(i64::MIN), number("-9223372036854775808"));
+        assert_eq!(DecimalDigits::of_real(0.1 + 0.2).unwrap(), number("0.30000000000000004"));
     }
 
     #[test]
     fn scales_count_digits_after_the_point() {
         for (value, scale) in [(1.5, 1), (100.0, 0), (0.05, 2), (1e300, 0), (1e-7, 7), (0.0, 0)] {
-            assert_eq!(Digits::of_real(value).unwrap().scale(), scale, "{value}");
+            assert_eq!(DecimalDigits::of_real(value).unwrap().scale(), scale, "{value}");
         }
     }
 
     #[test]
     fn groups_are_postgresqls() {
-        let groups = |text: &str| Digits::of_number(text.as_bytes()).unwrap().groups().unwrap();
+        let groups = |text: &str| DecimalDigits::of_number(text.as_bytes()).unwrap().groups().unwrap();
         assert_eq!(groups("12345.678"), [0, 0, 1, 0, 1, 0x09, 0x29, 0x1a, 0x7c]);
         assert_eq!(groups("-0.00001"), [1, 0xff, 0xfe, 0x03, 0xe8]);
         assert_eq!(groups("10000"), [0, 0, 1, 0, 1]);

@@ -2,7 +2,7 @@
 //! of each type, brought into the image.
 
 use super::{
-    canonical_row::{Misfit, RowImage},
+    canonical_row::{CanonicalRow, Mismatch},
     existing_schema,
     expected_value::{INFINITY, MINUS_INFINITY},
     json, vector,
@@ -22,11 +22,11 @@ const MICROSECONDS_TO_2000: i64 = 946_684_800_000_000;
 #[derive(Debug, Default)]
 pub(super) struct CopyFrames {
     carry: Vec<u8>,
-    place: Place,
+    place: StreamPosition,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum StreamPosition {
     #[default]
     Header,
     Rows,
@@ -35,10 +35,10 @@ enum Place {
 
 /// The stream isn't a binary COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(super) struct MalformedCopy;
 
 /// What stands at the beginning of some bytes.
-enum Frame<'a> {
+enum CopyFrame<'a> {
     /// A row; the bytes behind its field count.
     Row(&'a [u8]),
     /// Something without content, of this length.
@@ -49,7 +49,7 @@ enum Frame<'a> {
 
 impl CopyFrames {
     /// Takes a chunk and hands over each complete row.
-    pub(super) fn feed<E: From<Broken>>(
+    pub(super) fn feed<E: From<MalformedCopy>>(
         &mut self,
         chunk: &[u8],
         columns: usize,
@@ -69,7 +69,7 @@ impl CopyFrames {
     }
 
     /// Hands over the rows at the beginning of `bytes`; returns how many bytes are done with.
-    fn walk<E: From<Broken>>(
+    fn walk<E: From<MalformedCopy>>(
         &mut self,
         bytes: &[u8],
         columns: usize,
@@ -78,66 +78,66 @@ impl CopyFrames {
         let mut used = 0;
         while let Some(rest @ [_, ..]) = bytes.get(used..) {
             used += match self.frame(rest, columns)? {
-                Frame::Row(row) => {
+                CopyFrame::Row(row) => {
                     each(row)?;
                     row.len() + 2
                 }
-                Frame::Mark(length) => length,
-                Frame::Partial => break,
+                CopyFrame::Mark(length) => length,
+                CopyFrame::Partial => break,
             };
         }
         Ok(used)
     }
 
     /// The stream must be complete now.
-    pub(super) fn finish(&self) -> Result<(), Broken> {
-        if self.place == Place::End && self.carry.is_empty() { Ok(()) } else { Err(Broken) }
+    pub(super) fn finish(&self) -> Result<(), MalformedCopy> {
+        if self.place == StreamPosition::End && self.carry.is_empty() { Ok(()) } else { Err(MalformedCopy) }
     }
 
-    fn frame<'a>(&mut self, bytes: &'a [u8], columns: usize) -> Result<Frame<'a>, Broken> {
+    fn frame<'a>(&mut self, bytes: &'a [u8], columns: usize) -> Result<CopyFrame<'a>, MalformedCopy> {
         match self.place {
-            Place::End => Err(Broken),
-            Place::Header => {
-                let Some((head, rest)) = bytes.split_at_checked(SIGNATURE.len()) else { return Ok(Frame::Partial) };
-                let Some((_flags, rest)) = rest.split_first_chunk::<4>() else { return Ok(Frame::Partial) };
-                let Some((extension, rest)) = rest.split_first_chunk::<4>() else { return Ok(Frame::Partial) };
-                let extension = usize::try_from(u32::from_be_bytes(*extension)).map_err(|_| Broken)?;
+            StreamPosition::End => Err(MalformedCopy),
+            StreamPosition::Header => {
+                let Some((head, rest)) = bytes.split_at_checked(SIGNATURE.len()) else { return Ok(CopyFrame::Partial) };
+                let Some((_flags, rest)) = rest.split_first_chunk::<4>() else { return Ok(CopyFrame::Partial) };
+                let Some((extension, rest)) = rest.split_first_chunk::<4>() else { return Ok(CopyFrame::Partial) };
+                let extension = usize::try_from(u32::from_be_bytes(*extension)).map_err(|_| MalformedCopy)?;
                 if head != SIGNATURE {
-                    return Err(Broken);
+                    return Err(MalformedCopy);
                 }
                 if rest.len() < extension {
-                    return Ok(Frame::Partial);
+                    return Ok(CopyFrame::Partial);
                 }
-                self.place = Place::Rows;
-                Ok(Frame::Mark(SIGNATURE.len() + 8 + extension))
+                self.place = StreamPosition::Rows;
+                Ok(CopyFrame::Mark(SIGNATURE.len() + 8 + extension))
             }
-            Place::Rows => {
-                let Some((count, rest)) = bytes.split_first_chunk::<2>() else { return Ok(Frame::Partial) };
+            StreamPosition::Rows => {
+                let Some((count, rest)) = bytes.split_first_chunk::<2>() else { return Ok(CopyFrame::Partial) };
                 let count = i16::from_be_bytes(*count);
                 if count == -1 {
-                    self.place = Place::End;
-                    return Ok(Frame::Mark(2));
+                    self.place = StreamPosition::End;
+                    return Ok(CopyFrame::Mark(2));
                 }
                 if usize::try_from(count) != Ok(columns) {
-                    return Err(Broken);
+                    return Err(MalformedCopy);
                 }
                 Ok(match row_length(rest, columns)? {
-                    Some(length) => Frame::Row(rest.get(..length).unwrap_or_default()),
-                    None => Frame::Partial,
+                    Some(length) => CopyFrame::Row(rest.get(..length).unwrap_or_default()),
+                    None => CopyFrame::Partial,
                 })
             }
         }
     }
 }
 
-fn row_length(bytes: &[u8], columns: usize) -> Result<Option<usize>, Broken> {
+fn row_length(bytes: &[u8], columns: usize) -> Result<Option<usize>, MalformedCopy> {
     let mut length = 0;
     for _ in 0..columns {
         let Some(field) = bytes.get(length..).and_then(|rest| rest.first_chunk::<4>()) else { return Ok(None) };
         length += 4;
         match i32::from_be_bytes(*field) {
             -1 => {}
-            field => length += usize::try_from(field).map_err(|_| Broken)?,
+            field => length += usize::try_from(field).map_err(|_| MalformedCopy)?,
         }
     }
     Ok((length <= bytes.len()).then_some(length))
@@ -159,15 +159,15 @@ pub(super) fn fields(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 }
 
 /// Appends a value of this type to the image.
-pub(super) fn append(image: &mut RowImage, pg_type: &PgType, field: Option<&[u8]>) {
+pub(super) fn append(image: &mut CanonicalRow, pg_type: &PgType, field: Option<&[u8]>) {
     let Some(sent) = field else { return image.null() };
     if value(image, pg_type, sent).is_none() {
-        image.misfit(Misfit::Unreadable);
+        image.misfit(Mismatch::Unreadable);
     }
 }
 
 /// None, and nothing appended, if the bytes aren't such a value.
-pub(super) fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Option<()> {
+pub(super) fn value(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> Option<()> {
     match pg_type {
         PgType::Text | PgType::Varchar(_) | PgType::Json | PgType::Bytea => image.value(sent),
         PgType::SmallInt => image.value(&i64::from(i16::from_be_bytes(sent.try_into().ok()?)).to_be_bytes()),
@@ -202,7 +202,7 @@ pub(super) fn value(image: &mut RowImage, pg_type: &PgType, sent: &[u8]) -> Opti
 }
 
 /// `numeric_send`: how many groups, weight, sign, display scale, groups of four digits.
-fn numeric(image: &mut RowImage, sent: &[u8]) -> Option<()> {
+fn numeric(image: &mut CanonicalRow, sent: &[u8]) -> Option<()> {
     let (words, []) = sent.as_chunks::<2>() else { return None };
     let (&[count, weight, sign, scale], groups) = words.split_first_chunk::<4>()?;
     let scale = u16::from_be_bytes(scale);
@@ -239,13 +239,13 @@ fn numeric(image: &mut RowImage, sent: &[u8]) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::verify::canonical_row::{Mark, Shape};
+    use crate::stages::verify::canonical_row::{FieldMark, FieldShape};
 
     #[derive(Debug)]
     struct Failed;
 
-    impl From<Broken> for Failed {
-        fn from(_: Broken) -> Self {
+    impl From<MalformedCopy> for Failed {
+        fn from(_: MalformedCopy) -> Self {
             Self
         }
     }
@@ -293,15 +293,15 @@ mod tests {
         assert!(rows(&[&bytes, b"x"]).is_err());
     }
 
-    fn mark(pg_type: &PgType, sent: &[u8]) -> Mark {
-        let mut image = RowImage::default();
+    fn mark(pg_type: &PgType, sent: &[u8]) -> FieldMark {
+        let mut image = CanonicalRow::default();
         append(&mut image, pg_type, Some(sent));
         image.marks().remove(0)
     }
 
     #[test]
     fn what_the_tool_never_sends_is_unreadable() {
-        let unreadable = Shape::Misfit(Misfit::Unreadable);
+        let unreadable = FieldShape::Misfit(Mismatch::Unreadable);
         assert_eq!(mark(&PgType::Date, &i32::MAX.to_be_bytes()).shape, unreadable);
         assert_eq!(mark(&PgType::Timestamp, &i64::MIN.to_be_bytes()).shape, unreadable);
         assert_eq!(mark(&PgType::Timestamp, &i64::MAX.to_be_bytes()).shape, unreadable);

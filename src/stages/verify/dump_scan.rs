@@ -5,9 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, types::ValueRef};
 
 use super::{
-    canonical_row::RowImage,
-    expected_value::{Fate, Reading},
-    progress::Meter,
+    canonical_row::CanonicalRow,
+    expected_value::{CellOutcome, ColumnReading},
+    progress::ScanMeter,
     row_diff::RowName,
 };
 use crate::{
@@ -21,9 +21,9 @@ use crate::{
 pub(super) struct DumpScan {
     sql: String,
     has_rowid: bool,
-    readings: Vec<Reading>,
+    readings: Vec<ColumnReading>,
     /// Of columns that aren't compared, but may keep a row from being loaded.
-    judges: Vec<Reading>,
+    judges: Vec<ColumnReading>,
 }
 
 impl DumpScan {
@@ -31,20 +31,20 @@ impl DumpScan {
     pub(super) fn new(table: &TablePlan, columns: &[&ColumnPlan]) -> Self {
         let rowid = table.address.rowid_name().map(|name| format!("t.{name}"));
         let judging = table.columns.iter().filter(|column| {
-            Reading::of(column).rejects() && columns.iter().all(|compared| compared.name != column.name)
+            ColumnReading::of(column).rejects() && columns.iter().all(|compared| compared.name != column.name)
         });
         let judging: Vec<&ColumnPlan> = judging.collect();
         let names = columns
             .iter()
             .chain(&judging)
-            .map(|column| Reading::of(column).expression(&format!("t.{}", quote_ident(&column.source))));
+            .map(|column| ColumnReading::of(column).expression(&format!("t.{}", quote_ident(&column.source))));
         let list: Vec<String> = rowid.into_iter().chain(names).collect();
         let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
         Self {
             sql: format!("SELECT {list} FROM {}", from(table)),
             has_rowid: table.address.rowid_name().is_some(),
-            readings: columns.iter().map(|column| Reading::of(column)).collect(),
-            judges: judging.into_iter().map(Reading::of).collect(),
+            readings: columns.iter().map(|column| ColumnReading::of(column)).collect(),
+            judges: judging.into_iter().map(ColumnReading::of).collect(),
         }
     }
 
@@ -52,13 +52,13 @@ impl DumpScan {
     pub(super) fn run(
         &self,
         dump: &Connection,
-        meter: &mut Meter<'_>,
-        mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+        meter: &mut ScanMeter<'_>,
+        mut each: impl FnMut(&mut CanonicalRow, &dyn Fn() -> RowName),
     ) -> Result<u64> {
         let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
         let mut statement = dump.prepare(&self.sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
-        let (mut image, mut aside) = (RowImage::default(), RowImage::default());
+        let (mut image, mut aside) = (CanonicalRow::default(), CanonicalRow::default());
         let mut ordinal = 0;
         while let Some(row) = rows.next().map_err(failed)? {
             image.clear();
@@ -68,7 +68,7 @@ impl DumpScan {
             for (index, reading) in self.readings.iter().chain(&self.judges).enumerate() {
                 let value = row.get_ref(index + usize::from(self.has_rowid)).map_err(failed)?;
                 let into = if index < self.readings.len() { &mut image } else { &mut aside };
-                rejected |= reading.append(into, cell(value)) == Fate::Rejected;
+                rejected |= reading.append(into, cell(value)) == CellOutcome::Rejected;
             }
             if rejected {
                 continue;

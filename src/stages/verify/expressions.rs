@@ -7,7 +7,7 @@ use crate::{error::Result, postgres::Session};
 
 /// Two expressions over one table's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct ExpressionPair {
     /// The plan's.
     pub(super) planned: String,
     /// The catalog's.
@@ -16,7 +16,7 @@ pub(super) struct Pair {
     pub(super) as_type: Option<String>,
 }
 
-impl Pair {
+impl ExpressionPair {
     fn list(&self) -> String {
         let one = |text: &str| match &self.as_type {
             Some(name) => format!("CAST(({text}) AS {name})"),
@@ -31,11 +31,11 @@ impl Pair {
 ///
 /// # Errors
 /// Of the connection only.
-pub(super) async fn same(session: &Session, from: &str, pairs: &[Pair]) -> Result<Vec<bool>> {
+pub(super) async fn same(session: &Session, from: &str, pairs: &[ExpressionPair]) -> Result<Vec<bool>> {
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    let all: Vec<String> = pairs.iter().map(Pair::list).collect();
+    let all: Vec<String> = pairs.iter().map(ExpressionPair::list).collect();
     if let Some(same) = explain(session, from, &all.join(", "), pairs.len()).await? {
         return Ok(same);
     }

@@ -1,7 +1,7 @@
 //! Level `full`: every value of a table, the dump against each server, in bounded memory.
 //!
-//! First pass: both sides stream their rows into [`Sums`]. Only where they differ, a second pass collects the rows of
-//! the buckets that differ and names what is wrong; each pass sees one state of the table, whatever is written
+//! First pass: both sides stream their rows into [`BucketSums`]. Only where they differ, a second pass collects the
+//! rows of the buckets that differ and names what is wrong; each pass sees one state of the table, whatever is written
 //! meanwhile.
 
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::task::JoinHandle;
 
 use super::{
     Difference,
-    bucket_hash::{Sums, bucket_count},
-    canonical_row::Key,
+    bucket_hash::{BucketSums, bucket_count},
+    canonical_row::RowKey,
     comparison::{NAMED_MAX, SideAnswer, Worker},
     dump_scan::DumpScan,
-    progress::{Meter, Progress, Watch},
-    row_diff::{Blame, Choice, Strangers, Suspects, blame},
+    progress::{ScanControl, ScanMeter, ScanProgress},
+    row_diff::{BucketChoice, RowDifference, SuspectRows, UnmatchedRows, row_differences},
     server_scan::{ServerScan, side_word},
 };
 use crate::{
@@ -30,12 +30,12 @@ use crate::{
 };
 
 /// What the scans of one table share.
-struct Comparison {
+struct TableComparison {
     dump: DumpScan,
-    key: Key,
+    key: RowKey,
     buckets: usize,
-    watch: Watch,
-    progress: Progress,
+    watch: ScanControl,
+    progress: ScanProgress,
 }
 
 /// Compares these columns of a table on every side of `roles`, each with its schema.
@@ -46,12 +46,12 @@ pub(super) async fn table(
     columns: &[&ColumnPlan],
     sides: &[(Role, String)],
 ) -> Result<Vec<SideAnswer>> {
-    let comparison = Arc::new(Comparison {
+    let comparison = Arc::new(TableComparison {
         dump: DumpScan::new(table, columns),
         key: key(table, columns),
         buckets: bucket_count(table.rows),
         watch: worker.watch.clone(),
-        progress: Progress::new(out, &table.source, sides.len() + 1),
+        progress: ScanProgress::new(out, &table.source, sides.len() + 1),
     });
     let mut readers = Vec::new();
     for (number, (role, schema)) in sides.iter().enumerate() {
@@ -68,7 +68,7 @@ pub(super) async fn table(
         let differing = expected.differing(&actual);
         let mut answer = SideAnswer::equal(*role, actual.rows());
         if !differing.is_empty() {
-            let choice = Choice::of(&differing, comparison.buckets, columns.len());
+            let choice = BucketChoice::of(&differing, comparison.buckets, columns.len());
             let scan = server_scan(schema, table, columns, true);
             let (blames, overflow) = second_pass(worker, &comparison, scan, &choice, *role).await?;
             answer.differences = name_all(*role, table, columns, blames);
@@ -89,12 +89,12 @@ pub(super) async fn view(
     columns: &[&ColumnPlan],
     sides: &[(Role, String)],
 ) -> Result<Vec<Difference>> {
-    let comparison = Arc::new(Comparison {
+    let comparison = Arc::new(TableComparison {
         dump: DumpScan::new(table, columns),
-        key: Key::Row,
+        key: RowKey::Row,
         buckets: bucket_count(table.rows),
         watch: worker.watch.clone(),
-        progress: Progress::new(out, &table.source, sides.len() + 1),
+        progress: ScanProgress::new(out, &table.source, sides.len() + 1),
     });
     let dump = worker.dump()?;
     let (dump, expected) = joined(sum_dump(Arc::clone(&comparison), dump)).await.at_table(&table.source)?;
@@ -140,23 +140,23 @@ pub(super) async fn joined<T>(part: JoinHandle<Result<T>>) -> Result<T> {
     part.await.map_err(|_| Error::new(Kind::Bug, "a part of the comparison ended unexpectedly"))?
 }
 
-fn sum_dump(comparison: Arc<Comparison>, dump: Connection) -> JoinHandle<Result<(Connection, Sums)>> {
+fn sum_dump(comparison: Arc<TableComparison>, dump: Connection) -> JoinHandle<Result<(Connection, BucketSums)>> {
     tokio::task::spawn_blocking(move || {
-        let mut sums = Sums::new(comparison.buckets);
-        let mut meter = Meter::new(&comparison.watch, Some((&comparison.progress, 0)));
+        let mut sums = BucketSums::new(comparison.buckets);
+        let mut meter = ScanMeter::new(&comparison.watch, Some((&comparison.progress, 0)));
         comparison.dump.run(&dump, &mut meter, |image, _| sums.add(image.hash(&comparison.key)))?;
         Ok((dump, sums))
     })
 }
 
 async fn sum_server(
-    comparison: Arc<Comparison>,
+    comparison: Arc<TableComparison>,
     session: Arc<Session>,
     scan: ServerScan,
     number: usize,
-) -> Result<Sums> {
-    let mut sums = Sums::new(comparison.buckets);
-    let mut meter = Meter::new(&comparison.watch, Some((&comparison.progress, number)));
+) -> Result<BucketSums> {
+    let mut sums = BucketSums::new(comparison.buckets);
+    let mut meter = ScanMeter::new(&comparison.watch, Some((&comparison.progress, number)));
     scan.run(&session, &mut meter, |image, _| sums.add(image.hash(&comparison.key))).await?;
     Ok(sums)
 }
@@ -164,21 +164,21 @@ async fn sum_server(
 /// Names what differs in the chosen buckets; also says whether there was no room for some rows.
 async fn second_pass(
     worker: &mut Worker,
-    comparison: &Arc<Comparison>,
+    comparison: &Arc<TableComparison>,
     scan: ServerScan,
-    choice: &Choice,
+    choice: &BucketChoice,
     role: Role,
-) -> Result<(Vec<Blame>, bool)> {
+) -> Result<(Vec<RowDifference>, bool)> {
     let dump = worker.dump()?;
     let (shared, chosen) = (Arc::clone(comparison), choice.clone());
     let reader = tokio::task::spawn_blocking(move || {
-        let mut suspects = Suspects::default();
-        let mut meter = Meter::new(&shared.watch, None);
+        let mut suspects = SuspectRows::default();
+        let mut meter = ScanMeter::new(&shared.watch, None);
         shared.dump.run(&dump, &mut meter, |image, name| suspects.add(&chosen, image, &shared.key, name))?;
         Ok((dump, suspects))
     });
-    let mut actual = Suspects::default();
-    let mut meter = Meter::new(&comparison.watch, None);
+    let mut actual = SuspectRows::default();
+    let mut meter = ScanMeter::new(&comparison.watch, None);
     let session = worker.session(role).await?;
     let keep = |image: &mut _, row: &super::server_scan::SentRow<'_>| {
         actual.add(choice, image, &comparison.key, || row.ctid());
@@ -186,16 +186,18 @@ async fn second_pass(
     scan.run(&session, &mut meter, keep).await?;
     let (dump, expected) = joined(reader).await?;
     worker.keep_dump(dump);
-    Ok((blame(&expected, &actual, Strangers::MayMatch), expected.overflow || actual.overflow))
+    Ok((row_differences(&expected, &actual, UnmatchedRows::MayMatch), expected.overflow || actual.overflow))
 }
 
-fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<Blame>) -> Vec<Difference> {
+fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<RowDifference>) -> Vec<Difference> {
     let copies = |copies: u64| if copies == 1 { String::new() } else { format!(" ({copies} equal rows)") };
-    let name = |blame: Blame| {
+    let name = |blame: RowDifference| {
         let (column, name, what) = match blame {
-            Blame::Missing { name, copies: number } => (None, name, format!("row missing{}", copies(number))),
-            Blame::Added { name, copies: number } => (None, name, format!("row added{}", copies(number))),
-            Blame::Changed { name, field, what } => (field.and_then(|field| columns.get(field)), name, what.to_owned()),
+            RowDifference::Missing { name, copies: number } => (None, name, format!("row missing{}", copies(number))),
+            RowDifference::Added { name, copies: number } => (None, name, format!("row added{}", copies(number))),
+            RowDifference::Changed { name, field, what } => {
+                (field.and_then(|field| columns.get(field)), name, what.to_owned())
+            }
         };
         Difference {
             side: side_word(role).to_owned(),
@@ -210,16 +212,16 @@ fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<
 
 /// The fields that tell rows apart: of the primary key, else of the first UNIQUE constraint without NULL, among
 /// `columns`; else all.
-fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> Key {
+fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> RowKey {
     let is_full = |name: &String| table.column(name).is_some_and(|column| column.not_null);
     let unique = table.uniques.iter().filter(|key| key.columns.iter().all(is_full));
     for key in table.primary_key.iter().chain(unique) {
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
         if let Some(fields) = key.columns.iter().map(place).collect::<Option<Vec<usize>>>() {
-            return Key::Fields(fields);
+            return RowKey::Fields(fields);
         }
     }
-    Key::Row
+    RowKey::Row
 }
 
 /// A query, because a plain COPY leaves out generated columns and the rows of tables that inherit.

@@ -3,8 +3,8 @@
 
 use super::{
     catalog::{Index, IndexKey, Table},
-    expressions::Pair,
-    schema_notes::{Doubt, Notes},
+    expressions::ExpressionPair,
+    schema_notes::{Notes, ServerComparison},
 };
 use crate::model::{TablePlan, conversion_plan::IndexPlan};
 
@@ -19,7 +19,7 @@ struct PlannedKey {
 }
 
 /// Compares the indexes of a table; what only the server can compare goes to `pairs`.
-pub(super) fn compare(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) {
+pub(super) fn compare(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<ServerComparison>) {
     for planned in &table.indexes {
         match found.indexes.get(&planned.name) {
             None => notes.table(format!("index {} is missing", planned.name)),
@@ -75,9 +75,9 @@ fn key_differs(planned: &PlannedKey, there: &IndexKey) -> Option<&'static str> {
 }
 
 /// The expressions, each with the words for when they differ.
-fn doubts(planned: &IndexPlan, there: &Index) -> Vec<Doubt> {
+fn doubts(planned: &IndexPlan, there: &Index) -> Vec<ServerComparison> {
     let doubt = |words: &str, planned_text: String, found: String| {
-        let pair = Pair { planned: planned_text, found, as_type: None };
+        let pair = ExpressionPair { planned: planned_text, found, as_type: None };
         (None, format!("index {}: {words}", planned.name), pair)
     };
     let keys = planned.keys.iter().zip(&there.keys);

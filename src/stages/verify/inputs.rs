@@ -2,7 +2,7 @@
 
 use strsim::levenshtein;
 
-use super::{Against, Level, VerifyRequest};
+use super::{Against, VerifyLevel, VerifyRequest};
 use crate::{
     error::{Error, Kind, Result},
     model::{DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan, checkpoint::LoadState},
@@ -11,7 +11,7 @@ use crate::{
 
 /// The artifacts of the stages before.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct VerifyInputs {
     /// The dump.
     pub(super) dump: DumpCheckpoint,
     /// The plan.
@@ -26,7 +26,7 @@ pub(super) struct Scope {
 
 /// Whether the local PostgreSQL is needed.
 pub(super) fn needs_local(request: &VerifyRequest) -> bool {
-    request.against != Against::Target || request.level == Level::Digest
+    request.against != Against::Target || request.level == VerifyLevel::Digest
 }
 
 /// Whether the target is needed.
@@ -34,7 +34,7 @@ pub(super) fn needs_target(request: &VerifyRequest) -> bool {
     request.against != Against::Local
 }
 
-impl Scope {
+impl VerifyInputs {
     /// Loads the artifacts and refuses what doesn't belong together.
     ///
     /// # Errors

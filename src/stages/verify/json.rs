@@ -1,13 +1,14 @@
 //! A hash of a JSON document's meaning: numbers by exact decimal value and the count of digits after the point (`jsonb`
-//! keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
+//! keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its own stack,
+//! so that depth costs heap, not stack.
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use super::decimal::Digits;
+use super::decimal::DecimalDigits;
 
 /// What a document means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct JsonMeaning {
     /// Equal for documents that `jsonb` can't tell apart.
     pub(super) hash: u128,
     /// Whether it says something that `jsonb` forgets: a member twice in one object, or a negative zero.
@@ -17,7 +18,7 @@ pub(super) struct Meaning {
     beyond: bool,
 }
 
-impl Meaning {
+impl JsonMeaning {
     /// Whether the plan keeps the document out of `jsonb`.
     pub(super) fn is_beyond(&self) -> bool {
         self.loses || self.beyond
@@ -48,7 +49,7 @@ pub(super) fn is_json(document: &[u8]) -> bool {
 const DEPTH_MOST: usize = 5000;
 
 /// A container that is being read.
-enum Open {
+enum OpenContainer {
     Array(u128),
     /// Members as hashes of name and value, and the name whose value comes next.
     Object(Vec<(u128, u128)>, u128),
@@ -67,17 +68,18 @@ enum Expect {
     More,
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     rest: &'a [u8],
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
     loses: bool,
     beyond: bool,
 }
 
 /// The meaning of a document; none if it isn't JSON.
-pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
+pub(super) fn meaning(document: &[u8]) -> Option<JsonMeaning> {
     std::str::from_utf8(document).ok()?;
-    let mut reader = Reader { rest: document, open: Vec::new(), loses: false, beyond: document.len() > 200_000_000 };
+    let mut reader =
+        JsonReader { rest: document, open: Vec::new(), loses: false, beyond: document.len() > 200_000_000 };
     let mut expect = Expect::Value;
     loop {
         reader.skip_blanks();
@@ -87,12 +89,12 @@ pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
             Expect::More => reader.more()?,
         };
         match value {
-            Step::Next(next) => expect = next,
-            Step::Value(hash) => match reader.keep(hash) {
+            ReadStep::Next(next) => expect = next,
+            ReadStep::Value(hash) => match reader.keep(hash) {
                 None => expect = Expect::More,
                 Some(hash) => {
                     reader.skip_blanks();
-                    let meaning = Meaning { hash, loses: reader.loses, beyond: reader.beyond };
+                    let meaning = JsonMeaning { hash, loses: reader.loses, beyond: reader.beyond };
                     return reader.rest.is_empty().then_some(meaning);
                 }
             },
@@ -101,14 +103,14 @@ pub(super) fn meaning(document: &[u8]) -> Option<Meaning> {
 }
 
 /// What reading one thing led to.
-enum Step {
+enum ReadStep {
     /// Something else must come.
     Next(Expect),
     /// A whole value was read.
     Value(u128),
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     fn skip_blanks(&mut self) {
         while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
             self.rest = rest;
@@ -119,16 +121,16 @@ impl<'a> Reader<'a> {
     fn keep(&mut self, hash: u128) -> Option<u128> {
         match self.open.last_mut() {
             None => return Some(hash),
-            Some(Open::Array(before)) => *before = combine(Sort::Array, [*before, hash]),
-            Some(Open::Object(members, name)) => members.push((*name, hash)),
+            Some(OpenContainer::Array(before)) => *before = combine(HashKind::Array, [*before, hash]),
+            Some(OpenContainer::Object(members, name)) => members.push((*name, hash)),
         }
         None
     }
 
-    fn close(&mut self) -> Option<Step> {
-        Some(Step::Value(match self.open.pop()? {
-            Open::Array(hash) => combine(Sort::Array, [hash]),
-            Open::Object(members, _) => self.object(members),
+    fn close(&mut self) -> Option<ReadStep> {
+        Some(ReadStep::Value(match self.open.pop()? {
+            OpenContainer::Array(hash) => combine(HashKind::Array, [hash]),
+            OpenContainer::Object(members, _) => self.object(members),
         }))
     }
 
@@ -141,38 +143,38 @@ impl<'a> Reader<'a> {
             if members.peek().is_some_and(|(next, _)| *next == name) {
                 self.loses = true;
             } else {
-                hash = combine(Sort::Object, [hash, name, value]);
+                hash = combine(HashKind::Object, [hash, name, value]);
             }
         }
-        combine(Sort::Object, [hash])
+        combine(HashKind::Object, [hash])
     }
 
-    fn value_start(&mut self, may_end: bool) -> Option<Step> {
+    fn value_start(&mut self, may_end: bool) -> Option<ReadStep> {
         let (first, rest) = self.rest.split_first()?;
         match first {
             b'[' => {
                 self.rest = rest;
-                self.open.push(Open::Array(0));
+                self.open.push(OpenContainer::Array(0));
                 self.beyond |= self.open.len() > DEPTH_MOST;
-                Some(Step::Next(Expect::ValueOrEnd))
+                Some(ReadStep::Next(Expect::ValueOrEnd))
             }
             b'{' => {
                 self.rest = rest;
-                self.open.push(Open::Object(Vec::new(), 0));
+                self.open.push(OpenContainer::Object(Vec::new(), 0));
                 self.beyond |= self.open.len() > DEPTH_MOST;
-                Some(Step::Next(Expect::NameOrEnd))
+                Some(ReadStep::Next(Expect::NameOrEnd))
             }
             b']' if may_end => {
                 self.rest = rest;
                 self.close()
             }
-            b'"' => self.string().map(Step::Value),
-            b'-' | b'0'..=b'9' => self.number().map(Step::Value),
-            _ => self.word().map(Step::Value),
+            b'"' => self.string().map(ReadStep::Value),
+            b'-' | b'0'..=b'9' => self.number().map(ReadStep::Value),
+            _ => self.word().map(ReadStep::Value),
         }
     }
 
-    fn name(&mut self, may_end: bool) -> Option<Step> {
+    fn name(&mut self, may_end: bool) -> Option<ReadStep> {
         match self.rest {
             [b'}', rest @ ..] if may_end => {
                 self.rest = rest;
@@ -182,22 +184,22 @@ impl<'a> Reader<'a> {
                 let read = self.string()?;
                 self.skip_blanks();
                 self.rest = self.rest.strip_prefix(b":")?;
-                if let Some(Open::Object(_, name)) = self.open.last_mut() {
+                if let Some(OpenContainer::Object(_, name)) = self.open.last_mut() {
                     *name = read;
                 }
-                Some(Step::Next(Expect::Value))
+                Some(ReadStep::Next(Expect::Value))
             }
             _ => None,
         }
     }
 
-    fn more(&mut self) -> Option<Step> {
+    fn more(&mut self) -> Option<ReadStep> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         match (first, self.open.last()?) {
-            (b',', Open::Array(_)) => Some(Step::Next(Expect::Value)),
-            (b',', Open::Object(..)) => Some(Step::Next(Expect::Name)),
-            (b']', Open::Array(_)) | (b'}', Open::Object(..)) => self.close(),
+            (b',', OpenContainer::Array(_)) => Some(ReadStep::Next(Expect::Value)),
+            (b',', OpenContainer::Object(..)) => Some(ReadStep::Next(Expect::Name)),
+            (b']', OpenContainer::Array(_)) | (b'}', OpenContainer::Object(..)) => self.close(),
             _ => None,
         }
     }
@@ -205,7 +207,7 @@ impl<'a> Reader<'a> {
     fn word(&mut self) -> Option<u128> {
         let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| self.rest.starts_with(word))?;
         self.rest = self.rest.strip_prefix(word)?;
-        Some(xxh3_128_with_seed(word, Sort::Word.seed()))
+        Some(xxh3_128_with_seed(word, HashKind::Word.seed()))
     }
 
     fn number(&mut self) -> Option<u128> {
@@ -230,12 +232,12 @@ impl<'a> Reader<'a> {
             self.beyond |= power.map_or(true, |power| power > 1000);
         }
         let written = all.get(..all.len() - self.rest.len())?;
-        let number = Digits::of_number(written)?;
+        let number = DecimalDigits::of_number(written)?;
         self.loses |= number.is_zero() && number.negative;
         let negative = number.negative && !number.is_zero();
-        let digits = xxh3_128_with_seed(&number.significant, Sort::Number.seed());
+        let digits = xxh3_128_with_seed(&number.significant, HashKind::Number.seed());
         let shift = u128::from(number.point.cast_unsigned()) << 1 | u128::from(negative);
-        Some(combine(Sort::Number, [digits, shift, digits_after_point(written)?]))
+        Some(combine(HashKind::Number, [digits, shift, digits_after_point(written)?]))
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -249,14 +251,14 @@ impl<'a> Reader<'a> {
         let plain = self.plain()?;
         if let Some(rest) = self.rest.strip_prefix(b"\"") {
             self.rest = rest;
-            return Some(xxh3_128_with_seed(plain, Sort::String.seed()));
+            return Some(xxh3_128_with_seed(plain, HashKind::String.seed()));
         }
         let mut text = plain.to_vec();
         loop {
             match self.rest {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
-                    return Some(xxh3_128_with_seed(&text, Sort::String.seed()));
+                    return Some(xxh3_128_with_seed(&text, HashKind::String.seed()));
                 }
                 [b'\\', rest @ ..] => {
                     self.rest = rest;
@@ -310,7 +312,7 @@ impl<'a> Reader<'a> {
 
 /// What a hash stands for: equal bytes of different sorts have different hashes.
 #[derive(Clone, Copy)]
-enum Sort {
+enum HashKind {
     Word,
     Number,
     String,
@@ -318,7 +320,7 @@ enum Sort {
     Object,
 }
 
-impl Sort {
+impl HashKind {
     const fn seed(self) -> u64 {
         match self {
             Self::Word => 1,
@@ -339,7 +341,7 @@ fn digits_after_point(number: &[u8]) -> Option<u128> {
     Some(i128::try_from(fraction).ok()?.saturating_sub(power).max(0).unsigned_abs())
 }
 
-fn combine<const N: usize>(sort: Sort, hashes: [u128; N]) -> u128 {
+fn combine<const N: usize>(sort: HashKind, hashes: [u128; N]) -> u128 {
     let bytes = hashes.map(u128::to_be_bytes);
     xxh3_128_with_seed(bytes.as_flattened(), sort.seed())
 }

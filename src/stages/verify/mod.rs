@@ -64,9 +64,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    comparison::{NAMED_MAX, Side, Task},
-    inputs::Scope,
-    progress::{FailOnDrop, Watch},
+    comparison::{NAMED_MAX, ServerSide, Task},
+    inputs::VerifyInputs,
+    progress::{FailOnDrop, ScanControl},
     schema::{SchemaAnswer, SideCatalog},
 };
 use crate::{
@@ -99,7 +99,7 @@ pub enum Against {
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum VerifyLevel {
     /// The number of rows of each table
     Counts,
     /// A digest of each table, computed by the servers
@@ -114,7 +114,7 @@ pub struct VerifyRequest {
     /// Which hop.
     pub against: Against,
     /// How deep.
-    pub level: Level,
+    pub level: VerifyLevel,
     /// Source tables to look at; empty means all.
     pub tables: Vec<String>,
     /// The target's connection string, unless only the local hop is checked.
@@ -170,7 +170,7 @@ pub struct TableVerdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// How deep it looked.
-    pub level: Level,
+    pub level: VerifyLevel,
     /// Per table and side.
     pub tables: Vec<TableVerdict>,
     /// Every difference found, at most 1000 named.
@@ -181,7 +181,7 @@ pub struct Verified {
 
 /// The servers that take part, ready for connections.
 #[derive(Clone, Default)]
-pub struct Servers {
+pub struct VerifyServers {
     /// The local PostgreSQL.
     pub local: Option<PgEndpoint>,
     /// The target.
@@ -195,13 +195,13 @@ pub struct Servers {
 /// Those that keep it from comparing: `Artifact*`, `Local*`, `Target*`; `Usage` without a target's URL or for a table
 /// that isn't planned.
 pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> {
-    let scope = Scope::load(&ctx.workdir, request).in_stage(Stage::Verify)?;
+    let scope = VerifyInputs::load(&ctx.workdir, request).in_stage(Stage::Verify)?;
     let target = if inputs::needs_target(request) { Some(target_endpoint(ctx, request)?) } else { None };
     let Some(convert) = &scope.convert else {
-        return Box::pin(compare(ctx, request, &Servers { local: None, target })).await;
+        return Box::pin(compare(ctx, request, &VerifyServers { local: None, target })).await;
     };
     let server = LocalServer::open_loaded(ctx, &request.local, &convert.local).await.in_stage(Stage::Verify)?;
-    let servers = Servers { local: Some(server.endpoint().clone()), target };
+    let servers = VerifyServers { local: Some(server.endpoint().clone()), target };
     let answer = Box::pin(compare(ctx, request, &servers)).await;
     let closed = server.close().await.in_stage(Stage::Verify);
     answer.and_then(|answer| closed.map(|()| answer))
@@ -211,7 +211,7 @@ pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> 
 ///
 /// # Errors
 /// As [`verify`]; `Bug` if a server that the request needs isn't given.
-pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> Result<Verified> {
+pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &VerifyServers) -> Result<Verified> {
     let started = Instant::now();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Verify });
     let verified = Box::pin(compared(ctx, request, servers)).await.in_stage(Stage::Verify)?;
@@ -220,11 +220,11 @@ pub async fn compare(ctx: &Context, request: &VerifyRequest, servers: &Servers) 
     Ok(verified)
 }
 
-async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> Result<Verified> {
-    let scope = Scope::load(&ctx.workdir, request)?;
-    let watch = Watch::new(ctx);
+async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServers) -> Result<Verified> {
+    let scope = VerifyInputs::load(&ctx.workdir, request)?;
+    let watch = ScanControl::new(ctx);
     let _end_scans = FailOnDrop(watch.clone());
-    let proof = (request.level == Level::Digest).then(|| prove_dump(ctx, &scope));
+    let proof = (request.level == VerifyLevel::Digest).then(|| prove_dump(ctx, &scope));
     let ledger_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
     let sides = open_sides(request, servers, &scope, !ledger_tables.is_empty()).await?;
     let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, ledger_tables };
@@ -240,14 +240,14 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &Servers) -> 
         differences.extend(objects);
         differences.truncate(NAMED_MAX);
     }
-    if request.level == Level::Full && difference_count > 0 {
+    if request.level == VerifyLevel::Full && difference_count > 0 {
         // A dump that rotted must not be blamed on PostgreSQL.
         full::joined(prove_dump(ctx, &task.scope)).await?;
     }
     Ok(Verified { level: request.level, tables, differences, difference_count })
 }
 
-fn prove_dump(ctx: &Context, scope: &Scope) -> tokio::task::JoinHandle<Result<()>> {
+fn prove_dump(ctx: &Context, scope: &VerifyInputs) -> tokio::task::JoinHandle<Result<()>> {
     let (workdir, sha256) = (ctx.workdir.clone(), scope.dump.sha256.clone());
     tokio::task::spawn_blocking(move || inputs::prove_dump(&workdir, &sha256))
 }
@@ -266,7 +266,12 @@ fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint>
 }
 
 /// Connects to each side that takes part and compares its schema.
-async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, ledger: bool) -> Result<Vec<Side>> {
+async fn open_sides(
+    request: &VerifyRequest,
+    servers: &VerifyServers,
+    scope: &VerifyInputs,
+    ledger: bool,
+) -> Result<Vec<ServerSide>> {
     let mut tables = scope.tables.clone();
     tables.extend(ledger.then(crate::model::offtype::plan));
     let mut sides = Vec::new();
@@ -274,7 +279,11 @@ async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, l
     if request.against != Against::Target {
         let endpoint = needed(servers.local.as_ref())?;
         let (catalog, schemas) = side_schemas(endpoint, &scope.plan.schema, &tables).await?;
-        sides.push(Side { endpoint: endpoint.clone(), schema: scope.plan.schema.clone(), schemas: schemas.clone() });
+        sides.push(ServerSide {
+            endpoint: endpoint.clone(),
+            schema: scope.plan.schema.clone(),
+            schemas: schemas.clone(),
+        });
         local = Some((catalog, schemas));
     }
     if inputs::needs_target(request) {
@@ -286,13 +295,13 @@ async fn open_sides(request: &VerifyRequest, servers: &Servers, scope: &Scope, l
         if let Some((local, of_local)) = &local {
             like_local(&tables, (local, of_local), &catalog, &mut schemas);
         }
-        sides.push(Side { endpoint: endpoint.clone(), schema: request.schema.clone(), schemas });
+        sides.push(ServerSide { endpoint: endpoint.clone(), schema: request.schema.clone(), schemas });
     }
     Ok(sides)
 }
 
 /// An error if that none of the tables is on the target has a plain reason.
-fn nothing_there(request: &VerifyRequest, scope: &Scope) -> Result<()> {
+fn nothing_there(request: &VerifyRequest, scope: &VerifyInputs) -> Result<()> {
     match &scope.push {
         None => {
             let error = Error::new(Kind::ArtifactMissing, "the target has none of the tables, and nothing was pushed");

@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Difference, Level,
-    comparison::{Side, Task, Worker},
-    expressions::{self, Pair},
+    Difference, VerifyLevel,
+    comparison::{ServerSide, Task, Worker},
+    expressions::{self, ExpressionPair},
     full,
     server_scan::side_word,
 };
@@ -29,7 +29,7 @@ const UPDATE: i32 = 16;
 const INSTEAD: i32 = 64;
 
 /// What one side has of the views: name, definition, columns with types, whether it has options.
-type Found = Vec<(String, String, Vec<String>, bool)>;
+type CatalogViews = Vec<(String, String, Vec<String>, bool)>;
 
 /// Everything that differs in views and triggers.
 ///
@@ -42,7 +42,7 @@ pub(super) async fn compare(task: &Arc<Task>) -> Result<Vec<Difference>> {
     }
     let mut worker = Worker::new(task);
     let mut differences = Vec::new();
-    let mut first: Option<(u32, Found)> = None;
+    let mut first: Option<(u32, CatalogViews)> = None;
     for side in &task.sides {
         let role = side.endpoint.role();
         let session = worker.session(role).await?;
@@ -58,7 +58,7 @@ pub(super) async fn compare(task: &Arc<Task>) -> Result<Vec<Difference>> {
         first.get_or_insert_with(|| (session.version() / 10_000, found.clone()));
         differences.extend(triggers(&session, side, &plan.triggers).await?);
     }
-    if task.level == Level::Full {
+    if task.level == VerifyLevel::Full {
         for view in &plan.views {
             differences.extend(rows(task, &mut worker, view, &differences).await?);
         }
@@ -72,7 +72,7 @@ fn difference(role: Role, table: &str, what: impl Into<String>) -> Difference {
 }
 
 /// The views of a schema, with names as a session sees them that looks into this schema.
-async fn views(session: &Session, schema: &str) -> Result<Found> {
+async fn views(session: &Session, schema: &str) -> Result<CatalogViews> {
     let sql = "SELECT c.relname::text, pg_get_viewdef(c.oid), ARRAY(SELECT a.attname || chr(31) || \
                  replace(t.typname, 'varchar', 'text') FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum), \
@@ -88,7 +88,7 @@ fn unqualified(sql: &str, schema: &str) -> String {
     sql.replace(&format!("{schema}."), "").replace(&format!("\"{schema}\"."), "")
 }
 
-fn view_on(side: &Side, view: &ViewPlan, found: &Found) -> Option<Difference> {
+fn view_on(side: &ServerSide, view: &ViewPlan, found: &CatalogViews) -> Option<Difference> {
     let role = side.endpoint.role();
     let Some((_, _, columns, has_options)) = found.iter().find(|(name, ..)| *name == view.name) else {
         return Some(difference(role, &view.source, "view missing"));
@@ -130,13 +130,14 @@ fn catalog_name(pg_type: &PgType) -> &'static str {
 }
 
 /// Another definition than on the side before.
-fn unlike(role: Role, view: &ViewPlan, other: &Found, found: &Found) -> Option<Difference> {
-    let definition = |found: &Found| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, ..)| sql.clone());
+fn unlike(role: Role, view: &ViewPlan, other: &CatalogViews, found: &CatalogViews) -> Option<Difference> {
+    let definition =
+        |found: &CatalogViews| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, ..)| sql.clone());
     let (one, two) = (definition(other)?, definition(found)?);
     (one != two).then(|| difference(role, &view.source, "the view's definition is not the local one"))
 }
 
-async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Result<Vec<Difference>> {
+async fn triggers(session: &Session, side: &ServerSide, planned: &[TriggerPlan]) -> Result<Vec<Difference>> {
     let doing = "reading the catalog of triggers";
     let sql = "SELECT c.relname::text, g.tgname::text, g.tgtype::integer, g.tgenabled::text, p.proname::text, p.prosrc, \
                  p.pronamespace = c.relnamespace \
@@ -150,7 +151,7 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
                WHERE n.nspname = $1 AND NOT g.tgisinternal";
     let rows = session.query_rows(doing, sql, &[&side.schema]).await?;
     let read = |row: &Row<'_>| {
-        Ok(There {
+        Ok(CatalogTrigger {
             relation: row.get(0)?,
             name: row.get(1)?,
             bits: row.get(2)?,
@@ -162,7 +163,7 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
             definition: row.get(8)?,
         })
     };
-    let found = rows.iter().map(read).collect::<Result<Vec<There>>>()?;
+    let found = rows.iter().map(read).collect::<Result<Vec<CatalogTrigger>>>()?;
     let role = side.endpoint.role();
     let mut differences = Vec::new();
     for trigger in planned {
@@ -177,14 +178,15 @@ async fn triggers(session: &Session, side: &Side, planned: &[TriggerPlan]) -> Re
         };
         differences.push(difference(role, &trigger.relation, format!("trigger {} {what}", trigger.name)));
     }
-    let known = |one: &There| planned.iter().any(|plan| plan.relation == one.relation && plan.name == one.name);
+    let known =
+        |one: &CatalogTrigger| planned.iter().any(|plan| plan.relation == one.relation && plan.name == one.name);
     let added = found.iter().filter(|one| !known(one));
     differences.extend(added.map(|one| difference(role, &one.relation, format!("trigger {} added", one.name))));
     Ok(differences)
 }
 
 /// A trigger of the catalog.
-struct There {
+struct CatalogTrigger {
     relation: String,
     name: String,
     bits: i32,
@@ -199,7 +201,7 @@ struct There {
     definition: String,
 }
 
-impl There {
+impl CatalogTrigger {
     fn is(&self, trigger: &TriggerPlan, schema: &str) -> bool {
         let timing = match trigger.timing {
             Timing::Before => BEFORE,
@@ -225,7 +227,7 @@ impl There {
         let (Some(planned), Some(found)) = (&trigger.condition, found) else {
             return Ok(trigger.condition.is_none() && found.is_none());
         };
-        let pair = Pair { planned: planned.clone(), found: found.to_owned(), as_type: None };
+        let pair = ExpressionPair { planned: planned.clone(), found: found.to_owned(), as_type: None };
         let table = qualified(schema, &self.relation);
         let same = expressions::same(session, &format!("{table} AS old, {table} AS new"), &[pair]).await?;
         Ok(same == [true])
@@ -236,7 +238,7 @@ impl There {
 async fn rows(task: &Task, worker: &mut Worker, view: &ViewPlan, known: &[Difference]) -> Result<Vec<Difference>> {
     let table = view.as_table();
     let columns: Vec<_> = table.columns.iter().collect();
-    let usable = |side: &&Side| {
+    let usable = |side: &&ServerSide| {
         let word = side_word(side.endpoint.role());
         !known.iter().any(|found| found.side == word && found.table == view.source)
     };

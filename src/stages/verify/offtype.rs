@@ -6,15 +6,15 @@ use rusqlite::Connection;
 
 use super::{
     Difference,
-    bucket_hash::{Sums, bucket_count},
-    canonical_row::{Key, RowImage},
+    bucket_hash::{BucketSums, bucket_count},
+    canonical_row::{CanonicalRow, RowKey},
     comparison::{SideAnswer, Worker},
     decimal::real_text,
     dump_scan::{cell, from},
-    expected_value::{Fate, Reading, hexadecimal, is_text},
+    expected_value::{CellOutcome, ColumnReading, hexadecimal, is_text},
     full::{finish, joined},
-    progress::Meter,
-    row_diff::{Blame, Choice, RowName, Strangers, Suspects, blame},
+    progress::ScanMeter,
+    row_diff::{BucketChoice, RowDifference, RowName, SuspectRows, UnmatchedRows, row_differences},
     server_scan::{SentRow, ServerScan, side_word},
 };
 use crate::{
@@ -37,20 +37,20 @@ pub(super) async fn compare(
 ) -> Result<Vec<SideAnswer>> {
     let rows = tables.iter().map(|table| table.rows).sum();
     let buckets = bucket_count(rows);
-    let key = Key::Fields(vec![0, 1, 2]);
+    let key = RowKey::Fields(vec![0, 1, 2]);
     let expected = sum_dump(worker, tables, buckets, &key).await?;
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
-        let mut sums = Sums::new(buckets);
+        let mut sums = BucketSums::new(buckets);
         let watch = worker.watch.clone();
-        let mut meter = Meter::new(&watch, None);
+        let mut meter = ScanMeter::new(&watch, None);
         let scan = scan(schema, tables, false);
         scan.run(&session, &mut meter, |image, _| sums.add(image.hash(&key))).await?;
         let differing = expected.differing(&sums);
         let mut answer = SideAnswer::equal(*role, sums.rows());
         if !differing.is_empty() {
-            let choice = Choice::of(&differing, buckets, COLUMNS.len());
+            let choice = BucketChoice::of(&differing, buckets, COLUMNS.len());
             let (blames, overflow) = second_pass(worker, tables, schema, *role, &choice, &key).await?;
             answer.differences = blames.into_iter().map(|blame| name(*role, tables, blame)).collect();
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
@@ -63,7 +63,7 @@ pub(super) async fn compare(
 
 /// How many rows about these tables the ledger must have.
 pub(super) async fn count(worker: &mut Worker, tables: &Arc<Vec<TablePlan>>) -> Result<u64> {
-    Ok(sum_dump(worker, tables, bucket_count(0), &Key::Row).await?.rows())
+    Ok(sum_dump(worker, tables, bucket_count(0), &RowKey::Row).await?.rows())
 }
 
 /// The condition on the ledger's rows that speak of these tables.
@@ -72,12 +72,17 @@ pub(super) fn condition(tables: &[TablePlan]) -> String {
     format!("\"table_name\" IN ({})", names.join(", "))
 }
 
-async fn sum_dump(worker: &mut Worker, tables: &Arc<Vec<TablePlan>>, buckets: usize, key: &Key) -> Result<Sums> {
+async fn sum_dump(
+    worker: &mut Worker,
+    tables: &Arc<Vec<TablePlan>>,
+    buckets: usize,
+    key: &RowKey,
+) -> Result<BucketSums> {
     let dump = worker.dump()?;
     let (tables, watch, key) = (Arc::clone(tables), worker.watch.clone(), key.clone());
     let reader = tokio::task::spawn_blocking(move || {
-        let mut sums = Sums::new(buckets);
-        let mut meter = Meter::new(&watch, None);
+        let mut sums = BucketSums::new(buckets);
+        let mut meter = ScanMeter::new(&watch, None);
         expected_rows(&dump, &tables, &mut meter, |image, _| sums.add(image.hash(&key)))?;
         Ok((dump, sums))
     });
@@ -91,28 +96,28 @@ async fn second_pass(
     tables: &Arc<Vec<TablePlan>>,
     schema: &str,
     role: Role,
-    choice: &Choice,
-    key: &Key,
-) -> Result<(Vec<Blame>, bool)> {
+    choice: &BucketChoice,
+    key: &RowKey,
+) -> Result<(Vec<RowDifference>, bool)> {
     let session = worker.session(role).await?;
     let watch = worker.watch.clone();
-    let mut meter = Meter::new(&watch, None);
-    let mut actual = Suspects::default();
-    let keep = |image: &mut RowImage, row: &SentRow<'_>| {
+    let mut meter = ScanMeter::new(&watch, None);
+    let mut actual = SuspectRows::default();
+    let keep = |image: &mut CanonicalRow, row: &SentRow<'_>| {
         actual.add(choice, image, key, || sent_name(tables, row));
     };
     scan(schema, tables, true).run(&session, &mut meter, keep).await?;
     let dump = worker.dump()?;
     let (shared, chosen, key) = (Arc::clone(tables), choice.clone(), key.clone());
     let reader = tokio::task::spawn_blocking(move || {
-        let mut expected = Suspects::default();
-        let mut meter = Meter::new(&watch, None);
+        let mut expected = SuspectRows::default();
+        let mut meter = ScanMeter::new(&watch, None);
         expected_rows(&dump, &shared, &mut meter, |image, name| expected.add(&chosen, image, &key, name))?;
         Ok((dump, expected))
     });
     let (dump, expected) = joined(reader).await?;
     worker.keep_dump(dump);
-    Ok((blame(&expected, &actual, Strangers::Differ), expected.overflow || actual.overflow))
+    Ok((row_differences(&expected, &actual, UnmatchedRows::Differ), expected.overflow || actual.overflow))
 }
 
 fn scan(schema: &str, tables: &[TablePlan], with_ctid: bool) -> ServerScan {
@@ -137,11 +142,11 @@ fn sent_name(tables: &[TablePlan], row: &SentRow<'_>) -> RowName {
     RowName::Ledger { table, column, row }
 }
 
-fn name(role: Role, tables: &[TablePlan], blame: Blame) -> Difference {
+fn name(role: Role, tables: &[TablePlan], blame: RowDifference) -> Difference {
     let (name, what) = match blame {
-        Blame::Missing { name, .. } => (name, "ledger row missing".to_owned()),
-        Blame::Added { name, .. } => (name, "ledger row added".to_owned()),
-        Blame::Changed { name, field, .. } => {
+        RowDifference::Missing { name, .. } => (name, "ledger row missing".to_owned()),
+        RowDifference::Added { name, .. } => (name, "ledger row added".to_owned()),
+        RowDifference::Changed { name, field, .. } => {
             let column = field.and_then(|field| COLUMNS.get(field)).map_or("row", |(column, _)| column);
             (name, format!("ledger row differs in {column}"))
         }
@@ -163,8 +168,8 @@ fn name(role: Role, tables: &[TablePlan], blame: Blame) -> Difference {
 fn expected_rows(
     dump: &Connection,
     tables: &[TablePlan],
-    meter: &mut Meter<'_>,
-    mut each: impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+    meter: &mut ScanMeter<'_>,
+    mut each: impl FnMut(&mut CanonicalRow, &dyn Fn() -> RowName),
 ) -> Result<()> {
     for table in tables {
         for column in table.loaded_columns().filter(|column| column.ledger) {
@@ -178,13 +183,13 @@ fn expected_of_column(
     dump: &Connection,
     table: &TablePlan,
     column: &ColumnPlan,
-    meter: &mut Meter<'_>,
-    each: &mut impl FnMut(&mut RowImage, &dyn Fn() -> RowName),
+    meter: &mut ScanMeter<'_>,
+    each: &mut impl FnMut(&mut CanonicalRow, &dyn Fn() -> RowName),
 ) -> Result<()> {
     let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
-    let judges: Vec<&ColumnPlan> = table.columns.iter().filter(|other| Reading::of(other).rejects()).collect();
-    let judgements: Vec<Reading> = judges.iter().map(|judge| Reading::of(judge)).collect();
-    let own = Reading::of(column);
+    let judges: Vec<&ColumnPlan> = table.columns.iter().filter(|other| ColumnReading::of(other).rejects()).collect();
+    let judgements: Vec<ColumnReading> = judges.iter().map(|judge| ColumnReading::of(judge)).collect();
+    let own = ColumnReading::of(column);
     let (keys, condition) = match table.address.rowid_name() {
         Some(rowid) => (vec![format!("t.{rowid}")], off_class(column)),
         None => (key_columns(table), String::new()),
@@ -196,20 +201,20 @@ fn expected_of_column(
     let list = list.join(", ");
     let mut statement = dump.prepare(&format!("SELECT {list} FROM {}{condition}", from(table))).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut image = RowImage::default();
+    let mut image = CanonicalRow::default();
     let mut ordinal = 0;
     while let Some(row) = rows.next().map_err(failed)? {
         ordinal += 1;
         let value = cell(row.get_ref(keys.len()).map_err(failed)?);
         image.clear();
         let fate = own.append(&mut image, cell(row.get_ref(keys.len() + 1).map_err(failed)?));
-        if !is_off_class(column, value) && fate != Fate::Nulled {
+        if !is_off_class(column, value) && fate != CellOutcome::Nulled {
             continue;
         }
-        let mut rejected = fate == Fate::Rejected;
+        let mut rejected = fate == CellOutcome::Rejected;
         for (at, judgement) in judgements.iter().enumerate() {
             let other = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
-            rejected |= judgement.append(&mut image, other) == Fate::Rejected;
+            rejected |= judgement.append(&mut image, other) == CellOutcome::Rejected;
         }
         if rejected {
             continue;
@@ -256,7 +261,7 @@ fn holds_bad_text(column: &ColumnPlan) -> bool {
 }
 
 /// Whether a cell must be in the ledger even if it fits: its class is not the column's, or it is the `-0.0` that
-/// `numeric` forgets, or a text that had to be mended.
+/// `numeric` forgets, or a text with invalid UTF-8 or NUL that was replaced.
 fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     match cell {
         SqliteCell::Null => false,
@@ -285,7 +290,7 @@ fn key_text(cell: SqliteCell<'_>) -> String {
     }
 }
 
-fn raw(image: &mut RowImage, cell: SqliteCell<'_>) {
+fn raw(image: &mut CanonicalRow, cell: SqliteCell<'_>) {
     match cell {
         SqliteCell::Null => image.null(),
         SqliteCell::Integer(value) => image.value(&value.to_be_bytes()),

@@ -6,23 +6,23 @@ use std::sync::{
 };
 
 use crate::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::{Error, Kind, Result},
     event::{Event, Sink},
     model::Stage,
 };
 
-/// Rows between two looks at the wish to stop, and between two reports.
+/// Rows between two looks at a cancellation request, and between two reports.
 pub(super) const BATCH_ROWS: u64 = 8192;
 
-/// The user's wish to stop, or the failure of a sibling.
+/// a cancellation request, or the failure of a sibling.
 #[derive(Clone)]
-pub(super) struct Watch {
-    stop: Stop,
+pub(super) struct ScanControl {
+    stop: Cancellation,
     failed: Arc<AtomicBool>,
 }
 
-impl Watch {
+impl ScanControl {
     /// Of a run.
     pub(super) fn new(ctx: &Context) -> Self {
         Self { stop: ctx.stop.clone(), failed: Arc::default() }
@@ -43,7 +43,7 @@ impl Watch {
 }
 
 /// Makes the scans of a failed or dropped verification end.
-pub(super) struct FailOnDrop(pub(super) Watch);
+pub(super) struct FailOnDrop(pub(super) ScanControl);
 
 impl Drop for FailOnDrop {
     fn drop(&mut self) {
@@ -52,22 +52,22 @@ impl Drop for FailOnDrop {
 }
 
 /// One table's progress: what all scans have passed is compared.
-pub(super) struct Progress {
+pub(super) struct ScanProgress {
     out: Arc<dyn Sink>,
     table: String,
-    state: Mutex<Passed>,
+    state: Mutex<ScannedCounts>,
 }
 
 #[derive(Default)]
-struct Passed {
+struct ScannedCounts {
     scans: Vec<(u64, u64)>,
     told: (u64, u64),
 }
 
-impl Progress {
+impl ScanProgress {
     /// Of a table that so many scans read at once.
     pub(super) fn new(out: &Arc<dyn Sink>, table: &str, scans: usize) -> Self {
-        let state = Mutex::new(Passed { scans: vec![(0, 0); scans], told: (0, 0) });
+        let state = Mutex::new(ScannedCounts { scans: vec![(0, 0); scans], told: (0, 0) });
         Self { out: Arc::clone(out), table: table.to_owned(), state }
     }
 
@@ -93,18 +93,18 @@ impl Progress {
 }
 
 /// One scan's counter; reports every [`BATCH_ROWS`] rows.
-pub(super) struct Meter<'a> {
-    watch: &'a Watch,
-    progress: Option<(&'a Progress, usize)>,
+pub(super) struct ScanMeter<'a> {
+    watch: &'a ScanControl,
+    progress: Option<(&'a ScanProgress, usize)>,
     /// Rows seen.
     pub(super) rows: u64,
     bytes: u64,
     reported: (u64, u64),
 }
 
-impl<'a> Meter<'a> {
+impl<'a> ScanMeter<'a> {
     /// Of a scan that reports as number `progress.1`, or doesn't report.
-    pub(super) fn new(watch: &'a Watch, progress: Option<(&'a Progress, usize)>) -> Self {
+    pub(super) fn new(watch: &'a ScanControl, progress: Option<(&'a ScanProgress, usize)>) -> Self {
         Self { watch, progress, rows: 0, bytes: 0, reported: (0, 0) }
     }
 

@@ -14,10 +14,10 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    canonical_row::RowImage,
+    canonical_row::CanonicalRow,
     dump_scan::{cell, from},
-    expected_value::{Fate, Reading},
-    progress::Meter,
+    expected_value::{CellOutcome, ColumnReading},
+    progress::ScanMeter,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -120,10 +120,10 @@ impl Row {
 ///
 /// # Errors
 /// `SourceInvalid`, `Interrupted`.
-pub(super) fn of_dump(dump: &Connection, table: &TablePlan, meter: &mut Meter<'_>) -> Result<Rejected> {
+pub(super) fn of_dump(dump: &Connection, table: &TablePlan, meter: &mut ScanMeter<'_>) -> Result<Rejected> {
     let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
     let columns: Vec<_> = table.loaded_columns().collect();
-    let readings: Vec<Reading> = columns.iter().map(|column| Reading::of(column)).collect();
+    let readings: Vec<ColumnReading> = columns.iter().map(|column| ColumnReading::of(column)).collect();
     let names = || columns.iter().map(|column| format!("t.{}", quote_ident(&column.source)));
     // Once as the conversions read them, once as they are.
     let read = names().zip(&readings).map(|(name, reading)| reading.expression(&name));
@@ -132,13 +132,14 @@ pub(super) fn of_dump(dump: &Connection, table: &TablePlan, meter: &mut Meter<'_
     let list: Vec<String> = rowid.into_iter().chain(read).chain(names()).collect();
     let mut statement = dump.prepare(&format!("SELECT {} FROM {}", list.join(", "), from(table))).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let (mut rejected, mut image, mut position) = (Rejected::default(), RowImage::default(), 0);
+    let (mut rejected, mut image, mut position) = (Rejected::default(), CanonicalRow::default(), 0);
     while let Some(row) = rows.next().map_err(failed)? {
         position += 1;
         image.clear();
         let mut fits = true;
         for (at, reading) in readings.iter().enumerate() {
-            fits &= reading.append(&mut image, cell(row.get_ref(before + at).map_err(failed)?)) != Fate::Rejected;
+            fits &=
+                reading.append(&mut image, cell(row.get_ref(before + at).map_err(failed)?)) != CellOutcome::Rejected;
         }
         meter.row(image.len())?;
         if fits {

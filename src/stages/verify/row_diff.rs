@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     bucket_hash::bucket_of,
-    canonical_row::{Key, Mark, Misfit, RowImage, Shape},
+    canonical_row::{CanonicalRow, FieldMark, FieldShape, Mismatch, RowKey},
 };
 
 /// The most bytes that the rows under suspicion on one side may take.
@@ -46,16 +46,16 @@ impl std::fmt::Display for RowName {
 
 /// Which buckets are looked at again.
 #[derive(Debug, Clone)]
-pub(super) struct Choice {
+pub(super) struct BucketChoice {
     chosen: Vec<bool>,
     /// Buckets that differ but are not looked at, because there is no room.
     pub(super) left_out: usize,
 }
 
-impl Choice {
+impl BucketChoice {
     /// As many of the differing buckets as there is room for, at least one.
     pub(super) fn of(differing: &[(usize, u64)], buckets: usize, columns: usize) -> Self {
-        let row_bytes = u64::try_from(columns * size_of::<Mark>() + 160).unwrap_or(u64::MAX);
+        let row_bytes = u64::try_from(columns * size_of::<FieldMark>() + 160).unwrap_or(u64::MAX);
         let mut chosen = vec![false; buckets];
         let mut left_out = 0;
         let mut room = BUDGET_BYTES * 2;
@@ -80,26 +80,32 @@ impl Choice {
 
 /// The rows of one side that fall into the chosen buckets.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
-    rows: HashMap<u128, Suspect>,
+pub(super) struct SuspectRows {
+    rows: HashMap<u128, SuspectRow>,
     bytes: u64,
     /// Whether there was no room for some.
     pub(super) overflow: bool,
 }
 
 #[derive(Debug, Clone)]
-struct Suspect {
+struct SuspectRow {
     key: u128,
     /// Equal rows.
     copies: u64,
     /// The first of them.
     name: RowName,
-    marks: Vec<Mark>,
+    marks: Vec<FieldMark>,
 }
 
-impl Suspects {
+impl SuspectRows {
     /// Looks at a row.
-    pub(super) fn add(&mut self, choice: &Choice, image: &mut RowImage, key: &Key, name: impl FnOnce() -> RowName) {
+    pub(super) fn add(
+        &mut self,
+        choice: &BucketChoice,
+        image: &mut CanonicalRow,
+        key: &RowKey,
+        name: impl FnOnce() -> RowName,
+    ) {
         let hash = image.hash(key);
         if !choice.holds(hash.key) {
             return;
@@ -113,18 +119,18 @@ impl Suspects {
             return;
         }
         let marks = image.marks();
-        self.bytes += u64::try_from(marks.len() * size_of::<Mark>() + 160).unwrap_or(u64::MAX);
-        self.rows.insert(hash.row, Suspect { key: hash.key, copies: 1, name: name(), marks });
+        self.bytes += u64::try_from(marks.len() * size_of::<FieldMark>() + 160).unwrap_or(u64::MAX);
+        self.rows.insert(hash.row, SuspectRow { key: hash.key, copies: 1, name: name(), marks });
     }
 
     /// Rows that the other side hasn't, in the order of their names.
-    fn without(&self, other: &Self) -> Vec<Suspect> {
-        let missing = |(hash, row): (&u128, &Suspect)| {
+    fn without(&self, other: &Self) -> Vec<SuspectRow> {
+        let missing = |(hash, row): (&u128, &SuspectRow)| {
             let there = other.rows.get(hash).map_or(0, |row| row.copies);
             let copies = row.copies.checked_sub(there).filter(|copies| *copies > 0)?;
-            Some(Suspect { copies, ..row.clone() })
+            Some(SuspectRow { copies, ..row.clone() })
         };
-        let mut rows: Vec<Suspect> = self.rows.iter().filter_map(missing).collect();
+        let mut rows: Vec<SuspectRow> = self.rows.iter().filter_map(missing).collect();
         rows.sort_by(|one, two| one.name.cmp(&two.name));
         rows
     }
@@ -132,7 +138,7 @@ impl Suspects {
 
 /// One thing that is wrong with the rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(super) enum RowDifference {
     /// The server lacks a row of the dump.
     Missing {
         /// The first of equal rows.
@@ -160,7 +166,7 @@ pub(super) enum Blame {
 
 /// Whether rows of different keys may be two versions of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strangers {
+pub(super) enum UnmatchedRows {
     /// If most of their fields are equal: the key itself may have been changed, or there is none.
     MayMatch,
     /// Never.
@@ -168,39 +174,43 @@ pub(super) enum Strangers {
 }
 
 /// What tells the dump's suspects from the server's.
-pub(super) fn blame(expected: &Suspects, actual: &Suspects, strangers: Strangers) -> Vec<Blame> {
+pub(super) fn row_differences(
+    expected: &SuspectRows,
+    actual: &SuspectRows,
+    strangers: UnmatchedRows,
+) -> Vec<RowDifference> {
     let mut found = Vec::new();
     let mut missing = expected.without(actual);
     let mut added = actual.without(expected);
-    match_rows(&mut missing, &mut added, &mut found, Match::Key);
-    if strangers == Strangers::MayMatch && missing.len().saturating_mul(added.len()) <= PAIRS_MAX {
-        match_rows(&mut missing, &mut added, &mut found, Match::Likeness);
+    match_rows(&mut missing, &mut added, &mut found, MatchBy::Key);
+    if strangers == UnmatchedRows::MayMatch && missing.len().saturating_mul(added.len()) <= PAIRS_MAX {
+        match_rows(&mut missing, &mut added, &mut found, MatchBy::Likeness);
     }
-    found.extend(missing.into_iter().map(|row| Blame::Missing { name: row.name, copies: row.copies }));
-    found.extend(added.into_iter().map(|row| Blame::Added { name: row.name, copies: row.copies }));
+    found.extend(missing.into_iter().map(|row| RowDifference::Missing { name: row.name, copies: row.copies }));
+    found.extend(added.into_iter().map(|row| RowDifference::Added { name: row.name, copies: row.copies }));
     found
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Match {
+enum MatchBy {
     Key,
     Likeness,
 }
 
 /// Moves each row of `missing` that has a partner in `added`, with the partner, to `found`.
-fn match_rows(missing: &mut Vec<Suspect>, added: &mut Vec<Suspect>, found: &mut Vec<Blame>, by: Match) {
+fn match_rows(missing: &mut Vec<SuspectRow>, added: &mut Vec<SuspectRow>, found: &mut Vec<RowDifference>, by: MatchBy) {
     let mut of_key: HashMap<u128, Vec<usize>> = HashMap::new();
     added.iter().enumerate().for_each(|(at, row)| of_key.entry(row.key).or_default().push(at));
     let mut taken = vec![false; added.len()];
     missing.retain(|row| {
         let candidates = match by {
-            Match::Key => of_key.get(&row.key).cloned().unwrap_or_default(),
-            Match::Likeness => (0..taken.len()).collect(),
+            MatchBy::Key => of_key.get(&row.key).cloned().unwrap_or_default(),
+            MatchBy::Likeness => (0..taken.len()).collect(),
         };
         let free = candidates.into_iter().filter(|at| taken.get(*at) == Some(&false));
         let weighed = free.filter_map(|at| {
             let other = added.get(at).filter(|other| other.copies == row.copies)?;
-            let weight = if by == Match::Key { 0 } else { likeness(row, other)? };
+            let weight = if by == MatchBy::Key { 0 } else { likeness(row, other)? };
             Some((weight, at, other))
         });
         let Some((_, at, other)) = weighed.max_by_key(|(weight, at, _)| (*weight, usize::MAX - at)) else {
@@ -217,37 +227,41 @@ fn match_rows(missing: &mut Vec<Suspect>, added: &mut Vec<Suspect>, found: &mut 
 }
 
 /// How many values two rows share, if it is at least half of their fields.
-fn likeness(one: &Suspect, two: &Suspect) -> Option<usize> {
+fn likeness(one: &SuspectRow, two: &SuspectRow) -> Option<usize> {
     let pairs = one.marks.iter().zip(&two.marks);
     let equal = pairs.clone().filter(|(left, right)| left == right).count();
-    let values = pairs.filter(|(left, right)| left == right && left.shape != Shape::Null).count();
+    let values = pairs.filter(|(left, right)| left == right && left.shape != FieldShape::Null).count();
     (values > 0 && equal * 2 >= one.marks.len()).then_some(equal + values)
 }
 
-fn compare(expected: &Suspect, actual: &Suspect, found: &mut Vec<Blame>) {
+fn compare(expected: &SuspectRow, actual: &SuspectRow, found: &mut Vec<RowDifference>) {
     let before = found.len();
     for (field, (left, right)) in expected.marks.iter().zip(&actual.marks).enumerate() {
         if left != right {
             let what = describe(*left, *right);
-            found.push(Blame::Changed { name: expected.name.clone(), field: Some(field), what });
+            found.push(RowDifference::Changed { name: expected.name.clone(), field: Some(field), what });
         }
     }
     if found.len() == before {
-        found.push(Blame::Changed { name: expected.name.clone(), field: None, what: "value differs" });
+        found.push(RowDifference::Changed { name: expected.name.clone(), field: None, what: "value differs" });
     }
 }
 
-fn describe(expected: Mark, actual: Mark) -> &'static str {
+fn describe(expected: FieldMark, actual: FieldMark) -> &'static str {
     match (expected.shape, actual.shape) {
-        (Shape::Misfit(Misfit::Class), _) => "the dump's storage class is not one that the planned conversion reads",
-        (Shape::Misfit(Misfit::Form), _) => "the dump's value hasn't the form that the planned conversion reads",
-        (Shape::Misfit(_), _) => "the planned type can't hold the dump's value exactly",
-        (_, Shape::Misfit(_)) => "value differs: it is outside of what the planned type takes from SQLite",
-        (Shape::Null, Shape::Empty) => "value differs: empty, expected NULL",
-        (Shape::Null, _) => "value differs: not NULL, expected NULL",
-        (Shape::Empty, Shape::Null) => "value differs: NULL, expected empty",
-        (_, Shape::Null) => "value differs: NULL, expected a value",
-        (Shape::Number { scale: one }, Shape::Number { scale: two }) if one != two && expected.hash == actual.hash => {
+        (FieldShape::Misfit(Mismatch::Class), _) => {
+            "the dump's storage class is not one that the planned conversion reads"
+        }
+        (FieldShape::Misfit(Mismatch::Form), _) => "the dump's value hasn't the form that the planned conversion reads",
+        (FieldShape::Misfit(_), _) => "the planned type can't hold the dump's value exactly",
+        (_, FieldShape::Misfit(_)) => "value differs: it is outside of what the planned type takes from SQLite",
+        (FieldShape::Null, FieldShape::Empty) => "value differs: empty, expected NULL",
+        (FieldShape::Null, _) => "value differs: not NULL, expected NULL",
+        (FieldShape::Empty, FieldShape::Null) => "value differs: NULL, expected empty",
+        (_, FieldShape::Null) => "value differs: NULL, expected a value",
+        (FieldShape::Number { scale: one }, FieldShape::Number { scale: two })
+            if one != two && expected.hash == actual.hash =>
+        {
             "value differs: the same number with another count of digits after the point"
         }
         _ => "value differs",
@@ -260,11 +274,11 @@ mod tests {
 
     const ALL: [(usize, u64); 1] = [(0, 10)];
 
-    fn suspects(rows: &[(i64, &[Option<&[u8]>])], key: &Key) -> Suspects {
-        let choice = Choice { chosen: vec![true; 64], left_out: 0 };
-        let mut suspects = Suspects::default();
+    fn suspects(rows: &[(i64, &[Option<&[u8]>])], key: &RowKey) -> SuspectRows {
+        let choice = BucketChoice { chosen: vec![true; 64], left_out: 0 };
+        let mut suspects = SuspectRows::default();
         for (rowid, fields) in rows {
-            let mut image = RowImage::default();
+            let mut image = CanonicalRow::default();
             for field in *fields {
                 match field {
                     Some(value) => image.value(value),
@@ -276,17 +290,17 @@ mod tests {
         suspects
     }
 
-    fn changed(rowid: i64, field: usize, what: &'static str) -> Blame {
-        Blame::Changed { name: RowName::Rowid(rowid), field: Some(field), what }
+    fn changed(rowid: i64, field: usize, what: &'static str) -> RowDifference {
+        RowDifference::Changed { name: RowName::Rowid(rowid), field: Some(field), what }
     }
 
     #[test]
     fn rows_of_one_key_are_compared_by_field() {
-        let key = Key::Fields(vec![0]);
+        let key = RowKey::Fields(vec![0]);
         let expected = suspects(&[(1, &[Some(b"k"), Some(b""), None]), (2, &[Some(b"l"), None, None])], &key);
         let actual = suspects(&[(8, &[Some(b"k"), None, Some(b"")]), (9, &[Some(b"l"), None, None])], &key);
         assert_eq!(
-            blame(&expected, &actual, Strangers::Differ),
+            row_differences(&expected, &actual, UnmatchedRows::Differ),
             [
                 changed(1, 1, "value differs: NULL, expected empty"),
                 changed(1, 2, "value differs: empty, expected NULL"),
@@ -296,31 +310,31 @@ mod tests {
 
     #[test]
     fn a_changed_row_without_key_is_found_by_its_likeness() {
-        let expected = suspects(&[(1, &[Some(b"a"), Some(b"b")]), (2, &[Some(b"c"), Some(b"d")])], &Key::Row);
-        let actual = suspects(&[(7, &[Some(b"c"), Some(b"x")]), (8, &[Some(b"y"), Some(b"z")])], &Key::Row);
+        let expected = suspects(&[(1, &[Some(b"a"), Some(b"b")]), (2, &[Some(b"c"), Some(b"d")])], &RowKey::Row);
+        let actual = suspects(&[(7, &[Some(b"c"), Some(b"x")]), (8, &[Some(b"y"), Some(b"z")])], &RowKey::Row);
         assert_eq!(
-            blame(&expected, &actual, Strangers::MayMatch),
+            row_differences(&expected, &actual, UnmatchedRows::MayMatch),
             [
                 changed(2, 1, "value differs"),
-                Blame::Missing { name: RowName::Rowid(1), copies: 1 },
-                Blame::Added { name: RowName::Rowid(8), copies: 1 },
+                RowDifference::Missing { name: RowName::Rowid(1), copies: 1 },
+                RowDifference::Added { name: RowName::Rowid(8), copies: 1 },
             ]
         );
     }
 
     #[test]
     fn equal_rows_are_counted() {
-        let expected = suspects(&[(1, &[Some(b"a")]), (2, &[Some(b"a")]), (3, &[Some(b"a")])], &Key::Row);
-        let actual = suspects(&[(1, &[Some(b"a")])], &Key::Row);
-        let missing = Blame::Missing { name: RowName::Rowid(1), copies: 2 };
-        assert_eq!(blame(&expected, &actual, Strangers::MayMatch), [missing]);
-        assert!(blame(&expected, &expected, Strangers::MayMatch).is_empty());
+        let expected = suspects(&[(1, &[Some(b"a")]), (2, &[Some(b"a")]), (3, &[Some(b"a")])], &RowKey::Row);
+        let actual = suspects(&[(1, &[Some(b"a")])], &RowKey::Row);
+        let missing = RowDifference::Missing { name: RowName::Rowid(1), copies: 2 };
+        assert_eq!(row_differences(&expected, &actual, UnmatchedRows::MayMatch), [missing]);
+        assert!(row_differences(&expected, &expected, UnmatchedRows::MayMatch).is_empty());
     }
 
     #[test]
     fn there_is_always_room_for_one_bucket() {
-        let choice = Choice::of(&[(0, u64::MAX), (1, 10)], 64, 3);
+        let choice = BucketChoice::of(&[(0, u64::MAX), (1, 10)], 64, 3);
         assert_eq!((choice.chosen[0], choice.chosen[1], choice.left_out), (true, false, 1));
-        assert_eq!(Choice::of(&ALL, 64, 3).left_out, 0);
+        assert_eq!(BucketChoice::of(&ALL, 64, 3).left_out, 0);
     }
 }

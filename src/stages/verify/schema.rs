@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Difference,
     catalog::{self, Column, Constraint, Table},
-    expressions::{self, Pair},
+    expressions::{self, ExpressionPair},
     index_keys,
-    schema_notes::{Doubt, Notes},
+    schema_notes::{Notes, ServerComparison},
 };
 use crate::{
     error::Result,
@@ -83,7 +83,7 @@ pub(super) async fn against_plan(
     constraints(&mut notes, table, found, &mut pairs);
     index_keys::compare(&mut notes, table, found, &mut pairs);
     sequence(&mut notes, table, found);
-    let asked: Vec<Pair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
+    let asked: Vec<ExpressionPair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
     let same = expressions::same(session, &qualified(schema, &table.name), &asked).await?;
     for ((column, what, _), same) in pairs.into_iter().zip(same) {
         if !same {
@@ -93,7 +93,12 @@ pub(super) async fn against_plan(
     Ok(SchemaAnswer { present: true, unusable, differences: notes.found })
 }
 
-fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) -> BTreeSet<String> {
+fn columns(
+    notes: &mut Notes<'_>,
+    table: &TablePlan,
+    found: &Table,
+    pairs: &mut Vec<ServerComparison>,
+) -> BTreeSet<String> {
     let mut unusable = BTreeSet::new();
     for planned in &table.columns {
         let Some(there) = found.columns.iter().find(|column| column.name == planned.name) else {
@@ -123,7 +128,13 @@ fn columns(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut 
     unusable
 }
 
-fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there: &Column, pairs: &mut Vec<Doubt>) {
+fn column(
+    notes: &mut Notes<'_>,
+    table: &TablePlan,
+    planned: &ColumnPlan,
+    there: &Column,
+    pairs: &mut Vec<ServerComparison>,
+) {
     let is_identity = table.identity.as_ref().is_some_and(|identity| identity.column == planned.name);
     let in_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&planned.name));
     let kind = table.identity.as_ref().filter(|_| is_identity).map(|identity| identity.kind);
@@ -161,7 +172,7 @@ fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there:
     match (expected, &there.expression) {
         (Some(planned_text), Some(found)) => {
             let as_type = Some(planned.pg_type.to_string()).filter(|_| numbered.is_none());
-            let pair = Pair { planned: planned_text.clone(), found: found.clone(), as_type };
+            let pair = ExpressionPair { planned: planned_text.clone(), found: found.clone(), as_type };
             pairs.push((Some(planned.source.clone()), format!("{word} differs"), pair));
         }
         (Some(_), None) => notes.column(planned, format!("{word} is missing")),
@@ -170,7 +181,7 @@ fn column(notes: &mut Notes<'_>, table: &TablePlan, planned: &ColumnPlan, there:
     }
 }
 
-fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<Doubt>) {
+fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &mut Vec<ServerComparison>) {
     let mut known = BTreeSet::new();
     let keys = table.primary_key.iter().map(|key| ("p", "primary key", key));
     for (kind, words, planned) in keys.chain(table.uniques.iter().map(|key| ("u", "UNIQUE constraint", key))) {
@@ -198,7 +209,7 @@ fn constraints(notes: &mut Notes<'_>, table: &TablePlan, found: &Table, pairs: &
             Some(there) => {
                 validity(notes, "check", &planned.name, planned.not_valid, there);
                 let found = there.expression.clone().unwrap_or_default();
-                let pair = Pair { planned: planned.expression.clone(), found, as_type: None };
+                let pair = ExpressionPair { planned: planned.expression.clone(), found, as_type: None };
                 pairs.push((None, format!("check {} differs", planned.name), pair));
             }
         }

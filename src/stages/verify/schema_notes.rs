@@ -1,6 +1,6 @@
 //! What differs in the schema of one table.
 
-use super::{Difference, expressions::Pair, server_scan::side_word};
+use super::{Difference, expressions::ExpressionPair, server_scan::side_word};
 use crate::{
     model::{ColumnPlan, TablePlan},
     postgres::Role,
@@ -35,4 +35,4 @@ impl<'a> Notes<'a> {
 }
 
 /// Column, words and pair of something that only the server can compare.
-pub(super) type Doubt = (Option<String>, String, Pair);
+pub(super) type ServerComparison = (Option<String>, String, ExpressionPair);

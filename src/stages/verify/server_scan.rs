@@ -3,9 +3,9 @@
 use futures_util::{StreamExt, pin_mut};
 
 use super::{
-    canonical_row::RowImage,
-    decode_server::{Broken, CopyFrames, append, fields},
-    progress::Meter,
+    canonical_row::CanonicalRow,
+    decode_server::{CopyFrames, MalformedCopy, append, fields},
+    progress::ScanMeter,
     row_diff::RowName,
 };
 use crate::{
@@ -25,8 +25,8 @@ pub(super) struct ServerScan {
     pub(super) with_ctid: bool,
 }
 
-impl From<Broken> for Error {
-    fn from(_: Broken) -> Self {
+impl From<MalformedCopy> for Error {
+    fn from(_: MalformedCopy) -> Self {
         Self::new(Kind::Bug, "a server's COPY stream is not as the protocol says")
     }
 }
@@ -61,15 +61,15 @@ impl ServerScan {
     pub(super) async fn run(
         &self,
         session: &Session,
-        meter: &mut Meter<'_>,
-        mut each: impl FnMut(&mut RowImage, &SentRow<'_>),
+        meter: &mut ScanMeter<'_>,
+        mut each: impl FnMut(&mut CanonicalRow, &SentRow<'_>),
     ) -> Result<u64> {
         let failed = |failure: tokio_postgres::Error| session.error("reading a table", &failure);
         let stream = session.client().copy_out(&self.sql).await.map_err(failed)?;
         pin_mut!(stream);
         let columns = self.types.len() + usize::from(self.with_ctid);
         let mut frames = CopyFrames::default();
-        let mut image = RowImage::default();
+        let mut image = CanonicalRow::default();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(failed)?;
             frames.feed(&chunk, columns, &mut |row| -> Result<()> {

@@ -1,11 +1,11 @@
 //! libSQL's vector blobs, and the arrays and bit strings of PostgreSQL, element by element.
 
-use super::canonical_row::Misfit;
+use super::canonical_row::Mismatch;
 use crate::model::{PgType, conversion_plan::VectorEncoding};
 
 /// The elements of a vector as bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Elements {
+pub(super) enum VectorElements {
     /// IEEE half precision.
     Half(Vec<u16>),
     /// IEEE single precision.
@@ -17,24 +17,24 @@ pub(super) enum Elements {
 }
 
 /// Reads a blob of libSQL.
-pub(super) fn of_blob(encoding: VectorEncoding, blob: &[u8]) -> Option<Elements> {
+pub(super) fn of_blob(encoding: VectorEncoding, blob: &[u8]) -> Option<VectorElements> {
     match encoding {
         VectorEncoding::F32 => {
             let data = if blob.len() % 2 == 1 { blob.strip_suffix(&[1])? } else { blob };
-            Some(Elements::Single(little(data, u32::from_le_bytes)?))
+            Some(VectorElements::Single(little(data, u32::from_le_bytes)?))
         }
-        VectorEncoding::F64 => Some(Elements::Double(little(blob.strip_suffix(&[2])?, u64::from_le_bytes)?)),
-        VectorEncoding::F16 => Some(Elements::Half(little(blob.strip_suffix(&[5])?, u16::from_le_bytes)?)),
+        VectorEncoding::F64 => Some(VectorElements::Double(little(blob.strip_suffix(&[2])?, u64::from_le_bytes)?)),
+        VectorEncoding::F16 => Some(VectorElements::Half(little(blob.strip_suffix(&[5])?, u16::from_le_bytes)?)),
         VectorEncoding::Fb16 => {
             let halves = little(blob.strip_suffix(&[6])?, u16::from_le_bytes)?;
-            Some(Elements::Single(halves.into_iter().map(|half| u32::from(half) << 16).collect()))
+            Some(VectorElements::Single(halves.into_iter().map(|half| u32::from(half) << 16).collect()))
         }
         VectorEncoding::F1Bit => {
             let body = blob.strip_suffix(&[3])?;
             let trailing = usize::from(*body.last()?);
             let count = (body.len() * 8).checked_sub(trailing)?;
             let bit = |at: usize| body.get(at / 8).map(|byte| byte >> (at % 8) & 1 == 1);
-            Some(Elements::Bits((0..count).map(bit).collect::<Option<_>>()?))
+            Some(VectorElements::Bits((0..count).map(bit).collect::<Option<_>>()?))
         }
     }
 }
@@ -49,9 +49,9 @@ fn big<const N: usize, T>(data: &[u8], read: fn([u8; N]) -> T) -> Option<Vec<T>>
     rest.is_empty().then(|| chunks.iter().map(|chunk| read(*chunk)).collect())
 }
 
-impl Elements {
+impl VectorElements {
     /// The same elements in the element type of `pg_type`.
-    pub(super) fn as_type(&self, pg_type: &PgType) -> Result<Self, Misfit> {
+    pub(super) fn as_type(&self, pg_type: &PgType) -> Result<Self, Mismatch> {
         match (self, pg_type) {
             (Self::Single(_), PgType::Vector(_) | PgType::RealArray)
             | (Self::Double(_), PgType::DoubleArray)
@@ -62,26 +62,26 @@ impl Elements {
                 .map(|half| single_of_half(*half))
                 .collect::<Option<_>>()
                 .map(Self::Single)
-                .ok_or(Misfit::Loss),
+                .ok_or(Mismatch::Loss),
             (Self::Single(singles), PgType::DoubleArray) => singles
                 .iter()
                 .map(|single| double_of_single(*single))
                 .collect::<Option<_>>()
                 .map(Self::Double)
-                .ok_or(Misfit::Loss),
+                .ok_or(Mismatch::Loss),
             (Self::Half(halves), PgType::DoubleArray) => halves
                 .iter()
                 .map(|half| double_of_single(single_of_half(*half)?))
                 .collect::<Option<_>>()
                 .map(Self::Double)
-                .ok_or(Misfit::Loss),
+                .ok_or(Mismatch::Loss),
             (Self::Double(doubles), PgType::Vector(_) | PgType::RealArray) => doubles
                 .iter()
                 .map(|double| single_of_double(*double))
                 .collect::<Option<_>>()
                 .map(Self::Single)
-                .ok_or(Misfit::Loss),
-            _ => Err(Misfit::Class),
+                .ok_or(Mismatch::Loss),
+            _ => Err(Mismatch::Class),
         }
     }
 
@@ -146,13 +146,13 @@ fn single_of_half(half: u16) -> Option<u32> {
 }
 
 /// Reads what PostgreSQL sends for `vector(n)`, `halfvec(n)`, `real[]`, `double precision[]` and `bit(n)`.
-pub(super) fn of_server(pg_type: &PgType, sent: &[u8]) -> Option<Elements> {
+pub(super) fn of_server(pg_type: &PgType, sent: &[u8]) -> Option<VectorElements> {
     match pg_type {
-        PgType::Vector(_) => Some(Elements::Single(big(counted(sent, 4)?, u32::from_be_bytes)?)),
-        PgType::HalfVec(_) => Some(Elements::Half(big(counted(sent, 2)?, u16::from_be_bytes)?)),
-        PgType::RealArray => Some(Elements::Single(array(sent, 700, u32::from_be_bytes)?)),
-        PgType::DoubleArray => Some(Elements::Double(array(sent, 701, u64::from_be_bytes)?)),
-        PgType::Bit(_) => bits(sent).map(Elements::Bits),
+        PgType::Vector(_) => Some(VectorElements::Single(big(counted(sent, 4)?, u32::from_be_bytes)?)),
+        PgType::HalfVec(_) => Some(VectorElements::Half(big(counted(sent, 2)?, u16::from_be_bytes)?)),
+        PgType::RealArray => Some(VectorElements::Single(array(sent, 700, u32::from_be_bytes)?)),
+        PgType::DoubleArray => Some(VectorElements::Double(array(sent, 701, u64::from_be_bytes)?)),
+        PgType::Bit(_) => bits(sent).map(VectorElements::Bits),
         _ => None,
     }
 }
@@ -226,16 +226,16 @@ mod tests {
 
     #[test]
     fn a_double_that_a_single_cannot_hold_is_a_loss() {
-        let vector = Elements::Double(vec![0.5_f64.to_bits()]);
-        assert_eq!(vector.as_type(&PgType::Vector(1)), Ok(Elements::Single(vec![0.5_f32.to_bits()])));
-        let vector = Elements::Double(vec![0.1_f64.to_bits()]);
-        assert_eq!(vector.as_type(&PgType::Vector(1)), Err(Misfit::Loss));
+        let vector = VectorElements::Double(vec![0.5_f64.to_bits()]);
+        assert_eq!(vector.as_type(&PgType::Vector(1)), Ok(VectorElements::Single(vec![0.5_f32.to_bits()])));
+        let vector = VectorElements::Double(vec![0.1_f64.to_bits()]);
+        assert_eq!(vector.as_type(&PgType::Vector(1)), Err(Mismatch::Loss));
     }
 
     #[test]
     fn blobs_and_server_values_meet() {
         let mut blob = 1.5_f32.to_le_bytes().to_vec();
-        let expected = Elements::Single(vec![1.5_f32.to_bits()]);
+        let expected = VectorElements::Single(vec![1.5_f32.to_bits()]);
         assert_eq!(of_blob(VectorEncoding::F32, &blob), Some(expected.clone()));
         blob.push(1);
         assert_eq!(of_blob(VectorEncoding::F32, &blob), Some(expected.clone()));
@@ -243,7 +243,7 @@ mod tests {
         sent.extend_from_slice(&1.5_f32.to_be_bytes());
         assert_eq!(of_server(&PgType::Vector(1), &sent), Some(expected));
         assert_eq!(of_server(&PgType::Vector(1), &sent[..7]), None);
-        assert_eq!(of_server(&PgType::HalfVec(1), &[0, 1, 0, 0, 0x3c, 0]), Some(Elements::Half(vec![0x3c00])));
+        assert_eq!(of_server(&PgType::HalfVec(1), &[0, 1, 0, 0, 0x3c, 0]), Some(VectorElements::Half(vec![0x3c00])));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let mut expected = vec![true];
         expected.extend([false; 7]);
         expected.extend([true, true]);
-        assert_eq!(found, Elements::Bits(expected));
+        assert_eq!(found, VectorElements::Bits(expected));
         assert_eq!(of_server(&PgType::Bit(10), &[0, 0, 0, 10, 0x80, 0xc0]), Some(found));
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Difference, Level, TableVerdict,
-    comparison::{NAMED_MAX, Side, SideAnswer, Task, Worker},
+    Difference, TableVerdict, VerifyLevel,
+    comparison::{NAMED_MAX, ServerSide, SideAnswer, Task, Worker},
     counts_digests, full, offtype,
-    progress::Meter,
+    progress::ScanMeter,
     rejects,
     schema::SchemaAnswer,
     server_scan::side_word,
@@ -24,18 +24,18 @@ const WORKERS: usize = 4;
 
 /// One job: a table of the scope by position, or the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Job {
+enum VerifyJob {
     Table(usize),
     Ledger,
 }
 
 /// Does all jobs; the answers come in the order of the tables, the ledger last.
 pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
-    let mut jobs: Vec<Job> = (0..task.scope.tables.len()).map(Job::Table).collect();
+    let mut jobs: Vec<VerifyJob> = (0..task.scope.tables.len()).map(VerifyJob::Table).collect();
     // The largest first, so that none of them is left to one worker at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(size(task, *job)));
     if !task.ledger_tables.is_empty() {
-        jobs.insert(0, Job::Ledger);
+        jobs.insert(0, VerifyJob::Ledger);
     }
     let workers = (0..WORKERS).map(|_| Worker::new(task)).collect();
     let shared = Arc::clone(task);
@@ -48,9 +48,9 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     })
     .await?;
     answers.sort_by_key(|(job, _)| *job);
-    let name = |job: Job| match job {
-        Job::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
-        Job::Ledger => LEDGER_TABLE.to_owned(),
+    let name = |job: VerifyJob| match job {
+        VerifyJob::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
+        VerifyJob::Ledger => LEDGER_TABLE.to_owned(),
     };
     Ok(answers
         .into_iter()
@@ -59,17 +59,17 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
         .collect())
 }
 
-fn size(task: &Task, job: Job) -> u64 {
+fn size(task: &Task, job: VerifyJob) -> u64 {
     match job {
-        Job::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
-        Job::Ledger => u64::MAX,
+        VerifyJob::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
+        VerifyJob::Ledger => u64::MAX,
     }
 }
 
-async fn carry_out(task: &Task, worker: &mut Worker, job: Job) -> Result<Vec<SideAnswer>> {
+async fn carry_out(task: &Task, worker: &mut Worker, job: VerifyJob) -> Result<Vec<SideAnswer>> {
     match job {
-        Job::Ledger => ledger_job(task, worker).await,
-        Job::Table(at) => match task.scope.tables.get(at) {
+        VerifyJob::Ledger => ledger_job(task, worker).await,
+        VerifyJob::Table(at) => match task.scope.tables.get(at) {
             Some(table) => table_job(task, worker, table).await,
             None => Ok(Vec::new()),
         },
@@ -81,11 +81,11 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
     let name = table.source.clone();
     let stage = Stage::Verify;
     task.ctx.out.emit(&Event::TableStarted { stage, table: name.clone(), rows_total: Some(table.rows) });
-    let (present, columns) = common_ground(task, table);
+    let (present, columns) = common_columns(task, table);
     let mut answers = match task.level {
-        Level::Counts => counts_digests::counts(task, worker, table, &present).await?,
-        Level::Digest => counts_digests::digests(task, worker, table, &columns, &present).await?,
-        Level::Full => {
+        VerifyLevel::Counts => counts_digests::counts(task, worker, table, &present).await?,
+        VerifyLevel::Digest => counts_digests::digests(task, worker, table, &columns, &present).await?,
+        VerifyLevel::Full => {
             let columns: Vec<&ColumnPlan> = columns.into_iter().filter(|column| is_of_source(column)).collect();
             if columns.is_empty() {
                 counts_digests::counts(task, worker, table, &present).await?
@@ -94,7 +94,7 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
             }
         }
     };
-    if table.rejected > 0 && task.level == Level::Full {
+    if table.rejected > 0 && task.level == VerifyLevel::Full {
         let wrong = rejected_rows(task, worker, table).await?;
         if let (Some(answer), Some(wrong)) = (answers.first_mut(), wrong) {
             answer.differs(&name, wrong);
@@ -111,7 +111,7 @@ async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> R
     let dump = worker.dump()?;
     let (shared, watch, path) = (table.clone(), task.watch.clone(), task.ctx.workdir.rejects());
     let reader = tokio::task::spawn_blocking(move || {
-        let expected = rejects::of_dump(&dump, &shared, &mut Meter::new(&watch, None))?;
+        let expected = rejects::of_dump(&dump, &shared, &mut ScanMeter::new(&watch, None))?;
         let found = rejects::of_file(&path)?.get(&shared.source).copied().unwrap_or_default();
         Ok((dump, rejects::difference(expected, found)))
     });
@@ -122,13 +122,13 @@ async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> R
 
 async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {
     let plan = crate::model::offtype::plan();
-    let (present, columns) = common_ground(task, &plan);
+    let (present, columns) = common_columns(task, &plan);
     if columns.len() < plan.columns.len() {
         return Ok(Vec::new());
     }
     match task.level {
-        Level::Counts => counts_digests::ledger_counts(task, worker, &present).await,
-        Level::Digest | Level::Full => offtype::compare(worker, &task.ledger_tables, &present).await,
+        VerifyLevel::Counts => counts_digests::ledger_counts(task, worker, &present).await,
+        VerifyLevel::Digest | VerifyLevel::Full => offtype::compare(worker, &task.ledger_tables, &present).await,
     }
 }
 
@@ -138,9 +138,9 @@ fn is_of_source(column: &ColumnPlan) -> bool {
 }
 
 /// The sides that have the table, and the columns that all of those have in the planned type.
-fn common_ground<'a>(task: &Task, table: &'a TablePlan) -> (Vec<(Role, String)>, Vec<&'a ColumnPlan>) {
+fn common_columns<'a>(task: &Task, table: &'a TablePlan) -> (Vec<(Role, String)>, Vec<&'a ColumnPlan>) {
     let answers = task.sides.iter().filter_map(|side| Some((side, side.schemas.get(&table.source)?)));
-    let present: Vec<(&Side, &SchemaAnswer)> = answers.filter(|(_, answer)| answer.present).collect();
+    let present: Vec<(&ServerSide, &SchemaAnswer)> = answers.filter(|(_, answer)| answer.present).collect();
     let usable = |column: &&ColumnPlan| present.iter().all(|(_, answer)| !answer.unusable.contains(&column.name));
     let columns = table.columns.iter().filter(usable).collect();
     (present.iter().map(|(side, _)| (side.endpoint.role(), side.schema.clone())).collect(), columns)

@@ -10,7 +10,7 @@ use crate::{
     },
     stages::{
         clean::Cleaned,
-        doctor::{Examination, Grade},
+        doctor::{DoctorReport, Grade},
         status::Status,
     },
     ui::{
@@ -48,7 +48,7 @@ pub fn status(status: &Status) -> Answer {
 
 /// `doctor`.
 #[must_use]
-pub fn doctor(examination: &Examination) -> Answer {
+pub fn doctor(examination: &DoctorReport) -> Answer {
     let mut table =
         TextTable::new([("", Align::Left), ("WHERE", Align::Left), ("WHAT", Align::Left), ("FOUND", Align::Left)]);
     for check in &examination.checks {

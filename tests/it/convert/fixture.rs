@@ -8,7 +8,7 @@ use std::{
 };
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::Result,
     event::{Event, Sink},
     model::{
@@ -34,7 +34,7 @@ use crate::support::{fixture::sqlite, plan_builder, process::block_on};
 #[derive(Default)]
 pub(super) struct Recorder {
     events: Mutex<Vec<Event>>,
-    stop_after_commits: Mutex<Option<(usize, Stop)>>,
+    stop_after_commits: Mutex<Option<(usize, Cancellation)>>,
 }
 
 impl Recorder {
@@ -61,21 +61,21 @@ impl Sink for Recorder {
         if let (Event::Committed { .. }, Some((left, stop))) = (event, &mut *self.stop_after_commits.lock().unwrap()) {
             *left = left.saturating_sub(1);
             if *left == 0 {
-                stop.wish();
+                stop.request();
             }
         }
     }
 }
 
 /// A DIR with a dump.
-pub(super) struct Bench {
+pub(super) struct Fixture {
     home: tempfile::TempDir,
     pub(super) dir: PathBuf,
     pub(super) workdir: Workdir,
     pub(super) dump: DumpCheckpoint,
 }
 
-impl Bench {
+impl Fixture {
     /// A dump made by this script, in a DIR that every account can reach.
     pub(super) fn new(script: &str) -> Self {
         Self::below("migration", 0o755, script)
@@ -88,9 +88,9 @@ impl Bench {
         let dir = home.path().join(path);
         let workdir = Workdir::create(&dir).unwrap();
         workdir.subdir("dump").unwrap();
-        let mut bench = Self { home, dir, workdir, dump: checkpoint() };
-        bench.change(script);
-        bench
+        let mut fixture = Self { home, dir, workdir, dump: checkpoint() };
+        fixture.change(script);
+        fixture
     }
 
     /// Changes the dump as a new run of `dump` would.
@@ -130,7 +130,7 @@ impl Bench {
 
     pub(super) fn context(&self, recorder: &Arc<Recorder>) -> Context {
         let out: Arc<dyn Sink> = Arc::<Recorder>::clone(recorder);
-        Context { workdir: self.workdir.clone(), out, stop: Stop::default() }
+        Context { workdir: self.workdir.clone(), out, stop: Cancellation::default() }
     }
 
     pub(super) fn planned(&self, plan: &Plan) -> Planned {
@@ -175,7 +175,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let workdir = self.workdir.clone();
         block_on(async move { LocalServer::discard(&workdir).await.ok() });

@@ -15,7 +15,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::fixture::{Bench, Recorder, integer, plan, table, text};
+use super::fixture::{Fixture, Recorder, integer, plan, table, text};
 use crate::support::Target;
 
 /// Rows by the thousand in two tables; the large one is said to be so large that it is loaded in ranges.
@@ -116,10 +116,10 @@ fn shop_form() -> Vec<&'static str> {
 
 #[test]
 fn keys_constraints_defaults_and_next_numbers_arrive() {
-    let bench = Bench::new(SHOP);
-    let converted = bench.convert(&shop(), &ConvertRequest::default()).unwrap();
-    assert_eq!(bench.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
-    let checkpoint = bench.workdir.load_convert().unwrap();
+    let fixture = Fixture::new(SHOP);
+    let converted = fixture.convert(&shop(), &ConvertRequest::default()).unwrap();
+    assert_eq!(fixture.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    let checkpoint = fixture.workdir.load_convert().unwrap();
     assert_eq!(checkpoint, converted.checkpoint);
     assert_eq!(checkpoint.state, LoadState::Done);
     let phases: Vec<&str> = checkpoint.phases_ms.keys().map(String::as_str).collect();
@@ -133,43 +133,43 @@ fn keys_constraints_defaults_and_next_numbers_arrive() {
 
 #[test]
 fn a_constraint_that_the_rows_break_is_named() {
-    let bench = Bench::new(SHOP);
+    let fixture = Fixture::new(SHOP);
     let mut plan = shop();
     plan.tables[1].checks[0].expression = "\"id\" < 10".to_owned();
-    let error = bench.convert(&plan, &ConvertRequest::default()).unwrap_err();
+    let error = fixture.convert(&plan, &ConvertRequest::default()).unwrap_err();
     assert_eq!((error.kind(), error.table()), (Kind::LocalRejected, Some("parent")));
     assert!(error.message().contains("parent_positive"), "{error}");
 }
 
 #[test]
 fn a_schema_alone_takes_its_rows_later() {
-    let bench = Bench::new(SHOP);
+    let fixture = Fixture::new(SHOP);
     let schema = ConvertRequest { schema_only: true, ..ConvertRequest::default() };
-    let converted = bench.convert(&shop(), &schema).unwrap();
-    assert_eq!(bench.workdir.load_convert().unwrap().state, LoadState::Loading);
+    let converted = fixture.convert(&shop(), &schema).unwrap();
+    assert_eq!(fixture.workdir.load_convert().unwrap().state, LoadState::Loading);
     let local = &converted.checkpoint.local;
     let sql = "SELECT count(*) FROM public.parent; SELECT count(*) FROM pg_constraint WHERE conname LIKE 'child%fkey'";
-    assert_eq!(bench.query(local, sql), ["0", "2"]);
+    assert_eq!(fixture.query(local, sql), ["0", "2"]);
     let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
-    let converted = bench.convert(&shop(), &data).unwrap();
-    assert_eq!(bench.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    let converted = fixture.convert(&shop(), &data).unwrap();
+    assert_eq!(fixture.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
     assert_eq!(converted.checkpoint.state, LoadState::Done);
 }
 
 #[test]
 fn rows_alone_need_tables() {
-    let bench = Bench::new(SHOP);
+    let fixture = Fixture::new(SHOP);
     let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
-    let error = bench.convert(&shop(), &data).unwrap_err();
+    let error = fixture.convert(&shop(), &data).unwrap_err();
     assert_eq!(error.kind(), Kind::LocalRejected);
     assert!(error.hint().contains("--schema-only"), "{}", error.hint());
     let both = ConvertRequest { schema_only: true, ..data };
-    assert_eq!(bench.convert(&shop(), &both).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(fixture.convert(&shop(), &both).unwrap_err().kind(), Kind::Usage);
 }
 
 #[test]
 fn a_load_without_rowid_and_generated_columns_arrives() {
-    let bench = Bench::new(
+    let fixture = Fixture::new(
         "CREATE TABLE k (b TEXT, a INTEGER, v TEXT, g AS (a * 2), PRIMARY KEY (a, b)) WITHOUT ROWID;
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
          INSERT INTO k SELECT 'b' || (i % 7), i, 'value ' || i FROM n;",
@@ -180,27 +180,27 @@ fn a_load_without_rowid_and_generated_columns_arrives() {
     keyed.address = RowAddress::PrimaryKey;
     keyed.bytes = 200 << 20;
     keyed.primary_key = Some(key("k_pkey", &["a", "b"]));
-    let converted = bench.convert(&plan(vec![keyed]), &ConvertRequest::default()).unwrap();
+    let converted = fixture.convert(&plan(vec![keyed]), &ConvertRequest::default()).unwrap();
     let sql = "SELECT count(*), sum(a), sum(g), count(DISTINCT v) FROM public.k; SELECT * FROM public.k WHERE a = 8";
-    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["5000|12502500|25005000|5000", "b1|8|16|value 8"]);
+    assert_eq!(fixture.query(&converted.checkpoint.local, sql), ["5000|12502500|25005000|5000", "b1|8|16|value 8"]);
 }
 
 #[test]
 fn an_interrupted_load_continues_after_its_last_commit() {
-    let bench = Bench::new(ROWS);
-    let undisturbed = bench.convert(&rows_plan(), &ConvertRequest::default()).unwrap().checkpoint;
+    let fixture = Fixture::new(ROWS);
+    let undisturbed = fixture.convert(&rows_plan(), &ConvertRequest::default()).unwrap().checkpoint;
     let fresh = ConvertRequest { fresh: true, ..ConvertRequest::default() };
     let first = Arc::new(Recorder::default());
-    let error = bench.convert_heard(&rows_plan(), &fresh, &first, Some(3)).unwrap_err();
+    let error = fixture.convert_heard(&rows_plan(), &fresh, &first, Some(3)).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
-    assert!(Bench::servers(&bench.pgdata()).is_empty());
-    assert_eq!(bench.workdir.load_convert().unwrap().state, LoadState::Loading);
+    assert!(Fixture::servers(&fixture.pgdata()).is_empty());
+    assert_eq!(fixture.workdir.load_convert().unwrap().state, LoadState::Loading);
     let committed: usize = first.committed().values().map(Vec::len).sum();
     assert!((3..11).contains(&committed), "{committed}");
 
     let second = Arc::new(Recorder::default());
     let again = ConvertRequest { jobs: 1, ..ConvertRequest::default() };
-    let converted = bench.convert_heard(&rows_plan(), &again, &second, None).unwrap();
+    let converted = fixture.convert_heard(&rows_plan(), &again, &second, None).unwrap();
     // What was committed before is told first, then the rest; every row once.
     let told = second.committed();
     assert_eq!(told["large"].iter().sum::<u64>(), 20_000);
@@ -208,39 +208,39 @@ fn an_interrupted_load_continues_after_its_last_commit() {
     assert_eq!(second.count(|event| matches!(event, Event::TableFinished { rows: 20_000, .. })), 1);
     assert_eq!(converted.checkpoint.tables, undisturbed.tables);
     let sql = "SELECT count(*), count(DISTINCT id), max(id) FROM public.large";
-    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["20000|20000|60000"]);
+    assert_eq!(fixture.query(&converted.checkpoint.local, sql), ["20000|20000|60000"]);
 }
 
 #[test]
 fn an_unchanged_input_is_not_loaded_again_and_a_changed_one_is() {
-    let mut bench = Bench::new(ROWS);
+    let mut fixture = Fixture::new(ROWS);
     let request = ConvertRequest::default();
-    let first = bench.convert(&rows_plan(), &request).unwrap();
+    let first = fixture.convert(&rows_plan(), &request).unwrap();
     assert!(!first.unchanged);
     let heard = Arc::new(Recorder::default());
-    let second = bench.convert_heard(&rows_plan(), &request, &heard, None).unwrap();
+    let second = fixture.convert_heard(&rows_plan(), &request, &heard, None).unwrap();
     assert!(second.unchanged && heard.count(|_| true) == 0);
     assert_eq!(second.checkpoint, first.checkpoint);
 
-    bench.change("INSERT INTO small VALUES (1000000, 'new')");
+    fixture.change("INSERT INTO small VALUES (1000000, 'new')");
     let mut plan = rows_plan();
     plan.tables[0].rows = 101;
-    let third = bench.convert(&plan, &request).unwrap();
+    let third = fixture.convert(&plan, &request).unwrap();
     assert!(!third.unchanged);
     assert_ne!(third.checkpoint.tables["small"], first.checkpoint.tables["small"]);
     assert_eq!(third.checkpoint.tables["large"], first.checkpoint.tables["large"]);
-    assert_eq!(bench.query(&third.checkpoint.local, "SELECT count(*) FROM public.small"), ["101"]);
+    assert_eq!(fixture.query(&third.checkpoint.local, "SELECT count(*) FROM public.small"), ["101"]);
 
-    std::fs::remove_dir_all(bench.pgdata()).unwrap();
-    assert!(!bench.convert(&plan, &request).unwrap().unchanged);
+    std::fs::remove_dir_all(fixture.pgdata()).unwrap();
+    assert!(!fixture.convert(&plan, &request).unwrap().unchanged);
 }
 
 #[test]
 fn rows_that_the_plan_does_not_count_stop_the_load() {
-    let bench = Bench::new(ROWS);
+    let fixture = Fixture::new(ROWS);
     let mut plan = rows_plan();
     plan.tables[0].rows = 99;
-    let error = bench.convert(&plan, &ConvertRequest::default()).unwrap_err();
+    let error = fixture.convert(&plan, &ConvertRequest::default()).unwrap_err();
     assert_eq!((error.kind(), error.table()), (Kind::ArtifactStale, Some("small")));
 }
 
@@ -252,19 +252,19 @@ pub(super) fn external(target: &Target) -> ConvertRequest {
 #[test]
 fn a_server_of_the_users_keeps_what_is_not_ours() {
     let target = Target::start();
-    let bench = Bench::new(ROWS);
+    let fixture = Fixture::new(ROWS);
     target.query("CREATE TABLE public.small (mine text); CREATE TABLE public.other (mine text)");
-    let error = bench.convert(&rows_plan(), &external(&target)).unwrap_err();
+    let error = fixture.convert(&rows_plan(), &external(&target)).unwrap_err();
     assert_eq!((error.kind(), error.kind().exit(), error.table()), (Kind::TargetOccupied, 8, Some("small")));
     target.query("DROP TABLE public.small");
-    let first = bench.convert(&rows_plan(), &external(&target)).unwrap();
-    assert!(!bench.pgdata().exists());
-    assert!(bench.convert(&rows_plan(), &external(&target)).unwrap().unchanged);
+    let first = fixture.convert(&rows_plan(), &external(&target)).unwrap();
+    assert!(!fixture.pgdata().exists());
+    assert!(fixture.convert(&rows_plan(), &external(&target)).unwrap().unchanged);
     assert_eq!(target.value("SELECT count(*) FROM public.large"), "20000");
 
     let mut changed = rows_plan();
     changed.tables[0].columns[1].not_null = true;
-    let second = bench.convert(&changed, &external(&target)).unwrap();
+    let second = fixture.convert(&changed, &external(&target)).unwrap();
     assert!(!second.unchanged);
     assert_eq!(second.checkpoint.tables, first.checkpoint.tables);
     assert_eq!(target.value("SELECT count(*) FROM public.other"), "0");
@@ -272,7 +272,7 @@ fn a_server_of_the_users_keeps_what_is_not_ours() {
     // A table of the same name that somebody else made meanwhile isn't ours.
     target.query("DROP TABLE public.small; CREATE TABLE public.small (mine text)");
     let fresh = ConvertRequest { fresh: true, ..external(&target) };
-    let error = bench.convert(&changed, &fresh).unwrap_err();
+    let error = fixture.convert(&changed, &fresh).unwrap_err();
     assert_eq!(error.kind(), Kind::TargetOccupied);
     assert_eq!(target.value("SELECT count(*) FROM public.small"), "0");
 }
@@ -301,10 +301,10 @@ fn many_small_tables_with_keys_and_foreign_keys_arrive() {
         }];
         tables.push(table);
     }
-    let bench = Bench::new(&script);
-    let converted = bench.convert(&plan(tables), &ConvertRequest::default()).unwrap();
+    let fixture = Fixture::new(&script);
+    let converted = fixture.convert(&plan(tables), &ConvertRequest::default()).unwrap();
     assert_eq!(u64::try_from(converted.checkpoint.tables.len()).unwrap(), count);
     let sql = "SELECT count(*), count(*) FILTER (WHERE convalidated) FROM pg_constraint WHERE contype IN ('p', 'f')
                AND connamespace = 'public'::regnamespace";
-    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["300|300"]);
+    assert_eq!(fixture.query(&converted.checkpoint.local, sql), ["300|300"]);
 }

@@ -18,7 +18,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::fixture::{Bench, Recorder, integer, plan, runtime, table};
+use super::fixture::{Fixture, Recorder, integer, plan, runtime, table};
 use crate::support::process::send;
 
 const ONE: &str = "CREATE TABLE one (id INTEGER PRIMARY KEY); INSERT INTO one VALUES (1), (2);";
@@ -44,31 +44,31 @@ fn place(local: &LocalServerRecord) -> (PathBuf, Option<String>) {
 
 #[test]
 fn the_cluster_is_private_and_stopped_when_the_work_is_done() {
-    let bench = Bench::new(ONE);
-    let converted = bench.convert(&one(), &ConvertRequest::default()).unwrap();
+    let fixture = Fixture::new(ONE);
+    let converted = fixture.convert(&one(), &ConvertRequest::default()).unwrap();
     assert_eq!(place(&converted.checkpoint.local), ("convert/pgdata".into(), None));
-    for path in [bench.dir.clone(), bench.dir.join("convert"), bench.pgdata()] {
+    for path in [fixture.dir.clone(), fixture.dir.join("convert"), fixture.pgdata()] {
         assert_eq!(mode(&path), 0o700, "{}", path.display());
     }
-    assert_eq!(mode(&bench.dir.join("convert/postgres.log")), 0o600);
+    assert_eq!(mode(&fixture.dir.join("convert/postgres.log")), 0o600);
     if is_root() {
-        assert_ne!(std::fs::metadata(bench.pgdata()).unwrap().uid(), 0);
-        assert_eq!(std::fs::metadata(bench.dir.join("dump")).unwrap().uid(), 0);
+        assert_ne!(std::fs::metadata(fixture.pgdata()).unwrap().uid(), 0);
+        assert_eq!(std::fs::metadata(fixture.dir.join("dump")).unwrap().uid(), 0);
     }
-    assert!(Bench::servers(&bench.pgdata()).is_empty());
+    assert!(Fixture::servers(&fixture.pgdata()).is_empty());
     let sql = "SELECT name, setting FROM pg_settings
                WHERE name IN ('fsync', 'full_page_writes', 'listen_addresses', 'synchronous_commit') ORDER BY 1";
     assert_eq!(
-        bench.query(&converted.checkpoint.local, sql),
+        fixture.query(&converted.checkpoint.local, sql),
         ["fsync|on", "full_page_writes|on", "listen_addresses|", "synchronous_commit|on"]
     );
-    assert!(Bench::servers(&bench.pgdata()).is_empty());
+    assert!(Fixture::servers(&fixture.pgdata()).is_empty());
 }
 
 #[test]
 fn a_home_that_the_servers_account_cannot_enter_is_told() {
-    let bench = Bench::below("migration", 0o700, ONE);
-    let converted = bench.convert(&one(), &ConvertRequest::default()).unwrap();
+    let fixture = Fixture::below("migration", 0o700, ONE);
+    let converted = fixture.convert(&one(), &ConvertRequest::default()).unwrap();
     let (pgdata, because) = place(&converted.checkpoint.local);
     if is_root() {
         assert!(pgdata.starts_with("/var/tmp"), "{}", pgdata.display());
@@ -77,33 +77,33 @@ fn a_home_that_the_servers_account_cannot_enter_is_told() {
     } else {
         assert_eq!((pgdata.as_path(), because), (Path::new("convert/pgdata"), None));
     }
-    assert_eq!(bench.query(&converted.checkpoint.local, "SELECT count(*) FROM public.one"), ["2"]);
-    assert!(bench.convert(&one(), &ConvertRequest::default()).unwrap().unchanged);
-    let workdir = bench.workdir.clone();
+    assert_eq!(fixture.query(&converted.checkpoint.local, "SELECT count(*) FROM public.one"), ["2"]);
+    assert!(fixture.convert(&one(), &ConvertRequest::default()).unwrap().unchanged);
+    let workdir = fixture.workdir.clone();
     runtime().block_on(LocalServer::discard(&workdir)).unwrap();
-    assert!(!bench.dir.join(pgdata).exists());
+    assert!(!fixture.dir.join(pgdata).exists());
 }
 
 #[test]
 fn a_directory_of_somebody_is_not_given_away() {
-    let bench = Bench::new(ONE);
-    std::fs::write(bench.dir.join("letter.txt"), "").unwrap();
-    let owner = std::fs::metadata(&bench.dir).unwrap().uid();
-    bench.convert(&one(), &ConvertRequest::default()).unwrap();
-    assert_eq!(std::fs::metadata(&bench.dir).unwrap().uid(), owner);
+    let fixture = Fixture::new(ONE);
+    std::fs::write(fixture.dir.join("letter.txt"), "").unwrap();
+    let owner = std::fs::metadata(&fixture.dir).unwrap().uid();
+    fixture.convert(&one(), &ConvertRequest::default()).unwrap();
+    assert_eq!(std::fs::metadata(&fixture.dir).unwrap().uid(), owner);
 }
 
 #[test]
 fn a_path_too_long_for_a_socket_does_no_harm() {
     let long = format!("{}/{}/migration", "a".repeat(80), "b, '\"c".repeat(10));
-    let bench = Bench::below(&long, 0o755, ONE);
+    let fixture = Fixture::below(&long, 0o755, ONE);
     // What the tool creates is private; these are a user's directories above DIR.
-    for above in bench.dir.ancestors().skip(1).take(2) {
+    for above in fixture.dir.ancestors().skip(1).take(2) {
         std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let converted = bench.convert(&one(), &ConvertRequest::default()).unwrap();
+    let converted = fixture.convert(&one(), &ConvertRequest::default()).unwrap();
     assert_eq!(place(&converted.checkpoint.local).1, None);
-    assert_eq!(bench.query(&converted.checkpoint.local, "SELECT count(*) FROM public.one"), ["2"]);
+    assert_eq!(fixture.query(&converted.checkpoint.local, "SELECT count(*) FROM public.one"), ["2"]);
     let left = std::fs::read_dir("/tmp").unwrap().flatten().any(|entry| {
         std::fs::read_dir(entry.path()).is_ok_and(|mut inside| {
             entry.file_name().to_string_lossy().starts_with("turso2neon-") && inside.next().is_none()
@@ -114,11 +114,11 @@ fn a_path_too_long_for_a_socket_does_no_harm() {
 
 #[test]
 fn no_postgresql_is_one_error_with_a_hint() {
-    let bench = Bench::new(ONE);
-    let empty = bench.home().join("empty");
+    let fixture = Fixture::new(ONE);
+    let empty = fixture.home().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let local = LocalChoice { pg_bin: Some(empty), ..LocalChoice::default() };
-    let error = bench.convert(&one(), &ConvertRequest { local, ..ConvertRequest::default() }).unwrap_err();
+    let error = fixture.convert(&one(), &ConvertRequest { local, ..ConvertRequest::default() }).unwrap_err();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::LocalMissing, 6));
     assert!(error.hint().contains("install PostgreSQL"), "{}", error.hint());
 }
@@ -131,8 +131,8 @@ fn postmaster(pgdata: &Path) -> u32 {
 
 #[test]
 fn a_server_left_by_a_killed_tool_is_found_and_used() {
-    let bench = Bench::new(ONE);
-    let ctx = bench.context(&Arc::new(Recorder::default()));
+    let fixture = Fixture::new(ONE);
+    let ctx = fixture.context(&Arc::new(Recorder::default()));
     let runtime = runtime();
     // What kill -9 does: nobody stops the server, and a session of it waits with a lock.
     let left = runtime.block_on(async {
@@ -141,13 +141,13 @@ fn a_server_left_by_a_killed_tool_is_found_and_used() {
         session.batch("test", "BEGIN; CREATE TABLE public.one (x int); SELECT pg_backend_pid()").await.unwrap();
         std::mem::forget(session);
         std::mem::forget(server);
-        postmaster(&bench.pgdata())
+        postmaster(&fixture.pgdata())
     });
     let used = runtime.block_on(async {
         let server = LocalServer::open_for_load(&ctx, &LocalChoice::default()).await.unwrap();
         let session = Session::connect(server.endpoint()).await.unwrap();
         session.batch("test", "CREATE TABLE public.one (x int); DROP TABLE public.one").await.unwrap();
-        let used = postmaster(&bench.pgdata());
+        let used = postmaster(&fixture.pgdata());
         drop(session);
         server.close().await.unwrap();
         used
@@ -155,7 +155,7 @@ fn a_server_left_by_a_killed_tool_is_found_and_used() {
     assert_eq!(left, used);
     // It says that it has ended a moment before it is gone.
     let patience = Instant::now() + Duration::from_secs(5);
-    while !Bench::servers(&bench.pgdata()).is_empty() {
+    while !Fixture::servers(&fixture.pgdata()).is_empty() {
         assert!(Instant::now() < patience, "the server still runs");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -163,8 +163,8 @@ fn a_server_left_by_a_killed_tool_is_found_and_used() {
 
 #[test]
 fn a_torn_cluster_is_wiped_and_loaded_anew() {
-    let bench = Bench::new(ONE);
-    let ctx = bench.context(&Arc::new(Recorder::default()));
+    let fixture = Fixture::new(ONE);
+    let ctx = fixture.context(&Arc::new(Recorder::default()));
     runtime().block_on(async {
         let server = LocalServer::open_for_load(&ctx, &LocalChoice::default()).await.unwrap();
         let session = Session::connect(server.endpoint()).await.unwrap();
@@ -172,7 +172,7 @@ fn a_torn_cluster_is_wiped_and_loaded_anew() {
         drop(session);
         std::mem::forget(server);
     });
-    send(postmaster(&bench.pgdata()), Signal::KILL);
+    send(postmaster(&fixture.pgdata()), Signal::KILL);
     let tables = runtime().block_on(async {
         let server = LocalServer::open_for_load(&ctx, &LocalChoice::default()).await.unwrap();
         let session = Session::connect(server.endpoint()).await.unwrap();
@@ -186,8 +186,8 @@ fn a_torn_cluster_is_wiped_and_loaded_anew() {
 
 #[test]
 fn a_load_interrupted_before_a_reboot_is_done_anew() {
-    let bench = Bench::new(ONE);
-    let ctx = bench.context(&Arc::new(Recorder::default()));
+    let fixture = Fixture::new(ONE);
+    let ctx = fixture.context(&Arc::new(Recorder::default()));
     let count = || {
         runtime().block_on(async {
             let server = LocalServer::open_for_load(&ctx, &LocalChoice::default()).await.unwrap();
@@ -203,42 +203,42 @@ fn a_load_interrupted_before_a_reboot_is_done_anew() {
         })
     };
     assert_eq!([count(), count()], [1, 2]);
-    std::fs::write(bench.pgdata().join("turso2neon.loading"), "another boot").unwrap();
+    std::fs::write(fixture.pgdata().join("turso2neon.loading"), "another boot").unwrap();
     assert_eq!(count(), 1);
 }
 
 #[test]
 fn a_durable_cluster_survives_a_crash_of_its_server() {
-    let bench = Bench::new(ONE);
-    let local = bench.convert(&one(), &ConvertRequest::default()).unwrap().checkpoint.local;
-    let ctx = bench.context(&Arc::new(Recorder::default()));
+    let fixture = Fixture::new(ONE);
+    let local = fixture.convert(&one(), &ConvertRequest::default()).unwrap().checkpoint.local;
+    let ctx = fixture.context(&Arc::new(Recorder::default()));
     runtime().block_on(async {
         std::mem::forget(LocalServer::open_loaded(&ctx, &LocalChoice::default(), &local).await.unwrap());
     });
-    send(postmaster(&bench.pgdata()), Signal::KILL);
-    assert_eq!(bench.query(&local, "SELECT count(*) FROM public.one"), ["2"]);
-    assert!(bench.convert(&one(), &ConvertRequest::default()).unwrap().unchanged);
+    send(postmaster(&fixture.pgdata()), Signal::KILL);
+    assert_eq!(fixture.query(&local, "SELECT count(*) FROM public.one"), ["2"]);
+    assert!(fixture.convert(&one(), &ConvertRequest::default()).unwrap().unchanged);
 }
 
 #[test]
 fn a_server_kept_running_serves_the_next_command_and_stays() {
-    let bench = Bench::new(ONE);
+    let fixture = Fixture::new(ONE);
     let local = LocalChoice { keep_running: true, ..LocalChoice::default() };
-    let converted = bench.convert(&one(), &ConvertRequest { local, ..ConvertRequest::default() }).unwrap();
-    let kept = postmaster(&bench.pgdata());
+    let converted = fixture.convert(&one(), &ConvertRequest { local, ..ConvertRequest::default() }).unwrap();
+    let kept = postmaster(&fixture.pgdata());
     let sql = "SELECT count(*) FROM public.one; SHOW fsync";
-    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["2", "on"]);
-    assert_eq!(postmaster(&bench.pgdata()), kept);
-    runtime().block_on(LocalServer::discard(&bench.workdir)).unwrap();
-    assert!(Bench::servers(&bench.pgdata()).is_empty() && !bench.pgdata().exists());
+    assert_eq!(fixture.query(&converted.checkpoint.local, sql), ["2", "on"]);
+    assert_eq!(postmaster(&fixture.pgdata()), kept);
+    runtime().block_on(LocalServer::discard(&fixture.workdir)).unwrap();
+    assert!(Fixture::servers(&fixture.pgdata()).is_empty() && !fixture.pgdata().exists());
 }
 
 #[test]
 fn a_missing_data_directory_is_told() {
-    let bench = Bench::new(ONE);
-    let local = bench.convert(&one(), &ConvertRequest::default()).unwrap().checkpoint.local;
-    std::fs::remove_dir_all(bench.pgdata()).unwrap();
-    let ctx = bench.context(&Arc::new(Recorder::default()));
+    let fixture = Fixture::new(ONE);
+    let local = fixture.convert(&one(), &ConvertRequest::default()).unwrap().checkpoint.local;
+    std::fs::remove_dir_all(fixture.pgdata()).unwrap();
+    let ctx = fixture.context(&Arc::new(Recorder::default()));
     let error = runtime().block_on(LocalServer::open_loaded(&ctx, &LocalChoice::default(), &local)).err().unwrap();
     assert_eq!(error.kind(), Kind::ArtifactMissing);
 }

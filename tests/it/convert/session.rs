@@ -10,7 +10,7 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Bench, runtime},
+    fixture::{Fixture, runtime},
     load::{ROWS, external, rows_plan},
 };
 use crate::support::Target;
@@ -34,7 +34,7 @@ fn a_value_of_another_type_is_an_error_and_no_missing_row() {
             local.query_value::<bool>("asking", "SELECT NULL::boolean", &[]).await.err(),
             local.query_value::<bool>("asking", "SELECT 'f'::text", &[]).await.err(),
             local.query_row("asking", "SELECT (-1)::bigint", &[]).await.unwrap().count(0).err(),
-            local.query_row("asking", "SELECT 'x'::text", &[]).await.unwrap().parse::<load_journal::Scope>(0).err(),
+            local.query_row("asking", "SELECT 'x'::text", &[]).await.unwrap().parse::<load_journal::LoadScope>(0).err(),
             local.query_row("asking", "SELECT 1", &[]).await.unwrap().get::<i32>(1).err(),
         ] {
             let error = error.unwrap();
@@ -70,11 +70,11 @@ fn an_error_has_sqlstate_and_source_without_the_values() {
 #[test]
 fn markers_of_another_form_stop_the_load() {
     let target = Target::start();
-    let bench = Bench::new(ROWS);
+    let fixture = Fixture::new(ROWS);
     target.query("CREATE SCHEMA turso2neon");
     target.query("CREATE TABLE turso2neon.load (load_key text, scope text, finished text)");
     target.query("INSERT INTO turso2neon.load VALUES ('key', 'all', 'no')");
-    let error = bench.convert(&rows_plan(), &external(&target)).unwrap_err();
+    let error = fixture.convert(&rows_plan(), &external(&target)).unwrap_err();
     assert_eq!(error.kind(), Kind::LocalRejected, "{error}");
     assert!(error.hint().contains("drop the schema turso2neon"), "{}", error.hint());
 }

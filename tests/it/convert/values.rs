@@ -10,7 +10,7 @@ use turso2neon::{
     stages::convert::ConvertRequest,
 };
 
-use super::fixture::{Bench, column, integer, plan, table, text};
+use super::fixture::{Fixture, column, integer, plan, table, text};
 
 /// One column, its cells as SQL, and what PostgreSQL then shows.
 struct Case {
@@ -230,15 +230,15 @@ fn every_conversion_gives_postgresql_the_very_value() {
         let columns = vec![integer("n"), column("v", case.pg_type, case.conversion)];
         tables.push(table(&format!("t{number}"), u64::try_from(case.cells.len()).unwrap(), columns));
     }
-    let bench = Bench::new(&script);
-    let converted = bench.convert(&plan(tables), &ConvertRequest::default()).unwrap();
+    let fixture = Fixture::new(&script);
+    let converted = fixture.convert(&plan(tables), &ConvertRequest::default()).unwrap();
     let mut sql = String::new();
     let mut expected = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         sql.push_str(&format!("SELECT v FROM public.t{number} ORDER BY n;"));
         expected.extend(case.cells.iter().map(|(_, shown)| (*shown).to_owned()));
     }
-    let shown = bench.query(&converted.checkpoint.local, &sql);
+    let shown = fixture.query(&converted.checkpoint.local, &sql);
     assert_eq!(shown.len(), expected.len());
     let mut rows = shown.iter().zip(&expected);
     for case in &cases {
@@ -251,7 +251,7 @@ fn every_conversion_gives_postgresql_the_very_value() {
 
 #[test]
 fn cells_of_another_class_are_in_the_ledger() {
-    let bench = Bench::new(
+    let fixture = Fixture::new(
         "CREATE TABLE r (v, w NUMERIC);
          INSERT INTO r(rowid, v) VALUES (-5, 'text'), (7, 42), (8, 0.5), (9, x'00ff'), (10, NULL);
          CREATE TABLE k (a, b, v, PRIMARY KEY (b, a)) WITHOUT ROWID;
@@ -269,9 +269,9 @@ fn cells_of_another_class_are_in_the_ledger() {
     let mut zero = ledgered(column("v", "numeric", Conversion::Numeric));
     zero.main_class = StorageClass::Real;
     let plan = plan(vec![table("r", 5, vec![ledgered(text("v"))]), keyed, table("z", 4, vec![zero])]);
-    let converted = bench.convert(&plan, &ConvertRequest::default()).unwrap();
+    let converted = fixture.convert(&plan, &ConvertRequest::default()).unwrap();
     let local = &converted.checkpoint.local;
-    let mut rows = bench.query(local, "SELECT * FROM public._sqlite_offtype");
+    let mut rows = fixture.query(local, "SELECT * FROM public._sqlite_offtype");
     rows.sort();
     assert_eq!(
         rows,
@@ -286,7 +286,7 @@ fn cells_of_another_class_are_in_the_ledger() {
         ]
     );
     assert_eq!(
-        bench.query(local, "SELECT v FROM public.r WHERE v IS NOT NULL ORDER BY v"),
+        fixture.query(local, "SELECT v FROM public.r WHERE v IS NOT NULL ORDER BY v"),
         ["0.5", "42", "\\x00ff", "text"]
     );
     assert_eq!(converted.checkpoint.tables["_sqlite_offtype"].rows, 7);
@@ -294,37 +294,38 @@ fn cells_of_another_class_are_in_the_ledger() {
 
 #[test]
 fn many_ledger_rows_interrupt_the_copy_and_lose_nothing() {
-    let bench = Bench::new(
+    let fixture = Fixture::new(
         "CREATE TABLE t (v);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
          INSERT INTO t SELECT i FROM n;",
     );
     let mut column = text("v");
     column.ledger = true;
-    let converted = bench.convert(&plan(vec![table("t", 60_000, vec![column])]), &ConvertRequest::default()).unwrap();
+    let converted = fixture.convert(&plan(vec![table("t", 60_000, vec![column])]), &ConvertRequest::default()).unwrap();
     let sql = "SELECT count(*), sum(v::bigint), count(DISTINCT v) FROM public.t;
                SELECT count(*), count(DISTINCT row_key), min(storage_class) FROM public._sqlite_offtype";
-    assert_eq!(bench.query(&converted.checkpoint.local, sql), ["60000|1800030000|60000", "60000|60000|integer"]);
+    assert_eq!(fixture.query(&converted.checkpoint.local, sql), ["60000|1800030000|60000", "60000|60000|integer"]);
 }
 
 #[test]
 fn a_cell_off_the_plan_is_named_by_its_place_and_never_by_its_value() {
-    let bench = Bench::new("CREATE TABLE t (v); INSERT INTO t(rowid, v) VALUES (1, 5), (77, 'CANARY');");
-    let error = bench.convert(&plan(vec![table("t", 2, vec![integer("v")])]), &ConvertRequest::default()).unwrap_err();
+    let fixture = Fixture::new("CREATE TABLE t (v); INSERT INTO t(rowid, v) VALUES (1, 5), (77, 'CANARY');");
+    let error =
+        fixture.convert(&plan(vec![table("t", 2, vec![integer("v")])]), &ConvertRequest::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::DataRefused);
     assert_eq!((error.table(), error.column()), (Some("t"), Some("v")));
     assert!(error.message().contains("row 77") && error.message().contains("text"), "{error}");
     assert!(!format!("{error:?} {}", error.hint()).contains("CANARY"));
-    assert!(Bench::servers(&bench.pgdata()).is_empty());
-    let log = std::fs::read_to_string(bench.dir.join("convert/postgres.log")).unwrap();
+    assert!(Fixture::servers(&fixture.pgdata()).is_empty());
+    let log = std::fs::read_to_string(fixture.dir.join("convert/postgres.log")).unwrap();
     assert!(!log.contains("CANARY"));
 }
 
 #[test]
 fn a_jsonb_text_that_is_not_json_is_refused_before_the_server_sees_it() {
-    let bench = Bench::new("CREATE TABLE t (v); INSERT INTO t VALUES ('{\"a\":1}'), ('{CANARY');");
+    let fixture = Fixture::new("CREATE TABLE t (v); INSERT INTO t VALUES ('{\"a\":1}'), ('{CANARY');");
     let column = column("v", "jsonb", Conversion::Json);
-    let error = bench.convert(&plan(vec![table("t", 2, vec![column])]), &ConvertRequest::default()).unwrap_err();
+    let error = fixture.convert(&plan(vec![table("t", 2, vec![column])]), &ConvertRequest::default()).unwrap_err();
     assert_eq!((error.kind(), error.column()), (Kind::DataRefused, Some("v")));
     assert!(error.message().contains("row 2") && !error.message().contains("CANARY"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use turso2neon::stages::dump::{ArchiveSettings, DumpRequest};
 
-use super::{Desk, code, listing, request};
+use super::{Fixture, code, listing, request};
 use crate::support::{fixture, process::must_run};
 
 fn archived(source: &Path, directory: &Path, keep: Option<u32>) -> DumpRequest {
@@ -17,8 +17,8 @@ fn the_original_is_restored_from_a_copy() {
     let place = tempfile::tempdir().unwrap();
     let (source, archive) = (place.path().join("source.db"), place.path().join("a/b"));
     fixture::sqlite(&source, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (x'00ff'), (-0.0); PRAGMA user_version=7");
-    let desk = Desk::new();
-    let first = desk.dump(&archived(&source, &archive, Some(2))).unwrap();
+    let fixture = Fixture::new();
+    let first = fixture.dump(&archived(&source, &archive, Some(2))).unwrap();
     let names = listing(&archive);
     assert_eq!(names.len(), 2);
     assert_eq!(names[1], "latest");
@@ -29,23 +29,23 @@ fn the_original_is_restored_from_a_copy() {
     // By what every system has.
     let packed = copy.join("source.db.gz");
     let restored = must_run(Command::new("gzip").arg("-dc").arg(&packed));
-    assert!(restored == fs::read(desk.source_db()).unwrap());
+    assert!(restored == fs::read(fixture.source_db()).unwrap());
     let path = place.path().join("restored.db");
     fs::write(&path, restored).unwrap();
-    let again = Desk::new().dump(&request(path.to_str().unwrap())).unwrap();
+    let again = Fixture::new().dump(&request(path.to_str().unwrap())).unwrap();
     assert_eq!(again.checkpoint.content_sha256, first.checkpoint.content_sha256);
 
     // The same dump is kept once; others push the oldest out.
-    assert!(desk.dump(&archived(&source, &archive, Some(2))).unwrap().unchanged);
+    assert!(fixture.dump(&archived(&source, &archive, Some(2))).unwrap().unchanged);
     assert_eq!(listing(&archive), names);
     for round in 0..3 {
         fixture::sqlite(&source, &format!("INSERT INTO t VALUES ({round})"));
-        desk.dump(&archived(&source, &archive, Some(2))).unwrap();
+        fixture.dump(&archived(&source, &archive, Some(2))).unwrap();
     }
     let left = listing(&archive);
     assert!(left.len() == 3 && !left.contains(&names[0]), "{left:?}");
     let newest = must_run(Command::new("gzip").arg("-dc").arg(&packed));
-    assert!(newest == fs::read(desk.source_db()).unwrap());
+    assert!(newest == fs::read(fixture.source_db()).unwrap());
 }
 
 #[test]
@@ -54,6 +54,6 @@ fn an_archive_that_cannot_be_written_is_an_error() {
     let source = place.path().join("source.db");
     fixture::sqlite(&source, "CREATE TABLE t(a)");
     fs::write(place.path().join("file"), "in the way").unwrap();
-    let error = Desk::new().dump(&archived(&source, &place.path().join("file"), None)).unwrap_err();
+    let error = Fixture::new().dump(&archived(&source, &place.path().join("file"), None)).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("artifact-io", 4));
 }

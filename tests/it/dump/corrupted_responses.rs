@@ -1,5 +1,5 @@
-//! Every network method behind a proxy that corrupts its responses: what comes is the source, value for value, or an error
-//! that says what to do; and a later dump from the healed server is right in any case.
+//! Every network method behind a proxy that corrupts its responses: what comes is the source, value for value, or an
+//! error that says what to do; and a later dump from the healed server is right in any case.
 
 use std::{path::Path, time::Duration};
 
@@ -7,13 +7,13 @@ use rusqlite::{Connection, types::Value};
 use turso2neon::stages::dump::{DumpRequest, Method};
 
 use super::{
-    Desk,
+    Fixture,
     export::{self, Original},
     faults::Certificate,
     proxy::{Fault, Proxy},
     request_with,
 };
-use crate::support::{Dice, Sqld, SyncServer, process::block_on};
+use crate::support::{Rng, Sqld, SyncServer, process::block_on};
 
 /// A method with its source.
 struct Subject {
@@ -25,13 +25,13 @@ struct Subject {
     /// What a dump must hold.
     content: String,
     /// The file that a dump must equal, value for value.
-    reference: Desk,
+    reference: Fixture,
 }
 
 impl Subject {
     /// Takes the first dump, without faults, as what is expected; the caller compares it with the server's own file.
     fn new(method: Method, port: u16, token: String, paths: &[&'static str]) -> Self {
-        let reference = Desk::new();
+        let reference = Fixture::new();
         let url = format!("http://127.0.0.1:{port}");
         let dumped = reference.dump(&asked(method, &url, &token)).unwrap();
         assert_eq!(dumped.checkpoint.method.to_string(), method.to_string());
@@ -52,37 +52,37 @@ impl Subject {
                 if asked == path && number < times { corrupted.clone() } else { Fault::None }
             },
         );
-        let desk = Desk::new();
-        let outcome = desk.dump(&self.request(&proxy));
+        let fixture = Fixture::new();
+        let outcome = fixture.dump(&self.request(&proxy));
         let answer = match &outcome {
             Ok(dumped) => {
                 assert_eq!(dumped.checkpoint.content_sha256, self.content, "{label}");
-                assert_same_values(&desk.source_db(), &self.reference.source_db(), &label);
+                assert_same_values(&fixture.source_db(), &self.reference.source_db(), &label);
                 "right"
             }
             Err(error) => {
                 assert_eq!(error.kind().exit(), 3, "{label}: {error}");
                 assert!(!error.hint().is_empty(), "{label}: {error}");
-                let said = format!("{error} {} {}", error.hint(), desk.everything_but_rows());
+                let said = format!("{error} {} {}", error.hint(), fixture.everything_but_rows());
                 assert!(!said.contains("marker") && !said.contains(&self.token), "{label}: {said}");
-                assert!(!desk.source_db().exists(), "{label}: {error}");
+                assert!(!fixture.source_db().exists(), "{label}: {error}");
                 error.kind().code()
             }
         };
         // What was kept of it must not damage the next one.
         let healthy = Proxy::to(self.port, |_, _| Fault::None);
-        let healed = desk.dump(&self.request(&healthy)).unwrap_or_else(|error| panic!("{label}, healed: {error}"));
+        let healed = fixture.dump(&self.request(&healthy)).unwrap_or_else(|error| panic!("{label}, healed: {error}"));
         assert_eq!(healed.checkpoint.content_sha256, self.content, "{label}, healed");
-        assert_same_values(&desk.source_db(), &self.reference.source_db(), &label);
+        assert_same_values(&fixture.source_db(), &self.reference.source_db(), &label);
         answer
     }
 
     /// All faults of the table, each at several places, once and always, side by side.
     fn try_all(&self) {
         let clean = Proxy::to(self.port, |_, _| Fault::None);
-        Desk::new().dump(&self.request(&clean)).unwrap();
-        let mut dice = Dice::new(extent().seed);
-        let mut below = |end: u64| u64::try_from(dice.below(usize::try_from(end).unwrap())).unwrap();
+        Fixture::new().dump(&self.request(&clean)).unwrap();
+        let mut rng = Rng::new(extent().seed);
+        let mut below = |end: u64| u64::try_from(rng.below(usize::try_from(end).unwrap())).unwrap();
         let mut cases: Vec<(&'static str, Fault)> = Vec::new();
         for path in &self.paths {
             let length = clean.longest(path);
@@ -215,7 +215,7 @@ fn sqld(extra: &[&'static str]) -> Sqld {
 }
 
 fn assert_equals_file(file: &Path, content: &str) {
-    let own = Desk::new().dump(&super::request(file.to_str().unwrap())).unwrap();
+    let own = Fixture::new().dump(&super::request(file.to_str().unwrap())).unwrap();
     assert_eq!(own.checkpoint.content_sha256, content, "the server's own file holds something else");
 }
 
@@ -265,13 +265,13 @@ fn over_tls_the_log_and_the_rows_are_read_and_the_rows_counted() {
     let certificate = Certificate::make();
     let proxy = Proxy::with_tls(server.port(), certificate.acceptor());
     let mut request = asked(Method::Replica, &proxy.url(), &server.read_only_token());
-    let error = Desk::new().dump(&request).unwrap_err();
+    let error = Fixture::new().dump(&request).unwrap_err();
     assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
     request.ca_file = Some(certificate.file());
-    let log = Desk::new().dump(&request).unwrap();
+    let log = Fixture::new().dump(&request).unwrap();
     assert_equals_file(&server.data_file(), &log.checkpoint.content_sha256);
     let before = proxy.questions().len();
-    let rows = Desk::new().dump(&DumpRequest { method: Method::Sql, ..request }).unwrap();
+    let rows = Fixture::new().dump(&DumpRequest { method: Method::Sql, ..request }).unwrap();
     assert_eq!(rows.checkpoint.content_sha256, log.checkpoint.content_sha256);
     assert!(
         rows.checkpoint.proof.iter().any(|line| line.contains("was counted inside the transaction")),
@@ -294,9 +294,9 @@ fn basic_authentication_opens_the_log_and_the_rows() {
     assert!(block_on(async move { call.send().await.unwrap().status().is_success() }));
     for method in [Method::Replica, Method::Sql] {
         let url = |user: &str| server.url().replace("http://", &format!("http://{user}@"));
-        let dumped = Desk::new().dump(&DumpRequest { method, ..super::request(url("user:pass")) });
+        let dumped = Fixture::new().dump(&DumpRequest { method, ..super::request(url("user:pass")) });
         assert_eq!(dumped.unwrap().checkpoint.rows["t"], 1, "{method}");
-        let refused = Desk::new().dump(&DumpRequest { method, ..super::request(url("user:word")) });
+        let refused = Fixture::new().dump(&DumpRequest { method, ..super::request(url("user:word")) });
         assert_eq!(super::code(&refused.unwrap_err()), "source-denied", "{method}");
     }
 }

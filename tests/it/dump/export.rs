@@ -13,7 +13,7 @@ use serde_json::json;
 use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
-use super::{Desk, code, request};
+use super::{Fixture, code, request};
 use crate::support::http_stub::HttpStub;
 
 const PAGE: usize = 4096;
@@ -95,7 +95,7 @@ pub(super) fn served(
 }
 
 fn content_of_file(path: &Path) -> Dumped {
-    Desk::new().dump(&request(path.to_str().unwrap())).unwrap()
+    Fixture::new().dump(&request(path.to_str().unwrap())).unwrap()
 }
 
 #[test]
@@ -103,14 +103,14 @@ fn the_file_and_its_frames_are_the_database() {
     let original = Arc::new(Original::new());
     assert!(original.frame_count() > 128, "one request for frames is too few: {}", original.frame_count());
     let server = served(&original, |_, answer| answer);
-    let desk = Desk::new();
-    let dumped = desk.dump(&export_request(server.url())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&export_request(server.url())).unwrap();
     assert_eq!(dumped.checkpoint.method, DumpMethod::Export);
     assert_eq!(dumped.checkpoint.content_sha256, content_of_file(&original.path()).checkpoint.content_sha256);
-    assert_eq!(desk.value("SELECT b FROM t WHERE a = 7"), "new");
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(fixture.value("SELECT b FROM t WHERE a = 7"), "new");
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
     // The same is found by itself.
-    assert_eq!(Desk::new().dump(&request(server.url())).unwrap().checkpoint.method, DumpMethod::Export);
+    assert_eq!(Fixture::new().dump(&request(server.url())).unwrap().checkpoint.method, DumpMethod::Export);
 }
 
 #[test]
@@ -141,11 +141,11 @@ fn what_is_not_whole_is_no_dump() {
             let original = &original;
             scope.spawn(move || {
                 let server = served(original, corrupt);
-                let desk = Desk::new();
-                let error = desk.dump(&export_request(server.url())).unwrap_err();
+                let fixture = Fixture::new();
+                let error = fixture.dump(&export_request(server.url())).unwrap_err();
                 let close = ["source-refused", "source-truncated"];
                 assert!(code(&error) == expected || close.contains(&code(&error)), "{expected}: {error}");
-                assert!(desk.listing().is_empty(), "{:?}", desk.listing());
+                assert!(fixture.listing().is_empty(), "{:?}", fixture.listing());
             });
         }
     });
@@ -165,7 +165,7 @@ fn another_generation_begins_all_again() {
         let present = if path == "/info" { 3 } else { generation.load(Ordering::SeqCst) };
         source.answer(path, present)
     });
-    Desk::new().dump(&export_request(server.url())).unwrap();
+    Fixture::new().dump(&export_request(server.url())).unwrap();
     // One in vain, and two that must be the same.
     assert_eq!(exports.load(Ordering::SeqCst), 3);
 }

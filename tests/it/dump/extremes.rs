@@ -7,7 +7,7 @@ use rusqlite::{Connection, types::ValueRef};
 use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Method};
 
-use super::{Desk, request, request_with, server::assert_equals_servers_file, sql_request};
+use super::{Fixture, request, request_with, server::assert_equals_servers_file, sql_request};
 use crate::support::{Sqld, SyncServer, Tool, Workspace};
 
 /// A table's most: SQLite takes no more.
@@ -174,8 +174,8 @@ struct Everything {
     pragmas: Vec<i64>,
 }
 
-fn everything(desk: &Desk) -> Everything {
-    let connection = Connection::open(desk.source_db()).unwrap();
+fn everything(fixture: &Fixture) -> Everything {
+    let connection = Connection::open(fixture.source_db()).unwrap();
     let mut statement =
         connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid").unwrap();
     let objects: Vec<(String, String, String, Option<String>)> = statement
@@ -229,7 +229,7 @@ fn both_methods_of_a_libsql_server_bring_the_same_extremes() {
     let mut server = Sqld::start();
     fill(&mut server);
     let token = server.read_only_token();
-    let (replica, sql) = (Desk::new(), Desk::new());
+    let (replica, sql) = (Fixture::new(), Fixture::new());
     let pages = replica.dump(&request_with(server.url(), &token)).unwrap();
     let rows = sql.dump(&sql_request(server.url(), &token)).unwrap();
     assert_eq!((pages.checkpoint.method, rows.checkpoint.method), (DumpMethod::Replica, DumpMethod::Sql));
@@ -245,7 +245,7 @@ fn both_methods_of_a_libsql_server_bring_the_same_extremes() {
         assert_eq!((held.rows[table].len(), held.rows[table][0].len()), (3, width), "{table}");
     }
     // Not by the vector indexes: with a deletion and such values what a search finds hangs on where it begins.
-    for desk in [&replica, &sql] {
+    for fixture in [&replica, &sql] {
         for (question, answer) in [
             ("SELECT group_concat(rowid) FROM found WHERE found MATCH 'worter'", "1"),
             ("SELECT rowid FROM outside WHERE outside MATCH 'far'", "1000000000000"),
@@ -254,7 +254,7 @@ fn both_methods_of_a_libsql_server_bring_the_same_extremes() {
             ("SELECT count(*) FROM computed INDEXED BY on_virtual WHERE v1 > 1 AND v2 = 62", "1"),
             ("SELECT seq FROM sqlite_sequence WHERE name = 'counted'", "9223372036854775806"),
         ] {
-            assert_eq!(desk.value(question), answer, "{question}");
+            assert_eq!(fixture.value(question), answer, "{question}");
         }
     }
 }
@@ -282,8 +282,8 @@ fn assert_what_went_in(held: &Everything, is_kept: impl Fn(&[u8]) -> bool) {
     }
 }
 
-/// Words of statements that the Turso engine refuses: it has no RANDOM ROWID, no FTS5, no vector index and fewer kinds of
-/// vectors, and WITHOUT ROWID and generated columns only as experiments.
+/// Words of statements that the Turso engine refuses: it has no RANDOM ROWID, no FTS5, no vector index and fewer kinds
+/// of vectors, and WITHOUT ROWID and generated columns only as experiments.
 const NOT_THE_ENGINES: &[&str] = &[
     "text_keys",
     "wide_plain",
@@ -308,16 +308,16 @@ fn the_pages_of_a_turso_engine_bring_its_extremes() {
     let statements: Vec<&str> = script.split_inclusive(';').filter(is_the_engines).collect();
     assert!(statements.len() > 25);
     server.execute(&statements);
-    let desk = Desk::new();
-    let dumped = desk.dump(&DumpRequest { method: Method::Pages, ..request(server.url()) }).unwrap();
-    let held = everything(&desk);
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&DumpRequest { method: Method::Pages, ..request(server.url()) }).unwrap();
+    let held = everything(&fixture);
     // The engine itself mends what is no UTF-8.
     assert_what_went_in(&held, |bytes| std::str::from_utf8(bytes).is_ok());
     for table in ["wide", "wide_keyed"] {
         assert_eq!((held.rows[table].len(), held.rows[table][2].len()), (3, COLUMNS), "{table}");
     }
     server.stop();
-    let own = Desk::new();
+    let own = Fixture::new();
     let file = own.dump(&request(server.data_file().to_str().unwrap())).unwrap();
     assert_same(&held, &everything(&own));
     assert_eq!(dumped.checkpoint.content_sha256, file.checkpoint.content_sha256);

@@ -8,7 +8,7 @@ use std::{
 
 use turso2neon::{error::Error, event::Event, stages::dump::DumpRequest};
 
-use super::{Desk, code, sql_request};
+use super::{Fixture, code, sql_request};
 use crate::support::{
     Sqld,
     http_stub::{Answer, HttpStub, Request},
@@ -43,8 +43,8 @@ impl Certificate {
     }
 }
 
-/// Passes requests on to the server. The script makes the answer from the path, the number of the request among those to
-/// that path (from 0), and the body that the server gave.
+/// Passes requests on to the server. The script makes the answer from the path, the number of the request among those
+/// to that path (from 0), and the body that the server gave.
 fn relayed(
     server: &Sqld,
     script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send + Sync + 'static,
@@ -92,19 +92,19 @@ fn source() -> Sqld {
 
 /// Dumps well, then through a bad server: the second must fail and leave the first as it was.
 fn refused(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send + Sync + 'static) -> Error {
-    let desk = Desk::new();
-    desk.dump(&sql_request(server.url(), server.token())).unwrap();
-    let state = |desk: &Desk| {
-        let read = |name: &str| std::fs::read(desk.dir().join("dump").join(name)).unwrap();
-        (desk.listing(), read("source.db"), read("checkpoint.json"))
+    let fixture = Fixture::new();
+    fixture.dump(&sql_request(server.url(), server.token())).unwrap();
+    let state = |fixture: &Fixture| {
+        let read = |name: &str| std::fs::read(fixture.dir().join("dump").join(name)).unwrap();
+        (fixture.listing(), read("source.db"), read("checkpoint.json"))
     };
-    let first = state(&desk);
+    let first = state(&fixture);
     let stub = before(server, script);
-    let error = desk.dump(&sql_request(stub.url(), server.token())).unwrap_err();
-    assert!(state(&desk) == first, "the dump before has changed after: {error}");
+    let error = fixture.dump(&sql_request(stub.url(), server.token())).unwrap_err();
+    assert!(state(&fixture) == first, "the dump before has changed after: {error}");
     assert_eq!(error.kind().exit(), 3, "{error}");
     assert_eq!(error.stage().unwrap().word(), "dump");
-    let said = format!("{error} {} {}", error.hint(), desk.everything_but_rows());
+    let said = format!("{error} {} {}", error.hint(), fixture.everything_but_rows());
     assert!(!said.contains("marker") && !said.contains(&server.token()), "{said}");
     error
 }
@@ -113,8 +113,8 @@ fn refused(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send +
 fn an_answer_that_ends_early_is_never_a_dump() {
     let server = source();
     let length = {
-        let desk = Desk::new();
-        let dumped = desk.dump(&sql_request(server.url(), server.token())).unwrap();
+        let fixture = Fixture::new();
+        let dumped = fixture.dump(&sql_request(server.url(), server.token())).unwrap();
         usize::try_from(dumped.checkpoint.received_bytes).unwrap()
     };
     // Side by side, for each one waits between its tries.
@@ -248,7 +248,7 @@ fn a_server_that_blocks_reading_names_the_quota() {
 #[test]
 fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
     let server = source();
-    let clean = Desk::new();
+    let clean = Fixture::new();
     let expected = clean.dump(&sql_request(server.url(), server.token())).unwrap();
     let stub = before(&server, |path, count, mut body| match (path, count) {
         ("/v3/pipeline", 0) => answer(503, "text/plain", b""),
@@ -259,12 +259,12 @@ fn a_passing_failure_is_survived_without_a_trace_in_the_dump() {
         ("/v3/cursor", 1) => Answer::silence(),
         _ => whole(body),
     });
-    let desk = Desk::new();
-    let dumped = desk.dump(&sql_request(stub.url(), server.token())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&sql_request(stub.url(), server.token())).unwrap();
     assert_eq!(dumped.checkpoint.content_sha256, expected.checkpoint.content_sha256);
-    let retries = desk.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count();
+    let retries = fixture.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count();
     assert_eq!(retries, 3);
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
 }
 
 #[test]
@@ -282,9 +282,9 @@ fn a_changed_schema_between_question_and_snapshot_is_asked_again() {
         }
         whole(body)
     });
-    let desk = Desk::new();
-    desk.dump(&sql_request(stub.url(), server.token())).unwrap();
-    assert_eq!(desk.value("SELECT group_concat(DISTINCT late) FROM t"), "x");
+    let fixture = Fixture::new();
+    fixture.dump(&sql_request(stub.url(), server.token())).unwrap();
+    assert_eq!(fixture.value("SELECT group_concat(DISTINCT late) FROM t"), "x");
 }
 
 #[test]
@@ -294,20 +294,20 @@ fn a_certificate_is_trusted_only_if_its_authority_is() {
     let stub = HttpStub::with_tls(certificate.acceptor(), relayed(&server, |_, _, body| whole(body)));
     let port = stub.port();
     let mut request = sql_request(format!("wss://127.0.0.1:{port}"), server.token());
-    let error = Desk::new().dump(&request).unwrap_err();
+    let error = Fixture::new().dump(&request).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
     assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
     request.ca_file = Some(certificate.file());
-    let dumped = Desk::new().dump(&request).unwrap();
+    let dumped = Fixture::new().dump(&request).unwrap();
     assert_eq!(dumped.checkpoint.source, format!("https://127.0.0.1:{port}"));
     let named = DumpRequest {
         source: turso2neon::secret::Secret::new(format!("libsql://localhost:{port}")),
         ..request.clone()
     };
-    assert!(Desk::new().dump(&named).unwrap_err().message().contains("certificate"), "another name was taken");
+    assert!(Fixture::new().dump(&named).unwrap_err().message().contains("certificate"), "another name was taken");
     for file in ["key.pem", "missing.pem"] {
         request.ca_file = Some(certificate.directory.path().join(file));
-        assert_eq!(code(&Desk::new().dump(&request).unwrap_err()), "usage", "{file}");
+        assert_eq!(code(&Fixture::new().dump(&request).unwrap_err()), "usage", "{file}");
     }
 }
 
@@ -322,9 +322,9 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
         })
     };
     let stub = moved("/v3/pipeline".to_owned());
-    Desk::new().dump(&sql_request(stub.url(), server.token())).unwrap();
+    Fixture::new().dump(&sql_request(stub.url(), server.token())).unwrap();
     let stub = moved(format!("{other}/v3/pipeline"));
-    let error = Desk::new().dump(&sql_request(stub.url(), server.token())).unwrap_err();
+    let error = Fixture::new().dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert_eq!(code(&error), "source-refused");
     assert!(error.message().contains("redirects"), "{error}");
 }
@@ -332,21 +332,21 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
 #[test]
 fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
     let server = source();
-    let desk = Desk::new();
-    desk.dump(&sql_request(server.url(), server.token())).unwrap();
-    let first = std::fs::read(desk.source_db()).unwrap();
-    let stop = desk.stop.clone();
+    let fixture = Fixture::new();
+    fixture.dump(&sql_request(server.url(), server.token())).unwrap();
+    let first = std::fs::read(fixture.source_db()).unwrap();
+    let stop = fixture.stop.clone();
     let stub = before(&server, move |path, _, body| {
         if path == "/v3/cursor" {
-            stop.wish();
+            stop.request();
             std::thread::sleep(std::time::Duration::from_secs(1));
         }
         whole(body)
     });
     let begun = std::time::Instant::now();
-    let error = desk.dump(&sql_request(stub.url(), server.token())).unwrap_err();
+    let error = fixture.dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("interrupted", 130));
     assert!(begun.elapsed().as_secs() < 5);
-    assert_eq!(std::fs::read(desk.source_db()).unwrap(), first);
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(std::fs::read(fixture.source_db()).unwrap(), first);
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
 }

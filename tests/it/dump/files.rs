@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::Method;
 
-use super::{Desk, code, listing, request};
+use super::{Fixture, code, listing, request};
 use crate::support::{Sqld, fixture, process::block_on};
 
 /// A directory with a source, and what it looks like before anybody reads it.
@@ -70,16 +70,16 @@ fn what_is_only_in_the_log_is_part_of_the_dump() {
     drop(connection);
     assert_eq!(original.state().len(), 2, "the log must be there");
     let before = original.state();
-    let desk = Desk::new();
-    let dumped = desk.dump(&request(original.source())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&request(original.source())).unwrap();
     assert!(original.state() == before, "the original has changed: {:?}", listing(original.directory.path()));
-    assert_eq!(desk.value("SELECT group_concat(a) FROM t"), "old,new");
+    assert_eq!(fixture.value("SELECT group_concat(a) FROM t"), "old,new");
     assert_eq!(dumped.checkpoint.method, DumpMethod::File);
     assert_eq!(dumped.checkpoint.rows["t"], 2);
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
     // Reading the dump must not put anything beside it.
-    turso2neon::sqlite::open::read_only(&desk.source_db()).unwrap();
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    turso2neon::sqlite::open::read_only(&fixture.source_db()).unwrap();
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
 }
 
 #[test]
@@ -89,13 +89,13 @@ fn an_original_is_untouched_whatever_its_journal() {
             format!("PRAGMA journal_mode={mode}; CREATE TABLE t(a); INSERT INTO t VALUES ('x'); PRAGMA user_version=7");
         let original = Original::with("o.db", &script);
         let before = original.state();
-        let desk = Desk::new();
-        let dumped = desk.dump(&request(original.source())).unwrap();
+        let fixture = Fixture::new();
+        let dumped = fixture.dump(&request(original.source())).unwrap();
         assert!(original.state() == before, "{mode}");
-        assert_eq!(desk.value("SELECT a FROM t"), "x", "{mode}");
-        assert_eq!(desk.value("PRAGMA journal_mode"), "delete", "{mode}");
+        assert_eq!(fixture.value("SELECT a FROM t"), "x", "{mode}");
+        assert_eq!(fixture.value("PRAGMA journal_mode"), "delete", "{mode}");
         assert_eq!(dumped.checkpoint.user_version, 7);
-        assert!(desk.dump(&request(original.source())).unwrap().unchanged, "{mode}");
+        assert!(fixture.dump(&request(original.source())).unwrap().unchanged, "{mode}");
     }
 }
 
@@ -111,10 +111,10 @@ fn a_transaction_that_a_crash_interrupted_is_not_part_of_the_dump() {
     connection.execute_batch("ROLLBACK").unwrap();
     assert_eq!(original.state().len(), 2, "the journal must be there");
     let before = original.state();
-    let desk = Desk::new();
-    desk.dump(&request(original.source())).unwrap();
+    let fixture = Fixture::new();
+    fixture.dump(&request(original.source())).unwrap();
     assert!(original.state() == before);
-    assert_eq!(desk.value("SELECT a FROM t WHERE typeof(a) = 'text'"), "kept");
+    assert_eq!(fixture.value("SELECT a FROM t WHERE typeof(a) = 'text'"), "kept");
 }
 
 #[test]
@@ -138,9 +138,9 @@ fn a_file_that_a_server_is_writing_gives_one_moment() {
         });
         let sums = (0..5)
             .map(|_| {
-                let desk = Desk::new();
-                desk.dump(&request(server.data_file().to_str().unwrap())).unwrap();
-                desk.value("SELECT (SELECT cents FROM debit) + (SELECT cents FROM credit)")
+                let fixture = Fixture::new();
+                fixture.dump(&request(server.data_file().to_str().unwrap())).unwrap();
+                fixture.value("SELECT (SELECT cents FROM debit) + (SELECT cents FROM credit)")
             })
             .collect();
         done.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -161,9 +161,9 @@ fn file_urls_and_links_are_followed() {
         format!("file://{}?mode=ro", original.source().replace(' ', "%20")),
         link.to_str().unwrap().to_owned(),
     ] {
-        let desk = Desk::new();
-        desk.dump(&request(source)).unwrap();
-        assert_eq!(desk.value("SELECT a FROM t"), "x");
+        let fixture = Fixture::new();
+        fixture.dump(&request(source)).unwrap();
+        assert_eq!(fixture.value("SELECT a FROM t"), "x");
     }
 }
 
@@ -183,10 +183,10 @@ fn what_is_no_database_is_refused_and_never_created() {
     fs::write(path("cut.db"), &bytes[..20_000]).unwrap();
     let before = listing(directory.path());
     for name in ["missing.db", "empty.db", "text.db", "short.db", "mvcc.db", "cut.db", ".", "missing/x.db"] {
-        let desk = Desk::new();
-        let error = desk.dump(&request(path(name).to_str().unwrap())).unwrap_err();
+        let fixture = Fixture::new();
+        let error = fixture.dump(&request(path(name).to_str().unwrap())).unwrap_err();
         assert_eq!((code(&error), error.kind().exit()), ("source-invalid", 3), "{name}: {error}");
-        assert!(desk.listing().is_empty(), "{name}: {:?}", desk.listing());
+        assert!(fixture.listing().is_empty(), "{name}: {:?}", fixture.listing());
     }
     assert_eq!(listing(directory.path()), before);
 }
@@ -194,10 +194,10 @@ fn what_is_no_database_is_refused_and_never_created() {
 #[test]
 fn a_directory_that_cannot_be_written_is_named() {
     let original = Original::with("o.db", "CREATE TABLE t(a)");
-    let desk = Desk::new();
-    fs::create_dir(desk.dir()).unwrap();
-    fs::write(desk.dir().join("dump"), "in the way").unwrap();
-    let error = desk.dump(&request(original.source())).unwrap_err();
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.dir()).unwrap();
+    fs::write(fixture.dir().join("dump"), "in the way").unwrap();
+    let error = fixture.dump(&request(original.source())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("artifact-io", 4));
     assert!(error.message().contains("dump"), "{error}");
 }
@@ -205,29 +205,29 @@ fn a_directory_that_cannot_be_written_is_named() {
 #[test]
 fn what_an_interrupted_dump_left_is_cleared_away() {
     let original = Original::with("o.db", "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
-    let desk = Desk::new();
-    fs::create_dir_all(desk.dir().join("dump")).unwrap();
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.dir().join("dump")).unwrap();
     for name in ["source.db.part", "source.db.part-wal", "source.db.part-journal"] {
-        fs::write(desk.dir().join("dump").join(name), "left").unwrap();
+        fs::write(fixture.dir().join("dump").join(name), "left").unwrap();
     }
-    desk.dump(&request(original.source())).unwrap();
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
-    assert_eq!(desk.value("SELECT a FROM t"), "1");
+    fixture.dump(&request(original.source())).unwrap();
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(fixture.value("SELECT a FROM t"), "1");
 }
 
 #[test]
 fn methods_that_do_not_fit_are_usage_errors() {
     let original = Original::with("o.db", "CREATE TABLE t(a)");
     for method in [Method::Sql, Method::Pages, Method::Replica, Method::Export] {
-        let desk = Desk::new();
+        let fixture = Fixture::new();
         let mut request = request(original.source());
         request.method = method;
-        let error = desk.dump(&request).unwrap_err();
+        let error = fixture.dump(&request).unwrap_err();
         assert_eq!((code(&error), error.kind().exit()), ("usage", 2), "{method}");
     }
     let mut request = request(original.source());
     request.namespace = Some("n".to_owned());
-    assert_eq!(code(&Desk::new().dump(&request).unwrap_err()), "usage");
+    assert_eq!(code(&Fixture::new().dump(&request).unwrap_err()), "usage");
 }
 
 #[test]
@@ -236,10 +236,10 @@ fn utf16_is_kept() {
         "wide.db",
         "PRAGMA encoding='UTF-16be'; CREATE TABLE t(a); INSERT INTO t VALUES ('ü𝄞' || char(0)), (CAST(x'd800' AS TEXT))",
     );
-    let desk = Desk::new();
-    let dumped = desk.dump(&request(original.source())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&request(original.source())).unwrap();
     assert_eq!(dumped.checkpoint.encoding, "UTF-16be");
-    assert_eq!(desk.value("SELECT group_concat(hex(CAST(a AS BLOB))) FROM t"), "00FCD834DD1E0000,D800");
+    assert_eq!(fixture.value("SELECT group_concat(hex(CAST(a AS BLOB))) FROM t"), "00FCD834DD1E0000,D800");
 }
 
 /// Changes one byte of a file's text, and sets its modification time back.
@@ -252,19 +252,19 @@ fn touch_secretly(path: &Path) {
     file.set_modified(before).unwrap();
 }
 
-fn damaged(desk: &Desk) -> bool {
-    let loaded = turso2neon::workdir::Workdir::open(&desk.dir()).unwrap().load_dump();
+fn damaged(fixture: &Fixture) -> bool {
+    let loaded = turso2neon::workdir::Workdir::open(&fixture.dir()).unwrap().load_dump();
     loaded.is_err_and(|error| code(&error) == "artifact-damaged")
 }
 
 #[test]
 fn a_dump_that_was_written_to_is_noticed_though_size_and_time_are_the_same() {
     let original = Original::with("o.db", "CREATE TABLE t(a); INSERT INTO t VALUES ('marker')");
-    let desk = Desk::new();
-    desk.dump(&request(original.source())).unwrap();
-    assert!(!damaged(&desk));
-    touch_secretly(&desk.source_db());
-    assert!(damaged(&desk));
+    let fixture = Fixture::new();
+    fixture.dump(&request(original.source())).unwrap();
+    assert!(!damaged(&fixture));
+    touch_secretly(&fixture.source_db());
+    assert!(damaged(&fixture));
 }
 
 #[test]
@@ -278,14 +278,14 @@ fn a_dump_that_is_written_to_while_the_next_one_finds_no_change_is_not_taken_for
         }
     }
     let original = Original::with("o.db", "CREATE TABLE t(a); INSERT INTO t VALUES ('marker')");
-    let desk = Desk::new();
-    desk.dump(&request(original.source())).unwrap();
+    let fixture = Fixture::new();
+    fixture.dump(&request(original.source())).unwrap();
     let ctx = turso2neon::context::Context {
-        workdir: turso2neon::workdir::Workdir::open(&desk.dir()).unwrap(),
-        out: std::sync::Arc::new(Meddler(desk.source_db())),
-        stop: turso2neon::context::Stop::default(),
+        workdir: turso2neon::workdir::Workdir::open(&fixture.dir()).unwrap(),
+        out: std::sync::Arc::new(Meddler(fixture.source_db())),
+        stop: turso2neon::context::Cancellation::default(),
     };
     let again = block_on(async { turso2neon::stages::dump::dump(&ctx, &request(original.source())).await }).unwrap();
     assert!(again.unchanged);
-    assert!(damaged(&desk));
+    assert!(damaged(&fixture));
 }

@@ -12,8 +12,8 @@ use std::{
 
 use turso2neon::workdir::Workdir;
 
-use super::{Desk, pages, replica};
-use crate::support::{ConnectionFault, Dice, FaultProxy, Sqld, Tool};
+use super::{Fixture, pages, replica};
+use crate::support::{ConnectionFault, FaultProxy, Rng, Sqld, Tool};
 
 /// What a series of kills counted.
 #[derive(Debug, Default)]
@@ -54,25 +54,25 @@ fn slow(port: u16) -> (FaultProxy, Arc<AtomicBool>) {
 impl Subject {
     fn new(method: &'static str, port: u16, token: String) -> Self {
         let mut subject = Self { method, port, token, content: String::new(), zero: (0, Duration::ZERO) };
-        let (desk, (proxy, _), begun) = (Desk::new(), slow(port), Instant::now());
-        subject.call(&desk, &proxy).run().expect_exit(0);
+        let (fixture, (proxy, _), begun) = (Fixture::new(), slow(port), Instant::now());
+        subject.call(&fixture, &proxy).run().expect_exit(0);
         subject.zero = (proxy.received(), begun.elapsed());
-        subject.content = content(&desk);
+        subject.content = content(&fixture);
         subject
     }
 
-    fn call(&self, desk: &Desk, proxy: &FaultProxy) -> Tool {
-        Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &proxy.url()])
+    fn call(&self, fixture: &Fixture, proxy: &FaultProxy) -> Tool {
+        Tool::new(["--dir", fixture.dir().to_str().unwrap(), "dump", "--method", self.method, "--source", &proxy.url()])
             .env("TURSO_AUTH_TOKEN", &self.token)
             .timeout(Duration::from_secs(400))
     }
 
     /// Kills a dump at a random moment, and takes it up again.
-    fn kill_one(&self, dice: &mut Dice, tally: &Tally) {
-        let ((proxy, healed), desk) = (slow(self.port), Desk::new());
-        let running = self.call(&desk, &proxy).spawn();
-        let thousandths = u64::try_from(dice.below(1000)).unwrap();
-        let (begun, by_bytes) = (Instant::now(), dice.once_in(2));
+    fn kill_one(&self, rng: &mut Rng, tally: &Tally) {
+        let ((proxy, healed), fixture) = (slow(self.port), Fixture::new());
+        let running = self.call(&fixture, &proxy).spawn();
+        let thousandths = u64::try_from(rng.below(1000)).unwrap();
+        let (begun, by_bytes) = (Instant::now(), rng.once_in(2));
         // By bytes, so that it falls into the transfer; by time, so that it falls into what comes after, too.
         let is_due = || {
             if by_bytes {
@@ -85,13 +85,13 @@ impl Subject {
             std::thread::sleep(Duration::from_millis(1));
         }
         let was_killed = running.kill().code() != Some(0);
-        let kept = desk.dir().join("dump/part.json").exists();
+        let kept = fixture.dir().join("dump/part.json").exists();
         healed.store(true, Ordering::SeqCst);
         let before = proxy.received();
-        self.call(&desk, &proxy).run().expect_exit(0);
+        self.call(&fixture, &proxy).run().expect_exit(0);
         let again = proxy.received() - before;
-        assert_eq!(content(&desk), self.content, "{} after {thousandths} thousandths", self.method);
-        assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+        assert_eq!(content(&fixture), self.content, "{} after {thousandths} thousandths", self.method);
+        assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
         tally.killed.fetch_add(u32::from(was_killed), Ordering::SeqCst);
         if was_killed && kept {
             tally.kept.fetch_add(1, Ordering::SeqCst);
@@ -112,8 +112,8 @@ impl Subject {
             for worker in 0..3 {
                 let tally = &tally;
                 scope.spawn(move || {
-                    let mut dice = Dice::new(seed + worker);
-                    (worker..kills).step_by(3).for_each(|_| self.kill_one(&mut dice, tally));
+                    let mut rng = Rng::new(seed + worker);
+                    (worker..kills).step_by(3).for_each(|_| self.kill_one(&mut rng, tally));
                 });
             }
         });
@@ -126,8 +126,8 @@ impl Subject {
 }
 
 /// The content of the dump, which must be whole.
-fn content(desk: &Desk) -> String {
-    Workdir::open(&desk.dir()).unwrap().load_dump().unwrap().content_sha256
+fn content(fixture: &Fixture) -> String {
+    Workdir::open(&fixture.dir()).unwrap().load_dump().unwrap().content_sha256
 }
 
 #[test]

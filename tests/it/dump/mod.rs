@@ -31,7 +31,7 @@ use std::{
 
 use rusqlite::types::Value;
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::{Error, Result},
     event::{Event, Sink},
     secret::Secret,
@@ -42,10 +42,10 @@ use turso2neon::{
 use crate::support::{plan_builder::dump_request as request, process::block_on};
 
 /// A working directory, and everything the stage said.
-struct Desk {
+struct Fixture {
     directory: tempfile::TempDir,
     events: Arc<Recorder>,
-    stop: Stop,
+    stop: Cancellation,
 }
 
 #[derive(Default)]
@@ -57,9 +57,9 @@ impl Sink for Recorder {
     }
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), events: Arc::default(), stop: Stop::default() }
+        Self { directory: tempfile::tempdir().unwrap(), events: Arc::default(), stop: Cancellation::default() }
     }
 
     fn dir(&self) -> PathBuf {

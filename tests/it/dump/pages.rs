@@ -3,7 +3,7 @@
 use turso2neon::model::DumpMethod;
 use turso2neon::stages::dump::{DumpRequest, Dumped, Method};
 
-use super::{Desk, code, request};
+use super::{Fixture, code, request};
 use crate::support::{
     ConnectionFault, FaultProxy, SyncServer,
     fault_proxy::Script,
@@ -43,59 +43,59 @@ fn proof(dumped: &Dumped) -> String {
 #[test]
 fn the_pages_are_the_servers_file() {
     let mut server = source();
-    let desk = Desk::new();
-    let dumped = desk.dump(&request(server.url())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&request(server.url())).unwrap();
     assert_eq!(dumped.checkpoint.method, DumpMethod::Pages);
     assert_eq!(dumped.checkpoint.rows["t"], 3000);
     assert_eq!(
-        desk.value("SELECT group_concat(typeof(x), ',') FROM (SELECT x FROM \"sel\"\"ect\" ORDER BY rowid)"),
+        fixture.value("SELECT group_concat(typeof(x), ',') FROM (SELECT x FROM \"sel\"\"ect\" ORDER BY rowid)"),
         "integer,real,real,null,blob,text"
     );
-    assert_eq!(desk.value("PRAGMA integrity_check"), "ok");
+    assert_eq!(fixture.value("PRAGMA integrity_check"), "ok");
     assert!(proof(&dumped).contains("they came twice"), "{}", proof(&dumped));
     assert!(proof(&dumped).contains("the server has the same"), "{}", proof(&dumped));
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
     server.stop();
-    let own = Desk::new().dump(&request(server.data_file().to_str().unwrap())).unwrap();
+    let own = Fixture::new().dump(&request(server.data_file().to_str().unwrap())).unwrap();
     assert_eq!(own.checkpoint.content_sha256, dumped.checkpoint.content_sha256);
 }
 
 #[test]
 fn a_repeated_dump_fetches_what_changed() {
     let server = source();
-    let (desk, proxy) = (Desk::new(), FaultProxy::to(server.port()));
-    let first = desk.dump(&request(proxy.url())).unwrap();
+    let (fixture, proxy) = (Fixture::new(), FaultProxy::to(server.port()));
+    let first = fixture.dump(&request(proxy.url())).unwrap();
     let before = proxy.received();
     assert!(before > 500_000);
-    assert!(desk.dump(&request(proxy.url())).unwrap().unchanged);
+    assert!(fixture.dump(&request(proxy.url())).unwrap().unchanged);
     assert!(proxy.received() - before < 32_000, "{} bytes to know that nothing changed", proxy.received() - before);
     server.execute(&["UPDATE t SET b = 'new' WHERE a = 7", "CREATE TABLE late (z)"]);
     let before = proxy.received();
-    let changed = desk.dump(&request(proxy.url())).unwrap();
+    let changed = fixture.dump(&request(proxy.url())).unwrap();
     assert!(!changed.unchanged && proxy.received() - before < 120_000, "{} bytes", proxy.received() - before);
     assert!(proof(&changed).contains("brought up to date"), "{}", proof(&changed));
     assert!(changed.checkpoint.size_bytes > first.checkpoint.size_bytes);
-    assert_eq!(desk.value("SELECT b || (SELECT count(*) FROM late) FROM t WHERE a = 7"), "new0");
-    let fresh = Desk::new();
+    assert_eq!(fixture.value("SELECT b || (SELECT count(*) FROM late) FROM t WHERE a = 7"), "new0");
+    let fresh = Fixture::new();
     fresh.dump(&pages_request(server.url())).unwrap();
-    assert!(std::fs::read(fresh.source_db()).unwrap() == std::fs::read(desk.source_db()).unwrap());
+    assert!(std::fs::read(fresh.source_db()).unwrap() == std::fs::read(fixture.source_db()).unwrap());
 }
 
 #[test]
 fn an_interrupted_dump_asks_for_the_pages_that_are_missing() {
     let server = source();
-    let expected = Desk::new().dump(&pages_request(server.url())).unwrap();
+    let expected = Fixture::new().dump(&pages_request(server.url())).unwrap();
     // Cut twice, then whole; and cut always, then continued by another call.
     let proxy = FaultProxy::with_connections(server.port(), |number| ConnectionFault {
         cut_after: (number < 2).then_some(300_000),
         ..ConnectionFault::default()
     });
-    let dumped = Desk::new().dump(&pages_request(proxy.url())).unwrap();
+    let dumped = Fixture::new().dump(&pages_request(proxy.url())).unwrap();
     assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
     assert!(proxy.received() < expected.checkpoint.received_bytes + 200_000);
 
     let port = server.port();
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     let heal = broken.clone();
     let proxy = FaultProxy::with_connections(port, move |number| {
@@ -103,12 +103,12 @@ fn an_interrupted_dump_asks_for_the_pages_that_are_missing() {
         let cut = if number == 0 { 400_000 } else { 300 };
         ConnectionFault { cut_after: broken.then_some(cut), ..ConnectionFault::default() }
     });
-    let error = desk.dump(&pages_request(proxy.url())).unwrap_err();
+    let error = fixture.dump(&pages_request(proxy.url())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-truncated", 3), "{error}");
-    assert_eq!(desk.listing(), ["part.json", "source.db.part"]);
+    assert_eq!(fixture.listing(), ["part.json", "source.db.part"]);
     heal.store(false, std::sync::atomic::Ordering::SeqCst);
     let before = proxy.received();
-    let dumped = desk.dump(&pages_request(proxy.url())).unwrap();
+    let dumped = fixture.dump(&pages_request(proxy.url())).unwrap();
     assert_eq!(dumped.checkpoint.sha256, expected.checkpoint.sha256);
     assert!(proxy.received() - before < expected.checkpoint.received_bytes - 300_000);
     assert!(proof(&dumped).contains("interrupted"), "{}", proof(&dumped));
@@ -122,14 +122,14 @@ fn another_database_in_the_same_place_is_noticed() {
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
     let switch = port.clone();
     let proxy = FaultProxy::start(move || port.load(std::sync::atomic::Ordering::SeqCst), Script::default());
-    let desk = Desk::new();
-    let first = desk.dump(&request(proxy.url())).unwrap();
-    assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "first");
+    let fixture = Fixture::new();
+    let first = fixture.dump(&request(proxy.url())).unwrap();
+    assert_eq!(fixture.value("SELECT b FROM t WHERE a = 1"), "first");
     // The same revision, by its number alone.
     switch.store(other.port(), std::sync::atomic::Ordering::SeqCst);
-    let second = desk.dump(&request(proxy.url())).unwrap();
+    let second = fixture.dump(&request(proxy.url())).unwrap();
     assert_eq!(second.checkpoint.consistency_mark, first.checkpoint.consistency_mark);
-    assert_eq!(desk.value("SELECT b FROM t WHERE a = 1"), "other");
+    assert_eq!(fixture.value("SELECT b FROM t WHERE a = 1"), "other");
 }
 
 #[test]
@@ -142,17 +142,17 @@ fn a_server_with_another_history_is_read_from_the_beginning() {
     let port = std::sync::Arc::new(std::sync::atomic::AtomicU16::new(server.port()));
     let switch = port.clone();
     let proxy = FaultProxy::start(move || port.load(std::sync::atomic::Ordering::SeqCst), Script::default());
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     for (place, value) in [(&server, "first"), (&behind, "behind"), (&server, "first"), (&beside, "beside")] {
         switch.store(place.port(), std::sync::atomic::Ordering::SeqCst);
-        let dumped = desk.dump(&pages_request(proxy.url())).unwrap();
+        let dumped = fixture.dump(&pages_request(proxy.url())).unwrap();
         assert!(!dumped.unchanged && !proof(&dumped).contains("up to date"), "{value}: {}", proof(&dumped));
-        assert_eq!(desk.value("SELECT b FROM t WHERE a = 7"), value);
+        assert_eq!(fixture.value("SELECT b FROM t WHERE a = 7"), value);
     }
     // A change that leaves the content as it was costs what it changed.
     beside.execute(&["UPDATE t SET b = b WHERE a = 7"]);
     let before = proxy.received();
-    assert!(desk.dump(&pages_request(proxy.url())).unwrap().unchanged);
+    assert!(fixture.dump(&pages_request(proxy.url())).unwrap().unchanged);
     assert!(proxy.received() - before < 120_000, "{} bytes", proxy.received() - before);
 }
 
@@ -160,7 +160,7 @@ fn a_server_with_another_history_is_read_from_the_beginning() {
 fn a_database_of_the_newer_form_is_left_to_sql() {
     let server = SyncServer::start();
     server.execute(&["PRAGMA journal_mode = 'mvcc'", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)"]);
-    let error = Desk::new().dump(&pages_request(server.url())).unwrap_err();
+    let error = Fixture::new().dump(&pages_request(server.url())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3), "{error}");
     // A server that says so is not even asked for pages.
     let mode = r#"{"results":[{"type":"ok","response":{"type":"execute","result":
@@ -169,7 +169,7 @@ fn a_database_of_the_newer_form_is_left_to_sql() {
         let is_mode = asked.body.contains("journal_mode");
         if is_mode { (200, mode.as_bytes().to_vec()) } else { (404, Vec::new()) }
     });
-    Desk::new().dump(&request(stub.url())).unwrap_err();
+    Fixture::new().dump(&request(stub.url())).unwrap_err();
     let lines: Vec<String> = stub.requests().iter().map(Request::line).collect();
     assert!(lines.len() >= 2 && lines.iter().all(|line| line.contains("/v3/") || line.contains("/v2/")), "{lines:?}");
 }
@@ -177,7 +177,7 @@ fn a_database_of_the_newer_form_is_left_to_sql() {
 #[test]
 fn a_database_without_pages_to_send_is_no_dump() {
     let server = SyncServer::start();
-    let error = Desk::new().dump(&pages_request(server.url())).unwrap_err();
+    let error = Fixture::new().dump(&pages_request(server.url())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("source-refused", 3), "{error}");
     // The answer is read by the messages it holds, not believed by its status.
     let status = block_on(async move {
@@ -190,11 +190,11 @@ fn a_database_without_pages_to_send_is_no_dump() {
 #[test]
 fn a_mark_is_not_kept_for_another_source() {
     let (server, other) = (source(), source());
-    let desk = Desk::new();
-    let first = desk.dump(&request(server.url())).unwrap();
+    let fixture = Fixture::new();
+    let first = fixture.dump(&request(server.url())).unwrap();
     assert!(first.checkpoint.consistency_mark.is_some());
     // The same rows: the file stays, and its pages are from the first server's log.
-    let second = desk.dump(&request(other.url())).unwrap();
+    let second = fixture.dump(&request(other.url())).unwrap();
     assert!(second.unchanged);
     assert_eq!(second.checkpoint.source, other.url());
     assert_eq!(second.checkpoint.consistency_mark, None);

@@ -8,7 +8,7 @@ use std::sync::{
 use serde_json::{Value, json};
 use turso2neon::event::Event;
 
-use super::{Desk, code, request};
+use super::{Fixture, code, request};
 use crate::support::{
     Run, Sqld, Tool,
     http_stub::{HttpStub, Request},
@@ -60,8 +60,8 @@ fn api(server: &Sqld) -> HttpStub {
     })
 }
 
-fn call(desk: &Desk, api: &HttpStub, args: &[&str]) -> Run {
-    Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump"])
+fn call(fixture: &Fixture, api: &HttpStub, args: &[&str]) -> Run {
+    Tool::new(["--dir", fixture.dir().to_str().unwrap(), "dump"])
         .args(args)
         .env("TURSO_API_TOKEN", API_TOKEN)
         .env("TURSO_API_BASEURL", api.url())
@@ -78,38 +78,38 @@ fn server() -> Sqld {
 fn a_database_is_found_by_its_name_and_read_with_a_token_of_its_own() {
     let server = server();
     let api = api(&server);
-    let desk = Desk::new();
-    let run = call(&desk, &api, &["--database", "shop", "--org", "acme"]).expect_exit(0);
+    let fixture = Fixture::new();
+    let run = call(&fixture, &api, &["--database", "shop", "--org", "acme"]).expect_exit(0);
     assert!(run.stderr.contains("shop holds 12.0 MB"), "{}", run.stderr);
     assert!(run.stderr.contains("120,000 of 1,000,000,000 rows read"), "{}", run.stderr);
-    assert_eq!(desk.value("SELECT a FROM t"), "1");
-    let all = format!("{run:?}{}{}", desk.everything_but_rows(), log_of(&desk));
+    assert_eq!(fixture.value("SELECT a FROM t"), "1");
+    let all = format!("{run:?}{}{}", fixture.everything_but_rows(), log_of(&fixture));
     assert!(!all.contains(API_TOKEN) && !all.contains("eyJ"), "{all}");
 }
 
-fn log_of(desk: &Desk) -> String {
-    std::fs::read_to_string(desk.dir().join("log.jsonl")).unwrap()
+fn log_of(fixture: &Fixture) -> String {
+    std::fs::read_to_string(fixture.dir().join("log.jsonl")).unwrap()
 }
 
 #[test]
 fn a_mistyped_name_lists_those_that_are() {
     let server = server();
     let api = api(&server);
-    let desk = Desk::new();
-    let said = |args: &[&str], exit: i32| call(&desk, &api, args).expect_exit(exit).stderr.clone();
+    let fixture = Fixture::new();
+    let said = |args: &[&str], exit: i32| call(&fixture, &api, args).expect_exit(exit).stderr.clone();
     let unknown = said(&["--database", "shoop", "--org", "acme"], 2);
     assert!(unknown.contains("no database shoop") && unknown.contains("it has blog, shop"), "{unknown}");
     assert!(said(&["--database", "shop", "--org", "acne"], 2).contains("no such organization"));
     assert!(said(&["--database", "shop"], 2).contains("--org"));
     assert!(said(&["--database", "../x", "--org", "acme"], 2).contains("--database takes a name"));
     assert!(said(&["--database", "shop", "--org", "acme", "--source", "x"], 2).contains("--source"));
-    let refused = Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--database", "shop", "--org", "acme"])
+    let refused = Tool::new(["--dir", fixture.dir().to_str().unwrap(), "dump", "--database", "shop", "--org", "acme"])
         .env("TURSO_API_TOKEN", "wrong")
         .env("TURSO_API_BASEURL", api.url())
         .run()
         .expect_exit(3);
     assert!(refused.stderr.contains("401") && !refused.stderr.contains("wrong"), "{}", refused.stderr);
-    let plain = Tool::new(["--dir", desk.dir().to_str().unwrap(), "dump", "--database", "shop", "--org", "acme"])
+    let plain = Tool::new(["--dir", fixture.dir().to_str().unwrap(), "dump", "--database", "shop", "--org", "acme"])
         .env("TURSO_API_TOKEN", API_TOKEN)
         .env("TURSO_API_BASEURL", "http://api.example")
         .run()
@@ -121,21 +121,21 @@ fn a_mistyped_name_lists_those_that_are() {
 fn writes_are_blocked_before_the_last_dump_and_allowed_again() {
     let server = server();
     let api = api(&server);
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let named = ["--database", "shop", "--org", "acme"];
     let with = |flag: &'static str| [&named[..], &[flag]].concat();
-    let run = call(&desk, &api, &with("--block-writes")).expect_exit(0);
+    let run = call(&fixture, &api, &with("--block-writes")).expect_exit(0);
     assert!(run.stderr.contains("takes no writes from now on"), "{}", run.stderr);
     let lines: Vec<String> = api.requests().iter().map(Request::line).collect();
     let place = |word: &str| lines.iter().position(|line| line.contains(word)).unwrap();
     assert!(place("PATCH") < place("auth/tokens"), "{lines:?}");
-    assert!(call(&desk, &api, &with("--block-writes")).expect_exit(0).stderr.contains("already"));
-    assert!(call(&desk, &api, &with("--unblock-writes")).expect_exit(0).stdout.contains("takes writes again"));
+    assert!(call(&fixture, &api, &with("--block-writes")).expect_exit(0).stderr.contains("already"));
+    assert!(call(&fixture, &api, &with("--unblock-writes")).expect_exit(0).stdout.contains("takes writes again"));
     assert_eq!(api.requests().last().unwrap().line(), "GET /v1/organizations/acme/databases/shop/configuration");
     // Without the API nothing is promised.
     let mut local = request(server.url());
     local.block_writes = true;
-    assert_eq!(code(&Desk::new().dump(&local).unwrap_err()), "usage");
+    assert_eq!(code(&Fixture::new().dump(&local).unwrap_err()), "usage");
     let run = Tool::new(["dump", "--unblock-writes", "--source", &server.url()]).run().expect_exit(2);
     assert!(run.stderr.contains("TURSO_API_TOKEN"), "{}", run.stderr);
 }
@@ -152,7 +152,7 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
         }
         asked.relay(&behind.url())
     });
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let mut wish = request("");
     wish.platform = Some(turso2neon::source::turso_api::PlatformSettings {
         database: "shop".to_owned(),
@@ -160,8 +160,8 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
         token: turso2neon::secret::Secret::new(API_TOKEN.to_owned()),
         base: Some(flaky.url()),
     });
-    desk.dump(&wish).unwrap();
-    assert_eq!(desk.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), 1);
+    fixture.dump(&wish).unwrap();
+    assert_eq!(fixture.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), 1);
     for (status, body, expected) in [
         (402, &b"{}"[..], "source-denied"),
         (403, b"{}", "source-denied"),
@@ -172,7 +172,7 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
     ] {
         let broken = HttpStub::start(move |_| (status, body.to_vec()));
         wish.platform.as_mut().unwrap().base = Some(broken.url());
-        assert_eq!(code(&Desk::new().dump(&wish).unwrap_err()), expected, "{status}");
+        assert_eq!(code(&Fixture::new().dump(&wish).unwrap_err()), expected, "{status}");
     }
 }
 
@@ -180,9 +180,9 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
 fn doctor_finds_the_database_by_its_name() {
     let server = server();
     let api = api(&server);
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let look = |name: &str| {
-        Tool::new(["doctor", "--dir", desk.dir().to_str().unwrap(), "--database", name, "--org", "acme"])
+        Tool::new(["doctor", "--dir", fixture.dir().to_str().unwrap(), "--database", name, "--org", "acme"])
             .env("TURSO_API_TOKEN", API_TOKEN)
             .env("TURSO_API_BASEURL", api.url())
             .run()

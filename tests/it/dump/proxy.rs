@@ -1,7 +1,7 @@
 //! A server between the tool and a real one, which passes requests on and corrupts responses at chosen bytes.
 //!
-//! Unlike [`crate::support::fault_proxy`] it understands HTTP: an answer may end early and yet in order, lose or repeat bytes,
-//! come in another form altogether, or come over TLS.
+//! Unlike [`crate::support::fault_proxy`] it understands HTTP: an answer may end early and yet in order, lose or repeat
+//! bytes, come in another form altogether, or come over TLS.
 
 use std::{
     collections::HashMap,

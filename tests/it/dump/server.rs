@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use turso2neon::{event::Event, model::DumpMethod};
 
-use super::{Desk, code, listing, request, request_with, sql_request};
+use super::{Fixture, code, listing, request, request_with, sql_request};
 use crate::support::{Sqld, process::block_on, sample_db};
 
 /// Everything that a SQL interface may lose: classes at their extremes, odd names, every kind of table.
@@ -51,15 +51,15 @@ PRAGMA user_version = -42;
 "#;
 
 /// Schema, rows and header exactly as in the server's own file.
-pub(super) fn assert_equals_servers_file(server: &Sqld, desk: &Desk, content_sha256: &str) {
-    let reference = Desk::new();
+pub(super) fn assert_equals_servers_file(server: &Sqld, fixture: &Fixture, content_sha256: &str) {
+    let reference = Fixture::new();
     let own = reference.dump(&request(server.data_file().to_str().unwrap())).unwrap();
     assert_eq!(own.checkpoint.method, DumpMethod::File);
     if own.checkpoint.content_sha256 != content_sha256 {
-        let rows = |desk: &Desk, sql: &str| desk.value(sql);
+        let rows = |fixture: &Fixture, sql: &str| fixture.value(sql);
         let sql = "SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10)) FROM sqlite_schema";
-        assert_eq!(rows(desk, sql), rows(&reference, sql));
-        panic!("the rows differ: {:?} {:?}", own.checkpoint.rows, desk.value("SELECT 1"));
+        assert_eq!(rows(fixture, sql), rows(&reference, sql));
+        panic!("the rows differ: {:?} {:?}", own.checkpoint.rows, fixture.value("SELECT 1"));
     }
 }
 
@@ -67,15 +67,15 @@ pub(super) fn assert_equals_servers_file(server: &Sqld, desk: &Desk, content_sha
 fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
     let server = Sqld::start();
     server.execute(HARD);
-    let desk = Desk::new();
-    let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
     let checkpoint = &dumped.checkpoint;
     assert!(!dumped.unchanged);
     assert_eq!(checkpoint.method, DumpMethod::Sql);
     assert_eq!(checkpoint.source, server.url());
     assert_eq!(checkpoint.user_version, -42);
     assert_eq!(checkpoint.rows["counted"], 2);
-    assert_equals_servers_file(&server, &desk, &checkpoint.content_sha256);
+    assert_equals_servers_file(&server, &fixture, &checkpoint.content_sha256);
 
     // A few of them by eye, through libSQL's engine.
     for (sql, value) in [
@@ -96,10 +96,10 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
         ("PRAGMA journal_mode", "delete"),
         ("PRAGMA integrity_check", "TEXT value in moved.a"),
     ] {
-        assert_eq!(desk.value(sql), value, "{sql}");
+        assert_eq!(fixture.value(sql), value, "{sql}");
     }
-    assert_eq!(desk.listing(), ["checkpoint.json", "source.db"]);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(desk.source_db()).unwrap().permissions());
+    assert_eq!(fixture.listing(), ["checkpoint.json", "source.db"]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(fixture.source_db()).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -107,10 +107,10 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
 fn progress_is_told_table_by_table() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a); INSERT INTO t SELECT value FROM json_each('[1,2,3]'); CREATE TABLE u (b);");
-    let desk = Desk::new();
-    desk.dump(&sql_request(server.url(), server.token())).unwrap();
+    let fixture = Fixture::new();
+    fixture.dump(&sql_request(server.url(), server.token())).unwrap();
     let mut story = Vec::new();
-    for event in desk.events() {
+    for event in fixture.events() {
         match event {
             Event::StageStarted { .. } => story.push("stage".to_owned()),
             Event::TableStarted { table, rows_total, .. } => story.push(format!("{table} of {}", rows_total.unwrap())),
@@ -127,24 +127,24 @@ fn progress_is_told_table_by_table() {
 fn an_unchanged_source_keeps_the_dump_as_it_is() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let mut request = sql_request(server.url(), server.token());
-    let first = desk.dump(&request).unwrap();
-    let bytes = std::fs::read(desk.source_db()).unwrap();
-    let second = desk.dump(&request).unwrap();
+    let first = fixture.dump(&request).unwrap();
+    let bytes = std::fs::read(fixture.source_db()).unwrap();
+    let second = fixture.dump(&request).unwrap();
     assert!(second.unchanged);
     assert_eq!(second.checkpoint.sha256, first.checkpoint.sha256);
-    assert_eq!(std::fs::read(desk.source_db()).unwrap(), bytes);
+    assert_eq!(std::fs::read(fixture.source_db()).unwrap(), bytes);
     request.fresh = true;
-    assert!(!desk.dump(&request).unwrap().unchanged);
+    assert!(!fixture.dump(&request).unwrap().unchanged);
     request.fresh = false;
     server.execute("UPDATE t SET a = 2");
-    let changed = desk.dump(&request).unwrap();
+    let changed = fixture.dump(&request).unwrap();
     assert!(!changed.unchanged);
     assert_ne!(changed.checkpoint.sha256, first.checkpoint.sha256);
-    assert_eq!(desk.value("SELECT a FROM t"), "2");
+    assert_eq!(fixture.value("SELECT a FROM t"), "2");
     // The checkpoint speaks of the file that is there.
-    turso2neon::workdir::Workdir::open(&desk.dir()).unwrap().load_dump().unwrap();
+    turso2neon::workdir::Workdir::open(&fixture.dir()).unwrap().load_dump().unwrap();
 }
 
 #[test]
@@ -162,10 +162,10 @@ fn a_dump_is_one_moment_while_others_write() {
         let writer = scope.spawn(|| block_on(transfer(&server, &done)));
         let sums: Vec<(String, String)> = (0..3)
             .map(|_| {
-                let desk = Desk::new();
-                desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
-                let sum = desk.value("SELECT (SELECT cents FROM debit) + (SELECT cents FROM credit)");
-                (sum, desk.value("SELECT cents FROM credit"))
+                let fixture = Fixture::new();
+                fixture.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
+                let sum = fixture.value("SELECT (SELECT cents FROM debit) + (SELECT cents FROM credit)");
+                (sum, fixture.value("SELECT cents FROM credit"))
             })
             .collect();
         done.store(true, Ordering::SeqCst);
@@ -204,10 +204,10 @@ fn a_schema_that_keeps_changing_gives_no_mixture() {
                 server.execute("BEGIN; ALTER TABLE t ADD COLUMN b DEFAULT 5; ALTER TABLE t DROP COLUMN b; COMMIT;");
             }
         });
-        let desk = Desk::new();
+        let fixture = Fixture::new();
         // Whether a try falls between two changes is chance; what comes is whole or refused.
-        match desk.dump(&sql_request(server.url(), server.token())) {
-            Ok(_) => assert_eq!(desk.value("SELECT a FROM t"), "1"),
+        match fixture.dump(&sql_request(server.url(), server.token())) {
+            Ok(_) => assert_eq!(fixture.value("SELECT a FROM t"), "1"),
             Err(error) => assert_eq!(code(&error), "source-changed"),
         }
         done.store(true, Ordering::SeqCst);
@@ -222,15 +222,15 @@ fn a_refused_token_is_told_apart_from_a_missing_one() {
     for (token, why) in
         [(None, "none is given"), (Some(expired.clone()), "expired"), (Some("abc.def.ghi".into()), "invalid")]
     {
-        let desk = Desk::new();
+        let fixture = Fixture::new();
         let mut request = request(server.url());
         request.token = token.clone().map(turso2neon::secret::Secret::new);
-        let error = desk.dump(&request).unwrap_err();
+        let error = fixture.dump(&request).unwrap_err();
         assert_eq!((code(&error), error.kind().exit()), ("source-denied", 3));
         assert!(error.to_string().contains(why), "{error}");
-        assert!(desk.listing().is_empty());
+        assert!(fixture.listing().is_empty());
         if let Some(token) = token {
-            let said = format!("{error} {error:?} {} {}", error.hint(), desk.everything_but_rows());
+            let said = format!("{error} {error:?} {} {}", error.hint(), fixture.everything_but_rows());
             assert!(!said.contains(&token));
         }
     }
@@ -241,16 +241,16 @@ fn a_token_in_the_url_works_and_is_never_shown() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a)");
     let token = server.token();
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let url = format!("{}/?authToken={token}", server.url().replace("http://", "ws://"));
-    let dumped = desk.dump(&request(url.clone())).unwrap();
+    let dumped = fixture.dump(&request(url.clone())).unwrap();
     assert_eq!(dumped.checkpoint.source, server.url());
-    assert!(!desk.everything_but_rows().contains(&token));
-    let error = desk.dump(&request_with(url, "another")).unwrap_err();
+    assert!(!fixture.everything_but_rows().contains(&token));
+    let error = fixture.dump(&request_with(url, "another")).unwrap_err();
     assert_eq!(code(&error), "usage");
     assert!(!format!("{error:?}").contains(&token));
     let port = server.url().rsplit(':').next().unwrap().to_owned();
-    desk.dump(&request(format!("libsql://127.0.0.1:{port}?tls=0&jwt={token}"))).unwrap();
+    fixture.dump(&request(format!("libsql://127.0.0.1:{port}?tls=0&jwt={token}"))).unwrap();
 }
 
 #[test]
@@ -260,33 +260,33 @@ fn namespaces_are_databases_of_their_own() {
         server.create_namespace(name);
         server.execute_in(name, &format!("CREATE TABLE only_in_{name} (a)"));
     }
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let mut request = request_with(server.url(), server.token());
     request.namespace = Some("other".to_owned());
-    let dumped = desk.dump(&request).unwrap();
+    let dumped = fixture.dump(&request).unwrap();
     assert_eq!(dumped.checkpoint.rows.keys().collect::<Vec<_>>(), ["only_in_other"]);
     assert_eq!(dumped.checkpoint.source, format!("{} (namespace other)", server.url()));
     request.namespace = Some("third".to_owned());
-    assert_eq!(code(&desk.dump(&request).unwrap_err()), "source-refused");
+    assert_eq!(code(&fixture.dump(&request).unwrap_err()), "source-refused");
     // The dump before is still the one that counts.
-    assert_eq!(desk.value("SELECT count(*) FROM only_in_other"), "0");
+    assert_eq!(fixture.value("SELECT count(*) FROM only_in_other"), "0");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_unreachable() {
     let port = crate::support::process::free_port();
-    let desk = Desk::new();
-    let error = desk.dump(&request(format!("http://127.0.0.1:{port}"))).unwrap_err();
+    let fixture = Fixture::new();
+    let error = fixture.dump(&request(format!("http://127.0.0.1:{port}"))).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
     assert!(error.message().contains("nobody listens"), "{error}");
-    let error = desk.dump(&request("https://no-such-host.invalid")).unwrap_err();
+    let error = fixture.dump(&request("https://no-such-host.invalid")).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
 }
 
 #[test]
 fn a_server_without_tls_is_told_apart_from_one_that_is_not_there() {
     let server = Sqld::start();
-    let error = Desk::new().dump(&request(server.url().replace("http://", "https://"))).unwrap_err();
+    let error = Fixture::new().dump(&request(server.url().replace("http://", "https://"))).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
     assert!(error.hint().contains("tls=0"), "{error} {}", error.hint());
 }
@@ -295,13 +295,13 @@ fn a_server_without_tls_is_told_apart_from_one_that_is_not_there() {
 fn the_shop_arrives_as_it_is() {
     let server = Sqld::start();
     fill(&server);
-    let desk = Desk::new();
-    let dumped = desk.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&sql_request(server.url(), server.read_only_token())).unwrap();
     for (table, rows) in sample_db::tables(1) {
         assert_eq!(dumped.checkpoint.rows[table], u64::from(rows), "{table}");
     }
-    assert_equals_servers_file(&server, &desk, &dumped.checkpoint.content_sha256);
-    assert_eq!(listing(&desk.dir()), ["dump"]);
+    assert_equals_servers_file(&server, &fixture, &dumped.checkpoint.content_sha256);
+    assert_eq!(listing(&fixture.dir()), ["dump"]);
 }
 
 fn fill(server: &Sqld) {

@@ -20,7 +20,7 @@ use turso2neon::{
     rules::{
         datetime::parse_stamp,
         decimal::Decimal,
-        expression::{Scope, Untranslatable},
+        expression::{NameScope, Untranslatable},
     },
     sqlite::catalog,
 };
@@ -66,7 +66,7 @@ const ROWS: &[&str] = &[
 ];
 
 /// Both sides.
-pub(super) struct Bench {
+pub(super) struct Fixture {
     connection: Connection,
     schema: SourceSchema,
     plan: TablePlan,
@@ -82,7 +82,7 @@ pub(super) enum Answer {
     Text(String),
 }
 
-impl Bench {
+impl Fixture {
     pub(super) fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         let columns: Vec<String> =
@@ -92,10 +92,10 @@ impl Bench {
             connection.execute_batch(&format!("INSERT INTO t VALUES ({number}, {row})")).unwrap();
         }
         let schema = catalog::read(&connection).unwrap();
-        let mut bench =
+        let mut fixture =
             Self { connection, schema, plan: plan_builder::table("t", Vec::new()), target: Target::start() };
-        bench.fill();
-        bench
+        fixture.fill();
+        fixture
     }
 
     fn fill(&mut self) {
@@ -127,8 +127,8 @@ impl Bench {
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    fn scope(&self) -> Scope<'_> {
-        Scope::new(&self.plan, &self.schema.tables[0], &self.schema.encoding)
+    fn scope(&self) -> NameScope<'_> {
+        NameScope::new(&self.plan, &self.schema.tables[0], &self.schema.encoding)
     }
 
     pub(super) fn value(&self, sql: &str) -> Result<String, Untranslatable> {

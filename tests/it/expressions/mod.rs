@@ -2,7 +2,7 @@
 
 pub(crate) mod fixture;
 
-use fixture::{Answer, Bench, same};
+use fixture::{Answer, Fixture, same};
 
 /// Operands of every shape.
 const OPERANDS: &[&str] = &[
@@ -78,12 +78,12 @@ struct Tally {
 }
 
 /// Compares both sides for every expression that is translated.
-fn judge(bench: &Bench, expressions: &[String], as_condition: bool) -> Tally {
+fn judge(fixture: &Fixture, expressions: &[String], as_condition: bool) -> Tally {
     let mut found = Vec::new();
     let mut refused = 0;
     for sql in expressions {
-        let translated = if as_condition { bench.condition(sql) } else { bench.value(sql) };
-        let answers = if as_condition { bench.sqlite_condition(sql) } else { bench.sqlite(sql) };
+        let translated = if as_condition { fixture.condition(sql) } else { fixture.value(sql) };
+        let answers = if as_condition { fixture.sqlite_condition(sql) } else { fixture.sqlite(sql) };
         match (translated, answers) {
             (Ok(translated), Some(answers)) => found.push((sql, translated, answers)),
             (Ok(translated), None) => panic!("SQLite refuses {sql}, which became {translated}"),
@@ -92,7 +92,7 @@ fn judge(bench: &Bench, expressions: &[String], as_condition: bool) -> Tally {
     }
     let translations: Vec<&str> = found.iter().map(|(_, translated, _)| translated.as_str()).collect();
     let mut wrong = Vec::new();
-    for ((sql, translated, expected), answers) in found.iter().zip(bench.postgres(&translations)) {
+    for ((sql, translated, expected), answers) in found.iter().zip(fixture.postgres(&translations)) {
         let differs = |(one, other): (&Answer, &Answer)| !same(one, other);
         if let Some(row) = expected.iter().zip(&answers).position(differs) {
             wrong.push(format!("{sql}\n   {translated}\n   row {row}: {:?} became {:?}", expected[row], answers[row]));
@@ -114,7 +114,7 @@ fn all_right(tally: &Tally) {
 
 #[test]
 fn every_comparison_is_right_or_refused() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut expressions = Vec::new();
     for left in OPERANDS {
         for right in OPERANDS {
@@ -134,14 +134,14 @@ fn every_comparison_is_right_or_refused() {
             format!("{left} IS NOT FALSE"),
         ]);
     }
-    let tally = judge(&bench, &expressions, true);
+    let tally = judge(&fixture, &expressions, true);
     all_right(&tally);
     assert!(tally.translated > 20_000, "{}", tally.translated);
 }
 
 #[test]
 fn every_calculation_is_right_or_refused() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let operators = ["+", "-", "*", "/", "%", "||", "&", "|", "<<", ">>"];
     let mut expressions = Vec::new();
     for left in OPERANDS {
@@ -183,14 +183,14 @@ fn every_calculation_is_right_or_refused() {
         expressions.push(format!("replace({left}, 'b', 'cc')"));
         expressions.push(format!("replace({left}, '', 'cc')"));
     }
-    let tally = judge(&bench, &expressions, false);
+    let tally = judge(&fixture, &expressions, false);
     all_right(&tally);
     assert!(tally.translated > 8_000, "{}", tally.translated);
 }
 
 #[test]
 fn patterns_match_what_sqlites_match() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut expressions = Vec::new();
     for subject in ["x", "y", "z", "q", "w", "i", "lower(x)", "'a%b'", "b", "day"] {
         for pattern in [
@@ -212,14 +212,14 @@ fn patterns_match_what_sqlites_match() {
             expressions.push(format!("{subject} NOT GLOB '{pattern}'"));
         }
     }
-    let tally = judge(&bench, &expressions, true);
+    let tally = judge(&fixture, &expressions, true);
     all_right(&tally);
     assert!(tally.translated > 900, "{}", tally.translated);
 }
 
 #[test]
 fn what_people_write_is_translated_and_may_stand_in_an_index() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut translations = Vec::new();
     for (sql, expected) in [
         ("i > 0", r#""i" > 0"#),
@@ -243,11 +243,11 @@ fn what_people_write_is_translated_and_may_stand_in_an_index() {
         ("i % 2 = 0", r#"("i" % 2) = 0"#),
         ("x < 'b'", r#""x" COLLATE "C" < 'b' COLLATE "C""#),
     ] {
-        assert_eq!(bench.condition(sql).as_deref(), Ok(expected), "{sql}");
+        assert_eq!(fixture.condition(sql).as_deref(), Ok(expected), "{sql}");
         translations.push(expected);
     }
     for translated in translations {
-        bench.predicate(translated);
+        fixture.predicate(translated);
     }
     for (sql, expected) in [
         ("lower(x)", r#"lower("x" COLLATE "C")"#),
@@ -257,8 +257,8 @@ fn what_people_write_is_translated_and_may_stand_in_an_index() {
         ("abs(j)", r#"abs("j"::bigint)"#),
         ("CASE WHEN f THEN i END", r#"(CASE WHEN "f" THEN "i" END)"#),
     ] {
-        assert_eq!(bench.value(sql).as_deref(), Ok(expected), "{sql}");
-        bench.index(&format!("({expected})"));
+        assert_eq!(fixture.value(sql).as_deref(), Ok(expected), "{sql}");
+        fixture.index(&format!("({expected})"));
     }
     for sql in [
         "f IN (0, 1)",
@@ -267,16 +267,16 @@ fn what_people_write_is_translated_and_may_stand_in_an_index() {
         "json_valid(doc)",
         "f IN (0, 1) AND json_valid(doc)",
     ] {
-        assert!(bench.never_false(sql), "{sql}");
+        assert!(fixture.never_false(sql), "{sql}");
     }
     for sql in ["f = 1", "f IN (0)", "typeof(x) = 'text'", "f IN (0, 1) AND i > 0"] {
-        assert!(!bench.never_false(sql), "{sql}");
+        assert!(!fixture.never_false(sql), "{sql}");
     }
 }
 
 #[test]
 fn what_has_no_exact_equivalent_is_refused_with_a_reason() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for sql in [
         "x = i",
         "missing = 1",
@@ -311,15 +311,15 @@ fn what_has_no_exact_equivalent_is_refused_with_a_reason() {
         "day < '2024-1-1'",
         "b = CAST(x AS BLOB)",
     ] {
-        let refused = bench.condition(sql);
+        let refused = fixture.condition(sql);
         assert!(refused.is_err_and(|refused| !refused.reason.is_empty()), "{sql}");
     }
 }
 
 /// Small expressions in each other, drawn by a fixed generator.
-struct Draw(u64);
+struct ExprGenerator(u64);
 
-impl Draw {
+impl ExprGenerator {
     fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % count
@@ -379,13 +379,13 @@ impl Draw {
 
 #[test]
 fn nested_expressions_are_right_or_refused() {
-    let bench = Bench::new();
-    let mut draw = Draw(20_261_121);
+    let fixture = Fixture::new();
+    let mut draw = ExprGenerator(20_261_121);
     let expressions: Vec<String> = (0..20_000).map(|round| draw.condition(round % 4)).collect();
-    let tally = judge(&bench, &expressions, true);
+    let tally = judge(&fixture, &expressions, true);
     all_right(&tally);
     assert!(tally.translated > 4_000, "{}", tally.translated);
-    for sql in expressions.iter().filter_map(|sql| bench.condition(sql).ok()).step_by(20) {
-        bench.predicate(&sql);
+    for sql in expressions.iter().filter_map(|sql| fixture.condition(sql).ok()).step_by(20) {
+        fixture.predicate(&sql);
     }
 }

@@ -8,23 +8,23 @@ use std::{
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Target, Which, Workspace};
+use crate::support::{PgVersion, Target, Workspace};
 
 /// The versions on which every trap is judged: the oldest and the newest.
-pub(super) const JUDGES: [Which; 2] = [Which::Major(14), Which::Major(18)];
+pub(super) const JUDGES: [PgVersion; 2] = [PgVersion::Major(14), PgVersion::Major(18)];
 
 /// One trap of docs/conversion-rules.md. Its tables and views have names of their own.
-pub(super) struct Trap {
+pub(super) struct Hazard {
     /// Its section of docs/conversion-rules.md and what it is.
     pub(super) name: &'static str,
     /// Makes it in SQLite. Foreign keys and checks aren't enforced.
     pub(super) sql: &'static str,
     /// What must hold afterwards.
-    pub(super) must: &'static [Must],
+    pub(super) must: &'static [Expectation],
 }
 
 /// What PostgreSQL, the plan or the report must hold.
-pub(super) enum Must {
+pub(super) enum Expectation {
     /// The column `table.column` of PostgreSQL has this type.
     Type(&'static str, &'static str),
     /// The query gives these rows: cells joined by `|`, rows by a line break, NULL as `~`.
@@ -61,12 +61,12 @@ pub(super) fn make(workspace: &Workspace, script: &str) -> PathBuf {
 }
 
 /// Takes all traps the whole way, on each of [`JUDGES`], and stops the test with everything that doesn't hold.
-pub(super) fn judge(traps: &[Trap]) {
+pub(super) fn judge(traps: &[Hazard]) {
     judge_on(&JUDGES, traps);
 }
 
 /// The same on these servers.
-pub(super) fn judge_on(judges: &[Which], traps: &[Trap]) {
+pub(super) fn judge_on(judges: &[PgVersion], traps: &[Hazard]) {
     let script: String = traps.iter().map(|trap| format!("{};\n", trap.sql)).collect();
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let tasks: Vec<_> = judges.iter().map(|which| scope.spawn(|| judge_one(*which, traps, &script))).collect();
@@ -75,10 +75,10 @@ pub(super) fn judge_on(judges: &[Which], traps: &[Trap]) {
     assert!(wrong.is_empty(), "{} don't hold:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn judge_one(which: Which, traps: &[Trap], script: &str) -> Vec<String> {
+fn judge_one(which: PgVersion, traps: &[Hazard], script: &str) -> Vec<String> {
     let workspace = Workspace::new();
     let source = make(&workspace, script);
-    let arrived = Arrived::take(which, workspace, &source);
+    let arrived = LoadedFile::take(which, workspace, &source);
     let mut wrong = Vec::new();
     for trap in traps {
         for must in trap.must {
@@ -91,7 +91,7 @@ fn judge_one(which: Which, traps: &[Trap], script: &str) -> Vec<String> {
 }
 
 /// A file that went the whole way.
-pub(super) struct Arrived {
+pub(super) struct LoadedFile {
     _workspace: Workspace,
     /// The database it went to.
     pub(super) target: Target,
@@ -101,9 +101,9 @@ pub(super) struct Arrived {
     indexes: BTreeSet<(String, String)>,
 }
 
-impl Arrived {
+impl LoadedFile {
     /// dump, plan, convert and verify, all of which must end with 0; every finding is accepted.
-    pub(super) fn take(which: Which, workspace: Workspace, source: &std::path::Path) -> Self {
+    pub(super) fn take(which: PgVersion, workspace: Workspace, source: &std::path::Path) -> Self {
         let target = Target::start_on(which);
         let local = target.admin_url();
         let call = |command: &str| workspace.tool(command).env("TURSO2NEON_LOCAL_URL", &local);
@@ -144,53 +144,53 @@ impl Arrived {
     }
 
     /// What holds instead, unless it holds.
-    pub(super) fn ask(&self, must: &Must) -> Result<(), String> {
+    pub(super) fn ask(&self, must: &Expectation) -> Result<(), String> {
         match must {
-            Must::Type(column, expected) => {
+            Expectation::Type(column, expected) => {
                 same(self.types.get(*column).map_or("no such column", String::as_str), expected)
             }
-            Must::Holds(sql, expected) => {
+            Expectation::Holds(sql, expected) => {
                 let rows = self.target.try_query(&format!("SET timezone = 'Asia/Tokyo'; {sql}"));
                 same(
                     &rows.map(|rows| shown(&rows)).unwrap_or_else(|(state, message)| format!("{state} {message}")),
                     expected,
                 )
             }
-            Must::Refuses(sql, state) => match self.target.try_query(&format!("BEGIN; {sql}; COMMIT")) {
+            Expectation::Refuses(sql, state) => match self.target.try_query(&format!("BEGIN; {sql}; COMMIT")) {
                 Ok(_) => Err("it is taken".to_owned()),
                 Err((found, message)) => same(&found, state).map_err(|_| format!("{found} {message}")),
             },
-            Must::Constraint(table, definition) => {
+            Expectation::Constraint(table, definition) => {
                 let held = definitions(&self.constraints, table);
                 if held.contains(definition) { Ok(()) } else { Err(format!("{held:?}")) }
             }
-            Must::NoConstraint(table, start) => {
+            Expectation::NoConstraint(table, start) => {
                 let held = definitions(&self.constraints, table);
                 if held.iter().any(|found| found.starts_with(start)) { Err(format!("{held:?}")) } else { Ok(()) }
             }
-            Must::Index(table, part) => {
+            Expectation::Index(table, part) => {
                 let held = definitions(&self.indexes, table);
                 if held.iter().any(|found| found.contains(part)) { Ok(()) } else { Err(format!("{held:?}")) }
             }
-            Must::NoIndex(table, part) => {
+            Expectation::NoIndex(table, part) => {
                 let held = definitions(&self.indexes, table);
                 if held.iter().any(|found| found.contains(part)) { Err(format!("{held:?}")) } else { Ok(()) }
             }
-            Must::Finding(code, place) => {
+            Expectation::Finding(code, place) => {
                 let found = self.findings();
                 let wanted = format!("{code}@{place}");
                 if found.contains(&wanted) { Ok(()) } else { Err(near(&found, place)) }
             }
-            Must::NoFinding(code, place) => {
+            Expectation::NoFinding(code, place) => {
                 if self.findings().contains(&format!("{code}@{place}")) {
                     Err("it is there".to_owned())
                 } else {
                     Ok(())
                 }
             }
-            Must::Object(kind, source, outcome) => self.object(kind, source, outcome),
-            Must::Ledger(column, expected) => self.ledger(column, *expected),
-            Must::Absent(relation) => {
+            Expectation::Object(kind, source, outcome) => self.object(kind, source, outcome),
+            Expectation::Ledger(column, expected) => self.ledger(column, *expected),
+            Expectation::Absent(relation) => {
                 let found = self.target.value(&format!(
                     "SELECT count(*) FROM pg_class WHERE relname = '{relation}' AND relnamespace = 'public'::regnamespace"
                 ));
@@ -259,7 +259,7 @@ fn shown(rows: &[Vec<Option<String>>]) -> String {
     rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect::<Vec<_>>().join("\n")
 }
 
-impl std::fmt::Display for Must {
+impl std::fmt::Display for Expectation {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Type(column, expected) => write!(out, "{column} is {expected}"),

@@ -3,11 +3,11 @@
 
 use rusqlite::Connection;
 
-use super::fixture::{Arrived, JUDGES, Must, Trap, judge, judge_on};
-use crate::support::{Which, Workspace};
+use super::fixture::{Expectation, Hazard, JUDGES, LoadedFile, judge, judge_on};
+use crate::support::{PgVersion, Workspace};
 
-const TEXTS: &[Trap] = &[
-    Trap {
+const TEXTS: &[Hazard] = &[
+    Hazard {
         name: "2.1 NUL and invalid UTF-8 in text",
         sql: "CREATE TABLE bad(id INTEGER PRIMARY KEY, few TEXT, key TEXT UNIQUE, many TEXT, short VARCHAR(10), fine TEXT); \
               WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300) \
@@ -17,52 +17,55 @@ const TEXTS: &[Trap] = &[
               UPDATE bad SET short = CAST(x'00' AS TEXT) WHERE id = 9; \
               UPDATE bad SET fine = char(65534) || char(64976) || char(65279) || char(1) || char(8205) || char(1114111) WHERE id = 4",
         must: &[
-            Must::Type("bad.few", "text"),
-            Must::Type("bad.key", "bytea"),
-            Must::Type("bad.many", "bytea"),
-            Must::Type("bad.fine", "text"),
-            Must::Holds("SELECT few FROM public.bad WHERE id = 2", "a\u{fffd}b"),
-            Must::Ledger("bad.few", 2),
-            Must::Holds("SELECT key FROM public.bad WHERE id = 3", "\\xeda080"),
-            Must::Holds("SELECT many FROM public.bad WHERE id = 1", "\\xc080ff"),
-            Must::Constraint("bad", "UNIQUE (key)"),
-            Must::Finding("text-not-storable", "bad.few"),
-            Must::Finding("text-not-storable", "bad.key"),
-            Must::Finding("text-not-storable", "bad.many"),
-            Must::Holds("SELECT fine = U&'\\FFFE\\FDD0\\FEFF\\0001\\200D\\+10FFFF' FROM public.bad WHERE id = 4", "t"),
-            Must::Holds(
+            Expectation::Type("bad.few", "text"),
+            Expectation::Type("bad.key", "bytea"),
+            Expectation::Type("bad.many", "bytea"),
+            Expectation::Type("bad.fine", "text"),
+            Expectation::Holds("SELECT few FROM public.bad WHERE id = 2", "a\u{fffd}b"),
+            Expectation::Ledger("bad.few", 2),
+            Expectation::Holds("SELECT key FROM public.bad WHERE id = 3", "\\xeda080"),
+            Expectation::Holds("SELECT many FROM public.bad WHERE id = 1", "\\xc080ff"),
+            Expectation::Constraint("bad", "UNIQUE (key)"),
+            Expectation::Finding("text-not-storable", "bad.few"),
+            Expectation::Finding("text-not-storable", "bad.key"),
+            Expectation::Finding("text-not-storable", "bad.many"),
+            Expectation::Holds(
+                "SELECT fine = U&'\\FFFE\\FDD0\\FEFF\\0001\\200D\\+10FFFF' FROM public.bad WHERE id = 4",
+                "t",
+            ),
+            Expectation::Holds(
                 "SELECT raw FROM public._sqlite_offtype WHERE column_name = 'few' ORDER BY row_key",
                 "\\x610062\n\\x61ff62",
             ),
         ],
     },
-    Trap {
+    Hazard {
         name: "2.3 keys that are longer than an index takes",
         sql: "CREATE TABLE long(id INTEGER PRIMARY KEY, u TEXT UNIQUE, i TEXT, two TEXT, small TEXT); CREATE INDEX long_i ON long(i); \
               CREATE UNIQUE INDEX long_two ON long(two, small); CREATE TABLE longpk(k TEXT PRIMARY KEY, v INT); \
               INSERT INTO long VALUES (1, hex(randomblob(2000)), hex(randomblob(2000)), hex(randomblob(2000)), 'a'), (2, 'x', 'y', 'z', 'b'), (3, NULL, NULL, NULL, NULL); \
               INSERT INTO longpk SELECT u, id FROM long WHERE u IS NOT NULL",
         must: &[
-            Must::Holds("SELECT count(*), max(length(u)) FROM public.long", "3|4000"),
-            Must::Holds("SELECT count(*) FROM public.longpk", "2"),
-            Must::Constraint("long", "EXCLUDE USING hash (u WITH =)"),
-            Must::Constraint("longpk", "EXCLUDE USING hash (k WITH =)"),
-            Must::Refuses("INSERT INTO public.long(u) VALUES ('x')", "23P01"),
-            Must::Refuses("INSERT INTO public.longpk VALUES ('x', 1)", "23P01"),
-            Must::Index("long", "long_i ON public.long USING"),
-            Must::Refuses("INSERT INTO public.long(two, small) VALUES ('z', 'b')", "23505"),
+            Expectation::Holds("SELECT count(*), max(length(u)) FROM public.long", "3|4000"),
+            Expectation::Holds("SELECT count(*) FROM public.longpk", "2"),
+            Expectation::Constraint("long", "EXCLUDE USING hash (u WITH =)"),
+            Expectation::Constraint("longpk", "EXCLUDE USING hash (k WITH =)"),
+            Expectation::Refuses("INSERT INTO public.long(u) VALUES ('x')", "23P01"),
+            Expectation::Refuses("INSERT INTO public.longpk VALUES ('x', 1)", "23P01"),
+            Expectation::Index("long", "long_i ON public.long USING"),
+            Expectation::Refuses("INSERT INTO public.long(two, small) VALUES ('z', 'b')", "23505"),
         ],
     },
 ];
 
-const JSONB: &[Trap] = &[Trap {
+const JSONB: &[Hazard] = &[Hazard {
     name: "1.7 SQLite's own binary JSON",
     sql: "CREATE TABLE t11b(id INTEGER PRIMARY KEY, j JSONB, b BLOB, t JSON); \
           INSERT INTO t11b VALUES(1, jsonb('{\"a\": [1, \"x\", null]}'), x'13', '{}'), (2, jsonb('[true]'), x'00', jsonb('{\"k\":1}'))",
     must: &[
-        Must::Type("t11b.j", "jsonb"),
-        Must::Type("t11b.b", "bytea"),
-        Must::Holds("SELECT j FROM public.t11b ORDER BY id", "{\"a\": [1, \"x\", null]}\n[true]"),
+        Expectation::Type("t11b.j", "jsonb"),
+        Expectation::Type("t11b.b", "bytea"),
+        Expectation::Holds("SELECT j FROM public.t11b ORDER BY id", "{\"a\": [1, \"x\", null]}\n[true]"),
     ],
 }];
 
@@ -83,14 +86,17 @@ fn binary_json() {
 
 #[test]
 fn utf_16_files_hold_the_same_text() {
-    judge(&[Trap {
+    judge(&[Hazard {
         name: "6.7 a file in UTF-16",
         sql: "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t13(id INTEGER PRIMARY KEY, v TEXT UNIQUE, \"é日\" TEXT DEFAULT 'ü', b BLOB); \
               INSERT INTO t13 VALUES (1, 'Käse 日本 😀', 'a', x'00ff'), (2, '', NULL, NULL), (3, 'é', 'é', x''); CREATE INDEX \"i😀\" ON t13(\"é日\")",
         must: &[
-            Must::Holds("SELECT v, \"é日\", b FROM public.t13 ORDER BY id", "Käse 日本 😀|a|\\x00ff\n|~|~\né|é|\\x"),
-            Must::Holds("INSERT INTO public.t13(v) VALUES ('x') RETURNING \"é日\"", "ü"),
-            Must::Index("t13", "\"i😀\""),
+            Expectation::Holds(
+                "SELECT v, \"é日\", b FROM public.t13 ORDER BY id",
+                "Käse 日本 😀|a|\\x00ff\n|~|~\né|é|\\x",
+            ),
+            Expectation::Holds("INSERT INTO public.t13(v) VALUES ('x') RETURNING \"é日\"", "ü"),
+            Expectation::Index("t13", "\"i😀\""),
         ],
     }]);
 }
@@ -111,7 +117,7 @@ fn tables_wider_than_postgresql_are_told_and_the_rest_arrives() {
     drop(refused);
     std::fs::remove_dir_all(workspace.dir()).unwrap();
     std::fs::write(workspace.path().join("turso2neon.toml"), "exclude = [\"wide\"]\n").unwrap();
-    let arrived = Arrived::take(JUDGES[0], workspace, &source);
+    let arrived = LoadedFile::take(JUDGES[0], workspace, &source);
     assert_eq!(arrived.target.value("SELECT v FROM public.narrow"), "7");
 }
 
@@ -131,7 +137,7 @@ fn rows_that_are_only_in_the_wal_arrive() {
         std::fs::copy(&source, &copy).unwrap();
         std::fs::copy(workspace.path().join("source.db-wal"), workspace.path().join("copy.db-wal")).unwrap();
         drop(writer);
-        let arrived = Arrived::take(which, workspace, &copy);
+        let arrived = LoadedFile::take(which, workspace, &copy);
         assert_eq!(arrived.target.value("SELECT v FROM public.t30"), "only in the wal");
     }
 }
@@ -144,23 +150,23 @@ const VECTORS: &str = "CREATE TABLE t31(id INTEGER PRIMARY KEY, e F32_BLOB(3), d
 #[test]
 fn vectors_become_pgvectors() {
     judge_on(
-        &[Which::Pgvector],
-        &[Trap {
+        &[PgVersion::Pgvector],
+        &[Hazard {
             name: "1.8 with pgvector",
             sql: VECTORS,
             must: &[
-                Must::Type("t31.e", "vector(3)"),
-                Must::Type("t31.d", "double precision[]"),
-                Must::Type("t31.bits", "bit(10)"),
-                Must::Type("t31.ragged", "bytea"),
-                Must::Type("t31.nan", "bytea"),
-                Must::Type("t31.h", "halfvec(3)"),
-                Must::Type("t31.bf", "vector(2)"),
-                Must::Holds(
+                Expectation::Type("t31.e", "vector(3)"),
+                Expectation::Type("t31.d", "double precision[]"),
+                Expectation::Type("t31.bits", "bit(10)"),
+                Expectation::Type("t31.ragged", "bytea"),
+                Expectation::Type("t31.nan", "bytea"),
+                Expectation::Type("t31.h", "halfvec(3)"),
+                Expectation::Type("t31.bf", "vector(2)"),
+                Expectation::Holds(
                     "SELECT e, d, bits, h, bf FROM public.t31 WHERE id = 1",
                     "[1,2.5,-3]|{0.1,2}|1011000011|[1,0.5,-2]|[1,2]",
                 ),
-                Must::Index("t31", "USING hnsw (e vector_cosine_ops)"),
+                Expectation::Index("t31", "USING hnsw (e vector_cosine_ops)"),
             ],
         }],
     );
@@ -168,29 +174,29 @@ fn vectors_become_pgvectors() {
 
 #[test]
 fn vectors_become_arrays_where_the_extension_is_missing() {
-    judge(&[Trap {
+    judge(&[Hazard {
         name: "1.8 without pgvector",
         sql: VECTORS,
         must: &[
-            Must::Type("t31.e", "real[]"),
-            Must::Type("t31.d", "double precision[]"),
-            Must::Type("t31.bits", "bit(10)"),
-            Must::Type("t31.ragged", "bytea"),
-            Must::Holds("SELECT e, d, bits FROM public.t31 WHERE id = 1", "{1,2.5,-3}|{0.1,2}|1011000011"),
-            Must::Finding("vector-extension-missing", "t31.e"),
-            Must::Finding("index-not-carried", "t31.t31_idx"),
+            Expectation::Type("t31.e", "real[]"),
+            Expectation::Type("t31.d", "double precision[]"),
+            Expectation::Type("t31.bits", "bit(10)"),
+            Expectation::Type("t31.ragged", "bytea"),
+            Expectation::Holds("SELECT e, d, bits FROM public.t31 WHERE id = 1", "{1,2.5,-3}|{0.1,2}|1011000011"),
+            Expectation::Finding("vector-extension-missing", "t31.e"),
+            Expectation::Finding("index-not-carried", "t31.t31_idx"),
         ],
     }]);
 }
 
 #[test]
 fn random_rowids_are_read_and_go_on_counting() {
-    judge(&[Trap {
+    judge(&[Hazard {
         name: "6.7 RANDOM ROWID",
         sql: "CREATE TABLE t32(v TEXT) RANDOM ROWID; INSERT INTO t32 VALUES ('a'), ('b'); CREATE TABLE t32plain(id INTEGER PRIMARY KEY, v); INSERT INTO t32plain VALUES (1, 2)",
         must: &[
-            Must::Holds("SELECT v FROM public.t32 ORDER BY v", "a\nb"),
-            Must::Holds("SELECT id, v FROM public.t32plain", "1|2"),
+            Expectation::Holds("SELECT v FROM public.t32 ORDER BY v", "a\nb"),
+            Expectation::Holds("SELECT id, v FROM public.t32plain", "1|2"),
         ],
     }]);
 }
@@ -205,7 +211,7 @@ fn every_page_size_and_vacuum_mode_is_read() {
              INSERT INTO p VALUES (1, hex(zeroblob(70000)), zeroblob(200000)), (2, 'x', NULL); DELETE FROM p WHERE id = 2; INSERT INTO p VALUES (3, 'y', x'01')"
         );
         let source = workspace.sqlite(&format!("pages{size}.db"), &script);
-        let arrived = Arrived::take(JUDGES[1], Workspace::new(), &source);
+        let arrived = LoadedFile::take(JUDGES[1], Workspace::new(), &source);
         assert_eq!(
             arrived.target.value("SELECT sum(length(v)) || ' ' || sum(octet_length(b)) FROM public.p"),
             "140001 200001"

@@ -6,7 +6,7 @@ use turso2neon::{
     workdir::{Workdir, sealed},
 };
 
-use crate::support::{Target, Which, Workspace};
+use crate::support::{PgVersion, Target, Workspace};
 
 /// A source, a DIR and the server that is loaded.
 pub(super) struct Loaded {
@@ -77,14 +77,14 @@ const GENERATED: &str = "
 
 #[test]
 fn postgresql_computes_generated_columns_as_sqlite_does() {
-    let loaded = Loaded::plan_on(Target::start_on(Which::Major(14)), GENERATED, "");
+    let loaded = Loaded::plan_on(Target::start_on(PgVersion::Major(14)), GENERATED, "");
     loaded.convert();
     assert_eq!(loaded.withheld(), []);
     loaded.verify();
     let generated = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attgenerated = 's'";
     assert_eq!(loaded.local.value(generated), "s,v,w,n,neg,q,up");
     // A target gets them generated, too.
-    let target = Target::start_on(Which::Major(18));
+    let target = Target::start_on(PgVersion::Major(18));
     let (local_url, target_url) = (loaded.local.admin_url(), target.admin_url());
     loaded.call("push", &["--local-url", &local_url, "--target", &target_url]);
     assert_eq!(target.value(generated), "s,v,w,n,neg,q,up");

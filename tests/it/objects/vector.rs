@@ -3,7 +3,7 @@
 use turso2neon::model::conversion_plan::Outcome;
 
 use super::loaded::Loaded;
-use crate::support::{Target, Which};
+use crate::support::{PgVersion, Target};
 
 #[test]
 fn vector_indexes_become_hnsw_where_pgvector_has_one() {
@@ -17,7 +17,7 @@ fn vector_indexes_become_hnsw_where_pgvector_has_one() {
         INSERT INTO wide(e) VALUES (vector32('[' || rtrim(replace(hex(zeroblob(2001)), '00', '1,'), ',') || ']'));
         INSERT INTO loose(e) VALUES (vector32('[1,2,3]')); DROP INDEX by_loose;
         UPDATE loose SET e = 'text'; CREATE INDEX by_loose_id ON loose(id);";
-    let loaded = Loaded::plan_on(Target::start_on(Which::Pgvector), script, "vector = \"on\"");
+    let loaded = Loaded::plan_on(Target::start_on(PgVersion::Pgvector), script, "vector = \"on\"");
     loaded.convert();
     loaded.verify();
     let plan = loaded.stored_plan();

@@ -11,21 +11,21 @@ mod schema;
 
 use schema::Database;
 
-use crate::support::{Dice, Target, Which, Workspace, rng};
+use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
 /// How long it tries, unless told otherwise.
 const SECONDS: u64 = 8;
 
 #[test]
 fn what_postgresql_holds_rebuilds_every_cell() {
-    let targets = [Target::start(), Target::start_on(Which::Major(14)), Target::start_on(Which::Major(18))];
+    let targets = [Target::start(), Target::start_on(PgVersion::Major(14)), Target::start_on(PgVersion::Major(18))];
     let mut arrived = 0;
     rng::rounds(SECONDS, |seed| {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let workspace = Workspace::new();
         let source = workspace.path().join("source.db");
-        let database = Database::make(&mut dice, &source);
-        let target = &targets[dice.below(targets.len())];
+        let database = Database::make(&mut rng, &source);
+        let target = &targets[rng.below(targets.len())];
         target.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS _turso2neon CASCADE");
         let local = target.admin_url();
         let call = |command: &str| workspace.tool(command).env("TURSO2NEON_LOCAL_URL", &local);

@@ -13,11 +13,11 @@ use std::{
 
 use rusqlite::Connection;
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::Kind,
     event::{Event, Sink},
     model::{Plan, overrides::Overrides, source_schema::SourceSchema},
-    rules::expression::{self, Scope},
+    rules::expression::{self, NameScope},
     sqlite::catalog,
     stages::{
         dump::dump,
@@ -28,7 +28,7 @@ use turso2neon::{
 
 use crate::{
     hazards,
-    support::{Dice, Workspace, fixture::sqlite, plan_builder, process::block_on, rng},
+    support::{Rng, Workspace, fixture::sqlite, plan_builder, process::block_on, rng},
 };
 
 /// How long each of the two tries, unless told otherwise.
@@ -183,9 +183,9 @@ const WORDS: &[&str] = &[
     "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
 ];
 
-struct Deaf;
+struct NullSink;
 
-impl Sink for Deaf {
+impl Sink for NullSink {
     fn emit(&self, _: &Event) {}
 }
 
@@ -210,38 +210,38 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// One to some changes.
-fn mutate(dice: &mut Dice, text: &str, others: &[&str]) -> String {
+fn mutate(rng: &mut Rng, text: &str, others: &[&str]) -> String {
     let mut all: Vec<String> = pieces(text).into_iter().map(str::to_owned).collect();
-    for _ in 0..=dice.below(4) {
+    for _ in 0..=rng.below(4) {
         if all.is_empty() {
-            return dice.pick(WORDS).to_owned();
+            return rng.pick(WORDS).to_owned();
         }
-        let at = dice.below(all.len());
-        match dice.below(9) {
+        let at = rng.below(all.len());
+        match rng.below(9) {
             0 => drop(all.remove(at)),
             1 => all.insert(at, all[at].clone()),
-            2 => all.insert(at, format!(" {} ", dice.pick(WORDS))),
-            3 => all[at] = dice.pick(WORDS).to_owned(),
+            2 => all.insert(at, format!(" {} ", rng.pick(WORDS))),
+            3 => all[at] = rng.pick(WORDS).to_owned(),
             4 => {
-                let other = dice.below(all.len());
+                let other = rng.below(all.len());
                 all.swap(at, other);
             }
             5 => all.truncate(at),
             6 => {
-                let donor = pieces(dice.pick(others));
-                let from = dice.below(donor.len().max(1));
-                let length = dice.below(12);
+                let donor = pieces(rng.pick(others));
+                let from = rng.below(donor.len().max(1));
+                let length = rng.below(12);
                 let taken: Vec<String> =
                     donor.iter().skip(from).take(length).map(|piece| (*piece).to_owned()).collect();
                 all.splice(at..at, taken);
             }
             7 => {
-                let depth = dice.pick(&[2, 30, 1_000]);
+                let depth = rng.pick(&[2, 30, 1_000]);
                 all[at] = format!("{}{}{}", "(".repeat(depth), all[at], ")".repeat(depth));
             }
             _ => {
-                let times = dice.pick(&[2, 50, 500]);
-                let sign = dice.pick(&[" || ", " AND ", ", ", "NOT ", "- ", "~", " COLLATE NOCASE", " + 1"]);
+                let times = rng.pick(&[2, 50, 500]);
+                let sign = rng.pick(&[" || ", " AND ", ", ", "NOT ", "- ", "~", " COLLATE NOCASE", " + 1"]);
                 all[at] = format!("{} {}", all[at], sign.repeat(times));
             }
         }
@@ -282,7 +282,7 @@ fn fragments(scripts: &[&'static str]) -> Vec<&'static str> {
 
 fn dumped(workspace: &Workspace, source: &Path) -> Context {
     let workdir = Workdir::create(&workspace.dir()).unwrap();
-    let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
+    let ctx = Context { workdir, out: Arc::new(NullSink), stop: Cancellation::default() };
     let request = plan_builder::dump_request(source.to_str().unwrap());
     block_on(async { dump(&ctx, &request).await }).unwrap();
     ctx
@@ -311,14 +311,14 @@ fn mutated_expressions_are_translated_or_refused() {
     let (plan, schema) = (Arc::new(plan), Arc::new(schema));
     let mut seen: BTreeMap<bool, usize> = BTreeMap::new();
     rng::rounds(SECONDS, |seed| {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         for _ in 0..EXPRESSIONS {
-            let base = dice.pick(&fragments);
-            let sql = if dice.once_in(10) { base.to_owned() } else { mutate(&mut dice, base, &fragments) };
+            let base = rng.pick(&fragments);
+            let sql = if rng.once_in(10) { base.to_owned() } else { mutate(&mut rng, base, &fragments) };
             let (plan, schema, text) = (Arc::clone(&plan), Arc::clone(&schema), sql.clone());
             let (told, heard) = mpsc::channel();
             in_time(&sql, move || {
-                let scope = Scope::new(&plan.tables[0], &schema.tables[0], "UTF-8");
+                let scope = NameScope::new(&plan.tables[0], &schema.tables[0], "UTF-8");
                 let translated = [scope.value(&text), scope.key(&text, Some("NOCASE"))];
                 let condition = scope.condition(&text);
                 let called = expression::call(&text);
@@ -335,8 +335,8 @@ fn mutated_expressions_are_translated_or_refused() {
 }
 
 /// A file of some traps in which the stored text of some objects is another.
-fn damaged(dice: &mut Dice, scripts: &[&'static str], path: &Path) -> String {
-    let script = format!("PRAGMA foreign_keys=off; PRAGMA ignore_check_constraints=on; {}", dice.pick(scripts));
+fn damaged(rng: &mut Rng, scripts: &[&'static str], path: &Path) -> String {
+    let script = format!("PRAGMA foreign_keys=off; PRAGMA ignore_check_constraints=on; {}", rng.pick(scripts));
     sqlite(path, &script);
     let connection = Connection::open(path).unwrap();
     connection.execute_batch("PRAGMA writable_schema=on").unwrap();
@@ -345,9 +345,9 @@ fn damaged(dice: &mut Dice, scripts: &[&'static str], path: &Path) -> String {
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     drop(statement);
     let mut told = String::new();
-    for _ in 0..=dice.below(3) {
-        let (rowid, sql) = &entries[dice.below(entries.len())];
-        let changed = mutate(dice, sql, scripts);
+    for _ in 0..=rng.below(3) {
+        let (rowid, sql) = &entries[rng.below(entries.len())];
+        let changed = mutate(rng, sql, scripts);
         connection
             .execute("UPDATE sqlite_schema SET sql = ?1 WHERE rowid = ?2", rusqlite::params![changed, rowid])
             .unwrap();
@@ -361,15 +361,15 @@ fn mutated_schemas_are_read_or_refused() {
     let scripts = hazards::scripts();
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
     rng::rounds(SECONDS, |seed| {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let workspace = Workspace::new();
         let source = workspace.path().join("source.db");
-        let told = damaged(&mut dice, &scripts, &source);
+        let told = damaged(&mut rng, &scripts, &source);
         let (sent, heard) = mpsc::channel();
         in_time(&told, move || {
             let workspace = workspace;
             let workdir = Workdir::create(&workspace.dir()).unwrap();
-            let ctx = Context { workdir, out: Arc::new(Deaf), stop: Stop::default() };
+            let ctx = Context { workdir, out: Arc::new(NullSink), stop: Cancellation::default() };
             let request = plan_builder::dump_request(source.to_str().unwrap());
             let end = block_on(async {
                 dump(&ctx, &request).await?;

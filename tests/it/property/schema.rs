@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use rusqlite::{Connection, types::Value};
 use turso2neon::model::identifier::quote_ident;
 
-use crate::support::Dice;
+use crate::support::Rng;
 
 const DECLARED: &[&str] = &[
     "",
@@ -113,25 +113,25 @@ enum Key {
 
 impl Database {
     /// Makes one with some tables.
-    pub(super) fn make(dice: &mut Dice, path: &Path) -> Self {
+    pub(super) fn make(rng: &mut Rng, path: &Path) -> Self {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("PRAGMA foreign_keys=off; PRAGMA journal_mode=off; PRAGMA synchronous=off").unwrap();
-        let encoding = if dice.once_in(12) { "UTF-16le" } else { "UTF-8" };
+        let encoding = if rng.once_in(12) { "UTF-16le" } else { "UTF-8" };
         connection.execute_batch(&format!("PRAGMA encoding = '{encoding}'; BEGIN")).unwrap();
         let mut script = format!("PRAGMA encoding = '{encoding}';\n");
-        for number in 0..2 + dice.below(4) {
+        for number in 0..2 + rng.below(4) {
             let is_utf8 = encoding == "UTF-8";
-            table(dice, number, &connection, &mut script, is_utf8);
+            table(rng, number, &connection, &mut script, is_utf8);
         }
         connection.execute_batch("COMMIT").unwrap();
         Self { script }
     }
 }
 
-fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut String, is_utf8: bool) {
-    let name = if dice.once_in(4) { format!("t{number} {}", dice.pick(ODD_NAMES)) } else { format!("t{number}") };
-    let strict = dice.once_in(4);
-    let key = dice.pick(&[Key::Alias, Key::Alias, Key::Plain, Key::Text, Key::Two]);
+fn table(rng: &mut Rng, number: usize, connection: &Connection, script: &mut String, is_utf8: bool) {
+    let name = if rng.once_in(4) { format!("t{number} {}", rng.pick(ODD_NAMES)) } else { format!("t{number}") };
+    let strict = rng.once_in(4);
+    let key = rng.pick(&[Key::Alias, Key::Alias, Key::Plain, Key::Text, Key::Two]);
     let mut columns: Vec<String> = Vec::new();
     let keys: &[&str] = match key {
         Key::Alias => &["id INTEGER PRIMARY KEY"],
@@ -142,18 +142,18 @@ fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut S
     columns.extend(keys.iter().map(|key| (*key).to_owned()));
     let mut themes = Vec::new();
     let mut names = Vec::new();
-    for at in 0..=dice.below(9) {
-        let name = if dice.once_in(6) { format!("{}{at}", dice.pick(ODD_NAMES)) } else { format!("c{at}") };
-        let declared = dice.pick(if strict { STRICT } else { DECLARED });
+    for at in 0..=rng.below(9) {
+        let name = if rng.once_in(6) { format!("{}{at}", rng.pick(ODD_NAMES)) } else { format!("c{at}") };
+        let declared = rng.pick(if strict { STRICT } else { DECLARED });
         let mut column = format!("{} {declared}", quote_ident(&name));
-        if dice.once_in(12) {
+        if rng.once_in(12) {
             column.push_str(" UNIQUE");
         }
-        if dice.once_in(15) {
-            column.push_str(dice.pick(&[" COLLATE NOCASE", " COLLATE RTRIM", " COLLATE BINARY"]));
+        if rng.once_in(15) {
+            column.push_str(rng.pick(&[" COLLATE NOCASE", " COLLATE RTRIM", " COLLATE BINARY"]));
         }
-        if dice.once_in(8) {
-            column.push_str(dice.pick(&[
+        if rng.once_in(8) {
+            column.push_str(rng.pick(&[
                 " DEFAULT 1",
                 " DEFAULT ''",
                 " DEFAULT 'x'",
@@ -166,7 +166,7 @@ fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut S
         }
         columns.push(column);
         names.push(name);
-        themes.push(Theme::of(dice, declared));
+        themes.push(Theme::of(rng, declared));
     }
     if key == Key::Two {
         columns.push("PRIMARY KEY(id, id2)".to_owned());
@@ -177,21 +177,21 @@ fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut S
     let sql = format!("CREATE TABLE {} ({}) {}", quote_ident(&name), columns.join(", "), options.join(", "));
     connection.execute_batch(&sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
     writeln!(script, "{sql};").unwrap();
-    index(dice, number, &name, &names, connection, script);
+    index(rng, number, &name, &names, connection, script);
     let width = keys.len() + names.len();
     let insert = format!("INSERT OR IGNORE INTO {} VALUES ({})", quote_ident(&name), vec!["?"; width].join(", "));
     // A bound text is always valid; what isn't goes in as bytes.
     let broken = format!("UPDATE OR IGNORE {} SET {{c}} = CAST(?1 AS TEXT) WHERE id = ?2", quote_ident(&name));
-    for row in 0..dice.pick(&[0, 1, 5, 40, 150]) {
+    for row in 0..rng.pick(&[0, 1, 5, 40, 150]) {
         let mut values: Vec<Value> = match key {
             Key::Alias => {
-                vec![Value::Integer(if dice.once_in(30) { dice.between(i64::MIN, i64::MAX) } else { row * 2 + 1 })]
+                vec![Value::Integer(if rng.once_in(30) { rng.between(i64::MIN, i64::MAX) } else { row * 2 + 1 })]
             }
             Key::Plain => vec![Value::Integer(row)],
             Key::Text => vec![Value::Text(format!("k{row}'\"\\é"))],
             Key::Two => vec![Value::Integer(row / 3), Value::Text(format!("\"{}", row % 3))],
         };
-        values.extend(themes.iter().map(|theme| theme.cell(dice)));
+        values.extend(themes.iter().map(|theme| theme.cell(rng)));
         let key_value = values[0].clone();
         // A STRICT table refuses other classes: then the row keeps what it takes.
         if connection.execute(&insert, rusqlite::params_from_iter(values.iter())).is_err() {
@@ -200,22 +200,22 @@ fn table(dice: &mut Dice, number: usize, connection: &Connection, script: &mut S
             }
             connection.execute(&insert, rusqlite::params_from_iter(values.iter())).unwrap();
         }
-        if is_utf8 && dice.once_in(60) && !names.is_empty() {
-            let sql = broken.replace("{c}", &quote_ident(&names[dice.below(names.len())]));
+        if is_utf8 && rng.once_in(60) && !names.is_empty() {
+            let sql = broken.replace("{c}", &quote_ident(&names[rng.below(names.len())]));
             let bytes: &[u8] =
-                dice.pick(&[&b"a\0b"[..], b"\0", b"\xff", b"ab\xc0\x80", b"\xed\xa0\x80z", b"\xf4\x90\x80\x80"]);
+                rng.pick(&[&b"a\0b"[..], b"\0", b"\xff", b"ab\xc0\x80", b"\xed\xa0\x80z", b"\xf4\x90\x80\x80"]);
             connection.execute(&sql, rusqlite::params![bytes, key_value]).ok();
         }
     }
 }
 
-fn index(dice: &mut Dice, number: usize, table: &str, names: &[String], connection: &Connection, script: &mut String) {
-    if names.is_empty() || !dice.once_in(3) {
+fn index(rng: &mut Rng, number: usize, table: &str, names: &[String], connection: &Connection, script: &mut String) {
+    if names.is_empty() || !rng.once_in(3) {
         return;
     }
-    let parts: Vec<String> = (0..=dice.below(2))
+    let parts: Vec<String> = (0..=rng.below(2))
         .map(|_| {
-            format!("{}{}", quote_ident(&names[dice.below(names.len())]), dice.pick(&["", " DESC", " COLLATE NOCASE"]))
+            format!("{}{}", quote_ident(&names[rng.below(names.len())]), rng.pick(&["", " DESC", " COLLATE NOCASE"]))
         })
         .collect();
     let sql = format!("CREATE INDEX i{number} ON {} ({})", quote_ident(table), parts.join(", "));
@@ -232,14 +232,14 @@ struct Theme {
     null: usize,
 }
 
-type Make = fn(&mut Dice) -> Value;
+type ValueGenerator = fn(&mut Rng) -> Value;
 
 /// Kinds of values.
-const KINDS: &[Make] = &[
-    |dice| Value::Integer(dice.between(0, 1)),
-    |dice| Value::Integer(dice.between(-300, 70_000)),
-    |dice| {
-        Value::Integer(dice.pick(&[
+const KINDS: &[ValueGenerator] = &[
+    |rng| Value::Integer(rng.between(0, 1)),
+    |rng| Value::Integer(rng.between(-300, 70_000)),
+    |rng| {
+        Value::Integer(rng.pick(&[
             i64::MAX,
             i64::MIN,
             9_007_199_254_740_993,
@@ -249,11 +249,11 @@ const KINDS: &[Make] = &[
             4_294_967_296,
         ]))
     },
-    |dice| Value::Integer(dice.between(1_600_000_000, 1_700_000_000)),
-    |dice| Value::Integer(dice.between(1_600_000_000_000, 1_700_000_000_000)),
-    |dice| Value::Integer(dice.between(1_600_000_000_000_000, 1_700_000_000_000_000)),
-    |dice| {
-        Value::Real(dice.pick(&[
+    |rng| Value::Integer(rng.between(1_600_000_000, 1_700_000_000)),
+    |rng| Value::Integer(rng.between(1_600_000_000_000, 1_700_000_000_000)),
+    |rng| Value::Integer(rng.between(1_600_000_000_000_000, 1_700_000_000_000_000)),
+    |rng| {
+        Value::Real(rng.pick(&[
             0.0,
             -0.0,
             1.0,
@@ -270,15 +270,15 @@ const KINDS: &[Make] = &[
             123_456_789.123,
         ]))
     },
-    |dice| format!("{}e-{}", dice.between(-9_999_999, 9_999_999), dice.below(5)).parse::<f64>().unwrap().into(),
-    |dice| loop {
-        let value = f64::from_bits(dice.roll());
+    |rng| format!("{}e-{}", rng.between(-9_999_999, 9_999_999), rng.below(5)).parse::<f64>().unwrap().into(),
+    |rng| loop {
+        let value = f64::from_bits(rng.roll());
         if !value.is_nan() {
             break value.into();
         }
     },
-    |dice| {
-        text(dice.pick(&[
+    |rng| {
+        text(rng.pick(&[
             "",
             "a",
             "A",
@@ -303,20 +303,20 @@ const KINDS: &[Make] = &[
             "infinity",
         ]))
     },
-    |dice| text(&format!("word {}", dice.below(1_000))),
-    |dice| {
+    |rng| text(&format!("word {}", rng.below(1_000))),
+    |rng| {
         text(
-            &format!("{}-{:02}-{:02}", dice.between(1, 9999), dice.between(1, 12), dice.between(1, 31))
+            &format!("{}-{:02}-{:02}", rng.between(1, 9999), rng.between(1, 12), rng.between(1, 31))
                 .as_str()
                 .replace("-00", "-01"),
         )
     },
-    |dice| text(&stamp(dice)),
-    |dice| text(&format!("{}Z", stamp(dice))),
-    |dice| text(&format!("{}{}", stamp(dice), dice.pick(&["+05:30", "-0700", "+00:00", "Z"]))),
-    |dice| text(dice.pick(&["07:30", "23:59:59", "23:59:59.999999", "00:00:00.1", "24:00:00", "07:30:00.1234567"])),
-    |dice| {
-        text(dice.pick(&[
+    |rng| text(&stamp(rng)),
+    |rng| text(&format!("{}Z", stamp(rng))),
+    |rng| text(&format!("{}{}", stamp(rng), rng.pick(&["+05:30", "-0700", "+00:00", "Z"]))),
+    |rng| text(rng.pick(&["07:30", "23:59:59", "23:59:59.999999", "00:00:00.1", "24:00:00", "07:30:00.1234567"])),
+    |rng| {
+        text(rng.pick(&[
             "2024-02-30",
             "0000-00-00",
             "1/2/2024",
@@ -328,10 +328,10 @@ const KINDS: &[Make] = &[
             "10000-01-01",
         ]))
     },
-    |dice| text(&uuid(dice, false)),
-    |dice| text(&uuid(dice, true)),
-    |dice| {
-        text(dice.pick(&[
+    |rng| text(&uuid(rng, false)),
+    |rng| text(&uuid(rng, true)),
+    |rng| {
+        text(rng.pick(&[
             "{}",
             "[1, 2]",
             "{\"a\": 1.10, \"b\": null}",
@@ -347,11 +347,11 @@ const KINDS: &[Make] = &[
             "true",
         ]))
     },
-    |dice| Value::Blob((0..dice.below(20)).map(|_| dice.roll().to_le_bytes()[0]).collect()),
-    |dice| Value::Blob([dice.roll().to_be_bytes(), dice.roll().to_be_bytes()].concat()),
-    |dice| {
+    |rng| Value::Blob((0..rng.below(20)).map(|_| rng.roll().to_le_bytes()[0]).collect()),
+    |rng| Value::Blob([rng.roll().to_be_bytes(), rng.roll().to_be_bytes()].concat()),
+    |rng| {
         Value::Blob(
-            uuid(dice, false)
+            uuid(rng, false)
                 .replace('-', "")
                 .as_bytes()
                 .chunks(2)
@@ -359,12 +359,12 @@ const KINDS: &[Make] = &[
                 .collect(),
         )
     },
-    |dice| Value::Blob(dice.pick(&["text", "", "é", "1", "\\x41"]).as_bytes().to_vec()),
+    |rng| Value::Blob(rng.pick(&["text", "", "é", "1", "\\x41"]).as_bytes().to_vec()),
 ];
 
 impl Theme {
     /// Mostly what the declaration wishes for.
-    fn of(dice: &mut Dice, declared: &str) -> Self {
+    fn of(rng: &mut Rng, declared: &str) -> Self {
         let lower = declared.to_lowercase();
         let wished: &[usize] = match lower.as_str() {
             name if name.contains("bool") || name.contains("(1)") || name == "bit" => &[0],
@@ -385,18 +385,18 @@ impl Theme {
             }
             _ => &[1, 7, 9, 20],
         };
-        let main = if dice.once_in(5) { dice.below(KINDS.len()) } else { dice.pick(wished) };
-        let odd = dice.pick(&[0, 0, 0, 2, 10, 40]);
-        Self { main, second: dice.below(KINDS.len()), odd, null: dice.pick(&[3, 20, 20, 1_000]) }
+        let main = if rng.once_in(5) { rng.below(KINDS.len()) } else { rng.pick(wished) };
+        let odd = rng.pick(&[0, 0, 0, 2, 10, 40]);
+        Self { main, second: rng.below(KINDS.len()), odd, null: rng.pick(&[3, 20, 20, 1_000]) }
     }
 
-    fn cell(&self, dice: &mut Dice) -> Value {
-        if dice.once_in(self.null) {
+    fn cell(&self, rng: &mut Rng) -> Value {
+        if rng.once_in(self.null) {
             Value::Null
-        } else if self.odd > 0 && dice.once_in(self.odd) {
-            KINDS[self.second](dice)
+        } else if self.odd > 0 && rng.once_in(self.odd) {
+            KINDS[self.second](rng)
         } else {
-            KINDS[self.main](dice)
+            KINDS[self.main](rng)
         }
     }
 }
@@ -405,15 +405,15 @@ fn text(value: &str) -> Value {
     Value::Text(value.to_owned())
 }
 
-fn stamp(dice: &mut Dice) -> String {
-    let day = format!("{:04}-{:02}-{:02}", dice.between(1, 9999), dice.between(1, 12), dice.between(1, 28));
-    let clock = dice.pick(&["03:04", "03:04:05", "23:59:59.999999", "00:00:00.5", "12:00:00.100"]);
-    format!("{day}{}{clock}", dice.pick(&["T", " "]))
+fn stamp(rng: &mut Rng) -> String {
+    let day = format!("{:04}-{:02}-{:02}", rng.between(1, 9999), rng.between(1, 12), rng.between(1, 28));
+    let clock = rng.pick(&["03:04", "03:04:05", "23:59:59.999999", "00:00:00.5", "12:00:00.100"]);
+    format!("{day}{}{clock}", rng.pick(&["T", " "]))
 }
 
-fn uuid(dice: &mut Dice, any_case: bool) -> String {
-    let digits = format!("{:016x}{:016x}", dice.roll(), dice.roll());
+fn uuid(rng: &mut Rng, any_case: bool) -> String {
+    let digits = format!("{:016x}{:016x}", rng.roll(), rng.roll());
     let text =
         format!("{}-{}-4{}-8{}-{}", &digits[..8], &digits[8..12], &digits[13..16], &digits[17..20], &digits[20..]);
-    if any_case && dice.once_in(2) { text.to_uppercase() } else { text }
+    if any_case && rng.once_in(2) { text.to_uppercase() } else { text }
 }

@@ -9,14 +9,14 @@ use turso2neon::{
     },
 };
 
-use super::fixture::{Depot, remote_url, requested, run, runtime, shop_plan, shop_rows};
-use crate::support::{Journey, Target};
+use super::fixture::{LocalFixture, remote_url, requested, run, runtime, shop_plan, shop_rows};
+use crate::support::{Environment, Target};
 
 #[test]
 fn policies_triggers_publications_and_options_go_over_to_the_new_tables() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&remote_url(&target)).0.unwrap();
     let role = format!("app_{}", target.database());
     target.query(&format!("CREATE ROLE {role}"));
     target.execute_as_owner(&format!(
@@ -34,9 +34,9 @@ fn policies_triggers_publications_and_options_go_over_to_the_new_tables() {
     let seen_by_role = format!("BEGIN; SET LOCAL ROLE {role}; SELECT count(*) FROM orders; COMMIT");
     assert_eq!(target.value(&seen_by_role), "10000");
     for version in 2..4 {
-        depot.refill(&shop_rows(version));
-        depot.push_in("swap", &remote_url(&target)).0.unwrap();
-        depot.assert_equal(&target, "public");
+        fixture.refill(&shop_rows(version));
+        fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+        fixture.assert_equal(&target, "public");
         assert_eq!(target.value(&seen_by_role), "10000", "the policy holds");
     }
     assert_eq!(target.value("SELECT count(*) FROM seen"), "0");
@@ -55,7 +55,7 @@ fn policies_triggers_publications_and_options_go_over_to_the_new_tables() {
     target.execute_as_owner(
         "ALTER TABLE seen ENABLE ROW LEVEL SECURITY; CREATE POLICY known ON seen USING (EXISTS (SELECT FROM public.empty))",
     );
-    let error = depot.push_in("swap", &remote_url(&target)).0;
+    let error = fixture.push_in("swap", &remote_url(&target)).0;
     let error = match error {
         Ok(pushed) => panic!("{:?}", pushed.unchanged),
         Err(error) => error,
@@ -70,18 +70,18 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     target.execute_as_owner(
         "CREATE TABLE orders (old int); INSERT INTO orders VALUES (7); COMMENT ON TABLE orders IS 'mine'",
     );
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (ctx, _) = depot.context();
-    let request = depot.request(&remote_url(&target));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let (ctx, _) = fixture.context();
+    let request = fixture.request(&remote_url(&target));
     let forced = |name: &str| PushRequest { force_tables: vec![name.to_owned()], ..request.clone() };
     assert_eq!(run(&ctx, &request).err().unwrap().kind(), Kind::TargetOccupied);
     assert_eq!(run(&ctx, &forced("ORDERS")).err().unwrap().kind(), Kind::Usage);
     assert_eq!(target.value("SELECT old FROM orders"), "7");
     assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode.to_string(), "swap");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
     assert_eq!(target.value("SELECT obj_description('orders'::regclass)"), "mine");
-    assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+    assert!(fixture.push(&remote_url(&target)).0.unwrap().unchanged);
     // It comes back alone, with everything that it had, and goes again; a push needs its name once more.
     let turn = || {
         let request = RollbackRequest {
@@ -102,10 +102,10 @@ fn a_table_of_another_tool_is_replaced_only_by_name_and_comes_back() {
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     turn();
     assert_eq!(target.value(there), "_sqlite_offtype customers empty orders");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     turn();
     assert_eq!(run(&ctx, &forced("orders")).unwrap().checkpoint.unwrap().mode.to_string(), "swap");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT old FROM turso2neon_previous.orders"), "7");
 }
 
@@ -118,46 +118,46 @@ const STUMBLE: &str = "CREATE OR REPLACE FUNCTION public.no_more() RETURNS trigg
 #[test]
 fn a_table_that_changed_after_it_was_replaced_is_loaded_again() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
-    let interrupt = |depot: &Depot| {
+    fixture.push(&url).0.unwrap();
+    let interrupt = |fixture: &LocalFixture| {
         target.query(STUMBLE);
-        depot.push_in("replace", &url).0.err().unwrap();
+        fixture.push_in("replace", &url).0.err().unwrap();
         target.query("DROP TRIGGER no_more ON turso2neon.chunks; UPDATE customers SET version = 77 WHERE id = 1");
     };
-    depot.refill(&shop_rows(2));
-    interrupt(&depot);
-    assert_eq!(depot.push_in("replace", &url).0.err().unwrap().kind(), Kind::TargetRejected);
-    depot.push_in("replace", &url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.refill(&shop_rows(2));
+    interrupt(&fixture);
+    assert_eq!(fixture.push_in("replace", &url).0.err().unwrap().kind(), Kind::TargetRejected);
+    fixture.push_in("replace", &url).0.unwrap();
+    fixture.assert_equal(&target, "public");
     // --fresh looks at no mark.
-    depot.refill(&shop_rows(3));
-    interrupt(&depot);
-    let (ctx, _) = depot.context();
-    run(&ctx, &PushRequest { fresh: true, mode: requested("replace"), ..depot.request(&url) }).unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.refill(&shop_rows(3));
+    interrupt(&fixture);
+    let (ctx, _) = fixture.context();
+    run(&ctx, &PushRequest { fresh: true, mode: requested("replace"), ..fixture.request(&url) }).unwrap();
+    fixture.assert_equal(&target, "public");
     // A run in another mode is none to continue.
-    depot.refill(&shop_rows(4));
-    interrupt(&depot);
+    fixture.refill(&shop_rows(4));
+    interrupt(&fixture);
     target.query("UPDATE turso2neon.runs SET mode = 'diff' WHERE state <> 'done'");
-    depot.push_in("replace", &url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.push_in("replace", &url).0.unwrap();
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn an_interrupted_replace_goes_on_after_the_tables_that_are_done() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&remote_url(&target)).0.unwrap();
     let versions = "SELECT (SELECT max(version) FROM customers) || ' ' || (SELECT max(version) FROM orders)";
     for (version, mode) in [(2, "replace"), (3, "auto")] {
-        depot.refill(&shop_rows(version));
+        fixture.refill(&shop_rows(version));
         target.query(STUMBLE);
-        depot.push_in("replace", &remote_url(&target)).0.err().unwrap();
+        fixture.push_in("replace", &remote_url(&target)).0.err().unwrap();
         assert_eq!(target.value(versions), format!("{version} {}", version - 1));
         target.query("DROP TRIGGER no_more ON turso2neon.chunks");
-        let (pushed, recorder) = depot.push_in(mode, &remote_url(&target));
+        let (pushed, recorder) = fixture.push_in(mode, &remote_url(&target));
         let expected = if mode == "auto" { "swap" } else { mode };
         assert_eq!(pushed.unwrap().checkpoint.unwrap().mode.to_string(), expected, "{:?}", recorder.texts());
         if mode == "replace" {
@@ -165,62 +165,62 @@ fn an_interrupted_replace_goes_on_after_the_tables_that_are_done() {
             assert!(texts.iter().any(|text| text.starts_with("ORDERS: ")), "{texts:?}");
             assert!(!texts.iter().any(|text| text.starts_with("CUSTOMERS: ")), "{texts:?}");
         }
-        depot.assert_equal(&target, "public");
+        fixture.assert_equal(&target, "public");
         let keys = "SELECT string_agg(conname, ' ') FROM pg_constraint WHERE contype = 'f' AND convalidated \
                     AND connamespace = 'public'::regnamespace";
         assert_eq!(target.value(keys), "orders_customer_fkey");
         assert_eq!(target.value("SELECT count(*) FROM turso2neon.chunks"), "0");
-        assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+        assert!(fixture.push(&remote_url(&target)).0.unwrap().unchanged);
     }
 }
 
 #[test]
 fn replace_goes_table_after_table_and_keeps_nothing() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("replace", &remote_url(&target)).0.unwrap();
-    depot.refill(&shop_rows(2));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("replace", &remote_url(&target)).0.unwrap();
+    fixture.refill(&shop_rows(2));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     target.execute_as_owner("CREATE VIEW totals AS SELECT max(version) FROM orders");
-    depot.refill(&shop_rows(3));
-    let checkpoint = depot.push_in("replace", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    fixture.refill(&shop_rows(3));
+    let checkpoint = fixture.push_in("replace", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
     assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.tables.len()), ("replace", 4));
     assert!(checkpoint.sent_bytes > 500_000);
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max FROM totals"), "3");
     assert_eq!(target.value("SELECT count(*) FROM pg_class WHERE relname = 'orders' AND relkind = 'r'"), "1");
     let keys = "SELECT string_agg(conname, ' ') FROM pg_constraint WHERE contype = 'f' AND convalidated";
     assert_eq!(target.value(keys), "orders_customer_fkey");
-    assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+    assert!(fixture.push(&remote_url(&target)).0.unwrap().unchanged);
     // Another structure: the old tables make room first. A view on them stops that before anything happens.
-    depot.plan.tables[1].checks.clear();
-    depot.refill(&shop_rows(4));
-    assert_eq!(depot.push_in("replace", &remote_url(&target)).0.err().unwrap().kind(), Kind::TargetOccupied);
+    fixture.plan.tables[1].checks.clear();
+    fixture.refill(&shop_rows(4));
+    assert_eq!(fixture.push_in("replace", &remote_url(&target)).0.err().unwrap().kind(), Kind::TargetOccupied);
     assert_eq!(target.value("SELECT max(version) FROM orders"), "3");
     target.execute_as_owner("DROP VIEW totals");
-    depot.push_in("replace", &remote_url(&target)).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.push_in("replace", &remote_url(&target)).0.unwrap();
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT count(*) FROM pg_class WHERE relname = 'orders' AND relkind = 'r'"), "1");
 }
 
 #[test]
 fn a_dry_run_counts_what_a_push_then_sends() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (ctx, _) = depot.context();
-    let dry = |depot: &Depot, mode: &str| {
-        let request = PushRequest { dry_run: true, mode: requested(mode), ..depot.request(&remote_url(&target)) };
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let (ctx, _) = fixture.context();
+    let dry = |fixture: &LocalFixture, mode: &str| {
+        let request = PushRequest { dry_run: true, mode: requested(mode), ..fixture.request(&remote_url(&target)) };
         run(&ctx, &request).unwrap().dry_run
     };
-    let lines = dry(&depot, "auto");
-    let sent = depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().sent_bytes;
+    let lines = dry(&fixture, "auto");
+    let sent = fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().sent_bytes;
     assert!(lines[0].contains(&format!("({sent} bytes in 3 chunks)")), "{lines:?} {sent}");
-    assert_eq!(dry(&depot, "auto"), ["nothing to do: the target holds these tables already"]);
-    depot.refill(&shop_rows(2));
+    assert_eq!(dry(&fixture, "auto"), ["nothing to do: the target holds these tables already"]);
+    fixture.refill(&shop_rows(2));
     let before = target.content("turso2neon");
-    let lines = dry(&depot, "auto");
+    let lines = dry(&fixture, "auto");
     assert!(lines[0].starts_with("2 of 4 tables differ; 22,000 rows would be touched"), "{lines:?}");
-    let lines = dry(&depot, "swap");
+    let lines = dry(&fixture, "swap");
     assert!(lines.iter().any(|line| line.contains("would be replaced: _sqlite_offtype, customers")), "{lines:?}");
     assert_eq!(target.content("turso2neon"), before);
     assert_eq!(target.value("SELECT max(version) FROM orders"), "1");
@@ -228,29 +228,29 @@ fn a_dry_run_counts_what_a_push_then_sends() {
 
 #[test]
 fn views_and_triggers_of_the_plan_go_along_in_every_mode_and_never_fire() {
-    let journey = Journey::from(
+    let environment = Environment::from(
         "CREATE TABLE a (id INTEGER PRIMARY KEY, n INTEGER); CREATE TABLE log (id INTEGER PRIMARY KEY, what INTEGER); \
          CREATE VIEW totals AS SELECT count(*) AS c, sum(n) AS s FROM a; \
          CREATE TRIGGER noted AFTER UPDATE ON a BEGIN INSERT INTO log (what) VALUES (new.id); END; \
          INSERT INTO a VALUES (1, 10), (2, 20)",
     );
-    let mode = || journey.workspace.read_json("push/checkpoint.json")["mode"].as_str().unwrap().to_owned();
+    let mode = || environment.workspace.read_json("push/checkpoint.json")["mode"].as_str().unwrap().to_owned();
     let state = "SELECT (SELECT c || ' ' || s FROM totals) || ' ' || (SELECT count(*) FROM log) || ' ' || \
                  (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.a'::regclass AND NOT tgisinternal AND tgenabled = 'O')";
-    journey.call(&["dump", "convert", "push"]);
-    assert_eq!((mode(), journey.target.value(state)), ("create".to_owned(), "2 30 0 1".to_owned()));
+    environment.call(&["dump", "convert", "push"]);
+    assert_eq!((mode(), environment.target.value(state)), ("create".to_owned(), "2 30 0 1".to_owned()));
     for (round, wished) in ["auto", "swap", "replace", "auto"].into_iter().enumerate() {
-        journey.source.execute("UPDATE a SET n = n + 1 WHERE id = 1");
-        journey.call(&["dump", "convert"]);
-        journey.tool("push").args(["--mode", wished]).run().expect_exit(0);
+        environment.source.execute("UPDATE a SET n = n + 1 WHERE id = 1");
+        environment.call(&["dump", "convert"]);
+        environment.tool("push").args(["--mode", wished]).run().expect_exit(0);
         let expected = if wished == "auto" { "diff" } else { wished };
         let (sum, logged) = (31 + round, 1 + round);
-        assert_eq!((mode().as_str(), journey.target.value(state)), (expected, format!("2 {sum} {logged} 1")));
+        assert_eq!((mode().as_str(), environment.target.value(state)), (expected, format!("2 {sum} {logged} 1")));
         if wished != "replace" {
-            journey.tool("rollback").run().expect_exit(0);
-            assert_eq!(journey.target.value(state), format!("2 {} {} 1", sum - 1, logged - 1), "after {wished}");
-            journey.tool("rollback").run().expect_exit(0);
-            assert_eq!(journey.target.value(state), format!("2 {sum} {logged} 1"), "after {wished}");
+            environment.tool("rollback").run().expect_exit(0);
+            assert_eq!(environment.target.value(state), format!("2 {} {} 1", sum - 1, logged - 1), "after {wished}");
+            environment.tool("rollback").run().expect_exit(0);
+            assert_eq!(environment.target.value(state), format!("2 {sum} {logged} 1"), "after {wished}");
         }
     }
 }

@@ -9,8 +9,8 @@ use turso2neon::{
     stages::push::rollback::{RollbackRequest, rollback},
 };
 
-use super::fixture::{Depot, remote_url, runtime, shop_plan, shop_rows};
-use crate::support::{Target, programs::Which};
+use super::fixture::{LocalFixture, remote_url, runtime, shop_plan, shop_rows};
+use crate::support::{Target, programs::PgVersion};
 
 /// What hangs on the tables of the schema `public`, as the catalog has it, without OIDs.
 const ATTACHED: &str = "
@@ -44,10 +44,10 @@ fn attached(target: &Target) -> Vec<String> {
 }
 
 fn everything_goes_over_on(major: u32) {
-    let target = Target::start_on(Which::Major(major));
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let target = Target::start_on(PgVersion::Major(major));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let role = format!("app_{}", target.database());
     target.query(&format!("CREATE ROLE {role}"));
     // Row filters and lists of columns came with PostgreSQL 15.
@@ -81,9 +81,9 @@ fn everything_goes_over_on(major: u32) {
     ));
     let before = attached(&target);
     assert!(before.len() > 45, "{before:#?}");
-    depot.refill(&shop_rows(2));
-    depot.push_in("swap", &url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.refill(&shop_rows(2));
+    fixture.push_in("swap", &url).0.unwrap();
+    fixture.assert_equal(&target, "public");
     assert_eq!(attached(&target), before, "after a swap on {major}");
     for version in ["1", "2"] {
         let request = RollbackRequest {
@@ -92,27 +92,27 @@ fn everything_goes_over_on(major: u32) {
             list: false,
             lock_wait: Duration::from_secs(60),
         };
-        runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
+        runtime().block_on(rollback(&fixture.context().0, &request)).unwrap();
         assert_eq!(target.value("SELECT max(version) FROM orders"), version);
         assert_eq!(attached(&target), before, "after a rollback on {major}");
     }
     // A change of rows leaves everything as it is, and silences no trigger for longer than it lasts.
-    depot.change("UPDATE orders SET version = 3");
-    depot.push_in("diff", &url).0.unwrap();
+    fixture.change("UPDATE orders SET version = 3");
+    fixture.push_in("diff", &url).0.unwrap();
     assert_eq!(attached(&target), before, "after a diff on {major}");
-    what_cannot_go_over_is_named(&target, &mut depot);
+    what_cannot_go_over_is_named(&target, &mut fixture);
     // Where the old tables are dropped before the new ones come, all of it is kept too.
-    depot.plan.tables[2].columns[0].not_null = true;
-    depot.refill(&shop_rows(5));
-    depot.push_in("replace", &url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.plan.tables[2].columns[0].not_null = true;
+    fixture.refill(&shop_rows(5));
+    fixture.push_in("replace", &url).0.unwrap();
+    fixture.assert_equal(&target, "public");
     assert_eq!(attached(&target), before, "after a replacement on {major}");
     target.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 /// What would stay with the old tables, and how it is told.
-fn what_cannot_go_over_is_named(target: &Target, depot: &mut Depot) {
-    depot.change("UPDATE orders SET version = 9");
+fn what_cannot_go_over_is_named(target: &Target, fixture: &mut LocalFixture) {
+    fixture.change("UPDATE orders SET version = 9");
     for (create, name, drop) in [
         (
             "CREATE STATISTICS pairs ON customer, version FROM orders",
@@ -146,15 +146,15 @@ fn what_cannot_go_over_is_named(target: &Target, depot: &mut Depot) {
         ("ALTER TABLE orders ADD COLUMN note text", "column note on orders", "ALTER TABLE orders DROP COLUMN note"),
     ] {
         target.execute_as_owner(create);
-        let (pushed, _) = depot.push_in("swap", &remote_url(target));
+        let (pushed, _) = fixture.push_in("swap", &remote_url(target));
         let error = pushed.err().unwrap_or_else(|| panic!("{create} is carried over"));
         assert_eq!(error.kind(), Kind::TargetOccupied, "{create}: {error}");
         assert!(error.message().contains(name), "{create}: {error}");
         target.execute_as_owner(drop);
     }
-    depot.refill(&shop_rows(4));
-    depot.push_in("swap", &remote_url(target)).0.unwrap();
-    depot.assert_equal(target, "public");
+    fixture.refill(&shop_rows(4));
+    fixture.push_in("swap", &remote_url(target)).0.unwrap();
+    fixture.assert_equal(target, "public");
 }
 
 #[test]

@@ -16,9 +16,10 @@ use turso2neon::{
 
 use super::{
     fixture::{
-        Depot, column, plan, remote_url, requested, run, runtime, shop_plan, shop_rows, table, wide_plan, wide_rows,
+        LocalFixture, column, plan, remote_url, requested, run, runtime, shop_plan, shop_rows, table, wide_plan,
+        wide_rows,
     },
-    readers::{Crowd, KINDS, Kind, Reader},
+    readers::{KINDS, Kind, Reader, ReaderPool},
 };
 use crate::support::{Target, target::OWNER};
 
@@ -39,22 +40,22 @@ fn set_version(tables: usize, version: u64) -> String {
 
 /// Pushes new versions by `swap` and gives what the cutovers took in milliseconds, sorted.
 fn swap_under(target: &Target, tables: usize, readers: &[Reader], cutovers: u64) -> (Vec<u64>, Duration) {
-    let mut depot = Depot::new(versioned(tables), &set_version(tables, 1));
+    let mut fixture = LocalFixture::new(versioned(tables), &set_version(tables, 1));
     let url = remote_url(target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let names: Vec<String> = (0..tables).map(|number| format!("t{number:02}")).collect();
-    let crowd = Crowd::gather(target, &names.iter().map(String::as_str).collect::<Vec<_>>(), readers);
+    let crowd = ReaderPool::gather(target, &names.iter().map(String::as_str).collect::<Vec<_>>(), readers);
     let mut times = Vec::new();
     for version in 2..2 + cutovers {
-        depot.change(&set_version(tables, version));
-        let checkpoint = depot.push_in("swap", &url).0.unwrap().checkpoint.unwrap();
+        fixture.change(&set_version(tables, version));
+        let checkpoint = fixture.push_in("swap", &url).0.unwrap().checkpoint.unwrap();
         times.push(checkpoint.phases_ms["cutover"]);
     }
     let seen = crowd.disperse();
     for one in &seen {
         assert!(one.reads > 0 && one.versions > 1, "{one:?}");
     }
-    depot.assert_equal(target, "public");
+    fixture.assert_equal(target, "public");
     times.sort_unstable();
     (times, seen.iter().map(|one| one.longest).max().unwrap())
 }
@@ -74,28 +75,28 @@ fn restless(count: usize, kinds: &[Kind], think_ms: u64) -> Vec<Reader> {
 fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
     // Whoever stands in a circle is let through after this time, so it makes the test short.
     let target = Target::start_alone("deadlock_timeout = '150ms'");
-    let mut depot = Depot::new(versioned(3), &set_version(3, 1));
+    let mut fixture = LocalFixture::new(versioned(3), &set_version(3, 1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let readers = restless(8, &[Kind::RepeatableRead, Kind::ReadCommitted, Kind::Prepared, Kind::OlderSnapshot], 3);
-    let crowd = Crowd::gather(&target, &["t00", "t01", "t02"], &readers);
+    let crowd = ReaderPool::gather(&target, &["t00", "t01", "t02"], &readers);
     for (version, mode) in (2..).zip(["swap", "diff"]) {
-        depot.change(&set_version(3, version));
-        depot.push_in(mode, &url).0.unwrap();
+        fixture.change(&set_version(3, version));
+        fixture.push_in(mode, &url).0.unwrap();
         let request = RollbackRequest {
             target: Secret::new(url.clone()),
             schema: "public".to_owned(),
             list: false,
             lock_wait: Duration::from_secs(60),
         };
-        runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
+        runtime().block_on(rollback(&fixture.context().0, &request)).unwrap();
         assert_eq!(target.value("SELECT max(version) FROM t01"), (version - 1).to_string());
-        depot.push_in(mode, &url).0.unwrap();
+        fixture.push_in(mode, &url).0.unwrap();
     }
     for seen in crowd.disperse() {
         assert!(seen.reads > 10 && seen.versions >= 2 && seen.longest < Duration::from_secs(10), "{seen:?}");
     }
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 /// A session of somebody else.
@@ -111,18 +112,18 @@ async fn application(target: &Target, user: &str) -> tokio_postgres::Client {
 #[test]
 fn who_is_in_the_way_is_named_and_a_repeat_does_only_the_cutover() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let runtime = runtime();
     let client = runtime.block_on(application(&target, OWNER));
     let open = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
     open("BEGIN; UPDATE orders SET version = 4711 WHERE id = 3");
-    depot.refill(&shop_rows(2));
+    fixture.refill(&shop_rows(2));
     // A writer stands in the way of a change of rows, and of a replacement too: that isn't tried instead.
     for mode in ["swap", "auto"] {
-        let (ctx, _) = depot.context();
-        let request = PushRequest { mode: requested(mode), lock_wait: Duration::from_secs(2), ..depot.request(&url) };
+        let (ctx, _) = fixture.context();
+        let request = PushRequest { mode: requested(mode), lock_wait: Duration::from_secs(2), ..fixture.request(&url) };
         let begun = Instant::now();
         let error = run(&ctx, &request).err().unwrap();
         assert!(begun.elapsed() < Duration::from_secs(25), "{mode}: {:?}", begun.elapsed());
@@ -136,34 +137,34 @@ fn who_is_in_the_way_is_named_and_a_repeat_does_only_the_cutover() {
             let parts = "SELECT count(*) FROM turso2neon.chunks";
             assert_eq!(target.value(parts), "3", "what was loaded is kept");
             open("ROLLBACK");
-            let (pushed, recorder) = depot.push_in("swap", &url);
+            let (pushed, recorder) = fixture.push_in("swap", &url);
             pushed.unwrap();
             assert!(recorder.texts().iter().any(|text| text == "continuing after 3 committed chunks"));
-            depot.assert_equal(&target, "public");
-            depot.refill(&shop_rows(1));
-            depot.push(&url).0.unwrap();
-            depot.refill(&shop_rows(2));
+            fixture.assert_equal(&target, "public");
+            fixture.refill(&shop_rows(1));
+            fixture.push(&url).0.unwrap();
+            fixture.refill(&shop_rows(2));
             open("BEGIN; UPDATE orders SET version = 4711 WHERE id = 3");
         }
     }
     open("ROLLBACK");
-    depot.push(&url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.push(&url).0.unwrap();
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
     let target = Target::start();
-    let mut depot = Depot::new(wide_plan(), &wide_rows(50, 1));
+    let mut fixture = LocalFixture::new(wide_plan(), &wide_rows(50, 1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
-    depot.refill(&wide_rows(70_000, 2));
+    fixture.push(&url).0.unwrap();
+    fixture.refill(&wide_rows(70_000, 2));
     let runtime = runtime();
     // Of whom the tool's role may know little.
     let client = runtime.block_on(application(&target, "postgres"));
     runtime.block_on(client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")).unwrap();
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push_in("swap", &url).0);
+        let pushing = scope.spawn(|| fixture.push_in("swap", &url).0);
         let deadline = Instant::now() + Duration::from_secs(60);
         let staged = "SELECT CASE WHEN to_regclass('turso2neon.tables') IS NULL THEN 0 \
                       ELSE (SELECT count(*) FROM turso2neon.tables WHERE state = 'staged') END";
@@ -181,7 +182,7 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
         let checkpoint = pushing.join().unwrap().unwrap().checkpoint.unwrap();
         assert!(checkpoint.tables["WIDE"].chunks > 1);
     });
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 /// How long cutovers and readers take. `TURSO2NEON_TEST_CUTOVERS` asks for every kind of readers, with so many cutovers

@@ -10,10 +10,10 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
+    fixture::{LocalFixture, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
     proxy::{Pooler, neon_proxy},
 };
-use crate::support::{FaultProxy, Journey, Target, Which, target::PASSWORD};
+use crate::support::{Environment, FaultProxy, PgVersion, Target, target::PASSWORD};
 
 fn connect(url: &str) -> Result<Session, Error> {
     let endpoint = PgEndpoint::parse(&Secret::new(url.to_owned()), Role::Target)?.endpoint;
@@ -59,17 +59,17 @@ fn a_stranger_s_certificate_and_a_wrong_name_are_refused() {
 
 #[test]
 fn the_authorities_of_the_system_are_trusted_for_a_target_that_names_none() {
-    let journey = Journey::from("CREATE TABLE t (a INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
-    journey.call(&["dump", "convert"]);
-    let url = remote_url(&journey.target);
+    let environment = Environment::from("CREATE TABLE t (a INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    environment.call(&["dump", "convert"]);
+    let url = remote_url(&environment.target);
     let push = |ca: PathBuf| {
         let url = url.split("&sslrootcert").next().unwrap();
-        journey.tool("push").env("NEON_DATABASE_URL", url).env("SSL_CERT_FILE", ca).run()
+        environment.tool("push").env("NEON_DATABASE_URL", url).env("SSL_CERT_FILE", ca).run()
     };
-    let refused = push(journey.target.foreign_ca_file()).expect_exit(7);
+    let refused = push(environment.target.foreign_ca_file()).expect_exit(7);
     assert!(refused.stderr.contains("certificate is refused"), "{}", refused.stderr);
-    push(journey.target.ca_file()).expect_exit(0);
-    assert_eq!(journey.target.value("SELECT a FROM public.t"), "1");
+    push(environment.target.ca_file()).expect_exit(0);
+    assert_eq!(environment.target.value("SELECT a FROM public.t"), "1");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn clear_text_is_refused_for_any_host_that_is_not_this_machine() {
 fn a_wrong_password_is_sent_once() {
     let target = Target::start_alone("");
     let url = remote_url(&target).replace(PASSWORD, "wrong").replace("&hostaddr=127.0.0.1", "");
-    let (ctx, recorder) = Depot::new(shop_plan(), "").context();
+    let (ctx, recorder) = LocalFixture::new(shop_plan(), "").context();
     let endpoint = PgEndpoint::parse(&Secret::new(url), Role::Target).unwrap().endpoint;
     let error = runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint)).err().unwrap();
     assert_eq!(error.kind(), Kind::TargetDenied, "{error}");
@@ -110,12 +110,12 @@ fn a_compute_that_wakes_is_waited_for() {
     let target = Target::start();
     let messages = &["Couldn't connect to compute node", "Control plane request failed"];
     let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.change("SELECT 1");
-    let (pushed, recorder) = depot.push(&remote_url_at(&target, proxy.port()));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.change("SELECT 1");
+    let (pushed, recorder) = fixture.push(&remote_url_at(&target, proxy.port()));
     pushed.unwrap();
     assert!(recorder.texts().iter().any(|text| text.contains("compute node")), "{:?}", recorder.texts());
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
     ];
     for (messages, kind) in cases {
         let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
-        let (ctx, _) = Depot::new(shop_plan(), "").context();
+        let (ctx, _) = LocalFixture::new(shop_plan(), "").context();
         let url = Secret::new(remote_url_at(&target, proxy.port()));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
         let error = runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint)).err().unwrap();
@@ -139,7 +139,7 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
 #[test]
 fn tls_at_once_works_where_the_server_knows_it() {
     for major in [17, 18] {
-        let target = Target::start_on(Which::Major(major));
+        let target = Target::start_on(PgVersion::Major(major));
         let proxy = FaultProxy::to(target.port());
         let url = remote_url_at(&target, proxy.port());
         connect(&format!("{url}&sslnegotiation=postgres&channel_binding=require")).unwrap();
@@ -148,7 +148,7 @@ fn tls_at_once_works_where_the_server_knows_it() {
         let direct = proxy.round_trips() - asked;
         assert!(direct < asked, "{direct} round trips instead of {asked}");
     }
-    let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(Which::Major(16)))));
+    let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(PgVersion::Major(16)))));
     assert_eq!(error.kind().exit(), 7, "{error}");
     assert!(error.hint().contains("sslnegotiation=direct needs PostgreSQL 17"), "{error}: {}", error.hint());
 }

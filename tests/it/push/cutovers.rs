@@ -16,8 +16,8 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows},
-    readers::{Crowd, KINDS, Reader},
+    fixture::{LocalFixture, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows},
+    readers::{KINDS, Reader, ReaderPool},
 };
 use crate::support::{FaultProxy, Target};
 
@@ -27,8 +27,8 @@ fn few_rows() -> String {
 }
 
 /// Gives every row another version, a few rows other keys, and the artifacts to match.
-fn next_version(depot: &mut Depot, version: usize) {
-    depot.change(&format!(
+fn next_version(fixture: &mut LocalFixture, version: usize) {
+    fixture.change(&format!(
         "UPDATE customers SET version = {version}; UPDATE orders SET version = {version}; \
          UPDATE customers SET email = 'v' || (id + {version}) % 150 || '@example.com'; \
          DELETE FROM orders WHERE id = 1000 + {version}; INSERT INTO orders VALUES (1001 + {version}, 7, {version}, 1)"
@@ -81,9 +81,9 @@ fn spawn_reader(target: &Target, kind: usize, stop: Arc<AtomicBool>) -> std::thr
 #[test]
 fn readers_notice_nothing_of_fifty_cutovers() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &few_rows());
+    let mut fixture = LocalFixture::new(shop_plan(), &few_rows());
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     // Every kind, in either order.
     let readers = (0..10).map(|number| Reader {
         kind: KINDS[number / 2],
@@ -91,35 +91,35 @@ fn readers_notice_nothing_of_fifty_cutovers() {
         think: Duration::from_millis(2),
         pause: Duration::from_millis(35),
     });
-    let crowd = Crowd::gather(&target, &["customers", "orders"], &readers.collect::<Vec<_>>());
+    let crowd = ReaderPool::gather(&target, &["customers", "orders"], &readers.collect::<Vec<_>>());
     for version in 2..=51 {
-        next_version(&mut depot, version);
+        next_version(&mut fixture, version);
         let mode = if version % 2 == 0 { "diff" } else { "swap" };
-        let (ctx, _) = depot.context();
-        let request = PushRequest { mode: requested(mode), jobs: 1, ..depot.request(&url) };
+        let (ctx, _) = fixture.context();
+        let request = PushRequest { mode: requested(mode), jobs: 1, ..fixture.request(&url) };
         assert_eq!(run(&ctx, &request).unwrap().checkpoint.unwrap().mode.to_string(), mode);
     }
     for (number, seen) in crowd.disperse().into_iter().enumerate() {
         assert!(seen.reads > 100 && seen.versions > 10, "reader {number}: {seen:?}");
     }
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_change_whose_commit_was_not_answered_is_looked_up() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &few_rows());
-    depot.push(&remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &few_rows());
+    fixture.push(&remote_url(&target)).0.unwrap();
     target.query(
         "CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql AS \
            'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'; \
          CREATE CONSTRAINT TRIGGER linger AFTER UPDATE ON turso2neon.tables DEFERRABLE INITIALLY DEFERRED \
            FOR EACH ROW WHEN (NEW.name = 'orders') EXECUTE FUNCTION public.linger()",
     );
-    next_version(&mut depot, 2);
+    next_version(&mut fixture, 2);
     let network = FaultProxy::to(target.port());
-    let request = depot.request(&remote_url_at(&target, network.port()));
-    let (ctx, recorder) = depot.context();
+    let request = fixture.request(&remote_url_at(&target, network.port()));
+    let (ctx, recorder) = fixture.context();
     let pushed = std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -139,7 +139,7 @@ fn a_change_whose_commit_was_not_answered_is_looked_up() {
     let checkpoint = pushed.checkpoint.unwrap();
     assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("diff", LoadState::Done));
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.runs WHERE mode = 'diff'"), "1");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 /// How many faults are tried: `TURSO2NEON_TEST_FAULTS` asks for more than the usual few.
@@ -150,18 +150,18 @@ fn faults() -> usize {
 #[test]
 fn after_a_fault_at_any_moment_a_repeated_push_ends_in_the_right_state() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &few_rows());
+    let mut fixture = LocalFixture::new(shop_plan(), &few_rows());
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let reader = spawn_reader(&target, 2, Arc::clone(&stop));
     let runtime = runtime();
     let usual = AtomicUsize::new(300);
     for round in 0..faults() {
-        next_version(&mut depot, round + 2);
-        let (ctx, _) = depot.context();
+        next_version(&mut fixture, round + 2);
+        let (ctx, _) = fixture.context();
         let mode = ["diff", "swap", "auto"][round % 3];
-        let request = PushRequest { mode: requested(mode), ..depot.request(&url) };
+        let request = PushRequest { mode: requested(mode), ..fixture.request(&url) };
         let begun = Instant::now();
         let pushing = runtime.spawn({
             let (ctx, request) = (ctx.clone(), request.clone());
@@ -183,9 +183,9 @@ fn after_a_fault_at_any_moment_a_repeated_push_ends_in_the_right_state() {
             runtime.block_on(pushing).unwrap().unwrap();
             usual.store(usize::try_from(begun.elapsed().as_millis()).unwrap().clamp(100, 2000) / 2, Ordering::SeqCst);
         }
-        let (ctx, _) = depot.context();
+        let (ctx, _) = fixture.context();
         run(&ctx, &PushRequest { mode: requested("auto"), ..request }).unwrap();
-        depot.assert_equal(&target, "public");
+        fixture.assert_equal(&target, "public");
         assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '\\_turso2neon%'"), "0");
     }
     stop.store(true, Ordering::SeqCst);

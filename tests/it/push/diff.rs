@@ -9,7 +9,7 @@ use turso2neon::{
     stages::push::PushRequest,
 };
 
-use super::fixture::{Depot, column, plan, remote_url, run, shop_plan, shop_rows, table, wide_plan, wide_rows};
+use super::fixture::{LocalFixture, column, plan, remote_url, run, shop_plan, shop_rows, table, wide_plan, wide_rows};
 use crate::support::Target;
 
 fn foreign_key(column: &str, parent: &str, on_delete: &str) -> ForeignKeyPlan {
@@ -28,24 +28,24 @@ fn foreign_key(column: &str, parent: &str, on_delete: &str) -> ForeignKeyPlan {
 #[test]
 fn one_row_in_a_thousand_costs_a_small_part_of_the_whole() {
     let target = Target::start();
-    let mut depot = Depot::new(wide_plan(), &wide_rows(60_000, 1));
-    let whole = depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    let mut fixture = LocalFixture::new(wide_plan(), &wide_rows(60_000, 1));
+    let whole = fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
     assert_eq!((whole.mode.to_string().as_str(), whole.compared_bytes), ("create", 0));
     // Scattered changes, new rows, and a hole.
-    depot.change(
+    fixture.change(
         "UPDATE wide SET version = 2 WHERE id % 1500 = 7; DELETE FROM wide WHERE id BETWEEN 900 AND 909; \
          INSERT INTO wide SELECT i, 2, 'new' FROM generate_series(60001, 60010) i",
     );
-    let (ctx, _) = depot.context();
-    let request = PushRequest { dry_run: true, ..depot.request(&remote_url(&target)) };
+    let (ctx, _) = fixture.context();
+    let request = PushRequest { dry_run: true, ..fixture.request(&remote_url(&target)) };
     let lines = run(&ctx, &request).unwrap().dry_run;
     assert_eq!(lines[1], "table wide: 10 rows would be inserted, 40 updated, 10 deleted", "{lines:?}");
     assert_eq!(target.value("SELECT max(version) FROM wide"), "1");
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let (pushed, recorder) = fixture.push(&remote_url(&target));
     let part = pushed.unwrap().checkpoint.unwrap();
     assert_eq!(part.mode.to_string(), "diff");
     assert!(recorder.texts().iter().any(|text| text == "WIDE: 10 rows inserted, 40 updated, 10 deleted"));
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert!(lines[0].contains(&format!("({} bytes of rows", part.sent_bytes)), "{lines:?} {}", part.sent_bytes);
     assert!(
         (part.sent_bytes + part.compared_bytes) * 20 < whole.sent_bytes,
@@ -54,14 +54,14 @@ fn one_row_in_a_thousand_costs_a_small_part_of_the_whole() {
         part.compared_bytes,
         whole.sent_bytes
     );
-    assert!(depot.push(&remote_url(&target)).0.unwrap().unchanged);
+    assert!(fixture.push(&remote_url(&target)).0.unwrap().unchanged);
 }
 
 #[test]
 fn what_others_built_on_the_tables_stays_and_sees_the_new_rows() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&remote_url(&target)).0.unwrap();
     target.execute_as_owner(
         "CREATE VIEW totals AS SELECT count(*) AS orders, sum(amount) FROM orders; \
          CREATE TABLE notes (customer bigint REFERENCES customers); INSERT INTO notes VALUES (3); \
@@ -73,14 +73,14 @@ fn what_others_built_on_the_tables_stays_and_sees_the_new_rows() {
          CREATE TRIGGER note AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION note()",
     );
     let before = target.value("SELECT 'orders'::regclass::oid");
-    depot.change(
+    fixture.change(
         "UPDATE orders SET amount = 77 WHERE id = 2; INSERT INTO orders VALUES (20001, 1, 1, 5); \
          DELETE FROM _sqlite_offtype; INSERT INTO _sqlite_offtype \
          SELECT 'customers', 'email', '4', 'blob', '\\x00' FROM generate_series(1, 3)",
     );
-    let checkpoint = depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    let checkpoint = fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
     assert_eq!(checkpoint.mode.to_string(), "diff");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT 'orders'::regclass::oid"), before);
     assert_eq!(target.value("SELECT orders FROM totals"), "20001");
     // Triggers are silent during a push, whatever its mode, and speak again afterwards.
@@ -88,11 +88,11 @@ fn what_others_built_on_the_tables_stays_and_sees_the_new_rows() {
     target.execute_as_owner("UPDATE orders SET version = 9 WHERE id = 4");
     assert_eq!(target.value("SELECT count(*) FROM seen"), "1");
     // A row that somebody else refers to can't go, and the tables can't be replaced either: nothing changes.
-    depot.change("DELETE FROM orders WHERE customer = 3; DELETE FROM customers WHERE id = 3");
-    let error = depot.push(&remote_url(&target)).0.err().unwrap();
+    fixture.change("DELETE FROM orders WHERE customer = 3; DELETE FROM customers WHERE id = 3");
+    let error = fixture.push(&remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     assert_eq!(target.value("SELECT count(*) FROM customers"), "2000");
-    let error = depot.push_in("diff", &remote_url(&target)).0.err().unwrap();
+    let error = fixture.push_in("diff", &remote_url(&target)).0.err().unwrap();
     assert!(error.message().contains("notes_customer_fkey"), "{error}");
 }
 
@@ -133,10 +133,10 @@ const CIRCLES: &str = "INSERT INTO teams VALUES (1, 1), (2, 2), (3, 9); \
 #[test]
 fn exchanged_values_key_circles_and_rows_without_key_are_changed_in_place() {
     let target = Target::start();
-    let mut depot = Depot::new(circles(), CIRCLES);
-    depot.push(&remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(circles(), CIRCLES);
+    fixture.push(&remote_url(&target)).0.unwrap();
     // Badges go round, desks are exchanged, a team and its lead go, others come that point at each other.
-    depot.change(
+    fixture.change(
         "UPDATE staff SET badge = CASE badge WHEN 'a' THEN 'b' WHEN 'b' THEN 'c' ELSE 'a' END WHERE id < 9; \
          UPDATE desks SET sitter = 4 - sitter; \
          DELETE FROM staff WHERE id = 9; DELETE FROM teams WHERE id = 3; \
@@ -146,43 +146,43 @@ fn exchanged_values_key_circles_and_rows_without_key_are_changed_in_place() {
          INSERT INTO log VALUES ('y', NULL), ('new', 3); \
          UPDATE pairs SET b = 1.50, c = 'uno' WHERE id = 'p' AND b = 1.5; DELETE FROM pairs WHERE id = 'q'",
     );
-    let (pushed, recorder) = depot.push_in("diff", &remote_url(&target));
+    let (pushed, recorder) = fixture.push_in("diff", &remote_url(&target));
     assert_eq!(pushed.unwrap().checkpoint.unwrap().mode.to_string(), "diff", "{:?}", recorder.texts());
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT string_agg(badge, '' ORDER BY id) FROM staff"), "bcazy");
     assert_eq!(target.value("SELECT string_agg(sitter::text, '' ORDER BY id) FROM desks"), "321");
     assert_eq!(target.value("SELECT string_agg(b::text, ' ' ORDER BY b) FROM pairs"), "1.50 2");
     assert_eq!(target.value("SELECT count(*) FILTER (WHERE line = 'x') || ' ' || count(*) FROM log"), "2 6");
     // And all of it back again.
-    depot.refill(CIRCLES);
-    depot.push_in("diff", &remote_url(&target)).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.refill(CIRCLES);
+    fixture.push_in("diff", &remote_url(&target)).0.unwrap();
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn next_numbers_follow_and_other_structures_replace_the_tables() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
-    depot.plan.tables[0].identity.as_mut().unwrap().next = Some(7000);
-    depot.change("SELECT 1");
-    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&remote_url(&target)).0.unwrap();
+    fixture.plan.tables[0].identity.as_mut().unwrap().next = Some(7000);
+    fixture.change("SELECT 1");
+    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
     assert_eq!(target.value("SELECT max(id) FROM customers"), "7000");
     // The row and the used number are taken back.
-    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
+    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     assert_eq!(target.value("SELECT last_value || ' ' || is_called FROM customers_id_seq"), "7000 false");
-    depot.plan.tables[1].checks.clear();
-    depot.refill(&shop_rows(2));
-    let error = depot.push_in("diff", &remote_url(&target)).0.err().unwrap();
+    fixture.plan.tables[1].checks.clear();
+    fixture.refill(&shop_rows(2));
+    let error = fixture.push_in("diff", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::Usage, "{error}");
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let (pushed, recorder) = fixture.push(&remote_url(&target));
     assert_eq!(pushed.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     assert!(recorder.texts().iter().any(|text| text.contains("the structure of table orders changed")));
     // What is gone from the target comes back by replacement too.
     target.execute_as_owner("DROP INDEX orders_customer");
-    depot.change("UPDATE orders SET amount = 3 WHERE id = 1");
-    assert_eq!(depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
+    fixture.change("UPDATE orders SET amount = 3 WHERE id = 1");
+    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     assert_eq!(target.value("SELECT to_regclass('public.orders_customer') IS NOT NULL"), "t");
 }
 
@@ -197,23 +197,23 @@ fn every_kind_of_numbering_column_is_changed_in_place() {
                 .replace("INSERT INTO customers", "INSERT INTO customers OVERRIDING SYSTEM VALUE")
                 .replace("20000)", "400)")
         };
-        let mut depot = Depot::new(plan, &rows(1));
-        depot.push(&remote_url(&target)).0.unwrap();
-        depot.change(
+        let mut fixture = LocalFixture::new(plan, &rows(1));
+        fixture.push(&remote_url(&target)).0.unwrap();
+        fixture.change(
             "DELETE FROM customers WHERE id > 1990; UPDATE customers SET version = 9 WHERE id = 500; \
              UPDATE customers SET email = CASE id WHEN 6 THEN 'c7@example.com' ELSE 'c6@example.com' END WHERE id IN (6, 7); \
              INSERT INTO customers (id, email, version) OVERRIDING SYSTEM VALUE VALUES (2500, 'more@example.com', 1)",
         );
         assert_eq!(
-            depot.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(),
+            fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(),
             "diff",
             "{kind:?}"
         );
-        depot.assert_equal(&target, "public");
-        depot.push_in("swap", &remote_url(&target)).0.unwrap();
-        depot.change("DELETE FROM orders WHERE id < 9");
-        depot.push_in("swap", &remote_url(&target)).0.unwrap();
-        depot.assert_equal(&target, "public");
+        fixture.assert_equal(&target, "public");
+        fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+        fixture.change("DELETE FROM orders WHERE id < 9");
+        fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+        fixture.assert_equal(&target, "public");
         target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
         assert_eq!(target.value("SELECT max(id) FROM customers"), "5000", "{kind:?}");
     }

@@ -6,7 +6,7 @@ use turso2neon::{
 };
 
 use super::fixture::column;
-use crate::support::{Target, Which, programs::MAJORS};
+use crate::support::{PgVersion, Target, programs::MAJORS};
 
 /// The session settings that the tool pins, and its search path.
 const SETTINGS: &str = "SET extra_float_digits = 1; SET datestyle = 'ISO,YMD'; SET intervalstyle = 'postgres'; \
@@ -109,7 +109,7 @@ fn digests_of(server: &Target, pg_type: &PgType, values: &[&str]) -> Vec<(String
 }
 
 fn prepared(major: u32) -> Target {
-    let server = Target::start_on(Which::Major(major));
+    let server = Target::start_on(PgVersion::Major(major));
     server.query("CREATE TYPE public.mood AS ENUM ('happy', 'sad')");
     server
 }

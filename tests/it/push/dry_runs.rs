@@ -2,15 +2,15 @@
 
 use turso2neon::{
     model::push_plan::{Action, Kept, PushPlan},
-    stages::push::{Part, PushRequest},
+    stages::push::{PushPart, PushRequest},
 };
 
-use super::fixture::{Depot, remote_url, requested, run, shop_plan, shop_rows};
+use super::fixture::{LocalFixture, remote_url, requested, run, shop_plan, shop_rows};
 use crate::support::Target;
 
 /// The plan of a dry run, what it printed, and the plan in the checkpoint of the push that follows.
-fn dry_and_real(depot: &Depot, request: &PushRequest, target: &Target) -> (PushPlan, Vec<String>, PushPlan) {
-    let (ctx, _) = depot.context();
+fn dry_and_real(fixture: &LocalFixture, request: &PushRequest, target: &Target) -> (PushPlan, Vec<String>, PushPlan) {
+    let (ctx, _) = fixture.context();
     let before = (target.content("public"), target.content("turso2neon"));
     let dry = run(&ctx, &PushRequest { dry_run: true, ..request.clone() }).unwrap();
     assert!(dry.checkpoint.is_none());
@@ -36,7 +36,7 @@ fn kept_on(target: &Target) -> (String, String) {
 fn every_mode_does_what_its_dry_run_says() {
     let target = Target::start();
     let url = remote_url(&target);
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let modes = [
         ("auto", true, Action::Create),
         ("auto", true, Action::Diff),
@@ -48,17 +48,17 @@ fn every_mode_does_what_its_dry_run_says() {
     ];
     for (version, (mode, keep_previous, action)) in (1..).zip(modes) {
         if action != Action::Nothing {
-            depot.refill(&shop_rows(version));
+            fixture.refill(&shop_rows(version));
         }
-        let request = PushRequest { mode: requested(mode), keep_previous, ..depot.request(&url) };
-        let (ctx, _) = depot.context();
+        let request = PushRequest { mode: requested(mode), keep_previous, ..fixture.request(&url) };
+        let (ctx, _) = fixture.context();
         if action == Action::Nothing {
             let dry = run(&ctx, &PushRequest { dry_run: true, ..request.clone() }).unwrap();
             assert_eq!(dry.plan.unwrap().action, action);
             assert!(run(&ctx, &request).unwrap().unchanged);
             continue;
         }
-        let (dry, lines, real) = dry_and_real(&depot, &request, &target);
+        let (dry, lines, real) = dry_and_real(&fixture, &request, &target);
         assert_eq!(dry, real, "{mode}");
         assert_eq!(dry.action, action, "{mode}");
         let (tables, rows) = kept_on(&target);
@@ -69,7 +69,7 @@ fn every_mode_does_what_its_dry_run_says() {
         if action == Action::ReplaceRows {
             assert!(says("nothing would be kept") && says("would be replaced, one table after the other"), "{lines:?}");
         }
-        depot.assert_equal(&target, "public");
+        fixture.assert_equal(&target, "public");
     }
 }
 
@@ -77,12 +77,12 @@ fn every_mode_does_what_its_dry_run_says() {
 fn a_replacement_of_another_structure_says_that_it_drops_the_tables() {
     let target = Target::start();
     let url = remote_url(&target);
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&url).0.unwrap();
-    depot.plan.tables[1].indexes.clear();
-    depot.refill(&shop_rows(2));
-    let request = PushRequest { mode: requested("replace"), ..depot.request(&url) };
-    let (dry, lines, real) = dry_and_real(&depot, &request, &target);
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&url).0.unwrap();
+    fixture.plan.tables[1].indexes.clear();
+    fixture.refill(&shop_rows(2));
+    let request = PushRequest { mode: requested("replace"), ..fixture.request(&url) };
+    let (dry, lines, real) = dry_and_real(&fixture, &request, &target);
     assert_eq!((dry.action, &dry), (Action::DropAndCreate, &real));
     assert!(lines[0].contains("would be dropped") && lines.iter().any(|line| line.contains("nothing would be kept")));
     assert_eq!(kept_on(&target), (String::new(), String::new()));
@@ -92,14 +92,14 @@ fn a_replacement_of_another_structure_says_that_it_drops_the_tables() {
 fn tables_that_leave_and_the_tables_kept_before_are_in_the_plan() {
     let target = Target::start();
     let url = remote_url(&target);
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&url).0.unwrap();
-    depot.refill(&shop_rows(2));
-    depot.push_in("swap", &url).0.unwrap();
-    depot.plan.tables.retain(|table| table.name != "empty");
-    depot.refill(&shop_rows(3));
-    let request = depot.request(&url);
-    let (dry, _, real) = dry_and_real(&depot, &request, &target);
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&url).0.unwrap();
+    fixture.refill(&shop_rows(2));
+    fixture.push_in("swap", &url).0.unwrap();
+    fixture.plan.tables.retain(|table| table.name != "empty");
+    fixture.refill(&shop_rows(3));
+    let request = fixture.request(&url);
+    let (dry, _, real) = dry_and_real(&fixture, &request, &target);
     assert_eq!(dry, real);
     assert_eq!((dry.action, dry.leaving.as_slice()), (Action::Swap, &["empty".to_owned()][..]));
     assert!(dry.dropped.contains(&"empty".to_owned()) && dry.replaced.contains(&"empty".to_owned()), "{dry:?}");
@@ -108,9 +108,9 @@ fn tables_that_leave_and_the_tables_kept_before_are_in_the_plan() {
 #[test]
 fn the_schema_alone_is_planned_without_rows() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let request = PushRequest { part: Part::Schema, ..depot.request(&remote_url(&target)) };
-    let (dry, lines, real) = dry_and_real(&depot, &request, &target);
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let request = PushRequest { part: PushPart::Schema, ..fixture.request(&remote_url(&target)) };
+    let (dry, lines, real) = dry_and_real(&fixture, &request, &target);
     assert_eq!((dry.rows(), &dry), (0, &real));
     assert!(lines[0].contains("4 tables with 0 rows"), "{lines:?}");
 }

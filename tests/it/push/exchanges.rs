@@ -11,8 +11,8 @@ use turso2neon::{
     },
 };
 
-use super::fixture::{Depot, column, plan, remote_url, runtime, table};
-use crate::support::{Journey, Target, Which};
+use super::fixture::{LocalFixture, column, plan, remote_url, runtime, table};
+use crate::support::{Environment, PgVersion, Target};
 
 /// Rows of the table `people`: several buckets of rows.
 const PEOPLE: u32 = 6000;
@@ -112,55 +112,55 @@ fn content(server: &Target, schema: &str) -> Vec<Vec<Option<String>>> {
     server.query(&format!("{} UNION ALL {} UNION ALL {} ORDER BY 1", of("people"), of("visits"), of("log")))
 }
 
-fn every_exchange_arrives_and_goes_back(which: Which, pairs: u32) {
+fn every_exchange_arrives_and_goes_back(which: PgVersion, pairs: u32) {
     let target = Target::start_on(which);
-    let mut depot = Depot::new(tables(), &rows());
+    let mut fixture = LocalFixture::new(tables(), &rows());
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     for number in 0..pairs {
         for (kind, sql) in exchanges(number) {
             let before = content(&target, "public");
-            depot.change(&sql);
-            assert_ne!(content(&depot.server, "shop"), before, "{kind} {number} changes nothing");
-            let pushed = depot.push(&url).0.unwrap();
+            fixture.change(&sql);
+            assert_ne!(content(&fixture.server, "shop"), before, "{kind} {number} changes nothing");
+            let pushed = fixture.push(&url).0.unwrap();
             assert!(!pushed.unchanged, "{kind} {number} on {which:?}: the push found nothing to do");
             assert_eq!(pushed.checkpoint.unwrap().mode.to_string(), "diff", "{kind} {number}");
-            assert!(content(&target, "public") == content(&depot.server, "shop"), "{kind} {number} on {which:?}");
+            assert!(content(&target, "public") == content(&fixture.server, "shop"), "{kind} {number} on {which:?}");
             let request = RollbackRequest {
                 target: Secret::new(url.clone()),
                 schema: "public".to_owned(),
                 list: false,
                 lock_wait: LOCK_WAIT,
             };
-            runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
+            runtime().block_on(rollback(&fixture.context().0, &request)).unwrap();
             assert!(content(&target, "public") == before, "{kind} {number} on {which:?}: not put back");
-            assert!(!depot.push(&url).0.unwrap().unchanged, "{kind} {number} on {which:?}: after the rollback");
-            assert!(content(&target, "public") == content(&depot.server, "shop"), "{kind} {number} on {which:?}");
+            assert!(!fixture.push(&url).0.unwrap().unchanged, "{kind} {number} on {which:?}: after the rollback");
+            assert!(content(&target, "public") == content(&fixture.server, "shop"), "{kind} {number} on {which:?}");
         }
     }
 }
 
 #[test]
 fn values_that_change_places_arrive_on_postgresql_14() {
-    every_exchange_arrives_and_goes_back(Which::Major(14), 2);
+    every_exchange_arrives_and_goes_back(PgVersion::Major(14), 2);
 }
 
 #[test]
 fn values_that_change_places_arrive_on_postgresql_18() {
-    every_exchange_arrives_and_goes_back(Which::Major(18), 2);
+    every_exchange_arrives_and_goes_back(PgVersion::Major(18), 2);
 }
 
 #[test]
 fn a_push_over_somebody_elses_exchange_puts_the_rows_right() {
     let target = Target::start();
-    let depot = Depot::new(tables(), &rows());
+    let fixture = LocalFixture::new(tables(), &rows());
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let before = content(&target, "public");
     for number in 0..6 {
         for (kind, sql) in exchanges(number) {
             target.query(&sql);
-            assert!(!depot.push(&url).0.unwrap().unchanged, "{kind} {number}: the push found nothing to do");
+            assert!(!fixture.push(&url).0.unwrap().unchanged, "{kind} {number}: the push found nothing to do");
             assert!(content(&target, "public") == before, "{kind} {number}");
         }
     }
@@ -169,28 +169,28 @@ fn a_push_over_somebody_elses_exchange_puts_the_rows_right() {
 /// Whose mails change places, as the issue of a user had it: a whole tool, a source of its own.
 #[test]
 fn a_run_after_an_exchange_in_the_source_brings_it() {
-    let journey = Journey::from(
+    let environment = Environment::from(
         "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, mail TEXT UNIQUE); \
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) \
          INSERT INTO people SELECT i, 'name' || i, 'mail' || i FROM n",
     );
-    journey.call(&["run"]);
+    environment.call(&["run"]);
     for pair in 1..=5 {
         let (one, other) = (pair * 100, pair * 100 + pair);
-        journey.source.execute(&format!(
+        environment.source.execute(&format!(
             "UPDATE people SET mail = 'x' WHERE id = {one}; UPDATE people SET mail = 'mail{one}' WHERE id = {other}; \
              UPDATE people SET mail = 'mail{other}' WHERE id = {one}"
         ));
-        journey.call(&["run"]);
+        environment.call(&["run"]);
         let mails = format!("SELECT string_agg(mail, ' ' ORDER BY id) FROM people WHERE id IN ({one}, {other})");
-        assert_eq!(journey.target.value(&mails), format!("mail{other} mail{one}"));
+        assert_eq!(environment.target.value(&mails), format!("mail{other} mail{one}"));
     }
 }
 
-fn verify_finds_every_exchange(which: Which) {
+fn verify_finds_every_exchange(which: PgVersion) {
     let target = Target::start_on(which);
-    let journey = Journey::new();
-    journey.source.execute(
+    let environment = Environment::new();
+    environment.source.execute(
         "CREATE TABLE people (id INTEGER PRIMARY KEY, mail TEXT, nick TEXT, born INTEGER, score REAL, best REAL); \
          CREATE TABLE visits (id INTEGER PRIMARY KEY, person INTEGER REFERENCES people(id), mail TEXT); \
          CREATE TABLE log (line TEXT, born INTEGER); \
@@ -200,7 +200,7 @@ fn verify_finds_every_exchange(which: Which) {
          INSERT INTO visits SELECT id, id, 'v' || id FROM people WHERE id <= 500; \
          INSERT INTO log SELECT 'l' || id, id FROM people WHERE id <= 500",
     );
-    let call = |command: &str| journey.tool(command).env("NEON_DATABASE_URL", target.url());
+    let call = |command: &str| environment.tool(command).env("NEON_DATABASE_URL", target.url());
     call("run").run().expect_exit(0);
     for (kind, sql) in (0..2).flat_map(exchanges) {
         target.query(&format!(
@@ -220,10 +220,10 @@ fn verify_finds_every_exchange(which: Which) {
 
 #[test]
 fn verify_by_digest_finds_exchanges_on_postgresql_14() {
-    verify_finds_every_exchange(Which::Major(14));
+    verify_finds_every_exchange(PgVersion::Major(14));
 }
 
 #[test]
 fn verify_by_digest_finds_exchanges_on_postgresql_18() {
-    verify_finds_every_exchange(Which::Major(18));
+    verify_finds_every_exchange(PgVersion::Major(18));
 }

@@ -12,7 +12,7 @@ use turso2neon::{
 };
 
 use super::fixture::{
-    Depot, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows,
+    LocalFixture, remote_url, remote_url_at, requested, run, runtime, shop_plan, shop_rows, wide_plan, wide_rows,
 };
 use crate::support::{FaultProxy, Target};
 
@@ -31,7 +31,7 @@ const COPIES: &str =
 #[test]
 fn sessions_that_the_server_ends_in_the_middle_of_a_chunk_are_replaced() {
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(200_000, 1));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(200_000, 1));
     let url = remote_url(&target);
     let done = AtomicBool::new(false);
     let (checkpoint, recorder, kills) = std::thread::scope(|scope| {
@@ -43,7 +43,7 @@ fn sessions_that_the_server_ends_in_the_middle_of_a_chunk_are_replaced() {
             }
             kills
         });
-        let (pushed, recorder) = depot.push_in("swap", &url);
+        let (pushed, recorder) = fixture.push_in("swap", &url);
         done.store(true, Ordering::SeqCst);
         (pushed.unwrap().checkpoint.unwrap(), recorder, killer.join().unwrap())
     });
@@ -54,16 +54,16 @@ fn sessions_that_the_server_ends_in_the_middle_of_a_chunk_are_replaced() {
     assert_eq!(recorder.committed()["WIDE"].0, 200_000);
     assert!(checkpoint.sent_bytes >= recorder.committed()["WIDE"].1);
     assert_eq!(target.value("SELECT count(*) || ' ' || count(DISTINCT id) FROM wide"), "200000 200000");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn an_interrupted_push_continues_from_its_committed_chunks() {
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(200_000, 1));
-    let mut request = depot.request(&remote_url(&target));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(200_000, 1));
+    let mut request = fixture.request(&remote_url(&target));
     request.jobs = 1;
-    let (ctx, recorder) = depot.context();
+    let (ctx, recorder) = fixture.context();
     let runtime = runtime();
     // As kill -9 would: the push is dropped in the middle of the second chunk.
     let pushing = runtime.spawn({
@@ -77,33 +77,33 @@ fn an_interrupted_push_continues_from_its_committed_chunks() {
     assert!(runtime.block_on(pushing).is_err());
     let first = recorder.committed()["WIDE"];
     assert!(first.0 > 0 && first.0 < 200_000);
-    assert_eq!(depot.workdir().load_push().unwrap().state, LoadState::Loading);
+    assert_eq!(fixture.workdir().load_push().unwrap().state, LoadState::Loading);
     assert_eq!(target.value("SELECT to_regclass('public.wide') IS NULL"), "t");
 
     // As Ctrl-C would: stopped after the chunk that is under way.
-    let (ctx, recorder) = depot.context();
-    ctx.stop.wish();
+    let (ctx, recorder) = fixture.context();
+    ctx.stop.request();
     assert_eq!(run(&ctx, &request).err().unwrap().kind(), Kind::Interrupted);
     assert!(recorder.committed().get("WIDE").is_none_or(|sum| sum.0 < 200_000));
 
-    let (ctx, recorder) = depot.context();
+    let (ctx, recorder) = fixture.context();
     let checkpoint = run(&ctx, &request).unwrap().checkpoint.unwrap();
     assert!(recorder.texts().iter().any(|text| text.contains("continuing after")), "{:?}", recorder.texts());
     assert_eq!(recorder.committed()["WIDE"].0, 200_000);
     assert!(checkpoint.sent_bytes >= recorder.committed()["WIDE"].1);
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '\\_turso2neon%'"), "0");
 }
 
 #[test]
 fn chunks_of_another_content_or_layout_are_thrown_away() {
     let target = Target::start();
-    let mut depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
-    let mut request = depot.request(&remote_url(&target));
+    let mut fixture = LocalFixture::new(wide_plan(), &wide_rows(140_000, 1));
+    let mut request = fixture.request(&remote_url(&target));
     request.jobs = 1;
     let runtime = runtime();
-    let interrupt = |depot: &Depot| {
-        let (ctx, recorder) = depot.context();
+    let interrupt = |fixture: &LocalFixture| {
+        let (ctx, recorder) = fixture.context();
         let request = request.clone();
         let pushing = runtime.spawn(async move { push(&ctx, &request).await });
         while recorder.committed().is_empty() {
@@ -112,15 +112,15 @@ fn chunks_of_another_content_or_layout_are_thrown_away() {
         pushing.abort();
         assert!(runtime.block_on(pushing).is_err());
     };
-    interrupt(&depot);
+    interrupt(&fixture);
     // The same rows in another order: the same run key, but other chunks.
-    depot.refill(&wide_rows(140_000, 1).replace(") i", ") AS g(i) ORDER BY i DESC"));
-    interrupt(&depot);
-    depot.refill(&wide_rows(130_000, 2));
-    let (ctx, recorder) = depot.context();
+    fixture.refill(&wide_rows(140_000, 1).replace(") i", ") AS g(i) ORDER BY i DESC"));
+    interrupt(&fixture);
+    fixture.refill(&wide_rows(130_000, 2));
+    let (ctx, recorder) = fixture.context();
     run(&ctx, &request).unwrap();
     assert!(!recorder.texts().iter().any(|text| text.contains("continuing after")));
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE '\\_turso2neon%'"), "0");
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.runs"), "1");
 }
@@ -138,14 +138,14 @@ fn slow_commits(target: &Target, table: &str) {
 #[test]
 fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "chunks");
-    depot.refill(&shop_rows(2));
+    fixture.refill(&shop_rows(2));
     let network = FaultProxy::to(target.port());
-    let mut request = depot.request(&remote_url_at(&target, network.port()));
+    let mut request = fixture.request(&remote_url_at(&target, network.port()));
     (request.jobs, request.mode) = (1, requested("swap"));
-    let (ctx, recorder) = depot.context();
+    let (ctx, recorder) = fixture.context();
     std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
         let committing = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
@@ -159,20 +159,20 @@ fn a_chunk_whose_commit_was_not_answered_is_looked_up_and_not_sent_twice() {
     });
     assert!(recorder.retries() > 0);
     assert_eq!(recorder.committed()["ORDERS"].0, 20_000);
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     slow_commits(&target, "runs");
-    depot.refill(&shop_rows(2));
+    fixture.refill(&shop_rows(2));
     let network = FaultProxy::to(target.port());
-    let mut request = depot.request(&remote_url_at(&target, network.port()));
+    let mut request = fixture.request(&remote_url_at(&target, network.port()));
     request.mode = requested("swap");
-    let (ctx, recorder) = depot.context();
+    let (ctx, recorder) = fixture.context();
     let pushed = std::thread::scope(|scope| {
         let pushing = scope.spawn(|| run(&ctx, &request));
         let committing = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
@@ -189,16 +189,16 @@ fn a_cutover_whose_commit_was_not_answered_is_looked_up() {
     assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("swap", LoadState::Done));
     assert_eq!(checkpoint.replaced.len(), 4);
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.runs WHERE state = 'done'"), "2");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_server_that_restarts_is_waited_for() {
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(140_000, 1));
     let url = remote_url(&target);
     let recorder = std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push_in("swap", &url));
+        let pushing = scope.spawn(|| fixture.push_in("swap", &url));
         wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
         // Everything at once, the deciding session too, as a restarted compute would.
         assert!(target.cut_connections() > 1);
@@ -208,15 +208,15 @@ fn a_server_that_restarts_is_waited_for() {
     });
     assert!(recorder.retries() > 1);
     assert_eq!(recorder.committed()["WIDE"].0, 140_000);
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_row_that_changes_on_the_way_is_found_before_the_cutover() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.refill(&shop_rows(2));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.refill(&shop_rows(2));
     // One bit of one row changes on the target as it arrives.
     target.query(
         "CREATE FUNCTION public.damage() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN \
@@ -226,21 +226,21 @@ fn a_row_that_changes_on_the_way_is_found_before_the_cutover() {
            END IF; RETURN NULL; END$$; \
          CREATE TRIGGER damage AFTER UPDATE ON turso2neon.chunks FOR EACH ROW EXECUTE FUNCTION public.damage()",
     );
-    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
+    let error = fixture.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
     assert!(error.message().contains("differs from the local PostgreSQL in: ORDERS"), "{error}");
     assert_eq!(target.value("SELECT max(version) FROM public.orders"), "1");
     target.query("DROP TRIGGER damage ON turso2neon.chunks");
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_local_table_that_changed_since_convert_is_not_cut_over() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.server.query("UPDATE shop.orders SET amount = 0 WHERE id = 5");
-    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.server.query("UPDATE shop.orders SET amount = 0 WHERE id = 5");
+    let error = fixture.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::ArtifactStale, 4), "{error}");
     assert_eq!(target.value("SELECT to_regclass('public.orders') IS NULL"), "t");
 }
@@ -248,15 +248,15 @@ fn a_local_table_that_changed_since_convert_is_not_cut_over() {
 #[test]
 fn a_full_target_is_said_at_once() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     target.query(
         "CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS \
            'BEGIN RAISE EXCEPTION ''could not extend file'' USING ERRCODE = ''53100''; END'; \
          CREATE TRIGGER full_disk BEFORE UPDATE ON turso2neon.chunks FOR EACH ROW EXECUTE FUNCTION public.full_disk()",
     );
-    depot.refill(&shop_rows(2));
-    let (pushed, recorder) = depot.push_in("swap", &remote_url(&target));
+    fixture.refill(&shop_rows(2));
+    let (pushed, recorder) = fixture.push_in("swap", &remote_url(&target));
     let error = pushed.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::TargetFull, 7), "{error}");
     assert_eq!(recorder.retries(), 0);
@@ -266,9 +266,9 @@ fn a_full_target_is_said_at_once() {
 #[test]
 fn an_interrupted_replacement_goes_on_table_after_table() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     let tables = || {
         target.value(
             "SELECT string_agg(relname || ' ' || oid, ', ' ORDER BY relname) FROM pg_class \
@@ -276,10 +276,10 @@ fn an_interrupted_replacement_goes_on_table_after_table() {
         )
     };
     let before = tables();
-    depot.refill(&shop_rows(2));
+    fixture.refill(&shop_rows(2));
     let runtime = runtime();
-    let (ctx, recorder) = depot.context();
-    let request = PushRequest { mode: requested("replace"), ..depot.request(&url) };
+    let (ctx, recorder) = fixture.context();
+    let request = PushRequest { mode: requested("replace"), ..fixture.request(&url) };
     let pushing = runtime.spawn(async move { push(&ctx, &request).await });
     // As kill -9 would, when the first table has its new rows.
     while !recorder.texts().iter().any(|text| text.contains("rows replaced")) {
@@ -289,21 +289,21 @@ fn an_interrupted_replacement_goes_on_table_after_table() {
     assert!(runtime.block_on(pushing).is_err());
     let keys = "SELECT count(*) FROM pg_constraint WHERE conname = 'orders_customer_fkey'";
     assert_eq!(target.value(keys), "0");
-    depot.push_in("replace", &url).0.unwrap();
+    fixture.push_in("replace", &url).0.unwrap();
     assert_eq!(tables(), before, "tables that are in use were dropped");
     assert_eq!(target.value(keys), "1");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn tables_that_a_change_could_not_drop_go_with_the_next_push() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
-    depot.refill(&shop_rows(2));
-    depot.push_in("swap", &url).0.unwrap();
-    depot.change("UPDATE orders SET amount = 0 WHERE id = 5");
+    fixture.push(&url).0.unwrap();
+    fixture.refill(&shop_rows(2));
+    fixture.push_in("swap", &url).0.unwrap();
+    fixture.change("UPDATE orders SET amount = 0 WHERE id = 5");
     let kept = "SELECT count(*) FROM pg_tables WHERE schemaname = 'turso2neon_previous'";
     assert_ne!(target.value(kept), "0");
     std::thread::scope(|scope| {
@@ -315,7 +315,7 @@ fn tables_that_a_change_could_not_drop_go_with_the_next_push() {
             &target,
             "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
         );
-        let (_, recorder) = depot.push_in("diff", &url);
+        let (_, recorder) = fixture.push_in("diff", &url);
         assert!(recorder.texts().iter().any(|text| text.contains("still there")), "{:?}", recorder.texts());
         target.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -324,25 +324,25 @@ fn tables_that_a_change_could_not_drop_go_with_the_next_push() {
         reader.join().unwrap().unwrap_err();
     });
     assert_ne!(target.value(kept), "0");
-    assert!(depot.push_in("diff", &url).0.unwrap().unchanged);
+    assert!(fixture.push_in("diff", &url).0.unwrap().unchanged);
     assert_eq!(target.value(kept), "0");
 }
 
 #[test]
 fn a_killed_tool_leaves_no_long_statement_behind() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
+    fixture.push(&url).0.unwrap();
     // The change of the rows takes longer than the next push waits for the lock.
     target.query(
         "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END'; \
          CREATE TRIGGER dawdle AFTER UPDATE ON turso2neon.tables EXECUTE FUNCTION public.dawdle()",
     );
-    depot.change("UPDATE orders SET amount = 0 WHERE id = 5");
+    fixture.change("UPDATE orders SET amount = 0 WHERE id = 5");
     let runtime = runtime();
-    let (ctx, _) = depot.context();
-    let request = depot.request(&url);
+    let (ctx, _) = fixture.context();
+    let request = fixture.request(&url);
     let pushing = runtime.spawn(async move { push(&ctx, &request).await });
     wait_until(
         &target,
@@ -353,18 +353,18 @@ fn a_killed_tool_leaves_no_long_statement_behind() {
     target.query(
         "CREATE OR REPLACE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
     );
-    depot.push(&url).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.push(&url).0.unwrap();
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_second_push_is_kept_out_while_one_is_at_work() {
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
-    let other = Depot::new(shop_plan(), &shop_rows(1));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(140_000, 1));
+    let other = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push_in("swap", &url));
+        let pushing = scope.spawn(|| fixture.push_in("swap", &url));
         wait_until(&target, &format!("SELECT count(*) > 0 {COPIES}"));
         // Nothing is committed meanwhile, so that it is at work for longer than the other one waits.
         scope.spawn(|| {
@@ -378,16 +378,16 @@ fn a_second_push_is_kept_out_while_one_is_at_work() {
         assert_eq!((error.kind(), error.kind().exit()), (Kind::Locked, 8), "{error}");
         pushing.join().unwrap().0.unwrap();
     });
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn sessions_behind_a_killed_tool_are_ended() {
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(140_000, 1));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(140_000, 1));
     let network = FaultProxy::to(target.port());
-    let request = depot.request(&remote_url_at(&target, network.port()));
-    let (ctx, _) = depot.context();
+    let request = fixture.request(&remote_url_at(&target, network.port()));
+    let (ctx, _) = fixture.context();
     let runtime = runtime();
     let pushing = runtime.spawn({
         let request = request.clone();
@@ -402,32 +402,32 @@ fn sessions_behind_a_killed_tool_are_ended() {
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
-    let (pushed, _) = depot.push_in("swap", &remote_url(&target));
+    let (pushed, _) = fixture.push_in("swap", &remote_url(&target));
     pushed.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     drop(network);
 }
 
 #[test]
 fn a_local_server_that_was_lost_during_a_replacement_in_place_is_connected_again() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    depot.push(&url).0.unwrap();
-    depot.refill(&shop_rows(2));
+    fixture.push(&url).0.unwrap();
+    fixture.refill(&shop_rows(2));
     let resting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
     let recorder = std::thread::scope(|scope| {
         // While somebody reads, the tool has asked the local server for the digests and can't touch the tables.
         let reader =
             scope.spawn(|| target.try_query("BEGIN; LOCK TABLE orders IN ACCESS SHARE MODE; SELECT pg_sleep(120)"));
         wait_until(&target, &format!("SELECT count(*) > 0 {resting}"));
-        let pushing = scope.spawn(|| depot.push_in("replace", &url));
+        let pushing = scope.spawn(|| fixture.push_in("replace", &url));
         wait_until(
             &target,
             "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%LOCK TABLE%' \
              AND application_name LIKE 'turso2neon%'",
         );
-        assert!(depot.server.cut_connections() > 0);
+        assert!(fixture.server.cut_connections() > 0);
         target.query(&format!("SELECT pg_terminate_backend(pid) {resting}"));
         reader.join().unwrap().unwrap_err();
         let (pushed, recorder) = pushing.join().unwrap();
@@ -435,5 +435,5 @@ fn a_local_server_that_was_lost_during_a_replacement_in_place_is_connected_again
         recorder
     });
     assert!((1..10).contains(&recorder.retries()), "{:?}", recorder.texts());
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::Error,
     event::{Event, Sink},
     model::{
@@ -65,21 +65,21 @@ impl Sink for Recorder {
 }
 
 /// The local PostgreSQL and the working directory.
-pub(super) struct Depot {
+pub(super) struct LocalFixture {
     pub(super) server: Target,
     pub(super) plan: Plan,
     directory: tempfile::TempDir,
     generation: u64,
 }
 
-impl Depot {
+impl LocalFixture {
     /// Creates the plan's tables and fills them with these statements.
     pub(super) fn new(plan: Plan, fill: &str) -> Self {
         let server = Target::start();
         server.query("CREATE SCHEMA shop");
-        let mut depot = Self { server, plan, directory: tempfile::tempdir().unwrap(), generation: 0 };
-        depot.refill(fill);
-        depot
+        let mut fixture = Self { server, plan, directory: tempfile::tempdir().unwrap(), generation: 0 };
+        fixture.refill(fill);
+        fixture
     }
 
     /// Drops the tables and fills them anew.
@@ -144,8 +144,11 @@ impl Depot {
     /// A context and the recorder that listens to it.
     pub(super) fn context(&self) -> (Context, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
-        let ctx =
-            Context { workdir: self.workdir(), out: Arc::clone(&recorder) as Arc<dyn Sink>, stop: Stop::default() };
+        let ctx = Context {
+            workdir: self.workdir(),
+            out: Arc::clone(&recorder) as Arc<dyn Sink>,
+            stop: Cancellation::default(),
+        };
         (ctx, recorder)
     }
 
@@ -155,7 +158,7 @@ impl Depot {
             target: Secret::new(url.to_owned()),
             local: LocalChoice { url: Some(Secret::new(self.server.admin_url())), ..LocalChoice::default() },
             mode: RequestedMode::Auto,
-            part: turso2neon::stages::push::Part::All,
+            part: turso2neon::stages::push::PushPart::All,
             jobs: 0,
             schema: "public".to_owned(),
             dry_run: false,

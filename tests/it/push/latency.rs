@@ -11,7 +11,7 @@ use turso2neon::{
     secret::Secret,
 };
 
-use super::fixture::{Depot, column, plan, remote_url_at, runtime, table, wide_plan, wide_rows};
+use super::fixture::{LocalFixture, column, plan, remote_url_at, runtime, table, wide_plan, wide_rows};
 use crate::support::{FaultProxy, Target, network::Network};
 
 /// Far, and wide enough.
@@ -60,23 +60,23 @@ fn many_small_tables_need_few_round_trips() {
     const TABLES: usize = 100;
     let target = Target::start();
     let (plan, fill) = many_tables(TABLES);
-    let mut depot = Depot::new(plan, &fill);
+    let mut fixture = LocalFixture::new(plan, &fill);
     // Each push over a proxy of its own, so that each is counted alone.
-    let count = |depot: &Depot, what: &str| {
+    let count = |fixture: &LocalFixture, what: &str| {
         let proxy = FaultProxy::with_network(target.port(), FAR);
         let begun = Instant::now();
-        depot.push(&remote_url_at(&target, proxy.port())).0.unwrap();
+        fixture.push(&remote_url_at(&target, proxy.port())).0.unwrap();
         let elapsed = begun.elapsed();
         let (trips, connections) = (proxy.round_trips(), proxy.connections());
         println!("{what}: {trips} round trips on {connections} connections, {elapsed:?}");
         trips
     };
-    let created = count(&depot, "create");
-    depot.assert_equal(&target, "public");
-    let unchanged = count(&depot, "unchanged");
-    depot.change("UPDATE t042 SET name = 'changed' WHERE id = 7");
-    let changed = count(&depot, "diff");
-    depot.assert_equal(&target, "public");
+    let created = count(&fixture, "create");
+    fixture.assert_equal(&target, "public");
+    let unchanged = count(&fixture, "unchanged");
+    fixture.change("UPDATE t042 SET name = 'changed' WHERE id = 7");
+    let changed = count(&fixture, "diff");
+    fixture.assert_equal(&target, "public");
     assert!(created < 8 * TABLES as u64, "{created} round trips for a new schema");
     assert!(unchanged < 2 * TABLES as u64, "{unchanged} round trips where nothing changed");
     assert!(changed < 2 * TABLES as u64, "{changed} round trips for one row");
@@ -104,10 +104,10 @@ fn a_large_table_uses_the_line() {
     // By default a narrow line and a small table, to see that nothing waits where it could send.
     let (rows, megabits) = if real { (300_000, 200) } else { (8_000, 30) };
     let target = Target::start();
-    let depot = Depot::new(wide_plan(), &wide_rows(rows, 1));
+    let fixture = LocalFixture::new(wide_plan(), &wide_rows(rows, 1));
     let network = Network { round_trip: Duration::from_millis(40), bits_per_s: megabits * 1_000_000 };
     let proxy = FaultProxy::with_network(target.port(), network);
-    let (pushed, _) = depot.push(&remote_url_at(&target, proxy.port()));
+    let (pushed, _) = fixture.push(&remote_url_at(&target, proxy.port()));
     let checkpoint = pushed.unwrap().checkpoint.unwrap();
     let (sent, load_ms) = (checkpoint.sent_bytes, checkpoint.phases_ms["load"]);
     let line_ms = sent * 8 / (megabits * 1000);
@@ -116,5 +116,5 @@ fn a_large_table_uses_the_line() {
     // the variable others may use the machine meanwhile.
     let most_ms = if real { line_ms * 100 / 85 } else { line_ms * 2 + 1500 };
     assert!(load_ms <= most_ms, "{load_ms} ms for {sent} bytes, which the line carries in {line_ms} ms");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }

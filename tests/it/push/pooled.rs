@@ -9,7 +9,7 @@ use turso2neon::{
 };
 
 use super::{
-    fixture::{Depot, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
+    fixture::{LocalFixture, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
     proxy::Pooler,
 };
 use crate::support::{Target, target::PASSWORD};
@@ -27,26 +27,26 @@ fn assert_refused(error: &Error) {
 #[test]
 fn neon_s_pooled_host_is_replaced_by_the_direct_one() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target).replace("ep-test-1234.", "ep-test-1234-pooler.");
-    let (pushed, recorder) = depot.push(&format!("{url}&sslmode=require&pgbouncer=true"));
+    let (pushed, recorder) = fixture.push(&format!("{url}&sslmode=require&pgbouncer=true"));
     let checkpoint = pushed.unwrap().checkpoint.unwrap();
     assert!(checkpoint.target.starts_with("ep-test-1234.neon.local:"), "{}", checkpoint.target);
     let notes = recorder.texts().join("\n");
     let note = "the pooled host is replaced by the direct one, ep-test-1234.neon.local, which loading needs";
     assert!(notes.contains(note), "{notes}");
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
 }
 
 #[test]
 fn a_pooler_is_recognised_whether_it_refuses_or_hides_what_a_session_asks_for() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     // As it is installed; as people set it up for drivers that send `options`.
     for ignored in ["extra_float_digits", "extra_float_digits, options"] {
         let pooler = Pooler::start(&target, ignored);
         for end in ["", "&channel_binding=prefer&sslmode=verify-full"] {
-            let (pushed, recorder) = depot.push(&format!("{}{end}", remote_url_at(&target, pooler.port())));
+            let (pushed, recorder) = fixture.push(&format!("{}{end}", remote_url_at(&target, pooler.port())));
             assert_refused(&pushed.err().unwrap());
             assert_eq!(recorder.retries(), 0, "another try can't help");
         }
@@ -89,9 +89,9 @@ fn a_pooler_that_the_tool_looked_at_is_left_as_it_was_for_others() {
 #[test]
 fn a_pooler_in_session_mode_that_hides_settings_is_refused_too() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let pooler = Pooler::start_in("session", &target, "extra_float_digits, options");
-    let (pushed, _) = depot.push(&remote_url_at(&target, pooler.port()));
+    let (pushed, _) = fixture.push(&remote_url_at(&target, pooler.port()));
     assert_refused(&pushed.err().unwrap());
     assert_eq!(target.value(TRACES), "0");
 }

@@ -56,12 +56,12 @@ pub(super) struct Seen {
 }
 
 /// Applications at work.
-pub(super) struct Crowd {
+pub(super) struct ReaderPool {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Seen>>,
 }
 
-impl Crowd {
+impl ReaderPool {
     /// Lets them read these tables, each of which has a column `version` with one value in all rows.
     pub(super) fn gather(target: &Target, tables: &[&str], readers: &[Reader]) -> Self {
         let mut config = tokio_postgres::Config::new();

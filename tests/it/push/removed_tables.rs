@@ -1,69 +1,70 @@
 //! Tables that the source no longer has: said before they leave the target, and refused where nothing would stay.
 
-use crate::support::Journey;
+use crate::support::Environment;
 
 #[test]
 fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
-    let journey = Journey::from(
+    let environment = Environment::from(
         "CREATE TABLE kept (id INTEGER PRIMARY KEY); INSERT INTO kept VALUES (1), (2); \
          CREATE TABLE leaving (id INTEGER PRIMARY KEY); INSERT INTO leaving VALUES (7)",
     );
-    journey.call(&["run"]);
-    journey.source.execute("DROP TABLE leaving");
-    journey.call(&["dump", "convert"]);
-    let told = journey.tool("push").args(["--dry-run"]).run().expect_exit(0);
+    environment.call(&["run"]);
+    environment.source.execute("DROP TABLE leaving");
+    environment.call(&["dump", "convert"]);
+    let told = environment.tool("push").args(["--dry-run"]).run().expect_exit(0);
     assert!(told.stdout.contains("these are no longer in the plan and would be gone: leaving"), "{}", told.stdout);
-    let told = journey.tool("push").run().expect_exit(0);
+    let told = environment.tool("push").run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; `turso2neon rollback` can put them back";
     assert!(told.stderr.contains(said), "{}", told.stderr);
-    assert_eq!(journey.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
-    journey.call(&["rollback"]);
-    assert_eq!(journey.target.value("SELECT id FROM public.leaving"), "7");
-    journey.call(&["push"]);
+    assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
+    environment.call(&["rollback"]);
+    assert_eq!(environment.target.value("SELECT id FROM public.leaving"), "7");
+    environment.call(&["push"]);
 
     // Another database, with a table of the same name, pushed to the same place by mistake.
-    let other = journey.workspace.sqlite("other.db", "CREATE TABLE kept (id INTEGER PRIMARY KEY); CREATE TABLE o (v)");
-    let dir = journey.workspace.path().join("other");
-    let tool = |command: &str| journey.tool(command).replace("--dir", &dir);
+    let other =
+        environment.workspace.sqlite("other.db", "CREATE TABLE kept (id INTEGER PRIMARY KEY); CREATE TABLE o (v)");
+    let dir = environment.workspace.path().join("other");
+    let tool = |command: &str| environment.tool(command).replace("--dir", &dir);
     tool("dump").args(["--source", other.to_str().unwrap()]).run().expect_exit(0);
     tool("convert").run().expect_exit(0);
-    journey.source.execute("CREATE TABLE new (id INTEGER PRIMARY KEY)");
-    journey.call(&["dump", "convert", "push"]);
+    environment.source.execute("CREATE TABLE new (id INTEGER PRIMARY KEY)");
+    environment.call(&["dump", "convert", "push"]);
     let refused = tool("push").run().expect_exit(8);
     assert!(refused.stderr.contains("came from another source, http://127.0.0.1"), "{}", refused.stderr);
-    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
+    assert_eq!(environment.target.value("SELECT count(*) FROM public.kept"), "2");
     tool("push").args(["--force-table", "new"]).run().expect_exit(0);
-    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "0");
-    journey.call(&["rollback"]);
-    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
-    journey.source.execute("DROP TABLE new");
+    assert_eq!(environment.target.value("SELECT count(*) FROM public.kept"), "0");
+    environment.call(&["rollback"]);
+    assert_eq!(environment.target.value("SELECT count(*) FROM public.kept"), "2");
+    environment.source.execute("DROP TABLE new");
 
-    journey.source.execute("DROP TABLE kept");
-    let told = journey.tool("dump").run().expect_exit(0);
+    environment.source.execute("DROP TABLE kept");
+    let told = environment.tool("dump").run().expect_exit(0);
     assert!(told.stderr.contains("the source has no tables"), "{}", told.stderr);
-    journey.call(&["convert"]);
-    let refused = journey.tool("push").run().expect_exit(8);
+    environment.call(&["convert"]);
+    let refused = environment.tool("push").run().expect_exit(8);
     assert!(refused.stderr.contains("none of the tables of the last push is in the plan"), "{}", refused.stderr);
-    assert_eq!(journey.target.value("SELECT count(*) FROM public.kept"), "2");
+    assert_eq!(environment.target.value("SELECT count(*) FROM public.kept"), "2");
 
     // A push that was refused half way is no reason to take the rollback after it for unfinished.
-    journey.call(&["rollback"]);
-    let status = journey.tool("status").run();
+    environment.call(&["rollback"]);
+    let status = environment.tool("status").run();
     assert!(!status.stdout.contains("unfinished"), "{}", status.stdout);
 }
 
 #[test]
 fn a_replacement_in_place_names_the_tables_that_leave_too() {
-    let journey = Journey::from(
+    let environment = Environment::from(
         "CREATE TABLE kept (id INTEGER PRIMARY KEY); INSERT INTO kept VALUES (1); \
          CREATE TABLE leaving (id INTEGER PRIMARY KEY); INSERT INTO leaving VALUES (7)",
     );
-    journey.call(&["run"]);
-    journey.source.execute("DROP TABLE leaving");
-    journey.source.execute("ALTER TABLE kept ADD COLUMN new TEXT");
-    journey.call(&["dump", "convert"]);
-    let told = journey.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
+    environment.call(&["run"]);
+    environment.source.execute("DROP TABLE leaving");
+    environment.source.execute("ALTER TABLE kept ADD COLUMN new TEXT");
+    environment.call(&["dump", "convert"]);
+    let told = environment.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; none is kept";
     assert!(told.stderr.contains(said), "{}", told.stderr);
-    assert_eq!(journey.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
+    assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, types::ValueRef};
 
-use crate::support::{Dice, Target, Which, Workspace, rng};
+use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
 /// How long it goes on, unless told otherwise.
 const SECONDS: u64 = 60;
@@ -29,7 +29,7 @@ const TYPES: [(&str, &str); 4] = [
 /// A database whose content changes at random.
 struct Source {
     connection: Connection,
-    dice: Dice,
+    rng: Rng,
     /// Tables and columns that were made; each gets a number of its own.
     made: usize,
     /// The statements so far, for the message of a failure.
@@ -40,9 +40,9 @@ impl Source {
     fn new(path: &Path, seed: u64) -> Self {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF").unwrap();
-        let mut source = Self { connection, dice: Dice::new(seed), made: 0, script: Vec::new() };
+        let mut source = Self { connection, rng: Rng::new(seed), made: 0, script: Vec::new() };
         source.make_table(ANCHOR.to_owned(), 2500);
-        for _ in 0..=source.dice.below(3) {
+        for _ in 0..=source.rng.below(3) {
             source.add_table();
         }
         source
@@ -74,19 +74,19 @@ impl Source {
 
     fn add_table(&mut self) {
         let name = format!("t{}", self.next());
-        let rows = self.dice.pick(&[0, 1, 3, 60, 700, 2600]);
+        let rows = self.rng.pick(&[0, 1, 3, 60, 700, 2600]);
         self.make_table(name, rows);
     }
 
     fn make_table(&mut self, name: String, rows: u32) {
-        let key = self.dice.pick(&[
+        let key = self.rng.pick(&[
             "id INTEGER PRIMARY KEY",
             "id TEXT PRIMARY KEY NOT NULL",
             "id INTEGER",
             "id INTEGER NOT NULL UNIQUE",
         ]);
         let columns: Vec<(String, (&str, &str))> =
-            (0..self.dice.below(4) + 2).map(|_| (format!("c{}", self.next()), self.dice.pick(&TYPES))).collect();
+            (0..self.rng.below(4) + 2).map(|_| (format!("c{}", self.next()), self.rng.pick(&TYPES))).collect();
         let declared = columns.iter().map(|(column, (declared, _))| format!(", {column} {declared}"));
         self.execute(&format!("CREATE TABLE {name} ({key}, u TEXT UNIQUE{})", declared.collect::<String>()));
         self.insert(&name, 1, rows);
@@ -94,7 +94,7 @@ impl Source {
 
     /// Inserts rows with these numbers, as far as they are not there.
     fn insert(&mut self, table: &str, first: u32, count: u32) {
-        let factor = self.dice.between(3, 900);
+        let factor = self.rng.between(3, 900);
         let types: BTreeMap<String, String> = self
             .names(&format!("SELECT name || ' ' || type FROM pragma_table_info('{table}')"))
             .into_iter()
@@ -123,23 +123,23 @@ impl Source {
     /// Changes one thing, if the chosen table allows it.
     fn change(&mut self) {
         let tables = self.tables();
-        let table = tables[self.dice.below(tables.len())].clone();
+        let table = tables[self.rng.below(tables.len())].clone();
         let columns = self.plain_columns(&table);
-        let Some(column) = (!columns.is_empty()).then(|| columns[self.dice.below(columns.len())].clone()) else {
+        let Some(column) = (!columns.is_empty()).then(|| columns[self.rng.below(columns.len())].clone()) else {
             return;
         };
-        let (part, rest) = (self.dice.between(2, 40), self.dice.between(0, 1));
+        let (part, rest) = (self.rng.between(2, 40), self.rng.between(0, 1));
         let some = format!("rowid % {part} = {rest}");
-        match self.dice.below(15) {
+        match self.rng.below(15) {
             0 => {
-                let (first, count) = (self.dice.between(1, 5000), self.dice.between(1, 200));
+                let (first, count) = (self.rng.between(1, 5000), self.rng.between(1, 200));
                 self.insert(&table, u32::try_from(first).unwrap(), u32::try_from(count).unwrap());
             }
             1 => self.execute(&format!("UPDATE {table} SET {column} = NULL WHERE {some}")),
             2 => self.execute(&format!("DELETE FROM {table} WHERE {some}")),
             3..=5 => self.exchange(&table, &column),
             6 => {
-                let other = columns[self.dice.below(columns.len())].clone();
+                let other = columns[self.rng.below(columns.len())].clone();
                 self.exchange(&table, &column);
                 self.exchange(&table, &other);
             }
@@ -147,7 +147,7 @@ impl Source {
             9 => self.exchange_unique(&table),
             10 => self.change_keys(&table),
             11 => self.add_table(),
-            12 if table != ANCHOR => match self.dice.below(2) {
+            12 if table != ANCHOR => match self.rng.below(2) {
                 0 => self.execute(&format!("DROP TABLE {table}")),
                 _ => {
                     let name = format!("t{}", self.next());
@@ -155,10 +155,10 @@ impl Source {
                 }
             },
             13 => {
-                let (name, (declared, _)) = (format!("c{}", self.next()), self.dice.pick(&TYPES));
+                let (name, (declared, _)) = (format!("c{}", self.next()), self.rng.pick(&TYPES));
                 self.execute(&format!("ALTER TABLE {table} ADD COLUMN {name} {declared}"));
             }
-            14 if columns.len() > 1 => match self.dice.below(2) {
+            14 if columns.len() > 1 => match self.rng.below(2) {
                 0 => self.execute(&format!("ALTER TABLE {table} DROP COLUMN {column}")),
                 _ => {
                     let name = format!("c{}", self.next());
@@ -171,7 +171,7 @@ impl Source {
 
     /// Two rows exchange their values of a column, three rotate them.
     fn exchange(&mut self, table: &str, column: &str) {
-        let (count, skip) = (self.dice.between(2, 3), self.dice.between(0, 400));
+        let (count, skip) = (self.rng.between(2, 3), self.rng.between(0, 400));
         self.execute(&format!(
             "CREATE TEMP TABLE x AS SELECT rowid AS r, row_number() OVER (ORDER BY rowid) - 1 AS n, {column} AS v FROM {table} \
                WHERE rowid IN (SELECT rowid FROM {table} ORDER BY (rowid * 7919) % 10007 LIMIT {count} OFFSET {skip}); \
@@ -183,7 +183,7 @@ impl Source {
 
     /// All values of a column go to other rows.
     fn shuffle(&mut self, table: &str, column: &str) {
-        let factor = self.dice.between(2, 9000);
+        let factor = self.rng.between(2, 9000);
         self.execute(&format!(
             "CREATE TEMP TABLE x AS SELECT rowid AS r, row_number() OVER (ORDER BY rowid) AS n, \
                row_number() OVER (ORDER BY (rowid * {factor}) % 10007, rowid) AS m, {column} AS v FROM {table}; \
@@ -205,7 +205,7 @@ impl Source {
 
     fn change_keys(&mut self, table: &str) {
         let of = self.names(&format!("SELECT type FROM pragma_table_info('{table}') WHERE name = 'id'")).remove(0);
-        let step = self.dice.between(1, 3);
+        let step = self.rng.between(1, 3);
         let next = if of == "TEXT" { format!("id || 'x{step}'") } else { format!("id + {step}") };
         self.execute(&format!("UPDATE OR IGNORE {table} SET id = {next} WHERE rowid % 9 = {step}"));
     }
@@ -295,7 +295,7 @@ fn one_database(seed: u64, target: &Target, local: &Target) {
     let mut source = Source::new(&path, seed);
     for number in 0..RUNS {
         if number > 0 {
-            for _ in 0..=source.dice.below(3) {
+            for _ in 0..=source.rng.below(3) {
                 source.change();
             }
         }
@@ -316,7 +316,7 @@ fn one_database(seed: u64, target: &Target, local: &Target) {
 
 #[test]
 fn a_target_follows_its_source_through_random_changes() {
-    let servers = [Target::start(), Target::start_on(Which::Major(14)), Target::start_on(Which::Major(18))];
+    let servers = [Target::start(), Target::start_on(PgVersion::Major(14)), Target::start_on(PgVersion::Major(18))];
     let mut databases = 0;
     rng::rounds(SECONDS, |seed| {
         let server = &servers[usize::try_from(seed % 3).unwrap()];

@@ -14,14 +14,14 @@ use turso2neon::{
     model::{checkpoint::LoadState, conversion_plan::IndexPlan},
 };
 
-use super::fixture::{Depot, remote_url, run, runtime, shop_plan, shop_rows};
+use super::fixture::{LocalFixture, remote_url, run, runtime, shop_plan, shop_rows};
 use crate::support::Target;
 
 #[test]
 fn a_first_push_creates_everything_and_a_second_has_nothing_to_do() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let (pushed, recorder) = fixture.push(&remote_url(&target));
     let checkpoint = pushed.unwrap().checkpoint.unwrap();
     assert_eq!((checkpoint.mode.to_string().as_str(), checkpoint.state), ("create", LoadState::Done));
     assert_eq!(checkpoint.tables["ORDERS"].rows, 20_000);
@@ -29,8 +29,8 @@ fn a_first_push_creates_everything_and_a_second_has_nothing_to_do() {
     assert!(checkpoint.replaced.is_empty() && checkpoint.sent_bytes > 500_000);
     assert_eq!(recorder.committed()["ORDERS"].0, 20_000);
     assert_eq!(recorder.retries(), 0);
-    depot.assert_equal(&target, "public");
-    assert_eq!(depot.workdir().load_push().unwrap(), checkpoint);
+    fixture.assert_equal(&target, "public");
+    assert_eq!(fixture.workdir().load_push().unwrap(), checkpoint);
 
     // Keys, checks, defaults, sequences and generated columns are there and at work.
     target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
@@ -50,7 +50,7 @@ fn a_first_push_creates_everything_and_a_second_has_nothing_to_do() {
     assert_eq!(target.value("SELECT count(*) FROM turso2neon.chunks"), "0");
     target.execute_as_owner("DELETE FROM customers WHERE id >= 5000");
 
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let (pushed, recorder) = fixture.push(&remote_url(&target));
     let pushed = pushed.unwrap();
     assert!(pushed.unchanged);
     assert_eq!(pushed.checkpoint.unwrap(), checkpoint);
@@ -60,18 +60,18 @@ fn a_first_push_creates_everything_and_a_second_has_nothing_to_do() {
 #[test]
 fn rows_changed_on_the_target_are_noticed_and_pushed_again() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push(&remote_url(&target)).0.unwrap();
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push(&remote_url(&target)).0.unwrap();
     target.execute_as_owner("UPDATE orders SET amount = amount + 1 WHERE id = 77");
-    let (pushed, recorder) = depot.push(&remote_url(&target));
+    let (pushed, recorder) = fixture.push(&remote_url(&target));
     let pushed = pushed.unwrap();
     assert!(!pushed.unchanged);
     assert_eq!(pushed.checkpoint.unwrap().mode.to_string(), "diff");
     assert!(recorder.texts().iter().any(|text| text.contains("ORDERS")));
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     // With --fresh the same content goes out once more.
-    let (ctx, _) = depot.context();
-    let request = turso2neon::stages::push::PushRequest { fresh: true, ..depot.request(&remote_url(&target)) };
+    let (ctx, _) = fixture.context();
+    let request = turso2neon::stages::push::PushRequest { fresh: true, ..fixture.request(&remote_url(&target)) };
     assert!(!run(&ctx, &request).unwrap().unchanged);
 }
 
@@ -82,8 +82,8 @@ fn tables_of_the_same_name_that_are_not_ours_are_left_alone() {
         "CREATE TABLE orders (a int); INSERT INTO orders VALUES (1); CREATE VIEW customers AS SELECT 1 AS x; \
          CREATE TYPE empty AS ENUM ('a')",
     );
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (pushed, _) = depot.push_in("swap", &remote_url(&target));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let (pushed, _) = fixture.push_in("swap", &remote_url(&target));
     let error = pushed.err().unwrap();
     assert_eq!((error.kind(), error.kind().exit()), (Kind::TargetOccupied, 8), "{error}");
     for name in ["table orders", "view customers", "type empty"] {
@@ -92,24 +92,24 @@ fn tables_of_the_same_name_that_are_not_ours_are_left_alone() {
     assert_eq!(target.value("SELECT count(*) FROM orders"), "1");
     assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
     // Another schema is free.
-    let (ctx, _) = depot.context();
+    let (ctx, _) = fixture.context();
     let request =
-        turso2neon::stages::push::PushRequest { schema: "app".to_owned(), ..depot.request(&remote_url(&target)) };
+        turso2neon::stages::push::PushRequest { schema: "app".to_owned(), ..fixture.request(&remote_url(&target)) };
     run(&ctx, &request).unwrap();
-    depot.assert_equal(&target, "app");
+    fixture.assert_equal(&target, "app");
 }
 
 #[test]
 fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let target = Target::start();
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let (ctx, _) = depot.context();
-    let request = turso2neon::stages::push::PushRequest { dry_run: true, ..depot.request(&remote_url(&target)) };
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let (ctx, _) = fixture.context();
+    let request = turso2neon::stages::push::PushRequest { dry_run: true, ..fixture.request(&remote_url(&target)) };
     let pushed = run(&ctx, &request).unwrap();
     assert!(pushed.checkpoint.is_none());
     assert!(pushed.dry_run[0].contains("4 tables with 22,000 rows"), "{:?}", pushed.dry_run);
     assert_eq!(target.value("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'turso2neon'"), "0");
-    assert!(!depot.workdir().push_checkpoint().exists());
+    assert!(!fixture.workdir().push_checkpoint().exists());
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn a_target_without_rights_or_room_is_refused_with_all_reasons() {
          ALTER DATABASE {0} SET neon.max_cluster_size = '1MB'",
         target.database()
     ));
-    let depot = Depot::new(shop_plan(), &shop_rows(1));
-    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    let error = fixture.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetDenied, "{error}");
     for words in ["may not create schemas", "may not create tables in schema public", "the project may hold 1 MB"] {
         assert!(error.message().contains(words), "{words} in {error}");
@@ -131,8 +131,8 @@ fn a_target_without_rights_or_room_is_refused_with_all_reasons() {
 #[test]
 fn replacement_keeps_grants_comments_and_the_old_tables() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     let role = format!("reader_{}", target.database());
     target.query(&format!("CREATE ROLE {role}"));
     target.execute_as_owner(&format!(
@@ -140,12 +140,12 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
          GRANT SELECT ON empty TO PUBLIC; GRANT USAGE ON SEQUENCE customers_id_seq TO {role}; \
          COMMENT ON TABLE orders IS 'it''s'; COMMENT ON COLUMN orders.amount IS 'net'"
     ));
-    depot.refill(&shop_rows(2));
-    let checkpoint = depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    fixture.refill(&shop_rows(2));
+    let checkpoint = fixture.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap();
     assert_eq!(checkpoint.mode.to_string(), "swap");
     assert_eq!(checkpoint.previous_schema.as_deref(), Some("turso2neon_previous"));
     assert_eq!(checkpoint.replaced, ["_sqlite_offtype", "customers", "empty", "orders"]);
-    depot.assert_equal(&target, "public");
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max(version) || ' ' || count(*) FROM turso2neon_previous.orders"), "1 20000");
     let facts = format!(
         "SELECT has_table_privilege('{role}', 'customers', 'SELECT WITH GRANT OPTION'), \
@@ -158,10 +158,10 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
     target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
     assert_eq!(target.value("SELECT max(id) FROM customers"), "5000");
     // A third push drops what the second kept, and a table that the plan no longer has goes there too.
-    depot.plan.tables.retain(|table| table.name != "empty");
-    depot.refill(&shop_rows(3));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.assert_equal(&target, "public");
+    fixture.plan.tables.retain(|table| table.name != "empty");
+    fixture.refill(&shop_rows(3));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max(version) FROM turso2neon_previous.orders"), "2");
     assert_eq!(target.value("SELECT to_regclass('public.empty') IS NULL"), "t");
     target.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
@@ -170,8 +170,8 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
 #[test]
 fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     target.execute_as_owner(
         "CREATE VIEW totals AS SELECT sum(amount) FROM orders; \
          CREATE TABLE notes (customer bigint REFERENCES customers); \
@@ -179,8 +179,8 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
          CREATE INDEX by_score ON customers (score); \
          ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON orders USING (true)",
     );
-    depot.refill(&shop_rows(2));
-    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
+    fixture.refill(&shop_rows(2));
+    let error = fixture.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     for words in [
         "view public.totals uses orders",
@@ -192,7 +192,7 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
     }
     assert_eq!(target.value("SELECT max(version) FROM orders"), "1");
     target.execute_as_owner("DROP FUNCTION first_of; DROP TABLE notes; DROP VIEW totals; DROP INDEX by_score");
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     assert_eq!(target.value("SELECT max(version) FROM orders"), "2");
     // What can go over goes over.
     let policies = "SELECT count(*) FROM pg_policy WHERE polname = 'mine' AND polrelid = 'public.orders'::regclass";
@@ -202,13 +202,16 @@ fn what_others_built_on_our_tables_is_named_and_stops_the_replacement() {
 #[test]
 fn readers_see_the_old_tables_or_the_new_ones_and_never_an_error() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..3).map(|order| spawn_reader(&target, order, Arc::clone(&stop))).collect();
     for version in 2..6 {
-        depot.refill(&shop_rows(version));
-        assert_eq!(depot.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
+        fixture.refill(&shop_rows(version));
+        assert_eq!(
+            fixture.push_in("swap", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(),
+            "swap"
+        );
     }
     stop.store(true, Ordering::SeqCst);
     for reader in readers {
@@ -256,9 +259,9 @@ fn spawn_reader(target: &Target, order: usize, stop: Arc<AtomicBool>) -> std::th
 #[test]
 fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.refill(&shop_rows(2));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.refill(&shop_rows(2));
     let mut config = tokio_postgres::Config::new();
     config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
     let runtime = runtime();
@@ -267,8 +270,8 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
     runtime.block_on(client.batch_execute("BEGIN; SELECT count(*) FROM customers")).unwrap();
     let (url, held) = (remote_url(&target), Instant::now());
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push_in("swap", &url).0.unwrap());
-        // While the cutover waits, others still read: at gates they wait for as long as a round lasts.
+        let pushing = scope.spawn(|| fixture.push_in("swap", &url).0.unwrap());
+        // While the cutover waits, others still read: behind queue sessions they wait for as long as a round lasts.
         let (mut slowest, mut reads) = (Duration::ZERO, 0);
         while held.elapsed() < Duration::from_secs(4) {
             let asked = Instant::now();
@@ -288,9 +291,9 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
 #[test]
 fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers() {
     let target = Target::start();
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.refill(&shop_rows(2));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.refill(&shop_rows(2));
     let mut config = tokio_postgres::Config::new();
     config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
     let runtime = runtime();
@@ -300,7 +303,7 @@ fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers()
     runtime.block_on(client.batch_execute("BEGIN; LOCK TABLE customers IN SHARE UPDATE EXCLUSIVE MODE")).unwrap();
     let url = remote_url(&target);
     std::thread::scope(|scope| {
-        let pushing = scope.spawn(|| depot.push_in("swap", &url).0.unwrap());
+        let pushing = scope.spawn(|| fixture.push_in("swap", &url).0.unwrap());
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'";
         let deadline = Instant::now() + Duration::from_secs(60);
         while target.value(waiting) == "0" {
@@ -328,17 +331,17 @@ fn extensions_are_created_where_operators_are_found_and_missing_ones_are_named()
         keys: vec!["\"email\" gin_trgm_ops".to_owned()],
         predicate: None,
     });
-    let mut depot = Depot::new(plan, &shop_rows(1));
-    depot.push_in("swap", &remote_url(&target)).0.unwrap();
-    depot.assert_equal(&target, "public");
+    let mut fixture = LocalFixture::new(plan, &shop_rows(1));
+    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.assert_equal(&target, "public");
     assert_eq!(
         target.value("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_trgm'"),
         "public"
     );
     assert_eq!(target.value("SELECT to_regclass('public.customers_email_trgm') IS NOT NULL"), "t");
-    depot.plan.extensions.push("no_such_extension".to_owned());
-    depot.refill(&shop_rows(2));
-    let error = depot.push_in("swap", &remote_url(&target)).0.err().unwrap();
+    fixture.plan.extensions.push("no_such_extension".to_owned());
+    fixture.refill(&shop_rows(2));
+    let error = fixture.push_in("swap", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetRejected, "{error}");
     assert!(error.message().contains("extension no_such_extension is not available"), "{error}");
 }

@@ -8,24 +8,24 @@ use turso2neon::{
     },
 };
 
-use super::fixture::{Depot, remote_url, runtime, shop_plan, shop_rows};
-use crate::support::{Target, programs::Which};
+use super::fixture::{LocalFixture, remote_url, runtime, shop_plan, shop_rows};
+use crate::support::{Target, programs::PgVersion};
 
 fn every_mode_works_on(major: u32) {
-    let target = Target::start_on(Which::Major(major));
-    let mut depot = Depot::new(shop_plan(), &shop_rows(1));
+    let target = Target::start_on(PgVersion::Major(major));
+    let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let url = remote_url(&target);
-    assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "create");
+    assert_eq!(fixture.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "create");
     target.execute_as_owner("CREATE PUBLICATION feed FOR TABLE orders");
     let mut version = 1;
     for mode in ["diff", "swap", "replace"] {
         version += 1;
-        depot.change(&format!(
+        fixture.change(&format!(
             "UPDATE orders SET version = {version} WHERE id < 50; DELETE FROM orders WHERE id = 100 + {version}; \
              UPDATE customers SET email = CASE id WHEN 1 THEN 'c2@example.com' ELSE 'c1@example.com' END WHERE id IN (1, 2) AND {version} = 2"
         ));
-        assert_eq!(depot.push_in(mode, &url).0.unwrap().checkpoint.unwrap().mode.to_string(), mode, "on {major}");
-        depot.assert_equal(&target, "public");
+        assert_eq!(fixture.push_in(mode, &url).0.unwrap().checkpoint.unwrap().mode.to_string(), mode, "on {major}");
+        fixture.assert_equal(&target, "public");
         if mode != "replace" {
             let request = RollbackRequest {
                 target: Secret::new(url.clone()),
@@ -33,10 +33,10 @@ fn every_mode_works_on(major: u32) {
                 list: false,
                 lock_wait: LOCK_WAIT,
             };
-            runtime().block_on(rollback(&depot.context().0, &request)).unwrap();
+            runtime().block_on(rollback(&fixture.context().0, &request)).unwrap();
             assert_eq!(target.value("SELECT max(version) FROM orders"), (version - 1).to_string(), "{mode} on {major}");
-            assert_eq!(depot.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
-            depot.assert_equal(&target, "public");
+            assert_eq!(fixture.push(&url).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
+            fixture.assert_equal(&target, "public");
         }
     }
     assert_eq!(target.value("SELECT count(*) FROM pg_publication_tables WHERE tablename = 'orders'"), "1");

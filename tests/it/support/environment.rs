@@ -3,7 +3,7 @@
 use super::{Sqld, Target, Tool, fixture::Workspace};
 
 /// All three, dropped together.
-pub(crate) struct Journey {
+pub(crate) struct Environment {
     /// Where DIR is.
     pub(crate) workspace: Workspace,
     /// Where the data are.
@@ -12,7 +12,7 @@ pub(crate) struct Journey {
     pub(crate) target: Target,
 }
 
-impl Journey {
+impl Environment {
     /// With an empty source.
     pub(crate) fn new() -> Self {
         Self { workspace: Workspace::new(), source: Sqld::start(), target: Target::start() }
@@ -20,16 +20,16 @@ impl Journey {
 
     /// With this content at the source.
     pub(crate) fn from(script: &str) -> Self {
-        let journey = Self::new();
-        journey.source.execute(script);
-        journey
+        let environment = Self::new();
+        environment.source.execute(script);
+        environment
     }
 
     /// With the shop at this percentage of 100,000 rows.
     pub(crate) fn with_shop(percent: u32) -> Self {
-        let journey = Self::new();
-        journey.source.fill_shop(percent);
-        journey
+        let environment = Self::new();
+        environment.source.fill_shop(percent);
+        environment
     }
 
     /// A call on DIR with the secrets in the environment. Findings are accepted where a command asks for it.

@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback with faults: connections that end, bytes that change, silence, a slow or distant network, and
-//! a COMMIT whose answer is lost. It counts what passes.
+//! A TCP proxy on loopback with faults: connections that end, bytes that change, silence, a slow or distant network,
+//! and a COMMIT whose answer is lost. It counts what passes.
 
 use std::{
     io::Read,

@@ -36,11 +36,11 @@ pub(crate) mod target;
 pub(crate) mod tool;
 
 pub(crate) use corpus::Corpus;
-pub(crate) use environment::Journey;
+pub(crate) use environment::Environment;
 pub(crate) use fault_proxy::{ConnectionFault, FaultProxy};
 pub(crate) use fixture::Workspace;
-pub(crate) use programs::{MAJORS, Which};
-pub(crate) use rng::Dice;
+pub(crate) use programs::{MAJORS, PgVersion};
+pub(crate) use rng::Rng;
 pub(crate) use sqld::Sqld;
 pub(crate) use sync_server::SyncServer;
 pub(crate) use target::Target;

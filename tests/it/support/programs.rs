@@ -13,7 +13,7 @@ pub(crate) const MAJORS: [u32; 5] = [14, 15, 16, 17, 18];
 
 /// Which PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Which {
+pub(crate) enum PgVersion {
     /// The newest of this machine.
     Newest,
     /// One of [`MAJORS`]. It has no `psql` and no `pg_dump`.
@@ -33,11 +33,11 @@ pub(crate) struct Programs {
 impl Programs {
     /// Finds them; stops the test if they are missing. `spare` is a directory for a copy, needed if the account that
     /// is to run them can't reach them.
-    pub(crate) fn find(which: Which, account: &Account, spare: &Path) -> Self {
+    pub(crate) fn find(which: PgVersion, account: &Account, spare: &Path) -> Self {
         match which {
-            Which::Newest => Self { bin: newest(), libraries: None },
-            Which::Major(major) => Self::fetched(&format!("postgresql-{major}"), account, spare),
-            Which::Pgvector => Self::fetched("pgvector", account, spare),
+            PgVersion::Newest => Self { bin: newest(), libraries: None },
+            PgVersion::Major(major) => Self::fetched(&format!("postgresql-{major}"), account, spare),
+            PgVersion::Pgvector => Self::fetched("pgvector", account, spare),
         }
     }
 

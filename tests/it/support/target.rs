@@ -17,7 +17,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use super::{
     process::{Directory, Server, block_on, free_port, must_run},
-    programs::{Programs, Which},
+    programs::{PgVersion, Programs},
 };
 
 /// The role that owns the databases, built like a Neon project's role.
@@ -35,14 +35,14 @@ pub(crate) struct Target {
 impl Target {
     /// A fresh database on the server that all tests of this process share.
     pub(crate) fn start() -> Self {
-        Self::start_on(Which::Newest)
+        Self::start_on(PgVersion::Newest)
     }
 
     /// A fresh database on the server of this version that all tests of this process share.
-    pub(crate) fn start_on(which: Which) -> Self {
+    pub(crate) fn start_on(which: PgVersion) -> Self {
         /// Starts on first use.
         type Place = Arc<Mutex<Option<Arc<Cluster>>>>;
-        static SHARED: Mutex<BTreeMap<Which, Place>> = Mutex::new(BTreeMap::new());
+        static SHARED: Mutex<BTreeMap<PgVersion, Place>> = Mutex::new(BTreeMap::new());
         // Servers of several versions start side by side; of each version there is one.
         let place = Arc::clone(SHARED.lock().unwrap().entry(which).or_default());
         let mut shared = place.lock().unwrap();
@@ -53,7 +53,7 @@ impl Target {
 
     /// A fresh database on a server of its own, with these lines added to `postgresql.conf`.
     pub(crate) fn start_alone(settings: &str) -> Self {
-        Self::on(Arc::new(Cluster::start(Which::Newest, settings)))
+        Self::on(Arc::new(Cluster::start(PgVersion::Newest, settings)))
     }
 
     fn on(cluster: Arc<Cluster>) -> Self {
@@ -81,8 +81,8 @@ impl Target {
         copy
     }
 
-    /// Stops the server by this signal (`INT`: sessions are told; `QUIT`: as in a crash) and starts it again on the same
-    /// port. Returns when it answers.
+    /// Stops the server by this signal (`INT`: sessions are told; `QUIT`: as in a crash) and starts it again on the
+    /// same port. Returns when it answers.
     pub(crate) fn restart(&self, signal: Signal) {
         let cluster = &self.cluster;
         let mut server = cluster.server.lock().unwrap();
@@ -225,14 +225,14 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(which: Which, settings: &str) -> Self {
+    fn start(which: PgVersion, settings: &str) -> Self {
         let directory = Directory::new();
         make_certificates(directory.path());
         let account = Account::unprivileged();
         let programs = Programs::find(which, &account, directory.path());
         account.own(directory.path());
         // The one with pgvector is built without TLS.
-        let tls = if which == Which::Pgvector { "off" } else { "on" };
+        let tls = if which == PgVersion::Pgvector { "off" } else { "on" };
         initialise(&programs, directory.path(), &account, &format!("ssl = {tls}\n{settings}"));
         let (server, port) = spawn_on_free_port(&programs, directory.path(), &account);
         let cluster = Self { server: Mutex::new(server), port, programs, directory };

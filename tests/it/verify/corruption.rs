@@ -6,7 +6,7 @@ use turso2neon::{
         cell::StorageClass,
         conversion_plan::{BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan},
     },
-    stages::verify::{Against, Level},
+    stages::verify::{Against, VerifyLevel},
 };
 
 use crate::support::plan_builder::{column, table};
@@ -360,7 +360,7 @@ fn stable(found: Vec<String>) -> Vec<String> {
     found.into_iter().map(line).collect()
 }
 
-fn each(corruptions: &[Corruption], level: Level, find: impl Fn(&Hops, &str, &[&str])) {
+fn each(corruptions: &[Corruption], level: VerifyLevel, find: impl Fn(&Hops, &str, &[&str])) {
     let hops = shop();
     hops.assert_equal();
     for side in ["local", "target"] {
@@ -375,9 +375,9 @@ fn each(corruptions: &[Corruption], level: Level, find: impl Fn(&Hops, &str, &[&
 
 #[test]
 fn every_corruption_of_a_value_is_found_and_named() {
-    each(VALUES, Level::Full, |hops, side, expected| {
+    each(VALUES, VerifyLevel::Full, |hops, side, expected| {
         let expected: Vec<String> = expected.iter().map(|line| format!("{side} {line}")).collect();
-        let verified = hops.verify(Against::Both, Level::Full);
+        let verified = hops.verify(Against::Both, VerifyLevel::Full);
         assert_eq!(stable(lines(&verified)), expected);
         assert_eq!(verified.difference_count, u64::try_from(expected.len()).unwrap());
         let unequal: Vec<&str> =
@@ -388,8 +388,8 @@ fn every_corruption_of_a_value_is_found_and_named() {
 
 #[test]
 fn digests_find_every_corruption_of_a_value() {
-    each(VALUES, Level::Digest, |hops, side, expected| {
-        let found = hops.lines(Level::Digest);
+    each(VALUES, VerifyLevel::Digest, |hops, side, expected| {
+        let found = hops.lines(VerifyLevel::Digest);
         let ledger = expected[0].contains("ledger");
         let table = expected[0].split(['.', ' ']).next().unwrap();
         assert_eq!(found.len(), 1, "{found:?}");
@@ -400,9 +400,9 @@ fn digests_find_every_corruption_of_a_value() {
 
 #[test]
 fn every_corruption_of_the_schema_is_found_at_every_level() {
-    each(SCHEMAS, Level::Digest, |hops, side, expected| {
+    each(SCHEMAS, VerifyLevel::Digest, |hops, side, expected| {
         let expected: Vec<String> = expected.iter().map(|line| format!("{side} {line}")).collect();
-        let level = if side == "local" { Level::Counts } else { Level::Full };
+        let level = if side == "local" { VerifyLevel::Counts } else { VerifyLevel::Full };
         assert_eq!(hops.lines(level), expected);
     });
 }
@@ -415,18 +415,18 @@ fn missing_tables_and_columns_are_named_and_the_rest_is_compared() {
         "ALTER TABLE {s}.items DROP at; UPDATE {s}.items SET name = 'Pear' WHERE id = 3; DROP TABLE {s}.parts",
     );
     assert_eq!(
-        hops.lines(Level::Full),
+        hops.lines(VerifyLevel::Full),
         [
             "target items.at: column missing",
             "target items.name [rowid 3]: value differs",
             "target parts: table missing",
         ]
     );
-    for level in [Level::Counts, Level::Digest] {
+    for level in [VerifyLevel::Counts, VerifyLevel::Digest] {
         assert_eq!(hops.lines(level).last().unwrap(), "target parts: table missing");
     }
     hops.change("target", "DROP TABLE {s}._sqlite_offtype");
-    assert_eq!(hops.lines(Level::Full).last().unwrap(), "target _sqlite_offtype: table missing");
+    assert_eq!(hops.lines(VerifyLevel::Full).last().unwrap(), "target _sqlite_offtype: table missing");
 }
 
 #[test]
@@ -437,17 +437,17 @@ fn tables_that_inherit_are_named_and_their_rows_compared() {
         "CREATE TABLE {s}.more () INHERITS ({s}.parts); INSERT INTO {s}.more VALUES (7, 1, 'm', 'n')",
     );
     assert_eq!(
-        stable(hops.lines(Level::Full)),
+        stable(hops.lines(VerifyLevel::Full)),
         ["target parts: other tables inherit from it", "target parts [ctid]: row added"]
     );
-    assert!(hops.lines(Level::Counts).contains(&"target parts: other tables inherit from it".to_owned()));
+    assert!(hops.lines(VerifyLevel::Counts).contains(&"target parts: other tables inherit from it".to_owned()));
 }
 
 #[test]
 fn limits_of_a_sequence_that_only_the_other_side_has_are_found() {
     let hops = shop();
     hops.change("target", "ALTER SEQUENCE {s}.items_id_seq START WITH 3");
-    assert_eq!(hops.lines(Level::Counts), ["target items.id: the limits of its sequence are not the local ones"]);
+    assert_eq!(hops.lines(VerifyLevel::Counts), ["target items.id: the limits of its sequence are not the local ones"]);
 }
 
 #[test]
@@ -456,13 +456,13 @@ fn both_hops_are_told_apart() {
     hops.change("local", "UPDATE {s}.items SET name = 'x' WHERE id = 1");
     hops.change("target", "UPDATE {s}.parts SET a = 'x' WHERE id = 9");
     assert_eq!(
-        hops.lines(Level::Full),
+        hops.lines(VerifyLevel::Full),
         [
             "local items.name [rowid 1]: value differs",
             "target parts.a [rowid 9]: value differs: not NULL, expected NULL",
         ]
     );
-    assert_eq!(hops.lines(Level::Digest), ["local items: digest differs", "target parts: digest differs"]);
+    assert_eq!(hops.lines(VerifyLevel::Digest), ["local items: digest differs", "target parts: digest differs"]);
 }
 
 #[test]
@@ -476,7 +476,7 @@ fn a_table_that_differs_everywhere_names_a_thousand_and_counts() {
     );
     hops.assert_equal();
     hops.change("target", "UPDATE {s}.many SET n = -n");
-    let verified = hops.verify(Against::Both, Level::Full);
+    let verified = hops.verify(Against::Both, VerifyLevel::Full);
     assert_eq!(verified.differences.len(), 1000);
     assert!(verified.difference_count >= 1000, "{}", verified.difference_count);
 }

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     error::Kind,
     event::{Event, Sink},
     model::{
         Conversion, PushCheckpoint,
         checkpoint::{CHECKPOINT_FORMAT, LoadState},
     },
-    stages::verify::{self, Against, Level, Servers},
+    stages::verify::{self, Against, VerifyLevel, VerifyServers},
     workdir::sealed,
 };
 
@@ -31,7 +31,7 @@ fn two_tables() -> Hops {
 fn only_the_tables_asked_for_are_compared() {
     let hops = two_tables();
     hops.change("local", "UPDATE {s}.users SET n = 3");
-    let mut request = hops.request(Against::Both, Level::Full);
+    let mut request = hops.request(Against::Both, VerifyLevel::Full);
     request.tables = vec!["ORDERS".to_owned()];
     let verified = hops.try_verify(&request).unwrap();
     assert_eq!((verified.tables.len(), verified.difference_count), (2, 0));
@@ -44,7 +44,7 @@ fn only_the_tables_asked_for_are_compared() {
 #[test]
 fn artifacts_that_do_not_belong_together_are_refused() {
     let hops = two_tables();
-    let request = hops.request(Against::Both, Level::Counts);
+    let request = hops.request(Against::Both, VerifyLevel::Counts);
     let refusal = || hops.try_verify(&request).unwrap_err();
     let mut push: PushCheckpoint =
         sealed::load(&hops.ctx.workdir.push_checkpoint(), CHECKPOINT_FORMAT, "push").unwrap();
@@ -53,7 +53,11 @@ fn artifacts_that_do_not_belong_together_are_refused() {
     assert_eq!(refusal().kind(), Kind::ArtifactStale);
     assert_eq!(refusal().hint(), "run `turso2neon push`");
     std::fs::remove_file(hops.ctx.workdir.push_checkpoint()).unwrap();
-    assert_eq!(hops.lines(Level::Counts), Vec::<String>::new(), "a target filled by somebody else can be compared");
+    assert_eq!(
+        hops.lines(VerifyLevel::Counts),
+        Vec::<String>::new(),
+        "a target filled by somebody else can be compared"
+    );
     let mut plan = hops.plan.clone();
     plan.tool = "another".to_owned();
     sealed::store(&hops.ctx.workdir.plan_json(), &plan).unwrap();
@@ -71,9 +75,9 @@ fn a_target_that_nothing_was_pushed_to_is_no_difference() {
     let hops = two_tables();
     std::fs::remove_file(hops.ctx.workdir.push_checkpoint()).unwrap();
     hops.change("target", "DROP TABLE {s}.orders, {s}.users");
-    let refused = hops.try_verify(&hops.request(Against::Target, Level::Full)).unwrap_err();
+    let refused = hops.try_verify(&hops.request(Against::Target, VerifyLevel::Full)).unwrap_err();
     assert_eq!(refused.kind(), Kind::ArtifactMissing);
-    let mut request = hops.request(Against::Target, Level::Full);
+    let mut request = hops.request(Against::Target, VerifyLevel::Full);
     request.target = None;
     let refused = on_two_threads(Box::pin(verify::verify(&hops.ctx, &request))).unwrap_err();
     assert_eq!(refused.kind(), Kind::Usage);
@@ -82,13 +86,13 @@ fn a_target_that_nothing_was_pushed_to_is_no_difference() {
 #[test]
 fn another_schema_than_that_of_the_push_is_a_mistake() {
     let hops = two_tables();
-    let mut request = hops.request(Against::Target, Level::Full);
+    let mut request = hops.request(Against::Target, VerifyLevel::Full);
     request.schema = "app".to_owned();
     let refused = hops.try_verify(&request).unwrap_err();
     assert_eq!((refused.kind(), refused.hint()), (Kind::Usage, "give --schema public"));
     hops.change("target", "DROP TABLE {s}.orders, {s}.users");
     assert_eq!(
-        lines(&hops.verify(Against::Target, Level::Full)),
+        lines(&hops.verify(Against::Target, VerifyLevel::Full)),
         ["target orders: table missing", "target users: table missing",]
     );
 }
@@ -102,7 +106,7 @@ fn a_dump_that_rotted_is_not_blamed_on_postgresql() {
     connection.execute_batch("UPDATE users SET n = 3").unwrap();
     drop(connection);
     std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
-    for level in [Level::Digest, Level::Full] {
+    for level in [VerifyLevel::Digest, VerifyLevel::Full] {
         let refused = hops.try_verify(&hops.request(Against::Local, level)).unwrap_err();
         assert_eq!(refused.kind(), Kind::ArtifactDamaged, "{level:?}");
     }
@@ -114,7 +118,7 @@ fn the_target_is_verified_without_the_local_postgresql_over_verified_tls() {
     std::fs::remove_file(hops.ctx.workdir.convert_checkpoint()).unwrap();
     hops.target.query("GRANT USAGE ON SCHEMA public TO owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO owner");
     let verified =
-        on_two_threads(Box::pin(verify::verify(&hops.ctx, &hops.request(Against::Target, Level::Full)))).unwrap();
+        on_two_threads(Box::pin(verify::verify(&hops.ctx, &hops.request(Against::Target, VerifyLevel::Full)))).unwrap();
     assert_eq!(lines(&verified), Vec::<String>::new());
     assert_eq!(verified.tables.len(), 2);
 }
@@ -143,7 +147,7 @@ fn events_tell_what_is_compared() {
     let out = Arc::clone(&recorder);
     let ctx = Context { out, ..hops.ctx.clone() };
     let servers = hops.servers();
-    let request = hops.request(Against::Both, Level::Full);
+    let request = hops.request(Against::Both, VerifyLevel::Full);
     on_two_threads(Box::pin(verify::compare(&ctx, &request, &servers))).unwrap();
     let told = recorder.0.lock().unwrap().clone();
     assert_eq!(told.first().unwrap(), "started");
@@ -155,14 +159,14 @@ fn events_tell_what_is_compared() {
 #[test]
 fn a_wish_to_stop_ends_it() {
     let hops = two_tables();
-    let stop = Stop::default();
-    stop.wish();
+    let stop = Cancellation::default();
+    stop.request();
     let ctx = Context { stop, ..hops.ctx.clone() };
     let servers = hops.servers();
-    let request = hops.request(Against::Both, Level::Full);
+    let request = hops.request(Against::Both, VerifyLevel::Full);
     let stopped = on_two_threads(Box::pin(verify::compare(&ctx, &request, &servers))).unwrap_err();
     assert_eq!(stopped.kind(), Kind::Interrupted);
-    let none = Servers::default();
+    let none = VerifyServers::default();
     let missing = on_two_threads(Box::pin(verify::compare(&hops.ctx, &request, &none))).unwrap_err();
     assert_eq!(missing.kind(), Kind::Bug);
 }

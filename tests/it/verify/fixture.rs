@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use turso2neon::{
-    context::{Context, Stop},
-    event::Silent,
+    context::{Cancellation, Context},
+    event::NullSink,
     model::{
         DumpCheckpoint, DumpMethod, LoadCheckpoint, Plan, PushCheckpoint, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, PushedTable, TableRecord},
@@ -14,7 +14,7 @@ use turso2neon::{
     postgres::{PgEndpoint, Role, Session, managed::LocalChoice, table_digest},
     rules::ddl,
     secret::Secret,
-    stages::verify::{self, Against, Difference, Level, Servers, Verified, VerifyRequest},
+    stages::verify::{self, Against, Difference, Verified, VerifyLevel, VerifyRequest, VerifyServers},
     workdir::{Workdir, modified_ns, sealed, sha256_of},
 };
 
@@ -47,7 +47,7 @@ impl Prepared {
         source(&workdir.source_db());
         let dump = store_dump(&workdir, &tables);
         let plan = store_plan(&workdir, &dump, tables);
-        let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
+        let ctx = Context { workdir, out: Arc::new(NullSink), stop: Cancellation::default() };
         Self { ctx, dump, plan, _directory: directory }
     }
 }
@@ -157,15 +157,18 @@ impl Hops {
     }
 
     /// Both databases over the private socket.
-    pub(super) fn servers(&self) -> Servers {
+    pub(super) fn servers(&self) -> VerifyServers {
         let endpoint = |database: &Target, role| {
             PgEndpoint::socket(&database.socket_directory(), database.port(), "postgres", database.database(), role)
         };
-        Servers { local: Some(endpoint(&self.local, Role::Local)), target: Some(endpoint(&self.target, Role::Target)) }
+        VerifyServers {
+            local: Some(endpoint(&self.local, Role::Local)),
+            target: Some(endpoint(&self.target, Role::Target)),
+        }
     }
 
     /// A request for all tables.
-    pub(super) fn request(&self, against: Against, level: Level) -> VerifyRequest {
+    pub(super) fn request(&self, against: Against, level: VerifyLevel) -> VerifyRequest {
         VerifyRequest {
             against,
             level,
@@ -177,7 +180,7 @@ impl Hops {
     }
 
     /// Verifies on the two databases.
-    pub(super) fn verify(&self, against: Against, level: Level) -> Verified {
+    pub(super) fn verify(&self, against: Against, level: VerifyLevel) -> Verified {
         self.try_verify(&self.request(against, level)).unwrap()
     }
 
@@ -188,7 +191,7 @@ impl Hops {
     }
 
     /// Verifies both hops, and gives the differences as lines.
-    pub(super) fn lines(&self, level: Level) -> Vec<String> {
+    pub(super) fn lines(&self, level: VerifyLevel) -> Vec<String> {
         lines(&self.verify(Against::Both, level))
     }
 
@@ -201,7 +204,7 @@ impl Hops {
 
     /// Asserts that every level finds both hops equal.
     pub(super) fn assert_equal(&self) {
-        for level in [Level::Counts, Level::Digest, Level::Full] {
+        for level in [VerifyLevel::Counts, VerifyLevel::Digest, VerifyLevel::Full] {
             let verified = self.verify(Against::Both, level);
             assert_eq!(lines(&verified), Vec::<String>::new(), "{level:?}");
             assert_eq!(verified.difference_count, 0);

@@ -6,7 +6,7 @@ use turso2neon::{
         cell::StorageClass,
         conversion_plan::{BlobText, EpochUnit, IdentityPlan, KeyPlan, RowAddress, VectorEncoding},
     },
-    stages::verify::{Against, Level},
+    stages::verify::{Against, VerifyLevel},
 };
 
 use crate::support::plan_builder::{column, table};
@@ -142,7 +142,7 @@ fn every_conversion_of_every_class_is_equal() {
     let (source, plan, inserts) = every_kind();
     let hops = Hops::new(&source, vec![plan], &inserts);
     hops.assert_equal();
-    assert_eq!(hops.verify(Against::Local, Level::Full).tables[0].rows, 2);
+    assert_eq!(hops.verify(Against::Local, VerifyLevel::Full).tables[0].rows, 2);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn every_column_is_compared() {
         .filter(|name| name.starts_with('c'))
         .map(|name| format!("local kinds.{name} [rowid 5]: value differs: NULL, expected "))
         .collect();
-    let found = hops.lines(Level::Full);
+    let found = hops.lines(VerifyLevel::Full);
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(&expected) {
         assert!(found.starts_with(expected), "{found}");
@@ -196,7 +196,7 @@ fn tables_of_every_address_are_equal_and_their_rows_have_names() {
                              INSERT INTO {s}.empty VALUES ('')"#,
     );
     assert_eq!(
-        hops.lines(Level::Full),
+        hops.lines(VerifyLevel::Full),
         [
             "target pairs.a [row 2]: value differs",
             "target odd\"name [rowid 1]: row missing (2 equal rows)",
@@ -204,7 +204,7 @@ fn tables_of_every_address_are_equal_and_their_rows_have_names() {
         ]
     );
     assert_eq!(
-        hops.lines(Level::Counts),
+        hops.lines(VerifyLevel::Counts),
         ["target odd\"name: count differs: 1, expected 3", "target empty: count differs: 1, expected 0",]
     );
 }
@@ -228,7 +228,7 @@ fn what_a_conversion_cannot_place_is_a_difference_whatever_postgresql_holds() {
         tables,
         r#"INSERT INTO {s}.odd VALUES (7, '{"a":2}', '2024-03-01', 'k', 'l', 'm')"#,
     );
-    let found = super::fixture::lines(&hops.verify(Against::Local, Level::Full));
+    let found = super::fixture::lines(&hops.verify(Against::Local, VerifyLevel::Full));
     assert_eq!(
         found,
         [

@@ -9,7 +9,7 @@ use turso2neon::{
     stages::{
         convert::{ConvertRequest, convert_planned},
         plan::Planned,
-        verify::{self, Against, Level, Verified, VerifyRequest},
+        verify::{self, Against, Verified, VerifyLevel, VerifyRequest},
     },
     workdir::sha256_of,
 };
@@ -18,7 +18,7 @@ use super::{
     corruption::{SOURCE, shop_tables},
     fixture::{LOCAL_SCHEMA, Prepared, TARGET_SCHEMA, lines, on_two_threads},
     kinds::every_kind,
-    random::{self, Dice},
+    random::{self, Rng},
 };
 use crate::support::fixture::sqlite;
 
@@ -34,7 +34,7 @@ fn load(prepared: &Prepared) {
     on_two_threads(Box::pin(convert_planned(&prepared.ctx, &request, &prepared.dump, planned))).unwrap();
 }
 
-fn verified(prepared: &Prepared, level: Level) -> Verified {
+fn verified(prepared: &Prepared, level: VerifyLevel) -> Verified {
     let request = VerifyRequest {
         against: Against::Local,
         level,
@@ -59,7 +59,7 @@ fn change(prepared: &Prepared, sql: &str) {
 }
 
 fn assert_equal(prepared: &Prepared) {
-    for level in [Level::Counts, Level::Digest, Level::Full] {
+    for level in [VerifyLevel::Counts, VerifyLevel::Digest, VerifyLevel::Full] {
         let verified = verified(prepared, level);
         assert_eq!(lines(&verified), Vec::<String>::new(), "{level:?}");
         assert!(verified.tables.iter().all(|verdict| verdict.equal));
@@ -77,8 +77,8 @@ fn every_conversion_is_loaded_as_verification_reads_it() {
     load(&prepared);
     assert_equal(&prepared);
     change(&prepared, "UPDATE {s}.kinds SET c0 = c0 + 1 WHERE id = 5");
-    assert_eq!(lines(&verified(&prepared, Level::Full)), ["local kinds.c0 [rowid 5]: value differs"]);
-    assert_eq!(lines(&verified(&prepared, Level::Digest)), ["local kinds: digest differs"]);
+    assert_eq!(lines(&verified(&prepared, VerifyLevel::Full)), ["local kinds.c0 [rowid 5]: value differs"]);
+    assert_eq!(lines(&verified(&prepared, VerifyLevel::Digest)), ["local kinds: digest differs"]);
     discard(&prepared);
 }
 
@@ -88,13 +88,13 @@ fn keys_checks_sequences_and_the_ledger_are_loaded_as_planned() {
     load(&prepared);
     assert_equal(&prepared);
     change(&prepared, "DELETE FROM {s}._sqlite_offtype WHERE row_key = '2'");
-    assert_eq!(lines(&verified(&prepared, Level::Full)), ["local items.mixed [rowid 2]: ledger row missing"]);
+    assert_eq!(lines(&verified(&prepared, VerifyLevel::Full)), ["local items.mixed [rowid 2]: ledger row missing"]);
     discard(&prepared);
 }
 
 #[test]
 fn random_rows_are_loaded_as_verification_reads_them() {
-    let (prepared, _) = random::prepared(&mut Dice::seeded());
+    let (prepared, _) = random::prepared(&mut Rng::seeded());
     load(&prepared);
     assert_equal(&prepared);
     discard(&prepared);

@@ -7,9 +7,9 @@ use rusqlite::types::Value;
 use turso2neon::{
     model::{
         ColumnPlan, Conversion, TablePlan,
-        conversion_plan::{BlobText, EpochUnit, KeyPlan, Reckoning, VectorEncoding},
+        conversion_plan::{BlobText, EpochUnit, KeyPlan, TimeEncoding, VectorEncoding},
     },
-    stages::verify::Level,
+    stages::verify::VerifyLevel,
 };
 
 use crate::support::plan_builder::{column, table};
@@ -21,9 +21,9 @@ const ROWS: usize = 150;
 const ROUNDS: usize = 12;
 
 /// splitmix64.
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     /// Begins with the given seed or one that is told.
     pub(super) fn seeded() -> Self {
         let given = std::env::var("TURSO2NEON_TEST_SEED").ok();
@@ -134,97 +134,97 @@ fn hex(bytes: &[u8]) -> String {
 /// A value for SQLite and the literal that PostgreSQL reads as what must become of it.
 type Pair = (Value, String);
 
-type Make = fn(&mut Dice) -> Pair;
+type ValueGenerator = fn(&mut Rng) -> Pair;
 
-fn columns() -> Vec<(&'static str, Conversion, Make)> {
+fn columns() -> Vec<(&'static str, Conversion, ValueGenerator)> {
     use Conversion as C;
     let text = |blobs| C::Text { blobs };
     let epoch = |unit| C::Epoch { unit };
     let vector = |encoding| C::Vector { encoding };
     vec![
-        ("bigint", C::Integer, |dice| integer(dice.integer())),
-        ("smallint", C::Integer, |dice| integer(dice.between(-32_768, 32_767))),
-        ("boolean", C::IntegerBoolean, |dice| {
-            let value = dice.between(0, 1);
+        ("bigint", C::Integer, |rng| integer(rng.integer())),
+        ("smallint", C::Integer, |rng| integer(rng.between(-32_768, 32_767))),
+        ("boolean", C::IntegerBoolean, |rng| {
+            let value = rng.between(0, 1);
             (value.into(), (value == 1).to_string())
         }),
-        ("boolean", C::WordBoolean, |dice| {
-            let word = ["t", "T", "True", "f", "FALSE"][usize::try_from(dice.below(5)).unwrap()];
+        ("boolean", C::WordBoolean, |rng| {
+            let word = ["t", "T", "True", "f", "FALSE"][usize::try_from(rng.below(5)).unwrap()];
             (word.to_owned().into(), quoted(word))
         }),
-        ("double precision", C::Double, |dice| {
-            let value = dice.real();
+        ("double precision", C::Double, |rng| {
+            let value = rng.real();
             (value.into(), format!("'{value:e}'"))
         }),
         ("numeric", C::Numeric, numeric),
-        ("numeric(12,3)", C::Numeric, |dice| {
-            let number = format!("{}e-{}", dice.between(-999_999_999, 999_999_999), dice.below(4));
+        ("numeric(12,3)", C::Numeric, |rng| {
+            let number = format!("{}e-{}", rng.between(-999_999_999, 999_999_999), rng.below(4));
             (number.parse::<f64>().unwrap().into(), number)
         }),
         ("text", text(BlobText::Hex), any_text),
-        ("varchar(6000)", text(BlobText::Utf8OrHex), |dice| {
-            let text = dice.text();
-            let value = if dice.below(2) == 0 { text.clone().into() } else { text.clone().into_bytes().into() };
+        ("varchar(6000)", text(BlobText::Utf8OrHex), |rng| {
+            let text = rng.text();
+            let value = if rng.below(2) == 0 { text.clone().into() } else { text.clone().into_bytes().into() };
             (value, quoted(&text))
         }),
-        ("bytea", C::Bytea, |dice| {
-            let longest = if dice.below(40) == 0 { 9_000 } else { 9 };
-            let bytes = dice.bytes(longest);
+        ("bytea", C::Bytea, |rng| {
+            let longest = if rng.below(40) == 0 { 9_000 } else { 9 };
+            let bytes = rng.bytes(longest);
             (bytes.clone().into(), format!("'\\x{}'", hex(&bytes)))
         }),
-        ("date", C::Date, |dice| same(dice.date())),
-        ("time", C::Time, |dice| same(dice.clock())),
-        ("timestamp", C::Timestamp, |dice| same(format!("{}T{}", dice.date(), dice.clock()))),
-        ("timestamptz", C::TimestampTz, |dice| {
-            let zone = match dice.below(3) {
+        ("date", C::Date, |rng| same(rng.date())),
+        ("time", C::Time, |rng| same(rng.clock())),
+        ("timestamp", C::Timestamp, |rng| same(format!("{}T{}", rng.date(), rng.clock()))),
+        ("timestamptz", C::TimestampTz, |rng| {
+            let zone = match rng.below(3) {
                 0 => "Z".to_owned(),
-                1 => format!("+{:02}:{:02}", dice.below(15), dice.below(60)),
-                _ => format!("-{:02}{:02}", dice.below(15), dice.below(60)),
+                1 => format!("+{:02}:{:02}", rng.below(15), rng.below(60)),
+                _ => format!("-{:02}{:02}", rng.below(15), rng.below(60)),
             };
-            same(format!("{} {}{zone}", dice.date(), dice.clock()))
+            same(format!("{} {}{zone}", rng.date(), rng.clock()))
         }),
-        ("timestamptz", epoch(EpochUnit::Seconds), |dice| {
-            epoch_literal(dice.between(-50_000_000_000, 200_000_000_000), 1_000_000)
+        ("timestamptz", epoch(EpochUnit::Seconds), |rng| {
+            epoch_literal(rng.between(-50_000_000_000, 200_000_000_000), 1_000_000)
         }),
-        ("timestamp", epoch(EpochUnit::Milliseconds), |dice| {
-            epoch_literal(dice.between(-50_000_000_000_000, 5_000_000_000_000), 1_000)
+        ("timestamp", epoch(EpochUnit::Milliseconds), |rng| {
+            epoch_literal(rng.between(-50_000_000_000_000, 5_000_000_000_000), 1_000)
         }),
-        ("timestamptz", epoch(EpochUnit::Microseconds), |dice| {
-            epoch_literal(dice.between(-9_000_000_000_000_000, 9_000_000_000_000_000), 1)
+        ("timestamptz", epoch(EpochUnit::Microseconds), |rng| {
+            epoch_literal(rng.between(-9_000_000_000_000_000, 9_000_000_000_000_000), 1)
         }),
-        ("uuid", C::UuidText, |dice| {
-            let digits = format!("{:016x}{:016X}", dice.roll(), dice.roll());
+        ("uuid", C::UuidText, |rng| {
+            let digits = format!("{:016x}{:016X}", rng.roll(), rng.roll());
             let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
             same(parts.join("-"))
         }),
-        ("uuid", C::UuidBlob, |dice| {
-            let bytes = [dice.roll().to_be_bytes(), dice.roll().to_be_bytes()].concat();
+        ("uuid", C::UuidBlob, |rng| {
+            let bytes = [rng.roll().to_be_bytes(), rng.roll().to_be_bytes()].concat();
             (bytes.clone().into(), quoted(&hex(&bytes)))
         }),
-        ("bigint", C::IntegerText, |dice| {
-            let value = dice.integer();
-            let cell: Value = if dice.below(4) == 0 { value.into() } else { value.to_string().into() };
+        ("bigint", C::IntegerText, |rng| {
+            let value = rng.integer();
+            let cell: Value = if rng.below(4) == 0 { value.into() } else { value.to_string().into() };
             (cell, format!("'{value}'"))
         }),
-        ("boolean", C::AnyBoolean, |dice| {
+        ("boolean", C::AnyBoolean, |rng| {
             let word = ["yes", "Y", "1", "on", "TRUE", "No", "n", "0", "Off", "f"];
-            let at = usize::try_from(dice.below(10)).unwrap();
+            let at = usize::try_from(rng.below(10)).unwrap();
             (word[at].to_owned().into(), (at < 5).to_string())
         }),
-        ("time", C::RailsTime, |dice| {
-            let clock = dice.clock();
-            let date = ["", "2000-01-01 ", "2000-01-01T"][usize::try_from(dice.below(3)).unwrap()];
+        ("time", C::RailsTime, |rng| {
+            let clock = rng.clock();
+            let date = ["", "2000-01-01 ", "2000-01-01T"][usize::try_from(rng.below(3)).unwrap()];
             (format!("{date}{clock}").into(), quoted(&clock))
         }),
-        ("uuid", C::UuidDotnet, |dice| {
-            let bytes = [dice.roll().to_be_bytes(), dice.roll().to_be_bytes()].concat();
+        ("uuid", C::UuidDotnet, |rng| {
+            let bytes = [rng.roll().to_be_bytes(), rng.roll().to_be_bytes()].concat();
             let network = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| bytes[at]);
             (bytes.clone().into(), quoted(&hex(&network)))
         }),
-        ("timestamptz", C::Reckoned { by: Reckoning::CoreData }, |dice| {
-            let quarters = dice.between(-10_000_000_000, 10_000_000_000);
+        ("timestamptz", C::Reckoned { by: TimeEncoding::CoreData }, |rng| {
+            let quarters = rng.between(-10_000_000_000, 10_000_000_000);
             let (_, literal) = epoch_literal(quarters * 250 + 978_307_200_000, 1_000);
-            let whole = quarters % 4 == 0 && dice.below(2) == 0;
+            let whole = quarters % 4 == 0 && rng.below(2) == 0;
             let seconds = i32::try_from(quarters / 4).map(f64::from);
             match seconds {
                 _ if whole => ((quarters / 4).into(), literal),
@@ -232,40 +232,40 @@ fn columns() -> Vec<(&'static str, Conversion, Make)> {
                 Err(_) => (Value::Null, "NULL".to_owned()),
             }
         }),
-        ("timestamp", C::Reckoned { by: Reckoning::UnixNs }, |dice| {
-            let micros = dice.between(-9_000_000_000_000_000, 9_000_000_000_000_000);
+        ("timestamp", C::Reckoned { by: TimeEncoding::UnixNs }, |rng| {
+            let micros = rng.between(-9_000_000_000_000_000, 9_000_000_000_000_000);
             let (_, literal) = epoch_literal(micros, 1);
             ((micros * 1000).into(), literal.replace("timestamptz", "timestamp").replace("+00'", "'"))
         }),
-        ("timestamptz", C::Reckoned { by: Reckoning::Julian }, |dice| {
+        ("timestamptz", C::Reckoned { by: TimeEncoding::Julian }, |rng| {
             // 64ths of a day are exact on both sides.
-            let parts = dice.between(-45_000_000, 180_000_000);
+            let parts = rng.between(-45_000_000, 180_000_000);
             let (_, literal) = epoch_literal(parts * 1_350_000_000, 1);
             ((f64::from(i32::try_from(parts).unwrap()) / 64.0 + 2_440_587.5).into(), literal)
         }),
-        ("timestamptz", C::AnyMoment { unit: EpochUnit::Milliseconds }, |dice| {
-            if dice.below(2) == 0 {
-                return epoch_literal(dice.between(100_000_000_000, 5_000_000_000_000), 1_000);
+        ("timestamptz", C::AnyMoment { unit: EpochUnit::Milliseconds }, |rng| {
+            if rng.below(2) == 0 {
+                return epoch_literal(rng.between(100_000_000_000, 5_000_000_000_000), 1_000);
             }
-            let naive = format!("{} {}", dice.date(), dice.clock());
+            let naive = format!("{} {}", rng.date(), rng.clock());
             (naive.clone().into(), quoted(&format!("{naive}Z")))
         }),
-        ("json", C::Json, |dice| same(dice.json(3))),
-        ("jsonb", C::Json, |dice| same(dice.json(3))),
-        ("real[]", vector(VectorEncoding::F32), |dice| {
-            let all: Vec<f32> = (0..dice.below(5)).map(|_| finite_single(dice)).collect();
+        ("json", C::Json, |rng| same(rng.json(3))),
+        ("jsonb", C::Json, |rng| same(rng.json(3))),
+        ("real[]", vector(VectorEncoding::F32), |rng| {
+            let all: Vec<f32> = (0..rng.below(5)).map(|_| finite_single(rng)).collect();
             let mut blob: Vec<u8> = all.iter().flat_map(|value| value.to_le_bytes()).collect();
-            blob.extend((dice.below(2) == 0).then_some(1));
+            blob.extend((rng.below(2) == 0).then_some(1));
             (blob.into(), array(&all))
         }),
-        ("double precision[]", vector(VectorEncoding::F64), |dice| {
-            let all: Vec<f64> = (0..dice.below(5)).map(|_| dice.real()).collect();
+        ("double precision[]", vector(VectorEncoding::F64), |rng| {
+            let all: Vec<f64> = (0..rng.below(5)).map(|_| rng.real()).collect();
             let mut blob: Vec<u8> = all.iter().flat_map(|value| value.to_le_bytes()).collect();
             blob.push(2);
             (blob.into(), array(&all))
         }),
-        ("bit(11)", vector(VectorEncoding::F1Bit), |dice| {
-            let bits = dice.below(1 << 11);
+        ("bit(11)", vector(VectorEncoding::F1Bit), |rng| {
+            let bits = rng.below(1 << 11);
             let [low, high, ..] = bits.to_le_bytes();
             let literal: String = (0..11).map(|at| if bits >> at & 1 == 1 { '1' } else { '0' }).collect();
             // 11 of the 32 bits before the type byte: two bytes, one of padding, and the count of the others.
@@ -283,28 +283,28 @@ fn integer(value: i64) -> Pair {
     (value.into(), value.to_string())
 }
 
-fn numeric(dice: &mut Dice) -> Pair {
-    if dice.below(3) == 0 {
-        return integer(dice.integer());
+fn numeric(rng: &mut Rng) -> Pair {
+    if rng.below(3) == 0 {
+        return integer(rng.integer());
     }
     // At most 15 digits: the shortest ones of the double are those that are written here.
-    let (mantissa, scale) = (dice.between(-999_999_999_999_999, 999_999_999_999_999), dice.below(25));
+    let (mantissa, scale) = (rng.between(-999_999_999_999_999, 999_999_999_999_999), rng.below(25));
     let number = format!("{mantissa}e-{scale}");
     // PostgreSQL takes the scale from the literal: without zeros at its end it is that of the shortest digits.
     (number.parse::<f64>().unwrap().into(), format!("trim_scale({number})"))
 }
 
-fn any_text(dice: &mut Dice) -> Pair {
-    match dice.below(4) {
+fn any_text(rng: &mut Rng) -> Pair {
+    match rng.below(4) {
         0 => {
-            let value = dice.integer();
+            let value = rng.integer();
             (value.into(), quoted(&value.to_string()))
         }
         1 => {
-            let bytes = dice.bytes(6);
+            let bytes = rng.bytes(6);
             (bytes.clone().into(), quoted(&format!("\\x{}", hex(&bytes))))
         }
-        _ => same(dice.text()),
+        _ => same(rng.text()),
     }
 }
 
@@ -315,9 +315,9 @@ fn epoch_literal(value: i64, unit: i64) -> Pair {
     (value.into(), format!("timestamptz '1970-01-01 00:00:00+00' + ({interval})"))
 }
 
-fn finite_single(dice: &mut Dice) -> f32 {
+fn finite_single(rng: &mut Rng) -> f32 {
     loop {
-        let bits = u32::try_from(dice.below(1 << 32)).unwrap();
+        let bits = u32::try_from(rng.below(1 << 32)).unwrap();
         if f32::from_bits(bits).is_finite() {
             return f32::from_bits(bits);
         }
@@ -330,11 +330,12 @@ fn array<T: std::fmt::LowerExp>(all: &[T]) -> String {
 }
 
 /// The table, its rows for SQLite, and the INSERT for PostgreSQL.
-fn generate(dice: &mut Dice) -> (TablePlan, Vec<Vec<Value>>, String) {
+fn generate(rng: &mut Rng) -> (TablePlan, Vec<Vec<Value>>, String) {
     let makers = columns();
     let name = |at: usize| format!("c{at}");
-    let of =
-        |(at, (pg_type, conversion, _)): (usize, &(&str, Conversion, Make))| column(&name(at), pg_type, *conversion);
+    let of = |(at, (pg_type, conversion, _)): (usize, &(&str, Conversion, ValueGenerator))| {
+        column(&name(at), pg_type, *conversion)
+    };
     let mut all = vec![ColumnPlan { not_null: true, ..column("id", "bigint", Conversion::Integer) }];
     all.extend(makers.iter().enumerate().map(of));
     let plan = TablePlan {
@@ -345,7 +346,7 @@ fn generate(dice: &mut Dice) -> (TablePlan, Vec<Vec<Value>>, String) {
     for id in 1..=ROWS {
         let (mut row, mut literal) = (vec![Value::Integer(i64::try_from(id).unwrap())], vec![id.to_string()]);
         for (_, _, make) in &makers {
-            let (value, written) = if dice.below(8) == 0 { (Value::Null, "NULL".to_owned()) } else { make(dice) };
+            let (value, written) = if rng.below(8) == 0 { (Value::Null, "NULL".to_owned()) } else { make(rng) };
             row.push(value);
             literal.push(written);
         }
@@ -358,8 +359,8 @@ fn generate(dice: &mut Dice) -> (TablePlan, Vec<Vec<Value>>, String) {
 }
 
 /// Random rows in a dump with its plan, and the INSERT for PostgreSQL.
-pub(super) fn prepared(dice: &mut Dice) -> (Prepared, String) {
-    let (plan, rows, inserts) = generate(dice);
+pub(super) fn prepared(rng: &mut Rng) -> (Prepared, String) {
+    let (plan, rows, inserts) = generate(rng);
     let names: Vec<String> = plan.columns.iter().map(|column| column.name.clone()).collect();
     let fill = |path: &std::path::Path| {
         let connection = rusqlite::Connection::open(path).unwrap();
@@ -375,35 +376,35 @@ pub(super) fn prepared(dice: &mut Dice) -> (Prepared, String) {
 
 #[test]
 fn random_rows_are_equal_and_any_change_is_found() {
-    let mut dice = Dice::seeded();
-    let (prepared, inserts) = prepared(&mut dice);
+    let mut rng = Rng::seeded();
+    let (prepared, inserts) = prepared(&mut rng);
     let hops = Hops::of(prepared, &inserts);
     hops.assert_equal();
     for round in 0..ROUNDS {
         let side = ["local", "target"][round % 2];
-        mutate(&hops, &mut dice, side);
+        mutate(&hops, &mut rng, side);
     }
-    assert_eq!(hops.lines(Level::Full), Vec::<String>::new());
+    assert_eq!(hops.lines(VerifyLevel::Full), Vec::<String>::new());
 }
 
 /// Changes one cell of one row, or drops or doubles a row; then puts it back.
-fn mutate(hops: &Hops, dice: &mut Dice, side: &str) {
-    let id = dice.between(1, i64::try_from(ROWS).unwrap());
+fn mutate(hops: &Hops, rng: &mut Rng, side: &str) {
+    let id = rng.between(1, i64::try_from(ROWS).unwrap());
     hops.change(side, &format!("CREATE TABLE {{s}}.kept AS SELECT * FROM {{s}}.chance WHERE id = {id}"));
     let makers = columns();
-    let at = usize::try_from(dice.below(u64::try_from(makers.len()).unwrap())).unwrap();
+    let at = usize::try_from(rng.below(u64::try_from(makers.len()).unwrap())).unwrap();
     let row = format!("{side} chance [rowid {id}]: row missing");
-    let expected = match dice.below(6) {
+    let expected = match rng.below(6) {
         0 => {
             hops.change(side, &format!("DELETE FROM {{s}}.chance WHERE id = {id}"));
             row
         }
         _ => {
             let cell = format!("{side} chance.c{at} [rowid {id}]: value differs");
-            if change_cell(hops, dice, side, id, at) { cell } else { String::new() }
+            if change_cell(hops, rng, side, id, at) { cell } else { String::new() }
         }
     };
-    let found = hops.lines(Level::Full);
+    let found = hops.lines(VerifyLevel::Full);
     if expected.is_empty() {
         assert_eq!(found, Vec::<String>::new());
     } else {
@@ -417,9 +418,9 @@ fn mutate(hops: &Hops, dice: &mut Dice, side: &str) {
 }
 
 /// Whether the new value differs from the one before, by PostgreSQL's text of both.
-fn change_cell(hops: &Hops, dice: &mut Dice, side: &str, id: i64, at: usize) -> bool {
-    let (_, literal) = columns()[at].2(dice);
-    let literal = if dice.below(6) == 0 { "NULL".to_owned() } else { literal };
+fn change_cell(hops: &Hops, rng: &mut Rng, side: &str, id: i64, at: usize) -> bool {
+    let (_, literal) = columns()[at].2(rng);
+    let literal = if rng.below(6) == 0 { "NULL".to_owned() } else { literal };
     hops.change(side, &format!("UPDATE {{s}}.chance SET c{at} = {literal} WHERE id = {id}"));
     let (database, schema) = if side == "local" {
         (&hops.local, super::fixture::LOCAL_SCHEMA)

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use turso2neon::{
-    context::{Context, Stop},
+    context::{Cancellation, Context},
     event::{Event, Sink},
     model::{LoadCheckpoint, Plan},
     postgres::managed::LocalChoice,
@@ -16,28 +16,28 @@ use turso2neon::{
     workdir::Workdir,
 };
 
-use crate::support::{Target, Which, Workspace, plan_builder, process::block_on};
+use crate::support::{PgVersion, Target, Workspace, plan_builder, process::block_on};
 
 /// What became of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ObjectOutcome {
     Carried,
     Lost(String),
 }
 
-struct Silent;
+struct NullSink;
 
-impl Sink for Silent {
+impl Sink for NullSink {
     fn emit(&self, _: &Event) {}
 }
 
 /// A dump.
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     _workspace: Workspace,
     ctx: Context,
 }
 
-impl Bench {
+impl Fixture {
     /// Of what this script makes.
     pub(crate) fn new(script: &str) -> Self {
         let workspace = Workspace::new();
@@ -47,7 +47,7 @@ impl Bench {
 
     fn of_file(workspace: Workspace, source: &Path) -> Self {
         let workdir = Workdir::create(&workspace.dir()).unwrap();
-        let ctx = Context { workdir, out: Arc::new(Silent), stop: Stop::default() };
+        let ctx = Context { workdir, out: Arc::new(NullSink), stop: Cancellation::default() };
         let request = plan_builder::dump_request(source.to_str().unwrap());
         block_on(async { dump(&ctx, &request).await }).unwrap();
         Self { _workspace: workspace, ctx }
@@ -58,19 +58,19 @@ impl Bench {
     }
 
     /// What the plan makes of these views and triggers.
-    pub(crate) fn planned(&self, names: &[String]) -> Vec<(String, Fate)> {
+    pub(crate) fn planned(&self, names: &[String]) -> Vec<(String, ObjectOutcome)> {
         fates(&self.plan(), names)
     }
 
     /// What is left of them on a server of this version.
-    pub(crate) fn converted(&self, major: u32, names: &[String]) -> Vec<(String, Fate)> {
+    pub(crate) fn converted(&self, major: u32, names: &[String]) -> Vec<(String, ObjectOutcome)> {
         let (_target, checkpoint) = self.convert_into(major);
         fates(&self.plan().without(&checkpoint.withheld), names)
     }
 
     /// Converts into a fresh database of a server of this version.
     pub(crate) fn convert_into(&self, major: u32) -> (Target, LoadCheckpoint) {
-        let target = Target::start_on(Which::Major(major));
+        let target = Target::start_on(PgVersion::Major(major));
         let local = LocalChoice { url: Some(Secret::new(target.admin_url())), ..LocalChoice::default() };
         let request = ConvertRequest { local, jobs: 1, fresh: true, ..ConvertRequest::default() };
         let converted = block_on(async { convert(&self.ctx, &request).await }).unwrap();
@@ -78,15 +78,17 @@ impl Bench {
     }
 }
 
-pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, Fate)> {
+pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, ObjectOutcome)> {
     let fate = |name: &String| {
         let carried = plan.views.iter().any(|view| view.source == *name)
             || plan.triggers.iter().any(|trigger| trigger.source == *name);
         if carried {
-            return Fate::Carried;
+            return ObjectOutcome::Carried;
         }
         let object = plan.objects.iter().find(|object| object.source == *name);
-        Fate::Lost(object.map_or_else(|| "it is not among the objects".to_owned(), |object| object.reason.clone()))
+        ObjectOutcome::Lost(
+            object.map_or_else(|| "it is not among the objects".to_owned(), |object| object.reason.clone()),
+        )
     };
     names.iter().map(|name| (name.clone(), fate(name))).collect()
 }

@@ -2,7 +2,7 @@
 //! values on SQLite and on PostgreSQL 14 to 18. Each expression is the column of a view, and `convert` compares its
 //! rows.
 
-use super::fixture::{Bench, Fate};
+use super::fixture::{Fixture, ObjectOutcome};
 use crate::support::MAJORS;
 
 const INPUTS: &str = "
@@ -98,12 +98,12 @@ fn functions_give_the_same_values_on_every_version() {
     for (at, sql) in queries.iter().enumerate() {
         script.push_str(&format!("CREATE VIEW v{at} AS {sql};\n"));
     }
-    let bench = Bench::new(&script);
+    let fixture = Fixture::new(&script);
     let names: Vec<String> = (0..queries.len()).map(|at| format!("v{at}")).collect();
     let mut wrong = String::new();
     for major in MAJORS {
-        for ((_, fate), sql) in bench.converted(major, &names).iter().zip(&queries) {
-            if let Fate::Lost(reason) = fate {
+        for ((_, fate), sql) in fixture.converted(major, &names).iter().zip(&queries) {
+            if let ObjectOutcome::Lost(reason) = fate {
                 wrong.push_str(&format!("{major}: {sql}\n    {reason}\n"));
             }
         }

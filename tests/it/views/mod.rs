@@ -8,7 +8,7 @@ mod end_to_end;
 
 mod triggers;
 
-use fixture::{Bench, Fate};
+use fixture::{Fixture, ObjectOutcome};
 use turso2neon::model::{Finding, FindingCode};
 
 use crate::support::MAJORS;
@@ -139,14 +139,14 @@ fn views_arrive_with_their_rows_on_every_version() {
     for (at, sql) in CARRIED.iter().enumerate() {
         script.push_str(&format!("CREATE VIEW v{at} AS {sql};\n"));
     }
-    let bench = Bench::new(&script);
+    let fixture = Fixture::new(&script);
     let names: Vec<String> = (0..CARRIED.len()).map(|at| format!("v{at}")).collect();
-    let texts = |fates: &[(String, Fate)]| {
+    let texts = |fates: &[(String, ObjectOutcome)]| {
         fates
             .iter()
             .filter_map(|(name, fate)| match fate {
-                Fate::Carried => None,
-                Fate::Lost(reason) => {
+                ObjectOutcome::Carried => None,
+                ObjectOutcome::Lost(reason) => {
                     let at: usize = name[1..].parse().unwrap();
                     Some(format!("{}\n    {reason}", CARRIED[at]))
                 }
@@ -154,9 +154,9 @@ fn views_arrive_with_their_rows_on_every_version() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    let planned = texts(&bench.planned(&names));
+    let planned = texts(&fixture.planned(&names));
     for major in MAJORS {
-        let found = texts(&bench.converted(major, &names));
+        let found = texts(&fixture.converted(major, &names));
         assert!(found.is_empty() && planned.is_empty(), "PostgreSQL {major}:\n{planned}\n{found}");
     }
 }
@@ -168,8 +168,8 @@ fn what_has_no_equivalent_is_listed_with_its_reason_and_its_sql() {
         script.push_str(&format!("CREATE VIEW v{at} AS {sql};\n"));
     }
     script.push_str("CREATE VIEW later AS SELECT * FROM v0; CREATE VIEW broken AS SELECT * FROM gone;");
-    let bench = Bench::new(&script);
-    let plan = bench.plan();
+    let fixture = Fixture::new(&script);
+    let plan = fixture.plan();
     let reason = |name: &str| -> &Finding {
         let found = plan.with_code(FindingCode::ViewNotCarried).find(|finding| finding.place() == name);
         found.unwrap_or_else(|| panic!("{name} is carried"))

@@ -2,7 +2,7 @@
 
 use turso2neon::model::FindingCode;
 
-use super::fixture::{Bench, Fate};
+use super::fixture::{Fixture, ObjectOutcome};
 use crate::support::Target;
 
 const SCHEMA: &str = "
@@ -61,7 +61,7 @@ const LOOKS: &[&str] = &[
 
 #[test]
 fn triggers_do_what_they_did() {
-    let bench = Bench::new(SCHEMA);
+    let fixture = Fixture::new(SCHEMA);
     let names: Vec<String> = [
         "touched",
         "logged",
@@ -80,10 +80,10 @@ fn triggers_do_what_they_did() {
     .map(str::to_owned)
     .to_vec();
     for major in [14, 18] {
-        let (target, checkpoint) = bench.convert_into(major);
-        let plan = bench.plan().without(&checkpoint.withheld);
+        let (target, checkpoint) = fixture.convert_into(major);
+        let plan = fixture.plan().without(&checkpoint.withheld);
         for (name, fate) in super::fixture::fates(&plan, &names) {
-            assert_eq!(fate, Fate::Carried, "{name} on {major}");
+            assert_eq!(fate, ObjectOutcome::Carried, "{name} on {major}");
         }
         assert_eq!(plan.with_code(FindingCode::TriggerNotCarried).count(), 1);
         let source = rusqlite::Connection::open_in_memory().unwrap();

@@ -1,4 +1,4 @@
-//! The catalog of a database as a [`GivenSchema`].
+//! The catalog of a database as a [`ExistingSchema`].
 
 mod queries;
 
@@ -7,7 +7,7 @@ use crate::{
     model::{
         PgType,
         conversion_plan::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
-        existing_schema::{EnumType, GivenColumn, GivenSchema, GivenSequence, GivenTable, LeftOut},
+        existing_schema::{EnumType, ExistingColumn, ExistingSchema, ExistingSequence, ExistingTable, OmittedObject},
         identifier::quote_ident,
     },
     postgres::{Session, session::Row},
@@ -19,8 +19,8 @@ const DOING: &str = "reading the given schema";
 ///
 /// # Errors
 /// `Config` if there are no tables, or none can be chosen, or a column has a type that can't be made; by role.
-pub(super) async fn schema(session: &Session, origin: &str) -> Result<GivenSchema> {
-    let mut given = GivenSchema { origin: origin.to_owned(), ..GivenSchema::default() };
+pub(super) async fn schema(session: &Session, origin: &str) -> Result<ExistingSchema> {
+    let mut given = ExistingSchema { origin: origin.to_owned(), ..ExistingSchema::default() };
     let name = choose(session, &mut given).await?;
     let path: Vec<String> = session.query_column(DOING, queries::EXTENSION_SCHEMAS, &[]).await?;
     let path = [&["pg_catalog".to_owned(), name.clone()], path.as_slice()].concat();
@@ -31,7 +31,7 @@ pub(super) async fn schema(session: &Session, origin: &str) -> Result<GivenSchem
         given.enums.push(EnumType { name: row.get(0)?, labels: row.get(1)? });
     }
     for table in session.query_column(DOING, queries::TABLES, &[&name]).await? {
-        given.tables.push(GivenTable { name: table, ..GivenTable::default() });
+        given.tables.push(ExistingTable { name: table, ..ExistingTable::default() });
     }
     for row in session.query_rows(DOING, queries::COLUMNS, &[&name]).await? {
         column(&mut given, &row)?;
@@ -43,12 +43,12 @@ pub(super) async fn schema(session: &Session, origin: &str) -> Result<GivenSchem
         index(&mut given, &row)?;
     }
     for row in session.query_rows(DOING, queries::OTHERS, &[&name]).await? {
-        given.left_out.push(LeftOut { table: row.get(0)?, what: row.get(1)?, sql: row.get(2)? });
+        given.left_out.push(OmittedObject { table: row.get(0)?, what: row.get(1)?, sql: row.get(2)? });
     }
     Ok(given)
 }
 
-async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
+async fn choose(session: &Session, given: &mut ExistingSchema) -> Result<String> {
     let schemas: Vec<(String, i64)> = session
         .query_rows(DOING, queries::SCHEMAS, &[])
         .await?
@@ -70,21 +70,21 @@ async fn choose(session: &Session, given: &mut GivenSchema) -> Result<String> {
     };
     for (name, count) in schemas.iter().filter(|(name, _)| *name != chosen) {
         let what = format!("{count} tables of schema {name} are left out: only those of {chosen} are made");
-        given.left_out.push(LeftOut { table: None, what, sql: None });
+        given.left_out.push(OmittedObject { table: None, what, sql: None });
     }
     Ok(chosen)
 }
 
-fn table<'a>(given: &'a mut GivenSchema, name: &str) -> Result<&'a mut GivenTable> {
+fn table<'a>(given: &'a mut ExistingSchema, name: &str) -> Result<&'a mut ExistingTable> {
     let found = given.tables.iter_mut().find(|table| table.name == name);
     found.ok_or_else(|| Error::new(Kind::Bug, "the catalog speaks of a table that it doesn't list"))
 }
 
-fn leave_out(given: &mut GivenSchema, table: &str, what: String, sql: Option<String>) {
-    given.left_out.push(LeftOut { table: Some(table.to_owned()), what, sql });
+fn leave_out(given: &mut ExistingSchema, table: &str, what: String, sql: Option<String>) {
+    given.left_out.push(OmittedObject { table: Some(table.to_owned()), what, sql });
 }
 
-fn column(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
+fn column(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let of: String = row.get(0)?;
     let name: String = row.get(1)?;
     let written: String = row.get(2)?;
@@ -117,9 +117,9 @@ fn column(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
     let numbers = expression.as_ref().is_some_and(|text| text.starts_with("nextval("));
     let is_first = table(given, &of)?.columns.iter().all(|column| column.sequence.is_none());
     let sequence = match (identity.as_str(), sequence) {
-        ("d", Some(name)) => Some(GivenSequence { name, kind: IdentityKind::ByDefault }),
-        ("a", Some(name)) => Some(GivenSequence { name, kind: IdentityKind::Always }),
-        (_, Some(name)) if numbers => Some(GivenSequence { name, kind: IdentityKind::Serial }),
+        ("d", Some(name)) => Some(ExistingSequence { name, kind: IdentityKind::ByDefault }),
+        ("a", Some(name)) => Some(ExistingSequence { name, kind: IdentityKind::Always }),
+        (_, Some(name)) if numbers => Some(ExistingSequence { name, kind: IdentityKind::Serial }),
         _ => None,
     };
     if numbers {
@@ -132,7 +132,7 @@ fn column(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
     let pg_type = type_of(&written, kind == "enum");
     let not_null = row.get(4)?;
     let sequence = sequence.filter(|_| is_first);
-    table(given, &of)?.columns.push(GivenColumn { name, pg_type, not_null, default, generated, sequence });
+    table(given, &of)?.columns.push(ExistingColumn { name, pg_type, not_null, default, generated, sequence });
     Ok(())
 }
 
@@ -147,7 +147,7 @@ fn type_of(written: &str, is_enum: bool) -> PgType {
     }
 }
 
-fn constraint(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
+fn constraint(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let (of, name, kind): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let (columns, definition): (Vec<String>, String) = (row.get(3)?, row.get(4)?);
     let (deferrable, deferred): (bool, bool) = (row.get(5)?, row.get(6)?);
@@ -214,7 +214,7 @@ const fn action(letter: char) -> &'static str {
     }
 }
 
-fn index(given: &mut GivenSchema, row: &Row<'_>) -> Result<()> {
+fn index(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let (of, name, unique, method): (String, String, bool, String) =
         (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
     let (expressions, definition): (Vec<String>, String) = (row.get(4)?, row.get(5)?);

@@ -15,7 +15,8 @@ use crate::{
         decimal::{DOUBLE_EXACT_MOST, Decimal},
         type_choice::value_check,
         value_shape::{
-            self, BlobShape, StampKind, TextShape, Truth, Wanted, json::Checker, json::Keeps, jsonb, vector, word,
+            self, BlobShape, BooleanWord, StampKind, TextShape, WantedShapes, json::Checker, json::JsonTarget, jsonb,
+            vector, word,
         },
     },
 };
@@ -33,7 +34,7 @@ const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e1
 
 /// Counts by shape.
 #[derive(Debug, Default)]
-struct Shapes {
+struct ShapeCounts {
     date: u64,
     naive: u64,
     zoned: u64,
@@ -55,7 +56,7 @@ struct Shapes {
 
 /// Cells that a type of the configuration doesn't take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Misfits {
+pub struct Mismatches {
     /// How many.
     pub count: u64,
     /// Where the first is.
@@ -64,27 +65,27 @@ pub struct Misfits {
 
 /// What was counted of one column so far.
 #[derive(Debug)]
-pub(super) struct ColumnTally<'a> {
-    wanted: Wanted,
+pub(super) struct ColumnAccumulator<'a> {
+    wanted: WantedShapes,
     /// An empty TEXT is read as NULL.
     empty_as_null: bool,
     candidates: &'a [Candidate],
-    misfits: Vec<Misfits>,
+    misfits: Vec<Mismatches>,
     profile: ColumnProfile,
-    shapes: Shapes,
+    shapes: ShapeCounts,
     offsets: BTreeSet<i32>,
     checker: Checker,
 }
 
-impl<'a> ColumnTally<'a> {
-    pub(super) fn new(wanted: Wanted, candidates: &'a [Candidate]) -> Self {
+impl<'a> ColumnAccumulator<'a> {
+    pub(super) fn new(wanted: WantedShapes, candidates: &'a [Candidate]) -> Self {
         Self {
             wanted,
             empty_as_null: false,
             candidates,
-            misfits: vec![Misfits::default(); candidates.len()],
+            misfits: vec![Mismatches::default(); candidates.len()],
             profile: ColumnProfile::default(),
-            shapes: Shapes::default(),
+            shapes: ShapeCounts::default(),
             offsets: BTreeSet::new(),
             checker: Checker::default(),
         }
@@ -242,8 +243,8 @@ impl<'a> ColumnTally<'a> {
             TextShape::Uuid => value_shape::uuid(text).inspect(|_| shapes.uuid += 1),
             TextShape::Truth => value_shape::truth(text).map(|found| {
                 match found {
-                    Truth::Letter => shapes.letter += 1,
-                    Truth::Word => shapes.truth += 1,
+                    BooleanWord::Letter => shapes.letter += 1,
+                    BooleanWord::Word => shapes.truth += 1,
                 }
                 true
             }),
@@ -263,8 +264,8 @@ impl<'a> ColumnTally<'a> {
             return None;
         }
         match self.checker.check(text) {
-            Some(Keeps::Jsonb) => shapes.jsonb += 1,
-            Some(Keeps::Json) => shapes.json += 1,
+            Some(JsonTarget::Jsonb) => shapes.jsonb += 1,
+            Some(JsonTarget::Json) => shapes.json += 1,
             None => {
                 shapes.not_json = true;
                 return None;
@@ -322,8 +323,8 @@ impl<'a> ColumnTally<'a> {
             return None;
         }
         match jsonb::text_of(blob).and_then(|text| self.checker.check(text.as_bytes())) {
-            Some(Keeps::Jsonb) => shapes.sqlite_jsonb += 1,
-            Some(Keeps::Json) => shapes.sqlite_json += 1,
+            Some(JsonTarget::Jsonb) => shapes.sqlite_jsonb += 1,
+            Some(JsonTarget::Json) => shapes.sqlite_json += 1,
             None => {
                 shapes.not_sqlite_jsonb = true;
                 return None;
@@ -350,7 +351,7 @@ impl<'a> ColumnTally<'a> {
     }
 
     /// The finished profile.
-    pub(super) fn finish(mut self) -> (ColumnProfile, Vec<Misfits>) {
+    pub(super) fn finish(mut self) -> (ColumnProfile, Vec<Mismatches>) {
         self.profile.first_of_class.sort_unstable();
         self.profile.offsets = self.offsets.into_iter().take(OFFSETS_MOST).collect();
         self.profile.shapes = self.shapes.named();
@@ -358,7 +359,7 @@ impl<'a> ColumnTally<'a> {
     }
 }
 
-impl Shapes {
+impl ShapeCounts {
     fn merge(&mut self, other: &Self) {
         for (mine, theirs) in [
             (&mut self.date, other.date),

@@ -1,8 +1,8 @@
 use super::*;
-use crate::rules::type_choice::declared_type::Family;
+use crate::rules::type_choice::declared_type::TypeFamily;
 
-fn counted<'a>(wanted: Wanted, cells: &[SqliteCell<'_>], from: i64) -> ColumnTally<'a> {
-    let mut tally = ColumnTally::new(wanted, &[]);
+fn counted<'a>(wanted: WantedShapes, cells: &[SqliteCell<'_>], from: i64) -> ColumnAccumulator<'a> {
+    let mut tally = ColumnAccumulator::new(wanted, &[]);
     for (at, cell) in (from..).zip(cells) {
         tally.add(at, *cell);
     }
@@ -28,7 +28,7 @@ const MIXED: [SqliteCell<'static>; 14] = [
 
 #[test]
 fn everything_is_counted() {
-    let wanted = Family::Timestamp { zoned: false }.wanted(crate::model::source_schema::Affinity::Numeric);
+    let wanted = TypeFamily::Timestamp { zoned: false }.wanted(crate::model::source_schema::Affinity::Numeric);
     let (profile, _) = counted(wanted, &MIXED, 1).finish();
     assert_eq!((profile.nulls, profile.integers, profile.reals, profile.texts, profile.blobs), (1, 2, 3, 7, 1));
     assert_eq!(profile.integer_range, Some((-3, 5)));
@@ -46,10 +46,10 @@ fn everything_is_counted() {
 #[test]
 fn parts_add_up_to_the_whole() {
     for wanted in [
-        Family::Json.wanted(crate::model::source_schema::Affinity::Numeric),
-        Family::Timestamp { zoned: false }.wanted(crate::model::source_schema::Affinity::Numeric),
-        Family::Text(Some(3)).wanted(crate::model::source_schema::Affinity::Text),
-        Family::Decimal(Some((5, 2))).wanted(crate::model::source_schema::Affinity::Numeric),
+        TypeFamily::Json.wanted(crate::model::source_schema::Affinity::Numeric),
+        TypeFamily::Timestamp { zoned: false }.wanted(crate::model::source_schema::Affinity::Numeric),
+        TypeFamily::Text(Some(3)).wanted(crate::model::source_schema::Affinity::Text),
+        TypeFamily::Decimal(Some((5, 2))).wanted(crate::model::source_schema::Affinity::Numeric),
     ] {
         let whole = counted(wanted, &MIXED, 1).finish().0;
         for cut in 0..=MIXED.len() {
@@ -68,7 +68,7 @@ proptest::proptest! {
             proptest::num::f64::NORMAL,
             (-1_000_000_i32..1_000_000, 0_usize..8).prop_map(|(number, scale)| f64::from(number) / POWERS[scale]),
         ], 1..8)) {
-        let wanted = Wanted { decimal_digits: true, ..Wanted::default() };
+        let wanted = WantedShapes { decimal_digits: true, ..WantedShapes::default() };
         let cells: Vec<SqliteCell<'_>> = values.iter().map(|value| SqliteCell::Real(*value)).collect();
         let (profile, _) = counted(wanted, &cells, 1).finish();
         let decimals = || values.iter().filter_map(|value| Decimal::from_real(*value));

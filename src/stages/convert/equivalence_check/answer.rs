@@ -6,7 +6,7 @@ use crate::model::cell::SqliteCell;
 
 /// How a value of PostgreSQL arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum AnswerType {
     Boolean,
     Integer,
     Double,
@@ -18,7 +18,7 @@ pub(super) enum Arrival {
     Bytes,
 }
 
-impl Arrival {
+impl AnswerType {
     /// How values of a type can be compared; none if there is no telling which value of SQLite is the same.
     pub(super) fn of(pg_type: &Type) -> Option<Self> {
         Some(match *pg_type {
@@ -122,7 +122,7 @@ fn number(digits: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn same(arrival: Arrival, theirs: &[u8], ours: SqliteCell<'_>, collation: Option<&str>) -> bool {
+    fn same(arrival: AnswerType, theirs: &[u8], ours: SqliteCell<'_>, collation: Option<&str>) -> bool {
         let (mut one, mut two) = (Vec::new(), Vec::new());
         arrival.theirs(Some(theirs), &mut one);
         arrival.ours(ours, collation, &mut two);
@@ -132,25 +132,25 @@ mod tests {
     #[test]
     fn the_same_value_has_the_same_bytes_on_both_sides() {
         for (arrival, theirs, ours) in [
-            (Arrival::Boolean, &[1][..], SqliteCell::Integer(1)),
-            (Arrival::Integer, &[255, 255, 255, 251], SqliteCell::Integer(-5)),
-            (Arrival::Integer, &7_i64.to_be_bytes(), SqliteCell::Integer(7)),
-            (Arrival::Double, &2.0_f64.to_be_bytes(), SqliteCell::Integer(2)),
-            (Arrival::Double, &(-0.0_f64).to_be_bytes(), SqliteCell::Real(0.0)),
-            (Arrival::Double, &f64::INFINITY.to_be_bytes(), SqliteCell::Real(f64::INFINITY)),
-            (Arrival::Decimal, b"0.10", SqliteCell::Real(0.1)),
-            (Arrival::Decimal, b"100", SqliteCell::Real(100.0)),
-            (Arrival::Text, b"5", SqliteCell::Integer(5)),
-            (Arrival::Bytes, b"5", SqliteCell::Blob(b"5")),
-            (Arrival::AsText, b"2024-01-01", SqliteCell::Text(b"2024-01-01")),
+            (AnswerType::Boolean, &[1][..], SqliteCell::Integer(1)),
+            (AnswerType::Integer, &[255, 255, 255, 251], SqliteCell::Integer(-5)),
+            (AnswerType::Integer, &7_i64.to_be_bytes(), SqliteCell::Integer(7)),
+            (AnswerType::Double, &2.0_f64.to_be_bytes(), SqliteCell::Integer(2)),
+            (AnswerType::Double, &(-0.0_f64).to_be_bytes(), SqliteCell::Real(0.0)),
+            (AnswerType::Double, &f64::INFINITY.to_be_bytes(), SqliteCell::Real(f64::INFINITY)),
+            (AnswerType::Decimal, b"0.10", SqliteCell::Real(0.1)),
+            (AnswerType::Decimal, b"100", SqliteCell::Real(100.0)),
+            (AnswerType::Text, b"5", SqliteCell::Integer(5)),
+            (AnswerType::Bytes, b"5", SqliteCell::Blob(b"5")),
+            (AnswerType::AsText, b"2024-01-01", SqliteCell::Text(b"2024-01-01")),
         ] {
             assert!(same(arrival, theirs, ours, None), "{arrival:?}");
         }
-        assert!(!same(Arrival::Bytes, b"5", SqliteCell::Text(b"5"), None));
-        assert!(!same(Arrival::Double, &2.5_f64.to_be_bytes(), SqliteCell::Integer(2), None));
-        assert!(!same(Arrival::Double, &f64::NAN.to_be_bytes(), SqliteCell::Real(f64::NEG_INFINITY), None));
-        assert!(same(Arrival::Text, b"abc", SqliteCell::Text(b"ABC"), Some("NOCASE")));
-        assert!(same(Arrival::Text, b"A", SqliteCell::Text(b"A  "), Some("RTRIM")));
-        assert!(!same(Arrival::Text, b"", SqliteCell::Null, None));
+        assert!(!same(AnswerType::Bytes, b"5", SqliteCell::Text(b"5"), None));
+        assert!(!same(AnswerType::Double, &2.5_f64.to_be_bytes(), SqliteCell::Integer(2), None));
+        assert!(!same(AnswerType::Double, &f64::NAN.to_be_bytes(), SqliteCell::Real(f64::NEG_INFINITY), None));
+        assert!(same(AnswerType::Text, b"abc", SqliteCell::Text(b"ABC"), Some("NOCASE")));
+        assert!(same(AnswerType::Text, b"A", SqliteCell::Text(b"A  "), Some("RTRIM")));
+        assert!(!same(AnswerType::Text, b"", SqliteCell::Null, None));
     }
 }

@@ -14,20 +14,20 @@ use std::{
     sync::Arc,
 };
 
-use pass::Verdict;
-use subject::{Subject, Trial};
+use pass::PassOutcome;
+use subject::{CheckedObject, TableChecks};
 
-use super::load_context::{Crew, Work};
+use super::load_context::{LoadContext, SessionPool};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         TablePlan,
-        dropped_objects::{Withheld, WithheldKind},
+        dropped_objects::{DroppedObject, DroppedObjectKind},
         source_schema::{IndexKey, SourceSchema},
     },
     postgres::{
         Session,
-        load_journal::{self, Scope},
+        load_journal::{self, LoadScope},
     },
     rules::ddl::{self, Statement, StatementKind},
     sqlite,
@@ -39,7 +39,7 @@ const PHASE: &str = "trial";
 ///
 /// # Errors
 /// `SourceInvalid`, `ArtifactIo`.
-pub(super) async fn schema(work: &Work) -> Result<SourceSchema> {
+pub(super) async fn schema(work: &LoadContext) -> Result<SourceSchema> {
     let source = work.source.clone();
     let task = tokio::task::spawn_blocking(move || sqlite::catalog::read(&sqlite::open::read_only(&source)?));
     task.await.map_err(|_| Error::new(Kind::Bug, "reading the schema ended early"))?
@@ -49,7 +49,11 @@ pub(super) async fn schema(work: &Work) -> Result<SourceSchema> {
 ///
 /// # Errors
 /// `LocalUnreachable`.
-pub(super) async fn definitions(work: &Work, schema: &SourceSchema, session: &Session) -> Result<Vec<Withheld>> {
+pub(super) async fn definitions(
+    work: &LoadContext,
+    schema: &SourceSchema,
+    session: &Session,
+) -> Result<Vec<DroppedObject>> {
     // What a given schema defines was not translated from anything.
     if work.plan.given.is_some() {
         return Ok(Vec::new());
@@ -64,7 +68,7 @@ pub(super) async fn definitions(work: &Work, schema: &SourceSchema, session: &Se
         let subjects = generated(schema, table);
         let mut blamed = Vec::new();
         for subject in &subjects {
-            let others: Vec<Withheld> = subjects
+            let others: Vec<DroppedObject> = subjects
                 .iter()
                 .filter(|other| !std::ptr::eq(*other, subject))
                 .map(|other| other.withheld(table, ""))
@@ -93,7 +97,7 @@ fn unable(words: &str) -> String {
     format!("PostgreSQL can't compute it: {words}; the column holds SQLite's values")
 }
 
-async fn refusal(work: &Work, session: &Session, table: &TablePlan) -> Result<Option<String>> {
+async fn refusal(work: &LoadContext, session: &Session, table: &TablePlan) -> Result<Option<String>> {
     let sql = format!("BEGIN; {}; ROLLBACK", ddl::create_table(&work.plan.schema, table).sql);
     match session.batch("trying the definition", &sql).await {
         Ok(()) => Ok(None),
@@ -105,15 +109,15 @@ async fn refusal(work: &Work, session: &Session, table: &TablePlan) -> Result<Op
     }
 }
 
-fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<Subject> {
+fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<CheckedObject> {
     let source = schema.tables.iter().find(|source| source.name == table.source);
     source.map(|source| subject::generated(source, table)).unwrap_or_default()
 }
 
 /// The generated columns that an error of the data phase is to be blamed on: PostgreSQL computes them while it takes
 /// rows. None if the error has another reason.
-pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<Withheld> {
-    let translated = work.plan.given.is_none() && work.scope == Scope::All;
+pub(super) fn blamed(work: &LoadContext, schema: &SourceSchema, error: &Error) -> Vec<DroppedObject> {
+    let translated = work.plan.given.is_none() && work.scope == LoadScope::All;
     if !translated || !error.is_of_sqlstate_class(&["22", "23", "42", "54"]) {
         return Vec::new();
     }
@@ -128,7 +132,12 @@ pub(super) fn blamed(work: &Work, schema: &SourceSchema, error: &Error) -> Vec<W
 
 /// What becomes of an index or check that PostgreSQL refused to make. None for a unique index on nothing but columns,
 /// whose refusal would be a mistake of this tool.
-pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement, words: &str) -> Option<Withheld> {
+pub(super) fn refused(
+    work: &LoadContext,
+    schema: &SourceSchema,
+    statement: &Statement,
+    words: &str,
+) -> Option<DroppedObject> {
     if work.plan.given.is_some() {
         return None;
     }
@@ -154,19 +163,19 @@ pub(super) fn refused(work: &Work, schema: &SourceSchema, statement: &Statement,
 /// # Errors
 /// `Local*`, `SourceInvalid`, `Interrupted`.
 pub(super) async fn run(
-    work: &Arc<Work>,
+    work: &Arc<LoadContext>,
     schema: &SourceSchema,
-    crew: &Crew,
+    pool: &SessionPool,
     tried: &mut BTreeSet<String>,
-) -> Result<Vec<Withheld>> {
+) -> Result<Vec<DroppedObject>> {
     if work.plan.given.is_some() {
         return Ok(Vec::new());
     }
     let ours: BTreeSet<String> = match work.scope {
-        Scope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
+        LoadScope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
         // Somebody else's tables keep the form that they have.
-        Scope::Data | Scope::Schema => {
-            load_journal::made(crew.first()?).await?.into_iter().map(|made| made.table).collect()
+        LoadScope::Data | LoadScope::Schema => {
+            load_journal::made(pool.first()?).await?.into_iter().map(|made| made.table).collect()
         }
     };
     let mut trials = Vec::new();
@@ -180,14 +189,14 @@ pub(super) async fn run(
                 work.ctx.out.warn(subject.untried(table));
             }
             if !subjects.is_empty() {
-                trials.push((table.bytes, Trial { table: index, subjects }));
+                trials.push((table.bytes, TableChecks { table: index, subjects }));
             }
         }
     }
     trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-    let trials: VecDeque<Trial> = trials.into_iter().map(|(_, trial)| trial).collect();
+    let trials: VecDeque<TableChecks> = trials.into_iter().map(|(_, trial)| trial).collect();
     work.phase(PHASE, trials.len());
-    let found = crew
+    let found = pool
         .spread(work, trials, |work, session, trial| {
             Box::pin(async move {
                 let withheld = Box::pin(one(&work, &session, &trial)).await?;
@@ -196,26 +205,26 @@ pub(super) async fn run(
             })
         })
         .await?;
-    let mut found: Vec<Withheld> = found.into_iter().flatten().collect();
+    let mut found: Vec<DroppedObject> = found.into_iter().flatten().collect();
     found.sort_by(|one, other| (&one.table, &one.object).cmp(&(&other.table, &other.object)));
     Ok(found)
 }
 
 /// Tries a table's objects together; one by one if a side can't run them all.
-async fn one(work: &Arc<Work>, session: &Session, trial: &Trial) -> Result<Vec<Withheld>> {
+async fn one(work: &Arc<LoadContext>, session: &Session, trial: &TableChecks) -> Result<Vec<DroppedObject>> {
     let table = work.plan.tables.get(trial.table).ok_or_else(|| Error::new(Kind::Bug, "a trial without a table"))?;
     let mut withheld = Vec::new();
     let together = pass::run(work, session, table, &trial.subjects).await.at_table(&table.source)?;
-    if let Verdict::Compared(differing) = together {
+    if let PassOutcome::Compared(differing) = together {
         withheld.extend(disagreeing(table, &trial.subjects, &differing));
         return Ok(withheld);
     }
     for subject in &trial.subjects {
         let alone = std::slice::from_ref(subject);
         match pass::run(work, session, table, alone).await.at_table(&table.source)? {
-            Verdict::Compared(differing) => withheld.extend(disagreeing(table, alone, &differing)),
-            Verdict::OursFailed => withheld.push(subject.withheld(table, "SQLite itself can't compute it here")),
-            Verdict::TheirsFailed(words) => {
+            PassOutcome::Compared(differing) => withheld.extend(disagreeing(table, alone, &differing)),
+            PassOutcome::OursFailed => withheld.push(subject.withheld(table, "SQLite itself can't compute it here")),
+            PassOutcome::TheirsFailed(words) => {
                 withheld.push(subject.withheld(table, &format!("PostgreSQL can't compute it: {words}")));
             }
         }
@@ -223,12 +232,12 @@ async fn one(work: &Arc<Work>, session: &Session, trial: &Trial) -> Result<Vec<W
     Ok(withheld)
 }
 
-fn disagreeing(table: &TablePlan, subjects: &[Subject], differing: &[(usize, String)]) -> Vec<Withheld> {
+fn disagreeing(table: &TablePlan, subjects: &[CheckedObject], differing: &[(usize, String)]) -> Vec<DroppedObject> {
     let one = |(place, reason): &(usize, String)| Some(subjects.get(*place)?.withheld(table, reason));
     differing.iter().filter_map(one).collect()
 }
 
 /// Whether something was withheld that shapes the table itself, so that its rows must be loaded again.
-pub(super) fn reshapes(withheld: &Withheld) -> bool {
-    withheld.kind == WithheldKind::Generated
+pub(super) fn reshapes(withheld: &DroppedObject) -> bool {
+    withheld.kind == DroppedObjectKind::Generated
 }

@@ -11,12 +11,12 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     super::{
         encode_cell::CellForm,
-        load_context::Work,
-        readback::Unreadable,
-        row_encoder::{Fate, cell_at, fate},
+        load_context::LoadContext,
+        readback::MalformedStream,
+        row_encoder::{CellOutcome, cell_at, cell_outcome},
     },
-    answer::{self, Arrival},
-    subject::{Form, Probe, Subject},
+    answer::{self, AnswerType},
+    subject::{CheckedObject, Probe, ProbeForm},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -38,11 +38,11 @@ use crate::{
     sqlite,
 };
 
-/// Rows between two looks at the user's wish to stop.
+/// Rows between two looks at a cancellation request.
 const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
 /// What a pass found out.
-pub(super) enum Verdict {
+pub(super) enum PassOutcome {
     /// For each subject in which the sides differ: its place and what differs.
     Compared(Vec<(usize, String)>),
     /// SQLite can't compute one of the expressions.
@@ -53,47 +53,47 @@ pub(super) enum Verdict {
 
 /// A probe that can be compared, and how PostgreSQL's answer arrives.
 #[derive(Clone)]
-struct Ready {
+struct ComparableProbe {
     /// The subject that it belongs to.
     subject: usize,
     probe: Probe,
-    arrival: Option<Arrival>,
+    arrival: Option<AnswerType>,
 }
 
 /// What both sides are asked.
-struct Question {
+struct PassQuery {
     table: TablePlan,
     columns: Vec<ColumnPlan>,
     /// Columns whose cells can keep a row from being loaded.
     rejecting: Vec<ColumnPlan>,
-    probes: Vec<Ready>,
+    probes: Vec<ComparableProbe>,
 }
 
 /// The answers to one probe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sum {
+struct ProbeSum {
     digest: RowDigest,
     /// Rows for which a condition holds.
     holds: u64,
 }
 
 /// Sums of one side, one per probe.
-type Sums = Vec<Sum>;
+type ProbeSums = Vec<ProbeSum>;
 
 /// Asks both sides.
 ///
 /// # Errors
 /// Of the connection; `SourceInvalid`; `Interrupted`. What an expression makes a side refuse is an answer.
 pub(super) async fn run(
-    work: &Arc<Work>,
+    work: &Arc<LoadContext>,
     session: &Session,
     table: &TablePlan,
-    subjects: &[Subject],
-) -> Result<Verdict> {
+    subjects: &[CheckedObject],
+) -> Result<PassOutcome> {
     let question = match ready(work, session, table, subjects).await {
         Ok(question) => Arc::new(question),
         Err(error) if session.is_lost() => return Err(error),
-        Err(error) => return Ok(Verdict::TheirsFailed(error.message().to_owned())),
+        Err(error) => return Ok(PassOutcome::TheirsFailed(error.message().to_owned())),
     };
     let (asked, of) = (Arc::clone(&question), Arc::clone(work));
     let ours = tokio::task::spawn_blocking(move || ours(&of, &asked));
@@ -103,11 +103,11 @@ pub(super) async fn run(
     let theirs = match theirs {
         Ok(sums) => sums,
         Err(error) if session.is_lost() || error.kind() == Kind::Bug => return Err(error),
-        Err(error) => return Ok(Verdict::TheirsFailed(error.message().to_owned())),
+        Err(error) => return Ok(PassOutcome::TheirsFailed(error.message().to_owned())),
     };
     let ours = match ours {
         Ok(sums) => sums,
-        Err(error) if error.kind() == Kind::SourceInvalid => return Ok(Verdict::OursFailed),
+        Err(error) if error.kind() == Kind::SourceInvalid => return Ok(PassOutcome::OursFailed),
         Err(error) => return Err(error),
     };
     let mut differing: Vec<(usize, String)> = Vec::new();
@@ -116,23 +116,28 @@ pub(super) async fn run(
             differing.push((ready.subject, difference(&ready.probe.form, *one, *other)));
         }
     }
-    Ok(Verdict::Compared(differing))
+    Ok(PassOutcome::Compared(differing))
 }
 
-fn difference(form: &Form, ours: Sum, theirs: Sum) -> String {
+fn difference(form: &ProbeForm, ours: ProbeSum, theirs: ProbeSum) -> String {
     match form {
-        Form::Condition { .. } if ours.holds != theirs.holds => format!(
+        ProbeForm::Condition { .. } if ours.holds != theirs.holds => format!(
             "tried on the rows that are there, it holds for {} in SQLite and for {} in PostgreSQL",
             ours.holds, theirs.holds
         ),
-        Form::Column(_) | Form::Condition { .. } | Form::Key { .. } => {
+        ProbeForm::Column(_) | ProbeForm::Condition { .. } | ProbeForm::Key { .. } => {
             "SQLite and PostgreSQL give different answers for the rows that are there".to_owned()
         }
     }
 }
 
 /// Learns the types of PostgreSQL's answers. Values of types that have no certain counterpart are not compared.
-async fn ready(work: &Work, session: &Session, table: &TablePlan, subjects: &[Subject]) -> Result<Question> {
+async fn ready(
+    work: &LoadContext,
+    session: &Session,
+    table: &TablePlan,
+    subjects: &[CheckedObject],
+) -> Result<PassQuery> {
     let numbered = subjects.iter().enumerate();
     let all: Vec<(usize, &Probe)> =
         numbered.flat_map(|(subject, found)| found.probes.iter().map(move |probe| (subject, probe))).collect();
@@ -143,13 +148,13 @@ async fn ready(work: &Work, session: &Session, table: &TablePlan, subjects: &[Su
     let mut probes = Vec::new();
     for ((subject, probe), column) in all.into_iter().zip(prepared.columns()) {
         let arrival = match &probe.form {
-            Form::Key { .. } => match Arrival::of(column.type_()) {
+            ProbeForm::Key { .. } => match AnswerType::of(column.type_()) {
                 Some(arrival) => Some(arrival),
                 None => continue,
             },
-            Form::Column(_) | Form::Condition { .. } => None,
+            ProbeForm::Column(_) | ProbeForm::Condition { .. } => None,
         };
-        probes.push(Ready { subject, probe: probe.clone(), arrival });
+        probes.push(ComparableProbe { subject, probe: probe.clone(), arrival });
     }
     let needed = |column: &&ColumnPlan| {
         subjects.iter().any(|subject| subject.columns(table).iter().any(|other| other.name == column.name))
@@ -157,30 +162,30 @@ async fn ready(work: &Work, session: &Session, table: &TablePlan, subjects: &[Su
     let columns = table.columns.iter().filter(needed).cloned().collect();
     let rejects = |column: &&ColumnPlan| column.exceptions.off_type == Some(OffType::Reject);
     let rejecting = table.loaded_columns().filter(rejects).cloned().collect();
-    Ok(Question { table: table.clone(), columns, rejecting, probes })
+    Ok(PassQuery { table: table.clone(), columns, rejecting, probes })
 }
 
 /// Makes the hash of a row's columns, and of those with an answer.
-struct Rows {
+struct RowHashes {
     hasher: RowHasher,
     own: Vec<Option<RowHasher>>,
     row: Vec<u8>,
     scratch: Vec<u8>,
-    sums: Sums,
+    sums: ProbeSums,
 }
 
-impl Rows {
-    fn new(question: &Question) -> Self {
+impl RowHashes {
+    fn new(question: &PassQuery) -> Self {
         let own = question.probes.iter().map(|ready| match &ready.probe.form {
-            Form::Column(column) => Some(RowHasher::new(std::iter::once(&**column))),
-            Form::Condition { .. } | Form::Key { .. } => None,
+            ProbeForm::Column(column) => Some(RowHasher::new(std::iter::once(&**column))),
+            ProbeForm::Condition { .. } | ProbeForm::Key { .. } => None,
         });
         Self {
             hasher: RowHasher::new(question.columns.iter()),
             own: own.collect(),
             row: Vec::new(),
             scratch: Vec::new(),
-            sums: vec![Sum::default(); question.probes.len()],
+            sums: vec![ProbeSum::default(); question.probes.len()],
         }
     }
 
@@ -214,7 +219,7 @@ fn not_json(_: NotJson) -> Error {
     Error::new(Kind::Bug, "a trial met a text that is not JSON")
 }
 
-fn ours(work: &Work, question: &Question) -> Result<Sums> {
+fn ours(work: &LoadContext, question: &PassQuery) -> Result<ProbeSums> {
     let table = &question.table;
     let failed = |failure: &rusqlite::Error| sqlite::error_map::describe("trying expressions", failure);
     let connection = sqlite::open::read_only(&work.source)?;
@@ -228,7 +233,7 @@ fn ours(work: &Work, question: &Question) -> Result<Sums> {
     let mut found = statement.query([]).map_err(|failure| failed(&failure))?;
     let forms: Option<Vec<CellForm>> = question.columns.iter().map(CellForm::of).collect();
     let forms = forms.ok_or_else(|| Error::new(Kind::Bug, "the plan's conversion can't give its type"))?;
-    let (mut rows, mut checker) = (Rows::new(question), Checker::default());
+    let (mut rows, mut checker) = (RowHashes::new(question), Checker::default());
     let mut count = 0_u64;
     while let Some(row) = found.next().map_err(|failure| failed(&failure))? {
         count += 1;
@@ -237,15 +242,17 @@ fn ours(work: &Work, question: &Question) -> Result<Sums> {
         }
         let first = forms.len() + question.probes.len();
         let mut rejecting = question.rejecting.iter().enumerate();
-        if rejecting.any(|(at, column)| fate(column, cell_at(row, first + at), &mut checker) == Fate::Rejected) {
+        if rejecting
+            .any(|(at, column)| cell_outcome(column, cell_at(row, first + at), &mut checker) == CellOutcome::Rejected)
+        {
             continue;
         }
         rows.row.clear();
         binary_encode::row(&mut rows.row, field_count(&question.columns));
         for (index, (form, column)) in forms.iter().zip(&question.columns).enumerate() {
-            match fate(column, cell_at(row, index), &mut checker) {
-                Fate::Nulled => binary_encode::null(&mut rows.row),
-                Fate::Written | Fate::Rejected => write(form, cell_at(row, index), &mut rows.row)?,
+            match cell_outcome(column, cell_at(row, index), &mut checker) {
+                CellOutcome::Nulled => binary_encode::null(&mut rows.row),
+                CellOutcome::Written | CellOutcome::Rejected => write(form, cell_at(row, index), &mut rows.row)?,
             }
         }
         let identity = rows.identity().map_err(not_json)?;
@@ -262,7 +269,7 @@ fn write(form: &CellForm, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<()>
     form.write(cell, out).map_err(|refusal| Error::new(Kind::DataRefused, format!("a cell {}", refusal.0)))
 }
 
-fn our_answer(ready: &Ready, value: rusqlite::Result<ValueRef<'_>>, out: &mut Vec<u8>) -> Result<()> {
+fn our_answer(ready: &ComparableProbe, value: rusqlite::Result<ValueRef<'_>>, out: &mut Vec<u8>) -> Result<()> {
     let value = value.map_err(|failure| sqlite::error_map::describe("trying expressions", &failure))?;
     let cell = match value {
         ValueRef::Null => SqliteCell::Null,
@@ -272,28 +279,28 @@ fn our_answer(ready: &Ready, value: rusqlite::Result<ValueRef<'_>>, out: &mut Ve
         ValueRef::Blob(bytes) => SqliteCell::Blob(bytes),
     };
     match (&ready.probe.form, ready.arrival) {
-        (Form::Column(column), _) => {
+        (ProbeForm::Column(column), _) => {
             binary_encode::row(out, 1);
             let form = CellForm::of(column).ok_or_else(|| Error::new(Kind::Bug, "a column without a form"))?;
             write(&form, cell, out)?;
         }
-        (Form::Condition { null_as }, _) => {
+        (ProbeForm::Condition { null_as }, _) => {
             let truth = match cell {
                 SqliteCell::Integer(value) => Some(value != 0),
                 SqliteCell::Null | SqliteCell::Real(_) | SqliteCell::Text(_) | SqliteCell::Blob(_) => None,
             };
             answer::truth(truth, *null_as, out);
         }
-        (Form::Key { collation }, Some(arrival)) => arrival.ours(cell, collation.as_deref(), out),
-        (Form::Key { .. }, None) => {}
+        (ProbeForm::Key { collation }, Some(arrival)) => arrival.ours(cell, collation.as_deref(), out),
+        (ProbeForm::Key { .. }, None) => {}
     }
     Ok(())
 }
 
-async fn theirs(work: &Work, session: &Session, question: &Question) -> Result<Sums> {
+async fn theirs(work: &LoadContext, session: &Session, question: &PassQuery) -> Result<ProbeSums> {
     let columns = question.columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
     let probes = question.probes.iter().map(|ready| match (&ready.probe.form, ready.arrival) {
-        (Form::Column(column), _) => format!("t.{}", quote_ident(&column.name)),
+        (ProbeForm::Column(column), _) => format!("t.{}", quote_ident(&column.name)),
         (_, Some(arrival)) => arrival.sql(&ready.probe.theirs),
         (_, None) => format!("({})", ready.probe.theirs),
     });
@@ -304,16 +311,16 @@ async fn theirs(work: &Work, session: &Session, question: &Question) -> Result<S
     let stream = Box::pin(session.client().copy_out(&sql)).await.map_err(|failure| session.error(doing, &failure))?;
     let mut stream = pin!(stream);
     let mut cutter = RowCutter::default();
-    let mut rows = Rows::new(question);
+    let mut rows = RowHashes::new(question);
     while let Some(message) = stream.next().await {
         let message = message.map_err(|failure| session.error(doing, &failure))?;
         cutter.feed(&message, |row| their_row(question, &mut rows, row))?;
     }
-    cutter.finish().map_err(Unreadable::from)?;
+    cutter.finish().map_err(MalformedStream::from)?;
     Ok(rows.sums)
 }
 
-fn their_row(question: &Question, rows: &mut Rows, row: &[u8]) -> std::result::Result<(), Unreadable> {
+fn their_row(question: &PassQuery, rows: &mut RowHashes, row: &[u8]) -> std::result::Result<(), MalformedStream> {
     let mut fields = binary_decode::fields(row);
     rows.row.clear();
     binary_encode::row(&mut rows.row, field_count(&question.columns));
@@ -322,28 +329,28 @@ fn their_row(question: &Question, rows: &mut Rows, row: &[u8]) -> std::result::R
     }
     let identity = rows.identity()?;
     for (number, ready) in question.probes.iter().enumerate() {
-        let value = fields.next().ok_or(Unreadable)?;
+        let value = fields.next().ok_or(MalformedStream)?;
         rows.scratch.clear();
         match (&ready.probe.form, ready.arrival) {
-            (Form::Column(_), _) => {
+            (ProbeForm::Column(_), _) => {
                 binary_encode::row(&mut rows.scratch, 1);
                 put(value, &mut rows.scratch)?;
             }
-            (Form::Condition { null_as }, _) => {
+            (ProbeForm::Condition { null_as }, _) => {
                 answer::truth(value.map(|bytes| bytes == [1]), *null_as, &mut rows.scratch);
             }
-            (Form::Key { .. }, Some(arrival)) => arrival.theirs(value, &mut rows.scratch),
-            (Form::Key { .. }, None) => {}
+            (ProbeForm::Key { .. }, Some(arrival)) => arrival.theirs(value, &mut rows.scratch),
+            (ProbeForm::Key { .. }, None) => {}
         }
         rows.answer(number, identity)?;
     }
     Ok(())
 }
 
-fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), Unreadable> {
+fn put(value: Option<&[u8]>, out: &mut Vec<u8>) -> std::result::Result<(), MalformedStream> {
     match value {
         None => binary_encode::null(out),
-        Some(bytes) => binary_encode::bytes(out, bytes).map_err(|_| Unreadable)?,
+        Some(bytes) => binary_encode::bytes(out, bytes).map_err(|_| MalformedStream)?,
     }
     Ok(())
 }

@@ -4,16 +4,16 @@ use crate::{
     model::{
         ColumnPlan, TablePlan,
         conversion_plan::{CheckPlan, IndexPlan},
-        dropped_objects::{Withheld, WithheldKind},
+        dropped_objects::{DroppedObject, DroppedObjectKind},
         identifier::quote_ident,
         source_schema::{IndexKey, SourceIndex, SourceSchema, SourceTable},
     },
-    rules::expression::{JsonGuard, Scope},
+    rules::expression::{JsonGuard, NameScope},
 };
 
 /// How the answers of a probe are compared.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Form {
+pub(super) enum ProbeForm {
     /// The value of a generated column, bit for bit.
     Column(Box<ColumnPlan>),
     /// True, false or NULL, of which NULL counts as said.
@@ -35,13 +35,13 @@ pub(super) struct Probe {
     pub(super) ours: String,
     /// PostgreSQL's.
     pub(super) theirs: String,
-    pub(super) form: Form,
+    pub(super) form: ProbeForm,
 }
 
 /// One object.
 #[derive(Debug, Clone)]
-pub(super) struct Subject {
-    kind: WithheldKind,
+pub(super) struct CheckedObject {
+    kind: DroppedObjectKind,
     object: String,
     source: String,
     sql: String,
@@ -50,16 +50,16 @@ pub(super) struct Subject {
 
 /// All objects of one table that are to be tried.
 #[derive(Debug, Clone)]
-pub(super) struct Trial {
+pub(super) struct TableChecks {
     /// Index into the plan's tables.
     pub(super) table: usize,
-    pub(super) subjects: Vec<Subject>,
+    pub(super) subjects: Vec<CheckedObject>,
 }
 
-impl Subject {
+impl CheckedObject {
     /// The record of an object that is not created.
-    pub(super) fn withheld(&self, table: &TablePlan, reason: &str) -> Withheld {
-        Withheld {
+    pub(super) fn withheld(&self, table: &TablePlan, reason: &str) -> DroppedObject {
+        DroppedObject {
             kind: self.kind,
             table: table.source.clone(),
             object: self.object.clone(),
@@ -67,9 +67,9 @@ impl Subject {
             reason: reason.to_owned(),
             sql: self.sql.clone(),
             guards: match self.kind {
-                WithheldKind::Check => true,
-                WithheldKind::Index => table.indexes.iter().any(|index| index.name == self.object && index.unique),
-                WithheldKind::Generated | WithheldKind::View | WithheldKind::Trigger => false,
+                DroppedObjectKind::Check => true,
+                DroppedObjectKind::Index => table.indexes.iter().any(|index| index.name == self.object && index.unique),
+                DroppedObjectKind::Generated | DroppedObjectKind::View | DroppedObjectKind::Trigger => false,
             },
         }
     }
@@ -90,7 +90,7 @@ impl Subject {
         let named = |column: &&ColumnPlan| {
             let name = quote_ident(&column.name);
             self.probes.iter().any(|probe| match &probe.form {
-                Form::Column(of) if of.name == column.name => false,
+                ProbeForm::Column(of) if of.name == column.name => false,
                 _ => probe.theirs.contains(&name),
             })
         };
@@ -99,7 +99,7 @@ impl Subject {
 }
 
 /// What is to be tried of a table.
-pub(super) fn subjects(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
+pub(super) fn subjects(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<CheckedObject> {
     let mut found = generated(source, table);
     found.extend(checks(schema, source, table));
     let created = |name: &str| source.indexes.iter().find(|index| index.name == name);
@@ -114,9 +114,9 @@ pub(super) fn subjects(schema: &SourceSchema, source: &SourceTable, table: &Tabl
 }
 
 /// An index with what is to be tried of it.
-pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Probe>) -> Subject {
-    Subject {
-        kind: WithheldKind::Index,
+pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Probe>) -> CheckedObject {
+    CheckedObject {
+        kind: DroppedObjectKind::Index,
         object: planned.name.clone(),
         source: planned.source.clone(),
         sql: index.sql.clone().unwrap_or_default(),
@@ -125,9 +125,9 @@ pub(super) fn of_index(planned: &IndexPlan, index: &SourceIndex, probes: Vec<Pro
 }
 
 /// An index that the source doesn't have, by the statement that makes it.
-pub(super) fn added(planned: &IndexPlan, sql: &str) -> Subject {
-    Subject {
-        kind: WithheldKind::Index,
+pub(super) fn added(planned: &IndexPlan, sql: &str) -> CheckedObject {
+    CheckedObject {
+        kind: DroppedObjectKind::Index,
         object: planned.name.clone(),
         source: planned.source.clone(),
         sql: sql.to_owned(),
@@ -136,14 +136,15 @@ pub(super) fn added(planned: &IndexPlan, sql: &str) -> Subject {
 }
 
 /// Generated columns that PostgreSQL computes.
-pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
+pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<CheckedObject> {
     let one = |column: &ColumnPlan| {
         let theirs = column.generated.clone()?;
         let declared = source.columns.iter().find(|found| found.name == column.source)?;
         let expression = declared.generated.as_ref().map_or("", |generated| generated.expression.as_str());
-        let probe = Probe { ours: quote_ident(&column.source), theirs, form: Form::Column(Box::new(column.clone())) };
-        Some(Subject {
-            kind: WithheldKind::Generated,
+        let probe =
+            Probe { ours: quote_ident(&column.source), theirs, form: ProbeForm::Column(Box::new(column.clone())) };
+        Some(CheckedObject {
+            kind: DroppedObjectKind::Generated,
             object: column.name.clone(),
             source: column.source.clone(),
             sql: format!("GENERATED ALWAYS AS ({expression})"),
@@ -153,10 +154,10 @@ pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<Subject>
     table.columns.iter().filter_map(one).collect()
 }
 
-/// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are. A check of which these
-/// can't be found has no probes. NOT NULL is no translation and needs no proof.
-pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<Subject> {
-    let scope = Scope::new(table, source, &schema.encoding);
+/// Checks. The plan keeps PostgreSQL's words only; SQLite's are those whose translation they are. A check of which
+/// these can't be found has no probes. NOT NULL is no translation and needs no proof.
+pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TablePlan) -> Vec<CheckedObject> {
+    let scope = NameScope::new(table, source, &schema.encoding);
     let by_cast = |expression: &str| {
         let guard = JsonGuard::read(expression)?;
         let column = table.columns.iter().find(|column| column.source.eq_ignore_ascii_case(&guard.column))?;
@@ -177,8 +178,8 @@ pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TableP
             return None;
         }
         let expression = check.map_or(&planned.expression, |check| &check.expression);
-        Some(Subject {
-            kind: WithheldKind::Check,
+        Some(CheckedObject {
+            kind: DroppedObjectKind::Check,
             object: planned.name.clone(),
             source: check.and_then(|check| check.name.clone()).unwrap_or_else(|| expression.clone()),
             sql: format!("CHECK ({expression})"),
@@ -190,7 +191,7 @@ pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TableP
 
 fn condition(ours: &str, theirs: &str, null_as: bool) -> Probe {
     // A double negation makes 0, 1 or NULL of whatever SQLite takes for a condition. The line end closes a comment.
-    Probe { ours: format!("NOT (NOT ({ours}\n))"), theirs: theirs.to_owned(), form: Form::Condition { null_as } }
+    Probe { ours: format!("NOT (NOT ({ours}\n))"), theirs: theirs.to_owned(), form: ProbeForm::Condition { null_as } }
 }
 
 fn index_probes(
@@ -201,7 +202,7 @@ fn index_probes(
     predicate: Option<&str>,
     planned: &[String],
 ) -> Vec<Probe> {
-    let scope = Scope::new(table, source, &schema.encoding);
+    let scope = NameScope::new(table, source, &schema.encoding);
     let both = index.predicate.as_deref().zip(predicate);
     let mut probes: Vec<Probe> = both.map(|(ours, theirs)| condition(ours, theirs, false)).into_iter().collect();
     for (column, planned) in index.columns.iter().zip(planned) {
@@ -219,7 +220,7 @@ fn index_probes(
             ),
             None => (format!("({ours}\n)"), theirs),
         };
-        probes.push(Probe { ours, theirs, form: Form::Key { collation: column.collation.clone() } });
+        probes.push(Probe { ours, theirs, form: ProbeForm::Key { collation: column.collation.clone() } });
     }
     probes
 }

@@ -7,7 +7,7 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::{super::resume_state::Unfinished, Revision, beyond};
+use super::{super::resume_state::ResumeState, Revision, beyond};
 use crate::{
     context::Context,
     error::Result,
@@ -15,7 +15,7 @@ use crate::{
     model::{Stage, dump_method::DumpMethod},
     source::{
         page_assembler::{PAGE_BYTES, PageFile},
-        pull_updates::{Fault, Opening, Reader},
+        pull_updates::{Opening, UpdatesFault, UpdatesReader},
     },
 };
 
@@ -28,7 +28,7 @@ const RECORD_PAGES_MIN: u64 = 64;
 const RECORD_EVERY: Duration = Duration::from_millis(500);
 
 /// What reading one answer comes to.
-pub(super) enum Outcome {
+pub(super) enum ReadOutcome {
     Whole,
     /// It ended, or broke off, before the last page.
     Short(&'static str),
@@ -38,7 +38,7 @@ pub(super) enum Outcome {
 }
 
 /// A copy in the making, of all pages.
-pub(super) struct Filling {
+pub(super) struct FullPull {
     ctx: Context,
     part: PathBuf,
     file: PageFile,
@@ -49,9 +49,9 @@ pub(super) struct Filling {
 }
 
 /// What one answer came to.
-pub(super) struct Read {
-    pub(super) filling: Option<Filling>,
-    pub(super) outcome: Result<Outcome>,
+pub(super) struct PullRead {
+    pub(super) filling: Option<FullPull>,
+    pub(super) outcome: Result<ReadOutcome>,
     pub(super) received_bytes: u64,
 }
 
@@ -60,51 +60,51 @@ pub(super) fn read_whole(
     ctx: &Context,
     part: &Path,
     source: String,
-    mut filling: Option<Filling>,
-    mut reader: Reader,
-) -> Read {
+    mut filling: Option<FullPull>,
+    mut reader: UpdatesReader,
+) -> PullRead {
     let outcome = take_whole(ctx, part, source, &mut filling, &mut reader);
-    Read { filling, outcome, received_bytes: reader.received_bytes() }
+    PullRead { filling, outcome, received_bytes: reader.received_bytes() }
 }
 
 fn take_whole(
     ctx: &Context,
     part: &Path,
     source: String,
-    filling: &mut Option<Filling>,
-    reader: &mut Reader,
-) -> Result<Outcome> {
+    filling: &mut Option<FullPull>,
+    reader: &mut UpdatesReader,
+) -> Result<ReadOutcome> {
     const CUT: &str = "the connection was cut";
     let opening = match reader.opening() {
         Ok(opening) => opening,
-        Err(Fault::Cut) => return Ok(Outcome::Short(CUT)),
-        Err(Fault::OtherForm(why)) => return Ok(Outcome::OtherForm(why)),
-        Err(Fault::Refused(error)) => return Err(error),
+        Err(UpdatesFault::Cut) => return Ok(ReadOutcome::Short(CUT)),
+        Err(UpdatesFault::OtherForm(why)) => return Ok(ReadOutcome::OtherForm(why)),
+        Err(UpdatesFault::Refused(error)) => return Err(error),
     };
     let filling = match filling {
         // Asked for an older revision, a server may name the newest one's size.
         Some(filling) if filling.revision.name != opening.revision || filling.revision.pages > opening.pages => {
-            return Ok(Outcome::OtherRevision);
+            return Ok(ReadOutcome::OtherRevision);
         }
         Some(filling) => filling,
-        None => filling.insert(Filling::begin(ctx, part, source, opening)?),
+        None => filling.insert(FullPull::begin(ctx, part, source, opening)?),
     };
     loop {
         match reader.next_page() {
             Ok(Some(page)) if page.index == 0 && page.bytes.get(18..20) == Some(&[0xff, 0xff]) => {
-                return Ok(Outcome::OtherForm("it is an MVCC database, whose pages are not the whole of it"));
+                return Ok(ReadOutcome::OtherForm("it is an MVCC database, whose pages are not the whole of it"));
             }
             Ok(Some(page)) => filling.take(page.index, &page.bytes)?,
-            Ok(None) if filling.file.first_missing(filling.revision.pages).is_none() => return Ok(Outcome::Whole),
-            Ok(None) => return Ok(Outcome::Short("the server ended its answer")),
-            Err(Fault::Cut) => return Ok(Outcome::Short(CUT)),
-            Err(Fault::OtherForm(why)) => return Ok(Outcome::OtherForm(why)),
-            Err(Fault::Refused(error)) => return Err(error),
+            Ok(None) if filling.file.first_missing(filling.revision.pages).is_none() => return Ok(ReadOutcome::Whole),
+            Ok(None) => return Ok(ReadOutcome::Short("the server ended its answer")),
+            Err(UpdatesFault::Cut) => return Ok(ReadOutcome::Short(CUT)),
+            Err(UpdatesFault::OtherForm(why)) => return Ok(ReadOutcome::OtherForm(why)),
+            Err(UpdatesFault::Refused(error)) => return Err(error),
         }
     }
 }
 
-impl Filling {
+impl FullPull {
     fn begin(ctx: &Context, part: &Path, source: String, opening: Opening) -> Result<Self> {
         super::super::remove_part(part)?;
         super::super::disk_space::require(part, opening.pages.saturating_mul(PAGE_BYTES as u64))?;
@@ -165,7 +165,7 @@ impl Filling {
     /// `ArtifactIo`.
     pub(super) fn record(&mut self) -> Result<()> {
         self.pages_recorded = self.received_pages;
-        Unfinished::new(DumpMethod::Pages, self.revision.clone(), self.file.settle()?).store(&self.part)?;
+        ResumeState::new(DumpMethod::Pages, self.revision.clone(), self.file.settle()?).store(&self.part)?;
         self.recorded = Instant::now();
         Ok(())
     }

@@ -9,12 +9,12 @@ use crate::{
     error::{Error, Kind, Result},
     source::{
         page_assembler::PageFile,
-        pull_updates::{Fault, Reader},
+        pull_updates::{UpdatesFault, UpdatesReader},
     },
 };
 
 /// What became of the dump before.
-pub(super) enum Changed {
+pub(super) enum IncrementalOutcome {
     Nothing,
     /// To this revision, by these pages.
     To(Revision, RoaringBitmap),
@@ -22,18 +22,25 @@ pub(super) enum Changed {
     Unusable(&'static str),
 }
 
-pub(super) fn read_changes(part: &Path, base: &Path, before: &Revision, mut reader: Reader) -> (Result<Changed>, u64) {
+pub(super) fn read_changes(
+    part: &Path,
+    base: &Path,
+    before: &Revision,
+    mut reader: UpdatesReader,
+) -> (Result<IncrementalOutcome>, u64) {
     let changed = take_changes(part, base, before, &mut reader);
     (changed, reader.received_bytes())
 }
 
-fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader) -> Result<Changed> {
+fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut UpdatesReader) -> Result<IncrementalOutcome> {
     let opening = match reader.opening() {
-        Ok(opening) if opening.replaces => return Ok(Changed::Unusable("the server has replaced its database")),
+        Ok(opening) if opening.replaces => {
+            return Ok(IncrementalOutcome::Unusable("the server has replaced its database"));
+        }
         Ok(opening) => opening,
-        Err(Fault::Cut) => return Ok(Changed::Short),
-        Err(Fault::OtherForm(_) | Fault::Refused(_)) => {
-            return Ok(Changed::Unusable("the server gives no changes since the dump before"));
+        Err(UpdatesFault::Cut) => return Ok(IncrementalOutcome::Short),
+        Err(UpdatesFault::OtherForm(_) | UpdatesFault::Refused(_)) => {
+            return Ok(IncrementalOutcome::Unusable("the server gives no changes since the dump before"));
         }
     };
     let mut file: Option<PageFile> = None;
@@ -42,9 +49,9 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader
         let page = match reader.next_page() {
             Ok(Some(page)) => page,
             Ok(None) => break,
-            Err(Fault::Cut) => return Ok(Changed::Short),
-            Err(Fault::OtherForm(why)) => return Ok(Changed::Unusable(why)),
-            Err(Fault::Refused(error)) => return Err(error),
+            Err(UpdatesFault::Cut) => return Ok(IncrementalOutcome::Short),
+            Err(UpdatesFault::OtherForm(why)) => return Ok(IncrementalOutcome::Unusable(why)),
+            Err(UpdatesFault::Refused(error)) => return Err(error),
         };
         if page.index >= opening.pages {
             return Err(beyond());
@@ -58,13 +65,13 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Reader
     }
     let revision = Revision { source: before.source.clone(), name: opening.revision, pages: opening.pages };
     match file {
-        None if revision == *before => Ok(Changed::Nothing),
-        None => Ok(Changed::Unusable("the server names another revision without a change")),
+        None if revision == *before => Ok(IncrementalOutcome::Nothing),
+        None => Ok(IncrementalOutcome::Unusable("the server names another revision without a change")),
         // A page that is missing was not sent although the database has grown.
-        Some(file) if file.first_missing(revision.pages).is_some() => Ok(Changed::Short),
+        Some(file) if file.first_missing(revision.pages).is_some() => Ok(IncrementalOutcome::Short),
         Some(file) => {
             file.finish(revision.pages)?;
-            Ok(Changed::To(revision, received))
+            Ok(IncrementalOutcome::To(revision, received))
         }
     }
 }

@@ -17,13 +17,13 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    full_pull::{Filling, Outcome, Read, read_whole},
-    incremental::{Changed, read_changes},
-    reverify::Confirmed,
+    full_pull::{FullPull, PullRead, ReadOutcome, read_whole},
+    incremental::{IncrementalOutcome, read_changes},
+    reverify::ReverifyOutcome,
 };
 use super::{
     on_thread,
-    resume_state::{self, Unfinished},
+    resume_state::{self, ResumeState},
 };
 use crate::{
     context::Context,
@@ -31,10 +31,10 @@ use crate::{
     event::Event,
     model::{Stage, consistency_mark::ConsistencyMark, dump_method::DumpMethod, human_format},
     source::{
-        hrana_cursor::Ending,
+        hrana_cursor::CursorEnd,
         http::Server,
         page_assembler::PageFile,
-        pull_updates::{Updates, Wanted},
+        pull_updates::{PageSelection, Updates},
     },
 };
 
@@ -63,15 +63,15 @@ impl Revision {
 }
 
 /// The dump before, made by this method from the same server.
-pub(super) struct Base {
+pub(super) struct PreviousDump {
     pub(super) revision: Revision,
     pub(super) file: PathBuf,
 }
 
 /// What asking for pages comes to.
-pub(super) enum Pulled {
+pub(super) enum PullOutcome {
     /// A complete copy in the part file.
-    Copied(Copied),
+    Copied(PageCopy),
     /// The dump before is of the server's newest revision.
     Unchanged {
         /// Bytes that it took to know.
@@ -82,17 +82,17 @@ pub(super) enum Pulled {
 }
 
 /// A complete copy in the part file.
-pub(super) struct Copied {
+pub(super) struct PageCopy {
     pub(super) revision: Revision,
     pub(super) received_bytes: u64,
     received_pages: u64,
-    begun: Begun,
+    begun: CopyBase,
     /// What asking for each page a second time came to; none where TLS proves them.
-    confirmed: Option<Confirmed>,
+    confirmed: Option<ReverifyOutcome>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begun {
+enum CopyBase {
     Zero,
     Interrupted,
     Dump,
@@ -107,27 +107,27 @@ pub(super) async fn pull(
     server: &Server,
     source: &str,
     part: &Path,
-    base: Option<Base>,
-) -> Result<Pulled> {
-    let mut puller = Puller { ctx, server, source, part, encrypted: server.is_encrypted(), received_bytes: 0 };
+    base: Option<PreviousDump>,
+) -> Result<PullOutcome> {
+    let mut puller = PagePuller { ctx, server, source, part, encrypted: server.is_encrypted(), received_bytes: 0 };
     if let Some(unfinished) =
-        Unfinished::<Revision>::load(part, DumpMethod::Pages).filter(|found| found.place.source == source)
+        ResumeState::<Revision>::load(part, DumpMethod::Pages).filter(|found| found.place.source == source)
         && let Ok(file) = PageFile::reopen(part, &unfinished.pages)
         && puller.is_still_there(&unfinished.place, part, &unfinished.pages).await?
     {
-        return puller.whole(Some(Filling::resume(ctx, part, file, unfinished.place))).await;
+        return puller.whole(Some(FullPull::resume(ctx, part, file, unfinished.place))).await;
     }
     if let Some(base) = base
         && puller.is_still_there(&base.revision, &base.file, &[(0, base.revision.pages)]).await?
     {
         for attempt in 1..TRIES {
             match puller.changes(&base).await? {
-                Changes::Known(outcome) => return Ok(outcome),
-                Changes::All(why) => {
+                ChangesAnswer::Known(outcome) => return Ok(outcome),
+                ChangesAnswer::All(why) => {
                     ctx.out.info(format!("{why}: all pages are read"));
                     break;
                 }
-                Changes::Again(why) => server.wait(why, attempt + 1).await?,
+                ChangesAnswer::Again(why) => server.wait(why, attempt + 1).await?,
             }
         }
     }
@@ -136,7 +136,7 @@ pub(super) async fn pull(
 
 /// Whether the server's newest revision is this one. Small, unless it has gone on.
 pub(super) async fn is_newest(server: &Server, revision: &Revision) -> Result<bool> {
-    let wanted = Wanted::Since(revision.name.clone());
+    let wanted = PageSelection::Since(revision.name.clone());
     let Updates::Coming(pump, mut reader) = server.pull_updates(&wanted).await? else { return Ok(false) };
     let name = revision.name.clone();
     let looking = tokio::task::spawn_blocking(move || {
@@ -146,7 +146,7 @@ pub(super) async fn is_newest(server: &Server, revision: &Revision) -> Result<bo
     looking.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))
 }
 
-struct Puller<'a> {
+struct PagePuller<'a> {
     ctx: &'a Context,
     server: &'a Server,
     source: &'a str,
@@ -156,31 +156,31 @@ struct Puller<'a> {
 }
 
 /// What asking for all pages comes to.
-enum Asked {
-    Read(Box<Read>, Ending),
+enum PagesAnswer {
+    Read(Box<PullRead>, CursorEnd),
     /// The server refuses, and why; and whether it was asked for a revision of its past.
     Refused(String, bool),
 }
 
 /// What asking for changes comes to.
-enum Changes {
-    Known(Pulled),
+enum ChangesAnswer {
+    Known(PullOutcome),
     /// They can't be had or used, and why.
     All(&'static str),
     Again(&'static str),
 }
 
-impl Puller<'_> {
+impl PagePuller<'_> {
     /// Reads all pages of one revision, however often it takes.
-    async fn whole(&mut self, mut filling: Option<Filling>) -> Result<Pulled> {
-        let begun = if filling.is_some() { Begun::Interrupted } else { Begun::Zero };
+    async fn whole(&mut self, mut filling: Option<FullPull>) -> Result<PullOutcome> {
+        let begun = if filling.is_some() { CopyBase::Interrupted } else { CopyBase::Zero };
         let (mut begun, mut setbacks, mut restarts) = (begun, 0, 0);
         loop {
             let before = filling.as_ref().map_or(0, |filling| filling.received_pages);
             let (read, ending) = match self.read_once(filling.take()).await? {
-                Asked::Read(read, ending) => (*read, ending),
-                Asked::Refused(why, false) => return Ok(Pulled::NotOffered(why)),
-                Asked::Refused(_, true) => {
+                PagesAnswer::Read(read, ending) => (*read, ending),
+                PagesAnswer::Refused(why, false) => return Ok(PullOutcome::NotOffered(why)),
+                PagesAnswer::Refused(_, true) => {
                     // A revision that is gone need not be told from a path that isn't there.
                     begun = self.restart("the server no longer has the revision that was begun", &mut restarts)?;
                     continue;
@@ -188,30 +188,30 @@ impl Puller<'_> {
             };
             filling = read.filling;
             if let Some(filling) = &mut filling
-                && !matches!(read.outcome, Ok(Outcome::Whole))
+                && !matches!(read.outcome, Ok(ReadOutcome::Whole))
             {
                 filling.record()?;
             }
             let why = match (ending, read.outcome?) {
-                (_, Outcome::Whole) => match self.confirm_whole(filling.as_ref()).await? {
-                    Some(Confirmed::Different) => {
+                (_, ReadOutcome::Whole) => match self.confirm_whole(filling.as_ref()).await? {
+                    Some(ReverifyOutcome::Different) => {
                         begun = self.restart("a page came in two forms, one of them damaged", &mut restarts)?;
                         filling = None;
                         continue;
                     }
                     confirmed => return self.finish(filling, begun, confirmed).await,
                 },
-                (_, Outcome::OtherForm(why)) => {
+                (_, ReadOutcome::OtherForm(why)) => {
                     super::remove_part(self.part)?;
-                    return Ok(Pulled::NotOffered(why.to_owned()));
+                    return Ok(PullOutcome::NotOffered(why.to_owned()));
                 }
-                (_, Outcome::OtherRevision) => {
+                (_, ReadOutcome::OtherRevision) => {
                     begun = self.restart("the server no longer has the revision that was begun", &mut restarts)?;
                     filling = None;
                     continue;
                 }
-                (Ending::Silent, Outcome::Short(_)) => "the server said nothing for 60 s",
-                (_, Outcome::Short(why)) => why,
+                (CursorEnd::Silent, ReadOutcome::Short(_)) => "the server said nothing for 60 s",
+                (_, ReadOutcome::Short(why)) => why,
             };
             let now = filling.as_ref().map_or(0, |filling| filling.received_pages);
             setbacks = if now > before { 1 } else { setbacks + 1 };
@@ -224,19 +224,19 @@ impl Puller<'_> {
     }
 
     /// Asks for all pages, or for those that are missing, and takes what comes.
-    async fn read_once(&mut self, filling: Option<Filling>) -> Result<Asked> {
+    async fn read_once(&mut self, filling: Option<FullPull>) -> Result<PagesAnswer> {
         let missing = filling.as_ref().map(|filling| (filling.revision.name.clone(), filling.missing()));
         let wanted = match missing {
             Some((_, missing)) if missing.is_empty() => {
-                let read = Read { filling, outcome: Ok(Outcome::Whole), received_bytes: 0 };
-                return Ok(Asked::Read(Box::new(read), Ending::Closed));
+                let read = PullRead { filling, outcome: Ok(ReadOutcome::Whole), received_bytes: 0 };
+                return Ok(PagesAnswer::Read(Box::new(read), CursorEnd::Closed));
             }
-            Some((name, missing)) => Wanted::Some(name, missing),
-            None => Wanted::All,
+            Some((name, missing)) => PageSelection::Some(name, missing),
+            None => PageSelection::All,
         };
         let (pump, reader) = match self.server.pull_updates(&wanted).await? {
             Updates::Coming(pump, reader) => (pump, reader),
-            Updates::NotOffered(why) => return Ok(Asked::Refused(why, filling.is_some())),
+            Updates::NotOffered(why) => return Ok(PagesAnswer::Refused(why, filling.is_some())),
         };
         let reading = {
             let (ctx, part, source) = (self.ctx.clone(), self.part.to_owned(), self.source.to_owned());
@@ -246,7 +246,7 @@ impl Puller<'_> {
         let mut read = reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
         self.received_bytes += read.received_bytes;
         match ending {
-            Ok(ending) => Ok(Asked::Read(Box::new(read), ending)),
+            Ok(ending) => Ok(PagesAnswer::Read(Box::new(read), ending)),
             Err(error) => {
                 if let Some(filling) = &mut read.filling {
                     filling.record()?;
@@ -257,29 +257,34 @@ impl Puller<'_> {
     }
 
     /// Throws away what came, for another try from the beginning.
-    fn restart(&self, why: &str, restarts: &mut u32) -> Result<Begun> {
+    fn restart(&self, why: &str, restarts: &mut u32) -> Result<CopyBase> {
         *restarts += 1;
         super::remove_part(self.part)?;
         if *restarts > RESTARTS {
             return Err(Error::new(Kind::SourceChanged, format!("{why}, again and again")));
         }
         self.ctx.out.warn(format!("{why}: all is read again"));
-        Ok(Begun::Zero)
+        Ok(CopyBase::Zero)
     }
 
     /// Asks for all pages a second time where nothing else proves them; none where TLS does.
-    async fn confirm_whole(&mut self, filling: Option<&Filling>) -> Result<Option<Confirmed>> {
+    async fn confirm_whole(&mut self, filling: Option<&FullPull>) -> Result<Option<ReverifyOutcome>> {
         let Some(filling) = filling.filter(|_| !self.encrypted) else { return Ok(None) };
         self.second(&filling.revision.name, filling.present()).await.map(Some)
     }
 
-    async fn second(&mut self, name: &str, pages: RoaringBitmap) -> Result<Confirmed> {
+    async fn second(&mut self, name: &str, pages: RoaringBitmap) -> Result<ReverifyOutcome> {
         self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: "second look", steps: None });
         let part = self.part.to_owned();
         self.confirm(name, &part, pages).await
     }
 
-    async fn finish(&self, filling: Option<Filling>, begun: Begun, confirmed: Option<Confirmed>) -> Result<Pulled> {
+    async fn finish(
+        &self,
+        filling: Option<FullPull>,
+        begun: CopyBase,
+        confirmed: Option<ReverifyOutcome>,
+    ) -> Result<PullOutcome> {
         let filling = filling.ok_or_else(|| Error::new(Kind::Bug, "a finished copy has no file"))?;
         let (received_bytes, part) = (self.received_bytes, self.part.to_owned());
         on_thread(move || {
@@ -289,17 +294,17 @@ impl Puller<'_> {
                 resume_state::forget(&part)?;
                 return Err(error);
             }
-            Ok(Pulled::Copied(Copied { revision, received_bytes, received_pages, begun, confirmed }))
+            Ok(PullOutcome::Copied(PageCopy { revision, received_bytes, received_pages, begun, confirmed }))
         })
         .await
     }
 
     /// Asks what changed since the dump before, and applies it to a copy of that.
-    async fn changes(&mut self, base: &Base) -> Result<Changes> {
-        let wanted = Wanted::Since(base.revision.name.clone());
+    async fn changes(&mut self, base: &PreviousDump) -> Result<ChangesAnswer> {
+        let wanted = PageSelection::Since(base.revision.name.clone());
         let (pump, reader) = match self.server.pull_updates(&wanted).await? {
             Updates::Coming(pump, reader) => (pump, reader),
-            Updates::NotOffered(_) => return Ok(Changes::All("the server knows nothing of the dump's revision")),
+            Updates::NotOffered(_) => return Ok(ChangesAnswer::All("the server knows nothing of the dump's revision")),
         };
         let reading = {
             let (part, file, revision) = (self.part.to_owned(), base.file.clone(), base.revision.clone());
@@ -310,21 +315,23 @@ impl Puller<'_> {
             reading.await.map_err(|_| Error::new(Kind::Bug, "the reader of the pages stopped"))?;
         self.received_bytes += received_bytes;
         Ok(match (changes?, ending) {
-            (Changed::Nothing, Ending::Closed) => {
-                Changes::Known(Pulled::Unchanged { received_bytes: self.received_bytes })
+            (IncrementalOutcome::Nothing, CursorEnd::Closed) => {
+                ChangesAnswer::Known(PullOutcome::Unchanged { received_bytes: self.received_bytes })
             }
-            (Changed::To(revision, received), Ending::Closed) => {
+            (IncrementalOutcome::To(revision, received), CursorEnd::Closed) => {
                 let received_pages = received.len();
                 let confirmed = if self.encrypted { None } else { Some(self.second(&revision.name, received).await?) };
-                if confirmed == Some(Confirmed::Different) {
-                    return Ok(Changes::Again("a page came in two forms, one of them damaged"));
+                if confirmed == Some(ReverifyOutcome::Different) {
+                    return Ok(ChangesAnswer::Again("a page came in two forms, one of them damaged"));
                 }
                 let received_bytes = self.received_bytes;
-                let copied = Copied { revision, received_bytes, received_pages, begun: Begun::Dump, confirmed };
-                Changes::Known(Pulled::Copied(copied))
+                let copied = PageCopy { revision, received_bytes, received_pages, begun: CopyBase::Dump, confirmed };
+                ChangesAnswer::Known(PullOutcome::Copied(copied))
             }
-            (Changed::Nothing | Changed::To(..) | Changed::Short, _) => Changes::Again("the changes broke off"),
-            (Changed::Unusable(why), _) => Changes::All(why),
+            (IncrementalOutcome::Nothing | IncrementalOutcome::To(..) | IncrementalOutcome::Short, _) => {
+                ChangesAnswer::Again("the changes broke off")
+            }
+            (IncrementalOutcome::Unusable(why), _) => ChangesAnswer::All(why),
         })
     }
 }
@@ -333,7 +340,7 @@ fn beyond() -> Error {
     Error::new(Kind::SourceRefused, "the server sent a page beyond the end of its database")
 }
 
-impl Copied {
+impl PageCopy {
     /// What proves that the copy is one snapshot and complete, as sentences.
     pub(super) fn proof(&self) -> Vec<String> {
         let mut proof = vec![format!(
@@ -342,15 +349,15 @@ impl Copied {
         )];
         let pages = human_format::counted(self.received_pages, "page", "pages");
         match self.begun {
-            Begun::Zero => {}
-            Begun::Interrupted => {
+            CopyBase::Zero => {}
+            CopyBase::Interrupted => {
                 proof.push(format!("an interrupted dump of that revision was continued with {pages}"));
             }
-            Begun::Dump => proof.push(format!("the dump before was brought up to date with {pages} in one answer")),
+            CopyBase::Dump => proof.push(format!("the dump before was brought up to date with {pages} in one answer")),
         }
         proof.push(match self.confirmed {
             None => "they came over TLS, which lets no byte change on its way".to_owned(),
-            Some(Confirmed::Same) => "they came twice, the same byte for byte".to_owned(),
+            Some(ReverifyOutcome::Same) => "they came twice, the same byte for byte".to_owned(),
             Some(_) => "the server had no second look at that revision to give; without TLS, only the checks of the \
                         file itself speak for its bytes"
                 .to_owned(),

@@ -7,12 +7,12 @@ use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use roaring::RoaringBitmap;
 
-use super::Puller;
+use super::PagePuller;
 use crate::{
     error::{Error, Kind, Result},
     source::{
-        page_assembler::{PAGE_BYTES, Run},
-        pull_updates::{Fault, Reader, Updates, Wanted},
+        page_assembler::{PAGE_BYTES, PageRange},
+        pull_updates::{PageSelection, Updates, UpdatesFault, UpdatesReader},
     },
 };
 
@@ -21,7 +21,7 @@ const LAST_FRAMES: u64 = 4;
 
 /// What asking again comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Confirmed {
+pub(super) enum ReverifyOutcome {
     /// All pages are the same.
     Same,
     /// One is another.
@@ -31,8 +31,8 @@ pub(super) enum Confirmed {
 }
 
 /// What one answer comes to.
-enum Compared {
-    To(Confirmed),
+enum ReverifyAnswer {
+    To(ReverifyOutcome),
     /// All that was asked for is the same; these pages are left.
     Part(RoaringBitmap, File),
     /// It broke off; these pages are left.
@@ -40,7 +40,7 @@ enum Compared {
     Failed(Error),
 }
 
-impl Puller<'_> {
+impl PagePuller<'_> {
     /// Whether a revision is still what it was, by a few of its pages.
     ///
     /// A name with a generation in it can't come again. A bare number can, of another database in the same place: it
@@ -50,14 +50,14 @@ impl Puller<'_> {
         &mut self,
         revision: &super::Revision,
         file: &Path,
-        pages: &[Run],
+        pages: &[PageRange],
     ) -> Result<bool> {
         let Some(number) = number(&revision.name) else { return Ok(true) };
         let sample = sample(pages);
         let same = !sample.is_empty()
             && self.newest(&revision.name).await?.is_some_and(|newest| newest >= number)
             && self.same_last(revision, number, file, pages).await?
-            && self.confirm(&revision.name, file, sample).await? == Confirmed::Same;
+            && self.confirm(&revision.name, file, sample).await? == ReverifyOutcome::Same;
         if !same {
             self.ctx.out.info("the server no longer has the revision that was read before: all pages are read");
         }
@@ -66,7 +66,8 @@ impl Puller<'_> {
 
     /// The number of the server's newest revision.
     async fn newest(&mut self, since: &str) -> Result<Option<u64>> {
-        let Updates::Coming(pump, mut reader) = self.server.pull_updates(&Wanted::Since(since.to_owned())).await?
+        let Updates::Coming(pump, mut reader) =
+            self.server.pull_updates(&PageSelection::Since(since.to_owned())).await?
         else {
             return Ok(None);
         };
@@ -81,9 +82,15 @@ impl Puller<'_> {
     }
 
     /// Whether the pages of the revision's last frames are the same.
-    async fn same_last(&mut self, revision: &super::Revision, number: u64, file: &Path, pages: &[Run]) -> Result<bool> {
+    async fn same_last(
+        &mut self,
+        revision: &super::Revision,
+        number: u64,
+        file: &Path,
+        pages: &[PageRange],
+    ) -> Result<bool> {
         let before = number.saturating_sub(LAST_FRAMES).to_string();
-        let wanted = Wanted::Between(before, revision.name.clone());
+        let wanted = PageSelection::Between(before, revision.name.clone());
         let Updates::Coming(pump, reader) = self.server.pull_updates(&wanted).await? else { return Ok(false) };
         let present: RoaringBitmap = pages.iter().flat_map(|run| bounds(*run)).collect();
         let name = revision.name.clone();
@@ -100,15 +107,15 @@ impl Puller<'_> {
     }
 
     /// Asks for these pages of a revision again, until each has come and was compared with the file.
-    pub(super) async fn confirm(&mut self, name: &str, file: &Path, pages: RoaringBitmap) -> Result<Confirmed> {
+    pub(super) async fn confirm(&mut self, name: &str, file: &Path, pages: RoaringBitmap) -> Result<ReverifyOutcome> {
         let (mut left, mut opened, mut setbacks) = (pages, open(file)?, 0);
         // The second half first: what damages every answer at the same place now meets another page.
         let mut asked = second_half(&left);
         loop {
-            let wanted = Wanted::Some(name.to_owned(), runs(&asked));
+            let wanted = PageSelection::Some(name.to_owned(), runs(&asked));
             let (pump, reader) = match self.server.pull_updates(&wanted).await? {
                 Updates::Coming(pump, reader) => (pump, reader),
-                Updates::NotOffered(_) => return Ok(Confirmed::Gone),
+                Updates::NotOffered(_) => return Ok(ReverifyOutcome::Gone),
             };
             let (before, name) = (left.len(), name.to_owned());
             let comparing = tokio::task::spawn_blocking(move || compare(&name, opened, (left, asked), reader));
@@ -117,13 +124,13 @@ impl Puller<'_> {
             self.received_bytes += received_bytes;
             ending?;
             (left, opened) = match compared {
-                Compared::To(confirmed) => return Ok(confirmed),
-                Compared::Failed(error) => return Err(error),
-                Compared::Part(left, file) => {
+                ReverifyAnswer::To(confirmed) => return Ok(confirmed),
+                ReverifyAnswer::Failed(error) => return Err(error),
+                ReverifyAnswer::Part(left, file) => {
                     setbacks = 0;
                     (left, file)
                 }
-                Compared::Short(left, file) => {
+                ReverifyAnswer::Short(left, file) => {
                     setbacks = if left.len() < before { 1 } else { setbacks + 1 };
                     (left, file)
                 }
@@ -146,35 +153,37 @@ fn compare(
     name: &str,
     file: File,
     (mut left, asked): (RoaringBitmap, RoaringBitmap),
-    mut reader: Reader,
-) -> (Compared, u64) {
+    mut reader: UpdatesReader,
+) -> (ReverifyAnswer, u64) {
     let compared = match reader.opening() {
-        Ok(opening) if opening.revision != name => Compared::To(Confirmed::Gone),
-        Err(Fault::Cut) => Compared::Short(left, file),
-        Err(Fault::OtherForm(_) | Fault::Refused(_)) => Compared::To(Confirmed::Gone),
+        Ok(opening) if opening.revision != name => ReverifyAnswer::To(ReverifyOutcome::Gone),
+        Err(UpdatesFault::Cut) => ReverifyAnswer::Short(left, file),
+        Err(UpdatesFault::OtherForm(_) | UpdatesFault::Refused(_)) => ReverifyAnswer::To(ReverifyOutcome::Gone),
         Ok(_) => loop {
             match reader.next_page() {
                 Ok(Some(page)) => match is_same(&file, page.index, &page.bytes) {
                     Ok(true) => left.remove(u32::try_from(page.index).unwrap_or(u32::MAX)),
-                    Ok(false) => break Compared::To(Confirmed::Different),
-                    Err(error) => break Compared::Failed(error),
+                    Ok(false) => break ReverifyAnswer::To(ReverifyOutcome::Different),
+                    Err(error) => break ReverifyAnswer::Failed(error),
                 },
-                Ok(None) if left.is_empty() => break Compared::To(Confirmed::Same),
-                Ok(None) if left.is_disjoint(&asked) => break Compared::Part(left, file),
-                Ok(None) | Err(Fault::Cut) => break Compared::Short(left, file),
-                Err(Fault::OtherForm(_) | Fault::Refused(_)) => break Compared::To(Confirmed::Different),
+                Ok(None) if left.is_empty() => break ReverifyAnswer::To(ReverifyOutcome::Same),
+                Ok(None) if left.is_disjoint(&asked) => break ReverifyAnswer::Part(left, file),
+                Ok(None) | Err(UpdatesFault::Cut) => break ReverifyAnswer::Short(left, file),
+                Err(UpdatesFault::OtherForm(_) | UpdatesFault::Refused(_)) => {
+                    break ReverifyAnswer::To(ReverifyOutcome::Different);
+                }
             };
         },
     };
     (compared, reader.received_bytes())
 }
 
-fn is_opened(reader: &mut Reader, name: &str) -> bool {
+fn is_opened(reader: &mut UpdatesReader, name: &str) -> bool {
     reader.opening().is_ok_and(|opening| opening.revision == name)
 }
 
 /// Whether all pages that come, of those that are present, are the same; to the answer's end.
-fn all_same(file: &File, present: &RoaringBitmap, reader: &mut Reader) -> bool {
+fn all_same(file: &File, present: &RoaringBitmap, reader: &mut UpdatesReader) -> bool {
     loop {
         match reader.next_page() {
             Ok(Some(page)) if !u32::try_from(page.index).is_ok_and(|index| present.contains(index)) => {}
@@ -201,7 +210,7 @@ fn settled(index: u64, page: &[u8]) -> Vec<u8> {
 }
 
 /// The first, a middle and the last of the pages.
-fn sample(pages: &[Run]) -> RoaringBitmap {
+fn sample(pages: &[PageRange]) -> RoaringBitmap {
     let first = pages.first().map(|run| run.0);
     let middle = pages.get(pages.len() / 2).map(|run| run.0.midpoint(run.1 - 1));
     let last = pages.last().map(|run| run.1 - 1);
@@ -213,7 +222,7 @@ fn second_half(pages: &RoaringBitmap) -> RoaringBitmap {
     pages.iter().skip(skipped).collect()
 }
 
-fn bounds((first, end): Run) -> std::ops::Range<u32> {
+fn bounds((first, end): PageRange) -> std::ops::Range<u32> {
     u32::try_from(first).unwrap_or(u32::MAX)..u32::try_from(end).unwrap_or(u32::MAX)
 }
 
@@ -246,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_of_pages_that_are_there() {
-        let pages = |runs: &[Run]| sample(runs).iter().collect::<Vec<_>>();
+        let pages = |runs: &[PageRange]| sample(runs).iter().collect::<Vec<_>>();
         assert_eq!(pages(&[(0, 9)]), [0, 4, 8]);
         assert_eq!(pages(&[(3, 4)]), [3]);
         assert_eq!(pages(&[(1, 2), (5, 7), (9, 10)]), [1, 5, 9]);

@@ -12,16 +12,16 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::super::resume_state::Unfinished;
+use super::super::resume_state::ResumeState;
 use crate::{
     context::Context,
     error::Result,
     event::Event,
     model::{Stage, consistency_mark::LogPosition, dump_method::DumpMethod},
     source::{
-        grpc_web::{Frame, Status},
-        page_assembler::{PAGE_BYTES, PageFile, Run},
-        replication::{Flow, Item, Reader, Unreadable, checksum_after},
+        grpc_web::{Frame, GrpcStatus},
+        page_assembler::{PAGE_BYTES, PageFile, PageRange},
+        replication::{FrameItem, FrameKind, FrameReader, MalformedFrames, checksum_after},
     },
 };
 
@@ -39,7 +39,7 @@ const NO_PLACE: &str = "a frame named a page that the database can't have";
 const DAMAGED: &str = "a page was damaged on its way, as its checksum shows";
 
 /// A copy in the making.
-pub(super) struct Intake {
+pub(super) struct FrameApplier {
     ctx: Context,
     part: PathBuf,
     file: PageFile,
@@ -56,7 +56,7 @@ pub(super) struct Intake {
     target: u64,
     /// Size of the database in pages after the last transaction that ended.
     pages: u64,
-    counters: Counters,
+    counters: FrameCounters,
     /// Whether a snapshot must come twice.
     twice: bool,
     /// What the snapshot was when it came before.
@@ -68,7 +68,7 @@ pub(super) struct Intake {
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counters {
+pub(crate) struct FrameCounters {
     /// Frames that came.
     pub(crate) frames: u64,
     /// Snapshots that came.
@@ -79,7 +79,7 @@ pub(crate) struct Counters {
 
 /// Why no more is read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ApplyOutcome {
     /// The target is reached.
     Complete,
     /// A snapshot has ended; the log goes on from there.
@@ -87,14 +87,14 @@ pub(super) enum Outcome {
     /// A snapshot has ended; it counts when the same comes again.
     Again,
     /// The server ended its answer with these words.
-    Ended(Status),
+    Ended(GrpcStatus),
     /// The answer can't be read on, and why.
     Broken(&'static str),
     /// It isn't the log that was read before.
     OtherLog(&'static str),
 }
 
-impl Intake {
+impl FrameApplier {
     /// Begins with an empty file.
     pub(super) fn begin(ctx: &Context, part: &Path, log_id: &str) -> Result<Self> {
         Ok(Self {
@@ -108,7 +108,7 @@ impl Intake {
             at_boundary: true,
             target: 0,
             pages: 0,
-            counters: Counters::default(),
+            counters: FrameCounters::default(),
             twice: false,
             seen: None,
             recorded: Instant::now(),
@@ -117,7 +117,7 @@ impl Intake {
     }
 
     /// Continues with a file that holds these pages, as they were at this position.
-    pub(super) fn resume(ctx: &Context, part: &Path, position: &LogPosition, pages: &[Run]) -> Result<Self> {
+    pub(super) fn resume(ctx: &Context, part: &Path, position: &LogPosition, pages: &[PageRange]) -> Result<Self> {
         let mut intake = Self {
             ctx: ctx.clone(),
             part: part.to_owned(),
@@ -129,7 +129,7 @@ impl Intake {
             at_boundary: false,
             target: 0,
             pages: 0,
-            counters: Counters::default(),
+            counters: FrameCounters::default(),
             twice: false,
             seen: None,
             recorded: Instant::now(),
@@ -159,7 +159,7 @@ impl Intake {
         Some(LogPosition { log_id: self.log_id.clone(), frame, checksum: self.checksum })
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> FrameCounters {
         self.counters
     }
 
@@ -180,22 +180,22 @@ impl Intake {
     ///
     /// # Errors
     /// `ArtifactIo`.
-    pub(super) fn take(&mut self, mut reader: Reader, flow: Flow) -> Result<Outcome> {
+    pub(super) fn take(&mut self, mut reader: FrameReader, flow: FrameKind) -> Result<ApplyOutcome> {
         let outcome = match flow {
-            Flow::Log => self.take_log(&mut reader),
-            Flow::Snapshot => self.take_snapshot(&mut reader),
+            FrameKind::Log => self.take_log(&mut reader),
+            FrameKind::Snapshot => self.take_snapshot(&mut reader),
         };
         self.counters.received_bytes += reader.received_bytes();
         outcome
     }
 
-    fn take_log(&mut self, reader: &mut Reader) -> Result<Outcome> {
+    fn take_log(&mut self, reader: &mut FrameReader) -> Result<ApplyOutcome> {
         loop {
             let frame = match reader.next_item() {
-                Ok(Some(Item::Frame(frame))) => frame,
-                Ok(Some(Item::End(status))) => return Ok(Outcome::Ended(status)),
-                Ok(None) => return Ok(Outcome::Broken(CUT)),
-                Err(Unreadable(why)) => return Ok(Outcome::Broken(why)),
+                Ok(Some(FrameItem::Frame(frame))) => frame,
+                Ok(Some(FrameItem::End(status))) => return Ok(ApplyOutcome::Ended(status)),
+                Ok(None) => return Ok(ApplyOutcome::Broken(CUT)),
+                Err(MalformedFrames(why)) => return Ok(ApplyOutcome::Broken(why)),
             };
             if self.unproven {
                 match self.prove(&frame) {
@@ -204,13 +204,13 @@ impl Intake {
                 }
             }
             if frame.number != self.next {
-                return Ok(Outcome::Broken(OUT_OF_ORDER));
+                return Ok(ApplyOutcome::Broken(OUT_OF_ORDER));
             }
             if !self.is_chained(&frame) {
-                return Ok(Outcome::Broken(DAMAGED));
+                return Ok(ApplyOutcome::Broken(DAMAGED));
             }
             if !self.write(&frame)? {
-                return Ok(Outcome::Broken(NO_PLACE));
+                return Ok(ApplyOutcome::Broken(NO_PLACE));
             }
             self.next += 1;
             self.checksum = frame.checksum;
@@ -218,7 +218,7 @@ impl Intake {
             if self.at_boundary {
                 self.pages = u64::from(frame.size_after);
                 if frame.number >= self.target {
-                    return Ok(Outcome::Complete);
+                    return Ok(ApplyOutcome::Complete);
                 }
             }
             self.record_sometimes()?;
@@ -226,16 +226,16 @@ impl Intake {
     }
 
     /// Compares the frame before the next one with what it was.
-    fn prove(&mut self, frame: &Frame) -> std::result::Result<(), Outcome> {
+    fn prove(&mut self, frame: &Frame) -> std::result::Result<(), ApplyOutcome> {
         if frame.number + 1 != self.next || frame.checksum != self.checksum {
-            return Err(Outcome::OtherLog("the last frame that was read is another one"));
+            return Err(ApplyOutcome::OtherLog("the last frame that was read is another one"));
         }
         self.unproven = false;
         self.at_boundary = frame.size_after != 0;
         if self.at_boundary {
             self.pages = u64::from(frame.size_after);
             if frame.number >= self.target {
-                return Err(Outcome::Complete);
+                return Err(ApplyOutcome::Complete);
             }
         }
         Ok(())
@@ -246,25 +246,25 @@ impl Intake {
         follows(self.checksum) || (self.at_boundary && follows(0))
     }
 
-    fn take_snapshot(&mut self, reader: &mut Reader) -> Result<Outcome> {
+    fn take_snapshot(&mut self, reader: &mut FrameReader) -> Result<ApplyOutcome> {
         let (mut digest, frames_before) = (Sha256::new(), self.counters.frames);
         let mut newest: Option<(u64, u64)> = None;
         let mut previous: Option<Frame> = None;
         loop {
             let frame = match reader.next_item() {
-                Ok(Some(Item::Frame(frame))) => frame,
-                Ok(Some(Item::End(status))) if status.code == 0 => break,
-                Ok(Some(Item::End(status))) => return Ok(Outcome::Ended(status)),
-                Ok(None) => return Ok(Outcome::Broken(CUT)),
-                Err(Unreadable(why)) => return Ok(Outcome::Broken(why)),
+                Ok(Some(FrameItem::Frame(frame))) => frame,
+                Ok(Some(FrameItem::End(status))) if status.code == 0 => break,
+                Ok(Some(FrameItem::End(status))) => return Ok(ApplyOutcome::Ended(status)),
+                Ok(None) => return Ok(ApplyOutcome::Broken(CUT)),
+                Err(MalformedFrames(why)) => return Ok(ApplyOutcome::Broken(why)),
             };
             if frame.number < self.from() || previous.as_ref().is_some_and(|later| later.number <= frame.number) {
-                return Ok(Outcome::Broken(OUT_OF_ORDER));
+                return Ok(ApplyOutcome::Broken(OUT_OF_ORDER));
             }
             if let Some(later) = previous.as_ref().filter(|later| later.number == frame.number + 1) {
                 let chained = [frame.checksum, 0].map(|before| checksum_after(before, &later.page) == later.checksum);
                 if chained == [false, false] {
-                    return Ok(Outcome::Broken(DAMAGED));
+                    return Ok(ApplyOutcome::Broken(DAMAGED));
                 }
             }
             newest.get_or_insert((frame.number, frame.checksum));
@@ -274,28 +274,28 @@ impl Intake {
             digest.update(&frame.page);
             if self.unproven && frame.number + 1 == self.next {
                 if self.checksum != frame.checksum {
-                    return Ok(Outcome::OtherLog("the last frame that was read is another one"));
+                    return Ok(ApplyOutcome::OtherLog("the last frame that was read is another one"));
                 }
                 self.unproven = false;
             } else if !self.write(&frame)? {
-                return Ok(Outcome::Broken(NO_PLACE));
+                return Ok(ApplyOutcome::Broken(NO_PLACE));
             }
             previous = Some(frame);
         }
         let Some(((newest, checksum), oldest)) = newest.zip(previous) else {
-            return Ok(Outcome::Broken("the server sent a snapshot without a frame"));
+            return Ok(ApplyOutcome::Broken("the server sent a snapshot without a frame"));
         };
         if oldest.size_after == 0 {
-            return Ok(Outcome::Broken("the server sent a snapshot without its end"));
+            return Ok(ApplyOutcome::Broken("the server sent a snapshot without its end"));
         }
         if self.unproven {
-            return Ok(Outcome::OtherLog("the last frame that was read isn't kept any more"));
+            return Ok(ApplyOutcome::OtherLog("the last frame that was read isn't kept any more"));
         }
         let seen: [u8; 32] = digest.finalize().into();
         if self.twice && self.seen.replace(seen) != Some(seen) {
             self.counters.frames = frames_before;
             self.prove_again();
-            return Ok(Outcome::Again);
+            return Ok(ApplyOutcome::Again);
         }
         self.seen = None;
         self.counters.snapshots += 1;
@@ -304,7 +304,7 @@ impl Intake {
         self.checksum = checksum;
         self.at_boundary = true;
         self.record()?;
-        Ok(if newest >= self.target { Outcome::Complete } else { Outcome::Snapshot })
+        Ok(if newest >= self.target { ApplyOutcome::Complete } else { ApplyOutcome::Snapshot })
     }
 
     /// Writes a frame's page; says no if the database can't have it.
@@ -331,7 +331,7 @@ impl Intake {
     pub(super) fn record(&mut self) -> Result<()> {
         let Some(position) = self.position() else { return Ok(()) };
         self.frames_recorded = self.counters.frames;
-        Unfinished::new(DumpMethod::Replica, position, self.file.settle()?).store(&self.part)?;
+        ResumeState::new(DumpMethod::Replica, position, self.file.settle()?).store(&self.part)?;
         self.recorded = Instant::now();
         Ok(())
     }

@@ -10,10 +10,10 @@ mod frame_applier;
 
 use std::path::{Path, PathBuf};
 
-use self::frame_applier::{Counters, Intake, Outcome};
+use self::frame_applier::{ApplyOutcome, FrameApplier, FrameCounters};
 use super::{
     on_thread,
-    resume_state::{self, Unfinished},
+    resume_state::{self, ResumeState},
 };
 use crate::{
     context::Context,
@@ -21,10 +21,10 @@ use crate::{
     event::Event,
     model::{Stage, consistency_mark::LogPosition, dump_method::DumpMethod, human_format},
     source::{
-        hrana_cursor::Ending,
+        hrana_cursor::CursorEnd,
         http::Server,
         page_assembler::PAGE_BYTES,
-        replication::{self, Flow, Frames, Greeting, Item, Log},
+        replication::{self, FrameItem, FrameKind, FramesResponse, Greeting, Log},
     },
 };
 
@@ -39,18 +39,18 @@ const WAITS: u32 = 9;
 const RESTARTS: u32 = 3;
 
 /// A complete copy in the part file.
-pub(super) struct Pulled {
+pub(super) struct ReplicaCopy {
     pub(super) position: LogPosition,
     pub(super) pages: u64,
-    pub(super) counters: Counters,
-    pub(super) begun: Begun,
+    pub(super) counters: FrameCounters,
+    pub(super) begun: CopyBase,
     /// Whether snapshots had to come twice.
     twice: bool,
 }
 
 /// What a copy begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begun {
+pub(super) enum CopyBase {
     /// Nothing.
     Zero,
     /// An interrupted copy, which had all before this frame.
@@ -60,7 +60,7 @@ pub(super) enum Begun {
 }
 
 /// The dump before, made from a log.
-pub(super) struct Base {
+pub(super) struct PreviousDump {
     pub(super) position: LogPosition,
     pub(super) file: PathBuf,
 }
@@ -70,14 +70,14 @@ pub(super) async fn is_unchanged(server: &Server, log: &Log, position: &LogPosit
     if log.id != position.log_id || log.last != Some(position.frame) {
         return Ok((false, 0));
     }
-    let (pump, mut reader) = match server.frames(log, Flow::Log, position.frame).await? {
-        Frames::Coming(pump, reader) => (pump, reader),
-        Frames::Refused(_) => return Ok((false, 0)),
+    let (pump, mut reader) = match server.frames(log, FrameKind::Log, position.frame).await? {
+        FramesResponse::Coming(pump, reader) => (pump, reader),
+        FramesResponse::Refused(_) => return Ok((false, 0)),
     };
     let expected = (position.frame, position.checksum);
     let looked = tokio::task::spawn_blocking(move || {
         let item = reader.next_item();
-        let same = matches!(item, Ok(Some(Item::Frame(frame))) if (frame.number, frame.checksum) == expected);
+        let same = matches!(item, Ok(Some(FrameItem::Frame(frame))) if (frame.number, frame.checksum) == expected);
         (same, reader.received_bytes())
     });
     pump.run().await?;
@@ -88,14 +88,20 @@ pub(super) async fn is_unchanged(server: &Server, log: &Log, position: &LogPosit
 ///
 /// # Errors
 /// `Source*` kinds, `ArtifactIo`, `Interrupted`. What came is kept for the next time.
-pub(super) async fn pull(ctx: &Context, server: &Server, log: Log, part: &Path, base: Option<Base>) -> Result<Pulled> {
+pub(super) async fn pull(
+    ctx: &Context,
+    server: &Server,
+    log: Log,
+    part: &Path,
+    base: Option<PreviousDump>,
+) -> Result<ReplicaCopy> {
     let target = log.last.ok_or_else(|| Error::new(Kind::SourceRefused, "the server's log is empty"))?;
     let (intake, begun) = {
         let (ctx, log_id, part) = (ctx.clone(), log.id.clone(), part.to_owned());
         let twice = !server.is_encrypted();
         on_thread(move || begin(&ctx, &log_id, (target, twice), &part, base)).await?
     };
-    let mut puller = Puller { ctx, server, log, part, intake: Some(intake), begun, flow: Flow::Log };
+    let mut puller = FramePuller { ctx, server, log, part, intake: Some(intake), begun, flow: FrameKind::Log };
     let outcome = puller.run().await;
     if outcome.is_err()
         && let Some(mut intake) = puller.intake.take()
@@ -111,17 +117,17 @@ fn begin(
     log_id: &str,
     (target, twice): (u64, bool),
     part: &Path,
-    base: Option<Base>,
-) -> Result<(Intake, Begun)> {
+    base: Option<PreviousDump>,
+) -> Result<(FrameApplier, CopyBase)> {
     let fits = |position: &LogPosition| position.log_id == log_id && position.frame <= target;
-    let found = Unfinished::<LogPosition>::load(part, DumpMethod::Replica);
+    let found = ResumeState::<LogPosition>::load(part, DumpMethod::Replica);
     let base = base.filter(|base| fits(&base.position));
     let known = base.as_ref().map(|base| base.position.frame);
     let usable = found.filter(|found| fits(&found.place) && Some(found.place.frame) >= known);
     let taken = match (usable, base) {
         (Some(unfinished), _) => {
-            let begun = Begun::Interrupted(unfinished.place.frame + 1);
-            Intake::resume(ctx, part, &unfinished.place, &unfinished.pages).map(|intake| (intake, begun)).ok()
+            let begun = CopyBase::Interrupted(unfinished.place.frame + 1);
+            FrameApplier::resume(ctx, part, &unfinished.place, &unfinished.pages).map(|intake| (intake, begun)).ok()
         }
         (None, Some(base)) => Some(copy_base(ctx, part, &base)?),
         (None, None) => None,
@@ -130,7 +136,7 @@ fn begin(
         Some(taken) => taken,
         None => {
             super::remove_part(part)?;
-            (Intake::begin(ctx, part, log_id)?, Begun::Zero)
+            (FrameApplier::begin(ctx, part, log_id)?, CopyBase::Zero)
         }
     };
     intake.aim(target, twice);
@@ -138,35 +144,35 @@ fn begin(
     Ok((intake, begun))
 }
 
-fn copy_base(ctx: &Context, part: &Path, base: &Base) -> Result<(Intake, Begun)> {
+fn copy_base(ctx: &Context, part: &Path, base: &PreviousDump) -> Result<(FrameApplier, CopyBase)> {
     super::remove_part(part)?;
     let bytes =
         std::fs::copy(&base.file, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
     let pages = bytes / PAGE_BYTES as u64;
-    let mut intake = Intake::resume(ctx, part, &base.position, &[(0, pages)])?;
+    let mut intake = FrameApplier::resume(ctx, part, &base.position, &[(0, pages)])?;
     intake.record()?;
-    Ok((intake, Begun::Dump(base.position.frame + 1)))
+    Ok((intake, CopyBase::Dump(base.position.frame + 1)))
 }
 
-fn announce(ctx: &Context, intake: &Intake) {
+fn announce(ctx: &Context, intake: &FrameApplier) {
     let frames = (intake.target() + 1).saturating_sub(intake.from());
     let steps = Some(frames / frame_applier::STEP_FRAMES);
     ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: frame_applier::PHASE, steps });
 }
 
-struct Puller<'a> {
+struct FramePuller<'a> {
     ctx: &'a Context,
     server: &'a Server,
     log: Log,
     part: &'a Path,
     /// Absent only while a thread has it.
-    intake: Option<Intake>,
-    begun: Begun,
-    flow: Flow,
+    intake: Option<FrameApplier>,
+    begun: CopyBase,
+    flow: FrameKind,
 }
 
-impl Puller<'_> {
-    async fn run(&mut self) -> Result<Pulled> {
+impl FramePuller<'_> {
+    async fn run(&mut self) -> Result<ReplicaCopy> {
         let (mut setbacks, mut restarts, mut looks) = (0, 0, 0);
         let mut reached = self.intake()?.from();
         loop {
@@ -177,20 +183,20 @@ impl Puller<'_> {
                 (reached, setbacks) = (now, 0);
             }
             let failure = match outcome {
-                Outcome::Complete => return self.finish().await,
-                Outcome::Snapshot => {
-                    (self.flow, looks) = (Flow::Log, 0);
+                ApplyOutcome::Complete => return self.finish().await,
+                ApplyOutcome::Snapshot => {
+                    (self.flow, looks) = (FrameKind::Log, 0);
                     continue;
                 }
-                Outcome::Again => {
+                ApplyOutcome::Again => {
                     looks += 1;
                     if looks < TRIES {
                         continue;
                     }
                     Error::new(Kind::SourceTruncated, "the server's snapshot came otherwise each time")
                 }
-                Outcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == Flow::Log => {
-                    self.flow = Flow::Snapshot;
+                ApplyOutcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == FrameKind::Log => {
+                    self.flow = FrameKind::Snapshot;
                     setbacks += 1;
                     if setbacks < WAITS {
                         if setbacks > 1 {
@@ -201,12 +207,12 @@ impl Puller<'_> {
                     }
                     Error::new(Kind::SourceTruncated, "the server has neither the log nor a snapshot of it")
                 }
-                Outcome::Ended(status) if status.code == 0 || replication::is_passing(&status) => {
+                ApplyOutcome::Ended(status) if status.code == 0 || replication::is_passing(&status) => {
                     Error::new(Kind::SourceTruncated, "the server ended its log before the last commit")
                 }
-                Outcome::Ended(status) => return Err(self.server.grpc_failed(&status)),
-                Outcome::Broken(why) => Error::new(Kind::SourceTruncated, format!("{why} before the last commit")),
-                Outcome::OtherLog(why) => {
+                ApplyOutcome::Ended(status) => return Err(self.server.grpc_failed(&status)),
+                ApplyOutcome::Broken(why) => Error::new(Kind::SourceTruncated, format!("{why} before the last commit")),
+                ApplyOutcome::OtherLog(why) => {
                     restarts += 1;
                     self.restart(why, restarts).await?;
                     (reached, setbacks) = (0, 0);
@@ -226,16 +232,16 @@ impl Puller<'_> {
         }
     }
 
-    fn intake(&mut self) -> Result<&mut Intake> {
+    fn intake(&mut self) -> Result<&mut FrameApplier> {
         self.intake.as_mut().ok_or_else(|| Error::new(Kind::Bug, "the reader of the log stopped"))
     }
 
     /// Asks for frames once, and takes what comes.
-    async fn fetch(&mut self) -> Result<Outcome> {
+    async fn fetch(&mut self) -> Result<ApplyOutcome> {
         let from = self.intake()?.from();
         let (pump, reader) = match self.server.frames(&self.log, self.flow, from).await? {
-            Frames::Coming(pump, reader) => (pump, reader),
-            Frames::Refused(status) => return Ok(Outcome::Ended(status)),
+            FramesResponse::Coming(pump, reader) => (pump, reader),
+            FramesResponse::Refused(status) => return Ok(ApplyOutcome::Ended(status)),
         };
         let (mut intake, flow) = (self.intake.take(), self.flow);
         let taking = tokio::task::spawn_blocking(move || {
@@ -249,14 +255,16 @@ impl Puller<'_> {
         let (intake, outcome) = taking.await.map_err(|_| Error::new(Kind::Bug, "the reader of the log stopped"))?;
         self.intake = intake;
         match (ending?, outcome?) {
-            (Ending::Silent, Outcome::Broken(_)) => Ok(Outcome::Broken("the server said nothing for 60 s")),
+            (CursorEnd::Silent, ApplyOutcome::Broken(_)) => {
+                Ok(ApplyOutcome::Broken("the server said nothing for 60 s"))
+            }
             (_, outcome) => Ok(outcome),
         }
     }
 
     /// Greets the server anew, for its session or its log may be another one; if it is another log, says so.
     async fn greet_again(&mut self) -> Result<Option<&'static str>> {
-        self.flow = Flow::Log;
+        self.flow = FrameKind::Log;
         self.log = match self.server.hello().await? {
             Greeting::Log(log) => log,
             Greeting::NotOffered(why) => {
@@ -284,15 +292,15 @@ impl Puller<'_> {
         let target = target.ok_or_else(|| Error::new(Kind::SourceChanged, "the server's log is empty now"))?;
         super::remove_part(self.part)?;
         let received = self.intake()?.counters().received_bytes;
-        let mut intake = Intake::begin(self.ctx, self.part, &self.log.id)?;
+        let mut intake = FrameApplier::begin(self.ctx, self.part, &self.log.id)?;
         intake.count_bytes(received);
         intake.aim(target, !self.server.is_encrypted());
         announce(self.ctx, &intake);
-        (self.intake, self.begun) = (Some(intake), Begun::Zero);
+        (self.intake, self.begun) = (Some(intake), CopyBase::Zero);
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<Pulled> {
+    async fn finish(&mut self) -> Result<ReplicaCopy> {
         let bug = || Error::new(Kind::Bug, "a finished copy has no position");
         let mut intake = self.intake.take().ok_or_else(bug)?;
         let (begun, part, twice) = (self.begun, self.part.to_owned(), !self.server.is_encrypted());
@@ -300,7 +308,7 @@ impl Puller<'_> {
             intake.record()?;
             let (position, counters) = (intake.position().ok_or_else(bug)?, intake.counters());
             match intake.finish() {
-                Ok(pages) => Ok(Pulled { position, pages, counters, begun, twice }),
+                Ok(pages) => Ok(ReplicaCopy { position, pages, counters, begun, twice }),
                 Err(error) => {
                     // It is complete and yet not right: nobody can go on from it.
                     resume_state::forget(&part)?;
@@ -312,10 +320,10 @@ impl Puller<'_> {
     }
 }
 
-impl Pulled {
+impl ReplicaCopy {
     /// What proves that the copy is one snapshot and complete, as sentences.
     pub(super) fn proof(&self) -> Vec<String> {
-        let Counters { frames, snapshots, .. } = self.counters;
+        let FrameCounters { frames, snapshots, .. } = self.counters;
         let mut proof = vec![format!(
             "the pages are those of the commit that ends with frame {} of the server's replication log {}: all {} \
              pages are there, and the running checksum (CRC-64) of each log frame continues that of the one before",
@@ -326,12 +334,12 @@ impl Pulled {
             proof.push(format!("what the log no longer holds came in {snapshots} snapshots, each to its end, {how}"));
         }
         match self.begun {
-            Begun::Zero => {}
-            Begun::Interrupted(frame) => proof.push(format!(
+            CopyBase::Zero => {}
+            CopyBase::Interrupted(frame) => proof.push(format!(
                 "an interrupted dump was continued at frame {frame} with {}; the frame before it was the same still",
                 human_format::counted(frames, "new page", "new pages")
             )),
-            Begun::Dump(frame) => proof.push(format!(
+            CopyBase::Dump(frame) => proof.push(format!(
                 "the dump before was brought up to date from frame {frame} with {}; the frame before it was the same \
                  still",
                 human_format::counted(frames, "new page", "new pages")

@@ -2,36 +2,36 @@
 
 use super::{
     super::override_resolution::nearest,
-    Given, Seen,
+    PlanInputs, SurveyedTable,
     matching::TableMatch,
-    values::{Found, Verdict},
+    values::{ColumnMismatches, Occurrences},
 };
 use crate::{
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{EpochUnit, Exceptions, Origin, Reckoning},
-        existing_schema::{GivenColumn, GivenTable},
+        conversion_plan::{EpochUnit, Exceptions, Origin, TimeEncoding},
+        existing_schema::{ExistingColumn, ExistingTable},
         human_format::counted,
-        pg_column_type::{Element, GivenShape},
+        pg_column_type::{Element, PgColumnType},
         source_schema::SourceColumn,
     },
     rules::{
-        existing_schema::{Altered, Misfit},
+        existing_schema::{Altered, Mismatch},
         type_choice::{
             column_setting,
-            value_check::{self, Manner},
+            value_check::{self, ReadingOverride},
         },
     },
 };
 
 /// The plan of a given column; its values come from the source's column at this position, if there is one.
 pub(super) fn plan(
-    work: &Given<'_>,
-    seen: &Seen<'_>,
+    work: &PlanInputs<'_>,
+    seen: &SurveyedTable<'_>,
     (table, source): (usize, Option<usize>),
-    target: &GivenColumn,
+    target: &ExistingColumn,
     findings: &mut Vec<Finding>,
 ) -> ColumnPlan {
     let declared = source.and_then(|at| work.schema.tables.get(table)?.columns.get(at));
@@ -60,7 +60,7 @@ pub(super) fn plan(
 }
 
 /// A column that the source lacks.
-pub(super) fn absent(target: &GivenColumn) -> ColumnPlan {
+pub(super) fn absent(target: &ExistingColumn) -> ColumnPlan {
     ColumnPlan {
         source: target.name.clone(),
         name: target.name.clone(),
@@ -80,34 +80,34 @@ pub(super) fn absent(target: &GivenColumn) -> ColumnPlan {
 }
 
 /// How the configuration wants a column of this type to be read, if it says more than the type.
-fn asked(manner: Manner, target: &GivenColumn) -> Option<Conversion> {
+fn asked(manner: ReadingOverride, target: &ExistingColumn) -> Option<Conversion> {
     let unit = match manner {
-        Manner::Reckoned(Reckoning::UnixS) => EpochUnit::Seconds,
-        Manner::Reckoned(Reckoning::UnixMs) => EpochUnit::Milliseconds,
-        Manner::Reckoned(Reckoning::UnixUs) => EpochUnit::Microseconds,
+        ReadingOverride::TimeEncoding(TimeEncoding::UnixS) => EpochUnit::Seconds,
+        ReadingOverride::TimeEncoding(TimeEncoding::UnixMs) => EpochUnit::Milliseconds,
+        ReadingOverride::TimeEncoding(TimeEncoding::UnixUs) => EpochUnit::Microseconds,
         // The type's own reading knows these.
-        Manner::BoolWords | Manner::AnyMoment => return None,
-        Manner::Reckoned(_) | Manner::RailsTime | Manner::GuidDotnet => {
+        ReadingOverride::BoolWords | ReadingOverride::AnyMoment => return None,
+        ReadingOverride::TimeEncoding(_) | ReadingOverride::RailsTime | ReadingOverride::GuidDotnet => {
             return value_check::candidates(&target.pg_type, Some(manner)).into_iter().next();
         }
     };
     Some(Conversion::Given { unit: Some(unit) })
 }
 
-fn profile_of<'a>(seen: &'a Seen<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
+fn profile_of<'a>(seen: &'a SurveyedTable<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
     let at = seen.outline.columns.iter().position(|found| found.source.name == column.name)?;
     seen.survey.columns.get(at).map(|survey| &survey.profile)
 }
 
 /// The unit of the integers in a column of times, if their size tells it.
 fn assumed(
-    seen: &Seen<'_>,
+    seen: &SurveyedTable<'_>,
     column: &SourceColumn,
-    target: &GivenColumn,
+    target: &ExistingColumn,
     profile: &ColumnProfile,
     findings: &mut Vec<Finding>,
 ) -> Option<EpochUnit> {
-    let element = GivenShape::of(&target.pg_type).filter(|shape| !shape.array)?.element;
+    let element = PgColumnType::of(&target.pg_type).filter(|shape| !shape.array)?.element;
     if !matches!(element, Element::Date | Element::Timestamp { .. } | Element::TimestampTz { .. }) {
         return None;
     }
@@ -129,15 +129,15 @@ fn assumed(
     Some(unit)
 }
 
-fn places(table: &TablePlan, found: &Found) -> String {
+fn places(table: &TablePlan, found: &Occurrences) -> String {
     let word = if table.address.rowid_name().is_some() { "rowid" } else { "row" };
     let first: Vec<String> = found.first.iter().map(i64::to_string).collect();
     format!("first at {word} {}", first.join(", "))
 }
 
 /// What the second reading found.
-pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &Verdict, findings: &mut Vec<Finding>) {
-    let at = |code, severity, message: String, found: &Found| {
+pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &ColumnMismatches, findings: &mut Vec<Finding>) {
+    let at = |code, severity, message: String, found: &Occurrences| {
         let finding = Finding::new(code, severity, message);
         finding.at_table(&table.source).at_column(&column.source).counting(found.count)
     };
@@ -151,7 +151,7 @@ pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &Verdict, f
             places(table, found)
         );
         let mut finding = at(FindingCode::TypeDoesNotFit, Severity::Refused, message, found);
-        if *misfit == Misfit::Unit {
+        if *misfit == Mismatch::Unit {
             finding = finding.choice(column_setting(&table.source, &column.source, "from = \"unix_ms\""));
         }
         let choice = "correct the values in the source and dump again, or the type in the given schema";
@@ -171,7 +171,7 @@ pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &Verdict, f
 }
 
 /// NULLs where the given schema allows none, and columns that nothing fills.
-pub(super) fn nulls(table: &mut TablePlan, target: &GivenTable, findings: &mut Vec<Finding>) {
+pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mut Vec<Finding>) {
     let (rows, source) = (table.rows, table.source.clone());
     for (column, given) in table.columns.iter_mut().zip(&target.columns) {
         let at = |code, severity, message: String| {
@@ -219,7 +219,12 @@ pub(super) fn nulls(table: &mut TablePlan, target: &GivenTable, findings: &mut V
 }
 
 /// Columns of the source that the given table lacks.
-pub(super) fn unmatched(seen: &Seen<'_>, target: &GivenTable, found: &TableMatch, findings: &mut Vec<Finding>) {
+pub(super) fn unmatched(
+    seen: &SurveyedTable<'_>,
+    target: &ExistingTable,
+    found: &TableMatch,
+    findings: &mut Vec<Finding>,
+) {
     let source = seen.outline.source;
     for (at, column) in source.columns.iter().enumerate().filter(|(_, column)| !column.hidden) {
         if found.columns.values().any(|taken| *taken == at) {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::{super::assembled::Assembled, Given};
+use super::{super::assembled::Assembled, PlanInputs};
 use crate::{
     error::Result,
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, PgType, Severity, TablePlan,
         conversion_plan::{ForeignKeyPlan, IdentityPlan, KeyPlan, RowAddress},
-        existing_schema::GivenTable,
+        existing_schema::ExistingTable,
         human_format::counted,
         identifier::quote_ident,
         source_schema::SourceSchema,
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// `SourceInvalid` if the file can't be read; `Interrupted`.
-pub(super) fn carry(work: &Given<'_>, connection: &Connection, all: &mut Assembled) -> Result<()> {
+pub(super) fn carry(work: &PlanInputs<'_>, connection: &Connection, all: &mut Assembled) -> Result<()> {
     let Assembled { tables, findings, .. } = all;
     for table in tables.iter_mut() {
         let Some(given) = work.target.tables.iter().find(|given| given.name == table.name) else { continue };
@@ -49,7 +49,7 @@ pub(super) fn carry(work: &Given<'_>, connection: &Connection, all: &mut Assembl
 fn unique(
     connection: &Connection,
     table: &mut TablePlan,
-    given: &GivenTable,
+    given: &ExistingTable,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     if let Some(key) = &given.primary_key {
@@ -141,7 +141,7 @@ fn candidate(column: &ColumnPlan) -> Candidate {
 fn foreign_keys(
     connection: &Connection,
     table: &TablePlan,
-    given: &GivenTable,
+    given: &ExistingTable,
     tables: &[TablePlan],
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<ForeignKeyPlan>> {
@@ -200,7 +200,7 @@ fn orphans(connection: &Connection, table: &TablePlan, parent: &TablePlan, key: 
 }
 
 /// The sequence that goes on after the greatest number.
-fn identity(schema: &SourceSchema, table: &mut TablePlan, given: &GivenTable, findings: &mut Vec<Finding>) {
+fn identity(schema: &SourceSchema, table: &mut TablePlan, given: &ExistingTable, findings: &mut Vec<Finding>) {
     let numbered = given.columns.iter().find_map(|column| Some((column, column.sequence.as_ref()?)));
     let Some((column, sequence)) = numbered else { return };
     let Some(plan) = table.column(&column.name) else { return };

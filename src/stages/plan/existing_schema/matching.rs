@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::override_resolution::{self, Decisions};
+use super::super::override_resolution::{self, ResolvedOverrides};
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        existing_schema::{GivenSchema, GivenTable},
+        existing_schema::{ExistingSchema, ExistingTable},
         overrides::{ColumnOverride, Identifiers, Overrides},
         source_schema::{SourceSchema, SourceTable},
     },
@@ -35,9 +35,9 @@ pub(super) struct TableMatch {
 /// `Config` for a name of the configuration that the given schema lacks, with the nearest one.
 pub(super) fn find(
     schema: &SourceSchema,
-    given: &GivenSchema,
+    given: &ExistingSchema,
     overrides: &Overrides,
-    decisions: &Decisions,
+    decisions: &ResolvedOverrides,
 ) -> Result<Matches> {
     let selected = |position: &usize| decisions.selected.get(*position).copied().unwrap_or(false);
     let chosen: Vec<Option<String>> = schema
@@ -72,8 +72,8 @@ pub(super) fn find(
 fn columns(
     at: usize,
     source: &SourceTable,
-    target: &GivenTable,
-    decisions: &Decisions,
+    target: &ExistingTable,
+    decisions: &ResolvedOverrides,
 ) -> Result<BTreeMap<usize, usize>> {
     let visible: Vec<usize> =
         source.columns.iter().enumerate().filter(|(_, column)| !column.hidden).map(|(position, _)| position).collect();

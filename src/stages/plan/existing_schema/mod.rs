@@ -15,14 +15,14 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{assembled::Assembled, override_resolution::Decisions, table_outline::Outline};
+use super::{assembled::Assembled, override_resolution::ResolvedOverrides, table_outline::TableOutline};
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::Result,
     model::{
         Finding, FindingCode, Severity, TablePlan,
         conversion_plan::RowAddress,
-        existing_schema::{GivenSchema, GivenTable},
+        existing_schema::{ExistingSchema, ExistingTable},
         overrides::Overrides,
         source_schema::SourceSchema,
     },
@@ -31,33 +31,33 @@ use crate::{
 use matching::{Matches, TableMatch};
 
 /// What a plan is made of here.
-pub(super) struct Given<'a> {
+pub(super) struct PlanInputs<'a> {
     /// The schema.
-    pub(super) target: &'a GivenSchema,
+    pub(super) target: &'a ExistingSchema,
     /// What the source declares.
     pub(super) schema: &'a SourceSchema,
     /// What the configuration says.
     pub(super) overrides: &'a Overrides,
     /// The same, by positions.
-    pub(super) decisions: &'a Decisions,
+    pub(super) decisions: &'a ResolvedOverrides,
     /// The dump.
     pub(super) path: &'a Path,
-    /// The wish to stop.
-    pub(super) stop: &'a Stop,
+    /// a cancellation request.
+    pub(super) stop: &'a Cancellation,
 }
 
 /// One table of the source with what its values are.
-struct Seen<'a> {
-    outline: &'a Outline<'a>,
+struct SurveyedTable<'a> {
+    outline: &'a TableOutline<'a>,
     survey: &'a TableSurvey,
 }
 
-impl Given<'_> {
+impl PlanInputs<'_> {
     /// Plans every table of the given schema.
     ///
     /// # Errors
     /// `Config` for what the configuration names and isn't there; `SourceInvalid`; `Interrupted`.
-    pub(super) fn assemble(&self, outlines: &[Outline<'_>], surveys: &[TableSurvey]) -> Result<Assembled> {
+    pub(super) fn assemble(&self, outlines: &[TableOutline<'_>], surveys: &[TableSurvey]) -> Result<Assembled> {
         matching::refuse_types(self.overrides)?;
         let matches = matching::find(self.schema, self.target, self.overrides, self.decisions)?;
         let connection = open::read_only(self.path)?;
@@ -66,7 +66,8 @@ impl Given<'_> {
             let Some(found) = matches.tables.get(&at) else { continue };
             let seen = outlines.iter().zip(surveys).find(|(outline, _)| outline.source.name == source.name);
             let (Some((outline, survey)), Some(target)) = (seen, self.target.tables.get(found.given)) else { continue };
-            let table = self.table(&connection, &Seen { outline, survey }, at, target, found, &mut all.findings)?;
+            let table =
+                self.table(&connection, &SurveyedTable { outline, survey }, at, target, found, &mut all.findings)?;
             all.tables.push(table);
         }
         self.extra_tables(&matches, &mut all);
@@ -83,9 +84,9 @@ impl Given<'_> {
     fn table(
         &self,
         connection: &Connection,
-        seen: &Seen<'_>,
+        seen: &SurveyedTable<'_>,
         at: usize,
-        target: &GivenTable,
+        target: &ExistingTable,
         found: &TableMatch,
         findings: &mut Vec<Finding>,
     ) -> Result<TablePlan> {
@@ -123,7 +124,7 @@ impl Given<'_> {
 }
 
 /// A table without columns and keys.
-fn bare(source: &str, target: &GivenTable) -> TablePlan {
+fn bare(source: &str, target: &ExistingTable) -> TablePlan {
     TablePlan {
         source: source.to_owned(),
         name: target.name.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{assembled::Assembled, override_resolution::nearest},
-    Given,
+    PlanInputs,
     matching::Matches,
 };
 use crate::model::{
@@ -17,7 +17,7 @@ use crate::model::{
 /// Why an object of the source is not made.
 const DECIDES: &str = "the given schema decides what the tables have";
 
-/// Tables in which migrations of the source are booked; the given schema's own migrations are booked elsewhere.
+/// Tables in which migrations of the source are recorded; the given schema's own migrations are recorded elsewhere.
 const BOOKKEEPING: [&str; 11] = [
     "_prisma_migrations",
     "__drizzle_migrations",
@@ -33,7 +33,7 @@ const BOOKKEEPING: [&str; 11] = [
 ];
 
 /// Adds one object for each of the source, and the findings.
-pub(super) fn tell(work: &Given<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
+pub(super) fn tell(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
     for (at, source) in work.schema.tables.iter().enumerate() {
         let selected = work.decisions.selected.get(at).copied().unwrap_or(false);
         let planned = all.tables.iter().find(|table| matches.tables.contains_key(&at) && table.source == source.name);
@@ -77,7 +77,7 @@ pub(super) fn tell(work: &Given<'_>, matches: &Matches, rows: &BTreeMap<&str, u6
     left_out(work, all);
 }
 
-fn left_out(work: &Given<'_>, all: &mut Assembled) {
+fn left_out(work: &PlanInputs<'_>, all: &mut Assembled) {
     for one in &work.target.left_out {
         let message = format!("of the given schema: {}", one.what);
         let mut finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
@@ -94,7 +94,7 @@ fn left_out(work: &Given<'_>, all: &mut Assembled) {
 
 /// A table of the source without a place.
 fn skipped(
-    work: &Given<'_>,
+    work: &PlanInputs<'_>,
     matches: &Matches,
     (at, source): (usize, &SourceTable),
     selected: bool,

@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::Connection;
 
 use crate::{
-    context::Stop,
+    context::Cancellation,
     error::Result,
     model::{
         ColumnPlan, Conversion, PgType, TablePlan,
         cell::SqliteCell,
         conversion_plan::EpochUnit,
-        existing_schema::GivenSchema,
-        pg_column_type::{Element, GivenShape, TextForm},
+        existing_schema::ExistingSchema,
+        pg_column_type::{Element, PgColumnType, TextForm},
     },
     rules::{
-        existing_schema::{self, Altered, Content, Misfit, Value},
+        existing_schema::{self, Altered, Mismatch, ReadContent, Value},
         type_choice::value_check,
         value_shape::json::Checker,
     },
     sqlite::{error_map, profile::cell_of},
 };
 
-/// Rows between two looks at the wish to stop.
+/// Rows between two looks at a cancellation request.
 const ROWS_PER_TURN: u64 = 4096;
 
 /// How many places are kept.
@@ -30,12 +30,12 @@ const PLACES: usize = 3;
 
 /// How often, and where first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Occurrences {
     pub(super) count: u64,
     pub(super) first: Vec<i64>,
 }
 
-impl Found {
+impl Occurrences {
     fn add(&mut self, at: i64) {
         self.count += 1;
         if self.first.len() < PLACES {
@@ -46,17 +46,17 @@ impl Found {
 
 /// What was found in one column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) misfits: BTreeMap<Misfit, Found>,
-    pub(super) altered: BTreeMap<Altered, Found>,
+pub(super) struct ColumnMismatches {
+    pub(super) misfits: BTreeMap<Mismatch, Occurrences>,
+    pub(super) altered: BTreeMap<Altered, Occurrences>,
 }
 
-struct Reader<'a> {
+struct ValueReader<'a> {
     /// Position in the query's row.
     position: usize,
     /// Position among the table's columns.
     column: usize,
-    shape: Option<GivenShape>,
+    shape: Option<PgColumnType>,
     unit: Option<EpochUnit>,
     /// A reading that the configuration asks for.
     asked: Option<(&'a PgType, Conversion)>,
@@ -71,17 +71,17 @@ struct Reader<'a> {
 pub(super) fn check(
     connection: &Connection,
     table: &TablePlan,
-    schema: &GivenSchema,
-    stop: &Stop,
-) -> Result<Vec<Verdict>> {
-    let mut verdicts = vec![Verdict::default(); table.columns.len()];
+    schema: &ExistingSchema,
+    stop: &Cancellation,
+) -> Result<Vec<ColumnMismatches>> {
+    let mut verdicts = vec![ColumnMismatches::default(); table.columns.len()];
     let before = usize::from(table.address.rowid_name().is_some());
     let loaded = table
         .columns
         .iter()
         .enumerate()
         .filter(|(_, column)| column.generated.is_none() && column.conversion != Conversion::Absent);
-    let readers: Vec<Reader<'_>> = loaded
+    let readers: Vec<ValueReader<'_>> = loaded
         .enumerate()
         .filter(|(_, (_, column))| !is_plain(column))
         .map(|(index, (at, column))| reader(before + index, at, column, schema))
@@ -113,7 +113,7 @@ pub(super) fn check(
     Ok(verdicts)
 }
 
-fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a GivenSchema) -> Reader<'a> {
+fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a ExistingSchema) -> ValueReader<'a> {
     let (unit, asked) = match plan.conversion {
         Conversion::Given { unit } => (unit, None),
         other => (None, Some((&plan.pg_type, other))),
@@ -123,26 +123,28 @@ fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a 
         _ => None,
     };
     let empty_as_null = plan.exceptions.empty_as_null;
-    Reader { position, column, shape: GivenShape::of(&plan.pg_type), unit, asked, empty_as_null, labels }
+    ValueReader { position, column, shape: PgColumnType::of(&plan.pg_type), unit, asked, empty_as_null, labels }
 }
 
-impl Reader<'_> {
-    fn judge(&self, cell: SqliteCell<'_>, place: i64, json: &mut Checker, verdict: &mut Verdict) {
+impl ValueReader<'_> {
+    fn judge(&self, cell: SqliteCell<'_>, place: i64, json: &mut Checker, verdict: &mut ColumnMismatches) {
         if self.empty_as_null && cell == SqliteCell::Text(b"") {
             return;
         }
         if let Some((pg_type, conversion)) = self.asked {
             if !value_check::accepts(pg_type, conversion, cell, json) {
-                verdict.misfits.entry(Misfit::Form).or_default().add(place);
+                verdict.misfits.entry(Mismatch::Form).or_default().add(place);
             }
             return;
         }
         let read = match self.shape {
             Some(shape) => existing_schema::read(shape, self.unit, cell, json),
-            None => Err(Misfit::NoEncoder),
+            None => Err(Mismatch::NoEncoder),
         };
         let read = read.and_then(|read| match (&read.content, &self.labels) {
-            (Content::One(Value::Text(label)), Some(labels)) if !labels.contains(label.as_ref()) => Err(Misfit::Label),
+            (ReadContent::One(Value::Text(label)), Some(labels)) if !labels.contains(label.as_ref()) => {
+                Err(Mismatch::Label)
+            }
             _ => Ok(read),
         });
         match read {
@@ -163,7 +165,7 @@ fn is_plain(column: &ColumnPlan) -> bool {
     }
     let profile = &column.evidence;
     let only = |count: u64| count == profile.values();
-    let Some(GivenShape { element, array: false }) = GivenShape::of(&column.pg_type) else {
+    let Some(PgColumnType { element, array: false }) = PgColumnType::of(&column.pg_type) else {
         return profile.values() == 0;
     };
     match element {

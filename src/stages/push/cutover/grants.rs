@@ -17,8 +17,8 @@ use crate::{
         target::{
             catalog::{names_of, unreadable},
             objects,
-            record::Record,
-            table_properties::{self, Fate},
+            record::TargetRecord,
+            table_properties::{self, OldTableFate},
         },
     },
 };
@@ -88,7 +88,7 @@ pub(crate) async fn statements(
     let (of_staged, of_new, of_old) = tokio::try_join!(
         privileges(control, PRIVILEGES, &staged),
         privileges(control, DEFAULTS, &schema),
-        Box::pin(of_old(control, manifest, schema, live, Fate::Kept)),
+        Box::pin(of_old(control, manifest, schema, live, OldTableFate::Kept)),
     )?;
     // What the staged tables got from general default privileges makes room for what the old ones had.
     for privilege in of_staged {
@@ -99,7 +99,7 @@ pub(crate) async fn statements(
         }
     }
     for privilege in of_new {
-        let new = manifest.cargo.iter().map(|cargo| &cargo.table).filter(|table| !replaced.contains(&table.name));
+        let new = manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| !replaced.contains(&table.name));
         sql.extend(new.filter_map(|table| grant(&privilege, schema, table)));
     }
     sql.extend(of_old);
@@ -107,9 +107,15 @@ pub(crate) async fn statements(
 }
 
 /// The part of it that comes from the old tables.
-async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u32], fate: Fate) -> Result<Vec<String>> {
+async fn of_old(
+    control: &Session,
+    manifest: &Manifest,
+    schema: &str,
+    live: &[u32],
+    fate: OldTableFate,
+) -> Result<Vec<String>> {
     let mut sql = Vec::new();
-    let tables: Vec<&TablePlan> = manifest.cargo.iter().map(|cargo| &cargo.table).collect();
+    let tables: Vec<&TablePlan> = manifest.tables.iter().map(|to_push| &to_push.table).collect();
     let (of_live, comments, attached) = tokio::try_join!(
         privileges(control, PRIVILEGES, &live),
         comments(control, manifest, schema, live),
@@ -126,7 +132,7 @@ async fn of_old(control: &Session, manifest: &Manifest, schema: &str, live: &[u3
 }
 
 fn plan<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a TablePlan> {
-    manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name)
+    manifest.tables.iter().map(|to_push| &to_push.table).find(|table| table.name == name)
 }
 
 /// The statements that put down what will be carried over to the tables that come later, before the old ones are
@@ -134,13 +140,13 @@ fn plan<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a TablePlan> {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn put_down(
+pub(crate) async fn save_grants(
     control: &Session,
     manifest: &Manifest,
     schema: &str,
-    record: &Record,
+    record: &TargetRecord,
 ) -> Result<Vec<String>> {
-    let mut carried = of_old(control, manifest, schema, &record.live_oids(), Fate::Dropped).await?;
+    let mut carried = of_old(control, manifest, schema, &record.live_oids(), OldTableFate::Dropped).await?;
     carried.extend(objects::carried(control, &manifest.plan, schema, &record.live_objects).await?);
     let names = record.live.iter().map(|table| (Some(table.name.as_str()), None));
     let statements = carried.iter().map(|statement| (None, Some(statement.as_str())));
@@ -150,14 +156,14 @@ pub(crate) async fn put_down(
         format!("({place}, {number}, {}, {})", literal(name), literal(statement))
     });
     let values: Vec<String> = values.collect();
-    Ok(vec![take_up(schema), format!("INSERT INTO turso2neon.carried VALUES {}", values.join(", "))])
+    Ok(vec![forget_saved_grants(schema), format!("INSERT INTO turso2neon.carried VALUES {}", values.join(", "))])
 }
 
 /// What was put down: the names of the tables that had it, and the statements for those that take their places.
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn put_down_before(control: &Session, schema: &str) -> Result<(BTreeSet<String>, Vec<String>)> {
+pub(crate) async fn saved_grants(control: &Session, schema: &str) -> Result<(BTreeSet<String>, Vec<String>)> {
     let list = |column: &str| {
         format!(
             "SELECT {column} FROM turso2neon.carried WHERE target_schema = $1 AND {column} IS NOT NULL ORDER BY number"
@@ -170,7 +176,7 @@ pub(crate) async fn put_down_before(control: &Session, schema: &str) -> Result<(
 }
 
 /// The statement that forgets what was put down.
-pub(crate) fn take_up(schema: &str) -> String {
+pub(crate) fn forget_saved_grants(schema: &str) -> String {
     format!("DELETE FROM turso2neon.carried WHERE target_schema = {}", quote_literal(schema))
 }
 
@@ -227,7 +233,7 @@ async fn comments(control: &Session, manifest: &Manifest, schema: &str, live: &[
         let name: String = row.try_get(0).map_err(failed)?;
         let column: Option<String> = row.try_get(1).map_err(failed)?;
         let text: String = row.try_get(2).map_err(failed)?;
-        let Some(table) = manifest.cargo.iter().map(|cargo| &cargo.table).find(|table| table.name == name) else {
+        let Some(table) = manifest.tables.iter().map(|to_push| &to_push.table).find(|table| table.name == name) else {
             continue;
         };
         let whole = qualified(schema, &table.name);

@@ -27,16 +27,16 @@ use crate::{
     stages::push::{
         diff::row_undo,
         load::{
-            digest_check::Wanted,
+            digest_check::ExpectedDigest,
             staging::{self, Staging},
         },
-        plan::{manifest::Manifest, preflight::Situation},
+        plan::{manifest::Manifest, preflight::TargetState},
         target::{
             catalog::unreadable,
             enums,
-            lock_acquisition::{Locks, Strength},
+            lock_acquisition::{LockMode, Locks},
             objects,
-            record::{self, Record},
+            record::{self, TargetRecord},
             session::{STAGING_PREFIX, Target, previous_schema},
             table_properties::PARTS,
             table_state::Transition,
@@ -56,11 +56,11 @@ pub(crate) struct Cutover<'a> {
     /// What was pushed.
     pub manifest: &'a Manifest,
     /// What the target was like before.
-    pub situation: &'a Situation,
+    pub target_state: &'a TargetState,
     /// Where the new tables are.
     pub staging: &'a Staging,
     /// The digest that each table was found to have.
-    pub digests: Vec<Wanted<'a>>,
+    pub digests: Vec<ExpectedDigest<'a>>,
     /// Chunks per table, in the manifest's order.
     pub chunks: Vec<u32>,
     /// Keep the replaced tables.
@@ -90,15 +90,15 @@ impl Cutover<'_> {
     /// Everything after the locks, with what hangs on the old tables at this moment.
     async fn read(&self) -> Result<String> {
         let mut replaced: BTreeSet<String> =
-            self.situation.record.live.iter().map(|table| table.name.clone()).collect();
+            self.target_state.record.live.iter().map(|table| table.name.clone()).collect();
         let mut put_down = Vec::new();
         if replaced.is_empty() {
-            (replaced, put_down) = grants::put_down_before(self.control, self.target.schema).await?;
+            (replaced, put_down) = grants::saved_grants(self.control, self.target.schema).await?;
         }
-        let live = self.situation.record.live_oids();
+        let live = self.target_state.record.live_oids();
         let schema = self.target.schema;
         let home = previous_schema(schema);
-        let record = &self.situation.record;
+        let record = &self.target_state.record;
         let plan = &self.manifest.plan;
         // These questions follow each other without waiting for answers.
         let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
@@ -115,7 +115,7 @@ impl Cutover<'_> {
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(put_down);
-        work.push(grants::take_up(schema));
+        work.push(grants::forget_saved_grants(schema));
         work.extend(row_undo::forget(schema, &kept));
         if !self.manifest.plan.hooks.after.is_empty() {
             work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
@@ -135,11 +135,11 @@ impl Cutover<'_> {
         let schema = self.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
-        let Record { live, previous, .. } = &self.situation.record;
+        let TargetRecord { live, previous, .. } = &self.target_state.record;
         let move_to = |from: &str, name: &str, to: &str| {
             format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
         };
-        let (newer, older) = (&self.situation.record.live_objects, &self.situation.record.previous_objects);
+        let (newer, older) = (&self.target_state.record.live_objects, &self.target_state.record.previous_objects);
         if !previous.is_empty() || !older.is_empty() {
             let attic = self.attic();
             sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
@@ -158,7 +158,7 @@ impl Cutover<'_> {
         sql.extend(enums::moved(schema, &enums.live, &home));
         let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
         sql.extend(enums::moved(&self.staging.schema, &made, schema));
-        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());
         sql.extend(self.record());
@@ -175,7 +175,7 @@ impl Cutover<'_> {
     async fn clear_up(&self) -> Result<()> {
         let schema = self.target.schema;
         let dropping = async {
-            let record = Record::read(self.control, schema, &previous_schema(schema)).await?;
+            let record = TargetRecord::read(self.control, schema, &previous_schema(schema)).await?;
             for run in &record.unfinished {
                 staging::drop_run(self.control, run).await?;
             }
@@ -195,14 +195,14 @@ impl Cutover<'_> {
         let schema = quote_literal(self.target.schema);
         let staging = quote_literal(&self.staging.schema);
         let run_id = self.staging.run_id;
-        let tables = self.manifest.cargo.iter().zip(&self.digests).zip(&self.chunks);
+        let tables = self.manifest.tables.iter().zip(&self.digests).zip(&self.chunks);
         let values: Vec<String> = tables
-            .map(|((cargo, wanted), chunks)| {
+            .map(|((to_push, wanted), chunks)| {
                 format!(
                     "({}, {}, {}, {}, {}, {chunks})",
-                    quote_literal(&cargo.table.name),
-                    quote_literal(&cargo.table.source),
-                    quote_literal(&cargo.fingerprint),
+                    quote_literal(&to_push.table.name),
+                    quote_literal(&to_push.table.source),
+                    quote_literal(&to_push.fingerprint),
                     wanted.digest.rows,
                     quote_literal(&wanted.digest.to_string())
                 )
@@ -222,7 +222,7 @@ impl Cutover<'_> {
 
     /// The record's part of the cutover.
     fn record(&self) -> Vec<String> {
-        let record = &self.situation.record;
+        let record = &self.target_state.record;
         let mut sql = record.enter_adopted(self.target.schema);
         sql.extend(record.transition(Transition::CutOver, self.target.schema));
         sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
@@ -230,21 +230,21 @@ impl Cutover<'_> {
     }
 
     async fn take_over(&self) -> Result<()> {
-        let live = self.situation.record.live.iter();
-        let staged = self.manifest.cargo.iter();
-        let staged = staged.map(|cargo| qualified(&self.staging.schema, &cargo.table.name));
+        let live = self.target_state.record.live.iter();
+        let staged = self.manifest.tables.iter();
+        let staged = staged.map(|to_push| qualified(&self.staging.schema, &to_push.table.name));
         let home = previous_schema(self.target.schema);
-        let previous = self.situation.record.previous.iter().map(|table| qualified(&home, &table.name));
+        let previous = self.target_state.record.previous.iter().map(|table| qualified(&home, &table.name));
         let locks = Locks {
             target: self.target,
             control: self.control,
             ours: staged.chain(previous).collect(),
             theirs: live.map(|table| qualified(self.target.schema, &table.name)).collect(),
-            strength: Strength::AgainstEverybody,
+            strength: LockMode::AgainstEverybody,
         };
         let latest = Mutex::new((Instant::now(), self.read().await?));
         let attempt = |begin: String| self.attempt(&latest, begin).boxed();
-        locks.hold_for(attempt).await
+        locks.with_locks(attempt).await
     }
 
     /// One try. The locks may take minutes; a grant that somebody makes meanwhile is carried over, too.

@@ -23,21 +23,21 @@ use crate::{
         diff::{self, row_undo},
         load::{
             chunk::Chunk,
-            copy_stream::{Sent, relay},
-            digest_check::{self, Wanted},
-            progress_journal::Diary,
-            session_pool::Crew,
+            copy_stream::{SentCounts, relay},
+            digest_check::{self, ExpectedDigest},
+            progress_journal::ProgressJournal,
+            session_pool::SessionPool,
             staging,
         },
         plan::{
-            manifest::{Cargo, Manifest},
-            preflight::Situation,
+            manifest::{Manifest, TableToPush},
+            preflight::TargetState,
         },
         target::{
             catalog::names_of,
-            lock_acquisition::{Locks, Strength},
+            lock_acquisition::{LockMode, Locks},
             objects,
-            record::{self, Described, Unfinished},
+            record::{self, LiveTableRecord, UnfinishedRun},
             session::{Target, search_path},
             table_state::Transition,
         },
@@ -49,7 +49,7 @@ const FOREIGN_KEYS: &str = "SELECT 'constraint ' || k.conname || ' on table ' ||
      WHERE k.contype = 'f' AND k.confrelid = ANY($1) AND k.conrelid <> ALL($1) ORDER BY 1";
 
 /// One push that replaces the rows of table after table.
-pub(crate) struct InTurn<'a> {
+pub(crate) struct ReplaceRows<'a> {
     /// The directory and the listener.
     pub ctx: &'a Context,
     /// Where to.
@@ -61,34 +61,34 @@ pub(crate) struct InTurn<'a> {
     /// What.
     pub manifest: &'a Manifest,
     /// What the target is like.
-    pub situation: &'a Situation,
+    pub target_state: &'a TargetState,
     /// Told of what is sent.
-    pub diary: &'a Diary,
+    pub journal: &'a ProgressJournal,
     /// Sessions for the digests.
     pub workers: usize,
     /// Load every table, whatever an interrupted run has done.
     pub fresh: bool,
 }
 
-impl<'a> InTurn<'a> {
+impl<'a> ReplaceRows<'a> {
     /// Does it. `run` is told of the run's number as soon as there is one.
     ///
     /// # Errors
     /// `TargetOccupied` if foreign keys of others point to the tables; `Local*`, `Target*`, `Interrupted`.
-    pub(crate) async fn run(&self, run: impl Fn(i64)) -> Result<Vec<Wanted<'a>>> {
+    pub(crate) async fn run(&self, run: impl Fn(i64)) -> Result<Vec<ExpectedDigest<'a>>> {
         self.refuse_foreign_keys().await?;
         record::create(self.control).await?;
         let run_id = self.begin().await?;
         run(run_id);
-        make_room(self.target, self.control, self.situation).await?;
-        let wanted = digest_check::wanted(self.reader, self.manifest).await?;
+        make_room(self.target, self.control, self.target_state).await?;
+        let wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
         self.locked("dropping foreign keys", &self.foreign_keys_off()).await?;
         let loading = self.load_all(run_id);
-        self.diary.phase(self.ctx, "load", Some(self.manifest.cargo.len() as u64), loading).await?;
-        self.diary.phase(self.ctx, "constraints", None, self.foreign_keys_on()).await?;
-        let crew = Crew::open(self.target, &self.situation.path, self.workers).await?;
-        let comparing = digest_check::differing(&crew, self.target.schema, &wanted);
-        let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), comparing).await?;
+        self.journal.run_phase(self.ctx, "load", Some(self.manifest.tables.len() as u64), loading).await?;
+        self.journal.run_phase(self.ctx, "constraints", None, self.foreign_keys_on()).await?;
+        let pool = SessionPool::open(self.target, &self.target_state.path, self.workers).await?;
+        let comparing = digest_check::differing(&pool, self.target.schema, &wanted);
+        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), comparing).await?;
         if !differing.is_empty() {
             self.unmark(run_id, &differing).await?;
             return Err(digest_check::explain(self.reader, self.manifest, &differing).await?);
@@ -98,7 +98,7 @@ impl<'a> InTurn<'a> {
     }
 
     async fn refuse_foreign_keys(&self) -> Result<()> {
-        let live = self.situation.record.live_oids();
+        let live = self.target_state.record.live_oids();
         let keys = names_of(self.control, "looking for foreign keys", FOREIGN_KEYS, &[&live]).await?;
         if keys.is_empty() {
             return Ok(());
@@ -110,8 +110,8 @@ impl<'a> InTurn<'a> {
     /// Continues an interrupted run of the same content, or begins one.
     async fn begin(&self) -> Result<i64> {
         let key = &self.manifest.run_key;
-        let unfinished = &self.situation.record.unfinished;
-        let fits = |run: &&Unfinished| run.mode == "replace" && run.staging.is_empty() && run.run_key == *key;
+        let unfinished = &self.target_state.record.unfinished;
+        let fits = |run: &&UnfinishedRun| run.mode == "replace" && run.staging.is_empty() && run.run_key == *key;
         let continued = unfinished.iter().rev().find(fits).filter(|_| !self.fresh);
         for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
             staging::drop_run(self.control, run).await?;
@@ -124,7 +124,7 @@ impl<'a> InTurn<'a> {
 
     /// Takes the marks from these source tables, so that the next try loads them.
     async fn unmark(&self, run_id: i64, sources: &[String]) -> Result<()> {
-        let tables = self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let tables = self.manifest.tables.iter().map(|to_push| &to_push.table);
         let names = tables.filter(|table| sources.contains(&table.source)).map(|table| quote_literal(&table.name));
         let names = names.collect::<Vec<_>>().join(", ");
         let sql = format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id} AND table_name IN ({names})");
@@ -132,7 +132,7 @@ impl<'a> InTurn<'a> {
     }
 
     fn foreign_keys_off(&self) -> Vec<String> {
-        let tables = self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let tables = self.manifest.tables.iter().map(|to_push| &to_push.table);
         let drop = |name: &str, key: &str| {
             format!(
                 "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}",
@@ -145,7 +145,7 @@ impl<'a> InTurn<'a> {
 
     async fn foreign_keys_on(&self) -> Result<()> {
         let schema = self.target.schema;
-        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
         let mut sql = self.foreign_keys_off();
         sql.extend(tables().flat_map(|table| ddl::foreign_keys(schema, table)).map(|statement| statement.sql));
         self.locked("adding foreign keys", &sql).await?;
@@ -166,7 +166,7 @@ impl<'a> InTurn<'a> {
             return Ok(());
         }
         let tables: Vec<String> =
-            self.manifest.cargo.iter().map(|cargo| qualified(self.target.schema, &cargo.table.name)).collect();
+            self.manifest.tables.iter().map(|to_push| qualified(self.target.schema, &to_push.table.name)).collect();
         alone(self.target, self.control, tables, doing, &statements.join(";\n")).await
     }
 
@@ -174,19 +174,19 @@ impl<'a> InTurn<'a> {
         let sql = "SELECT table_name FROM turso2neon.chunks WHERE run_id = $1";
         let done = names_of(self.control, "reading which tables are done", sql, &[&run_id]).await?;
         let done: BTreeSet<String> = done.into_iter().collect();
-        let live = &self.situation.record.live;
-        let mut facts = diff::facts(self.control, &self.situation.record.live_oids()).await?;
-        self.control.batch("preparing the session", &search_path(&self.situation.path)).await?;
-        for cargo in self.manifest.cargo.iter().filter(|cargo| !done.contains(&cargo.table.name)) {
-            debug_assert!(live.iter().any(|ours| ours.name == cargo.table.name), "the structure is the same");
-            let facts = facts.remove(&cargo.table.name).unwrap_or_default();
-            let voices = facts.silence(&qualified(self.target.schema, &cargo.table.name));
-            let attempt = |begin: String| self.load(run_id, cargo, &voices, begin).boxed();
-            let table = qualified(self.target.schema, &cargo.table.name);
+        let live = &self.target_state.record.live;
+        let mut facts = diff::facts(self.control, &self.target_state.record.live_oids()).await?;
+        self.control.batch("preparing the session", &search_path(&self.target_state.path)).await?;
+        for to_push in self.manifest.tables.iter().filter(|to_push| !done.contains(&to_push.table.name)) {
+            debug_assert!(live.iter().any(|ours| ours.name == to_push.table.name), "the structure is the same");
+            let facts = facts.remove(&to_push.table.name).unwrap_or_default();
+            let trigger_toggles = facts.disable_triggers(&qualified(self.target.schema, &to_push.table.name));
+            let attempt = |begin: String| self.load(run_id, to_push, &trigger_toggles, begin).boxed();
+            let table = qualified(self.target.schema, &to_push.table.name);
             let locks = locks(self.target, self.control, vec![table]);
-            let sent = locks.hold_for(attempt).await.at_table(&cargo.table.source)?;
-            self.diary.moved(&cargo.table.source, sent);
-            self.ctx.out.info(format!("{}: {} rows replaced", cargo.table.source, sent.rows));
+            let sent = locks.with_locks(attempt).await.at_table(&to_push.table.source)?;
+            self.journal.moved(&to_push.table.source, sent);
+            self.ctx.out.info(format!("{}: {} rows replaced", to_push.table.source, sent.rows));
         }
         self.control.batch("preparing the session", &search_path(&[])).await
     }
@@ -194,26 +194,26 @@ impl<'a> InTurn<'a> {
     async fn load(
         &self,
         run_id: i64,
-        cargo: &Cargo,
-        voices: &(Vec<String>, Vec<String>),
+        to_push: &TableToPush,
+        trigger_toggles: &(Vec<String>, Vec<String>),
         begin: String,
-    ) -> Result<Sent> {
+    ) -> Result<SentCounts> {
         let schema = self.target.schema;
-        let table = qualified(schema, &cargo.table.name);
-        let (off, on) = voices;
+        let table = qualified(schema, &to_push.table.name);
+        let (off, on) = trigger_toggles;
         let mut begin = vec![begin];
         begin.extend(off.iter().cloned());
         begin.push(format!("TRUNCATE ONLY {table}"));
         self.control.batch("emptying the table", &begin.join("; ")).await?;
-        let whole = Chunk { cargo: 0, number: 0, first: 0, end: None, whole: true };
-        let prepared = self.control.client().prepare(&whole.destination(schema, cargo)).await;
+        let whole = Chunk { table: 0, number: 0, first: 0, end: None, whole: true };
+        let prepared = self.control.client().prepare(&whole.destination(schema, to_push)).await;
         let statement = prepared.map_err(|failure| self.control.error("preparing the load", &failure))?;
-        let output = whole.source(&self.manifest.plan.schema, cargo);
-        let sent = relay(self.reader, &output, self.control, &statement, |bytes| self.diary.sent(bytes)).await?;
+        let output = whole.source(&self.manifest.plan.schema, to_push);
+        let sent = relay(self.reader, &output, self.control, &statement, |bytes| self.journal.sent(bytes)).await?;
         let mut end = on.clone();
         end.push(format!(
             "INSERT INTO turso2neon.chunks (run_id, table_name, chunk, row_count, byte_count) VALUES ({run_id}, {}, 0, {}, {})",
-            quote_literal(&cargo.table.name),
+            quote_literal(&to_push.table.name),
             sent.rows,
             sent.bytes
         ));
@@ -222,16 +222,16 @@ impl<'a> InTurn<'a> {
         Ok(sent)
     }
 
-    async fn finish(&self, run_id: i64, wanted: &[Wanted<'_>]) -> Result<()> {
-        let tables: Vec<Described<'_>> = self
+    async fn finish(&self, run_id: i64, wanted: &[ExpectedDigest<'_>]) -> Result<()> {
+        let tables: Vec<LiveTableRecord<'_>> = self
             .manifest
-            .cargo
+            .tables
             .iter()
             .zip(wanted)
-            .map(|(cargo, wanted)| Described {
-                name: &cargo.table.name,
-                source: &cargo.table.source,
-                fingerprint: &cargo.fingerprint,
+            .map(|(to_push, wanted)| LiveTableRecord {
+                name: &to_push.table.name,
+                source: &to_push.table.source,
+                fingerprint: &to_push.fingerprint,
                 digest: wanted.digest,
             })
             .collect();
@@ -247,13 +247,13 @@ impl<'a> InTurn<'a> {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn make_room(target: &Target<'_>, control: &Session, situation: &Situation) -> Result<()> {
+pub(crate) async fn make_room(target: &Target<'_>, control: &Session, target_state: &TargetState) -> Result<()> {
     let kept = row_undo::read(control, target.schema).await?;
     let forget = row_undo::forget(target.schema, &kept);
     if !forget.is_empty() {
         control.batch("dropping what the last push kept", &forget.join("; ")).await?;
     }
-    record::drop_previous(control, target.schema, &situation.record).await
+    record::drop_previous(control, target.schema, &target_state.record).await
 }
 
 /// Drops the tables themselves, because others take their place that have another structure. What hangs on them and can
@@ -265,24 +265,25 @@ pub(crate) async fn drop_live(
     target: &Target<'_>,
     control: &Session,
     manifest: &Manifest,
-    situation: &Situation,
+    target_state: &TargetState,
 ) -> Result<()> {
     record::create(control).await?;
-    make_room(target, control, situation).await?;
-    let put_down = grants::put_down(control, manifest, target.schema, &situation.record).await?;
-    let tables: Vec<String> = situation.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
+    make_room(target, control, target_state).await?;
+    let put_down = grants::save_grants(control, manifest, target.schema, &target_state.record).await?;
+    let tables: Vec<String> =
+        target_state.record.live.iter().map(|table| qualified(target.schema, &table.name)).collect();
     let (views, functions) = objects::drops(control, target.schema).await?;
     let mut work = put_down;
     work.extend(views);
     work.push(format!("DROP TABLE {} RESTRICT", tables.join(", ")));
     work.extend(functions);
-    work.extend(situation.record.transition(Transition::DropLive, target.schema));
-    work.extend(objects::transition(Transition::DropLive, target.schema, &situation.record));
+    work.extend(target_state.record.transition(Transition::DropLive, target.schema));
+    work.extend(objects::transition(Transition::DropLive, target.schema, &target_state.record));
     alone(target, control, tables, "dropping the tables", &work.join("; ")).await
 }
 
 fn locks<'a>(target: &'a Target<'a>, control: &'a Session, theirs: Vec<String>) -> Locks<'a> {
-    Locks { target, control, ours: Vec::new(), theirs, strength: Strength::AgainstEverybody }
+    Locks { target, control, ours: Vec::new(), theirs, strength: LockMode::AgainstEverybody }
 }
 
 /// Runs statements in one transaction that has these tables for itself.
@@ -295,5 +296,5 @@ async fn alone(
 ) -> Result<()> {
     let attempt =
         |begin: String| async move { control.batch(doing, &format!("{begin}; {work}; COMMIT")).await }.boxed();
-    locks(target, control, tables).hold_for(attempt).await
+    locks(target, control, tables).with_locks(attempt).await
 }

@@ -23,18 +23,18 @@ use crate::{
     secret::Secret,
     stages::push::{
         diff::{
-            self, Item, Shape, Work,
-            row_undo::{self, Undone},
+            self, ChangeSet, RowIdentity, TableChange,
+            row_undo::{self, RecordedUndo},
         },
         load::staging,
         target::{
             dependents, enums,
-            lock_acquisition::{Locks, Strength},
+            lock_acquisition::{LockMode, Locks},
             objects,
-            record::{self, Described, Ours, Record},
+            record::{self, LiveTableRecord, PushedTableRecord, TargetRecord},
             session::{STAGING_PREFIX, Target, previous_schema},
             source_identity,
-            table_properties::{self, Fate},
+            table_properties::{self, OldTableFate},
             table_state::Transition,
         },
     },
@@ -63,14 +63,14 @@ pub struct RolledBack {
     /// `host:port/database`.
     pub target: String,
     /// What was put back, or with `list` what could be.
-    pub tables: Vec<PutBack>,
+    pub tables: Vec<RestoredTable>,
     /// Nothing was done but looking.
     pub listed: bool,
 }
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PutBack {
+pub struct RestoredTable {
     /// Its name.
     pub name: String,
     /// SQLite's name.
@@ -84,11 +84,11 @@ pub struct PutBack {
 }
 
 /// What a rollback would bring back.
-enum Former {
+enum PreviousState {
     /// Tables.
-    Tables(Vec<Ours>),
+    Tables(Vec<PushedTableRecord>),
     /// Rows, and the digests of the tables that have them.
-    Rows(Vec<(Undone, TableDigest)>),
+    Rows(Vec<(RecordedUndo, TableDigest)>),
 }
 
 /// Puts back what the last push replaced, or with `list` says what there is.
@@ -106,10 +106,10 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
     let mut begun = None;
     let mut attempt = 1;
     loop {
-        let error = match Box::pin(one_try(&target, request, &mut begun)).await {
+        let error = match Box::pin(attempt_once(&target, request, &mut begun)).await {
             Ok((tables, run_key)) => {
                 if !request.list {
-                    note(ctx, &address, &request.schema, run_key, &tables)?;
+                    record_rollback(ctx, &address, &request.schema, run_key, &tables)?;
                 }
                 return Ok(RolledBack { target: address, tables, listed: request.list });
             }
@@ -121,11 +121,11 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
     }
 }
 
-async fn one_try(
+async fn attempt_once(
     target: &Target<'_>,
     request: &RollbackRequest,
-    begun: &mut Option<(i64, Vec<PutBack>, String)>,
-) -> Result<(Vec<PutBack>, String)> {
+    begun: &mut Option<(i64, Vec<RestoredTable>, String)>,
+) -> Result<(Vec<RestoredTable>, String)> {
     let control = target.control().await?;
     let schema = request.schema.as_str();
     if !request.list {
@@ -136,8 +136,8 @@ async fn one_try(
     {
         return Ok((tables.clone(), run_key.clone()));
     }
-    let record = Record::read(&control, schema, &previous_schema(schema)).await?;
-    let former = former(&control, schema, &record).await?;
+    let record = TargetRecord::read(&control, schema, &previous_schema(schema)).await?;
+    let former = previous_state(&control, schema, &record).await?;
     let tables = former.described();
     if request.list {
         return Ok((tables, String::new()));
@@ -154,20 +154,26 @@ async fn one_try(
     let run_id = record::begin_run(&control, &run_key, schema, PushMode::Rollback).await?;
     *begun = Some((run_id, tables.clone(), run_key.clone()));
     match &former {
-        Former::Tables(previous) => exchange(target, &control, &record, previous, run_id).await?,
-        Former::Rows(kept) => change_back(target, &control, &record, kept, run_id).await?,
+        PreviousState::Tables(previous) => swap_tables(target, &control, &record, previous, run_id).await?,
+        PreviousState::Rows(kept) => restore_rows(target, &control, &record, kept, run_id).await?,
     }
     source_identity::swap(&control, schema).await?;
     Ok((tables, run_key))
 }
 
 /// The checkpoint of the push that was taken back says so, if it is about this target.
-fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[PutBack]) -> Result<()> {
+fn record_rollback(
+    ctx: &Context,
+    address: &str,
+    schema: &str,
+    run_key: String,
+    tables: &[RestoredTable],
+) -> Result<()> {
     let Ok(push) = ctx.workdir.load_push() else { return Ok(()) };
     if push.target != address || push.schema != schema {
         return Ok(());
     }
-    let pushed = |table: &PutBack| {
+    let pushed = |table: &RestoredTable| {
         let pushed = PushedTable { rows: table.rows, server_digest: table.digest, ..PushedTable::default() };
         (table.source.clone(), pushed)
     };
@@ -188,28 +194,28 @@ fn note(ctx: &Context, address: &str, schema: &str, run_key: String, tables: &[P
     Ok(())
 }
 
-async fn former(control: &Session, schema: &str, record: &Record) -> Result<Former> {
+async fn previous_state(control: &Session, schema: &str, record: &TargetRecord) -> Result<PreviousState> {
     let kept = row_undo::read(control, schema).await?;
     // Rows are kept by the last push alone; tables of the push before it may not have been dropped yet.
     if kept.is_empty() {
-        return Ok(Former::Tables(record.previous.clone()));
+        return Ok(PreviousState::Tables(record.previous.clone()));
     }
-    let known = |kept: Undone| match kept.digest {
+    let known = |kept: RecordedUndo| match kept.digest {
         Some(digest) => Ok((kept, digest)),
         // Whether rows changed since could only be concluded from a sum that does not see every change.
         None => Err(Error::new(Kind::ArtifactStale, "the kept rows were recorded by an earlier version of this tool")
             .at_table(&kept.source)
             .with_hint("nothing was changed; use that version for this rollback, or push again")),
     };
-    kept.into_iter().map(known).collect::<Result<_>>().map(Former::Rows)
+    kept.into_iter().map(known).collect::<Result<_>>().map(PreviousState::Rows)
 }
 
-impl Former {
-    fn described(&self) -> Vec<PutBack> {
+impl PreviousState {
+    fn described(&self) -> Vec<RestoredTable> {
         match self {
             Self::Tables(tables) => tables
                 .iter()
-                .map(|table| PutBack {
+                .map(|table| RestoredTable {
                     name: table.name.clone(),
                     source: table.source.clone(),
                     rows: table.rows,
@@ -219,7 +225,7 @@ impl Former {
                 .collect(),
             Self::Rows(kept) => kept
                 .iter()
-                .map(|(table, digest)| PutBack {
+                .map(|(table, digest)| RestoredTable {
                     name: table.name.clone(),
                     source: table.source.clone(),
                     digest: Some(*digest),
@@ -239,11 +245,11 @@ impl Former {
 }
 
 /// The live tables and the previous ones change places.
-async fn exchange(
+async fn swap_tables(
     target: &Target<'_>,
     control: &Session,
-    record: &Record,
-    previous: &[Ours],
+    record: &TargetRecord,
+    previous: &[PushedTableRecord],
     run_id: i64,
 ) -> Result<()> {
     let (schema, home) = (target.schema, previous_schema(target.schema));
@@ -266,23 +272,23 @@ async fn exchange(
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();
-    sql.extend(table_properties::publications(control, schema, &record.live_oids(), &names, Fate::Kept).await?);
+    sql.extend(table_properties::publications(control, schema, &record.live_oids(), &names, OldTableFate::Kept).await?);
     sql.extend(record.transition(Transition::RollBack, schema));
     sql.extend(objects::transition(Transition::RollBack, schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");
     let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
     let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
-    let locks = Locks { target, control, ours, theirs: live, strength: Strength::AgainstEverybody };
+    let locks = Locks { target, control, ours, theirs: live, strength: LockMode::AgainstEverybody };
     let work = work.as_str();
     let attempt = |begin: String| {
         async move { control.batch("putting the replaced tables back", &format!("{begin}; {work}; COMMIT")).await }
             .boxed()
     };
-    locks.hold_for(attempt).await
+    locks.with_locks(attempt).await
 }
 
-async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
+async fn refuse_dependents(control: &Session, record: &TargetRecord) -> Result<()> {
     let hanging = dependents::of(control, &record.live_relations()).await?;
     if hanging.is_empty() {
         return Ok(());
@@ -293,11 +299,11 @@ async fn refuse_dependents(control: &Session, record: &Record) -> Result<()> {
 }
 
 /// The rows that the last push changed get their old form.
-async fn change_back(
+async fn restore_rows(
     target: &Target<'_>,
     control: &Session,
-    record: &Record,
-    kept: &[(Undone, TableDigest)],
+    record: &TargetRecord,
+    kept: &[(RecordedUndo, TableDigest)],
     run_id: i64,
 ) -> Result<()> {
     let schema = target.schema;
@@ -312,9 +318,9 @@ async fn change_back(
         || kept.iter().filter_map(|(table, digest)| Some((table, table.number?, table.plan.as_ref()?, *digest)));
     let oids: Vec<u32> = changed().filter_map(|(table, ..)| oid(&table.name)).collect();
     let mut facts = diff::facts(control, &oids).await?;
-    let items: Vec<Item<'_>> = changed()
-        .map(|(table, number, plan, _)| Item {
-            shape: Shape::new(plan),
+    let items: Vec<TableChange<'_>> = changed()
+        .map(|(table, number, plan, _)| TableChange {
+            shape: RowIdentity::new(plan),
             facts: facts.remove(&table.name).unwrap_or_default(),
             rows: row_undo::rows(schema, table.run_id, number),
         })
@@ -332,9 +338,9 @@ async fn change_back(
     let equal: Vec<_> = equal.map(|(table, digest)| (table.name.as_str(), *digest)).collect();
     let keep = row_undo::keep(schema, run_id, &items, &nexts, &equal);
     after.extend(row_undo::drop_kept(schema, tables()));
-    let described: Vec<Described<'_>> = kept
+    let described: Vec<LiveTableRecord<'_>> = kept
         .iter()
-        .map(|(table, digest)| Described {
+        .map(|(table, digest)| LiveTableRecord {
             name: &table.name,
             source: &table.source,
             fingerprint: &table.fingerprint,
@@ -344,8 +350,8 @@ async fn change_back(
     let run_key = tables().next().map_or("", |table| table.run_key.as_str());
     after.push(record::live(schema, run_id, run_key, &described));
     after.extend(record::done(schema, run_id, 0));
-    let wanted = changed().map(|(_, _, plan, digest)| (Shape::new(plan), digest)).collect();
-    let work = Work { schema, items: &items, keep, after, wanted };
+    let wanted = changed().map(|(_, _, plan, digest)| (RowIdentity::new(plan), digest)).collect();
+    let work = ChangeSet { schema, items: &items, keep, after, wanted };
     let differing = work.run(target, control).await?;
     if differing.is_empty() {
         return Ok(());

@@ -2,8 +2,8 @@
 //!
 //! Decisions: inserts, updates and deletes of all tables are one statement, because foreign keys are checked, and their
 //! actions taken, at the end of a statement: then every table is as it should be, and there is nothing to take action
-//! on, in whatever circle the keys point. Triggers of the tables are silent meanwhile. The digests are compared before
-//! the commit, under a lock that lets readers read.
+//! on, in whatever circle the keys point. Triggers of the tables are disabled meanwhile. The digests are compared
+//! before the commit, under a lock that lets readers read.
 
 use futures_util::FutureExt;
 
@@ -16,41 +16,41 @@ use crate::{
     postgres::{Session, table_digest},
     stages::push::{
         diff::{
-            row_identity::Shape,
-            unique_swaps::{Facts, Rows},
+            row_identity::RowIdentity,
+            unique_swaps::{CatalogFacts, ChangedRows},
         },
         target::{
-            lock_acquisition::{Locks, Strength},
+            lock_acquisition::{LockMode, Locks},
             session::Target,
         },
     },
 };
 
 /// One table that is changed.
-pub(crate) struct Item<'a> {
+pub(crate) struct TableChange<'a> {
     /// How its rows are compared.
-    pub shape: Shape<'a>,
+    pub shape: RowIdentity<'a>,
     /// What the catalog says of it.
-    pub facts: Facts,
+    pub facts: CatalogFacts,
     /// The rows.
-    pub rows: Rows,
+    pub rows: ChangedRows,
 }
 
 /// A change that is ready to be made.
-pub(crate) struct Work<'a> {
+pub(crate) struct ChangeSet<'a> {
     /// The tables' schema.
     pub schema: &'a str,
     /// The tables whose rows change.
-    pub items: &'a [Item<'a>],
+    pub items: &'a [TableChange<'a>],
     /// Statements that run before the rows change, under the locks: what is kept of them.
     pub keep: Vec<String>,
     /// Statements that run after: sequences, the record.
     pub after: Vec<String>,
     /// Tables, and the digests that they must have before the commit.
-    pub wanted: Vec<(Shape<'a>, TableDigest)>,
+    pub wanted: Vec<(RowIdentity<'a>, TableDigest)>,
 }
 
-impl Work<'_> {
+impl ChangeSet<'_> {
     /// Does it. Gives the source names of tables that would not have had the wanted digest; then nothing is changed.
     /// After `TargetUnreachable` it may have happened or not; the record knows.
     ///
@@ -63,9 +63,9 @@ impl Work<'_> {
             control,
             ours: Vec::new(),
             theirs: self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect(),
-            strength: Strength::AgainstWriters,
+            strength: LockMode::AgainstWriters,
         };
-        locks.hold_for(|begin| self.attempt(control, begin, &changes).boxed()).await
+        locks.with_locks(|begin| self.attempt(control, begin, &changes).boxed()).await
     }
 
     async fn attempt(&self, control: &Session, begin: String, changes: &str) -> Result<Vec<String>> {
@@ -81,20 +81,20 @@ impl Work<'_> {
 
     fn statements(&self) -> Vec<String> {
         let mut sql = Vec::new();
-        let mut voices = Vec::new();
+        let mut trigger_toggles = Vec::new();
         for item in self.items {
-            let (off, on) = item.facts.silence(&qualified(self.schema, &item.shape.table.name));
+            let (off, on) = item.facts.disable_triggers(&qualified(self.schema, &item.shape.table.name));
             sql.extend(off);
-            voices.extend(on);
+            trigger_toggles.extend(on);
         }
         sql.extend(self.keep.iter().cloned());
         for (number, item) in self.items.iter().enumerate() {
-            sql.extend(item.facts.clear_the_way(&item.shape, self.schema, &item.rows, number));
+            sql.extend(item.facts.free_unique_values(&item.shape, self.schema, &item.rows, number));
         }
         sql.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
         sql.extend(self.change());
         sql.push("SET CONSTRAINTS ALL IMMEDIATE".to_owned());
-        sql.extend(voices);
+        sql.extend(trigger_toggles);
         // What others have put off until the end of a transaction waits for it.
         sql.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
         sql.extend(self.after.iter().cloned());
@@ -105,7 +105,7 @@ impl Work<'_> {
     fn change(&self) -> Option<String> {
         let mut parts = Vec::new();
         for item in self.items {
-            let Item { shape, facts, rows } = item;
+            let TableChange { shape, facts, rows } = item;
             parts.push(shape.insert(self.schema, &rows.inserts));
             parts.extend(shape.update(self.schema, &rows.updates));
             if !facts.deletes_first(shape) {
@@ -118,7 +118,7 @@ impl Work<'_> {
     }
 
     async fn differing(&self, control: &Session) -> Result<Vec<String>> {
-        let query = |(shape, wanted): &(Shape<'_>, TableDigest)| {
+        let query = |(shape, wanted): &(RowIdentity<'_>, TableDigest)| {
             let table = shape.table;
             let digest = table_digest::query(self.schema, &table.name, &table.columns);
             let source = quote_literal(&table.source);

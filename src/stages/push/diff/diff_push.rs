@@ -15,18 +15,18 @@ use crate::{
     postgres::{PgEndpoint, Session},
     rules::ddl,
     stages::push::{
-        diff::{self, Ends, Found, Item, Rows, Shape, Work, row_undo},
+        diff::{self, ChangeSet, ChangedRows, DiffSessions, RowIdentity, TableChange, TableDiff, row_undo},
         load::{
-            copy_stream::{Sent, relay, weigh},
-            digest_check::{self, Wanted},
-            progress_journal::Diary,
-            session_pool::Crew,
+            copy_stream::{SentCounts, measure_bytes, relay},
+            digest_check::{self, ExpectedDigest},
+            progress_journal::ProgressJournal,
+            session_pool::SessionPool,
             staging,
         },
-        plan::{manifest::Manifest, preflight::Situation},
+        plan::{manifest::Manifest, preflight::TargetState},
         target::{
             catalog::unreadable,
-            record::{self, Record},
+            record::{self, TargetRecord},
             session::Target,
         },
     },
@@ -36,7 +36,7 @@ use crate::{
 const ROUNDS: u32 = 3;
 
 /// One push that changes rows in place.
-pub(crate) struct InPlace<'a> {
+pub(crate) struct DiffPush<'a> {
     /// The directory and the listener.
     pub ctx: &'a Context,
     /// Where to.
@@ -50,9 +50,9 @@ pub(crate) struct InPlace<'a> {
     /// What.
     pub manifest: &'a Manifest,
     /// What the target is like.
-    pub situation: &'a Situation,
+    pub target_state: &'a TargetState,
     /// Told of what is sent.
-    pub diary: &'a Diary,
+    pub journal: &'a ProgressJournal,
     /// Sessions that compare at once.
     pub workers: usize,
     /// Keep what is needed to change the rows back.
@@ -60,32 +60,32 @@ pub(crate) struct InPlace<'a> {
 }
 
 /// What was found to differ.
-pub(crate) struct Findings<'a> {
+pub(crate) struct TableDiffs<'a> {
     /// The digest that each table must have.
-    pub wanted: Vec<Wanted<'a>>,
-    tables: Vec<Found<'a>>,
+    pub wanted: Vec<ExpectedDigest<'a>>,
+    tables: Vec<TableDiff<'a>>,
     /// Sessions of the local PostgreSQL, besides the usual one, whose temporary tables list the rows.
     more: Vec<Session>,
-    restarts: Vec<Restart<'a>>,
+    restarts: Vec<SequenceRestart<'a>>,
     /// Bytes of hashes that were received to find them.
     pub received: u64,
 }
 
 /// An identity column that has to go on with another number.
-struct Restart<'a> {
+struct SequenceRestart<'a> {
     table: &'a TablePlan,
     now: i64,
 }
 
-impl<'a> InPlace<'a> {
-    /// Makes the change that was found. After `TargetUnreachable` it may have happened or not; the record knows. `run` is
-    /// told of the run's number as soon as there is one.
+impl<'a> DiffPush<'a> {
+    /// Makes the change that was found. After `TargetUnreachable` it may have happened or not; the record knows. `run`
+    /// is told of the run's number as soon as there is one.
     ///
     /// # Errors
     /// `Local*`, `Target*`, `Interrupted`, `ArtifactStale`.
-    pub(crate) async fn run(&self, mut findings: Findings<'a>, run: impl Fn(i64)) -> Result<Findings<'a>> {
+    pub(crate) async fn run(&self, mut findings: TableDiffs<'a>, run: impl Fn(i64)) -> Result<TableDiffs<'a>> {
         record::create(self.control).await?;
-        for unfinished in &self.situation.record.unfinished {
+        for unfinished in &self.target_state.record.unfinished {
             staging::drop_run(self.control, unfinished).await?;
         }
         let run_id =
@@ -95,7 +95,7 @@ impl<'a> InPlace<'a> {
             let items = self.send(&findings).await?;
             let work = self.work(run_id, &findings, &items).await?;
             let making = work.run(self.target, self.control);
-            let differing = self.diary.phase(self.ctx, "apply", None, making).await?;
+            let differing = self.journal.run_phase(self.ctx, "apply", None, making).await?;
             if differing.is_empty() {
                 self.clear_up(&findings).await?;
                 return Ok(findings);
@@ -117,19 +117,19 @@ impl<'a> InPlace<'a> {
     ///
     /// # Errors
     /// `Local*`, `Interrupted`.
-    pub(crate) async fn measure(&self, findings: &Findings<'a>) -> Result<u64> {
+    pub(crate) async fn measure(&self, findings: &TableDiffs<'a>) -> Result<u64> {
         let mut bytes = 0;
-        for (number, Found { shape, place, .. }) in findings.tables.iter().enumerate() {
-            for batch in shape.parcels(&self.manifest.plan.schema, number) {
+        for (number, TableDiff { shape, place, .. }) in findings.tables.iter().enumerate() {
+            for batch in shape.changed_row_queries(&self.manifest.plan.schema, number) {
                 self.ctx.stop.check()?;
-                bytes += weigh(self.lister(findings, *place), &batch).await?;
+                bytes += measure_bytes(self.lister(findings, *place), &batch).await?;
             }
         }
         Ok(bytes)
     }
 
     /// The session that lists the rows of a table.
-    fn lister<'b>(&'b self, findings: &'b Findings<'_>, place: usize) -> &'b Session {
+    fn lister<'b>(&'b self, findings: &'b TableDiffs<'_>, place: usize) -> &'b Session {
         place.checked_sub(1).and_then(|place| findings.more.get(place)).unwrap_or(self.reader)
     }
 
@@ -137,44 +137,44 @@ impl<'a> InPlace<'a> {
     ///
     /// # Errors
     /// `Local*`, `Target*`, `Interrupted`.
-    pub(crate) async fn find(&self) -> Result<Findings<'a>> {
-        let wanted = digest_check::wanted(self.reader, self.manifest).await?;
-        let crew = Crew::open(self.target, &self.situation.path, self.workers).await?;
-        let work = digest_check::differing(&crew, self.target.schema, &wanted);
-        let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
-        let shapes: Vec<Shape<'a>> = wanted
+    pub(crate) async fn find(&self) -> Result<TableDiffs<'a>> {
+        let wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
+        let pool = SessionPool::open(self.target, &self.target_state.path, self.workers).await?;
+        let work = digest_check::differing(&pool, self.target.schema, &wanted);
+        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
+        let shapes: Vec<RowIdentity<'a>> = wanted
             .iter()
             .map(|wanted| wanted.table)
             .filter(|table| differing.contains(&table.source))
-            .map(Shape::new)
+            .map(RowIdentity::new)
             .collect();
-        let hands = crew.sessions().len().min(shapes.len());
+        let hands = pool.sessions().len().min(shapes.len());
         let open = || async { Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.local)).await };
         let more = try_join_all((1..hands).map(|_| open())).await?;
         self.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let locals: Vec<&Session> = std::iter::once(self.reader).chain(&more).collect();
-        let ends: Vec<Ends<'_>> =
-            locals.into_iter().zip(crew.sessions()).map(|(local, target)| self.ends(local, target)).collect();
-        let size = |shape: &Shape<'_>| {
-            let cargo = self.manifest.cargo.iter().find(|cargo| cargo.table.source == shape.table.source);
-            cargo.and_then(|cargo| cargo.loaded.as_ref()).map_or(0, |loaded| loaded.rows)
+        let ends: Vec<DiffSessions<'_>> =
+            locals.into_iter().zip(pool.sessions()).map(|(local, target)| self.ends(local, target)).collect();
+        let size = |shape: &RowIdentity<'_>| {
+            let to_push = self.manifest.tables.iter().find(|to_push| to_push.table.source == shape.table.source);
+            to_push.and_then(|to_push| to_push.loaded.as_ref()).map_or(0, |loaded| loaded.rows)
         };
         let work = diff::find_all(self.ctx, &ends, shapes, size);
-        let tables = self.diary.phase(self.ctx, "differences", Some(differing.len() as u64), work).await?;
+        let tables = self.journal.run_phase(self.ctx, "differences", Some(differing.len() as u64), work).await?;
         let received = ends.iter().map(|ends| ends.received.load(Ordering::Relaxed)).sum();
         let restarts = self.restarts().await?;
-        self.diary.received(received);
-        Ok(Findings { wanted, tables, more, restarts, received })
+        self.journal.received(received);
+        Ok(TableDiffs { wanted, tables, more, restarts, received })
     }
 
-    fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> Ends<'b> {
+    fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> DiffSessions<'b> {
         let received = AtomicU64::new(0);
-        Ends { local, from: &self.manifest.plan.schema, target, to: self.target.schema, received }
+        DiffSessions { local, from: &self.manifest.plan.schema, target, to: self.target.schema, received }
     }
 
     /// Identity columns whose next number isn't the plan's.
-    async fn restarts(&self) -> Result<Vec<Restart<'a>>> {
-        let tables = || self.manifest.cargo.iter().map(|cargo| &cargo.table);
+    async fn restarts(&self) -> Result<Vec<SequenceRestart<'a>>> {
+        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
         let query = |table: &TablePlan| {
             let sequence = qualified(self.target.schema, &table.identity.as_ref()?.sequence);
             let name = quote_literal(&table.name);
@@ -192,21 +192,21 @@ impl<'a> InPlace<'a> {
             let name: String = row.try_get(0).map_err(failed)?;
             let (last, called): (i64, bool) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
             let now = if called { last.saturating_add(1) } else { last };
-            let restart = tables().find(|table| table.name == name).map(|table| Restart { table, now });
+            let restart = tables().find(|table| table.name == name).map(|table| SequenceRestart { table, now });
             restarts.extend(restart.filter(|restart| restart.next() != now));
         }
         Ok(restarts)
     }
 
     /// Sends the rows that differ into temporary tables of the target.
-    async fn send(&self, findings: &Findings<'a>) -> Result<Vec<Item<'a>>> {
-        let oid = |name: &str| self.situation.record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+    async fn send(&self, findings: &TableDiffs<'a>) -> Result<Vec<TableChange<'a>>> {
+        let oid = |name: &str| self.target_state.record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
         let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
         let mut facts = diff::facts(self.control, &oids).await?;
         self.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let mut items = Vec::new();
         let sending = async {
-            for (number, Found { shape, place, .. }) in findings.tables.iter().enumerate() {
+            for (number, TableDiff { shape, place, .. }) in findings.tables.iter().enumerate() {
                 self.ctx.stop.check()?;
                 let lister = self.lister(findings, *place);
                 let [inserts, updates, deletes] = ["ins", "upd", "del"].map(|word| format!("t2n_{word}_{number}"));
@@ -219,40 +219,46 @@ impl<'a> InPlace<'a> {
                 self.control.batch("preparing the change", &create).await?;
                 let places = [inserts, updates, deletes].map(|name| format!("pg_temp.{name}"));
                 let columns = [shape.copy_columns(), shape.copy_columns(), shape.list_columns()];
-                let parcels = shape.parcels(&self.manifest.plan.schema, number);
-                for ((parcel, place), columns) in parcels.iter().zip(&places).zip(&columns) {
+                let batches = shape.changed_row_queries(&self.manifest.plan.schema, number);
+                for ((chunk_copy, place), columns) in batches.iter().zip(&places).zip(&columns) {
                     let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
-                    self.diary.moved(&shape.table.source, self.send_one(lister, parcel, &input).await?);
+                    self.journal.moved(&shape.table.source, self.send_one(lister, chunk_copy, &input).await?);
                 }
                 let [inserts, updates, deletes] = places;
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
                 self.control.batch("preparing the change", &analyze).await?;
-                items.push(Item {
-                    shape: Shape::new(shape.table),
+                items.push(TableChange {
+                    shape: RowIdentity::new(shape.table),
                     facts: facts.remove(&shape.table.name).unwrap_or_default(),
-                    rows: Rows { inserts, updates, deletes },
+                    rows: ChangedRows { inserts, updates, deletes },
                 });
             }
             Ok(())
         };
-        self.diary.phase(self.ctx, "send", Some(findings.tables.len() as u64), sending).await?;
+        self.journal.run_phase(self.ctx, "send", Some(findings.tables.len() as u64), sending).await?;
         Ok(items)
     }
 
-    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<Sent> {
+    async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<SentCounts> {
         let prepared = self.control.client().prepare(input).await;
         let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
-        relay(lister, output, self.control, &statement, |bytes| self.diary.sent(bytes)).await
+        relay(lister, output, self.control, &statement, |bytes| self.journal.sent(bytes)).await
     }
 
-    async fn work<'b>(&self, run_id: i64, findings: &Findings<'a>, items: &'b [Item<'a>]) -> Result<Work<'b>>
+    async fn work<'b>(
+        &self,
+        run_id: i64,
+        findings: &TableDiffs<'a>,
+        items: &'b [TableChange<'a>],
+    ) -> Result<ChangeSet<'b>>
     where
         'a: 'b,
     {
         let schema = self.target.schema;
         let kept = row_undo::read(self.control, schema).await?;
         let touched = !items.is_empty() || !findings.restarts.is_empty();
-        let is_changed = |wanted: &Wanted<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
+        let is_changed =
+            |wanted: &ExpectedDigest<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
         let (mut keep, mut after) = (Vec::new(), Vec::new());
         if touched && self.keep_previous {
             let nexts = findings.restarts.iter().map(|restart| (restart.table, restart.now));
@@ -270,32 +276,32 @@ impl<'a> InPlace<'a> {
         after.extend(record::done(schema, run_id, rows));
         // A key that guards new rows only can take action on rows of tables that are not touched.
         let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);
-        let all = self.manifest.cargo.iter().any(|cargo| guarded(&cargo.table));
-        let counts = |wanted: &&Wanted<'_>| all || is_changed(wanted);
+        let all = self.manifest.tables.iter().any(|to_push| guarded(&to_push.table));
+        let counts = |wanted: &&ExpectedDigest<'_>| all || is_changed(wanted);
         let wanted = findings.wanted.iter().filter(counts);
-        let wanted = wanted.map(|wanted| (Shape::new(wanted.table), wanted.digest)).collect();
-        Ok(Work { schema, items, keep, after, wanted })
+        let wanted = wanted.map(|wanted| (RowIdentity::new(wanted.table), wanted.digest)).collect();
+        Ok(ChangeSet { schema, items, keep, after, wanted })
     }
 
-    fn described(&self, findings: &Findings<'a>) -> Vec<record::Described<'a>> {
-        let cargo = self.manifest.cargo.iter();
-        cargo
+    fn described(&self, findings: &TableDiffs<'a>) -> Vec<record::LiveTableRecord<'a>> {
+        let to_push = self.manifest.tables.iter();
+        to_push
             .zip(&findings.wanted)
-            .map(|(cargo, wanted)| record::Described {
-                name: &cargo.table.name,
-                source: &cargo.table.source,
-                fingerprint: &cargo.fingerprint,
+            .map(|(to_push, wanted)| record::LiveTableRecord {
+                name: &to_push.table.name,
+                source: &to_push.table.source,
+                fingerprint: &to_push.fingerprint,
                 digest: wanted.digest,
             })
             .collect()
     }
 
     /// What the push before kept of replaced tables is no longer what a rollback would bring back.
-    async fn clear_up(&self, findings: &Findings<'a>) -> Result<()> {
+    async fn clear_up(&self, findings: &TableDiffs<'a>) -> Result<()> {
         self.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
         let touched = !findings.tables.is_empty() || !findings.restarts.is_empty();
         if touched
-            && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.situation.record).await
+            && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.target_state.record).await
         {
             if self.control.is_lost() {
                 return Err(error);
@@ -306,14 +312,14 @@ impl<'a> InPlace<'a> {
     }
 }
 
-impl Findings<'_> {
+impl TableDiffs<'_> {
     /// Enters into the plan what differs. `record` is what the last push left.
-    pub(crate) fn enter(&self, plan: &mut PushPlan, record: &Record) {
+    pub(crate) fn enter(&self, plan: &mut PushPlan, record: &TargetRecord) {
         for table in &mut plan.tables {
             let found = self.tables.iter().find(|found| found.shape.table.name == table.name);
             table.changes = found.map(|found| found.changes);
             let restart = self.restarts.iter().find(|restart| restart.table.name == table.name);
-            table.next_number = restart.map(Restart::next);
+            table.next_number = restart.map(SequenceRestart::next);
         }
         let touched = !self.tables.is_empty() || !self.restarts.is_empty();
         plan.dropped =
@@ -324,7 +330,7 @@ impl Findings<'_> {
     }
 }
 
-impl Restart<'_> {
+impl SequenceRestart<'_> {
     /// The number that the plan wants next.
     fn next(&self) -> i64 {
         self.table.identity.as_ref().and_then(|identity| identity.next).unwrap_or(i64::MAX).max(1)

@@ -15,7 +15,7 @@ mod unique_swaps;
 
 mod row_identity;
 
-pub(crate) use apply::{Item, Work};
-pub(crate) use row_diff::{Ends, Found, find_all};
-pub(crate) use row_identity::Shape;
-pub(crate) use unique_swaps::{Rows, facts};
+pub(crate) use apply::{ChangeSet, TableChange};
+pub(crate) use row_diff::{DiffSessions, TableDiff, find_all};
+pub(crate) use row_identity::RowIdentity;
+pub(crate) use unique_swaps::{ChangedRows, facts};

@@ -20,14 +20,14 @@ use crate::{
     model::{Stage, push_plan::RowChanges},
     postgres::Session,
     stages::push::{
-        diff::row_identity::{Buckets, Shape},
+        diff::row_identity::{Buckets, RowIdentity},
         load::copy_stream::relay,
         target::catalog::unreadable,
     },
 };
 
 /// Both servers and the schemas of the tables there.
-pub(crate) struct Ends<'a> {
+pub(crate) struct DiffSessions<'a> {
     /// The local PostgreSQL.
     pub local: &'a Session,
     /// The tables' schema there.
@@ -45,21 +45,21 @@ pub(crate) fn lists(number: usize) -> [String; 3] {
     ["ins", "upd", "del"].map(|word| format!("pg_temp.t2n_{word}_{number}"))
 }
 
-impl Ends<'_> {
+impl DiffSessions<'_> {
     /// Finds the rows of one table that differ and leaves them in its [`lists`].
     ///
     /// # Errors
     /// `Local*`, `Target*`.
-    pub(crate) async fn find(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<RowChanges> {
+    pub(crate) async fn find(&self, shape: &RowIdentity<'_>, rows: u64, number: usize) -> Result<RowChanges> {
         self.find_unplaced(shape, rows, number).await.at_table(&shape.table.source)
     }
 
-    async fn find_unplaced(&self, shape: &Shape<'_>, rows: u64, number: usize) -> Result<RowChanges> {
+    async fn find_unplaced(&self, shape: &RowIdentity<'_>, rows: u64, number: usize) -> Result<RowChanges> {
         let bounds = match shape.bounds_query(self.from) {
             Some(query) => self.bounds(&query).await?,
             None => None,
         };
-        let buckets = Shape::buckets(rows, bounds);
+        let buckets = RowIdentity::buckets(rows, bounds);
         let some = self.differing_buckets(shape, &buckets).await?;
         let (theirs, ours) = (format!("pg_temp.t2n_theirs_{number}"), format!("pg_temp.t2n_ours_{number}"));
         let create = format!("CREATE TEMP TABLE t2n_theirs_{number} AS {}", shape.empty_listing(self.from));
@@ -89,7 +89,7 @@ impl Ends<'_> {
     }
 
     /// The buckets that differ; none if all have to be looked at.
-    async fn differing_buckets(&self, shape: &Shape<'_>, buckets: &Buckets) -> Result<Option<Vec<i64>>> {
+    async fn differing_buckets(&self, shape: &RowIdentity<'_>, buckets: &Buckets) -> Result<Option<Vec<i64>>> {
         if *buckets == Buckets::Whole {
             return Ok(None);
         }
@@ -117,7 +117,7 @@ impl Ends<'_> {
         relay(self.target, &output, self.local, &statement, count).await.map(|_| ())
     }
 
-    async fn count(&self, shape: &Shape<'_>, number: usize) -> Result<RowChanges> {
+    async fn count(&self, shape: &RowIdentity<'_>, number: usize) -> Result<RowChanges> {
         let rows_of = |list: &String| {
             if shape.has_key() {
                 format!("(SELECT count(*) FROM {list})")
@@ -135,10 +135,10 @@ impl Ends<'_> {
     }
 }
 
-impl Shape<'_> {
+impl RowIdentity<'_> {
     /// The statements on the local PostgreSQL, where the tables are in the schema `from`, that give what has to be sent
     /// of one table: new rows, changed rows, and the identities of those to be deleted.
-    pub(crate) fn parcels(&self, from: &str, number: usize) -> [String; 3] {
+    pub(crate) fn changed_row_queries(&self, from: &str, number: usize) -> [String; 3] {
         let [inserts, updates, deletes] = lists(number);
         let rows = |list: &str| self.named(&self.columns("t."), from, list);
         let keys = format!("SELECT {} FROM {deletes}", self.list_columns());
@@ -147,9 +147,9 @@ impl Shape<'_> {
 }
 
 /// A table with rows that differ.
-pub(crate) struct Found<'a> {
+pub(crate) struct TableDiff<'a> {
     /// How its rows are compared.
-    pub shape: Shape<'a>,
+    pub shape: RowIdentity<'a>,
     /// How many differ.
     pub changes: RowChanges,
     /// Which of the pairs of servers found it: the local session there lists the rows.
@@ -163,10 +163,10 @@ pub(crate) struct Found<'a> {
 /// `Local*`, `Target*`, `Interrupted`: the first that no other try can cure.
 pub(crate) async fn find_all<'a>(
     ctx: &Context,
-    pairs: &[Ends<'_>],
-    shapes: Vec<Shape<'a>>,
-    rows: impl Fn(&Shape<'_>) -> u64,
-) -> Result<Vec<Found<'a>>> {
+    pairs: &[DiffSessions<'_>],
+    shapes: Vec<RowIdentity<'a>>,
+    rows: impl Fn(&RowIdentity<'_>) -> u64,
+) -> Result<Vec<TableDiff<'a>>> {
     let mut queue: Vec<(u64, usize)> = shapes.iter().enumerate().map(|(number, shape)| (rows(shape), number)).collect();
     queue.sort_unstable();
     let (queue, failed) = (Mutex::new(queue), AtomicBool::new(false));
@@ -203,13 +203,13 @@ pub(crate) async fn find_all<'a>(
     }
     let place = |(number, shape)| {
         let (change, place) = found.get(&number).copied()?;
-        Some(Found { shape, changes: change, place })
+        Some(TableDiff { shape, changes: change, place })
     };
     Ok(shapes.into_iter().enumerate().filter_map(place).collect())
 }
 
 /// The statements that make the three lists.
-fn compare(shape: &Shape<'_>, ours: &str, theirs: &str, number: usize) -> Vec<String> {
+fn compare(shape: &RowIdentity<'_>, ours: &str, theirs: &str, number: usize) -> Vec<String> {
     let create = |word: &str, query: String| {
         format!("CREATE TEMP TABLE t2n_{word}_{number} AS {query}; ANALYZE pg_temp.t2n_{word}_{number}")
     };

@@ -23,7 +23,7 @@ const BUCKETS_NAMED: usize = 100_000;
 const WHOLE_ROW: [Seed; 2] = [Seed::Row, Seed::Copy];
 
 /// How the rows of one table are compared.
-pub(crate) struct Shape<'a> {
+pub(crate) struct RowIdentity<'a> {
     /// The table.
     pub table: &'a TablePlan,
     /// The columns that tell rows apart; empty if the whole row does.
@@ -43,7 +43,7 @@ pub(crate) enum Buckets {
     Parts(u64),
 }
 
-impl<'a> Shape<'a> {
+impl<'a> RowIdentity<'a> {
     pub(crate) fn new(table: &'a TablePlan) -> Self {
         let fits = |columns: &[String]| -> Option<Vec<&'a ColumnPlan>> {
             let found: Vec<&ColumnPlan> = columns.iter().filter_map(|name| table.column(name)).collect();

@@ -13,14 +13,14 @@ use crate::{
     postgres::{Session, table_digest},
     rules::ddl,
     stages::push::{
-        diff::{Item, Rows},
+        diff::{ChangedRows, TableChange},
         target::{catalog::unreadable, session::changed_rows_schema},
     },
 };
 
 /// One table as it was before the last push.
 #[derive(Debug, Clone)]
-pub(crate) struct Undone {
+pub(crate) struct RecordedUndo {
     /// Its name.
     pub name: String,
     /// SQLite's name.
@@ -45,7 +45,7 @@ pub(crate) struct Undone {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>> {
+pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<RecordedUndo>> {
     let doing = "reading what the last push kept";
     let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.undo') IS NOT NULL", &[]).await?;
     if there.is_empty() {
@@ -55,7 +55,7 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>>
                WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
     let rows = control.rows(doing, sql, &[&schema]).await?;
     let read = |row: &tokio_postgres::Row| {
-        Ok(Undone {
+        Ok(RecordedUndo {
             name: row.try_get(0)?,
             source: row.try_get(1)?,
             fingerprint: row.try_get(2)?,
@@ -71,9 +71,9 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Undone>>
 }
 
 /// The relations that hold the kept rows of one table, in the form in which they are applied.
-pub(crate) fn rows(schema: &str, run_id: i64, number: i32) -> Rows {
+pub(crate) fn rows(schema: &str, run_id: i64, number: i32) -> ChangedRows {
     let name = |word: &str| qualified(&changed_rows_schema(schema), &format!("{run_id}_{number}_{word}"));
-    Rows { inserts: name("ins"), updates: name("upd"), deletes: name("del") }
+    ChangedRows { inserts: name("ins"), updates: name("upd"), deletes: name("del") }
 }
 
 /// The statements that keep the rows which a change is about to touch. `nexts` are the next numbers of identity columns
@@ -82,7 +82,7 @@ pub(crate) fn rows(schema: &str, run_id: i64, number: i32) -> Rows {
 pub(crate) fn keep(
     schema: &str,
     run_id: i64,
-    items: &[Item<'_>],
+    items: &[TableChange<'_>],
     nexts: &[(&TablePlan, i64)],
     equal: &[(&str, TableDigest)],
 ) -> Vec<String> {
@@ -140,17 +140,17 @@ fn written(table: &TablePlan) -> String {
 }
 
 /// The statements that drop what a former push kept.
-pub(crate) fn drop_kept<'a>(schema: &str, kept: impl IntoIterator<Item = &'a Undone>) -> Vec<String> {
+pub(crate) fn drop_kept<'a>(schema: &str, kept: impl IntoIterator<Item = &'a RecordedUndo>) -> Vec<String> {
     let numbered = kept.into_iter().filter_map(|table| Some((table.run_id, table.number?)));
     let names: Vec<String> = numbered
         .map(|(run_id, number)| rows(schema, run_id, number))
-        .flat_map(|Rows { inserts, updates, deletes }| [inserts, updates, deletes])
+        .flat_map(|ChangedRows { inserts, updates, deletes }| [inserts, updates, deletes])
         .collect();
     if names.is_empty() { Vec::new() } else { vec![format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", "))] }
 }
 
 /// The same where nothing is kept instead.
-pub(crate) fn forget(schema: &str, kept: &[Undone]) -> Vec<String> {
+pub(crate) fn forget(schema: &str, kept: &[RecordedUndo]) -> Vec<String> {
     if kept.is_empty() {
         return Vec::new();
     }

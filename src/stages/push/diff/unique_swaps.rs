@@ -13,14 +13,14 @@ use crate::{
         identifier::{qualified, quote_ident},
     },
     postgres::Session,
-    stages::push::{diff::row_identity::Shape, target::catalog::unreadable},
+    stages::push::{diff::row_identity::RowIdentity, target::catalog::unreadable},
 };
 
 /// What the target's catalog says of a table that will be changed.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct CatalogFacts {
     /// Unique indexes besides the one that rows are found by.
-    uniques: Vec<Unique>,
+    uniques: Vec<UniqueIndex>,
     /// Whether a foreign key, of whomever, points to it.
     referenced: bool,
     /// Its triggers that fire, and whether they do so always.
@@ -28,7 +28,7 @@ pub(crate) struct Facts {
 }
 
 #[derive(Debug)]
-struct Unique {
+struct UniqueIndex {
     columns: Vec<String>,
     /// It is over expressions, so that equal columns aren't all that counts.
     computed: bool,
@@ -36,7 +36,7 @@ struct Unique {
 
 /// The rows of one table that are to be inserted, changed and deleted: relations of the target.
 #[derive(Debug, Clone)]
-pub(crate) struct Rows {
+pub(crate) struct ChangedRows {
     /// Loaded columns of new rows.
     pub inserts: String,
     /// Loaded columns of changed rows.
@@ -65,12 +65,13 @@ WHERE g.tgrelid = ANY($1) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') O
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<String, Facts>> {
-    let mut found: BTreeMap<String, Facts> = BTreeMap::new();
+pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<String, CatalogFacts>> {
+    let mut found: BTreeMap<String, CatalogFacts> = BTreeMap::new();
     let failed = |failure| unreadable(control, &failure);
     let doing = "looking for what guards the tables";
     for row in control.rows(doing, UNIQUES, &[&oids]).await? {
-        let unique = Unique { computed: row.try_get(1).map_err(failed)?, columns: row.try_get(2).map_err(failed)? };
+        let unique =
+            UniqueIndex { computed: row.try_get(1).map_err(failed)?, columns: row.try_get(2).map_err(failed)? };
         found.entry(row.try_get(0).map_err(failed)?).or_default().uniques.push(unique);
     }
     for row in control.rows(doing, REFERENCED, &[&oids]).await? {
@@ -83,10 +84,10 @@ pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<St
     Ok(found)
 }
 
-impl Facts {
-    /// The statements that silence the table's triggers, and those that give them their voice back: a push brings rows
+impl CatalogFacts {
+    /// The statements that disable the table's triggers, and those that enable them again: a push brings rows
     /// as they are, whatever the mode.
-    pub(crate) fn silence(&self, table: &str) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn disable_triggers(&self, table: &str) -> (Vec<String>, Vec<String>) {
         let alter = |words: &str, name: &str| format!("ALTER TABLE {table} {words} TRIGGER {}", quote_ident(name));
         let off = self.triggers.iter().map(|(name, _)| alter("DISABLE", name));
         let on =
@@ -95,7 +96,7 @@ impl Facts {
     }
 
     /// Unique indexes in which different rows can meet.
-    fn secondary<'a>(&'a self, shape: &'a Shape<'_>) -> impl Iterator<Item = &'a Unique> {
+    fn secondary<'a>(&'a self, shape: &'a RowIdentity<'_>) -> impl Iterator<Item = &'a UniqueIndex> {
         self.uniques.iter().filter(|unique| {
             let has = |name: &str| unique.columns.iter().any(|column| column == name);
             unique.computed || !shape.has_key() || !shape.key_names().all(has)
@@ -103,29 +104,41 @@ impl Facts {
     }
 
     /// Whether rows are deleted before others are inserted, rather than with them.
-    pub(crate) fn deletes_first(&self, shape: &Shape<'_>) -> bool {
+    pub(crate) fn deletes_first(&self, shape: &RowIdentity<'_>) -> bool {
         !self.referenced && self.secondary(shape).next().is_some()
     }
 
     /// The statements that free unique values before rows are inserted and changed. `number` tells the table apart.
-    pub(crate) fn clear_the_way(&self, shape: &Shape<'_>, schema: &str, rows: &Rows, number: usize) -> Vec<String> {
+    pub(crate) fn free_unique_values(
+        &self,
+        shape: &RowIdentity<'_>,
+        schema: &str,
+        rows: &ChangedRows,
+        number: usize,
+    ) -> Vec<String> {
         if self.deletes_first(shape) {
             let mut sql = vec![shape.delete(schema, &rows.deletes)];
             if shape.has_key() {
-                sql.extend(self.insert_anew(shape, schema, rows, number));
+                sql.extend(self.reinsert_changed(shape, schema, rows, number));
             }
             return sql;
         }
         if !shape.has_key() {
             return Vec::new();
         }
-        self.secondary(shape).flat_map(|unique| park(unique, shape, schema, rows)).collect()
+        self.secondary(shape).flat_map(|unique| set_placeholders(unique, shape, schema, rows)).collect()
     }
 
     /// Changed rows whose unique values move are deleted, and inserted with the new ones.
-    fn insert_anew(&self, shape: &Shape<'_>, schema: &str, rows: &Rows, number: usize) -> Vec<String> {
+    fn reinsert_changed(
+        &self,
+        shape: &RowIdentity<'_>,
+        schema: &str,
+        rows: &ChangedRows,
+        number: usize,
+    ) -> Vec<String> {
         let table = qualified(schema, &shape.table.name);
-        let Rows { inserts, updates, .. } = rows;
+        let ChangedRows { inserts, updates, .. } = rows;
         let moves: Vec<String> = self.secondary(shape).map(|unique| moves(unique, shape, rows)).collect();
         let aside = format!("pg_temp.t2n_moved_{number}");
         let keys: Vec<String> = shape.key_names().map(quote_ident).collect();
@@ -150,7 +163,7 @@ impl Facts {
 }
 
 /// The condition that the row `t`, which becomes `u`, stands in the way of another one.
-fn moves(unique: &Unique, shape: &Shape<'_>, rows: &Rows) -> String {
+fn moves(unique: &UniqueIndex, shape: &RowIdentity<'_>, rows: &ChangedRows) -> String {
     let loaded = |name: &String| shape.loaded_names().any(|other| other == name);
     if !unique.columns.iter().all(loaded) {
         return "true".to_owned();
@@ -166,9 +179,9 @@ fn moves(unique: &Unique, shape: &Shape<'_>, rows: &Rows) -> String {
 }
 
 /// The condition that another new or changed row takes the unique value of `t`.
-fn claimed(unique: &Unique, shape: &Shape<'_>, rows: &Rows) -> String {
+fn claimed(unique: &UniqueIndex, shape: &RowIdentity<'_>, rows: &ChangedRows) -> String {
     let equal = unique.columns.iter().map(|name| format!("n.{0} = t.{0}", quote_ident(name)));
-    let (columns, Rows { inserts, updates, .. }) = (shape.copy_columns(), rows);
+    let (columns, ChangedRows { inserts, updates, .. }) = (shape.copy_columns(), rows);
     format!(
         "EXISTS (SELECT FROM (SELECT {columns} FROM {inserts} UNION ALL SELECT {columns} FROM {updates}) AS n \
          WHERE {} AND NOT ({}))",
@@ -178,7 +191,7 @@ fn claimed(unique: &Unique, shape: &Shape<'_>, rows: &Rows) -> String {
 }
 
 /// Gives unique values up that other rows claim, without touching keys.
-fn park(unique: &Unique, shape: &Shape<'_>, schema: &str, rows: &Rows) -> Vec<String> {
+fn set_placeholders(unique: &UniqueIndex, shape: &RowIdentity<'_>, schema: &str, rows: &ChangedRows) -> Vec<String> {
     let table = shape.table;
     let candidates = || {
         let free = |name: &&String| shape.key_names().all(|key| key != name.as_str());

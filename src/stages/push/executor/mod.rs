@@ -20,27 +20,27 @@ use crate::{
     stages::push::{
         cutover::{
             Cutover,
-            replace_rows::{self, InTurn},
+            replace_rows::{self, ReplaceRows},
         },
         diff::{
-            diff_push::{Findings, InPlace},
+            diff_push::{DiffPush, TableDiffs},
             row_undo,
         },
         load::{
             chunk::{self, LocalSize},
-            chunk_loader::Load,
+            chunk_loader::ChunkLoader,
             copy_stream,
-            digest_check::{self, Wanted},
-            post_load::{Lot, build},
-            progress_journal::Diary,
-            session_pool::Crew,
-            staging::{self, Purpose, Staging},
+            digest_check::{self, ExpectedDigest},
+            post_load::{PostLoadInput, build},
+            progress_journal::ProgressJournal,
+            session_pool::SessionPool,
+            staging::{self, Staging, StagingRequest},
         },
         plan::{
             self,
             manifest::Manifest,
             mode_selection::{self, Choice},
-            preflight::Situation,
+            preflight::TargetState,
             request::{PushRequest, Pushed},
         },
         target::{record, session::Target, source_identity},
@@ -59,7 +59,7 @@ pub(super) struct PushExecutor<'a> {
     endpoint: &'a PgEndpoint,
     manifest: &'a Manifest,
     target: Target<'a>,
-    diary: Diary,
+    journal: ProgressJournal,
     /// The run that this process loads; its number shows whether a cutover whose answer was lost has happened.
     run: Mutex<Option<i64>>,
     /// The name of the restore point that was made.
@@ -86,7 +86,7 @@ impl<'a> PushExecutor<'a> {
     ) -> Self {
         let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
         let (run, restore_point) = (Mutex::new(None), Mutex::new(None));
-        Self { ctx, request, endpoint, manifest, target, diary: Diary::new(), run, restore_point }
+        Self { ctx, request, endpoint, manifest, target, journal: ProgressJournal::new(), run, restore_point }
     }
 
     /// Pushes, or finds that there is nothing to do.
@@ -95,7 +95,7 @@ impl<'a> PushExecutor<'a> {
     /// As [`super::push`].
     pub(super) async fn run(&self) -> Result<Pushed> {
         let mut local = None;
-        let pushed = self.all_tries(&mut local).await;
+        let pushed = self.run_with_retries(&mut local).await;
         // A managed server must be stopped whatever happened; the first error is the one to report.
         let closed = match local {
             Some(server) => server.close().await,
@@ -104,15 +104,15 @@ impl<'a> PushExecutor<'a> {
         pushed.and_then(|pushed| closed.map(|()| pushed))
     }
 
-    async fn all_tries(&self, local: &mut Option<LocalServer>) -> Result<Pushed> {
+    async fn run_with_retries(&self, local: &mut Option<LocalServer>) -> Result<Pushed> {
         let mut attempt = 1;
         loop {
-            let sent = self.diary.sent_bytes();
+            let sent = self.journal.sent_bytes();
             let error = match Box::pin(self.attempt(local)).await {
                 Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
                 other => return other,
             };
-            if self.diary.sent_bytes() > sent {
+            if self.journal.sent_bytes() > sent {
                 attempt = 1;
             }
             attempt += 1;
@@ -134,13 +134,13 @@ impl<'a> PushExecutor<'a> {
     }
 
     async fn look_and_apply(&self, control: &Session, local: &mut Option<LocalServer>) -> Result<Pushed> {
-        let mut situation = Situation::look(control, self.manifest, self.request).await?;
-        if let Some(checkpoint) = self.is_over(&situation)? {
-            self.sweep(control, &situation, self.request.keep_previous).await?;
+        let mut target_state = TargetState::look(control, self.manifest, self.request).await?;
+        if let Some(checkpoint) = self.committed_result(&target_state)? {
+            self.drop_leftovers(control, &target_state, self.request.keep_previous).await?;
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, plan: None, dry_run: Vec::new() });
         }
-        if self.holds_already(control, &situation).await? {
-            return self.nothing_to_do(control, &situation).await;
+        if self.holds_already(control, &target_state).await? {
+            return self.unchanged_result(control, &target_state).await;
         }
         let server = match local {
             Some(server) => server,
@@ -149,44 +149,44 @@ impl<'a> PushExecutor<'a> {
         };
         let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
-        situation.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
+        target_state.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
         let sessions = Sessions { control, reader: &reader, local: server.endpoint() };
         let servers = (control, &reader);
-        let choice = mode_selection::choose(self.ctx, servers, self.manifest, &situation, self.request).await?;
+        let choice = mode_selection::choose(self.ctx, servers, self.manifest, &target_state, self.request).await?;
         let is_diff = choice.action == Action::Diff && self.request.mode == RequestedMode::Auto;
-        match Box::pin(self.plan_and_apply(sessions, &situation, &sizes, choice)).await {
+        match Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await {
             // A constraint stands in the way of a change row by row; whole tables can still take their places.
             Err(error) if is_diff && blocks_diff(&error) && !control.is_lost() => {
                 self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
                 let choice = mode_selection::without_diff();
-                Box::pin(self.plan_and_apply(sessions, &situation, &sizes, choice)).await
+                Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await
             }
             applied => applied,
         }
     }
 
     /// If the answer to the cutover's commit was lost: whether it happened.
-    fn is_over(&self, situation: &Situation) -> Result<Option<PushCheckpoint>> {
+    fn committed_result(&self, target_state: &TargetState) -> Result<Option<PushCheckpoint>> {
         let run = *self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = &situation.record.live;
+        let live = &target_state.record.live;
         let over = run.is_some_and(|run| !live.is_empty() && live.iter().all(|table| table.run_id == run));
-        if over { self.write_done(&situation.record, None).map(Some) } else { Ok(None) }
+        if over { self.write_done(&target_state.record, None).map(Some) } else { Ok(None) }
     }
 
     /// Whether the target holds exactly this already: the record says so and the digests agree.
-    async fn holds_already(&self, control: &Session, situation: &Situation) -> Result<bool> {
-        if self.request.fresh || !situation.holds(self.manifest, &self.request.schema) {
+    async fn holds_already(&self, control: &Session, target_state: &TargetState) -> Result<bool> {
+        if self.request.fresh || !target_state.holds(self.manifest, &self.request.schema) {
             return Ok(false);
         }
-        let recorded = |cargo: &'a plan::manifest::Cargo| {
-            let live = situation.record.live.iter().find(|live| live.name == cargo.table.name)?;
-            Some(Wanted { table: &cargo.table, digest: live.digest? })
+        let recorded = |to_push: &'a plan::manifest::TableToPush| {
+            let live = target_state.record.live.iter().find(|live| live.name == to_push.table.name)?;
+            Some(ExpectedDigest { table: &to_push.table, digest: live.digest? })
         };
-        let wanted: Option<Vec<Wanted<'_>>> = self.manifest.cargo.iter().map(recorded).collect();
+        let wanted: Option<Vec<ExpectedDigest<'_>>> = self.manifest.tables.iter().map(recorded).collect();
         let Some(wanted) = wanted else { return Ok(false) };
-        let crew = Crew::open(&self.target, &situation.path, self.workers(wanted.len())).await?;
-        let work = digest_check::differing(&crew, &self.request.schema, &wanted);
-        let differing = self.diary.phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
+        let pool = SessionPool::open(&self.target, &target_state.path, self.workers(wanted.len())).await?;
+        let work = digest_check::differing(&pool, &self.request.schema, &wanted);
+        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
         if !differing.is_empty() && !control.is_lost() {
             self.ctx.out.warn(format!(
                 "the target no longer holds what was pushed; it is pushed again because of: {}",
@@ -196,32 +196,32 @@ impl<'a> PushExecutor<'a> {
         Ok(differing.is_empty())
     }
 
-    async fn nothing_to_do(&self, control: &Session, situation: &Situation) -> Result<Pushed> {
+    async fn unchanged_result(&self, control: &Session, target_state: &TargetState) -> Result<Pushed> {
         let reason = "the target holds these tables with these rows".to_owned();
-        let plan = self.plan(situation, Choice { action: Action::Nothing, reason });
+        let plan = self.plan(target_state, Choice { action: Action::Nothing, reason });
         if self.request.dry_run {
             return Ok(Pushed { checkpoint: None, unchanged: true, dry_run: plan.lines(""), plan: Some(plan) });
         }
-        self.sweep(control, situation, true).await?;
+        self.drop_leftovers(control, target_state, true).await?;
         let checkpoint = match self.ctx.workdir.load_push() {
             Ok(known) if self.is_of_this_push(&known) => known,
-            Ok(_) | Err(_) => self.write_done(&situation.record, Some(&plan))?,
+            Ok(_) | Err(_) => self.write_done(&target_state.record, Some(&plan))?,
         };
         Ok(Pushed { checkpoint: Some(checkpoint), unchanged: true, plan: Some(plan), dry_run: Vec::new() })
     }
 
     /// Drops what a push that was cut off after its commit has left: remains of other runs, and replaced tables that a
     /// rollback wouldn't bring back, because rows were changed since. With `keep` other replaced tables stay.
-    async fn sweep(&self, control: &Session, situation: &Situation, keep: bool) -> Result<()> {
+    async fn drop_leftovers(&self, control: &Session, target_state: &TargetState, keep: bool) -> Result<()> {
         let schema = &self.request.schema;
         let sweeping = async {
-            for run in &situation.record.unfinished {
+            for run in &target_state.record.unfinished {
                 staging::drop_run(control, run).await?;
             }
             if keep && row_undo::read(control, schema).await?.is_empty() {
                 return Ok(());
             }
-            record::drop_previous(control, schema, &situation.record).await
+            record::drop_previous(control, schema, &target_state.record).await
         };
         match sweeping.await {
             Err(error) if !control.is_lost() => {
@@ -237,26 +237,26 @@ impl<'a> PushExecutor<'a> {
         requested.min(work).max(1)
     }
 
-    fn plan(&self, situation: &Situation, choice: Choice) -> PushPlan {
-        plan::make(self.request, self.endpoint.address(), self.manifest, situation, choice)
+    fn plan(&self, target_state: &TargetState, choice: Choice) -> PushPlan {
+        plan::make(self.request, self.endpoint.address(), self.manifest, target_state, choice)
     }
 
     /// Makes the plan, and applies it unless this is a dry run.
     async fn plan_and_apply(
         &self,
         sessions: Sessions<'_>,
-        situation: &Situation,
+        target_state: &TargetState,
         sizes: &[LocalSize],
         choice: Choice,
     ) -> Result<Pushed> {
-        situation.require_clear(choice.action)?;
-        let mut plan = self.plan(situation, choice);
+        target_state.require_clear(choice.action)?;
+        let mut plan = self.plan(target_state, choice);
         if plan.action == Action::Diff {
-            let change = self.row_change(sessions, situation);
+            let change = self.row_change(sessions, target_state);
             let findings = Box::pin(change.find()).await?;
-            findings.enter(&mut plan, &situation.record);
+            findings.enter(&mut plan, &target_state.record);
             if self.request.dry_run {
-                let bytes = self.diary.phase(self.ctx, "measuring", None, change.measure(&findings)).await?;
+                let bytes = self.journal.run_phase(self.ctx, "measuring", None, change.measure(&findings)).await?;
                 let sent = format!("{bytes} bytes of rows; {} bytes of hashes were compared", findings.received);
                 return Ok(dry_run(plan, &sent));
             }
@@ -268,14 +268,14 @@ impl<'a> PushExecutor<'a> {
         }
         self.report_leaving(&plan);
         if plan.action == Action::ReplaceRows {
-            return Box::pin(self.replace_rows(sessions, situation, plan)).await;
+            return Box::pin(self.replace_rows(sessions, target_state, plan)).await;
         }
         if plan.action != Action::DropAndCreate {
-            return Box::pin(self.load_and_cut_over(sessions, situation, sizes, plan)).await;
+            return Box::pin(self.load_and_cut_over(sessions, target_state, sizes, plan)).await;
         }
-        replace_rows::drop_live(&self.target, sessions.control, self.manifest, situation).await?;
-        let situation = Situation::look(sessions.control, self.manifest, self.request).await?;
-        Box::pin(self.load_and_cut_over(sessions, &situation, sizes, plan)).await
+        replace_rows::drop_live(&self.target, sessions.control, self.manifest, target_state).await?;
+        let target_state = TargetState::look(sessions.control, self.manifest, self.request).await?;
+        Box::pin(self.load_and_cut_over(sessions, &target_state, sizes, plan)).await
     }
 
     /// What a load of whole tables would send, counted for a dry run.
@@ -285,12 +285,12 @@ impl<'a> PushExecutor<'a> {
             let mut bytes = 0;
             for chunk in &chunks {
                 self.ctx.stop.check()?;
-                let Some(cargo) = self.manifest.cargo.get(chunk.cargo) else { continue };
-                bytes += copy_stream::weigh(reader, &chunk.source(&self.manifest.plan.schema, cargo)).await?;
+                let Some(to_push) = self.manifest.tables.get(chunk.table) else { continue };
+                bytes += copy_stream::measure_bytes(reader, &chunk.source(&self.manifest.plan.schema, to_push)).await?;
             }
             Ok(bytes)
         };
-        let bytes: u64 = self.diary.phase(self.ctx, "measuring", None, measuring).await?;
+        let bytes: u64 = self.journal.run_phase(self.ctx, "measuring", None, measuring).await?;
         Ok(format!("{bytes} bytes in {}", counted(chunks.len() as u64, "chunk", "chunks")))
     }
 
@@ -310,18 +310,18 @@ impl<'a> PushExecutor<'a> {
     async fn load_and_cut_over(
         &self,
         sessions: Sessions<'_>,
-        situation: &Situation,
+        target_state: &TargetState,
         sizes: &[LocalSize],
         plan: PushPlan,
     ) -> Result<Pushed> {
         let control = sessions.control;
-        let staging = Box::pin(self.load(sessions, situation, sizes, &plan)).await?;
-        let digests = Box::pin(self.build_and_compare(sessions, situation, &staging, sizes)).await?;
-        self.make_restore_point(situation).await?;
-        let chunks = chunk::counts(&chunk::cut(sizes), self.manifest.cargo.len());
+        let staging = Box::pin(self.load(sessions, target_state, sizes, &plan)).await?;
+        let digests = Box::pin(self.build_and_compare(sessions, target_state, &staging, sizes)).await?;
+        self.make_restore_point(target_state).await?;
+        let chunks = chunk::counts(&chunk::cut(sizes), self.manifest.tables.len());
         let mut tables = self.pushed_tables(&digests);
-        for (cargo, chunks) in self.manifest.cargo.iter().zip(&chunks) {
-            if let Some(pushed) = tables.get_mut(&cargo.table.source) {
+        for (to_push, chunks) in self.manifest.tables.iter().zip(&chunks) {
+            if let Some(pushed) = tables.get_mut(&to_push.table.source) {
                 pushed.chunks = *chunks;
             }
         }
@@ -329,14 +329,14 @@ impl<'a> PushExecutor<'a> {
             target: &self.target,
             control,
             manifest: self.manifest,
-            situation,
+            target_state,
             staging: &staging,
             digests,
             chunks,
             keep_previous: self.request.keep_previous,
         };
-        Box::pin(self.diary.phase(self.ctx, "cutover", None, cutover.run())).await?;
-        self.note_sizes(control).await;
+        Box::pin(self.journal.run_phase(self.ctx, "cutover", None, cutover.run())).await?;
+        self.record_sizes(control).await;
         self.done(plan, tables)
     }
 
@@ -344,23 +344,23 @@ impl<'a> PushExecutor<'a> {
     async fn load(
         &self,
         sessions: Sessions<'_>,
-        situation: &Situation,
+        target_state: &TargetState,
         sizes: &[LocalSize],
         plan: &PushPlan,
     ) -> Result<Staging> {
         let layout = chunk::layout(self.manifest, sizes);
         let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let purpose = Purpose {
+        let purpose = StagingRequest {
             manifest: self.manifest,
             schema: &self.request.schema,
             layout: &layout,
             mode: plan.action.mode().unwrap_or(PushMode::Create),
             fresh: self.request.fresh && !known,
         };
-        let staging = Staging::open(sessions.control, situation, &purpose).await?;
+        let staging = Staging::open(sessions.control, target_state, &purpose).await?;
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(staging.run_id);
         let committed: u64 = staging.committed.iter().map(|(.., bytes)| bytes).sum();
-        self.diary.continue_from(self.ctx, self.manifest, self.endpoint.address(), committed);
+        self.journal.continue_from(self.ctx, self.manifest, self.endpoint.address(), committed);
         if !staging.committed.is_empty() {
             let chunks = counted(staging.committed.len() as u64, "committed chunk", "committed chunks");
             self.ctx.out.info(format!("continuing after {chunks}"));
@@ -368,32 +368,32 @@ impl<'a> PushExecutor<'a> {
         self.write(plan, LoadState::Loading, BTreeMap::new())?;
         let chunks = chunk::cut(sizes);
         let workers = self.workers(chunks.len());
-        let load = Load {
+        let load = ChunkLoader {
             target: &self.target,
             local: sessions.local,
             manifest: self.manifest,
             staging: &staging,
-            path: &situation.path,
-            diary: &self.diary,
+            path: &target_state.path,
+            journal: &self.journal,
         };
-        self.diary.phase(self.ctx, "load", Some(chunks.len() as u64), load.run(&chunks, workers)).await?;
+        self.journal.run_phase(self.ctx, "load", Some(chunks.len() as u64), load.run(&chunks, workers)).await?;
         Ok(staging)
     }
 
     async fn build_and_compare(
         &self,
         sessions: Sessions<'_>,
-        situation: &Situation,
+        target_state: &TargetState,
         staging: &Staging,
         sizes: &[LocalSize],
-    ) -> Result<Vec<Wanted<'a>>> {
+    ) -> Result<Vec<ExpectedDigest<'a>>> {
         // A table alone has work for several: each of its indexes, and the comparison.
         let jobs = |table: &TablePlan| 2 + table.uniques.len() + table.indexes.len();
-        let workers = self.workers(self.manifest.cargo.iter().map(|cargo| jobs(&cargo.table)).sum());
-        let crew = Crew::open(&self.target, &staging.path(situation, self.manifest), workers).await?;
-        let wanted = digest_check::wanted(sessions.reader, self.manifest).await?;
-        let lot = Lot { schema: &staging.schema, sizes, wanted: &wanted };
-        let differing = build(self.ctx, &crew, &self.diary, self.manifest, &lot).await?;
+        let workers = self.workers(self.manifest.tables.iter().map(|to_push| jobs(&to_push.table)).sum());
+        let pool = SessionPool::open(&self.target, &staging.path(target_state, self.manifest), workers).await?;
+        let wanted = digest_check::expected_digests(sessions.reader, self.manifest).await?;
+        let input = PostLoadInput { schema: &staging.schema, sizes, wanted: &wanted };
+        let differing = build(self.ctx, &pool, &self.journal, self.manifest, &input).await?;
         if differing.is_empty() {
             return Ok(wanted);
         }
@@ -401,62 +401,62 @@ impl<'a> PushExecutor<'a> {
         Err(digest_check::explain(sessions.reader, self.manifest, &differing).await?)
     }
 
-    async fn replace_rows(&self, sessions: Sessions<'_>, situation: &Situation, plan: PushPlan) -> Result<Pushed> {
-        self.make_restore_point(situation).await?;
+    async fn replace_rows(&self, sessions: Sessions<'_>, target_state: &TargetState, plan: PushPlan) -> Result<Pushed> {
+        self.make_restore_point(target_state).await?;
         let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let replacement = InTurn {
+        let replacement = ReplaceRows {
             ctx: self.ctx,
             target: &self.target,
             control: sessions.control,
             reader: sessions.reader,
             manifest: self.manifest,
-            situation,
-            diary: &self.diary,
-            workers: self.workers(self.manifest.cargo.len()),
+            target_state,
+            journal: &self.journal,
+            workers: self.workers(self.manifest.tables.len()),
             fresh: self.request.fresh && !known,
         };
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;
-        self.note_sizes(sessions.control).await;
+        self.record_sizes(sessions.control).await;
         self.done(plan, self.pushed_tables(&digests))
     }
 
-    fn row_change<'b>(&'b self, sessions: Sessions<'b>, situation: &'b Situation) -> InPlace<'b> {
-        InPlace {
+    fn row_change<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState) -> DiffPush<'b> {
+        DiffPush {
             ctx: self.ctx,
             target: &self.target,
             control: sessions.control,
             reader: sessions.reader,
             local: sessions.local,
             manifest: self.manifest,
-            situation,
-            diary: &self.diary,
-            workers: self.workers(self.manifest.cargo.len()),
+            target_state,
+            journal: &self.journal,
+            workers: self.workers(self.manifest.tables.len()),
             keep_previous: self.request.keep_previous,
         }
     }
 
-    async fn change_rows(&self, change: &InPlace<'_>, findings: Findings<'_>, mut plan: PushPlan) -> Result<Pushed> {
-        self.make_restore_point(change.situation).await?;
+    async fn change_rows(&self, change: &DiffPush<'_>, findings: TableDiffs<'_>, mut plan: PushPlan) -> Result<Pushed> {
+        self.make_restore_point(change.target_state).await?;
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let changed = Box::pin(change.run(findings, know)).await?;
         // Rows that somebody changed meanwhile were compared anew.
-        changed.enter(&mut plan, &change.situation.record);
+        changed.enter(&mut plan, &change.target_state.record);
         for (table, RowChanges { inserted, updated, deleted }) in plan.changed() {
             let inserted = counted(inserted, "row", "rows");
             self.ctx.out.info(format!("{}: {inserted} inserted, {updated} updated, {deleted} deleted", table.source));
         }
-        self.note_sizes(change.control).await;
+        self.record_sizes(change.control).await;
         let tables = self.pushed_tables(&changed.wanted);
         self.done(plan, tables)
     }
 
     /// Keeps the state of the branch as it is before tables that are in use change, where Neon's API can be used. The
     /// push doesn't depend on it: what it replaces is kept on the branch too.
-    async fn make_restore_point(&self, situation: &Situation) -> Result<()> {
+    async fn make_restore_point(&self, target_state: &TargetState) -> Result<()> {
         let Some(branch) = self.request.neon.as_ref().filter(|branch| !branch.on_trial) else { return Ok(()) };
         let made = self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if made || situation.record.live.is_empty() {
+        if made || target_state.record.live.is_empty() {
             return Ok(());
         }
         match branch.restore_point(self.ctx).await {

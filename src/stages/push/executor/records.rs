@@ -11,11 +11,11 @@ use crate::{
     },
     postgres::Session,
     stages::push::{
-        load::{digest_check::Wanted, progress_journal::Entry},
+        load::{digest_check::ExpectedDigest, progress_journal::CheckpointEntry},
         plan::request::Pushed,
         target::{
             catalog,
-            record::{self, Record},
+            record::{self, TargetRecord},
             session::previous_schema,
         },
     },
@@ -33,16 +33,16 @@ impl PushExecutor<'_> {
     }
 
     /// Notes what the tables take on the target. The push is done by then: a failure to ask is none of the push.
-    pub(super) async fn note_sizes(&self, control: &Session) {
+    pub(super) async fn record_sizes(&self, control: &Session) {
         let sizes = catalog::table_sizes(control, &self.request.schema).await;
-        self.diary.weighed(sizes.unwrap_or_default());
+        self.journal.record_table_sizes(sizes.unwrap_or_default());
     }
 
     /// What the checkpoint says of the tables.
-    pub(super) fn pushed_tables(&self, digests: &[Wanted<'_>]) -> BTreeMap<String, PushedTable> {
-        let tables = self.manifest.cargo.iter().zip(digests).map(|(cargo, wanted)| {
+    pub(super) fn pushed_tables(&self, digests: &[ExpectedDigest<'_>]) -> BTreeMap<String, PushedTable> {
+        let tables = self.manifest.tables.iter().zip(digests).map(|(to_push, wanted)| {
             let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
-            (cargo.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
+            (to_push.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
         });
         tables.collect()
     }
@@ -65,8 +65,8 @@ impl PushExecutor<'_> {
     }
 
     /// Writes the checkpoint of a push that is done, made from the record as it is now.
-    pub(super) fn write_done(&self, now: &Record, plan: Option<&PushPlan>) -> Result<PushCheckpoint> {
-        let pushed = |table: &record::Ours| {
+    pub(super) fn write_done(&self, now: &TargetRecord, plan: Option<&PushPlan>) -> Result<PushCheckpoint> {
+        let pushed = |table: &record::PushedTableRecord| {
             let (rows, server_digest, chunks) = (table.rows, table.digest, table.chunks);
             (table.source.clone(), PushedTable { rows, server_digest, chunks, ..PushedTable::default() })
         };
@@ -84,7 +84,7 @@ impl PushExecutor<'_> {
         state: LoadState,
         tables: BTreeMap<String, PushedTable>,
     ) -> Result<PushCheckpoint> {
-        let entry = Entry {
+        let entry = CheckpointEntry {
             target: self.endpoint.address().to_owned(),
             schema: self.request.schema.clone(),
             mode,
@@ -95,6 +95,6 @@ impl PushExecutor<'_> {
             kept: self.request.keep_previous && matches!(mode, PushMode::Swap | PushMode::Diff),
             restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
-        self.diary.write(self.ctx, self.manifest, entry, state)
+        self.journal.write(self.ctx, self.manifest, entry, state)
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     postgres::Session,
     stages::push::{
         plan::{
-            manifest::{Cargo, Manifest},
-            request::Part,
+            manifest::{Manifest, TableToPush},
+            request::PushPart,
         },
         target::catalog::unreadable,
     },
@@ -26,7 +26,7 @@ const CHUNK_BYTES: u64 = 48 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk {
     /// The table's place in the manifest.
-    pub cargo: usize,
+    pub table: usize,
     /// The chunk's number in its table, from 0.
     pub number: i32,
     /// The first page.
@@ -39,8 +39,8 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// The statement that reads it from the local PostgreSQL.
-    pub(crate) fn source(&self, schema: &str, cargo: &Cargo) -> String {
-        let table = qualified(schema, &cargo.table.name);
+    pub(crate) fn source(&self, schema: &str, to_push: &TableToPush) -> String {
+        let table = qualified(schema, &to_push.table.name);
         let mut conditions = Vec::new();
         if self.first > 0 {
             conditions.push(format!("ctid >= '({},0)'::tid", self.first));
@@ -50,15 +50,18 @@ impl Chunk {
         }
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        format!("COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)", cargo.table.stored_columns())
+        format!(
+            "COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)",
+            to_push.table.stored_columns()
+        )
     }
 
     /// The statement that writes it to the target. A whole table goes in frozen: a reader's older snapshot then sees
     /// its rows right after the cutover.
-    pub(crate) fn destination(&self, schema: &str, cargo: &Cargo) -> String {
-        let table = qualified(schema, &cargo.table.name);
+    pub(crate) fn destination(&self, schema: &str, to_push: &TableToPush) -> String {
+        let table = qualified(schema, &to_push.table.name);
         let freeze = if self.whole { ", FREEZE" } else { "" };
-        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", cargo.table.stored_columns())
+        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", to_push.table.stored_columns())
     }
 }
 
@@ -80,8 +83,8 @@ pub(crate) struct LocalSize {
 /// # Errors
 /// `LocalRejected` if a table is missing, `LocalUnreachable`.
 pub(crate) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<Vec<LocalSize>> {
-    if manifest.part == Part::Schema {
-        return Ok(vec![LocalSize::default(); manifest.cargo.len()]);
+    if manifest.part == PushPart::Schema {
+        return Ok(vec![LocalSize::default(); manifest.tables.len()]);
     }
     let sql = "SELECT c.relname::text, pg_relation_size(c.oid) / current_setting('block_size')::bigint, \
                  pg_table_size(c.oid), pg_total_relation_size(c.oid), c.relfilenode::bigint \
@@ -93,17 +96,17 @@ pub(crate) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
         let (name, size) = size(row).map_err(|failure| unreadable(local, &failure))?;
         found.insert(name, size);
     }
-    let of = |cargo: &Cargo| {
-        found.get(&cargo.table.name).copied().ok_or_else(|| {
+    let of = |to_push: &TableToPush| {
+        found.get(&to_push.table.name).copied().ok_or_else(|| {
             Error::new(
                 Kind::LocalRejected,
-                format!("the local PostgreSQL has no table {}", quote_ident(&cargo.table.name)),
+                format!("the local PostgreSQL has no table {}", quote_ident(&to_push.table.name)),
             )
-            .at_table(&cargo.table.source)
+            .at_table(&to_push.table.source)
             .with_hint("run `turso2neon convert --fresh`")
         })
     };
-    manifest.cargo.iter().map(of).collect()
+    manifest.tables.iter().map(of).collect()
 }
 
 fn size(row: &tokio_postgres::Row) -> std::result::Result<(String, LocalSize), tokio_postgres::Error> {
@@ -119,12 +122,12 @@ pub(crate) fn cut(sizes: &[LocalSize]) -> Vec<Chunk> {
     order.into_iter().flat_map(|index| cut_one(index, sizes.get(index).copied().unwrap_or_default())).collect()
 }
 
-fn cut_one(cargo: usize, size: LocalSize) -> Vec<Chunk> {
+fn cut_one(table: usize, size: LocalSize) -> Vec<Chunk> {
     // Chunks are counted in pages; where most of the bytes are large values beside the table, a page stands for more.
     let pages = size.pages.saturating_mul(CHUNK_BYTES).checked_div(size.bytes.max(1)).unwrap_or(1).max(1);
     let count = size.pages.div_ceil(pages);
     let chunk = |number: u64| Chunk {
-        cargo,
+        table,
         number: i32::try_from(number).unwrap_or(i32::MAX),
         first: number * pages,
         end: (number + 1 < count).then_some((number + 1) * pages),
@@ -137,8 +140,8 @@ fn cut_one(cargo: usize, size: LocalSize) -> Vec<Chunk> {
 pub(crate) fn layout(manifest: &Manifest, sizes: &[LocalSize]) -> String {
     let load = &manifest.convert;
     let mut text = format!("{:?} {} {} {CHUNK_BYTES}\n", load.local, load.started_s, load.finished_s);
-    for (cargo, size) in manifest.cargo.iter().zip(sizes) {
-        text.push_str(&format!("{} {} {} {}\n", cargo.table.name, size.file, size.pages, size.bytes));
+    for (to_push, size) in manifest.tables.iter().zip(sizes) {
+        text.push_str(&format!("{} {} {} {}\n", to_push.table.name, size.file, size.pages, size.bytes));
     }
     sha256_of_bytes(text.as_bytes())
 }
@@ -146,9 +149,9 @@ pub(crate) fn layout(manifest: &Manifest, sizes: &[LocalSize]) -> String {
 /// Chunks per table, in the manifest's order.
 pub(crate) fn counts(chunks: &[Chunk], tables: usize) -> Vec<u32> {
     let mut counts = vec![0_u32; tables];
-    let seen: BTreeSet<(usize, i32)> = chunks.iter().map(|chunk| (chunk.cargo, chunk.number)).collect();
-    for (cargo, _) in seen {
-        if let Some(count) = counts.get_mut(cargo) {
+    let seen: BTreeSet<(usize, i32)> = chunks.iter().map(|chunk| (chunk.table, chunk.number)).collect();
+    for (to_push, _) in seen {
+        if let Some(count) = counts.get_mut(to_push) {
             *count += 1;
         }
     }
@@ -192,6 +195,6 @@ mod tests {
     #[test]
     fn the_largest_table_comes_first() {
         let chunks = cut(&[size(1, 8192), size(5, 40_960)]);
-        assert_eq!(chunks.iter().map(|chunk| chunk.cargo).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(chunks.iter().map(|chunk| chunk.table).collect::<Vec<_>>(), [1, 0]);
     }
 }

@@ -20,8 +20,8 @@ use crate::{
     stages::push::{
         load::{
             chunk::Chunk,
-            copy_stream::{Pair, Parcel, Sent, at},
-            progress_journal::Diary,
+            copy_stream::{ChunkCopy, SentCounts, SessionPair, at},
+            progress_journal::ProgressJournal,
             staging::Staging,
         },
         plan::manifest::Manifest,
@@ -33,7 +33,7 @@ use crate::{
 const TRIES: u32 = 10;
 
 /// The load of one run.
-pub(crate) struct Load<'a> {
+pub(crate) struct ChunkLoader<'a> {
     /// Where to.
     pub target: &'a Target<'a>,
     /// Where from.
@@ -45,11 +45,11 @@ pub(crate) struct Load<'a> {
     /// Schemas of extensions.
     pub path: &'a [String],
     /// Told of what is sent.
-    pub diary: &'a Diary,
+    pub journal: &'a ProgressJournal,
 }
 
 /// What is still to do, and how far each table is.
-struct Yard {
+struct PendingChunks {
     queue: VecDeque<Chunk>,
     /// Per table: chunks that are not committed yet.
     left: BTreeMap<usize, usize>,
@@ -57,107 +57,111 @@ struct Yard {
     rows: BTreeMap<usize, u64>,
 }
 
-impl Load<'_> {
+impl ChunkLoader<'_> {
     /// Sends every chunk that isn't committed yet, over at most `workers` pairs of sessions.
     ///
     /// # Errors
     /// The first hard error of a worker; the others finish their chunk before it is told.
     pub(crate) async fn run(&self, chunks: &[Chunk], workers: usize) -> Result<()> {
-        let yard = Mutex::new(self.yard(chunks));
+        let pending = Mutex::new(self.pending(chunks));
         let failed = AtomicBool::new(false);
-        let waiting = lock(&yard).queue.len();
-        let crew = (0..workers.clamp(1, 16).min(waiting)).map(|_| self.worker(&yard, &failed));
-        let mut errors: Vec<Error> = join_all(crew).await.into_iter().filter_map(Result::err).collect();
+        let waiting = lock(&pending).queue.len();
+        let pool = (0..workers.clamp(1, 16).min(waiting)).map(|_| self.worker(&pending, &failed));
+        let mut errors: Vec<Error> = join_all(pool).await.into_iter().filter_map(Result::err).collect();
         // What can't be cured by another try says more than what can.
         errors.sort_by_key(|error| error.retry() != Retry::Never);
         errors.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// The queue without the committed chunks, and the tables that are complete already told of.
-    fn yard(&self, chunks: &[Chunk]) -> Yard {
+    fn pending(&self, chunks: &[Chunk]) -> PendingChunks {
         let done: BTreeMap<(&str, i32), (u64, u64)> = self
             .staging
             .committed
             .iter()
             .map(|(table, number, rows, bytes)| ((table.as_str(), *number), (*rows, *bytes)))
             .collect();
-        let mut yard =
-            Yard { queue: VecDeque::new(), left: BTreeMap::new(), begun: BTreeMap::new(), rows: BTreeMap::new() };
+        let mut pending = PendingChunks {
+            queue: VecDeque::new(),
+            left: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            rows: BTreeMap::new(),
+        };
         let mut committed: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
         for chunk in chunks {
-            let Some(cargo) = self.manifest.cargo.get(chunk.cargo) else { continue };
-            if let Some((rows, bytes)) = done.get(&(cargo.table.name.as_str(), chunk.number)) {
-                let sum = committed.entry(chunk.cargo).or_default();
+            let Some(to_push) = self.manifest.tables.get(chunk.table) else { continue };
+            if let Some((rows, bytes)) = done.get(&(to_push.table.name.as_str(), chunk.number)) {
+                let sum = committed.entry(chunk.table).or_default();
                 *sum = (sum.0 + rows, sum.1 + bytes);
             } else {
-                yard.queue.push_back(*chunk);
-                *yard.left.entry(chunk.cargo).or_default() += 1;
+                pending.queue.push_back(*chunk);
+                *pending.left.entry(chunk.table).or_default() += 1;
             }
         }
-        let unfinished: BTreeSet<usize> = yard.left.keys().copied().collect();
-        for index in 0..self.manifest.cargo.len() {
+        let unfinished: BTreeSet<usize> = pending.left.keys().copied().collect();
+        for index in 0..self.manifest.tables.len() {
             let (rows, bytes) = committed.get(&index).copied().unwrap_or_default();
-            yard.rows.insert(index, rows);
+            pending.rows.insert(index, rows);
             if rows > 0 || !unfinished.contains(&index) {
-                self.tell_begun(&mut yard, index);
-                self.tell_committed(index, self.diary.catch_up(index, Sent { rows, bytes }));
+                self.report_started(&mut pending, index);
+                self.report_committed(index, self.journal.catch_up(index, SentCounts { rows, bytes }));
             }
             if !unfinished.contains(&index) {
-                self.tell_finished(&yard, index);
+                self.report_finished(&pending, index);
             }
         }
-        yard
+        pending
     }
 
-    async fn worker(&self, yard: &Mutex<Yard>, failed: &AtomicBool) -> Result<()> {
-        let worked = Box::pin(self.work(yard, failed)).await;
+    async fn worker(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
+        let worked = Box::pin(self.work(pending, failed)).await;
         if worked.is_err() {
             failed.store(true, Ordering::SeqCst);
         }
         worked
     }
 
-    async fn work(&self, yard: &Mutex<Yard>, failed: &AtomicBool) -> Result<()> {
-        let mut pair = Pair { local: self.open_local().await?, target: self.target.session(self.path).await? };
+    async fn work(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
+        let mut pair = SessionPair { local: self.open_local().await?, target: self.target.session(self.path).await? };
         while !failed.load(Ordering::SeqCst) {
             self.target.ctx.stop.check()?;
-            let Some(chunk) = lock(yard).queue.pop_front() else { return Ok(()) };
-            let Some(cargo) = self.manifest.cargo.get(chunk.cargo) else { continue };
-            self.tell_begun(&mut lock(yard), chunk.cargo);
-            let parcel = Parcel {
+            let Some(chunk) = lock(pending).queue.pop_front() else { return Ok(()) };
+            let Some(to_push) = self.manifest.tables.get(chunk.table) else { continue };
+            self.report_started(&mut lock(pending), chunk.table);
+            let chunk_copy = ChunkCopy {
                 run_id: self.staging.run_id,
                 from: &self.manifest.plan.schema,
                 to: &self.staging.schema,
-                cargo,
+                to_push,
                 chunk,
             };
-            let sent = self.send(&mut pair, &parcel).await.at_table(&cargo.table.source)?;
-            self.diary.committed(chunk.cargo, sent);
-            self.tell_committed(chunk.cargo, sent);
-            let mut yard = lock(yard);
-            *yard.rows.entry(chunk.cargo).or_default() += sent.rows;
-            let left = yard.left.entry(chunk.cargo).or_default();
+            let sent = self.send(&mut pair, &chunk_copy).await.at_table(&to_push.table.source)?;
+            self.journal.committed(chunk.table, sent);
+            self.report_committed(chunk.table, sent);
+            let mut pending = lock(pending);
+            *pending.rows.entry(chunk.table).or_default() += sent.rows;
+            let left = pending.left.entry(chunk.table).or_default();
             *left = left.saturating_sub(1);
             if *left == 0 {
-                self.tell_finished(&yard, chunk.cargo);
+                self.report_finished(&pending, chunk.table);
             }
         }
         Ok(())
     }
 
     /// Sends one chunk, again after a lost connection unless its marker shows that it had been committed.
-    async fn send(&self, pair: &mut Pair, parcel: &Parcel<'_>) -> Result<Sent> {
+    async fn send(&self, pair: &mut SessionPair, chunk_copy: &ChunkCopy<'_>) -> Result<SentCounts> {
         let mut attempt = 1;
         loop {
-            let error = match pair.send(parcel, |bytes| self.diary.sent(bytes)).await {
+            let error = match pair.send(chunk_copy, |bytes| self.journal.sent(bytes)).await {
                 Ok(sent) => return Ok(sent),
-                Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => at(parcel, error),
+                Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => at(chunk_copy, error),
                 Err(error) => return Err(error),
             };
             attempt += 1;
             retry::wait(self.target.ctx, Stage::Push, &error, attempt).await?;
             self.reopen(pair).await?;
-            if let Some(sent) = pair.marker(parcel).await? {
+            if let Some(sent) = pair.marker(chunk_copy).await? {
                 return Ok(sent);
             }
         }
@@ -165,7 +169,7 @@ impl Load<'_> {
 
     /// Replaces the sessions that are lost. The server process of a lost one may still be at work: it is ended, so
     /// that it can't hold the chunk's marker.
-    async fn reopen(&self, pair: &mut Pair) -> Result<()> {
+    async fn reopen(&self, pair: &mut SessionPair) -> Result<()> {
         if pair.local.is_lost() {
             pair.local = self.open_local().await?;
         }
@@ -182,40 +186,40 @@ impl Load<'_> {
         Box::pin(Session::connect_patiently(self.target.ctx, Stage::Push, self.local)).await
     }
 
-    fn tell_begun(&self, yard: &mut Yard, index: usize) {
-        let Some(cargo) = self.manifest.cargo.get(index) else { return };
-        yard.begun.entry(index).or_insert_with(Instant::now);
-        if !self.diary.first_sight(index) {
+    fn report_started(&self, pending: &mut PendingChunks, index: usize) {
+        let Some(to_push) = self.manifest.tables.get(index) else { return };
+        pending.begun.entry(index).or_insert_with(Instant::now);
+        if !self.journal.is_first_report(index) {
             return;
         }
-        let rows_total = cargo.loaded.as_ref().map(|loaded| loaded.rows);
-        let table = cargo.table.source.clone();
+        let rows_total = to_push.loaded.as_ref().map(|loaded| loaded.rows);
+        let table = to_push.table.source.clone();
         self.target.ctx.out.emit(&Event::TableStarted { stage: Stage::Push, table, rows_total });
     }
 
-    fn tell_committed(&self, index: usize, sent: Sent) {
-        let Some(cargo) = self.manifest.cargo.get(index) else { return };
-        let Sent { rows, bytes } = sent;
+    fn report_committed(&self, index: usize, sent: SentCounts) {
+        let Some(to_push) = self.manifest.tables.get(index) else { return };
+        let SentCounts { rows, bytes } = sent;
         if rows == 0 && bytes == 0 {
             return;
         }
-        let table = cargo.table.source.clone();
+        let table = to_push.table.source.clone();
         self.target.ctx.out.emit(&Event::Committed { stage: Stage::Push, table, rows, bytes });
     }
 
-    fn tell_finished(&self, yard: &Yard, index: usize) {
-        let Some(cargo) = self.manifest.cargo.get(index) else { return };
-        if !self.diary.first_end(index) {
+    fn report_finished(&self, pending: &PendingChunks, index: usize) {
+        let Some(to_push) = self.manifest.tables.get(index) else { return };
+        if !self.journal.is_first_end_report(index) {
             return;
         }
-        let elapsed = yard.begun.get(&index).map_or(0, |begun| begun.elapsed().as_millis());
-        let rows = yard.rows.get(&index).copied().unwrap_or(0);
+        let elapsed = pending.begun.get(&index).map_or(0, |begun| begun.elapsed().as_millis());
+        let rows = pending.rows.get(&index).copied().unwrap_or(0);
         let elapsed_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        let table = cargo.table.source.clone();
+        let table = to_push.table.source.clone();
         self.target.ctx.out.emit(&Event::TableFinished { stage: Stage::Push, table, rows, elapsed_ms });
     }
 }
 
-fn lock(yard: &Mutex<Yard>) -> MutexGuard<'_, Yard> {
-    yard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(pending: &Mutex<PendingChunks>) -> MutexGuard<'_, PendingChunks> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,14 +11,14 @@ use crate::{
     error::{Error, Result},
     model::identifier::{qualified, quote_literal},
     postgres::{Parameter, Session},
-    stages::push::{load::chunk::Chunk, plan::manifest::Cargo},
+    stages::push::{load::chunk::Chunk, plan::manifest::TableToPush},
 };
 
 /// How many bytes go to the driver at once. PostgreSQL sends one message per row, which is far too little.
 const PIECE: usize = 64 << 10;
 
 /// A local and a target session that load together.
-pub(crate) struct Pair {
+pub(crate) struct SessionPair {
     /// Reads.
     pub local: Session,
     /// Writes.
@@ -26,7 +26,7 @@ pub(crate) struct Pair {
 }
 
 /// What to send and where it goes.
-pub(crate) struct Parcel<'a> {
+pub(crate) struct ChunkCopy<'a> {
     /// The run's number.
     pub run_id: i64,
     /// The schema on the local PostgreSQL.
@@ -34,28 +34,28 @@ pub(crate) struct Parcel<'a> {
     /// The staging schema.
     pub to: &'a str,
     /// The table.
-    pub cargo: &'a Cargo,
+    pub to_push: &'a TableToPush,
     /// The range.
     pub chunk: Chunk,
 }
 
 /// What was committed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sent {
+pub(crate) struct SentCounts {
     /// Rows of the chunk.
     pub rows: u64,
     /// Bytes of the chunk.
     pub bytes: u64,
 }
 
-impl Pair {
+impl SessionPair {
     /// Sends one chunk in one transaction. After an error the caller looks for the marker before it tries again.
     /// `count` is told of bytes as they leave.
     ///
     /// # Errors
     /// `Local*`, `Target*`.
-    pub(crate) async fn send(&self, parcel: &Parcel<'_>, count: impl Fn(u64)) -> Result<Sent> {
-        let sent = Box::pin(self.transact(parcel, count)).await;
+    pub(crate) async fn send(&self, chunk_copy: &ChunkCopy<'_>, count: impl Fn(u64)) -> Result<SentCounts> {
+        let sent = Box::pin(self.transact(chunk_copy, count)).await;
         if sent.is_err() && !self.target.is_lost() {
             // The error that led here is the one to tell.
             self.target.batch("leaving a failed transaction", "ROLLBACK").await.ok();
@@ -63,18 +63,18 @@ impl Pair {
         sent
     }
 
-    async fn transact(&self, parcel: &Parcel<'_>, count: impl Fn(u64)) -> Result<Sent> {
-        let Parcel { run_id, from, to, cargo, chunk } = parcel;
-        let name = quote_literal(&cargo.table.name);
+    async fn transact(&self, chunk_copy: &ChunkCopy<'_>, count: impl Fn(u64)) -> Result<SentCounts> {
+        let ChunkCopy { run_id, from, to, to_push, chunk } = chunk_copy;
+        let name = quote_literal(&to_push.table.name);
         let mut begin = format!(
             "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = '30s'; \
              INSERT INTO turso2neon.chunks (run_id, table_name, chunk) VALUES ({run_id}, {name}, {})",
             chunk.number
         );
         if chunk.whole {
-            begin.push_str(&format!("; TRUNCATE ONLY {}", qualified(to, &cargo.table.name)));
+            begin.push_str(&format!("; TRUNCATE ONLY {}", qualified(to, &to_push.table.name)));
         }
-        let (input, output) = (chunk.destination(to, cargo), chunk.source(from, cargo));
+        let (input, output) = (chunk.destination(to, to_push), chunk.source(from, to_push));
         // One round trip for both: the driver sends the second without waiting for the first.
         let prepare = async {
             let prepared = self.target.client().prepare(&input).await;
@@ -95,18 +95,19 @@ impl Pair {
     ///
     /// # Errors
     /// `Target*`.
-    pub(crate) async fn marker(&self, parcel: &Parcel<'_>) -> Result<Option<Sent>> {
+    pub(crate) async fn marker(&self, chunk_copy: &ChunkCopy<'_>) -> Result<Option<SentCounts>> {
         let sql = "SELECT coalesce(row_count, 0), coalesce(byte_count, 0) FROM turso2neon.chunks \
                    WHERE run_id = $1 AND table_name = $2 AND chunk = $3";
         let doing = "looking whether a chunk is committed";
-        let parameters: [&dyn Parameter; 3] = [&parcel.run_id, &parcel.cargo.table.name, &parcel.chunk.number];
+        let parameters: [&dyn Parameter; 3] =
+            [&chunk_copy.run_id, &chunk_copy.to_push.table.name, &chunk_copy.chunk.number];
         let rows = self.target.rows(doing, sql, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let number = |index: usize| -> Result<u64> {
             let value = row.try_get::<_, i64>(index).map_err(|failure| self.target.error(doing, &failure))?;
             Ok(u64::try_from(value).unwrap_or(0))
         };
-        Ok(Some(Sent { rows: number(0)?, bytes: number(1)? }))
+        Ok(Some(SentCounts { rows: number(0)?, bytes: number(1)? }))
     }
 }
 
@@ -120,7 +121,7 @@ pub(crate) async fn relay(
     to: &Session,
     input: &tokio_postgres::Statement,
     count: impl Fn(u64),
-) -> Result<Sent> {
+) -> Result<SentCounts> {
     let reading = |failure: tokio_postgres::Error| from.error("reading a chunk", &failure);
     let writing = |failure: tokio_postgres::Error| to.error("loading a chunk", &failure);
     let source = async { from.client().copy_out(output).await.map_err(reading) };
@@ -150,14 +151,14 @@ pub(crate) async fn relay(
     count(piece.len() as u64);
     sink.feed(piece.freeze()).await.map_err(writing)?;
     let rows = sink.finish().await.map_err(writing)?;
-    Ok(Sent { rows, bytes })
+    Ok(SentCounts { rows, bytes })
 }
 
 /// How many bytes one COPY gives, without sending them anywhere.
 ///
 /// # Errors
 /// By the role of the session.
-pub(crate) async fn weigh(from: &Session, output: &str) -> Result<u64> {
+pub(crate) async fn measure_bytes(from: &Session, output: &str) -> Result<u64> {
     let failed = |failure: tokio_postgres::Error| from.error("measuring what would be sent", &failure);
     let rows = from.client().copy_out(output).await.map_err(failed)?;
     tokio::pin!(rows);
@@ -169,6 +170,6 @@ pub(crate) async fn weigh(from: &Session, output: &str) -> Result<u64> {
 }
 
 /// The error of a chunk, with its table.
-pub(crate) fn at(parcel: &Parcel<'_>, error: Error) -> Error {
-    error.at_table(&parcel.cargo.table.source)
+pub(crate) fn at(chunk_copy: &ChunkCopy<'_>, error: Error) -> Error {
+    error.at_table(&chunk_copy.to_push.table.source)
 }

@@ -5,7 +5,7 @@ use crate::{
     model::{TableDigest, TablePlan},
     postgres::{Session, table_digest},
     stages::push::{
-        load::session_pool::{Crew, Job, Task},
+        load::session_pool::{JobKind, PoolJob, SessionPool},
         plan::manifest::Manifest,
     },
 };
@@ -15,7 +15,7 @@ const LIGHT_BYTES: u64 = 256 << 10;
 
 /// A table and the digest that it must have.
 #[derive(Clone)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ExpectedDigest<'a> {
     /// The table.
     pub table: &'a TablePlan,
     /// Its digest.
@@ -27,14 +27,14 @@ pub(crate) struct Wanted<'a> {
 ///
 /// # Errors
 /// `Local*`.
-pub(crate) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Result<Vec<Wanted<'a>>> {
+pub(crate) async fn expected_digests<'a>(local: &Session, manifest: &'a Manifest) -> Result<Vec<ExpectedDigest<'a>>> {
     let mut list = Vec::new();
-    for cargo in &manifest.cargo {
-        let digest = match cargo.recorded_digest() {
+    for to_push in &manifest.tables {
+        let digest = match to_push.recorded_digest() {
             Some(digest) => digest,
-            None => cargo.digest_now(local, &manifest.plan.schema).await?,
+            None => to_push.digest_now(local, &manifest.plan.schema).await?,
         };
-        list.push(Wanted { table: &cargo.table, digest });
+        list.push(ExpectedDigest { table: &to_push.table, digest });
     }
     Ok(list)
 }
@@ -43,20 +43,24 @@ pub(crate) async fn wanted<'a>(local: &Session, manifest: &'a Manifest) -> Resul
 ///
 /// # Errors
 /// `Target*`, `Interrupted`.
-pub(crate) async fn differing(crew: &Crew<'_>, schema: &str, wanted: &[Wanted<'_>]) -> Result<Vec<String>> {
-    let light = |wanted: &Wanted<'_>| wanted.table.bytes <= LIGHT_BYTES;
+pub(crate) async fn differing(
+    pool: &SessionPool<'_>,
+    schema: &str,
+    wanted: &[ExpectedDigest<'_>],
+) -> Result<Vec<String>> {
+    let light = |wanted: &ExpectedDigest<'_>| wanted.table.bytes <= LIGHT_BYTES;
     let jobs = wanted.iter().map(|wanted| digest_job(schema, wanted, light(wanted))).collect();
-    let mut names = crew.run("digests", jobs).await?;
+    let mut names = pool.run("digests", jobs).await?;
     names.sort_unstable();
     Ok(names)
 }
 
 /// The comparison of one table.
-pub(crate) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job {
+pub(crate) fn digest_job(schema: &str, wanted: &ExpectedDigest<'_>, light: bool) -> PoolJob {
     let table = wanted.table;
     let sql = table_digest::query(schema, &table.name, &table.columns);
-    let task = Task::Compare { sql, wanted: wanted.digest };
-    Job { doing: "computing a digest", table: table.source.clone(), task, light }
+    let task = JobKind::Compare { sql, wanted: wanted.digest };
+    PoolJob { doing: "computing a digest", table: table.source.clone(), task, light }
 }
 
 /// The error for staged tables that differ: says whether the local PostgreSQL still holds what was loaded.
@@ -64,12 +68,12 @@ pub(crate) fn digest_job(schema: &str, wanted: &Wanted<'_>, light: bool) -> Job 
 /// # Errors
 /// `Local*` if that can't be found out.
 pub(crate) async fn explain(local: &Session, manifest: &Manifest, differing: &[String]) -> Result<Error> {
-    for cargo in manifest.cargo.iter().filter(|cargo| differing.contains(&cargo.table.source)) {
-        let now = cargo.digest_now(local, &manifest.plan.schema).await?;
-        if cargo.recorded_digest().is_some_and(|recorded| recorded != now) {
+    for to_push in manifest.tables.iter().filter(|to_push| differing.contains(&to_push.table.source)) {
+        let now = to_push.digest_now(local, &manifest.plan.schema).await?;
+        if to_push.recorded_digest().is_some_and(|recorded| recorded != now) {
             let text = "the local PostgreSQL no longer holds what convert loaded; nothing was cut over";
             return Ok(Error::new(Kind::ArtifactStale, text)
-                .at_table(&cargo.table.source)
+                .at_table(&to_push.table.source)
                 .with_hint("run `turso2neon convert --fresh`, then `turso2neon push`"));
         }
     }

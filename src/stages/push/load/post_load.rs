@@ -12,9 +12,9 @@ use crate::{
     stages::push::{
         load::{
             chunk::LocalSize,
-            digest_check::{Wanted, digest_job},
-            progress_journal::Diary,
-            session_pool::{Crew, Job, Task},
+            digest_check::{ExpectedDigest, digest_job},
+            progress_journal::ProgressJournal,
+            session_pool::{JobKind, PoolJob, SessionPool},
         },
         plan::manifest::Manifest,
         target::catalog::unreadable,
@@ -35,53 +35,53 @@ const AT_ONCE: usize = 100;
 /// `Target*`, `Interrupted`.
 pub(crate) async fn build(
     ctx: &Context,
-    crew: &Crew<'_>,
-    diary: &Diary,
+    pool: &SessionPool<'_>,
+    journal: &ProgressJournal,
     manifest: &Manifest,
-    lot: &Lot<'_>,
+    input: &PostLoadInput<'_>,
 ) -> Result<Vec<String>> {
-    let Some(session) = crew.any() else { return Ok(Vec::new()) };
-    let schema = lot.schema;
-    let built = Built::read(session, schema).await?;
-    let large_first = largest_first(manifest, lot.sizes);
+    let Some(session) = pool.any() else { return Ok(Vec::new()) };
+    let schema = input.schema;
+    let built = StagedObjects::read(session, schema).await?;
+    let large_first = largest_first(manifest, input.sizes);
     let tables = || large_first.iter().map(|(bytes, table)| (is_light(*bytes), *table));
-    let mut jobs = index_jobs(manifest, schema, lot.sizes, &built);
+    let mut jobs = index_jobs(manifest, schema, input.sizes, &built);
     // Comparison needs no index and locks nobody out: it fills the time until the last index is there.
     for (light, table) in tables() {
-        let wanted = lot.wanted.iter().find(|wanted| wanted.table.name == table.name);
+        let wanted = input.wanted.iter().find(|wanted| wanted.table.name == table.name);
         jobs.extend(wanted.map(|wanted| digest_job(schema, wanted, light)));
     }
     let steps = Some(jobs.len() as u64);
-    let differing = diary.phase(ctx, "indexes", steps, crew.run("indexes", jobs)).await?;
+    let differing = journal.run_phase(ctx, "indexes", steps, pool.run("indexes", jobs)).await?;
     if !differing.is_empty() {
         return Ok(differing);
     }
     // The keys of small tables are there by now.
-    let quick = quick_statements(manifest, schema, &Built::read(session, schema).await?);
-    diary.phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
+    let quick = quick_statements(manifest, schema, &StagedObjects::read(session, schema).await?);
+    journal.run_phase(ctx, "constraints", None, run_quick(session, &quick)).await?;
     // Validation and statistics lock each other out on the same table: so they are one job.
     let check = |(light, table): (bool, &TablePlan)| {
         let mut sql: Vec<String> = ddl::validations(schema, table).into_iter().map(|statement| statement.sql).collect();
         sql.push(format!("ANALYZE {}", qualified(schema, &table.name)));
-        let task = Task::Run(sql.join(";\n"));
-        Job { doing: "validating constraints and gathering statistics", table: table.source.clone(), task, light }
+        let task = JobKind::Run(sql.join(";\n"));
+        PoolJob { doing: "validating constraints and gathering statistics", table: table.source.clone(), task, light }
     };
-    let jobs: Vec<Job> = tables().map(check).collect();
-    diary.phase(ctx, "checks", Some(jobs.len() as u64), crew.run("checks", jobs)).await
+    let jobs: Vec<PoolJob> = tables().map(check).collect();
+    journal.run_phase(ctx, "checks", Some(jobs.len() as u64), pool.run("checks", jobs)).await
 }
 
 /// The staged tables as the build needs to know them.
-pub(crate) struct Lot<'a> {
+pub(crate) struct PostLoadInput<'a> {
     /// The staging schema.
     pub schema: &'a str,
     /// Sizes of the tables, in the manifest's order.
     pub sizes: &'a [LocalSize],
     /// What each of them should hold.
-    pub wanted: &'a [Wanted<'a>],
+    pub wanted: &'a [ExpectedDigest<'a>],
 }
 
 fn tables(manifest: &Manifest) -> impl Iterator<Item = &TablePlan> {
-    manifest.cargo.iter().map(|cargo| &cargo.table)
+    manifest.tables.iter().map(|to_push| &to_push.table)
 }
 
 /// Tables with their bytes; the largest takes longest, so it is begun first.
@@ -92,12 +92,12 @@ fn largest_first<'a>(manifest: &'a Manifest, sizes: &[LocalSize]) -> Vec<(u64, &
 }
 
 /// Constraints and indexes that exist in the staging schema.
-struct Built {
+struct StagedObjects {
     constraints: BTreeSet<(String, String)>,
     indexes: BTreeSet<String>,
 }
 
-impl Built {
+impl StagedObjects {
     async fn read(session: &Session, schema: &str) -> Result<Self> {
         let sql = "SELECT c.relname::text, k.conname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
                      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 \
@@ -130,7 +130,7 @@ impl Built {
 
 /// Keys and indexes. A large table has its indexes built
 /// side by side, and the constraints take them over afterwards.
-fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Built) -> Vec<Job> {
+fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &StagedObjects) -> Vec<PoolJob> {
     let mut jobs = Vec::new();
     for (bytes, table) in largest_first(manifest, sizes) {
         let lacking = |statement: &Statement| built.lacks(table, statement);
@@ -147,9 +147,14 @@ fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &Bu
     jobs
 }
 
-fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>, light: bool) -> Option<Job> {
+fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>, light: bool) -> Option<PoolJob> {
     let sql: Vec<String> = statements.into_iter().map(|statement| statement.sql).collect();
-    (!sql.is_empty()).then(|| Job { doing, table: table.source.clone(), task: Task::Run(sql.join(";\n")), light })
+    (!sql.is_empty()).then(|| PoolJob {
+        doing,
+        table: table.source.clone(),
+        task: JobKind::Run(sql.join(";\n")),
+        light,
+    })
 }
 
 /// Whether work on a table takes less time than a round trip.
@@ -159,7 +164,7 @@ fn is_light(bytes: u64) -> bool {
 
 /// What takes no time, because nothing is checked against rows. One session does it, because a foreign key locks two
 /// tables and two sessions could lock them crosswise.
-fn quick_statements(manifest: &Manifest, schema: &str, built: &Built) -> Vec<String> {
+fn quick_statements(manifest: &Manifest, schema: &str, built: &StagedObjects) -> Vec<String> {
     let of = |table: &TablePlan| {
         let statements = [
             ddl::keys_by_index(schema, table).into_iter().map(|[_, constraint]| constraint).collect(),

@@ -19,34 +19,34 @@ use crate::{
         checkpoint::{CHECKPOINT_FORMAT, LoadState, PushAccount, PushedTable},
         push_plan::{PushMode, PushPlan},
     },
-    stages::push::{load::copy_stream::Sent, plan::manifest::Manifest},
+    stages::push::{load::copy_stream::SentCounts, plan::manifest::Manifest},
     workdir::{now_s, sealed},
 };
 
-/// The diary of one push, over all its tries.
-pub(crate) struct Diary {
+/// The journal of one push, over all its tries.
+pub(crate) struct ProgressJournal {
     started_s: u64,
     begun: Instant,
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
-    told: Mutex<Told>,
+    told: Mutex<ReportedProgress>,
 }
 
 #[derive(Default)]
-struct Told {
+struct ReportedProgress {
     phases_ms: BTreeMap<String, u64>,
     begun: BTreeSet<usize>,
     ended: BTreeSet<usize>,
-    committed: BTreeMap<usize, Sent>,
+    committed: BTreeMap<usize, SentCounts>,
     /// Sent outside of chunks, by source table.
-    moved: BTreeMap<String, Sent>,
+    moved: BTreeMap<String, SentCounts>,
     /// Bytes on the target, by name.
     sizes: BTreeMap<String, u64>,
     database_bytes: Option<u64>,
 }
 
 /// What a checkpoint says besides what the manifest knows.
-pub(crate) struct Entry {
+pub(crate) struct CheckpointEntry {
     /// `host:port/database`.
     pub target: String,
     /// The schema on the target.
@@ -67,7 +67,7 @@ pub(crate) struct Entry {
     pub restore_point: Option<String>,
 }
 
-impl Diary {
+impl ProgressJournal {
     pub(crate) fn new() -> Self {
         Self {
             started_s: now_s(),
@@ -78,7 +78,7 @@ impl Diary {
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, ReportedProgress> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,31 +110,31 @@ impl Diary {
     }
 
     /// Whether this table is told of for the first time.
-    pub(crate) fn first_sight(&self, index: usize) -> bool {
+    pub(crate) fn is_first_report(&self, index: usize) -> bool {
         self.told().begun.insert(index)
     }
 
     /// Whether this table's end is told for the first time.
-    pub(crate) fn first_end(&self, index: usize) -> bool {
+    pub(crate) fn is_first_end_report(&self, index: usize) -> bool {
         self.told().ended.insert(index)
     }
 
     /// One more chunk of this table is committed.
-    pub(crate) fn committed(&self, index: usize, sent: Sent) {
+    pub(crate) fn committed(&self, index: usize, sent: SentCounts) {
         let mut told = self.told();
         let sum = told.committed.entry(index).or_default();
-        *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
+        *sum = SentCounts { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
     }
 
     /// So much of this source table was sent at once.
-    pub(crate) fn moved(&self, table: &str, sent: Sent) {
+    pub(crate) fn moved(&self, table: &str, sent: SentCounts) {
         let mut told = self.told();
         let sum = told.moved.entry(table.to_owned()).or_default();
-        *sum = Sent { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
+        *sum = SentCounts { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
     }
 
     /// What tables take on the target: name, bytes, bytes of the database.
-    pub(crate) fn weighed(&self, sizes: Vec<(String, u64, u64)>) {
+    pub(crate) fn record_table_sizes(&self, sizes: Vec<(String, u64, u64)>) {
         let mut told = self.told();
         for (name, bytes, database_bytes) in sizes {
             told.sizes.insert(name, bytes);
@@ -143,7 +143,7 @@ impl Diary {
     }
 
     /// Adds to each table what was sent of it and what it takes on the target.
-    fn account(&self, manifest: &Manifest, entry: &mut Entry) -> PushAccount {
+    fn account(&self, manifest: &Manifest, entry: &mut CheckpointEntry) -> PushAccount {
         let told = self.told();
         let mut account = PushAccount {
             why: entry.plan.as_ref().map(|plan| plan.reason.clone()).unwrap_or_default(),
@@ -152,14 +152,14 @@ impl Diary {
             database_bytes: told.database_bytes,
             ..PushAccount::default()
         };
-        for (index, cargo) in manifest.cargo.iter().enumerate() {
-            let Some(pushed) = entry.tables.get_mut(&cargo.table.source) else { continue };
-            let (chunks, moved) = (told.committed.get(&index), told.moved.get(&cargo.table.source));
+        for (index, to_push) in manifest.tables.iter().enumerate() {
+            let Some(pushed) = entry.tables.get_mut(&to_push.table.source) else { continue };
+            let (chunks, moved) = (told.committed.get(&index), told.moved.get(&to_push.table.source));
             for sent in chunks.into_iter().chain(moved) {
                 pushed.sent_rows += sent.rows;
                 pushed.sent_bytes += sent.bytes;
             }
-            pushed.target_bytes = told.sizes.get(&cargo.table.name).copied();
+            pushed.target_bytes = told.sizes.get(&to_push.table.name).copied();
             account.sent_rows += pushed.sent_rows;
             if let Some(bytes) = pushed.target_bytes {
                 *account.tables_bytes.get_or_insert(0) += bytes;
@@ -169,10 +169,11 @@ impl Diary {
     }
 
     /// The part of this total that nobody was told of yet; it counts as told from now on.
-    pub(crate) fn catch_up(&self, index: usize, total: Sent) -> Sent {
+    pub(crate) fn catch_up(&self, index: usize, total: SentCounts) -> SentCounts {
         let mut told = self.told();
         let sum = told.committed.entry(index).or_default();
-        let news = Sent { rows: total.rows.saturating_sub(sum.rows), bytes: total.bytes.saturating_sub(sum.bytes) };
+        let news =
+            SentCounts { rows: total.rows.saturating_sub(sum.rows), bytes: total.bytes.saturating_sub(sum.bytes) };
         *sum = total;
         news
     }
@@ -181,7 +182,7 @@ impl Diary {
     ///
     /// # Errors
     /// Those of the work.
-    pub(crate) async fn phase<T>(
+    pub(crate) async fn run_phase<T>(
         &self,
         ctx: &Context,
         phase: &'static str,
@@ -204,7 +205,7 @@ impl Diary {
         &self,
         ctx: &Context,
         manifest: &Manifest,
-        mut entry: Entry,
+        mut entry: CheckpointEntry,
         state: LoadState,
     ) -> Result<PushCheckpoint> {
         let account = self.account(manifest, &mut entry);

@@ -23,19 +23,19 @@ use crate::{
 const BUNDLE: usize = 16;
 
 /// A piece of work on one table.
-pub(crate) struct Job {
+pub(crate) struct PoolJob {
     /// What it does, for messages.
     pub doing: &'static str,
     /// The source table.
     pub table: String,
     /// The work.
-    pub task: Task,
+    pub task: JobKind,
     /// The table is small: the work takes less time than a round trip, so it goes with others of its kind.
     pub light: bool,
 }
 
 /// What is to be done.
-pub(crate) enum Task {
+pub(crate) enum JobKind {
     /// Statements, separated by semicolons, that run one after the other in one transaction.
     Run(String),
     /// A query for the digest of a table.
@@ -47,12 +47,12 @@ pub(crate) enum Task {
     },
 }
 
-impl Job {
+impl PoolJob {
     /// Does it. Gives the table's name if a comparison shows a difference.
     async fn work(&self, session: &Session) -> Result<Option<String>> {
         match &self.task {
-            Task::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
-            Task::Compare { sql, wanted } => {
+            JobKind::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
+            JobKind::Compare { sql, wanted } => {
                 let rows = session.rows(self.doing, sql, &[]).await?;
                 let found: Option<String> = match rows.first() {
                     Some(row) => row.try_get(0).map_err(|failure| session.error(self.doing, &failure))?,
@@ -71,11 +71,11 @@ impl Job {
 }
 
 /// Jobs that are done one after the other, or in one message if they are of one kind.
-struct Bundle(Vec<Job>);
+struct JobBatch(Vec<PoolJob>);
 
-impl Bundle {
+impl JobBatch {
     /// Puts jobs of one kind that follow each other together, but leaves something to do for so many sessions.
-    fn of(jobs: Vec<Job>, sessions: usize) -> VecDeque<Self> {
+    fn of(jobs: Vec<PoolJob>, sessions: usize) -> VecDeque<Self> {
         let light = jobs.iter().filter(|job| job.light).count();
         let most = light.div_ceil(sessions.max(1)).clamp(1, BUNDLE);
         let mut bundles: VecDeque<Self> = VecDeque::new();
@@ -112,8 +112,8 @@ impl Bundle {
         let (mut statements, mut queries) = (Vec::new(), Vec::new());
         for (number, job) in self.0.iter().enumerate() {
             match &job.task {
-                Task::Run(sql) => statements.push(sql.as_str()),
-                Task::Compare { sql, wanted } => queries.push((number, sql, (wanted, &job.table))),
+                JobKind::Run(sql) => statements.push(sql.as_str()),
+                JobKind::Compare { sql, wanted } => queries.push((number, sql, (wanted, &job.table))),
             }
         }
         if !statements.is_empty() {
@@ -134,12 +134,12 @@ impl Bundle {
 }
 
 /// Sessions of one target.
-pub(crate) struct Crew<'a> {
+pub(crate) struct SessionPool<'a> {
     ctx: &'a Context,
     sessions: Vec<Session>,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> SessionPool<'a> {
     /// Opens this many sessions, at least one.
     ///
     /// # Errors
@@ -167,8 +167,8 @@ impl<'a> Crew<'a> {
     ///
     /// # Errors
     /// Of the first job that fails; jobs that are under way are finished before it is told.
-    pub(crate) async fn run(&self, phase: &'static str, jobs: Vec<Job>) -> Result<Vec<String>> {
-        let queue = Mutex::new(Bundle::of(jobs, self.sessions.len()));
+    pub(crate) async fn run(&self, phase: &'static str, jobs: Vec<PoolJob>) -> Result<Vec<String>> {
+        let queue = Mutex::new(JobBatch::of(jobs, self.sessions.len()));
         let failed = AtomicBool::new(false);
         let hands = self.sessions.iter().map(|session| async {
             let mut differing = Vec::new();

@@ -14,11 +14,11 @@ use crate::{
     postgres::Session,
     rules::ddl,
     stages::push::{
-        plan::{manifest::Manifest, preflight::Situation},
+        plan::{manifest::Manifest, preflight::TargetState},
         target::{
             catalog::{names_of, unreadable},
             enums, objects,
-            record::{self, Unfinished},
+            record::{self, UnfinishedRun},
             session::{STAGING_PREFIX, search_path},
         },
     },
@@ -35,7 +35,7 @@ pub(crate) struct Staging {
 }
 
 /// What a staging schema is for.
-pub(crate) struct Purpose<'a> {
+pub(crate) struct StagingRequest<'a> {
     /// What is pushed.
     pub manifest: &'a Manifest,
     /// The target schema.
@@ -53,12 +53,16 @@ impl Staging {
     ///
     /// # Errors
     /// `Target*`.
-    pub(crate) async fn open(control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<Self> {
+    pub(crate) async fn open(
+        control: &Session,
+        target_state: &TargetState,
+        purpose: &StagingRequest<'_>,
+    ) -> Result<Self> {
         record::create(control).await?;
-        let fits = |run: &&Unfinished| {
+        let fits = |run: &&UnfinishedRun| {
             run.usable && run.run_key == purpose.manifest.run_key && run.layout == purpose.layout && !purpose.fresh
         };
-        let unfinished = &situation.record.unfinished;
+        let unfinished = &target_state.record.unfinished;
         let continued = unfinished.iter().rev().find(fits);
         for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
             drop_run(control, run).await?;
@@ -67,23 +71,28 @@ impl Staging {
             Some(run) => Self { run_id: run.run_id, schema: run.staging.clone(), committed: Vec::new() },
             None => begin(control, purpose).await?,
         };
-        staging.create_missing(control, situation, purpose).await?;
+        staging.create_missing(control, target_state, purpose).await?;
         let committed = committed(control, staging.run_id).await?;
         Ok(Self { committed, ..staging })
     }
 
     /// Creates the schema and the tables that aren't there yet.
-    async fn create_missing(&self, control: &Session, situation: &Situation, purpose: &Purpose<'_>) -> Result<()> {
+    async fn create_missing(
+        &self,
+        control: &Session,
+        target_state: &TargetState,
+        purpose: &StagingRequest<'_>,
+    ) -> Result<()> {
         let doing = "creating the staging schema";
         let comment = format!("turso2neon staging of run {}", self.run_id);
         let mut sql = vec![
             format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&self.schema)),
             ddl::comment_on_schema(&self.schema, &comment),
         ];
-        if situation.creates_schema {
+        if target_state.creates_schema {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(purpose.schema)));
         }
-        sql.extend(situation.creates_extensions.iter().cloned());
+        sql.extend(target_state.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
         let (there, known) =
             tokio::try_join!(relations(control, &self.schema), enums::of_schema(control, &self.schema))?;
@@ -97,17 +106,17 @@ impl Staging {
         if !sql.is_empty() {
             control.batch("creating the types", &sql.join(";\n")).await?;
         }
-        let missing = purpose.manifest.cargo.iter().filter(|cargo| !there.contains(&cargo.table.name));
-        let mut sql = vec![search_path(&self.path(situation, purpose.manifest))];
-        sql.extend(missing.map(|cargo| ddl::create_table(&self.schema, &cargo.table).sql));
+        let missing = purpose.manifest.tables.iter().filter(|to_push| !there.contains(&to_push.table.name));
+        let mut sql = vec![search_path(&self.path(target_state, purpose.manifest))];
+        sql.extend(missing.map(|to_push| ddl::create_table(&self.schema, &to_push.table).sql));
         sql.push(search_path(&[]));
         control.batch("creating the tables", &sql.join(";\n")).await
     }
 
     /// The schemas in which types are looked for: a given schema's own are here.
-    pub(crate) fn path(&self, situation: &Situation, manifest: &Manifest) -> Vec<String> {
+    pub(crate) fn path(&self, target_state: &TargetState, manifest: &Manifest) -> Vec<String> {
         let own = manifest.plan.given.iter().map(|_| self.schema.clone());
-        own.chain(situation.path.iter().cloned()).collect()
+        own.chain(target_state.path.iter().cloned()).collect()
     }
 
     /// Marks the run so that it is never continued.
@@ -120,7 +129,7 @@ impl Staging {
     }
 }
 
-async fn begin(control: &Session, purpose: &Purpose<'_>) -> Result<Staging> {
+async fn begin(control: &Session, purpose: &StagingRequest<'_>) -> Result<Staging> {
     let schema = format!("{STAGING_PREFIX}{}", purpose.manifest.short_key());
     let taken = relations(control, &schema).await?;
     if !taken.is_empty() {
@@ -144,7 +153,7 @@ async fn begin(control: &Session, purpose: &Purpose<'_>) -> Result<Staging> {
 }
 
 /// Drops a run's staging tables, its schema if nothing is left in it, and its record.
-pub(crate) async fn drop_run(control: &Session, run: &Unfinished) -> Result<()> {
+pub(crate) async fn drop_run(control: &Session, run: &UnfinishedRun) -> Result<()> {
     let mut sql = Vec::new();
     if run.staging.starts_with(STAGING_PREFIX) {
         let (first, last) = objects::drops(control, &run.staging).await?;

@@ -11,7 +11,7 @@ use crate::{
     },
     postgres::{Session, table_digest},
     rules::ddl,
-    stages::push::{plan::request::Part, target::objects},
+    stages::push::{plan::request::PushPart, target::objects},
     workdir::{sealed, sha256_of, sha256_of_bytes},
 };
 
@@ -24,17 +24,17 @@ pub(crate) struct Manifest {
     /// What `convert` left.
     pub convert: LoadCheckpoint,
     /// Every table, the ledger included, in the plan's order.
-    pub cargo: Vec<Cargo>,
+    pub tables: Vec<TableToPush>,
     /// What is pushed, as one digest: structure and content of every table, and the target's schema.
     pub run_key: String,
     /// Where the dump came from, without secrets; none if the dump was removed.
     pub source: Option<String>,
     /// What of the tables is pushed.
-    pub part: Part,
+    pub part: PushPart,
 }
 
 /// One table to be pushed.
-pub(crate) struct Cargo {
+pub(crate) struct TableToPush {
     /// Its plan.
     pub table: TablePlan,
     /// Digest of its structure.
@@ -43,7 +43,7 @@ pub(crate) struct Cargo {
     pub loaded: Option<TableRecord>,
 }
 
-impl Cargo {
+impl TableToPush {
     fn new(table: TablePlan, loaded: Option<TableRecord>) -> Self {
         let fingerprint = fingerprint(&table);
         Self { table, fingerprint, loaded }
@@ -76,7 +76,7 @@ impl Cargo {
     }
 
     /// The table as one without rows.
-    fn leave_rows(&mut self) {
+    fn drop_rows(&mut self) {
         self.table.rows = 0;
         self.table.bytes = 0;
         let (sent_digest, read_digest) = (String::new(), String::new());
@@ -90,17 +90,17 @@ impl Manifest {
     ///
     /// # Errors
     /// `Artifact*`.
-    pub(crate) fn load(ctx: &Context, schema: &str, part: Part) -> Result<Self> {
+    pub(crate) fn load(ctx: &Context, schema: &str, part: PushPart) -> Result<Self> {
         let convert = ctx.workdir.load_convert()?;
         let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
         let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
-        let mut cargo = cargo(&plan, &convert)?;
-        if part == Part::Schema {
-            cargo.iter_mut().for_each(Cargo::leave_rows);
+        let mut tables = tables_to_push(&plan, &convert)?;
+        if part == PushPart::Schema {
+            tables.iter_mut().for_each(TableToPush::drop_rows);
         }
-        let run_key = run_key(&cargo, &plan, schema);
-        Ok(Self { plan, plan_sha256, convert, cargo, run_key, source, part })
+        let run_key = run_key(&tables, &plan, schema);
+        Ok(Self { plan, plan_sha256, convert, tables, run_key, source, part })
     }
 
     /// The run key's first digits, for names.
@@ -110,7 +110,7 @@ impl Manifest {
 
     /// Rows in all, the ledger left out where its number isn't known.
     pub(crate) fn rows(&self) -> u64 {
-        self.cargo.iter().filter_map(|cargo| cargo.loaded.as_ref()).map(|loaded| loaded.rows).sum()
+        self.tables.iter().filter_map(|table| table.loaded.as_ref()).map(|loaded| loaded.rows).sum()
     }
 }
 
@@ -142,26 +142,26 @@ fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256
     }
 }
 
-fn cargo(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<Cargo>> {
-    let mut cargo = Vec::new();
+fn tables_to_push(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<TableToPush>> {
+    let mut tables = Vec::new();
     for table in &plan.tables {
         let loaded = convert.tables.get(&table.source).cloned().ok_or_else(|| {
             Error::new(Kind::ArtifactDamaged, "the checkpoint of convert doesn't have this table of the plan")
                 .at_table(&table.source)
                 .with_hint("run `turso2neon convert --fresh`")
         })?;
-        cargo.push(Cargo::new(table.clone(), Some(loaded)));
+        tables.push(TableToPush::new(table.clone(), Some(loaded)));
     }
     if plan.has_ledger() {
-        cargo.push(Cargo::new(offtype::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
+        tables.push(TableToPush::new(offtype::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
     }
     let shared = shared(plan);
     if !shared.is_empty() {
-        for item in &mut cargo {
+        for item in &mut tables {
             item.fingerprint = sha256_of_bytes(format!("{}\n{shared}", item.fingerprint).as_bytes());
         }
     }
-    Ok(cargo)
+    Ok(tables)
 }
 
 /// What tables share: enumerated types, and the user's SQL. A change of it is a change of every table.
@@ -186,10 +186,10 @@ fn fingerprint(table: &TablePlan) -> String {
     sha256_of_bytes(text.join(";\n").as_bytes())
 }
 
-fn run_key(cargo: &[Cargo], plan: &Plan, schema: &str) -> String {
+fn run_key(tables: &[TableToPush], plan: &Plan, schema: &str) -> String {
     let extensions = plan.extensions.join(" ");
     let mut text = format!("digests {DIGEST_VERSION}\nschema {schema}\nextensions {extensions}\n");
-    for item in cargo {
+    for item in tables {
         let content = item.content(plan);
         let next = ddl::sequence("", &item.table).map(|statement| statement.sql).unwrap_or_default();
         text.push_str(&format!("{} {} {content} {next}\n", item.table.name, item.fingerprint));
@@ -212,7 +212,7 @@ mod tests {
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
             given: None,
-            hooks: crate::model::overrides::Hooks::default(),
+            hooks: crate::model::overrides::UserSql::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),
             tables: Vec::new(),
@@ -227,14 +227,14 @@ mod tests {
             read_digest: String::new(),
             server_digest: Some(digest.parse().unwrap()),
         };
-        let with = |digest: &str| vec![Cargo::new(offtype::plan(), Some(record(digest)))];
+        let with = |digest: &str| vec![TableToPush::new(offtype::plan(), Some(record(digest)))];
         let mut wider = offtype::plan();
         wider.columns[0].not_null = false;
         let keys = [
             run_key(&with("2:1:1"), &plan("a"), "public"),
             run_key(&with("2:1:2"), &plan("a"), "public"),
             run_key(&with("2:1:1"), &plan("a"), "other"),
-            run_key(&[Cargo::new(wider, Some(record("2:1:1")))], &plan("a"), "public"),
+            run_key(&[TableToPush::new(wider, Some(record("2:1:1")))], &plan("a"), "public"),
         ];
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
         // A dump with another digest but the same tables is the same push.

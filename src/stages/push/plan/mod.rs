@@ -22,7 +22,7 @@ use crate::{
 
 use manifest::Manifest;
 use mode_selection::Choice;
-use preflight::Situation;
+use preflight::TargetState;
 use request::PushRequest;
 
 /// The plan of a push that does what was chosen. Rows that differ are not in it yet.
@@ -30,22 +30,23 @@ pub(super) fn make(
     request: &PushRequest,
     target: &str,
     manifest: &Manifest,
-    situation: &Situation,
+    target_state: &TargetState,
     choice: Choice,
 ) -> PushPlan {
     let Choice { action, reason } = choice;
-    let names = |tables: &[super::target::record::Ours]| tables.iter().map(|table| table.name.clone()).collect();
+    let names =
+        |tables: &[super::target::record::PushedTableRecord]| tables.iter().map(|table| table.name.clone()).collect();
     let none: fn() -> Vec<String> = Vec::new;
     let mut creates = none();
     if action.loads_tables() {
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&request.schema));
-        creates.extend(situation.creates_schema.then_some(schema));
-        creates.extend(situation.creates_extensions.iter().cloned());
+        creates.extend(target_state.creates_schema.then_some(schema));
+        creates.extend(target_state.creates_extensions.iter().cloned());
     }
-    let table = |cargo: &manifest::Cargo| PlannedTable {
-        name: cargo.table.name.clone(),
-        source: cargo.table.source.clone(),
-        rows: cargo.loaded.as_ref().map(|loaded| loaded.rows),
+    let table = |to_push: &manifest::TableToPush| PlannedTable {
+        name: to_push.table.name.clone(),
+        source: to_push.table.source.clone(),
+        rows: to_push.loaded.as_ref().map(|loaded| loaded.rows),
         changes: None,
         next_number: None,
     };
@@ -54,11 +55,11 @@ pub(super) fn make(
         schema: request.schema.clone(),
         action,
         reason,
-        tables: manifest.cargo.iter().map(table).collect(),
+        tables: manifest.tables.iter().map(table).collect(),
         creates,
-        replaced: if action.loads_tables() { names(&situation.record.live) } else { none() },
+        replaced: if action.loads_tables() { names(&target_state.record.live) } else { none() },
         leaving: if action.loads_tables() {
-            situation.leaving(manifest).into_iter().map(str::to_owned).collect()
+            target_state.removed_tables(manifest).into_iter().map(str::to_owned).collect()
         } else {
             none()
         },
@@ -67,7 +68,7 @@ pub(super) fn make(
         dropped: match action {
             Action::Nothing | Action::Diff => none(),
             Action::Create | Action::Swap | Action::ReplaceRows | Action::DropAndCreate => {
-                names(&situation.record.previous)
+                names(&target_state.record.previous)
             }
         },
     }

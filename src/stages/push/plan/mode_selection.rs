@@ -10,8 +10,8 @@ use crate::{
     postgres::Session,
     stages::push::plan::{
         manifest::Manifest,
-        preflight::Situation,
-        request::{Part, PushRequest},
+        preflight::TargetState,
+        request::{PushPart, PushRequest},
         structure,
     },
 };
@@ -32,11 +32,11 @@ impl Choice {
 }
 
 /// Why an action was taken that the user asked for.
-const fn requested(part: Part) -> &'static str {
+const fn requested(part: PushPart) -> &'static str {
     match part {
-        Part::All => "--mode asks for it",
-        Part::Schema => "--schema-only asks for the tables alone",
-        Part::Rows => "--data-only asks for the rows alone",
+        PushPart::All => "--mode asks for it",
+        PushPart::Schema => "--schema-only asks for the tables alone",
+        PushPart::Rows => "--data-only asks for the rows alone",
     }
 }
 
@@ -48,15 +48,15 @@ pub(crate) async fn choose(
     ctx: &Context,
     (control, reader): (&Session, &Session),
     manifest: &Manifest,
-    situation: &Situation,
+    target_state: &TargetState,
     request: &PushRequest,
 ) -> Result<Choice> {
     let (mode, part) = (request.mode, request.part);
-    let pushed = !situation.record.live.is_empty();
+    let pushed = !target_state.record.live.is_empty();
     match part {
-        Part::Schema if pushed => return Err(schema_exists()),
-        Part::Rows if !pushed => return Err(no_schema()),
-        Part::All | Part::Schema | Part::Rows => {}
+        PushPart::Schema if pushed => return Err(schema_exists()),
+        PushPart::Rows if !pushed => return Err(no_schema()),
+        PushPart::All | PushPart::Schema | PushPart::Rows => {}
     }
     if !pushed {
         return match mode {
@@ -64,7 +64,7 @@ pub(crate) async fn choose(
                 Err(Error::new(Kind::Usage, "--mode diff requires tables that an earlier push created")
                     .with_hint("use --mode auto, which creates them"))
             }
-            RequestedMode::Auto if part == Part::All => {
+            RequestedMode::Auto if part == PushPart::All => {
                 Ok(Choice::new(Action::Create, "the target has none of these tables"))
             }
             _ => Ok(Choice::new(Action::Create, requested(part))),
@@ -77,7 +77,7 @@ pub(crate) async fn choose(
                 Error::new(Kind::TargetOccupied, text).with_hint("use --mode auto, which changes or replaces them")
             );
         }
-        RequestedMode::Auto if only_awaits_rows(manifest, situation) => {
+        RequestedMode::Auto if only_awaits_rows(manifest, target_state) => {
             return Ok(Choice::new(Action::Swap, "the tables of the last push have no rows yet"));
         }
         RequestedMode::Auto if request.fresh => return Ok(Choice::new(Action::Swap, "--fresh begins anew")),
@@ -85,12 +85,12 @@ pub(crate) async fn choose(
         RequestedMode::Auto | RequestedMode::Diff | RequestedMode::Replace => {}
     }
     let replaces = mode == RequestedMode::Replace;
-    let difference = structure::difference(control, reader, manifest, situation, &request.schema, replaces).await?;
+    let difference = structure::difference(control, reader, manifest, target_state, &request.schema, replaces).await?;
     match (difference, mode) {
         (None, RequestedMode::Auto) => Ok(Choice::new(Action::Diff, "the tables of the last push have this structure")),
         (None, RequestedMode::Replace) => Ok(Choice::new(Action::ReplaceRows, requested(part))),
         (None, _) => Ok(Choice::new(Action::Diff, requested(part))),
-        (Some(difference), _) if part == Part::Rows => Err(Error::new(
+        (Some(difference), _) if part == PushPart::Rows => Err(Error::new(
             Kind::TargetOccupied,
             format!("--data-only requires tables of this structure: {difference}"),
         )
@@ -113,10 +113,10 @@ pub(crate) fn without_diff() -> Choice {
 }
 
 /// Whether the target has what `--schema-only` left: then loading whole tables is quicker than changing them.
-fn only_awaits_rows(manifest: &Manifest, situation: &Situation) -> bool {
+fn only_awaits_rows(manifest: &Manifest, target_state: &TargetState) -> bool {
     manifest.rows() > 0
-        && situation.record.live.iter().all(|table| table.digest == Some(TableDigest::EMPTY))
-        && situation.require_clear(Action::Swap).is_ok()
+        && target_state.record.live.iter().all(|table| table.digest == Some(TableDigest::EMPTY))
+        && target_state.require_clear(Action::Swap).is_ok()
 }
 
 fn schema_exists() -> Error {

@@ -14,7 +14,7 @@ use crate::{
         target::{
             catalog::{names_of, unreadable},
             dependents, objects,
-            record::{self, Record},
+            record::{self, TargetRecord},
             session::previous_schema,
             source_identity, table_properties,
         },
@@ -35,9 +35,9 @@ struct Problem {
 }
 
 /// The target as it is before the push.
-pub(crate) struct Situation {
+pub(crate) struct TargetState {
     /// What this tool knows of it.
-    pub record: Record,
+    pub record: TargetRecord,
     /// Reasons against a push, found so far.
     problems: Vec<Problem>,
     /// Whether the target schema has to be created.
@@ -52,7 +52,7 @@ pub(crate) struct Situation {
     pub limit_bytes: Option<u64>,
 }
 
-impl Situation {
+impl TargetState {
     /// Looks, without writing.
     ///
     /// # Errors
@@ -66,14 +66,14 @@ impl Situation {
         // Here and below: on one connection questions follow each other without waiting for answers.
         let home = previous_schema(schema);
         let (facts, mut record) =
-            tokio::try_join!(Facts::read(control, schema), Box::pin(Record::read(control, schema, &home)))?;
+            tokio::try_join!(ServerFacts::read(control, schema), Box::pin(TargetRecord::read(control, schema, &home)))?;
         let forced = named(manifest, &record, &request.force_tables)?;
         // What a rollback brought back belongs to whom it belonged before.
         record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
         record.adopt(control, schema, &forced).await?;
         let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
         let of_server = facts.limit.as_deref().and_then(megabytes);
-        let mut situation = Self {
+        let mut target_state = Self {
             record,
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
@@ -83,12 +83,12 @@ impl Situation {
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
-        situation.check_leaving(control, manifest, request).await?;
-        situation.check_server(&facts, schema);
-        situation.check_extensions(control, manifest, &facts, schema).await?;
-        situation.check_names(control, manifest, schema).await?;
-        situation.check_owned(control, schema).await?;
-        Ok(situation)
+        target_state.check_removed_tables(control, manifest, request).await?;
+        target_state.check_server(&facts, schema);
+        target_state.check_extensions(control, manifest, &facts, schema).await?;
+        target_state.check_names(control, manifest, schema).await?;
+        target_state.check_owned(control, schema).await?;
+        Ok(target_state)
     }
 
     /// Raises everything that speaks against this action as one error.
@@ -116,7 +116,7 @@ impl Situation {
         let Some(limit) = self.limit_bytes else { return };
         let needed = self.database_bytes.saturating_add(local_bytes);
         if needed > limit {
-            self.complain_of_replacing(
+            self.add_replacing_problem(
                 Kind::TargetFull,
                 format!(
                     "the project may hold {} MB; the database has {} MB and the push adds about {} MB before it can \
@@ -129,20 +129,20 @@ impl Situation {
         }
     }
 
-    fn complain(&mut self, kind: Kind, text: impl Into<String>) {
+    fn add_problem(&mut self, kind: Kind, text: impl Into<String>) {
         self.problems.push(Problem { kind, text: text.into(), of_replacing: false });
     }
 
-    fn complain_of_replacing(&mut self, kind: Kind, text: impl Into<String>) {
+    fn add_replacing_problem(&mut self, kind: Kind, text: impl Into<String>) {
         self.problems.push(Problem { kind, text: text.into(), of_replacing: true });
     }
 
     /// What was complained of since there were this many complaints is only about replacing tables.
-    fn only_about_replacing(&mut self, since: usize) {
+    fn mark_replacing_only(&mut self, since: usize) {
         self.problems.iter_mut().skip(since).for_each(|problem| problem.of_replacing = true);
     }
 
-    fn complain_of(&mut self, kind: Kind, text: &str, names: &[String]) {
+    fn add_problem_with_names(&mut self, kind: Kind, text: &str, names: &[String]) {
         if names.is_empty() {
             return;
         }
@@ -150,21 +150,26 @@ impl Situation {
         if names.len() > NAMED {
             list.push_str(&format!(" and {} more", names.len() - NAMED));
         }
-        self.complain(kind, format!("{text}: {list}"));
+        self.add_problem(kind, format!("{text}: {list}"));
     }
 
     /// Names of tables that the target has from the last push and that will not be there after this one.
-    pub(crate) fn leaving(&self, manifest: &Manifest) -> Vec<&str> {
-        let stays = |name: &str| manifest.cargo.iter().any(|cargo| cargo.table.name == name);
+    pub(crate) fn removed_tables(&self, manifest: &Manifest) -> Vec<&str> {
+        let stays = |name: &str| manifest.tables.iter().any(|to_push| to_push.table.name == name);
         self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
     }
 
     /// Tables that would be gone although it is not the source they came from that lost them, or that would leave
     /// nothing behind: far more often the wrong database than one to be followed.
-    async fn check_leaving(&mut self, control: &Session, manifest: &Manifest, request: &PushRequest) -> Result<()> {
+    async fn check_removed_tables(
+        &mut self,
+        control: &Session,
+        manifest: &Manifest,
+        request: &PushRequest,
+    ) -> Result<()> {
         let named = |name: &str| request.force_tables.iter().any(|forced| forced == name);
         let leaving: Vec<String> =
-            self.leaving(manifest).into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
+            self.removed_tables(manifest).into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
         if leaving.is_empty() {
             return Ok(());
         }
@@ -178,26 +183,26 @@ impl Situation {
             return Ok(());
         };
         let text = format!("{why} (a database of its own needs a --schema of its own; --force-table NAME lets one go)");
-        self.complain_of(Kind::TargetOccupied, &text, &leaving);
+        self.add_problem_with_names(Kind::TargetOccupied, &text, &leaving);
         Ok(())
     }
 
-    fn check_server(&mut self, facts: &Facts, schema: &str) {
+    fn check_server(&mut self, facts: &ServerFacts, schema: &str) {
         if facts.encoding != "UTF8" {
-            self.complain(Kind::TargetRejected, format!("the database's encoding is {}, not UTF8", facts.encoding));
+            self.add_problem(Kind::TargetRejected, format!("the database's encoding is {}, not UTF8", facts.encoding));
         }
         if facts.read_only {
-            self.complain(Kind::TargetRejected, "the target takes no writes (a replica, or read-only by setting)");
+            self.add_problem(Kind::TargetRejected, "the target takes no writes (a replica, or read-only by setting)");
         }
         // Staging and record are schemas of their own.
         if !facts.may_create_schemas {
-            self.complain(
+            self.add_problem(
                 Kind::TargetDenied,
                 "the role may not create schemas in this database (CREATE on the database)",
             );
         }
         if facts.schema_exists && !facts.may_create_in_schema {
-            self.complain(Kind::TargetDenied, format!("the role may not create tables in schema {schema}"));
+            self.add_problem(Kind::TargetDenied, format!("the role may not create tables in schema {schema}"));
         }
     }
 
@@ -205,7 +210,7 @@ impl Situation {
         &mut self,
         control: &Session,
         manifest: &Manifest,
-        facts: &Facts,
+        facts: &ServerFacts,
         schema: &str,
     ) -> Result<()> {
         if manifest.plan.extensions.is_empty() {
@@ -235,7 +240,7 @@ impl Situation {
                         quote_ident(home)
                     ));
                 }
-                None => self.complain(Kind::TargetRejected, format!("extension {extension} is not available")),
+                None => self.add_problem(Kind::TargetRejected, format!("extension {extension} is not available")),
             }
         }
         self.path.sort_unstable();
@@ -257,7 +262,7 @@ impl Situation {
              AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
                WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
         let views = manifest.plan.views.iter().map(|view| view.name.as_str());
-        let tables = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str());
+        let tables = manifest.tables.iter().map(|to_push| to_push.table.name.as_str());
         let tables: Vec<&str> =
             tables.chain(views).chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
         let names = all_names(manifest);
@@ -273,20 +278,20 @@ impl Situation {
         let (taken, taken_there, in_the_way) = tokio::try_join!(
             names_of(control, doing, sql, &here),
             names_of(control, doing, sql, &there),
-            Box::pin(objects::in_the_way(control, &manifest.plan, schema, &self.record)),
+            Box::pin(objects::conflicts(control, &manifest.plan, schema, &self.record)),
         )?;
         let own = match manifest.plan.given {
             Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
             None => "",
         };
         let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
-        self.complain_of(Kind::TargetOccupied, &text, &taken);
+        self.add_problem_with_names(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
-        self.complain_of(Kind::TargetOccupied, &text, &taken_there);
+        self.add_problem_with_names(Kind::TargetOccupied, &text, &taken_there);
         let text = "these stand in the way of triggers and their functions";
-        self.complain_of(Kind::TargetOccupied, text, &in_the_way);
-        self.only_about_replacing(before);
+        self.add_problem_with_names(Kind::TargetOccupied, text, &in_the_way);
+        self.mark_replacing_only(before);
         Ok(())
     }
 
@@ -301,10 +306,10 @@ impl Situation {
             table_properties::foreign_publications(control, &live),
         )?;
         let text = "the tables to be replaced are used by objects that this version can't carry over";
-        self.complain_of(Kind::TargetOccupied, text, &hanging);
+        self.add_problem_with_names(Kind::TargetOccupied, text, &hanging);
         let text = format!("the tables in schema {} can't be dropped because of", previous_schema(schema));
-        self.complain_of(Kind::TargetOccupied, &text, &hanging_there);
-        let part = |table: &record::Ours| {
+        self.add_problem_with_names(Kind::TargetOccupied, &text, &hanging_there);
+        let part = |table: &record::PushedTableRecord| {
             let name = table.name.clone();
             table
                 .added
@@ -315,24 +320,33 @@ impl Situation {
         };
         let added: Vec<String> = self.record.live.iter().flat_map(part).collect();
         let text = "these were added to the tables since the last push and can't be carried over by this version";
-        self.complain_of(Kind::TargetOccupied, text, &added);
+        self.add_problem_with_names(Kind::TargetOccupied, text, &added);
         let text = "these name the tables and belong to another role";
-        self.complain_of(Kind::TargetOccupied, text, &foreign_publications);
-        self.only_about_replacing(before);
+        self.add_problem_with_names(Kind::TargetOccupied, text, &foreign_publications);
+        self.mark_replacing_only(before);
         let rule = |part: &&String| part.starts_with("rule ");
         let rules = self.record.live.iter().filter(|table| table.added.iter().any(|part| rule(&part)));
         let rules: Vec<String> = rules.map(|table| table.name.clone()).collect();
-        self.complain_of(Kind::TargetOccupied, "these tables have rewrite rules, which would redirect rows", &rules);
-        let foreign = |table: &record::Ours| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
+        self.add_problem_with_names(
+            Kind::TargetOccupied,
+            "these tables have rewrite rules, which would redirect rows",
+            &rules,
+        );
+        let foreign =
+            |table: &record::PushedTableRecord| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
         let foreign: Vec<String> = self.record.live.iter().filter_map(foreign).collect();
-        self.complain_of(Kind::TargetOccupied, "tables of the last push belong to another role now", &foreign);
+        self.add_problem_with_names(
+            Kind::TargetOccupied,
+            "tables of the last push belong to another role now",
+            &foreign,
+        );
         Ok(())
     }
 
     /// Whether the target holds exactly this already, as far as the record says.
     pub(crate) fn holds(&self, manifest: &Manifest, schema: &str) -> bool {
         let wanted: std::collections::BTreeSet<&str> =
-            manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+            manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
         let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
         wanted == live
             && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
@@ -341,8 +355,8 @@ impl Situation {
 }
 
 /// The tables of the plan that the user allows to replace by name.
-fn named<'a>(manifest: &Manifest, record: &Record, names: &'a [String]) -> Result<Vec<&'a str>> {
-    let pushed = |name: &&String| manifest.cargo.iter().any(|cargo| cargo.table.name == **name);
+fn named<'a>(manifest: &Manifest, record: &TargetRecord, names: &'a [String]) -> Result<Vec<&'a str>> {
+    let pushed = |name: &&String| manifest.tables.iter().any(|to_push| to_push.table.name == **name);
     let live = |name: &&String| record.live.iter().any(|table| table.name == **name);
     let unknown = names.iter().find(|name| !pushed(name) && !live(name));
     if unknown.is_some() {
@@ -355,7 +369,7 @@ fn named<'a>(manifest: &Manifest, record: &Record, names: &'a [String]) -> Resul
 /// Every relation name that the push will need in the target schema.
 fn all_names(manifest: &Manifest) -> Vec<&str> {
     let mut names = Vec::new();
-    for table in manifest.cargo.iter().map(|cargo| &cargo.table) {
+    for table in manifest.tables.iter().map(|to_push| &to_push.table) {
         names.push(table.name.as_str());
         names.extend(table.primary_key.iter().chain(&table.uniques).map(|key| key.name.as_str()));
         names.extend(table.indexes.iter().map(|index| index.name.as_str()));
@@ -370,7 +384,7 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
 
 /// What the server says of itself and of the role.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for once")]
-struct Facts {
+struct ServerFacts {
     encoding: String,
     read_only: bool,
     may_create_schemas: bool,
@@ -381,7 +395,7 @@ struct Facts {
     limit: Option<String>,
 }
 
-impl Facts {
+impl ServerFacts {
     async fn read(control: &Session, schema: &str) -> Result<Self> {
         let namespace = quote_literal(schema);
         let sql = format!(

@@ -16,7 +16,7 @@ use crate::{
 
 /// What of the tables is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Part {
+pub enum PushPart {
     /// Everything.
     #[default]
     All,
@@ -36,7 +36,7 @@ pub struct PushRequest {
     /// How the tables are brought up to date.
     pub mode: RequestedMode,
     /// All of it, or the schema or the rows alone.
-    pub part: Part,
+    pub part: PushPart,
     /// Connections that load at once; 0 means the default.
     pub jobs: usize,
     /// The schema on the target.
@@ -72,12 +72,12 @@ pub struct Pushed {
 pub(crate) fn check(request: &PushRequest) -> Result<()> {
     use RequestedMode::{Auto, Create, Diff, Replace};
     match (request.part, request.mode) {
-        (Part::All, _) | (Part::Schema, Auto | Create) | (Part::Rows, Auto | Diff | Replace) => {}
-        (Part::Schema, mode) => {
+        (PushPart::All, _) | (PushPart::Schema, Auto | Create) | (PushPart::Rows, Auto | Diff | Replace) => {}
+        (PushPart::Schema, mode) => {
             return Err(Error::new(Kind::Usage, format!("--schema-only can't go with --mode {mode}"))
                 .with_hint("it creates tables where there are none: leave --mode out"));
         }
-        (Part::Rows, mode) => {
+        (PushPart::Rows, mode) => {
             return Err(Error::new(Kind::Usage, format!("--data-only can't go with --mode {mode}"))
                 .with_hint("it changes rows of tables that are there: leave --mode out, or give diff or replace"));
         }
@@ -105,7 +105,7 @@ mod tests {
             target: Secret::new(String::new()),
             local: LocalChoice::default(),
             mode: RequestedMode::Auto,
-            part: Part::All,
+            part: PushPart::All,
             jobs: 0,
             schema: schema.to_owned(),
             dry_run: false,
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_part_of_the_tables_goes_only_with_modes_that_can_push_it() {
         let of = |part, mode| check(&PushRequest { mode, part, ..request("public") }).is_ok();
-        assert!(of(Part::Schema, RequestedMode::Create) && !of(Part::Schema, RequestedMode::Swap));
-        assert!(of(Part::Rows, RequestedMode::Replace) && !of(Part::Rows, RequestedMode::Create));
+        assert!(of(PushPart::Schema, RequestedMode::Create) && !of(PushPart::Schema, RequestedMode::Swap));
+        assert!(of(PushPart::Rows, RequestedMode::Replace) && !of(PushPart::Rows, RequestedMode::Create));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::Result,
     postgres::Session,
     stages::push::{
-        plan::{manifest::Manifest, preflight::Situation},
+        plan::{manifest::Manifest, preflight::TargetState},
         target::{catalog::unreadable, objects},
     },
 };
@@ -21,30 +21,30 @@ pub(crate) async fn difference(
     control: &Session,
     reader: &Session,
     manifest: &Manifest,
-    situation: &Situation,
+    target_state: &TargetState,
     schema: &str,
     replaces: bool,
 ) -> Result<Option<String>> {
-    let live = &situation.record.live;
+    let live = &target_state.record.live;
     let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
-    let wanted: BTreeSet<&str> = manifest.cargo.iter().map(|cargo| cargo.table.name.as_str()).collect();
+    let wanted: BTreeSet<&str> = manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
     if let Some(name) = wanted.symmetric_difference(&there).next() {
         let words = if there.contains(name) { "is no longer in the plan" } else { "is new" };
         return Ok(Some(format!("table {name} {words}")));
     }
-    for cargo in &manifest.cargo {
-        let Some(ours) = live.iter().find(|ours| ours.name == cargo.table.name) else { continue };
-        if ours.fingerprint != cargo.fingerprint {
+    for to_push in &manifest.tables {
+        let Some(ours) = live.iter().find(|ours| ours.name == to_push.table.name) else { continue };
+        if ours.fingerprint != to_push.fingerprint {
             return Ok(Some(format!("the structure of table {} changed", ours.name)));
         }
         let comes_back = |part: &str| {
-            replaces && cargo.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
+            replaces && to_push.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
         };
         if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
             return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
         }
     }
-    if !objects::are_there(&manifest.plan, schema, &situation.record.live_objects) {
+    if !objects::are_there(&manifest.plan, schema, &target_state.record.live_objects) {
         return Ok(Some("views or triggers changed".to_owned()));
     }
     let (here, remote) = tokio::try_join!(columns(reader, &manifest.plan.schema), columns(control, schema))?;

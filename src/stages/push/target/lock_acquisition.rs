@@ -2,7 +2,8 @@
 //!
 //! Decisions: a lock that conflicts with readers or writers is never waited for while another is held. First the tables
 //! are asked for politely: the first is waited for 100 ms, the others not at all, in an order of chance; on failure
-//! everything is let go. Where that finds no gap for a second, the tables are closed by gates (`lock_queue`).
+//! everything is let go. Where that finds no gap for a second, the tables are closed by sessions that queue for their
+//! locks (`lock_queue`).
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +14,15 @@ use crate::{
     model::Stage,
     postgres::{Session, retry},
     stages::push::target::{
-        lock_monitor::{self, Watch},
-        lock_queue::{Gates, Round},
+        lock_monitor::{self, LockMonitor},
+        lock_queue::{LockQueue, QueueRound},
         session::Target,
     },
 };
 
 /// How long to try to get the locks, unless the user says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-/// How long to ask politely before gates are closed.
+/// How long to ask politely before sessions queue for the locks.
 const POLITE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks at who uses the tables.
@@ -29,14 +30,14 @@ const LOOKS: Duration = Duration::from_millis(20);
 
 /// Which lock is meant, by PostgreSQL's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Strength {
+pub(crate) enum LockMode {
     /// Nobody else writes; readers don't notice.
     AgainstWriters,
     /// Nobody else reads.
     AgainstEverybody,
 }
 
-impl Strength {
+impl LockMode {
     /// PostgreSQL's name in `LOCK TABLE`.
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -75,7 +76,7 @@ pub(crate) struct Locks<'a> {
     /// Tables that others use.
     pub theirs: Vec<String>,
     /// What is taken on the latter; on the former it is everything.
-    pub strength: Strength,
+    pub strength: LockMode,
 }
 
 impl Locks<'_> {
@@ -86,19 +87,19 @@ impl Locks<'_> {
     /// # Errors
     /// Those of the work; `TargetRejected` with [`Retry::Briefly`] and the names of who is in the way if the tables
     /// were in use for as long as the user's patience lasts; `Interrupted`.
-    pub(crate) async fn hold_for<'f, T>(&self, work: impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
+    pub(crate) async fn with_locks<'f, T>(&self, work: impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         let begun = Instant::now();
-        let mut progress = Progress { told: begun, attempt: 1, rounds: 0 };
-        let mut gates = Gates::none();
+        let mut progress = RetryProgress { told: begun, attempt: 1, rounds: 0 };
+        let mut lock_queue = LockQueue::none();
         let mut watch = None;
         loop {
             self.target.ctx.stop.check()?;
             let (outcome, pause) = match &watch {
-                Some(watch) if begun.elapsed() > POLITE && gates.open(self).await? => {
-                    let length = gates.length(progress.rounds);
+                Some(watch) if begun.elapsed() > POLITE && lock_queue.open(self).await? => {
+                    let length = lock_queue.length(progress.rounds);
                     progress.rounds = progress.rounds.saturating_add(1);
-                    let round = Round { locks: self, gates: &gates, watch, length };
-                    // Whoever waited at the gates gets time without them.
+                    let round = QueueRound { locks: self, lock_queue: &lock_queue, watch, length };
+                    // Whoever waited behind the queue sessions gets time without them.
                     (round.run(&work).await, length / 2)
                 }
                 _ => {
@@ -120,9 +121,9 @@ impl Locks<'_> {
             }
             let watch = match &watch {
                 Some(watch) => watch,
-                None => watch.insert(Watch::of(self).await?),
+                None => watch.insert(LockMonitor::of(self).await?),
             };
-            gates.learn(&watch.look(&[]).await?);
+            lock_queue.observe(&watch.look(&[]).await?);
             if begun.elapsed() > self.target.lock_wait {
                 return Err(self.give_up(&error).await?);
             }
@@ -131,12 +132,12 @@ impl Locks<'_> {
                 progress.told = Instant::now();
                 retry::wait_for(self.target.ctx, Stage::Push, &error, progress.attempt, LOOKS).await?;
             }
-            self.rest(pause, &gates, watch).await?;
+            self.rest(pause, &lock_queue, watch).await?;
         }
     }
 
     /// A pause in which it is seen who comes to which tables.
-    async fn rest(&self, pause: Duration, gates: &Gates, watch: &Watch<'_>) -> Result<()> {
+    async fn rest(&self, pause: Duration, lock_queue: &LockQueue, watch: &LockMonitor<'_>) -> Result<()> {
         let begun = Instant::now();
         loop {
             let left = pause.saturating_sub(begun.elapsed());
@@ -144,7 +145,7 @@ impl Locks<'_> {
                 return Ok(());
             }
             retry::rest(self.target.ctx, left.min(LOOKS)).await?;
-            gates.learn(&watch.look(&[]).await?);
+            lock_queue.observe(&watch.look(&[]).await?);
         }
     }
 
@@ -193,12 +194,12 @@ impl Locks<'_> {
 }
 
 /// What the tries so far have shown.
-struct Progress {
+struct RetryProgress {
     /// When somebody was last told.
     told: Instant,
     /// The number of the next try.
     attempt: u32,
-    /// Rounds with gates.
+    /// Rounds with queue sessions.
     rounds: u32,
 }
 

@@ -19,7 +19,7 @@ const NAMED: i64 = 5;
 
 /// What others do with the tables at this moment; tables by their place in the list.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct TableUsage {
     /// What each session holds that holds any.
     pub held: Vec<BTreeSet<usize>>,
     /// How many of the named processes wait for a table.
@@ -28,7 +28,7 @@ pub(crate) struct State {
     pub altering: bool,
 }
 
-impl State {
+impl TableUsage {
     /// The table that most sessions hold.
     pub(crate) fn busiest(&self) -> Option<usize> {
         let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
@@ -49,13 +49,13 @@ fn locks(tables: &[String]) -> String {
 }
 
 /// A look at the tables that can be repeated.
-pub(crate) struct Watch<'a> {
+pub(crate) struct LockMonitor<'a> {
     control: &'a Session,
     statement: Statement,
     conflicts: Vec<&'static str>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> LockMonitor<'a> {
     /// For these tables.
     ///
     /// # Errors
@@ -77,11 +77,11 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// `Target*`.
-    pub(crate) async fn look(&self, processes: &[i32]) -> Result<State> {
+    pub(crate) async fn look(&self, processes: &[i32]) -> Result<TableUsage> {
         let failed = |failure| unreadable(self.control, &failure);
         let asked = self.control.client().query(&self.statement, &[&self.conflicts, &processes]).await;
         let mut held: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        let mut state = State::default();
+        let mut state = TableUsage::default();
         for row in &asked.map_err(failed)? {
             let (who, place): (Option<String>, i64) =
                 (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);

@@ -1,19 +1,20 @@
-//! Gates: how tables are got that somebody uses at every moment.
+//! A lock queue of sessions: how tables are got that somebody uses at every moment.
 //!
-//! A gate is a session of its own that asks for one table's lock and waits. Whoever comes to the table after it stands
-//! in line behind it, and whoever has the table finishes. When all tables are empty, the session that needs them takes
-//! them without waiting.
+//! A queue session is a session of its own that asks for one table's lock and waits. Whoever comes to the table after
+//! it stands in line behind it, and whoever has the table finishes. When all tables are empty, the session that needs
+//! them takes them without waiting.
 //!
 //! Decisions:
-//! - A gate is never given its lock, because the session that needs the tables holds a weak lock on each meanwhile. A
-//!   gate holds nothing, so nobody can be failed because of it: whoever has one table and stands before the gate of
-//!   another makes a circle with the session that waits for him, and after `deadlock_timeout` the server opens it by
-//!   moving him ahead of the gate, which is no error to anybody.
-//! - Therefore few tables have a gate: those that transactions come to first, as far as it was seen.
-//! - The session with the weak lock goes ahead of the gate, and so of everybody behind it: PostgreSQL puts a request
-//!   before the first waiter that has to wait for its owner anyway (`ProcSleep` in `proc.c`).
-//! - It takes the tables in the message that does the work, after it has seen them empty; they stay so behind gates.
-//! - Gates fall by themselves after their time, should this process die.
+//! - A queue session is never given its lock, because the session that needs the tables holds a weak lock on each
+//!   meanwhile. A queue session holds nothing, so nobody can be failed because of it: whoever has one table and stands
+//!   before the queue session of another makes a circle with the session that waits for him, and after
+//!   `deadlock_timeout` the server opens it by moving him ahead of the queue session, which is no error to anybody.
+//! - Therefore few tables have a queue session: those that transactions come to first, as far as it was seen.
+//! - The session with the weak lock goes ahead of the queue session, and so of everybody behind it: PostgreSQL puts a
+//!   request before the first waiter that has to wait for its owner anyway (`ProcSleep` in `proc.c`).
+//! - It takes the tables in the message that does the work, after it has seen them empty; they stay so behind queue
+//!   sessions.
+//! - Queue sessions end by themselves after their time, should this process die.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,12 +30,12 @@ use crate::{
     stages::push::target::{
         catalog::unreadable,
         lock_acquisition::{Locks, only},
-        lock_monitor::{State, Watch},
+        lock_monitor::{LockMonitor, TableUsage},
     },
 };
 
-/// Most gates at once: each is a connection.
-const GATES: usize = 40;
+/// Most queue sessions at once: each is a connection.
+const QUEUE_SESSIONS_MAX: usize = 40;
 /// How many sets of tables are remembered.
 const SEEN: usize = 1000;
 /// The first rounds, in milliseconds: enough for transactions that come to the tables in one order.
@@ -43,23 +44,23 @@ const SHORT: [u64; 2] = [100, 300];
 const AFTER_CIRCLE: Duration = Duration::from_millis(600);
 /// The longest round.
 const LONGEST: Duration = Duration::from_secs(8);
-/// How much longer a gate stands by itself than it should have to.
+/// How much longer a queue session stands by itself than it should have to.
 const SLACK: Duration = Duration::from_millis(500);
 /// The pause between two looks at the tables.
 const LOOKS: Duration = Duration::from_millis(4);
 
 /// The sessions that wait, and what tells where they have to stand. Tables by their place in the list.
-pub(crate) struct Gates {
+pub(crate) struct LockQueue {
     sessions: BTreeMap<usize, Session>,
     /// The tables that somebody was seen to hold at one moment.
     seen: Mutex<BTreeSet<BTreeSet<usize>>>,
-    /// Where gates stand in this round.
+    /// Where queue sessions stand in this round.
     chosen: BTreeSet<usize>,
     /// After what time the server looks for circles.
     deadlock_timeout: Duration,
 }
 
-impl Gates {
+impl LockQueue {
     /// None yet.
     pub(crate) fn none() -> Self {
         Self {
@@ -71,13 +72,14 @@ impl Gates {
     }
 
     /// Remembers who held what.
-    pub(crate) fn learn(&self, state: &State) {
+    pub(crate) fn observe(&self, state: &TableUsage) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let room = SEEN.saturating_sub(seen.len());
         seen.extend(state.held.iter().take(room).cloned());
     }
 
-    /// Chooses where gates stand and opens sessions for them, as many as the server has room for. Whether there is any.
+    /// Chooses where queue sessions stand and opens sessions for them, as many as the server has room for. Whether
+    /// there is any.
     ///
     /// # Errors
     /// `Target*`, `Interrupted`; a connection that can't be had is no error.
@@ -88,12 +90,12 @@ impl Gates {
             self.chosen.iter().filter(|table| !self.sessions.contains_key(table)).copied().collect();
         if !missing.is_empty() {
             let room = self.ask(locks.control).await?;
-            let most = GATES.saturating_sub(self.sessions.len()).min(room);
+            let most = QUEUE_SESSIONS_MAX.saturating_sub(self.sessions.len()).min(room);
             let wanted = missing.into_iter().take(most);
             let opened = join_all(wanted.map(|table| async move { (table, locks.target.one_session().await) })).await;
             self.sessions.extend(opened.into_iter().filter_map(|(table, session)| Some((table, session.ok()?))));
         }
-        Ok(self.standing().next().is_some())
+        Ok(self.active().next().is_some())
     }
 
     /// Half of the connections that are free on the server; learns `deadlock_timeout`.
@@ -110,7 +112,7 @@ impl Gates {
         Ok(usize::try_from(room).unwrap_or(0))
     }
 
-    /// How long the gates stand in this round.
+    /// How long the queue sessions stand in this round.
     pub(crate) fn length(&self, round: u32) -> Duration {
         let round = usize::try_from(round).unwrap_or(usize::MAX);
         if let Some(short) = SHORT.get(round) {
@@ -120,17 +122,17 @@ impl Gates {
         if round == SHORT.len() { circle.min(LONGEST) } else { circle.saturating_mul(2).min(LONGEST) }
     }
 
-    /// The gates of this round.
-    fn standing(&self) -> impl Iterator<Item = (usize, &Session)> {
+    /// The queue sessions of this round.
+    fn active(&self) -> impl Iterator<Item = (usize, &Session)> {
         self.chosen.iter().filter_map(|table| Some((*table, self.sessions.get(table)?)))
     }
 
     fn processes(&self) -> Vec<i32> {
-        self.standing().map(|(_, session)| session.process()).collect()
+        self.active().map(|(_, session)| session.process()).collect()
     }
 
-    /// The statement that lets everybody behind the gates through.
-    fn fall(&self) -> String {
+    /// The statement that lets everybody behind the queue sessions through.
+    fn release_sql(&self) -> String {
         let list: Vec<String> = self.processes().iter().map(i32::to_string).collect();
         format!("SELECT pg_cancel_backend(pid) FROM unnest('{{{}}}'::integer[]) AS g(pid)", list.join(","))
     }
@@ -153,43 +155,43 @@ fn first_tables(seen: &BTreeSet<BTreeSet<usize>>) -> BTreeSet<usize> {
     chosen
 }
 
-/// One time that the gates stand.
-pub(crate) struct Round<'r, 'a> {
+/// One time that the queue sessions stand.
+pub(crate) struct QueueRound<'r, 'a> {
     /// What is needed.
     pub locks: &'r Locks<'a>,
-    /// The gates.
-    pub gates: &'r Gates,
+    /// The queue sessions.
+    pub lock_queue: &'r LockQueue,
     /// What shows who uses the tables.
-    pub watch: &'r Watch<'a>,
+    pub watch: &'r LockMonitor<'a>,
     /// How long.
     pub length: Duration,
 }
 
-impl Round<'_, '_> {
-    /// Closes the gates and does the work as soon as the tables are empty.
+impl QueueRound<'_, '_> {
+    /// Starts the queue sessions and does the work as soon as the tables are empty.
     ///
     /// # Errors
     /// Those of the work; one with [`Retry::Patiently`] if the tables don't come free in time.
     pub(crate) async fn run<'f, T>(&self, work: &impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         self.locks.control.batch("taking the locks", &self.locks.begin()).await?;
-        let ((), outcome) = join(self.stand(), self.pass(work)).await;
+        let ((), outcome) = join(self.hold(), self.pass(work)).await;
         outcome
     }
 
-    /// The gates. They end when they are told to, or after their time.
-    async fn stand(&self) {
+    /// The queue sessions. They end when they are told to, or after their time.
+    async fn hold(&self) {
         let words = self.locks.strength.words();
         let most = self.length.saturating_add(SLACK).as_millis();
-        let gates = self.gates.standing().filter_map(|(table, session)| {
+        let lock_queue = self.lock_queue.active().filter_map(|(table, session)| {
             let name = self.locks.theirs.get(table)?;
             let sql = format!("SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {name} IN {words} MODE");
             Some(async move { session.batch("standing at a table", &sql).await })
         });
-        // That a gate is told to fall is an error of its statement, and the usual end.
-        join_all(gates).await;
+        // That a queue session is told to end is an error of its statement, and the usual end.
+        join_all(lock_queue).await;
     }
 
-    /// Waits until the tables are empty and passes. Whatever comes of it, the gates are told to fall.
+    /// Waits until the tables are empty and passes. Whatever comes of it, the queue sessions are told to end.
     async fn pass<'f, T>(&self, work: &impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         let control = self.locks.control;
         let outcome = match self.wait().await {
@@ -199,18 +201,18 @@ impl Round<'_, '_> {
             Err(error) => Err(error),
         };
         if outcome.is_err() && !control.is_lost() {
-            control.batch("letting go of the locks", &format!("ROLLBACK; {}", self.gates.fall())).await?;
+            control.batch("letting go of the locks", &format!("ROLLBACK; {}", self.lock_queue.release_sql())).await?;
         }
         outcome
     }
 
-    /// Whether the tables came free in time, with every gate in its place.
+    /// Whether the tables came free in time, with every queue session in its place.
     async fn wait(&self) -> Result<bool> {
         let begun = Instant::now();
-        let processes = self.gates.processes();
+        let processes = self.lock_queue.processes();
         loop {
             let state = self.watch.look(&processes).await?;
-            self.gates.learn(&state);
+            self.lock_queue.observe(&state);
             let closed = state.waiting == processes.len();
             if closed && state.held.is_empty() {
                 return Ok(true);
@@ -228,11 +230,11 @@ impl Round<'_, '_> {
     }
 
     /// Waits until a table is empty and lets go of it at once. While it lasts, whoever holds the table and stands
-    /// before a gate is in a circle with us, which the server opens for him.
+    /// before a queue session is in a circle with us, which the server opens for him.
     async fn wait_at(&self, table: &str, most: Duration) -> Result<()> {
         self.locks.target.ctx.stop.check()?;
         let control = self.locks.control;
-        let most = most.min(self.gates.deadlock_timeout.saturating_add(AFTER_CIRCLE)).as_millis().max(1);
+        let most = most.min(self.lock_queue.deadlock_timeout.saturating_add(AFTER_CIRCLE)).as_millis().max(1);
         let words = self.locks.strength.words();
         let back = "ROLLBACK TO SAVEPOINT gate; RELEASE SAVEPOINT gate";
         let sql = format!(
@@ -246,10 +248,11 @@ impl Round<'_, '_> {
         }
     }
 
-    /// The statements that take the tables. Before a gate nothing is waited for, which `NOWAIT` would not know.
+    /// The statements that take the tables. Before a queue session nothing is waited for, which `NOWAIT` would not
+    /// know.
     fn take(&self) -> String {
         let words = self.locks.strength.words();
-        let gated: BTreeSet<usize> = self.gates.standing().map(|(table, _)| table).collect();
+        let gated: BTreeSet<usize> = self.lock_queue.active().map(|(table, _)| table).collect();
         let tables = self.locks.theirs.iter().enumerate();
         let (behind, open): (Vec<_>, Vec<_>) = tables.partition(|(table, _)| gated.contains(table));
         let names = |some: Vec<(usize, &String)>| some.into_iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
@@ -260,7 +263,7 @@ impl Round<'_, '_> {
         if !open.is_empty() {
             sql.push(format!("LOCK TABLE {} IN {words} MODE NOWAIT", only(&names(open))));
         }
-        sql.push(self.gates.fall());
+        sql.push(self.lock_queue.release_sql());
         sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
         sql.join("; ")
     }
@@ -285,10 +288,10 @@ mod tests {
 
     #[test]
     fn rounds_grow_up_to_a_limit() {
-        let gates = Gates::none();
-        let lengths: Vec<u128> = (0..5).map(|round| gates.length(round).as_millis()).collect();
+        let lock_queue = LockQueue::none();
+        let lengths: Vec<u128> = (0..5).map(|round| lock_queue.length(round).as_millis()).collect();
         assert_eq!(lengths, [100, 300, 2600, 5200, 5200]);
-        let patient = Gates { deadlock_timeout: Duration::from_secs(60), ..gates };
+        let patient = LockQueue { deadlock_timeout: Duration::from_secs(60), ..lock_queue };
         assert_eq!(patient.length(9), LONGEST);
     }
 }

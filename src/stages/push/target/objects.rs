@@ -13,7 +13,7 @@ use crate::{
     rules::ddl,
     stages::push::target::{
         catalog::{names_of, unreadable},
-        record::Record,
+        record::TargetRecord,
         session::previous_schema,
         table_state::{RecordState, Recorded, Transition},
     },
@@ -22,7 +22,7 @@ use crate::{
 
 /// A view or a trigger's function of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OurObject {
+pub(crate) struct PushedObject {
     /// `view` or `function`.
     pub kind: String,
     /// Its name.
@@ -35,7 +35,7 @@ pub(crate) struct OurObject {
 
 /// An object of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Planned {
+pub(crate) struct PlannedObject {
     /// `view` or `function`.
     pub kind: &'static str,
     /// Its name.
@@ -44,20 +44,20 @@ pub(crate) struct Planned {
     pub statements: Vec<String>,
 }
 
-impl Planned {
+impl PlannedObject {
     fn digest(&self) -> String {
         sha256_of_bytes(self.statements.join(";\n").as_bytes())
     }
 }
 
 /// The plan's views and triggers in this schema, in the order in which they are made.
-pub(crate) fn planned(plan: &Plan, schema: &str) -> Vec<Planned> {
-    let views = plan.views.iter().map(|view| Planned {
+pub(crate) fn planned(plan: &Plan, schema: &str) -> Vec<PlannedObject> {
+    let views = plan.views.iter().map(|view| PlannedObject {
         kind: "view",
         name: view.name.clone(),
         statements: vec![ddl::create_view(schema, view).sql],
     });
-    let triggers = plan.triggers.iter().map(|trigger| Planned {
+    let triggers = plan.triggers.iter().map(|trigger| PlannedObject {
         kind: "function",
         name: trigger.function.clone(),
         statements: ddl::create_trigger(schema, trigger).map(|statement| statement.sql).to_vec(),
@@ -69,7 +69,7 @@ pub(crate) fn planned(plan: &Plan, schema: &str) -> Vec<Planned> {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn read(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<OurObject>> {
+pub(crate) async fn read(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<PushedObject>> {
     let doing = "reading the record of views and triggers";
     let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.objects') IS NOT NULL", &[]).await?;
     if there.is_empty() {
@@ -82,14 +82,14 @@ pub(crate) async fn read(control: &Session, schema: &str, state: RecordState, ho
                WHERE o.target_schema = $1 AND o.state = $2 ORDER BY o.kind DESC, o.oid";
     let rows = control.rows(doing, sql, &[&schema, &state.word(), &home]).await?;
     let read = |row: &tokio_postgres::Row| {
-        Ok(OurObject { kind: row.try_get(0)?, name: row.try_get(1)?, oid: row.try_get(2)?, digest: row.try_get(3)? })
+        Ok(PushedObject { kind: row.try_get(0)?, name: row.try_get(1)?, oid: row.try_get(2)?, digest: row.try_get(3)? })
     };
     rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
 }
 
 /// The statements that bring objects into another schema.
-pub(crate) fn moves(objects: &[OurObject], from: &str, to: &str) -> Vec<String> {
-    let one = |object: &OurObject| {
+pub(crate) fn moves(objects: &[PushedObject], from: &str, to: &str) -> Vec<String> {
+    let one = |object: &PushedObject| {
         let name = qualified(from, &object.name);
         let to = quote_ident(to);
         if object.kind == "view" {
@@ -102,12 +102,12 @@ pub(crate) fn moves(objects: &[OurObject], from: &str, to: &str) -> Vec<String> 
 }
 
 /// OIDs of the views among the objects.
-pub(crate) fn view_oids(objects: &[OurObject]) -> impl Iterator<Item = u32> {
+pub(crate) fn view_oids(objects: &[PushedObject]) -> impl Iterator<Item = u32> {
     objects.iter().filter(|object| object.kind == "view").map(|object| object.oid)
 }
 
 /// Whether exactly the plan's objects are there, as they would be made.
-pub(crate) fn are_there(plan: &Plan, schema: &str, live: &[OurObject]) -> bool {
+pub(crate) fn are_there(plan: &Plan, schema: &str, live: &[PushedObject]) -> bool {
     let wanted: BTreeSet<(String, String)> =
         planned(plan, schema).iter().map(|one| (one.name.clone() + one.kind, one.digest())).collect();
     let there: BTreeSet<(String, String)> =
@@ -119,8 +119,13 @@ pub(crate) fn are_there(plan: &Plan, schema: &str, live: &[OurObject]) -> bool {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn carried(control: &Session, plan: &Plan, schema: &str, live: &[OurObject]) -> Result<Vec<String>> {
-    let kept = |object: &&OurObject| plan.views.iter().any(|view| view.name == object.name);
+pub(crate) async fn carried(
+    control: &Session,
+    plan: &Plan,
+    schema: &str,
+    live: &[PushedObject],
+) -> Result<Vec<String>> {
+    let kept = |object: &&PushedObject| plan.views.iter().any(|view| view.name == object.name);
     let oids: Vec<u32> = view_oids(&live.iter().filter(kept).cloned().collect::<Vec<_>>()).collect();
     if oids.is_empty() {
         return Ok(Vec::new());
@@ -138,7 +143,7 @@ pub(crate) async fn carried(control: &Session, plan: &Plan, schema: &str, live: 
 
 /// The statements that make the plan's objects in the target schema, and record them instead of those that the record
 /// has as live.
-pub(crate) fn cutover(plan: &Plan, schema: &str, record: &Record) -> Vec<String> {
+pub(crate) fn cutover(plan: &Plan, schema: &str, record: &TargetRecord) -> Vec<String> {
     let planned = planned(plan, schema);
     let mut sql: Vec<String> = planned.iter().flat_map(|one| one.statements.iter().cloned()).collect();
     let place = quote_literal(schema);
@@ -175,8 +180,8 @@ pub(crate) fn cutover(plan: &Plan, schema: &str, record: &Record) -> Vec<String>
 }
 
 /// The statements that record what happens to the objects that were seen.
-pub(crate) fn transition(transition: Transition, schema: &str, record: &Record) -> Vec<String> {
-    let oids = |objects: &[OurObject]| objects.iter().map(|object| object.oid).collect::<Vec<_>>();
+pub(crate) fn transition(transition: Transition, schema: &str, record: &TargetRecord) -> Vec<String> {
+    let oids = |objects: &[PushedObject]| objects.iter().map(|object| object.oid).collect::<Vec<_>>();
     let (live, previous) = (oids(&record.live_objects), oids(&record.previous_objects));
     transition.statements(Recorded::Objects, schema, &live, &previous)
 }
@@ -211,9 +216,14 @@ pub(crate) async fn drops(control: &Session, schema: &str) -> Result<(Vec<String
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn in_the_way(control: &Session, plan: &Plan, schema: &str, record: &Record) -> Result<Vec<String>> {
+pub(crate) async fn conflicts(
+    control: &Session,
+    plan: &Plan,
+    schema: &str,
+    record: &TargetRecord,
+) -> Result<Vec<String>> {
     let names: Vec<String> = plan.triggers.iter().map(|trigger| trigger.function.clone()).collect();
-    let functions = |objects: &[OurObject]| -> Vec<u32> {
+    let functions = |objects: &[PushedObject]| -> Vec<u32> {
         objects.iter().filter(|object| object.kind == "function").map(|object| object.oid).collect()
     };
     let live = functions(&record.live_objects);

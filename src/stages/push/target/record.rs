@@ -14,7 +14,7 @@ use crate::{
     stages::push::target::{
         catalog::unreadable,
         enums,
-        objects::{self, OurObject},
+        objects::{self, PushedObject},
         session::previous_schema,
         table_properties::PARTS,
         table_state::{RecordState, Recorded, Transition},
@@ -109,7 +109,7 @@ CREATE TABLE IF NOT EXISTS turso2neon.origins (
 
 /// A table of ours.
 #[derive(Debug, Clone)]
-pub(crate) struct Ours {
+pub(crate) struct PushedTableRecord {
     /// Its name.
     pub name: String,
     /// SQLite's name.
@@ -136,7 +136,7 @@ pub(crate) struct Ours {
     pub foreign_owner: Option<String>,
 }
 
-impl Ours {
+impl PushedTableRecord {
     /// Whether a push brought it, rather than that one was allowed to replace it.
     pub(crate) fn is_pushed(&self) -> bool {
         self.run_id != 0
@@ -145,7 +145,7 @@ impl Ours {
 
 /// A run that didn't come to its end.
 #[derive(Debug, Clone)]
-pub(crate) struct Unfinished {
+pub(crate) struct UnfinishedRun {
     /// Its number.
     pub run_id: i64,
     /// What it was to push.
@@ -162,22 +162,22 @@ pub(crate) struct Unfinished {
 
 /// What the target knows of pushes into one schema.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record {
+pub(crate) struct TargetRecord {
     /// Tables that readers see.
-    pub live: Vec<Ours>,
+    pub live: Vec<PushedTableRecord>,
     /// Tables that the last push replaced.
-    pub previous: Vec<Ours>,
+    pub previous: Vec<PushedTableRecord>,
     /// Views and trigger functions that readers see.
-    pub live_objects: Vec<OurObject>,
+    pub live_objects: Vec<PushedObject>,
     /// Those of the tables that the last push replaced.
-    pub previous_objects: Vec<OurObject>,
+    pub previous_objects: Vec<PushedObject>,
     /// Runs that didn't come to their end.
-    pub unfinished: Vec<Unfinished>,
+    pub unfinished: Vec<UnfinishedRun>,
     /// How the last push that came to its end went about it.
     pub last_mode: Option<PushMode>,
 }
 
-impl Record {
+impl TargetRecord {
     /// Reads it; an absent record is an empty one. Tables that are gone, renamed or moved since are left out.
     ///
     /// # Errors
@@ -215,7 +215,7 @@ impl Record {
             let failed = |failure| unreadable(control, &failure);
             let name: String = row.try_get(0).map_err(failed)?;
             self.live.retain(|table| table.name != name);
-            self.live.push(Ours {
+            self.live.push(PushedTableRecord {
                 source: name.clone(),
                 name,
                 oid: row.try_get(1).map_err(failed)?,
@@ -236,7 +236,7 @@ impl Record {
 
     /// The statements that enter adopted tables, so that they are kept like others.
     pub(crate) fn enter_adopted(&self, schema: &str) -> Vec<String> {
-        let enter = |table: &Ours| {
+        let enter = |table: &PushedTableRecord| {
             format!(
                 "INSERT INTO turso2neon.tables SELECT {}, 'live', {name}, {name}, {}, 0, '', '', \
                    greatest(c.reltuples, 0)::bigint, '', 0, {PARTS} FROM pg_class c WHERE c.oid = {} \
@@ -313,7 +313,7 @@ pub(crate) async fn create(control: &Session) -> Result<()> {
     created
 }
 
-async fn tables(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<Ours>> {
+async fn tables(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<PushedTableRecord>> {
     let sql = format!(
         "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
            ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
@@ -328,8 +328,8 @@ async fn tables(control: &Session, schema: &str, state: RecordState, home: &str)
     rows.iter().map(|row| table(row).map_err(|failure| unreadable(control, &failure))).collect()
 }
 
-fn table(row: &tokio_postgres::Row) -> std::result::Result<Ours, tokio_postgres::Error> {
-    Ok(Ours {
+fn table(row: &tokio_postgres::Row) -> std::result::Result<PushedTableRecord, tokio_postgres::Error> {
+    Ok(PushedTableRecord {
         name: row.try_get(0)?,
         source: row.try_get(1)?,
         oid: row.try_get(2)?,
@@ -377,7 +377,7 @@ pub(crate) fn given_up(schema: &str, run_key: &str, attic: &str) -> String {
 }
 
 /// What the record says of a live table.
-pub(crate) struct Described<'a> {
+pub(crate) struct LiveTableRecord<'a> {
     /// Its name.
     pub name: &'a str,
     /// SQLite's name.
@@ -389,7 +389,7 @@ pub(crate) struct Described<'a> {
 }
 
 /// The statement that records the new content of tables which stay in place.
-pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[Described<'_>]) -> String {
+pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTableRecord<'_>]) -> String {
     let values = tables.iter().map(|table| {
         let [name, source, fingerprint, digest] =
             [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
@@ -426,7 +426,7 @@ pub(crate) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
 ///
 /// # Errors
 /// `Target*`.
-pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &Record) -> Result<()> {
+pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &TargetRecord) -> Result<()> {
     if record.previous.is_empty() && record.previous_objects.is_empty() {
         return Ok(());
     }
@@ -470,12 +470,12 @@ async fn last_mode(control: &Session, schema: &str) -> Result<Option<PushMode>> 
     Ok(word.parse().ok())
 }
 
-async fn unfinished(control: &Session, schema: &str) -> Result<Vec<Unfinished>> {
+async fn unfinished(control: &Session, schema: &str) -> Result<Vec<UnfinishedRun>> {
     let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading', mode FROM turso2neon.runs \
                WHERE target_schema = $1 AND state <> 'done' ORDER BY run_id";
     let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
     let read = |row: &tokio_postgres::Row| {
-        Ok(Unfinished {
+        Ok(UnfinishedRun {
             run_id: row.try_get(0)?,
             run_key: row.try_get(1)?,
             layout: row.try_get(2)?,

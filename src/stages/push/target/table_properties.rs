@@ -51,7 +51,7 @@ pub(crate) fn is_carried(part: &str) -> bool {
 
 /// What becomes of the old tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum OldTableFate {
     /// They stay, in the schema of previous tables.
     Kept,
     /// They are dropped before the new ones come.
@@ -166,7 +166,7 @@ pub(crate) async fn statements(
     tables: &[&TablePlan],
     schema: &str,
     live: &[u32],
-    fate: Fate,
+    fate: OldTableFate,
 ) -> Result<Vec<String>> {
     let doing = "reading what hangs on the tables";
     let failed = |failure| unreadable(control, &failure);
@@ -201,7 +201,7 @@ pub(crate) async fn publications(
     schema: &str,
     live: &[u32],
     stays: &BTreeSet<&str>,
-    fate: Fate,
+    fate: OldTableFate,
 ) -> Result<Vec<String>> {
     let doing = "reading publications";
     let failed = |failure| unreadable(control, &failure);
@@ -211,7 +211,7 @@ pub(crate) async fn publications(
         let publication: String = row.try_get(0).map_err(failed)?;
         let (table, limits): (String, String) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
         let alter = format!("ALTER PUBLICATION {}", quote_ident(&publication));
-        if fate == Fate::Kept {
+        if fate == OldTableFate::Kept {
             sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
         }
         if stays.contains(table.as_str()) {

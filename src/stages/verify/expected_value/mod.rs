@@ -4,15 +4,15 @@
 use std::borrow::Cow;
 
 use super::{
-    canonical_row::{Misfit, RowImage},
+    canonical_row::{CanonicalRow, Mismatch},
     datetime,
-    decimal::{Digits, real_text},
+    decimal::{DecimalDigits, real_text},
     existing_schema, json, vector,
 };
 use crate::model::{
     ColumnPlan, Conversion, PgType,
     cell::SqliteCell,
-    conversion_plan::{BlobText, EpochUnit, Exceptions, OffType, Origin, Reckoning, VectorEncoding},
+    conversion_plan::{BlobText, EpochUnit, Exceptions, OffType, Origin, TimeEncoding, VectorEncoding},
 };
 
 /// From 1970 to 2001.
@@ -26,7 +26,7 @@ const EXACT: u64 = 9_007_199_254_740_992;
 
 /// How the cells of one column are read.
 #[derive(Debug, Clone)]
-pub(super) struct Reading {
+pub(super) struct ColumnReading {
     conversion: Conversion,
     pg_type: PgType,
     /// The user chose the type, and with it what the type forgets.
@@ -39,7 +39,7 @@ pub(super) struct Reading {
 
 /// What becomes of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum CellOutcome {
     /// It is loaded, as what the image says.
     Kept,
     /// It became NULL, because it doesn't fit.
@@ -48,7 +48,7 @@ pub(super) enum Fate {
     Rejected,
 }
 
-impl Reading {
+impl ColumnReading {
     /// Of a planned column.
     pub(super) fn of(column: &ColumnPlan) -> Self {
         Self {
@@ -79,31 +79,31 @@ impl Reading {
     }
 
     /// Appends to the image what PostgreSQL must hold for this cell.
-    pub(super) fn append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Fate {
+    pub(super) fn append(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> CellOutcome {
         if cell == SqliteCell::Null {
             image.null();
-            return Fate::Kept;
+            return CellOutcome::Kept;
         }
         if self.exceptions.empty_as_null && cell == SqliteCell::Text(b"") {
             image.null();
-            return Fate::Nulled;
+            return CellOutcome::Nulled;
         }
         let done = self.try_append(image, cell);
         match (done, self.exceptions.off_type) {
-            (Ok(()), _) => Fate::Kept,
+            (Ok(()), _) => CellOutcome::Kept,
             (Err(_), Some(OffType::Null)) => {
                 image.null();
-                Fate::Nulled
+                CellOutcome::Nulled
             }
             (Err(misfit), off_type) => {
                 image.misfit(misfit);
-                if off_type.is_some() { Fate::Rejected } else { Fate::Kept }
+                if off_type.is_some() { CellOutcome::Rejected } else { CellOutcome::Kept }
             }
         }
     }
 
     /// Nothing is appended if there is a misfit.
-    fn try_append(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    fn try_append(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
         match self.conversion {
             Conversion::Integer => self.integer(image, cell),
             Conversion::IntegerText => integer_text(image, cell),
@@ -136,115 +136,115 @@ impl Reading {
             // The engine has read the blob: see `expression`.
             Conversion::SqliteJsonb => match cell {
                 SqliteCell::Text(_) => self.json(image, cell),
-                SqliteCell::Blob(_) => Err(Misfit::Form),
-                _ => Err(Misfit::Class),
+                SqliteCell::Blob(_) => Err(Mismatch::Form),
+                _ => Err(Mismatch::Class),
             },
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
             Conversion::Given { unit } => existing_schema::expected(image, &self.pg_type, unit, cell),
-            Conversion::Absent => Err(Misfit::Class),
+            Conversion::Absent => Err(Mismatch::Class),
         }
     }
 
-    fn text(&self, image: &mut RowImage, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Misfit> {
-        let mended = match cell {
-            SqliteCell::Text(bytes) if self.replaces && !is_text(bytes) => Some(mended(bytes)),
+    fn text(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, blobs: BlobText) -> Result<(), Mismatch> {
+        let replaced = match cell {
+            SqliteCell::Text(bytes) if self.replaces && !is_text(bytes) => Some(replace_invalid_utf8(bytes)),
             _ => None,
         };
-        let cell = mended.as_deref().map_or(cell, SqliteCell::Text);
-        let written = written(cell, blobs).ok_or(Misfit::Class)?;
+        let cell = replaced.as_deref().map_or(cell, SqliteCell::Text);
+        let written = written(cell, blobs).ok_or(Mismatch::Class)?;
         if let PgType::Varchar(most) = self.pg_type {
             let beginnings = written.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
             if u32::try_from(beginnings).map_or(true, |count| count > most) {
-                return Err(Misfit::Loss);
+                return Err(Mismatch::Loss);
             }
         }
         image.value(&written);
         Ok(())
     }
 
-    fn integer(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
-        let SqliteCell::Integer(value) = cell else { return Err(Misfit::Class) };
+    fn integer(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
+        let SqliteCell::Integer(value) = cell else { return Err(Mismatch::Class) };
         let fits = match self.pg_type {
             PgType::SmallInt => i16::try_from(value).is_ok(),
             PgType::Integer => i32::try_from(value).is_ok(),
             _ => true,
         };
         if !fits {
-            return Err(Misfit::Loss);
+            return Err(Mismatch::Loss);
         }
         image.value(&value.to_be_bytes());
         Ok(())
     }
 
-    fn numeric(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    fn numeric(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
         let (precision, scale) = match self.pg_type {
             PgType::Numeric(Some((precision, scale))) => (Some(i64::from(precision)), scale),
             _ => (None, 0),
         };
         let digits = match cell {
-            SqliteCell::Integer(value) => Digits::of_integer(value),
-            SqliteCell::Real(value) => match Digits::of_real(value) {
+            SqliteCell::Integer(value) => DecimalDigits::of_integer(value),
+            SqliteCell::Real(value) => match DecimalDigits::of_real(value) {
                 Some(digits) => digits,
                 None if precision.is_none() && !value.is_nan() => {
                     image.number(0, if value > 0.0 { INFINITY } else { MINUS_INFINITY });
                     return Ok(());
                 }
-                None => return Err(Misfit::Loss),
+                None => return Err(Mismatch::Loss),
             },
-            _ => return Err(Misfit::Class),
+            _ => return Err(Mismatch::Class),
         };
-        let needed = u16::try_from(digits.scale()).map_err(|_| Misfit::Loss)?;
+        let needed = u16::try_from(digits.scale()).map_err(|_| Mismatch::Loss)?;
         let shown = match precision {
             None => needed,
             Some(precision) if needed <= scale && digits.point <= precision - i64::from(scale) => scale,
-            Some(_) => return Err(Misfit::Loss),
+            Some(_) => return Err(Mismatch::Loss),
         };
-        image.number(shown, &digits.groups().ok_or(Misfit::Loss)?);
+        image.number(shown, &digits.groups().ok_or(Mismatch::Loss)?);
         Ok(())
     }
 
-    fn epoch(&self, image: &mut RowImage, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Misfit> {
-        let SqliteCell::Integer(value) = cell else { return Err(Misfit::Class) };
+    fn epoch(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Mismatch> {
+        let SqliteCell::Integer(value) = cell else { return Err(Mismatch::Class) };
         let unit = match unit {
             EpochUnit::Seconds => 1_000_000,
             EpochUnit::Milliseconds => 1_000,
             EpochUnit::Microseconds => 1,
         };
-        self.moment(image, value.checked_mul(unit).ok_or(Misfit::Loss)?)
+        self.moment(image, value.checked_mul(unit).ok_or(Mismatch::Loss)?)
     }
 
     /// Microseconds since 1970.
-    fn moment(&self, image: &mut RowImage, time: i64) -> Result<(), Misfit> {
+    fn moment(&self, image: &mut CanonicalRow, time: i64) -> Result<(), Mismatch> {
         match self.pg_type {
-            _ if time < FIRST_MOMENT => return Err(Misfit::Loss),
+            _ if time < FIRST_MOMENT => return Err(Mismatch::Loss),
             PgType::Date if time % datetime::DAY == 0 => image.value(&(time / datetime::DAY).to_be_bytes()),
-            PgType::Date => return Err(Misfit::Loss),
+            PgType::Date => return Err(Mismatch::Loss),
             _ => image.value(&time.to_be_bytes()),
         }
         Ok(())
     }
 
-    fn reckoned(&self, image: &mut RowImage, cell: SqliteCell<'_>, by: Reckoning) -> Result<(), Misfit> {
+    fn reckoned(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, by: TimeEncoding) -> Result<(), Mismatch> {
         let (places, zero) = match by {
-            Reckoning::UnixS => (6, 0),
-            Reckoning::UnixMs => (3, 0),
-            Reckoning::UnixUs => (0, 0),
-            Reckoning::UnixNs => (-3, 0),
-            Reckoning::CoreData => (6, SECONDS_TO_2001 * 1_000_000),
-            Reckoning::Julian => return self.moment(image, datetime::julian(cell).ok_or(Misfit::Form)?),
+            TimeEncoding::UnixS => (6, 0),
+            TimeEncoding::UnixMs => (3, 0),
+            TimeEncoding::UnixUs => (0, 0),
+            TimeEncoding::UnixNs => (-3, 0),
+            TimeEncoding::CoreData => (6, SECONDS_TO_2001 * 1_000_000),
+            TimeEncoding::Julian => return self.moment(image, datetime::julian(cell).ok_or(Mismatch::Form)?),
         };
         let digits = match cell {
-            SqliteCell::Integer(value) => Digits::of_integer(value),
-            SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => return Err(Misfit::Loss),
-            SqliteCell::Real(value) => Digits::of_real(value).ok_or(Misfit::Loss)?,
-            _ => return Err(Misfit::Class),
+            SqliteCell::Integer(value) => DecimalDigits::of_integer(value),
+            SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => return Err(Mismatch::Loss),
+            SqliteCell::Real(value) => DecimalDigits::of_real(value).ok_or(Mismatch::Loss)?,
+            _ => return Err(Mismatch::Class),
         };
-        let time = digits.shifted(places).and_then(|time| time.checked_add(zero)).ok_or(Misfit::Loss)?;
+        let time = digits.shifted(places).and_then(|time| time.checked_add(zero)).ok_or(Mismatch::Loss)?;
         self.moment(image, time)
     }
 
-    fn any_moment(&self, image: &mut RowImage, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Misfit> {
+    fn any_moment(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Mismatch> {
         match cell {
             SqliteCell::Integer(value) => {
                 // Each window is 1e8 to 5e9 seconds in its unit.
@@ -254,7 +254,7 @@ impl Reading {
                     EpochUnit::Microseconds => 1_000_000,
                 };
                 if value < 100_000_000 * scale || value > 5_000_000_000 * scale {
-                    return Err(Misfit::Form);
+                    return Err(Mismatch::Form);
                 }
                 self.epoch(image, cell, unit)
             }
@@ -265,7 +265,7 @@ impl Reading {
         }
     }
 
-    fn json(&self, image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+    fn json(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
         let written;
         let document = match cell {
             SqliteCell::Text(text) => text,
@@ -277,28 +277,28 @@ impl Reading {
                 written = real_text(value);
                 written.as_bytes()
             }
-            SqliteCell::Null | SqliteCell::Blob(_) => return Err(Misfit::Class),
+            SqliteCell::Null | SqliteCell::Blob(_) => return Err(Mismatch::Class),
         };
         if self.pg_type == PgType::Json {
             if self.exceptions.off_type.is_some() && !json::is_json(document) {
-                return Err(Misfit::Form);
+                return Err(Mismatch::Form);
             }
             image.value(document);
             return Ok(());
         }
-        let meaning = json::meaning(document).ok_or(Misfit::Form)?;
+        let meaning = json::meaning(document).ok_or(Mismatch::Form)?;
         if meaning.loses && !self.chosen || meaning.is_beyond() && self.exceptions.off_type.is_some() {
-            return Err(Misfit::Loss);
+            return Err(Mismatch::Loss);
         }
         image.value(&meaning.hash.to_be_bytes());
         Ok(())
     }
 
-    fn vector(&self, image: &mut RowImage, cell: SqliteCell<'_>, encoding: VectorEncoding) -> Result<(), Misfit> {
-        let SqliteCell::Blob(blob) = cell else { return Err(Misfit::Class) };
-        let elements = vector::of_blob(encoding, blob).ok_or(Misfit::Form)?;
+    fn vector(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, encoding: VectorEncoding) -> Result<(), Mismatch> {
+        let SqliteCell::Blob(blob) = cell else { return Err(Mismatch::Class) };
+        let elements = vector::of_blob(encoding, blob).ok_or(Mismatch::Form)?;
         if self.exceptions.off_type.is_some() && !elements.fit(&self.pg_type) {
-            return Err(Misfit::Loss);
+            return Err(Mismatch::Loss);
         }
         image.value(&elements.as_type(&self.pg_type)?.bytes());
         Ok(())
@@ -312,46 +312,46 @@ pub(super) const INFINITY: &[u8] = b"+inf";
 pub(super) const MINUS_INFINITY: &[u8] = b"-inf";
 
 /// A number that prints as the very text.
-fn integer_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn integer_text(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     let value = match cell {
         SqliteCell::Integer(value) => value,
         SqliteCell::Text(text) => {
             let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
-            number.filter(|number| number.to_string().as_bytes() == text).ok_or(Misfit::Form)?
+            number.filter(|number| number.to_string().as_bytes() == text).ok_or(Mismatch::Form)?
         }
-        _ => return Err(Misfit::Class),
+        _ => return Err(Mismatch::Class),
     };
     image.value(&value.to_be_bytes());
     Ok(())
 }
 
-fn integer_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn integer_boolean(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     match cell {
         SqliteCell::Integer(0) => image.value(&[0]),
         SqliteCell::Integer(1) => image.value(&[1]),
-        SqliteCell::Integer(_) => return Err(Misfit::Loss),
-        _ => return Err(Misfit::Class),
+        SqliteCell::Integer(_) => return Err(Mismatch::Loss),
+        _ => return Err(Mismatch::Class),
     }
     Ok(())
 }
 
-fn word_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
-    let SqliteCell::Text(word) = cell else { return Err(Misfit::Class) };
+fn word_boolean(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
+    let SqliteCell::Text(word) = cell else { return Err(Mismatch::Class) };
     match word.to_ascii_lowercase().as_slice() {
         b"t" | b"true" => image.value(&[1]),
         b"f" | b"false" => image.value(&[0]),
-        _ => return Err(Misfit::Form),
+        _ => return Err(Mismatch::Form),
     }
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "only integers that are doubles get here")]
-fn double(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn double(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     let value = match cell {
         SqliteCell::Real(value) => value,
         SqliteCell::Integer(value) if value.unsigned_abs() <= EXACT => value as f64,
-        SqliteCell::Integer(_) => return Err(Misfit::Loss),
-        _ => return Err(Misfit::Class),
+        SqliteCell::Integer(_) => return Err(Mismatch::Loss),
+        _ => return Err(Mismatch::Class),
     };
     image.value(&value.to_bits().to_be_bytes());
     Ok(())
@@ -381,7 +381,7 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
 /// The bytes with U+FFFD for each NUL and each maximal subpart of an ill-formed sequence, byte by byte along table 3-7
 /// of the Unicode standard.
-fn mended(bytes: &[u8]) -> Vec<u8> {
+fn replace_invalid_utf8(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 16);
     let mut at = 0;
     while let Some(first) = bytes.get(at).copied() {
@@ -423,70 +423,70 @@ pub(super) fn hexadecimal(blob: &[u8]) -> String {
     text
 }
 
-fn bytea(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn bytea(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     match cell {
         SqliteCell::Blob(bytes) => image.value(bytes),
-        other => image.value(&written(other, BlobText::Hex).ok_or(Misfit::Class)?),
+        other => image.value(&written(other, BlobText::Hex).ok_or(Mismatch::Class)?),
     }
     Ok(())
 }
 
-fn any_boolean(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn any_boolean(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     let truth = match cell {
         SqliteCell::Integer(value @ (0 | 1)) => value == 1,
         SqliteCell::Text(word) => match word.to_ascii_lowercase().as_slice() {
             b"1" | b"t" | b"y" | b"on" | b"yes" | b"true" => true,
             b"0" | b"f" | b"n" | b"no" | b"off" | b"false" => false,
-            _ => return Err(Misfit::Form),
+            _ => return Err(Mismatch::Form),
         },
-        _ => return Err(Misfit::Class),
+        _ => return Err(Mismatch::Class),
     };
     image.value(&[u8::from(truth)]);
     Ok(())
 }
 
 /// `Data1` to `Data3` are numbers in the machine's order, `Data4` is bytes (.NET, `Guid`).
-fn uuid_dotnet(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
-    let SqliteCell::Blob(bytes) = cell else { return Err(Misfit::Class) };
-    let whole = u128::from_be_bytes(bytes.try_into().map_err(|_| Misfit::Form)?);
+fn uuid_dotnet(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
+    let SqliteCell::Blob(bytes) = cell else { return Err(Mismatch::Class) };
+    let whole = u128::from_be_bytes(bytes.try_into().map_err(|_| Mismatch::Form)?);
     let field = |shift: u32, mask: u128| (whole >> shift) & mask;
-    let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Misfit::Form)?.swap_bytes();
-    let two = u16::try_from(field(80, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
-    let three = u16::try_from(field(64, 0xffff)).map_err(|_| Misfit::Form)?.swap_bytes();
+    let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
+    let two = u16::try_from(field(80, 0xffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
+    let three = u16::try_from(field(64, 0xffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
     let value =
         u128::from(one) << 96 | u128::from(two) << 80 | u128::from(three) << 64 | field(0, u128::from(u64::MAX));
     image.value(&value.to_be_bytes());
     Ok(())
 }
 
-fn number(image: &mut RowImage, cell: SqliteCell<'_>, read: impl Fn(&[u8]) -> Option<i64>) -> Result<(), Misfit> {
-    let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
-    image.value(&read(written).ok_or(Misfit::Form)?.to_be_bytes());
+fn number(image: &mut CanonicalRow, cell: SqliteCell<'_>, read: impl Fn(&[u8]) -> Option<i64>) -> Result<(), Mismatch> {
+    let SqliteCell::Text(written) = cell else { return Err(Mismatch::Class) };
+    image.value(&read(written).ok_or(Mismatch::Form)?.to_be_bytes());
     Ok(())
 }
 
-fn uuid_text(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
-    let SqliteCell::Text(written) = cell else { return Err(Misfit::Class) };
+fn uuid_text(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
+    let SqliteCell::Text(written) = cell else { return Err(Mismatch::Class) };
     if !written.split(|byte| *byte == b'-').map(<[u8]>::len).eq([8, 4, 4, 4, 12]) {
-        return Err(Misfit::Form);
+        return Err(Mismatch::Form);
     }
     let mut value: u128 = 0;
     for byte in written.iter().filter(|byte| **byte != b'-') {
-        let digit = char::from(*byte).to_digit(16).ok_or(Misfit::Form)?;
+        let digit = char::from(*byte).to_digit(16).ok_or(Mismatch::Form)?;
         value = value << 4 | u128::from(digit);
     }
     image.value(&value.to_be_bytes());
     Ok(())
 }
 
-fn uuid_blob(image: &mut RowImage, cell: SqliteCell<'_>) -> Result<(), Misfit> {
+fn uuid_blob(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     match cell {
         SqliteCell::Blob(bytes) if bytes.len() == 16 => {
             image.value(bytes);
             Ok(())
         }
-        SqliteCell::Blob(_) => Err(Misfit::Form),
-        _ => Err(Misfit::Class),
+        SqliteCell::Blob(_) => Err(Mismatch::Form),
+        _ => Err(Mismatch::Class),
     }
 }
 

@@ -1,12 +1,12 @@
 use super::*;
-use crate::stages::verify::canonical_row::{Mark, Shape};
+use crate::stages::verify::canonical_row::{FieldMark, FieldShape};
 
-fn reading(conversion: Conversion, pg_type: PgType) -> Reading {
-    Reading { conversion, pg_type, chosen: false, exceptions: Exceptions::default(), replaces: false }
+fn reading(conversion: Conversion, pg_type: PgType) -> ColumnReading {
+    ColumnReading { conversion, pg_type, chosen: false, exceptions: Exceptions::default(), replaces: false }
 }
 
-fn mark(reading: &Reading, cell: SqliteCell<'_>) -> Mark {
-    let mut image = RowImage::default();
+fn mark(reading: &ColumnReading, cell: SqliteCell<'_>) -> FieldMark {
+    let mut image = CanonicalRow::default();
     reading.append(&mut image, cell);
     image.marks().remove(0)
 }
@@ -14,24 +14,24 @@ fn mark(reading: &Reading, cell: SqliteCell<'_>) -> Mark {
 #[test]
 fn cells_that_a_conversion_does_not_name_never_fit() {
     for (conversion, pg_type, cell, misfit) in [
-        (Conversion::Integer, PgType::BigInt, SqliteCell::Text(b"1"), Misfit::Class),
-        (Conversion::Integer, PgType::SmallInt, SqliteCell::Integer(40_000), Misfit::Loss),
-        (Conversion::IntegerBoolean, PgType::Boolean, SqliteCell::Integer(2), Misfit::Loss),
-        (Conversion::WordBoolean, PgType::Boolean, SqliteCell::Text(b"yes"), Misfit::Form),
-        (Conversion::Double, PgType::Double, SqliteCell::Integer(i64::MAX), Misfit::Loss),
-        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Real(1.005), Misfit::Loss),
-        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Integer(100), Misfit::Loss),
-        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Real(f64::INFINITY), Misfit::Loss),
-        (Conversion::Date, PgType::Date, SqliteCell::Text(b"2024-02-30"), Misfit::Form),
-        (Conversion::Timestamp, PgType::Timestamp, SqliteCell::Text(b"2024-02-20 00:00Z"), Misfit::Form),
-        (Conversion::Epoch { unit: EpochUnit::Seconds }, PgType::Date, SqliteCell::Integer(1), Misfit::Loss),
-        (Conversion::UuidText, PgType::Uuid, SqliteCell::Text(b"{0}"), Misfit::Form),
-        (Conversion::UuidBlob, PgType::Uuid, SqliteCell::Blob(b"0"), Misfit::Form),
-        (Conversion::Json, PgType::Jsonb, SqliteCell::Text(b"{\"a\":1,\"a\":2}"), Misfit::Loss),
-        (Conversion::Json, PgType::Jsonb, SqliteCell::Text(b"{a:1}"), Misfit::Form),
+        (Conversion::Integer, PgType::BigInt, SqliteCell::Text(b"1"), Mismatch::Class),
+        (Conversion::Integer, PgType::SmallInt, SqliteCell::Integer(40_000), Mismatch::Loss),
+        (Conversion::IntegerBoolean, PgType::Boolean, SqliteCell::Integer(2), Mismatch::Loss),
+        (Conversion::WordBoolean, PgType::Boolean, SqliteCell::Text(b"yes"), Mismatch::Form),
+        (Conversion::Double, PgType::Double, SqliteCell::Integer(i64::MAX), Mismatch::Loss),
+        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Real(1.005), Mismatch::Loss),
+        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Integer(100), Mismatch::Loss),
+        (Conversion::Numeric, PgType::Numeric(Some((4, 2))), SqliteCell::Real(f64::INFINITY), Mismatch::Loss),
+        (Conversion::Date, PgType::Date, SqliteCell::Text(b"2024-02-30"), Mismatch::Form),
+        (Conversion::Timestamp, PgType::Timestamp, SqliteCell::Text(b"2024-02-20 00:00Z"), Mismatch::Form),
+        (Conversion::Epoch { unit: EpochUnit::Seconds }, PgType::Date, SqliteCell::Integer(1), Mismatch::Loss),
+        (Conversion::UuidText, PgType::Uuid, SqliteCell::Text(b"{0}"), Mismatch::Form),
+        (Conversion::UuidBlob, PgType::Uuid, SqliteCell::Blob(b"0"), Mismatch::Form),
+        (Conversion::Json, PgType::Jsonb, SqliteCell::Text(b"{\"a\":1,\"a\":2}"), Mismatch::Loss),
+        (Conversion::Json, PgType::Jsonb, SqliteCell::Text(b"{a:1}"), Mismatch::Form),
     ] {
         let found = mark(&reading(conversion, pg_type), cell).shape;
-        assert_eq!(found, Shape::Misfit(misfit), "{conversion:?}");
+        assert_eq!(found, FieldShape::Misfit(misfit), "{conversion:?}");
     }
 }
 
@@ -44,49 +44,53 @@ fn ill_formed_text_is_mended_as_the_standard_library_mends_it() {
         b"\xed\xa0\x80\xf4\x90\x80\x80\xf0\x9f\x98",
         b"\xc0\xaf\xe0\x80\xf8\x88",
     ] {
-        assert_eq!(mended(bytes), String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into_bytes(), "{bytes:?}");
+        assert_eq!(
+            replace_invalid_utf8(bytes),
+            String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}").into_bytes(),
+            "{bytes:?}"
+        );
     }
 }
 
 #[test]
 fn exceptions_are_null_or_reject() {
     let fate = |exceptions: Exceptions, cell| {
-        let mut image = RowImage::default();
-        let reading = Reading { exceptions, ..reading(Conversion::Integer, PgType::BigInt) };
+        let mut image = CanonicalRow::default();
+        let reading = ColumnReading { exceptions, ..reading(Conversion::Integer, PgType::BigInt) };
         (reading.append(&mut image, cell), image.marks().remove(0).shape)
     };
     let null = Exceptions { off_type: Some(OffType::Null), ..Exceptions::default() };
     let reject = Exceptions { off_type: Some(OffType::Reject), empty_as_null: true };
-    assert_eq!(fate(null, SqliteCell::Text(b"x")), (Fate::Nulled, Shape::Null));
-    assert_eq!(fate(null, SqliteCell::Integer(1)).0, Fate::Kept);
-    assert_eq!(fate(reject, SqliteCell::Text(b"x")).0, Fate::Rejected);
-    assert_eq!(fate(reject, SqliteCell::Text(b"")), (Fate::Nulled, Shape::Null));
+    assert_eq!(fate(null, SqliteCell::Text(b"x")), (CellOutcome::Nulled, FieldShape::Null));
+    assert_eq!(fate(null, SqliteCell::Integer(1)).0, CellOutcome::Kept);
+    assert_eq!(fate(reject, SqliteCell::Text(b"x")).0, CellOutcome::Rejected);
+    assert_eq!(fate(reject, SqliteCell::Text(b"")), (CellOutcome::Nulled, FieldShape::Null));
 }
 
 #[test]
 fn counts_of_time_and_turned_uuids() {
     let value = |conversion, pg_type, cell| mark(&reading(conversion, pg_type), cell);
     let at = |micros: i64| {
-        let mut image = RowImage::default();
+        let mut image = CanonicalRow::default();
         image.value(&micros.to_be_bytes());
         image.marks().remove(0)
     };
     for (by, cell, expected) in [
-        (Reckoning::UnixS, SqliteCell::Real(1.25), 1_250_000),
-        (Reckoning::UnixNs, SqliteCell::Integer(5_000), 5),
-        (Reckoning::CoreData, SqliteCell::Integer(0), 978_307_200_000_000),
-        (Reckoning::Julian, SqliteCell::Real(2_440_587.75), datetime::DAY / 4),
-        (Reckoning::Julian, SqliteCell::Integer(2_440_588), datetime::DAY / 2),
+        (TimeEncoding::UnixS, SqliteCell::Real(1.25), 1_250_000),
+        (TimeEncoding::UnixNs, SqliteCell::Integer(5_000), 5),
+        (TimeEncoding::CoreData, SqliteCell::Integer(0), 978_307_200_000_000),
+        (TimeEncoding::Julian, SqliteCell::Real(2_440_587.75), datetime::DAY / 4),
+        (TimeEncoding::Julian, SqliteCell::Integer(2_440_588), datetime::DAY / 2),
     ] {
         assert_eq!(value(Conversion::Reckoned { by }, PgType::TimestampTz, cell), at(expected), "{by:?}");
     }
     for (by, cell) in [
-        (Reckoning::UnixNs, SqliteCell::Integer(5_001)),
-        (Reckoning::UnixMs, SqliteCell::Real(0.000_1)),
-        (Reckoning::Julian, SqliteCell::Real(1.0)),
+        (TimeEncoding::UnixNs, SqliteCell::Integer(5_001)),
+        (TimeEncoding::UnixMs, SqliteCell::Real(0.000_1)),
+        (TimeEncoding::Julian, SqliteCell::Real(1.0)),
     ] {
         let found = value(Conversion::Reckoned { by }, PgType::TimestampTz, cell).shape;
-        assert!(matches!(found, Shape::Misfit(_)), "{by:?}");
+        assert!(matches!(found, FieldShape::Misfit(_)), "{by:?}");
     }
     let blob: Vec<u8> = (0..16).collect();
     let turned = value(Conversion::UuidDotnet, PgType::Uuid, SqliteCell::Blob(&blob));
@@ -97,7 +101,7 @@ fn counts_of_time_and_turned_uuids() {
 #[test]
 fn numbers_show_their_scale() {
     let scale = |pg_type, cell| match mark(&reading(Conversion::Numeric, pg_type), cell).shape {
-        Shape::Number { scale } => scale,
+        FieldShape::Number { scale } => scale,
         other => panic!("{other:?}"),
     };
     assert_eq!(scale(PgType::Numeric(None), SqliteCell::Real(1.5)), 1);
@@ -108,7 +112,7 @@ fn numbers_show_their_scale() {
 
 #[test]
 fn a_choice_of_the_user_covers_what_jsonb_forgets() {
-    let chosen = Reading { chosen: true, ..reading(Conversion::Json, PgType::Jsonb) };
+    let chosen = ColumnReading { chosen: true, ..reading(Conversion::Json, PgType::Jsonb) };
     let found = mark(&chosen, SqliteCell::Text(b"{\"a\":1,\"a\":2}"));
     assert_eq!(found, mark(&chosen, SqliteCell::Text(b"{\"a\":2}")));
 }

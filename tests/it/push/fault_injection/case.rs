@@ -9,11 +9,11 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{
-    env::{Ground, Mode, Scene, Usual},
-    reader::{Gaze, Reader, Sight, look},
+    env::{Baseline, CaseEnv, Env, Mode},
+    reader::{Observations, ReadMode, Reader, look},
 };
 use crate::support::{
-    Dice,
+    Rng,
     fault_proxy::{CommitFate, Fault as NetworkFault},
     tool::{Run, Running},
 };
@@ -58,21 +58,21 @@ const FAULTS: [Fault; 17] = [
 ];
 
 /// Everything about one case.
-pub(super) struct Trial<'a> {
-    ground: &'a Ground,
+pub(super) struct Case<'a> {
+    ground: &'a Env,
     mode: Mode,
     fault: Fault,
-    dice: Dice,
+    rng: Rng,
 }
 
-impl fmt::Display for Trial<'_> {
+impl fmt::Display for Case<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?}", self.mode, self.fault)
     }
 }
 
-impl<'a> Trial<'a> {
-    pub(super) fn new(ground: &'a Ground, seed: u64) -> Self {
+impl<'a> Case<'a> {
+    pub(super) fn new(ground: &'a Env, seed: u64) -> Self {
         let place = |count: usize, number: u64| usize::try_from(number % count as u64).unwrap();
         // Both lengths have no common divisor, so that all pairs come about.
         let mode = Mode::ALL[place(Mode::ALL.len(), seed)];
@@ -83,7 +83,7 @@ impl<'a> Trial<'a> {
             Fault::EndCopy if mode.is_rollback() => Fault::EndAllSessions,
             fault => fault,
         };
-        Self { ground, mode, fault, dice: Dice::new(seed) }
+        Self { ground, mode, fault, rng: Rng::new(seed) }
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
         let usual = self.ground.usual(self.mode);
         let disk = self.ground.disk.as_ref().filter(|_| self.fault == Fault::FullDisk);
         let scene = self.ground.scene(self.mode, disk);
-        let gaze = if self.mode == Mode::Replace { Gaze::Apart } else { Gaze::Together };
+        let gaze = if self.mode == Mode::Replace { ReadMode::Apart } else { ReadMode::Together };
         let reader = Reader::start(&scene.target, gaze);
         let (run, struck) = self.strike(&scene, &usual);
         if let Some(disk) = disk {
@@ -116,11 +116,11 @@ impl<'a> Trial<'a> {
 
     /// A moment of an undisturbed call: by the clock, or shortly after it told something. Each third is in the last
     /// fifth, where the old state turns into the new one.
-    fn moment(&mut self, usual: &Usual) -> Moment {
-        let late = self.dice.once_in(3);
+    fn moment(&mut self, usual: &Baseline) -> Moment {
+        let late = self.rng.once_in(3);
         let mut below = |whole: u64| {
             let whole = i64::try_from(whole).unwrap();
-            u64::try_from(self.dice.between(if late { whole * 4 / 5 } else { 0 }, whole)).unwrap()
+            u64::try_from(self.rng.between(if late { whole * 4 / 5 } else { 0 }, whole)).unwrap()
         };
         let micros = u64::try_from(usual.took.as_micros()).unwrap();
         if below(100) % 3 == 0 {
@@ -128,12 +128,12 @@ impl<'a> Trial<'a> {
         }
         // After the last line but one nothing is left to do.
         let lines = below(usual.lines.saturating_sub(2) as u64);
-        let pause = self.dice.roll() % (2 * micros / usual.lines as u64);
+        let pause = self.rng.roll() % (2 * micros / usual.lines as u64);
         Moment { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
     }
 
     /// The call with its fault, and whether the call was under way when the fault came.
-    fn strike(&mut self, scene: &Scene, usual: &Usual) -> (Run, bool) {
+    fn strike(&mut self, scene: &CaseEnv, usual: &Baseline) -> (Run, bool) {
         let moment = self.moment(usual);
         let direct = scene.url();
         let spawn = |url: &str| scene.call(self.mode, url).spawn();
@@ -171,9 +171,9 @@ impl<'a> Trial<'a> {
                 (running.wait(), struck)
             }
             Fault::LoseCommit => {
-                let number = self.dice.roll() % usual.commits.max(1) + 1;
+                let number = self.rng.roll() % usual.commits.max(1) + 1;
                 let fates = [CommitFate::Lost, CommitFate::Racing, CommitFate::Unanswered, CommitFate::Unanswered];
-                let fate = self.dice.pick(&fates);
+                let fate = self.rng.pick(&fates);
                 println!("  commit {number} of {}: {fate:?}", usual.commits);
                 let proxy = scene.proxy(true, NetworkFault::Commit { number, fate });
                 let run = spawn(&scene.plain_url(proxy.port())).wait();
@@ -181,9 +181,9 @@ impl<'a> Trial<'a> {
                 (run, true)
             }
             Fault::Cut | Fault::Stall => {
-                let at = self.dice.roll() % usual.bytes;
+                let at = self.rng.roll() % usual.bytes;
                 let silence = Duration::from_millis(if self.fault == Fault::Stall { 700 } else { 0 });
-                let heals = self.fault == Fault::Stall && self.dice.once_in(2);
+                let heals = self.fault == Fault::Stall && self.rng.once_in(2);
                 println!("  byte {at} of {}, {silence:?}, heals: {heals}", usual.bytes);
                 let proxy = scene.proxy(false, NetworkFault::Byte { at, silence, heals });
                 let run = spawn(&scene.url_at(proxy.port())).wait();
@@ -191,7 +191,7 @@ impl<'a> Trial<'a> {
                 (run, true)
             }
             Fault::FullDisk => {
-                let room = self.dice.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
+                let room = self.rng.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
                 println!("  {room} bytes are free");
                 // The first session of a database writes a file that says nothing of a full disk.
                 look(&scene.target);
@@ -206,11 +206,11 @@ impl<'a> Trial<'a> {
     }
 
     /// Has the server end sessions of the tool: some that copies, any one up to three times, or all.
-    fn end_sessions(&mut self, scene: &Scene, mut running: Running, moment: Moment) -> (Run, bool) {
+    fn end_sessions(&mut self, scene: &CaseEnv, mut running: Running, moment: Moment) -> (Run, bool) {
         let tools = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'turso2neon%'";
         let (which, times) = match self.fault {
             Fault::EndCopy => ("AND query LIKE 'COPY%' AND state = 'active' ORDER BY random() LIMIT 1", 1),
-            Fault::EndOneSession => ("ORDER BY random() LIMIT 1", self.dice.below(3) + 1),
+            Fault::EndOneSession => ("ORDER BY random() LIMIT 1", self.rng.below(3) + 1),
             _ => ("", 1),
         };
         let mut ended = 0;
@@ -258,7 +258,7 @@ impl<'a> Trial<'a> {
 
     /// Calls again until the end, which is the next call. A rollback that was done is not called again: it would put
     /// the newer rows back.
-    fn repeat(&mut self, scene: &Scene, run: &Run) {
+    fn repeat(&mut self, scene: &CaseEnv, run: &Run) {
         let [before, after] = self.ground.course(self.mode);
         if self.mode.is_rollback() {
             let now = look(&scene.target);
@@ -271,7 +271,7 @@ impl<'a> Trial<'a> {
             let again = scene.call(self.mode, &scene.url()).run().expect_exit(0);
             let unchanged = again.last_json()["answer"]["unchanged"].as_bool();
             assert!(run.code() != Some(0) || unchanged == Some(true), "done, and done again: {}", again.stdout);
-            if unchanged != Some(true) && self.dice.once_in(2) {
+            if unchanged != Some(true) && self.rng.once_in(2) {
                 let third = scene.call(self.mode, &scene.url()).run().expect_exit(0);
                 assert_eq!(third.last_json()["answer"]["unchanged"], true, "{}", third.stdout);
             }
@@ -279,7 +279,7 @@ impl<'a> Trial<'a> {
         assert_eq!(look(&scene.target), after, "after the repeated call");
     }
 
-    fn check_sight(&self, sight: &Sight) {
+    fn check_sight(&self, sight: &Observations) {
         assert!(sight.complaints.is_empty(), "a reader got errors: {:?}", sight.complaints);
         let [before, after] = self.ground.course(self.mode);
         let (before, after) = if self.mode == Mode::Replace {
@@ -296,7 +296,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn check_state(&mut self, scene: &Scene, usual: &Usual) {
+    fn check_state(&mut self, scene: &CaseEnv, usual: &Baseline) {
         let begun = Instant::now();
         while scene.sessions() != "0" {
             assert!(begun.elapsed() < Duration::from_secs(10), "sessions stay behind: {}", scene.sessions());
@@ -310,7 +310,7 @@ impl<'a> Trial<'a> {
         }
         let verify = ["verify", "--against", "target", "--level", "full"];
         scene.tool(&verify, &scene.url()).run().expect_exit(0);
-        if matches!(self.mode, Mode::Diff | Mode::Swap) && self.dice.once_in(2) {
+        if matches!(self.mode, Mode::Diff | Mode::Swap) && self.rng.once_in(2) {
             scene.tool(&["rollback"], &scene.url()).run().expect_exit(0);
             assert_eq!(look(&scene.target), self.ground.pictures[0], "after a rollback");
         }
@@ -325,7 +325,7 @@ struct Moment {
 }
 
 impl Moment {
-    fn wait(self, scene: &Scene, running: &mut Running) {
+    fn wait(self, scene: &CaseEnv, running: &mut Running) {
         while scene.lines() < self.lines && !running.ended() {
             std::thread::sleep(Duration::from_micros(300));
         }

@@ -56,7 +56,7 @@ impl Mode {
 
 /// How an undisturbed call goes.
 #[derive(Debug, Clone)]
-pub(super) struct Usual {
+pub(super) struct Baseline {
     pub(super) took: Duration,
     /// Lines of its log.
     pub(super) lines: usize,
@@ -72,7 +72,7 @@ pub(super) struct Usual {
 }
 
 /// The shared part.
-pub(super) struct Ground {
+pub(super) struct Env {
     pub(super) local: [Target; 2],
     pub(super) remote: Target,
     /// DIR with the old rows, and with the new ones.
@@ -85,11 +85,11 @@ pub(super) struct Ground {
     /// What a reader sees of the old rows, and of the new ones.
     pub(super) pictures: [String; 2],
     pub(super) disk: Option<SmallDisk>,
-    usual: RefCell<BTreeMap<Mode, Usual>>,
+    usual: RefCell<BTreeMap<Mode, Baseline>>,
 }
 
 /// One DIR, one database.
-pub(super) struct Scene {
+pub(super) struct CaseEnv {
     directory: tempfile::TempDir,
     /// Lines that the log had before.
     former_lines: usize,
@@ -97,7 +97,7 @@ pub(super) struct Scene {
     local: String,
 }
 
-impl Ground {
+impl Env {
     pub(super) fn prepare() -> Self {
         let local = Target::start_alone("");
         let local = [local.beside(), local];
@@ -141,7 +141,7 @@ impl Ground {
     }
 
     /// A DIR and a database as this mode finds them. On the small disk if there is a `disk`.
-    pub(super) fn scene(&self, mode: Mode, disk: Option<&SmallDisk>) -> Scene {
+    pub(super) fn scene(&self, mode: Mode, disk: Option<&SmallDisk>) -> CaseEnv {
         let template = match mode {
             Mode::Create => &self.empty,
             Mode::Diff | Mode::Swap | Mode::Replace => &self.old,
@@ -149,7 +149,7 @@ impl Ground {
             Mode::RowsBack => &self.changed,
         };
         let clause = disk.map_or(String::new(), |_| format!("TABLESPACE {}", SmallDisk::NAME));
-        let mut scene = Scene {
+        let mut scene = CaseEnv {
             directory: copy_of(&self.dirs[1].dir()),
             former_lines: 0,
             target: template.copy(&clause),
@@ -177,7 +177,7 @@ impl Ground {
     }
 
     /// How an undisturbed call of this mode goes; tried once.
-    pub(super) fn usual(&self, mode: Mode) -> Usual {
+    pub(super) fn usual(&self, mode: Mode) -> Baseline {
         if let Some(usual) = self.usual.borrow().get(&mode) {
             return usual.clone();
         }
@@ -190,14 +190,14 @@ impl Ground {
         let (bytes, commits) = (proxy.bytes(), proxy.commits());
         let growth = size(&scene.target).saturating_sub(before);
         let (objects, files) = (scene.objects(), scene.files());
-        let usual = Usual { took: run.elapsed, lines: scene.lines(), bytes, commits, growth, objects, files };
+        let usual = Baseline { took: run.elapsed, lines: scene.lines(), bytes, commits, growth, objects, files };
         println!("{mode:?} undisturbed: {:?}, {bytes} bytes, {commits} commits, grows by {growth}", usual.took);
         self.usual.borrow_mut().insert(mode, usual.clone());
         usual
     }
 }
 
-impl Scene {
+impl CaseEnv {
     fn dir(&self) -> PathBuf {
         self.directory.path().join("migration")
     }

@@ -20,7 +20,7 @@ pub(super) const NOTHING: &str = "nothing";
 
 /// How somebody reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gaze {
+pub(super) enum ReadMode {
     /// All tables together; some may be missing only if all are.
     Together,
     /// Each table for itself.
@@ -30,12 +30,12 @@ pub(super) enum Gaze {
 /// Somebody who reads until asked what was seen.
 pub(super) struct Reader {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Sight>,
+    thread: JoinHandle<Observations>,
 }
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(super) struct Observations {
     /// How often everything was read.
     pub(super) reads: usize,
     /// Together: one list; apart: one per table. Of what was seen, in order, each once until something else is seen.
@@ -65,7 +65,7 @@ pub(super) fn look(target: &Target) -> String {
 
 impl Reader {
     /// Begins to read.
-    pub(super) fn start(target: &Target, gaze: Gaze) -> Self {
+    pub(super) fn start(target: &Target, gaze: ReadMode) -> Self {
         let mut config = Config::new();
         config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
         let stop = Arc::new(AtomicBool::new(false));
@@ -78,14 +78,14 @@ impl Reader {
     }
 
     /// Ends, and tells what was seen.
-    pub(super) fn stop(self) -> Sight {
+    pub(super) fn stop(self) -> Observations {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
 }
 
-async fn read(config: &Config, gaze: Gaze, stop: &AtomicBool) -> Sight {
-    let mut sight = Sight::default();
+async fn read(config: &Config, gaze: ReadMode, stop: &AtomicBool) -> Observations {
+    let mut sight = Observations::default();
     let mut turn = 0_usize;
     while !stop.load(Ordering::SeqCst) {
         let Ok((client, connection)) = config.connect(NoTls).await else {
@@ -95,8 +95,8 @@ async fn read(config: &Config, gaze: Gaze, stop: &AtomicBool) -> Sight {
         tokio::spawn(connection);
         while !stop.load(Ordering::SeqCst) && !client.is_closed() {
             let looked = match gaze {
-                Gaze::Together => together(&client, turn).await,
-                Gaze::Apart => apart(&client, turn).await,
+                ReadMode::Together => together(&client, turn).await,
+                ReadMode::Apart => apart(&client, turn).await,
             };
             turn += 1;
             match looked {
@@ -110,7 +110,7 @@ async fn read(config: &Config, gaze: Gaze, stop: &AtomicBool) -> Sight {
     sight
 }
 
-impl Sight {
+impl Observations {
     fn note(&mut self, pictures: Vec<String>) {
         self.reads += 1;
         self.seen.resize(pictures.len(), Vec::new());

@@ -76,12 +76,12 @@ const TABLES: &[Table] = &[
         columns: "id, city, latitude, longitude",
         fixed: 5,
         per_percent: 0,
-        row: |n, _, dice| {
+        row: |n, _, rng| {
             vec![
                 number(n + 1),
                 text(pick(&CITIES, n)),
-                Value::Real(dice.real(35.0, 60.0)),
-                Value::Real(dice.real(-10.0, 25.0)),
+                Value::Real(rng.real(35.0, 60.0)),
+                Value::Real(rng.real(-10.0, 25.0)),
             ]
         },
     },
@@ -147,9 +147,9 @@ const TABLES: &[Table] = &[
         columns: "product_id, warehouse_id, on_hand, counted_on",
         fixed: 0,
         per_percent: 60,
-        row: |n, sizes, dice| {
-            let counted = if dice.one_in(6) { Value::Null } else { text(&dice.date(2024, 2)) };
-            vec![number(n % sizes.products + 1), number(n / sizes.products + 1), number(dice.below(500)), counted]
+        row: |n, sizes, rng| {
+            let counted = if rng.one_in(6) { Value::Null } else { text(&rng.date(2024, 2)) };
+            vec![number(n % sizes.products + 1), number(n / sizes.products + 1), number(rng.below(500)), counted]
         },
     },
     Table {
@@ -173,14 +173,14 @@ const TABLES: &[Table] = &[
         columns: "order_id, line, product_id, quantity, unit_cents",
         fixed: 0,
         per_percent: 400,
-        row: |n, sizes, dice| {
-            let product = number(dice.below(sizes.products) + 1);
+        row: |n, sizes, rng| {
+            let product = number(rng.below(sizes.products) + 1);
             vec![
                 number(n % sizes.orders + 1),
                 number(n / sizes.orders + 1),
                 product,
-                number(dice.below(5) + 1),
-                number(dice.below(30_000) + 99),
+                number(rng.below(5) + 1),
+                number(rng.below(30_000) + 99),
             ]
         },
     },
@@ -211,9 +211,9 @@ const TABLES: &[Table] = &[
         columns: "key, customer_id, agent, expires_at",
         fixed: 0,
         per_percent: 10,
-        row: |_, sizes, dice| {
-            let customer = if dice.one_in(5) { Value::Null } else { number(dice.below(sizes.customers) + 1) };
-            vec![Value::Blob(dice.bytes(16)), customer, text("Mozilla/5.0"), Value::Integer(dice.second())]
+        row: |_, sizes, rng| {
+            let customer = if rng.one_in(5) { Value::Null } else { number(rng.below(sizes.customers) + 1) };
+            vec![Value::Blob(rng.bytes(16)), customer, text("Mozilla/5.0"), Value::Integer(rng.second())]
         },
     },
     Table {
@@ -222,16 +222,16 @@ const TABLES: &[Table] = &[
         columns: "id, kind, payload, score, happened_ms",
         fixed: 0,
         per_percent: 9,
-        row: |n, _, dice| {
-            let payload = format!(r#"{{"n":{n},"tags":["{}","{}"],"deep":{{"ok":true}}}}"#, dice.word(), dice.word());
+        row: |n, _, rng| {
+            let payload = format!(r#"{{"n":{n},"tags":["{}","{}"],"deep":{{"ok":true}}}}"#, rng.word(), rng.word());
             // Ids as a distributed generator makes them: beyond what a float holds exactly.
             let id = Value::Integer(7_205_759_403_792_793_600 + i64::try_from(n * 4096 + 1).unwrap_or(0));
             vec![
                 id,
-                text(dice.word()),
+                text(rng.word()),
                 text(&payload),
-                Value::Real(dice.real(-1.0, 1.0)),
-                Value::Integer(dice.second() * 1000 + 123),
+                Value::Real(rng.real(-1.0, 1.0)),
+                Value::Integer(rng.second() * 1000 + 123),
             ]
         },
     },
@@ -257,18 +257,18 @@ const AFTERMATH: &[&str] = &[
      UPDATE orders SET changed_at = CURRENT_TIMESTAMP WHERE id = NEW.id; END",
 ];
 
-fn customer(n: u64, _: &Sizes, dice: &mut Dice) -> Vec<Value> {
-    let (first, last) = (pick(&FIRST_NAMES, dice.next()), pick(&LAST_NAMES, dice.next()));
+fn customer(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
+    let (first, last) = (pick(&FIRST_NAMES, rng.next()), pick(&LAST_NAMES, rng.next()));
     let email = format!("{first}.{last}{n}@Example.com");
-    let country = if dice.one_in(20) { Value::Null } else { text(COUNTRIES[at(dice.below(25))].0) };
-    let birthday = if dice.one_in(3) { Value::Null } else { text(&dice.date(1950, 55)) };
-    let preferences = if dice.one_in(4) {
+    let country = if rng.one_in(20) { Value::Null } else { text(COUNTRIES[at(rng.below(25))].0) };
+    let birthday = if rng.one_in(3) { Value::Null } else { text(&rng.date(1950, 55)) };
+    let preferences = if rng.one_in(4) {
         "{}".to_owned()
     } else {
-        format!(r#"{{"newsletter": {}, "theme": "{}"}}"#, dice.one_in(2), if dice.one_in(2) { "dark" } else { "light" })
+        format!(r#"{{"newsletter": {}, "theme": "{}"}}"#, rng.one_in(2), if rng.one_in(2) { "dark" } else { "light" })
     };
-    let active = number(u64::from(!dice.one_in(9)));
-    let (id, created) = (dice.uuid(), Value::Integer(dice.second()));
+    let active = number(u64::from(!rng.one_in(9)));
+    let (id, created) = (rng.uuid(), Value::Integer(rng.second()));
     vec![
         number(n + 1),
         text(&email),
@@ -282,38 +282,38 @@ fn customer(n: u64, _: &Sizes, dice: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn address(n: u64, sizes: &Sizes, dice: &mut Dice) -> Vec<Value> {
+fn address(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
     let kind = if n < sizes.customers { "home" } else { "work" };
-    let street = format!("{} {} Street", dice.below(300) + 1, pick(&NOUNS, dice.next()));
+    let street = format!("{} {} Street", rng.below(300) + 1, pick(&NOUNS, rng.next()));
     // Declared INTEGER by somebody who knew no British postcodes.
-    let postcode = match dice.below(10) {
+    let postcode = match rng.below(10) {
         0 => Value::Null,
-        1 | 2 => text(&format!("SW{}A {}AA", dice.below(19) + 1, dice.below(9) + 1)),
-        _ => number(dice.below(90_000) + 10_000),
+        1 | 2 => text(&format!("SW{}A {}AA", rng.below(19) + 1, rng.below(9) + 1)),
+        _ => number(rng.below(90_000) + 10_000),
     };
-    vec![number(n % sizes.customers + 1), text(kind), text(&street), text(pick(&CITIES, dice.next())), postcode]
+    vec![number(n % sizes.customers + 1), text(kind), text(&street), text(pick(&CITIES, rng.next())), postcode]
 }
 
-fn product(n: u64, _: &Sizes, dice: &mut Dice) -> Vec<Value> {
-    let name = format!("{} {}", pick(&ADJECTIVES, dice.next()), pick(&NOUNS, dice.next()));
-    let cents = u32::try_from(dice.below(20_000) + 50).unwrap_or(50);
+fn product(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
+    let name = format!("{} {}", pick(&ADJECTIVES, rng.next()), pick(&NOUNS, rng.next()));
+    let cents = u32::try_from(rng.below(20_000) + 50).unwrap_or(50);
     let price = Value::Real(f64::from(cents) / 100.0);
-    let weight = if dice.one_in(8) { Value::Null } else { Value::Real(dice.real(0.01, 40.0)) };
-    let attributes = if dice.one_in(5) {
+    let weight = if rng.one_in(8) { Value::Null } else { Value::Real(rng.real(0.01, 40.0)) };
+    let attributes = if rng.one_in(5) {
         Value::Null
     } else {
         text(&format!(
             r#"{{"colour":"{}","sizes":[{},{}],"färbig":"größer ✓"}}"#,
-            pick(&ADJECTIVES, dice.next()),
-            dice.below(9),
-            dice.below(99)
+            pick(&ADJECTIVES, rng.next()),
+            rng.below(9),
+            rng.below(99)
         ))
     };
-    let size = usize::try_from(200 + dice.below(1800)).unwrap_or(200);
-    let picture = if dice.one_in(4) { Value::Blob(dice.bytes(size)) } else { Value::Null };
-    let vector = (0..8).flat_map(|_| dice.single().to_le_bytes()).collect();
-    let discontinued = number(u64::from(dice.one_in(7)));
-    let updated = Value::Integer(dice.second() * 1000 + i64::try_from(dice.below(1000)).unwrap_or(0));
+    let size = usize::try_from(200 + rng.below(1800)).unwrap_or(200);
+    let picture = if rng.one_in(4) { Value::Blob(rng.bytes(size)) } else { Value::Null };
+    let vector = (0..8).flat_map(|_| rng.single().to_le_bytes()).collect();
+    let discontinued = number(u64::from(rng.one_in(7)));
+    let updated = Value::Integer(rng.second() * 1000 + i64::try_from(rng.below(1000)).unwrap_or(0));
     vec![
         number(n + 1),
         text(&format!("SKU-{:06}", n + 1)),
@@ -328,47 +328,47 @@ fn product(n: u64, _: &Sizes, dice: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn order(n: u64, sizes: &Sizes, dice: &mut Dice) -> Vec<Value> {
-    let status = pick(&["new", "paid", "sent", "returned"], dice.next());
-    let note = match dice.below(12) {
+fn order(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+    let status = pick(&["new", "paid", "sent", "returned"], rng.next());
+    let note = match rng.below(12) {
         0 => text(""),
         1 => text("leave at the door;\n\"ring\" twice, it's loud \\ 🐈"),
-        2 => text(&format!("\t{}  ", dice.word())),
+        2 => text(&format!("\t{}  ", rng.word())),
         _ => Value::Null,
     };
-    let changed = dice.moment(" ");
-    let customer = number(dice.below(sizes.customers) + 1);
+    let changed = rng.moment(" ");
+    let customer = number(rng.below(sizes.customers) + 1);
     vec![
         number(n + 1),
         customer,
         text(status),
-        number(u64::from(dice.one_in(10))),
+        number(u64::from(rng.one_in(10))),
         note,
-        Value::Integer(dice.second()),
+        Value::Integer(rng.second()),
         text(&changed),
     ]
 }
 
-fn payment(_: u64, sizes: &Sizes, dice: &mut Dice) -> Vec<Value> {
-    let cents = u32::try_from(dice.below(900_000) + 100).unwrap_or(100);
-    let fee = format!("{}.{:04}", dice.below(40), dice.below(10_000));
-    let refunded = if dice.one_in(12) { text(&dice.moment(" ")) } else { Value::Null };
-    let receipt = if dice.one_in(3) { Value::Blob(dice.bytes(64)) } else { Value::Null };
-    let (id, order) = (dice.uuid(), number(dice.below(sizes.orders) + 1));
-    vec![id, order, Value::Real(f64::from(cents) / 100.0), text(&fee), text(&dice.moment(" ")), refunded, receipt]
+fn payment(_: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+    let cents = u32::try_from(rng.below(900_000) + 100).unwrap_or(100);
+    let fee = format!("{}.{:04}", rng.below(40), rng.below(10_000));
+    let refunded = if rng.one_in(12) { text(&rng.moment(" ")) } else { Value::Null };
+    let receipt = if rng.one_in(3) { Value::Blob(rng.bytes(64)) } else { Value::Null };
+    let (id, order) = (rng.uuid(), number(rng.below(sizes.orders) + 1));
+    vec![id, order, Value::Real(f64::from(cents) / 100.0), text(&fee), text(&rng.moment(" ")), refunded, receipt]
 }
 
-fn review(n: u64, sizes: &Sizes, dice: &mut Dice) -> Vec<Value> {
-    let customer = if dice.one_in(10) { Value::Null } else { number(dice.below(sizes.customers) + 1) };
-    let title = if dice.one_in(3) { Value::Null } else { text(dice.word()) };
-    let words = 3 + dice.below(40);
-    let body = (0..words).map(|_| dice.word()).collect::<Vec<_>>().join(" ");
-    let written = format!("{}Z", dice.moment("T"));
+fn review(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+    let customer = if rng.one_in(10) { Value::Null } else { number(rng.below(sizes.customers) + 1) };
+    let title = if rng.one_in(3) { Value::Null } else { text(rng.word()) };
+    let words = 3 + rng.below(40);
+    let body = (0..words).map(|_| rng.word()).collect::<Vec<_>>().join(" ");
+    let written = format!("{}Z", rng.moment("T"));
     vec![
         number(n + 1),
-        number(dice.below(sizes.products) + 1),
+        number(rng.below(sizes.products) + 1),
         customer,
-        number(dice.below(5) + 1),
+        number(rng.below(5) + 1),
         title,
         text(&body),
         text(&written),
@@ -379,13 +379,13 @@ fn inserts(table: &'static Table, percent: u32) -> impl Iterator<Item = Step> {
     let rows = u64::from(table.fixed + table.per_percent * percent);
     let percent = u64::from(percent);
     let sizes = Sizes { customers: 80 * percent, products: 20 * percent, orders: 150 * percent };
-    let mut dice = Dice(table.name.bytes().fold(0, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)));
+    let mut rng = Dice(table.name.bytes().fold(0, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)));
     let width = table.columns.split(',').count();
     (0..rows.div_ceil(BATCH)).map(move |batch| {
         let range = batch * BATCH..rows.min((batch + 1) * BATCH);
         let row = format!("({})", vec!["?"; width].join(","));
         let marks = vec![row.as_str(); range.clone().count()].join(",");
-        let values = range.flat_map(|n| (table.row)(n, &sizes, &mut dice)).collect();
+        let values = range.flat_map(|n| (table.row)(n, &sizes, &mut rng)).collect();
         Step { sql: format!("INSERT INTO {} ({}) VALUES {marks}", table.name, table.columns), values }
     })
 }
