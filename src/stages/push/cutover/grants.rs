@@ -11,11 +11,11 @@ use crate::{
         TablePlan,
         identifier::{qualified, quote_ident, quote_literal},
     },
-    postgres::{Parameter, Session},
+    postgres::{Parameter, Session, session::Row},
     stages::push::{
         plan::manifest::Manifest,
         target::{
-            catalog::{names_of, unreadable},
+            catalog::names_of,
             objects,
             record::TargetRecord,
             table_properties::{self, OldTableFate},
@@ -181,18 +181,18 @@ pub(crate) fn forget_saved_grants(schema: &str) -> String {
 }
 
 async fn privileges(control: &Session, query: &str, parameter: &dyn Parameter) -> Result<Vec<Privilege>> {
-    let rows = control.rows("reading grants", query, &[parameter]).await?;
-    let read = |row: &tokio_postgres::Row| {
+    let rows = control.query_rows("reading grants", query, &[parameter]).await?;
+    let read = |row: &Row<'_>| {
         Ok(Privilege {
-            kind: row.try_get(0)?,
-            table: row.try_get(1)?,
-            column: row.try_get(2)?,
-            grantee: row.try_get(3)?,
-            word: row.try_get(4)?,
-            grantable: row.try_get(5)?,
+            kind: row.get(0)?,
+            table: row.get(1)?,
+            column: row.get(2)?,
+            grantee: row.get(3)?,
+            word: row.get(4)?,
+            grantable: row.get(5)?,
         })
     };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    rows.iter().map(read).collect()
 }
 
 fn grantee(privilege: &Privilege) -> String {
@@ -226,13 +226,12 @@ fn grant(privilege: &Privilege, schema: &str, table: &TablePlan) -> Option<Strin
 }
 
 async fn comments(control: &Session, manifest: &Manifest, schema: &str, live: &[u32]) -> Result<Vec<String>> {
-    let rows = control.rows("reading comments", COMMENTS, &[&live]).await?;
+    let rows = control.query_rows("reading comments", COMMENTS, &[&live]).await?;
     let mut sql = Vec::new();
     for row in &rows {
-        let failed = |failure| unreadable(control, &failure);
-        let name: String = row.try_get(0).map_err(failed)?;
-        let column: Option<String> = row.try_get(1).map_err(failed)?;
-        let text: String = row.try_get(2).map_err(failed)?;
+        let name: String = row.get(0)?;
+        let column: Option<String> = row.get(1)?;
+        let text: String = row.get(2)?;
         let Some(table) = manifest.tables.iter().map(|to_push| &to_push.table).find(|table| table.name == name) else {
             continue;
         };

@@ -32,7 +32,6 @@ use crate::{
         },
         plan::{manifest::Manifest, preflight::TargetState},
         target::{
-            catalog::unreadable,
             enums,
             lock_acquisition::{LockMode, Locks},
             objects,
@@ -126,8 +125,8 @@ impl Cutover<'_> {
     async fn staged_oids(&self) -> Result<Vec<u32>> {
         let sql = "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                    WHERE n.nspname = $1 AND c.relkind = 'r'";
-        let rows = self.control.rows("listing the staged tables", sql, &[&self.staging.schema]).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(|failure| unreadable(self.control, &failure))).collect()
+        let rows = self.control.query_rows("listing the staged tables", sql, &[&self.staging.schema]).await?;
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Everything after the locks.

@@ -10,10 +10,7 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
     postgres::{Session, retry},
-    stages::push::target::{
-        catalog::{names_of, unreadable},
-        session::Target,
-    },
+    stages::push::target::{catalog::names_of, session::Target},
 };
 
 /// The pause between two looks.
@@ -33,12 +30,7 @@ const OLDER: &str = "SELECT pid || ' ' || coalesce(xact_start::text, backend_xmi
 /// `Interrupted`.
 pub(crate) async fn wait_for_older(target: &Target<'_>, control: &Session) -> Result<()> {
     let doing = "looking for transactions with an older snapshot";
-    let rows = control.rows(doing, "SELECT pg_current_xact_id()::xid::text", &[]).await?;
-    let failed = |failure| unreadable(control, &failure);
-    let now: String = match rows.first() {
-        Some(row) => row.try_get(0).map_err(failed)?,
-        None => return Err(Error::new(Kind::Bug, "the target gave no transaction number")),
-    };
+    let now: String = control.query_value(doing, "SELECT pg_current_xact_id()::xid::text", &[]).await?;
     let mut older = names_of(control, doing, OLDER, &[&now]).await?;
     let (begun, mut told) = (Instant::now(), Instant::now());
     let mut attempt = 1;

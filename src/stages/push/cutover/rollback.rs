@@ -367,6 +367,5 @@ async fn next_number(control: &Session, sequence: &str) -> Result<i64> {
         "SELECT CASE WHEN is_called AND last_value < {0} THEN last_value + 1 ELSE last_value END FROM {sequence}",
         i64::MAX
     );
-    let rows = control.rows("reading the next number of an identity column", &sql, &[]).await?;
-    Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(1))
+    control.query_value("reading the next number of an identity column", &sql, &[]).await
 }

@@ -129,7 +129,7 @@ impl ChangeSet<'_> {
             return Ok(Vec::new());
         }
         let doing = "comparing digests before the commit";
-        let rows = control.rows(doing, &queries.join(" UNION ALL "), &[]).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(|failure| control.error(doing, &failure))).collect()
+        let rows = control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
+        rows.iter().map(|row| row.get(0)).collect()
     }
 }

@@ -25,7 +25,6 @@ use crate::{
         },
         plan::{manifest::Manifest, preflight::TargetState},
         target::{
-            catalog::unreadable,
             record::{self, TargetRecord},
             session::Target,
         },
@@ -185,12 +184,11 @@ impl<'a> DiffPush<'a> {
             return Ok(Vec::new());
         }
         let doing = "reading the next numbers of identity columns";
-        let rows = self.control.rows(doing, &queries.join(" UNION ALL "), &[]).await?;
-        let failed = |failure| unreadable(self.control, &failure);
+        let rows = self.control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
         let mut restarts = Vec::new();
         for row in &rows {
-            let name: String = row.try_get(0).map_err(failed)?;
-            let (last, called): (i64, bool) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
+            let name: String = row.get(0)?;
+            let (last, called): (i64, bool) = (row.get(1)?, row.get(2)?);
             let now = if called { last.saturating_add(1) } else { last };
             let restart = tables().find(|table| table.name == name).map(|table| SequenceRestart { table, now });
             restarts.extend(restart.filter(|restart| restart.next() != now));

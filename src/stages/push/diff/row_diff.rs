@@ -22,7 +22,6 @@ use crate::{
     stages::push::{
         diff::row_identity::{Buckets, RowIdentity},
         load::copy_stream::relay,
-        target::catalog::unreadable,
     },
 };
 
@@ -80,11 +79,9 @@ impl DiffSessions<'_> {
     }
 
     async fn bounds(&self, query: &str) -> Result<Option<(i64, i64)>> {
-        let rows = self.local.rows("looking for the bounds of a key", query, &[]).await?;
-        let failed = |failure| unreadable(self.local, &failure);
+        let rows = self.local.query_rows("looking for the bounds of a key", query, &[]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let (low, high): (Option<i64>, Option<i64>) =
-            (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let (low, high): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
         Ok(low.zip(high))
     }
 
@@ -101,8 +98,8 @@ impl DiffSessions<'_> {
              WHERE (o.n, o.s) IS DISTINCT FROM (t.n, t.s) ORDER BY 1",
             shape.sums(self.from, buckets)
         );
-        let rows = self.local.rows("comparing ranges of rows", &sql, &[]).await?;
-        let numbers = rows.iter().map(|row| row.try_get(0).map_err(|failure| unreadable(self.local, &failure)));
+        let rows = self.local.query_rows("comparing ranges of rows", &sql, &[]).await?;
+        let numbers = rows.iter().map(|row| row.get(0));
         numbers.collect::<Result<Vec<i64>>>().map(Some)
     }
 
@@ -126,12 +123,8 @@ impl DiffSessions<'_> {
             }
         };
         let sql = format!("SELECT {}", lists(number).iter().map(rows_of).collect::<Vec<_>>().join(", "));
-        let rows = self.local.rows("counting the differences", &sql, &[]).await?;
-        let number = |index: usize| {
-            let value: Option<i64> = rows.first().and_then(|row| row.try_get(index).ok());
-            value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
-        };
-        Ok(RowChanges { inserted: number(0), updated: number(1), deleted: number(2) })
+        let row = self.local.query_row("counting the differences", &sql, &[]).await?;
+        Ok(RowChanges { inserted: row.count(0)?, updated: row.count(1)?, deleted: row.count(2)? })
     }
 }
 

@@ -10,11 +10,11 @@ use crate::{
         column_profile::ColumnProfile,
         identifier::{qualified, quote_ident, quote_literal},
     },
-    postgres::{Session, table_digest},
+    postgres::{Session, session::Row, table_digest},
     rules::ddl,
     stages::push::{
         diff::{ChangedRows, TableChange},
-        target::{catalog::unreadable, session::changed_rows_schema},
+        target::session::changed_rows_schema,
     },
 };
 
@@ -47,27 +47,27 @@ pub(crate) struct RecordedUndo {
 /// `Target*`.
 pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<RecordedUndo>> {
     let doing = "reading what the last push kept";
-    let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.undo') IS NOT NULL", &[]).await?;
+    let there = control.query_rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.undo') IS NOT NULL", &[]).await?;
     if there.is_empty() {
         return Ok(Vec::new());
     }
     let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan FROM turso2neon.undo \
                WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
-    let rows = control.rows(doing, sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| {
+    let rows = control.query_rows(doing, sql, &[&schema]).await?;
+    let read = |row: &Row<'_>| {
         Ok(RecordedUndo {
-            name: row.try_get(0)?,
-            source: row.try_get(1)?,
-            fingerprint: row.try_get(2)?,
-            run_key: row.try_get(3)?,
-            digest: row.try_get::<_, &str>(4)?.parse().ok(),
-            run_id: row.try_get(5)?,
-            number: row.try_get(6)?,
-            next: row.try_get(7)?,
-            plan: row.try_get::<_, Option<String>>(8)?.and_then(|text| serde_json::from_str(&text).ok()),
+            name: row.get(0)?,
+            source: row.get(1)?,
+            fingerprint: row.get(2)?,
+            run_key: row.get(3)?,
+            digest: row.get::<&str>(4)?.parse().ok(),
+            run_id: row.get(5)?,
+            number: row.get(6)?,
+            next: row.get(7)?,
+            plan: row.get::<Option<&str>>(8)?.and_then(|text| serde_json::from_str(text).ok()),
         })
     };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    rows.iter().map(read).collect()
 }
 
 /// The relations that hold the kept rows of one table, in the form in which they are applied.

@@ -13,7 +13,7 @@ use crate::{
         identifier::{qualified, quote_ident},
     },
     postgres::Session,
-    stages::push::{diff::row_identity::RowIdentity, target::catalog::unreadable},
+    stages::push::diff::row_identity::RowIdentity,
 };
 
 /// What the target's catalog says of a table that will be changed.
@@ -67,19 +67,17 @@ WHERE g.tgrelid = ANY($1) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') O
 /// `Target*`.
 pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<String, CatalogFacts>> {
     let mut found: BTreeMap<String, CatalogFacts> = BTreeMap::new();
-    let failed = |failure| unreadable(control, &failure);
     let doing = "looking for what guards the tables";
-    for row in control.rows(doing, UNIQUES, &[&oids]).await? {
-        let unique =
-            UniqueIndex { computed: row.try_get(1).map_err(failed)?, columns: row.try_get(2).map_err(failed)? };
-        found.entry(row.try_get(0).map_err(failed)?).or_default().uniques.push(unique);
+    for row in control.query_rows(doing, UNIQUES, &[&oids]).await? {
+        let unique = UniqueIndex { computed: row.get(1)?, columns: row.get(2)? };
+        found.entry(row.get(0)?).or_default().uniques.push(unique);
     }
-    for row in control.rows(doing, REFERENCED, &[&oids]).await? {
-        found.entry(row.try_get(0).map_err(failed)?).or_default().referenced = true;
+    for row in control.query_rows(doing, REFERENCED, &[&oids]).await? {
+        found.entry(row.get(0)?).or_default().referenced = true;
     }
-    for row in control.rows(doing, TRIGGERS, &[&oids]).await? {
-        let trigger = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
-        found.entry(row.try_get(0).map_err(failed)?).or_default().triggers.push(trigger);
+    for row in control.query_rows(doing, TRIGGERS, &[&oids]).await? {
+        let trigger = (row.get(1)?, row.get(2)?);
+        found.entry(row.get(0)?).or_default().triggers.push(trigger);
     }
     Ok(found)
 }

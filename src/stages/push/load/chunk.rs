@@ -8,13 +8,10 @@ use std::collections::BTreeSet;
 use crate::{
     error::{Error, Kind, Result},
     model::identifier::{qualified, quote_ident},
-    postgres::Session,
-    stages::push::{
-        plan::{
-            manifest::{Manifest, TableToPush},
-            request::PushPart,
-        },
-        target::catalog::unreadable,
+    postgres::{Session, session::Row},
+    stages::push::plan::{
+        manifest::{Manifest, TableToPush},
+        request::PushPart,
     },
     workdir::sha256_of_bytes,
 };
@@ -90,10 +87,10 @@ pub(crate) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
                  pg_table_size(c.oid), pg_total_relation_size(c.oid), c.relfilenode::bigint \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND c.relkind = 'r'";
-    let rows = local.rows("measuring the local tables", sql, &[&manifest.plan.schema]).await?;
+    let rows = local.query_rows("measuring the local tables", sql, &[&manifest.plan.schema]).await?;
     let mut found = std::collections::BTreeMap::new();
     for row in &rows {
-        let (name, size) = size(row).map_err(|failure| unreadable(local, &failure))?;
+        let (name, size) = size(row)?;
         found.insert(name, size);
     }
     let of = |to_push: &TableToPush| {
@@ -109,10 +106,9 @@ pub(crate) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
     manifest.tables.iter().map(of).collect()
 }
 
-fn size(row: &tokio_postgres::Row) -> std::result::Result<(String, LocalSize), tokio_postgres::Error> {
-    let number = |index: usize| Ok(u64::try_from(row.try_get::<_, i64>(index)?).unwrap_or(0));
-    let size = LocalSize { pages: number(1)?, bytes: number(2)?, bytes_in_all: number(3)?, file: row.try_get(4)? };
-    Ok((row.try_get(0)?, size))
+fn size(row: &Row<'_>) -> Result<(String, LocalSize)> {
+    let size = LocalSize { pages: row.count(1)?, bytes: row.count(2)?, bytes_in_all: row.count(3)?, file: row.get(4)? };
+    Ok((row.get(0)?, size))
 }
 
 /// The chunks of all tables, those of the largest table first.

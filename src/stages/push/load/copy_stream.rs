@@ -101,13 +101,9 @@ impl SessionPair {
         let doing = "looking whether a chunk is committed";
         let parameters: [&dyn Parameter; 3] =
             [&chunk_copy.run_id, &chunk_copy.to_push.table.name, &chunk_copy.chunk.number];
-        let rows = self.target.rows(doing, sql, &parameters).await?;
+        let rows = self.target.query_rows(doing, sql, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let number = |index: usize| -> Result<u64> {
-            let value = row.try_get::<_, i64>(index).map_err(|failure| self.target.error(doing, &failure))?;
-            Ok(u64::try_from(value).unwrap_or(0))
-        };
-        Ok(Some(SentCounts { rows: number(0)?, bytes: number(1)? }))
+        Ok(Some(SentCounts { rows: row.count(0)?, bytes: row.count(1)? }))
     }
 }
 

@@ -17,7 +17,6 @@ use crate::{
             session_pool::{JobKind, PoolJob, SessionPool},
         },
         plan::manifest::Manifest,
-        target::catalog::unreadable,
     },
 };
 
@@ -103,12 +102,11 @@ impl StagedObjects {
                      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 \
                    UNION ALL SELECT NULL, i.relname::text FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace \
                      WHERE n.nspname = $1 AND i.relkind = 'i'";
-        let rows = session.rows("looking what is built already", sql, &[&schema]).await?;
+        let rows = session.query_rows("looking what is built already", sql, &[&schema]).await?;
         let mut built = Self { constraints: BTreeSet::new(), indexes: BTreeSet::new() };
         for row in &rows {
-            let failed = |failure| unreadable(session, &failure);
-            let table: Option<String> = row.try_get(0).map_err(failed)?;
-            let name: String = row.try_get(1).map_err(failed)?;
+            let table: Option<String> = row.get(0)?;
+            let name: String = row.get(1)?;
             match table {
                 Some(table) => built.constraints.insert((table, name)),
                 None => built.indexes.insert(name),

@@ -1,7 +1,7 @@
 //! Several sessions that work through one list together.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -53,11 +53,7 @@ impl PoolJob {
         match &self.task {
             JobKind::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
             JobKind::Compare { sql, wanted } => {
-                let rows = session.rows(self.doing, sql, &[]).await?;
-                let found: Option<String> = match rows.first() {
-                    Some(row) => row.try_get(0).map_err(|failure| session.error(self.doing, &failure))?,
-                    None => None,
-                };
+                let found: Option<String> = session.query_value(self.doing, sql, &[]).await?;
                 Ok((found != Some(wanted.to_string())).then(|| self.table.clone()))
             }
         }
@@ -123,12 +119,15 @@ impl JobBatch {
             return Ok(Vec::new());
         }
         let union = queries.iter().map(|(number, sql, _)| format!("SELECT {number}::bigint, ({sql})"));
-        let rows = session.rows(doing, &union.collect::<Vec<_>>().join(" UNION ALL "), &[]).await?;
-        let found = |number: usize| -> Option<String> {
-            let row = rows.iter().find(|row| row.try_get(0).ok() == i64::try_from(number).ok())?;
-            row.try_get(1).ok()
-        };
-        let differs = queries.iter().filter(|(number, _, (wanted, _))| found(*number) != Some(wanted.to_string()));
+        let rows = session.query_rows(doing, &union.collect::<Vec<_>>().join(" UNION ALL "), &[]).await?;
+        let mut found = BTreeMap::new();
+        for row in &rows {
+            found.insert(row.get::<i64>(0)?, row.get::<Option<String>>(1)?);
+        }
+        let differs = queries.iter().filter(|(number, _, (wanted, _))| {
+            let digest = i64::try_from(*number).ok().and_then(|number| found.get(&number)?.as_deref());
+            digest != Some(wanted.to_string().as_str())
+        });
         Ok(differs.map(|(_, _, (_, table))| (*table).clone()).collect())
     }
 }

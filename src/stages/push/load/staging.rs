@@ -16,7 +16,7 @@ use crate::{
     stages::push::{
         plan::{manifest::Manifest, preflight::TargetState},
         target::{
-            catalog::{names_of, unreadable},
+            catalog::names_of,
             enums, objects,
             record::{self, UnfinishedRun},
             session::{STAGING_PREFIX, search_path},
@@ -146,9 +146,7 @@ async fn begin(control: &Session, purpose: &StagingRequest<'_>) -> Result<Stagin
         quote_literal(&purpose.mode.to_string()),
         quote_literal(env!("CARGO_PKG_VERSION"))
     );
-    let rows = control.rows("recording the run", &sql, &[]).await?;
-    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
-    let run_id = run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))?;
+    let run_id = control.query_value("recording the run", &sql, &[]).await?;
     Ok(Staging { run_id, schema, committed: Vec::new() })
 }
 
@@ -197,10 +195,6 @@ pub(crate) fn hooks(schema: &str, statements: &[String]) -> Vec<String> {
 async fn committed(control: &Session, run_id: i64) -> Result<Vec<(String, i32, u64, u64)>> {
     let sql = "SELECT table_name, chunk, coalesce(row_count, 0), coalesce(byte_count, 0) \
                FROM turso2neon.chunks WHERE run_id = $1";
-    let rows = control.rows("reading which chunks are committed", sql, &[&run_id]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        let number = |value: i64| u64::try_from(value).unwrap_or(0);
-        Ok((row.try_get(0)?, row.try_get(1)?, number(row.try_get(2)?), number(row.try_get(3)?)))
-    };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    let rows = control.query_rows("reading which chunks are committed", sql, &[&run_id]).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, row.count(2)?, row.count(3)?))).collect()
 }

@@ -12,7 +12,7 @@ use crate::{
     stages::push::{
         plan::{manifest::Manifest, request::PushRequest},
         target::{
-            catalog::{names_of, unreadable},
+            catalog::names_of,
             dependents, objects,
             record::{self, TargetRecord},
             session::previous_schema,
@@ -219,14 +219,10 @@ impl TargetState {
         let sql = "SELECT a.name::text, n.nspname::text FROM pg_available_extensions a \
                    LEFT JOIN pg_extension e ON e.extname = a.name LEFT JOIN pg_namespace n ON n.oid = e.extnamespace \
                    WHERE a.name = ANY($1)";
-        let rows = control.rows("looking for extensions", sql, &[&manifest.plan.extensions]).await?;
+        let rows = control.query_rows("looking for extensions", sql, &[&manifest.plan.extensions]).await?;
         let mut found = std::collections::BTreeMap::new();
         for row in &rows {
-            let failed = |failure| unreadable(control, &failure);
-            found.insert(
-                row.try_get::<_, String>(0).map_err(failed)?,
-                row.try_get::<_, Option<String>>(1).map_err(failed)?,
-            );
+            found.insert(row.get::<String>(0)?, row.get::<Option<String>>(1)?);
         }
         let home = if facts.may_create_in_public { "public" } else { schema };
         for extension in &manifest.plan.extensions {
@@ -406,21 +402,17 @@ impl ServerFacts {
                coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false), \
                pg_database_size(current_database()), current_setting('neon.max_cluster_size', true)"
         );
-        let rows = control.rows("asking for the target's facts", &sql, &[]).await?;
-        let row = rows.first().ok_or_else(|| Error::new(Kind::Bug, "the target gave no facts"))?;
-        let read = || {
-            Ok(Self {
-                encoding: row.try_get(0)?,
-                read_only: row.try_get(1)?,
-                may_create_schemas: row.try_get(2)?,
-                schema_exists: row.try_get(3)?,
-                may_create_in_schema: row.try_get(4)?,
-                may_create_in_public: row.try_get(5)?,
-                database_bytes: u64::try_from(row.try_get::<_, i64>(6)?).unwrap_or(0),
-                limit: row.try_get(7)?,
-            })
-        };
-        read().map_err(|failure| unreadable(control, &failure))
+        let row = control.query_row("asking for the target's facts", &sql, &[]).await?;
+        Ok(Self {
+            encoding: row.get(0)?,
+            read_only: row.get(1)?,
+            may_create_schemas: row.get(2)?,
+            schema_exists: row.get(3)?,
+            may_create_in_schema: row.get(4)?,
+            may_create_in_public: row.get(5)?,
+            database_bytes: row.count(6)?,
+            limit: row.get(7)?,
+        })
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     error::Result,
-    postgres::Session,
+    postgres::{Session, session::Row},
     stages::push::{
         plan::{manifest::Manifest, preflight::TargetState},
-        target::{catalog::unreadable, objects},
+        target::objects,
     },
 };
 
@@ -58,7 +58,7 @@ async fn columns(session: &Session, schema: &str) -> Result<BTreeSet<(String, St
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
                JOIN pg_type t ON t.oid = a.atttypid \
                WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows = session.rows("reading the columns of the tables", sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(session, &failure))).collect()
+    let rows = session.query_rows("reading the columns of the tables", sql, &[&schema]).await?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    rows.iter().map(read).collect()
 }

@@ -1,7 +1,7 @@
 //! Queries of the target's catalog.
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     postgres::{Parameter, Session},
 };
 
@@ -12,13 +12,7 @@ pub(crate) async fn names_of(
     sql: &str,
     parameters: &[&dyn Parameter],
 ) -> Result<Vec<String>> {
-    let rows = control.rows(doing, sql, parameters).await?;
-    rows.iter().map(|row| row.try_get(0).map_err(|failure| unreadable(control, &failure))).collect()
-}
-
-/// The error for an answer of the catalog that can't be decoded.
-pub(crate) fn unreadable(control: &Session, failure: &tokio_postgres::Error) -> Error {
-    control.error("reading the target's catalog", failure)
+    control.query_column(doing, sql, parameters).await
 }
 
 /// What the tables of a schema take: name, bytes with indexes and large values, bytes of the whole database.
@@ -28,10 +22,6 @@ pub(crate) fn unreadable(control: &Session, failure: &tokio_postgres::Error) -> 
 pub(crate) async fn table_sizes(control: &Session, schema: &str) -> Result<Vec<(String, u64, u64)>> {
     let sql = "SELECT c.relname::text, pg_total_relation_size(c.oid), (SELECT pg_database_size(current_database())) \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";
-    let rows = control.rows("asking for the size of the tables", sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        let bytes = |column: usize| row.try_get::<_, i64>(column).map(|bytes| u64::try_from(bytes).unwrap_or(0));
-        Ok((row.try_get(0)?, bytes(1)?, bytes(2)?))
-    };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    let rows = control.query_rows("asking for the size of the tables", sql, &[&schema]).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.count(1)?, row.count(2)?))).collect()
 }

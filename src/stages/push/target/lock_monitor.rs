@@ -8,14 +8,13 @@ use crate::{
     error::Result,
     model::identifier::quote_literal,
     postgres::Session,
-    stages::push::target::{
-        catalog::{names_of, unreadable},
-        lock_acquisition::Locks,
-    },
+    stages::push::target::{catalog::names_of, lock_acquisition::Locks},
 };
 
 /// How many sessions are named.
 const NAMED: i64 = 5;
+/// For messages.
+const READING: &str = "reading the locks of the target";
 
 /// What others do with the tables at this moment; tables by their place in the list.
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl<'a> LockMonitor<'a> {
         );
         let control = wanted.control;
         let prepared = control.client().prepare(&sql).await;
-        let statement = prepared.map_err(|failure| unreadable(control, &failure))?;
+        let statement = prepared.map_err(|failure| control.error(READING, &failure))?;
         Ok(Self { control, statement, conflicts: wanted.strength.conflicts().to_vec() })
     }
 
@@ -78,7 +77,7 @@ impl<'a> LockMonitor<'a> {
     /// # Errors
     /// `Target*`.
     pub(crate) async fn look(&self, processes: &[i32]) -> Result<TableUsage> {
-        let failed = |failure| unreadable(self.control, &failure);
+        let failed = |failure| self.control.error(READING, &failure);
         let asked = self.control.client().query(&self.statement, &[&self.conflicts, &processes]).await;
         let mut held: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         let mut state = TableUsage::default();

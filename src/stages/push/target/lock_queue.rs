@@ -28,7 +28,6 @@ use crate::{
     error::{Error, Kind, Result, Retry},
     postgres::{Session, retry},
     stages::push::target::{
-        catalog::unreadable,
         lock_acquisition::{Locks, only},
         lock_monitor::{LockMonitor, TableUsage},
     },
@@ -103,11 +102,9 @@ impl LockQueue {
         let sql = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float8, greatest(0, \
                      (current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint \
                       - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')) / 2)";
-        let rows = control.rows("asking for the server's limits", sql, &[]).await?;
-        let Some(row) = rows.first() else { return Ok(0) };
-        let failed = |failure| unreadable(control, &failure);
-        let seconds: f64 = row.try_get(0).map_err(failed)?;
-        let room: i64 = row.try_get(1).map_err(failed)?;
+        let row = control.query_row("asking for the server's limits", sql, &[]).await?;
+        let seconds: f64 = row.get(0)?;
+        let room: i64 = row.get(1)?;
         self.deadlock_timeout = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST);
         Ok(usize::try_from(room).unwrap_or(0))
     }

@@ -9,10 +9,10 @@ use crate::{
         Plan,
         identifier::{qualified, quote_ident, quote_literal},
     },
-    postgres::{Parameter, Session},
+    postgres::{Parameter, Session, session::Row},
     rules::ddl,
     stages::push::target::{
-        catalog::{names_of, unreadable},
+        catalog::names_of,
         record::TargetRecord,
         session::previous_schema,
         table_state::{RecordState, Recorded, Transition},
@@ -71,7 +71,7 @@ pub(crate) fn planned(plan: &Plan, schema: &str) -> Vec<PlannedObject> {
 /// `Target*`.
 pub(crate) async fn read(control: &Session, schema: &str, state: RecordState, home: &str) -> Result<Vec<PushedObject>> {
     let doing = "reading the record of views and triggers";
-    let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.objects') IS NOT NULL", &[]).await?;
+    let there = control.query_rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.objects') IS NOT NULL", &[]).await?;
     if there.is_empty() {
         return Ok(Vec::new());
     }
@@ -80,11 +80,11 @@ pub(crate) async fn read(control: &Session, schema: &str, state: RecordState, ho
                LEFT JOIN pg_proc p ON o.kind = 'function' AND p.oid = o.oid AND p.proname = o.name \
                JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, p.pronamespace) AND n.nspname = $3 \
                WHERE o.target_schema = $1 AND o.state = $2 ORDER BY o.kind DESC, o.oid";
-    let rows = control.rows(doing, sql, &[&schema, &state.word(), &home]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        Ok(PushedObject { kind: row.try_get(0)?, name: row.try_get(1)?, oid: row.try_get(2)?, digest: row.try_get(3)? })
+    let rows = control.query_rows(doing, sql, &[&schema, &state.word(), &home]).await?;
+    let read = |row: &Row<'_>| {
+        Ok(PushedObject { kind: row.get(0)?, name: row.get(1)?, oid: row.get(2)?, digest: row.get(3)? })
     };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    rows.iter().map(read).collect()
 }
 
 /// The statements that bring objects into another schema.
@@ -192,7 +192,7 @@ pub(crate) fn transition(transition: Transition, schema: &str, record: &TargetRe
 /// `Target*`.
 pub(crate) async fn drops(control: &Session, schema: &str) -> Result<(Vec<String>, Vec<String>)> {
     let doing = "looking for views and functions to drop";
-    let there = control.rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.objects') IS NOT NULL", &[]).await?;
+    let there = control.query_rows(doing, "SELECT 1 WHERE to_regclass('turso2neon.objects') IS NOT NULL", &[]).await?;
     if there.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

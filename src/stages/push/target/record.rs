@@ -10,9 +10,8 @@ use crate::{
         identifier::{qualified, quote_literal},
         push_plan::PushMode,
     },
-    postgres::Session,
+    postgres::{Session, session::Row},
     stages::push::target::{
-        catalog::unreadable,
         enums,
         objects::{self, PushedObject},
         session::previous_schema,
@@ -210,15 +209,15 @@ impl TargetRecord {
                      THEN pg_get_userbyid(c.relowner)::text END \
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                    WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind = 'r' AND c.oid <> ALL($3)";
-        let rows = control.rows("looking for tables to replace", sql, &[&schema, &names, &self.live_oids()]).await?;
+        let rows =
+            control.query_rows("looking for tables to replace", sql, &[&schema, &names, &self.live_oids()]).await?;
         for row in &rows {
-            let failed = |failure| unreadable(control, &failure);
-            let name: String = row.try_get(0).map_err(failed)?;
+            let name: String = row.get(0)?;
             self.live.retain(|table| table.name != name);
             self.live.push(PushedTableRecord {
                 source: name.clone(),
                 name,
-                oid: row.try_get(1).map_err(failed)?,
+                oid: row.get(1)?,
                 run_id: 0,
                 run_key: String::new(),
                 rows: 0,
@@ -227,7 +226,7 @@ impl TargetRecord {
                 added: Vec::new(),
                 lost: Vec::new(),
                 fingerprint: String::new(),
-                foreign_owner: row.try_get(2).map_err(failed)?,
+                foreign_owner: row.get(2)?,
             });
         }
         self.live.sort_by(|one, other| one.name.cmp(&other.name));
@@ -281,12 +280,9 @@ impl TargetRecord {
 async fn is_there(control: &Session) -> Result<bool> {
     let sql = "SELECT coalesce(obj_description(n.oid, 'pg_namespace'), ''), \
                EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1";
-    let rows = control.rows("looking for the record of earlier pushes", sql, &[&SCHEMA]).await?;
-    let Some((comment, used)) =
-        rows.first().and_then(|row| Some((row.try_get::<_, String>(0).ok()?, row.try_get::<_, bool>(1).ok()?)))
-    else {
-        return Ok(false);
-    };
+    let rows = control.query_rows("looking for the record of earlier pushes", sql, &[&SCHEMA]).await?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let (comment, used) = (row.get::<&str>(0)?, row.get::<bool>(1)?);
     match comment.strip_prefix(MARK).and_then(|number| number.parse::<u32>().ok()) {
         Some(format) if format > FORMAT => Err(Error::new(
             Kind::ArtifactNewer,
@@ -324,24 +320,25 @@ async fn tables(control: &Session, schema: &str, state: RecordState, home: &str)
          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $3 \
          WHERE t.target_schema = $1 AND t.state = $2 ORDER BY t.name COLLATE \"C\""
     );
-    let rows = control.rows("reading the record of earlier pushes", &sql, &[&schema, &state.word(), &home]).await?;
-    rows.iter().map(|row| table(row).map_err(|failure| unreadable(control, &failure))).collect()
+    let rows =
+        control.query_rows("reading the record of earlier pushes", &sql, &[&schema, &state.word(), &home]).await?;
+    rows.iter().map(table).collect()
 }
 
-fn table(row: &tokio_postgres::Row) -> std::result::Result<PushedTableRecord, tokio_postgres::Error> {
+fn table(row: &Row<'_>) -> Result<PushedTableRecord> {
     Ok(PushedTableRecord {
-        name: row.try_get(0)?,
-        source: row.try_get(1)?,
-        oid: row.try_get(2)?,
-        run_id: row.try_get(3)?,
-        run_key: row.try_get(4)?,
-        rows: u64::try_from(row.try_get::<_, i64>(5)?).unwrap_or(0),
-        digest: row.try_get::<_, &str>(6)?.parse().ok(),
-        chunks: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
-        added: row.try_get(8)?,
-        lost: row.try_get(9)?,
-        fingerprint: row.try_get(10)?,
-        foreign_owner: row.try_get(11)?,
+        name: row.get(0)?,
+        source: row.get(1)?,
+        oid: row.get(2)?,
+        run_id: row.get(3)?,
+        run_key: row.get(4)?,
+        rows: row.count(5)?,
+        digest: row.get::<&str>(6)?.parse().ok(),
+        chunks: row.get::<i32>(7)?.cast_unsigned(),
+        added: row.get(8)?,
+        lost: row.get(9)?,
+        fingerprint: row.get(10)?,
+        foreign_owner: row.get(11)?,
     })
 }
 
@@ -358,9 +355,7 @@ pub(crate) async fn begin_run(control: &Session, run_key: &str, schema: &str, mo
         quote_literal(&mode.to_string()),
         quote_literal(env!("CARGO_PKG_VERSION"))
     );
-    let rows = control.rows("recording the run", &sql, &[]).await?;
-    let run_id = rows.first().and_then(|row| row.try_get(0).ok());
-    run_id.ok_or_else(|| Error::new(Kind::Bug, "the record gave the run no number"))
+    control.query_value("recording the run", &sql, &[]).await
 }
 
 /// The statement that enters a schema with tables which nobody needs any more: the next push drops them if this one
@@ -457,15 +452,15 @@ pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &Targ
 /// `Target*`.
 pub(crate) async fn is_done(control: &Session, run_id: i64) -> Result<bool> {
     let sql = "SELECT 1 FROM turso2neon.runs WHERE run_id = $1 AND state = 'done'";
-    Ok(!control.rows("looking whether a change is committed", sql, &[&run_id]).await?.is_empty())
+    Ok(!control.query_rows("looking whether a change is committed", sql, &[&run_id]).await?.is_empty())
 }
 
 async fn last_mode(control: &Session, schema: &str) -> Result<Option<PushMode>> {
     let sql =
         "SELECT mode FROM turso2neon.runs WHERE target_schema = $1 AND state = 'done' ORDER BY run_id DESC LIMIT 1";
-    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    let rows = control.query_rows("reading the record of earlier pushes", sql, &[&schema]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let word: &str = row.try_get(0).map_err(|failure| unreadable(control, &failure))?;
+    let word: &str = row.get(0)?;
     // A newer version may have modes that this one doesn't know.
     Ok(word.parse().ok())
 }
@@ -473,16 +468,16 @@ async fn last_mode(control: &Session, schema: &str) -> Result<Option<PushMode>> 
 async fn unfinished(control: &Session, schema: &str) -> Result<Vec<UnfinishedRun>> {
     let sql = "SELECT run_id, run_key, layout, staging_schema, state = 'loading', mode FROM turso2neon.runs \
                WHERE target_schema = $1 AND state <> 'done' ORDER BY run_id";
-    let rows = control.rows("reading the record of earlier pushes", sql, &[&schema]).await?;
-    let read = |row: &tokio_postgres::Row| {
+    let rows = control.query_rows("reading the record of earlier pushes", sql, &[&schema]).await?;
+    let read = |row: &Row<'_>| {
         Ok(UnfinishedRun {
-            run_id: row.try_get(0)?,
-            run_key: row.try_get(1)?,
-            layout: row.try_get(2)?,
-            staging: row.try_get(3)?,
-            usable: row.try_get(4)?,
-            mode: row.try_get(5)?,
+            run_id: row.get(0)?,
+            run_key: row.get(1)?,
+            layout: row.get(2)?,
+            staging: row.get(3)?,
+            usable: row.get(4)?,
+            mode: row.get(5)?,
         })
     };
-    rows.iter().map(|row| read(row).map_err(|failure| unreadable(control, &failure))).collect()
+    rows.iter().map(read).collect()
 }

@@ -128,8 +128,7 @@ impl<'a> Target<'a> {
 
     async fn try_lock(&self, control: &Session) -> Result<bool> {
         let sql = "SELECT pg_try_advisory_lock($1)";
-        let rows = control.rows("taking the lock", sql, &[&lock_key(self.schema)]).await?;
-        Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(false))
+        control.query_value("taking the lock", sql, &[&lock_key(self.schema)]).await
     }
 
     /// Ends the server process of a session that was lost, should it still be at work.
@@ -149,7 +148,8 @@ impl<'a> Target<'a> {
         let begun = Instant::now();
         loop {
             let sql = format!("SELECT pg_terminate_backend(pid) {condition}");
-            let ended = control.rows("ending sessions of a former try", &sql, &[&self.application, &processes]).await?;
+            let ended =
+                control.query_rows("ending sessions of a former try", &sql, &[&self.application, &processes]).await?;
             if ended.is_empty() || begun.elapsed() > OWN_LOCK_WAIT {
                 return Ok(());
             }

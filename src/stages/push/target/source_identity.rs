@@ -1,8 +1,6 @@
 //! Which source the tables of a schema came from: so that a push from another database doesn't take them away.
 
-use crate::{
-    error::Result, model::identifier::quote_literal, postgres::Session, stages::push::target::catalog::unreadable,
-};
+use crate::{error::Result, model::identifier::quote_literal, postgres::Session};
 
 /// The source of the last push into this schema, if the record knows it.
 ///
@@ -10,13 +8,12 @@ use crate::{
 /// `Target*`.
 pub(crate) async fn read(control: &Session, schema: &str) -> Result<Option<String>> {
     // A record made by an earlier version of this tool lacks the table.
-    let there = control.rows("looking for the origin", "SELECT to_regclass('turso2neon.origins') IS NOT NULL", &[]);
-    if !there.await?.first().is_some_and(|row| row.try_get(0).unwrap_or(false)) {
+    let sql = "SELECT to_regclass('turso2neon.origins') IS NOT NULL";
+    if !control.query_value::<bool>("looking for the origin", sql, &[]).await? {
         return Ok(None);
     }
     let sql = "SELECT source FROM turso2neon.origins WHERE target_schema = $1";
-    let rows = control.rows("reading the origin", sql, &[&schema]).await?;
-    rows.first().map(|row| row.try_get(0).map_err(|failure| unreadable(control, &failure))).transpose()
+    Ok(control.query_column("reading the origin", sql, &[&schema]).await?.into_iter().next())
 }
 
 /// Remembers the source of a push that succeeded. `source` holds no secret.

@@ -18,10 +18,7 @@ use crate::{
         identifier::{qualified, quote_ident},
     },
     postgres::{Parameter, Session},
-    stages::push::target::{
-        catalog::{names_of, unreadable},
-        session::previous_schema,
-    },
+    stages::push::target::{catalog::names_of, session::previous_schema},
 };
 
 /// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
@@ -169,19 +166,17 @@ pub(crate) async fn statements(
     fate: OldTableFate,
 ) -> Result<Vec<String>> {
     let doing = "reading what hangs on the tables";
-    let failed = |failure| unreadable(control, &failure);
     let stays: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let mut sql = Vec::new();
     // On one connection these questions follow each other without waiting for answers.
     let parameters: [&dyn Parameter; 1] = [&live];
-    let questions = QUERIES.iter().map(|query| control.rows(doing, query, &parameters));
+    let questions = QUERIES.iter().map(|query| control.query_rows(doing, query, &parameters));
     let (answers, publications) =
         tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays, fate))?;
     for rows in answers {
         for row in rows {
-            let (name, statement): (String, String) =
-                (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-            let part: Option<String> = row.try_get(2).map_err(failed)?;
+            let (name, statement): (String, String) = (row.get(0)?, row.get(1)?);
+            let part: Option<String> = row.get(2)?;
             let table = tables.iter().find(|table| table.name == name);
             if table.is_some_and(|table| part.is_none_or(|part| has(table, &part))) {
                 sql.push(statement);
@@ -204,12 +199,11 @@ pub(crate) async fn publications(
     fate: OldTableFate,
 ) -> Result<Vec<String>> {
     let doing = "reading publications";
-    let failed = |failure| unreadable(control, &failure);
     let mut sql = Vec::new();
     let limits = if control.version() >= 150_000 { LIMITS } else { "''::text" };
-    for row in control.rows(doing, &PUBLICATIONS.replace("{}", limits), &[&live]).await? {
-        let publication: String = row.try_get(0).map_err(failed)?;
-        let (table, limits): (String, String) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
+    for row in control.query_rows(doing, &PUBLICATIONS.replace("{}", limits), &[&live]).await? {
+        let publication: String = row.get(0)?;
+        let (table, limits): (String, String) = (row.get(1)?, row.get(2)?);
         let alter = format!("ALTER PUBLICATION {}", quote_ident(&publication));
         if fate == OldTableFate::Kept {
             sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
