@@ -80,6 +80,17 @@ impl DroppedObject {
     }
 }
 
+/// The plan as `convert` carried it out, in `convert/plan.json`. Later stages read it instead of the plan.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecutedPlan {
+    /// Format of this document: that of the plan in it.
+    pub format: u32,
+    /// SHA-256 of the `plan/plan.json` that was carried out.
+    pub plan_sha256: String,
+    /// The plan without the objects that were not created.
+    pub plan: Plan,
+}
+
 impl Plan {
     /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
     #[must_use]

@@ -24,6 +24,7 @@ use crate::{
         DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint,
         checkpoint::{CHECKPOINT_FORMAT, FileStamp},
         conversion_plan::PLAN_FORMAT,
+        dropped_objects::{DroppedObject, ExecutedPlan},
     },
 };
 
@@ -139,6 +140,12 @@ impl Workdir {
         self.root.join("convert/checkpoint.json")
     }
 
+    /// `convert/plan.json`: the plan as it was carried out.
+    #[must_use]
+    pub fn executed_plan(&self) -> PathBuf {
+        self.root.join("convert/plan.json")
+    }
+
     /// `convert/rejects.jsonl`: rows that the configuration keeps from being loaded.
     #[must_use]
     pub fn rejects(&self) -> PathBuf {
@@ -198,6 +205,19 @@ impl Workdir {
     /// `ArtifactMissing`, `ArtifactDamaged`, `ArtifactNewer`.
     pub fn load_plan(&self) -> Result<Plan> {
         sealed::load(&self.plan_json(), PLAN_FORMAT, "plan")
+    }
+
+    /// The plan as `convert` carried it out. `planned` is the plan that was made, `sha256` that of its file, and
+    /// `dropped` what the checkpoint says was not created: earlier versions stored no executed plan.
+    ///
+    /// # Errors
+    /// `ArtifactDamaged`, `ArtifactNewer`, `ArtifactIo`.
+    pub fn load_executed_plan(&self, planned: Plan, sha256: &str, dropped: &[DroppedObject]) -> Result<Plan> {
+        match sealed::load::<ExecutedPlan>(&self.executed_plan(), PLAN_FORMAT, "convert") {
+            Ok(executed) if executed.plan_sha256 == sha256 => Ok(executed.plan),
+            Err(error) if error.kind() != Kind::ArtifactMissing => Err(error),
+            Ok(_) | Err(_) => Ok(planned.without(dropped)),
+        }
     }
 
     /// The checkpoint of `convert`, whatever it was made from.

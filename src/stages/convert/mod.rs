@@ -57,7 +57,8 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
-        dropped_objects::DroppedObject,
+        conversion_plan::PLAN_FORMAT,
+        dropped_objects::{DroppedObject, ExecutedPlan},
         human_format,
         overrides::Overrides,
     },
@@ -173,7 +174,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let mut checkpoint = begun(dump, &planned, server.record());
     checkpoint.withheld = interrupted.map(|former| former.withheld).unwrap_or_default();
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
-    let plan = planned.plan.without(&checkpoint.withheld);
+    let plan = planned.plan.clone().without(&checkpoint.withheld);
     let work = LoadContext { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
     let (begun, mut withheld) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
     let keep = |withheld: &[DroppedObject]| {
@@ -196,6 +197,8 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         return Err(refused);
     }
     checkpoint.withheld = withheld;
+    let (plan, plan_sha256) = (planned.plan.without(&checkpoint.withheld), checkpoint.plan_sha256.clone());
+    sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan })?;
     server.close_durable().await?;
     clock.record("durable");
     checkpoint.phases_ms = clock.phases_ms();

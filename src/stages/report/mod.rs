@@ -216,8 +216,10 @@ impl Report {
         let convert = there(workdir.load_convert())?
             .filter(|load| load.dump_sha256 == dump.sha256 && load.plan_sha256 == plan_sha256);
         let push = there(workdir.load_push())?.filter(|push| push.plan_sha256 == plan_sha256);
-        let withheld = convert.as_ref().map(|load| load.withheld.as_slice()).unwrap_or_default();
-        let plan = plan.map(|plan| plan.without(withheld));
+        let plan = match (plan, &convert) {
+            (Some(plan), Some(load)) => Some(workdir.load_executed_plan(plan, &plan_sha256, &load.withheld)?),
+            (plan, _) => plan,
+        };
         let verification = there(VerifyRecord::load(workdir))?
             .filter(|record| record.dump_sha256 == dump.sha256 && record.plan_sha256 == plan_sha256);
         let target = push.as_ref().map(|push| target_part(push, convert.as_ref()));

@@ -118,6 +118,13 @@ fn what_the_rows_disprove_is_not_created() {
     assert!(withheld[0].2.contains("immutable"), "{withheld:?}");
     assert!(withheld[2].2.contains("different answers"), "{withheld:?}");
     assert!(withheld[3].2.contains("holds for 3 in SQLite and for 2 in PostgreSQL"), "{withheld:?}");
+    let executed = loaded.workspace.read_json("convert/plan.json");
+    let table = |name: &str| executed["plan"]["tables"].as_array().unwrap().iter().find(|one| one["source"] == name);
+    let names = |list: &Value| list.as_array().into_iter().flatten().map(|one| one["name"].to_string()).collect();
+    let (checks, indexes): (Vec<String>, Vec<String>) =
+        (names(&table("c").unwrap()["checks"]), names(&table("g").unwrap()["indexes"]));
+    assert!(checks.len() == 1 && !checks[0].contains("positive"), "{checks:?}");
+    assert!(!indexes.is_empty() && !indexes.iter().any(|name| name.contains("twice")), "{indexes:?}");
     loaded.verify();
     assert_eq!(loaded.local.value("SELECT string_agg(v::text, ',' ORDER BY id) FROM g"), "6,-10");
     loaded.call("report", &["--format", "json"]);

@@ -92,8 +92,8 @@ impl Manifest {
     /// `Artifact*`.
     pub(crate) fn load(ctx: &Context, schema: &str, part: PushPart) -> Result<Self> {
         let convert = ctx.workdir.load_convert()?;
-        let plan = ctx.workdir.load_plan()?.without(&convert.withheld);
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
+        let plan = ctx.workdir.load_executed_plan(ctx.workdir.load_plan()?, &plan_sha256, &convert.withheld)?;
         let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
         let mut tables = tables_to_push(&plan, &convert)?;
         if part == PushPart::Schema {
