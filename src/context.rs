@@ -1,4 +1,4 @@
-//! What every stage is given besides its own request.
+//! Holds what every stage uses besides its own request.
 
 use std::sync::{
     Arc,

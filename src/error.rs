@@ -1,4 +1,4 @@
-//! What can go wrong, what it means for the caller, and what to do next.
+//! Defines the errors: their kinds, exit codes, places and hints.
 //!
 //! One [`Error`] for the whole crate: a closed [`Kind`], the place (stage, table, column), a message made of safe
 //! parts, and a hint. `Kind` alone decides the code and the exit status; both are exhaustive matches, so a new kind
@@ -17,135 +17,72 @@ use crate::model::Stage;
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What happened, from the caller's point of view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A flag, a URL or a combination of flags that makes no sense.
-    Usage,
-    /// The configuration file is wrong.
-    Config,
-    /// The plan has findings that need a decision (a verdict, not a failure).
-    PlanBlocked,
-    /// Verification found differences (a verdict, not a failure).
-    Different,
-    /// The source can't be reached, or went away.
-    SourceUnreachable,
-    /// The source refused the credentials or the rights.
-    SourceDenied,
-    /// The source answered with something that isn't what was asked for.
-    SourceRefused,
-    /// The source's answer ended early.
-    SourceTruncated,
-    /// The source changed in a way that breaks the snapshot.
-    SourceChanged,
-    /// The source isn't a SQLite or libSQL database, or doesn't exist.
-    SourceInvalid,
-    /// An artifact of an earlier stage isn't there.
-    ArtifactMissing,
-    /// An artifact doesn't match its digest or can't be read.
-    ArtifactDamaged,
-    /// An artifact was made from another input than the present one.
-    ArtifactStale,
-    /// An artifact was written by a newer version of the tool.
-    ArtifactNewer,
-    /// The working directory can't be read or written.
-    ArtifactIo,
-    /// A value or an object that the plan can't place.
-    DataRefused,
-    /// No PostgreSQL was found on this machine.
-    LocalMissing,
-    /// The local PostgreSQL can't be reached or started.
-    LocalUnreachable,
-    /// The local PostgreSQL refused a statement or a value.
-    LocalRejected,
-    /// The target can't be reached.
-    TargetUnreachable,
-    /// The target refused the credentials or the rights.
-    TargetDenied,
-    /// The target's certificate isn't trusted for its host name.
-    TargetTls,
-    /// The target refused a statement or a value.
-    TargetRejected,
-    /// The target has no room left.
-    TargetFull,
-    /// The target holds tables of the same names that this tool didn't push.
-    TargetOccupied,
-    /// Another run owns the working directory or the target.
-    Locked,
-    /// Stopped on the user's request.
-    Interrupted,
-    /// A broken promise inside this tool.
-    Bug,
+words! {
+    /// What happened, from the caller's point of view.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum Kind: code {
+        /// A flag, a URL or a combination of flags that makes no sense.
+        Usage = "usage",
+        /// The configuration file is wrong.
+        Config = "config",
+        /// The plan has findings that need a decision (a verdict, not a failure).
+        PlanBlocked = "plan-blocked",
+        /// Verification found differences (a verdict, not a failure).
+        Different = "different",
+        /// The source can't be reached, or went away.
+        SourceUnreachable = "source-unreachable",
+        /// The source refused the credentials or the rights.
+        SourceDenied = "source-denied",
+        /// The source answered with something that isn't what was asked for.
+        SourceRefused = "source-refused",
+        /// The source's answer ended early.
+        SourceTruncated = "source-truncated",
+        /// The source changed in a way that breaks the snapshot.
+        SourceChanged = "source-changed",
+        /// The source isn't a SQLite or libSQL database, or doesn't exist.
+        SourceInvalid = "source-invalid",
+        /// An artifact of an earlier stage isn't there.
+        ArtifactMissing = "artifact-missing",
+        /// An artifact doesn't match its digest or can't be read.
+        ArtifactDamaged = "artifact-damaged",
+        /// An artifact was made from another input than the present one.
+        ArtifactStale = "artifact-stale",
+        /// An artifact was written by a newer version of the tool.
+        ArtifactNewer = "artifact-newer",
+        /// The working directory can't be read or written.
+        ArtifactIo = "artifact-io",
+        /// A value or an object that the plan can't place.
+        DataRefused = "data-refused",
+        /// No PostgreSQL was found on this machine.
+        LocalMissing = "local-missing",
+        /// The local PostgreSQL can't be reached or started.
+        LocalUnreachable = "local-unreachable",
+        /// The local PostgreSQL refused a statement or a value.
+        LocalRejected = "local-rejected",
+        /// The target can't be reached.
+        TargetUnreachable = "target-unreachable",
+        /// The target refused the credentials or the rights.
+        TargetDenied = "target-denied",
+        /// The target's certificate isn't trusted for its host name.
+        TargetTls = "target-tls",
+        /// The target refused a statement or a value.
+        TargetRejected = "target-rejected",
+        /// The target has no free disk space left.
+        TargetFull = "target-full",
+        /// The target holds tables of the same names that this tool didn't push.
+        TargetOccupied = "target-occupied",
+        /// Others changed tables on the target since the last push.
+        TargetDrifted = "target-drifted",
+        /// Another run owns the working directory or the target.
+        Locked = "locked",
+        /// Stopped on the user's request.
+        Interrupted = "interrupted",
+        /// A broken promise inside this tool.
+        Bug = "bug",
+    }
 }
 
 impl Kind {
-    /// All kinds, in the order of the exit codes.
-    pub const ALL: [Self; 28] = [
-        Self::Usage,
-        Self::Config,
-        Self::PlanBlocked,
-        Self::Different,
-        Self::SourceUnreachable,
-        Self::SourceDenied,
-        Self::SourceRefused,
-        Self::SourceTruncated,
-        Self::SourceChanged,
-        Self::SourceInvalid,
-        Self::ArtifactMissing,
-        Self::ArtifactDamaged,
-        Self::ArtifactStale,
-        Self::ArtifactNewer,
-        Self::ArtifactIo,
-        Self::DataRefused,
-        Self::LocalMissing,
-        Self::LocalUnreachable,
-        Self::LocalRejected,
-        Self::TargetUnreachable,
-        Self::TargetDenied,
-        Self::TargetTls,
-        Self::TargetRejected,
-        Self::TargetFull,
-        Self::TargetOccupied,
-        Self::Locked,
-        Self::Interrupted,
-        Self::Bug,
-    ];
-
-    /// The stable code for scripts, as in `--json` errors.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Usage => "usage",
-            Self::Config => "config",
-            Self::PlanBlocked => "plan-blocked",
-            Self::Different => "different",
-            Self::SourceUnreachable => "source-unreachable",
-            Self::SourceDenied => "source-denied",
-            Self::SourceRefused => "source-refused",
-            Self::SourceTruncated => "source-truncated",
-            Self::SourceChanged => "source-changed",
-            Self::SourceInvalid => "source-invalid",
-            Self::ArtifactMissing => "artifact-missing",
-            Self::ArtifactDamaged => "artifact-damaged",
-            Self::ArtifactStale => "artifact-stale",
-            Self::ArtifactNewer => "artifact-newer",
-            Self::ArtifactIo => "artifact-io",
-            Self::DataRefused => "data-refused",
-            Self::LocalMissing => "local-missing",
-            Self::LocalUnreachable => "local-unreachable",
-            Self::LocalRejected => "local-rejected",
-            Self::TargetUnreachable => "target-unreachable",
-            Self::TargetDenied => "target-denied",
-            Self::TargetTls => "target-tls",
-            Self::TargetRejected => "target-rejected",
-            Self::TargetFull => "target-full",
-            Self::TargetOccupied => "target-occupied",
-            Self::Locked => "locked",
-            Self::Interrupted => "interrupted",
-            Self::Bug => "bug",
-        }
-    }
-
     /// The process's exit status.
     #[must_use]
     pub const fn exit(self) -> u8 {
@@ -170,7 +107,7 @@ impl Kind {
             | Self::TargetTls
             | Self::TargetRejected
             | Self::TargetFull => 7,
-            Self::TargetOccupied | Self::Locked => 8,
+            Self::TargetOccupied | Self::TargetDrifted | Self::Locked => 8,
             Self::Bug => 70,
             Self::Interrupted => 130,
         }
@@ -211,6 +148,9 @@ impl Kind {
             Self::TargetTls => "use the host name of the certificate, or name its CA with sslrootcert",
             Self::TargetRejected => "run `turso2neon doctor` to check the role's rights",
             Self::TargetFull => "raise the project's storage limit, then run `turso2neon push` again",
+            Self::TargetDrifted => {
+                "nothing was changed; --on-drift keep leaves these tables as they are, --on-drift overwrite replaces them"
+            }
             Self::TargetOccupied => "push into another --schema or an empty database",
             Self::Locked => "wait until the other run ends",
             Self::Interrupted => "run the same command again to continue",

@@ -1,4 +1,4 @@
-//! Everything a stage may say while it works.
+//! Defines the events that a stage reports while it works.
 //!
 //! Stages know only [`Event`] and [`Sink`]; who listens (bars, lines, JSON, log file, tests) is decided by `ui`.
 //! Narration can never fail the work: `emit` returns nothing.

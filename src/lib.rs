@@ -14,10 +14,13 @@
 //! [`sqlite`], [`postgres`], [`workdir`]) -> words ([`model`], [`secret`], [`error`], [`event`]). `tests/tidy`
 //! holds the house to it.
 //!
-//! Glossary: *row*, *cell* (one value of SQLite), *conversion* (how a cell becomes a PostgreSQL value), *finding*
-//! (what the plan noticed), *ledger* (the table of storage classes that values no longer show), *marker* (the row
+//! Glossary: *row*, *cell* (one value of SQLite), *conversion* (how a cell becomes a PostgreSQL value), *finding* (what
+//! the plan noticed), *off-type table* (the table of storage classes that values no longer show), *marker* (the row
 //! that commits with a chunk), *digest* (order-independent hash of a table's rows), *checkpoint* (what a stage leaves
 //! beside its artifact), *staging schema* (where a push loads before the cutover).
+
+#[macro_use]
+mod words;
 
 pub mod model;
 

@@ -1,4 +1,4 @@
-//! argv in, exit code out.
+//! Calls the command line with the arguments and exits with its code.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

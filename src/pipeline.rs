@@ -1,4 +1,4 @@
-//! The order of the stages, and the one way to stop them. The only file that calls two stages.
+//! Runs the stages in order, and stops them on request. No other file calls two stages.
 //!
 //! Invariant: a stage takes its input from the artifacts, never from the stage before it in the same process; what a
 //! stage returns is for the user's eyes.
@@ -55,22 +55,22 @@ pub struct PlanDecisions {
 }
 
 impl PlanDecisions {
-    /// The overrides with everything decided, the given schema read. A schema that was given once stays: without a new
-    /// one the stored plan's is taken, unless `fresh` forgets it.
+    /// The overrides with everything decided, the existing schema read. A schema that was given once stays: without a
+    /// new one the stored plan's is taken, unless `fresh` forgets it.
     ///
     /// # Errors
     /// Those of [`Self::decided_without_schema`] and of reading the schema.
     pub async fn decided(&self, ctx: &Context, fresh: bool) -> Result<Overrides> {
-        let given = match &self.schema_from {
+        let existing_schema = match &self.schema_from {
             Some(typed) => Some(Box::new(Box::pin(SchemaFrom::of(typed).load(ctx, &self.local)).await?)),
             None if fresh => None,
             // What is wrong with a stored plan is the planning's to say.
             None => ctx.workdir.load_plan().ok().and_then(|plan| plan.given),
         };
-        Ok(Overrides { given, ..self.decided_without_schema().await? })
+        Ok(Overrides { existing_schema, ..self.decided_without_schema().await? })
     }
 
-    /// The overrides with everything decided except the given schema.
+    /// The overrides with everything decided except the existing schema.
     ///
     /// # Errors
     /// `Local*` if the server named by `--local-url` must be asked and can't be.
@@ -239,7 +239,7 @@ fn skipped(ctx: &Context, stage: Stage, unchanged: bool, why: &str) {
     }
 }
 
-/// Says how much a stage is going to move, as far as the artifacts tell. What is wrong with them is the stage's to say.
+/// Says how much a stage is going to move, as far as the artifacts show. What is wrong with them is the stage's to say.
 fn announce(ctx: &Context, stage: Stage) {
     let Ok(dump) = ctx.workdir.load_dump() else { return };
     let planned = ctx.workdir.load_plan().ok().filter(|plan| plan.dump_sha256 == dump.sha256);
@@ -250,8 +250,8 @@ fn announce(ctx: &Context, stage: Stage) {
     ctx.out.emit(&Event::Expected { stage, tables: u64::try_from(tables).unwrap_or(u64::MAX), rows });
 }
 
-/// Does the work, and lets the user stop it: not begun if that is wished already, dropped if the user insists. Stages
-/// themselves end after their present batch.
+/// Does the work, and lets the user stop it: it is not begun if a stop was requested already, and dropped on an abort.
+/// Stages themselves end after their present batch.
 ///
 /// # Errors
 /// Those of the work; `Interrupted`.

@@ -1,4 +1,4 @@
-//! Tries that follow a failure: which failures are tried again, how long the pauses are, and how they are waited for.
+//! Retries after a failure: which failures are retried, how long the pauses are, and how they are waited for.
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher, time::Duration};
 
@@ -49,11 +49,11 @@ impl<'a> Tries<'a> {
     /// The failure if it is final or was the last try's; `Interrupted` when the user wants to stop.
     pub async fn next(&mut self, failure: Failure) -> Result<()> {
         self.made += 1;
-        let (error, asked) = match failure {
-            Failure::Passing(error, asked) if self.made < self.most => (error, asked),
+        let (error, requested) = match failure {
+            Failure::Passing(error, requested) if self.made < self.most => (error, requested),
             Failure::Final(error) | Failure::Passing(error, _) => return Err(error),
         };
-        let pause = asked.map_or_else(|| pause(self.made), |asked| asked.min(PAUSE_MAX));
+        let pause = requested.map_or_else(|| pause(self.made), |requested| requested.min(PAUSE_MAX));
         wait_for(self.ctx, self.stage, &error, self.made + 1, pause).await
     }
 }
@@ -73,7 +73,7 @@ pub fn random_below(limit: u64) -> u64 {
     RandomState::new().hash_one(limit) % limit.max(1)
 }
 
-/// Tells of the failed try and waits before the next one, which has the number `attempt`.
+/// Reports the failed try and waits before the next one, which has the number `attempt`.
 ///
 /// # Errors
 /// `Interrupted` when the user wants to stop.

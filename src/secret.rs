@@ -1,4 +1,4 @@
-//! Values that must never be shown.
+//! Wraps values that must never be shown.
 //!
 //! `Secret` has no `Display`, no `Serialize` and a `Debug` that prints a fixed word, so a token or a connection
 //! string cannot reach a message by accident. [`Secret::expose`] is called only where the value leaves for the

@@ -1,4 +1,4 @@
-//! Why a TLS handshake failed, read from OpenSSL's text: neither `native-tls` nor OpenSSL's error codes say what is
+//! Explains why a TLS handshake failed, from OpenSSL's text: neither `native-tls` nor OpenSSL's error codes say what is
 //! wrong with a certificate.
 
 use std::error::Error;

@@ -1,4 +1,5 @@
-//! The certificate authorities that this machine trusts. They are read once: that takes longer than many a request.
+//! Loads the certificate authorities that this machine trusts. They are read once: that takes longer than many a
+//! request.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! A fixed number of workers that take jobs from one queue: as tasks of the runtime or as threads. The first error
+//! Runs a fixed number of workers that take jobs from one queue: as tasks of the runtime or as threads. The first error
 //! wins and stops the others.
 
 use std::{
@@ -11,12 +11,12 @@ use std::{
     thread,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::task::JoinSet;
 
 use crate::{
     context::Context,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, Retry},
 };
 
 /// The jobs that several workers share.
@@ -138,6 +138,34 @@ where
         });
     }
     Ok(joined(ctx, set).await?.into_iter().flatten().collect())
+}
+
+/// Does every job with one of the workers, in the caller's own task, so that both may borrow; `each` gives its worker
+/// back. At the first error and when the user wants to stop, no further job is begun; what is under way is finished.
+///
+/// # Errors
+/// The first error, of those that no other try can cure if there is one; `Interrupted`.
+pub async fn in_place<W, J, R, F: Future<Output = Result<(W, R)>>>(
+    ctx: &Context,
+    workers: impl IntoIterator<Item = W>,
+    jobs: impl IntoIterator<Item = J>,
+    each: impl Fn(W, J) -> F,
+) -> Result<Vec<R>> {
+    let queue = Queue::new(jobs);
+    let (queue, each) = (&queue, &each);
+    let hands = workers.into_iter().map(|mut worker| async move {
+        let mut answers = Vec::new();
+        while let Some(job) = queue.take() {
+            ctx.stop.check()?;
+            let (back, answer) = each(worker, job).await.inspect_err(|_| queue.close())?;
+            answers.push(answer);
+            worker = back;
+        }
+        Ok(answers)
+    });
+    let mut ended: Vec<Result<Vec<R>>> = join_all(hands).await;
+    ended.sort_by_key(|ended| ended.as_ref().err().is_none_or(|error| error.retry() != Retry::Never));
+    Ok(ended.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Waits for all tasks; gives up the others at the first error, and when the user wants to stop.

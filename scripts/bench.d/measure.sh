@@ -17,30 +17,30 @@ timed() {
 median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 
 # Runs two functions in turn, each of which leaves its milliseconds in `ms`, and adds a line to the table.
-#   compare WHAT TARGET OURS PEER
+#   compare WHAT TARGET OWN PEER
 compare() {
-  local what=$1 target=$2 ours=$3 peer=$4 run our_times=() peer_times=()
+  local what=$1 target=$2 own=$3 peer=$4 run own_times=() peer_times=()
   for ((run = 1; run <= runs; run++)); do
     "$peer"
     peer_times+=("$ms")
-    "$ours"
-    our_times+=("$ms")
-    printf '  pair %s: ours %s ms, peer %s ms\n' "$run" "${our_times[-1]}" "${peer_times[-1]}"
+    "$own"
+    own_times+=("$ms")
+    printf '  pair %s: turso2neon %s ms, peer %s ms\n' "$run" "${own_times[-1]}" "${peer_times[-1]}"
   done
-  conclude "$what" "$(median "${our_times[@]}")" "$(median "${peer_times[@]}")" "$target" ms
+  conclude "$what" "$(median "${own_times[@]}")" "$(median "${peer_times[@]}")" "$target" ms
 }
 
 # Adds a line to the table: the ratio of two numbers, and whether it is at most the target.
-#   conclude WHAT OURS PEER TARGET UNIT
+#   conclude WHAT OWN PEER TARGET UNIT
 conclude() {
-  awk -v what="$1" -v ours="$2" -v peer="$3" -v target="$4" -v unit="$5" 'BEGIN {
-    ratio = ours / peer
-    printf "%s|%s %s|%s %s|%.3f|<= %s|%s\n", what, ours, unit, peer, unit, ratio, target, (ratio <= target ? "yes" : "NO")
+  awk -v what="$1" -v own="$2" -v peer="$3" -v target="$4" -v unit="$5" 'BEGIN {
+    ratio = own / peer
+    printf "%s|%s %s|%s %s|%.3f|<= %s|%s\n", what, own, unit, peer, unit, ratio, target, (ratio <= target ? "yes" : "NO")
   }' | tee -a "$place/table" | sed 's/^/  /'
 }
 
 show_table() {
-  { echo 'what|ours|peer|ratio|target|met'; cat "$place/table" 2>/dev/null; } | column -t -s '|'
+  { echo 'what|turso2neon|peer|ratio|target|met'; cat "$place/table" 2>/dev/null; } | column -t -s '|'
 }
 
 # Runs a call of the tool and leaves the most memory that it had in `kilobytes`.

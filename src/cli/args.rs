@@ -1,4 +1,4 @@
-//! The command line: every command and every flag, each defined once.
+//! Defines the command line: every command and every flag, each once.
 //!
 //! The parser, the keys of the configuration file, the help, the manual page, the completions and `docs/flags.md` all
 //! follow from these definitions. The fields have the values after flags, environment, file and defaults were put
@@ -21,7 +21,7 @@ use super::{
     value_enums::{ColorChoice, PlanFormat, ReportFormat, whole_number},
 };
 use crate::{
-    model::push_plan::RequestedMode,
+    model::{drift::DriftPolicy, push_plan::RequestedMode},
     pipeline::VectorMode,
     secret::{Secret, parse_secret},
     stages::{
@@ -267,6 +267,14 @@ pub struct WaitArgs {
     pub lock_wait: u64,
 }
 
+/// Tables that others changed on the target.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct DriftArgs {
+    /// What to do with tables that others changed on the target since the last push
+    #[arg(long, value_name = "POLICY", default_value = "refuse")]
+    pub on_drift: DriftPolicy,
+}
+
 /// What a push leaves for `rollback`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct KeepArgs {
@@ -370,6 +378,8 @@ pub struct PushArgs {
     pub trial: TrialArgs,
     #[command(flatten)]
     pub wait: WaitArgs,
+    #[command(flatten)]
+    pub drift: DriftArgs,
 }
 
 /// `run`.
@@ -396,6 +406,8 @@ pub struct RunArgs {
     pub level: VerifyLevel,
     #[command(flatten)]
     pub wait: WaitArgs,
+    #[command(flatten)]
+    pub drift: DriftArgs,
     #[command(flatten)]
     pub jobs: JobsArgs,
     #[command(flatten)]

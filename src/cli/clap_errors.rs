@@ -1,4 +1,4 @@
-//! clap's errors as errors of this tool.
+//! Converts clap's errors to errors of this tool.
 //!
 //! clap quotes what was typed, and what was typed in the wrong place may be a connection string. No value is repeated
 //! here, only names of flags, of commands and of the values that are allowed.

@@ -1,4 +1,4 @@
-//! One function per command: requests, the pipeline, the answer.
+//! Runs the commands, one function each: makes the request, calls the pipeline, prints the answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -151,6 +151,7 @@ impl Front {
             dry_run: typed.dry_run,
             keep_previous: !typed.keep.no_keep_previous,
             lock_wait: Duration::from_secs(typed.wait.lock_wait),
+            on_drift: typed.drift.on_drift,
             ..request
         };
         check_urls(None, request.local.url.as_ref(), Some(&request.target))?;
@@ -198,6 +199,7 @@ impl Front {
                 neon: to.branch,
                 keep_previous: !layers.group::<KeepArgs>()?.no_keep_previous,
                 lock_wait: Duration::from_secs(typed.wait.lock_wait),
+                on_drift: typed.drift.on_drift,
                 ..push
             },
             level: typed.level,
@@ -296,9 +298,9 @@ impl Front {
         let workdir = Workdir::open(&self.globals.dir)?;
         let _lock = Lock::take(&workdir)?;
         let inventory = clean::inventory(&workdir)?;
-        if !typed.yes && !inventory.ours.is_empty() {
+        if !typed.yes && !inventory.own.is_empty() {
             let root = workdir.root().display();
-            let question = format!("Remove {} artifacts from {root}?", inventory.ours.len());
+            let question = format!("Remove {} artifacts from {root}?", inventory.own.len());
             if !self.ui.can_ask() {
                 let what = format!("cannot prompt for confirmation to remove artifacts from {root}");
                 return Err(Error::new(Kind::Usage, what).with_hint("use --yes"));

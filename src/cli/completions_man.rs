@@ -1,4 +1,4 @@
-//! Completion scripts and the manual page, made from the definition of the command line.
+//! Generates completion scripts and the manual page from the definition of the command line.
 
 use clap::Command;
 use clap_mangen::Man;

@@ -1,4 +1,4 @@
-//! The environment variables that this tool reads. Nothing else reads the environment.
+//! Reads the environment variables of this tool. No other module reads the environment.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Flags, environment, configuration file and defaults become one set of values.
+//! Merges flags, environment, configuration file and defaults into one set of values.
 //!
 //! Environment and file are laid below the flags as clap's default values, so that they are parsed as flags are.
 //! Precedence: flag, environment, file, default. An empty variable counts as unset. A layer's value is left out where

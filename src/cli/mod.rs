@@ -1,4 +1,5 @@
-//! The command line: flags, environment and configuration file become requests, and answers become an exit code.
+//! Implements the command line: turns flags, environment and configuration file into requests, and answers into an exit
+//! code.
 
 pub mod args;
 
@@ -70,7 +71,7 @@ impl Front {
         let matches = match args::command().try_get_matches_from(&typed) {
             Ok(matches) => matches,
             Err(failure) => {
-                let ui = || Ui::open(early_manner(json, &environment));
+                let ui = || Ui::open(early_output_options(json, &environment));
                 return Err(match clap_errors::explain(&failure, &typed) {
                     ParseOutcome::Shown(text) => {
                         ui().help(&text);
@@ -91,9 +92,9 @@ impl Front {
         });
         let (layers, Args { global: globals, command }) = match completed {
             Ok(completed) => completed,
-            Err(error) => return Err(Ui::open(early_manner(json, &environment)).fail(&error)),
+            Err(error) => return Err(Ui::open(early_output_options(json, &environment)).fail(&error)),
         };
-        let ui = Arc::new(Ui::open(manner(&globals, &layers.environment)));
+        let ui = Arc::new(Ui::open(output_options(&globals, &layers.environment)));
         let stop = context::Cancellation::default();
         if signals::is_interruptible(&command)
             && let Err(error) = signals::listen(Arc::<Ui>::clone(&ui), stop.clone())
@@ -126,11 +127,11 @@ impl Front {
     }
 }
 
-fn early_manner(json: bool, environment: &Environment) -> OutputOptions {
+fn early_output_options(json: bool, environment: &Environment) -> OutputOptions {
     OutputOptions { json, color: color(None, environment), github: github(environment), ..OutputOptions::default() }
 }
 
-fn manner(globals: &GlobalArgs, environment: &Environment) -> OutputOptions {
+fn output_options(globals: &GlobalArgs, environment: &Environment) -> OutputOptions {
     OutputOptions {
         json: globals.json,
         quiet: globals.quiet,

@@ -1,4 +1,4 @@
-//! The connection string of a target that is named by project and branch, from Neon's API.
+//! Gets the connection string of a target that is named by project and branch, from Neon's API.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A panic is a bug of this tool. It is reported without the panic's message, which may quote a value.
+//! Reports a panic as a bug of this tool, without the panic's message, which may quote a value.
 
 use std::{
     panic,

@@ -1,4 +1,4 @@
-//! `docs/flags.md`, generated from the definitions of commands, flags, keys and variables.
+//! Generates `docs/flags.md` from the definitions of commands, flags, keys and variables.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

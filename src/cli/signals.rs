@@ -1,6 +1,6 @@
-//! SIGINT and SIGTERM. The handler is installed as soon as an interruptible command is parsed. The first signal asks
-//! every stage to stop after its current batch, the second one stops the work at once. SIGHUP is not handled, so that
-//! `nohup` works.
+//! Handles SIGINT and SIGTERM. The handler is installed as soon as an interruptible command is parsed. The first signal
+//! asks every stage to stop after its current batch, the second one stops the work at once. SIGHUP is not handled, so
+//! that `nohup` works.
 
 use std::{sync::Arc, time::Duration};
 

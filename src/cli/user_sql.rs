@@ -1,5 +1,5 @@
-//! `[sql]` of the configuration: statements, and files of statements, that run before the tables are made and after
-//! they are complete.
+//! Reads `[sql]` of the configuration: statements, and files of statements, that run before the tables are made and
+//! after they are complete.
 
 use std::{fs, path::Path};
 

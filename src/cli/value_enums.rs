@@ -1,4 +1,4 @@
-//! The values that flags take: choices that only the command line has, and numbers in a range.
+//! Defines the values that flags accept: choices that only the command line has, and numbers in a range.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 

@@ -1,42 +1,24 @@
-//! A value as SQLite stores it.
+//! Defines a value as SQLite stores it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// SQLite's five storage classes (SQLite "Datatypes", section 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StorageClass {
-    /// No value.
-    Null,
-    /// 64-bit signed integer.
-    Integer,
-    /// IEEE 754 double.
-    Real,
-    /// Bytes that claim to be UTF-8.
-    Text,
-    /// Bytes.
-    Blob,
-}
-
-impl StorageClass {
-    /// The word that SQLite's `typeof()` uses.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Integer => "integer",
-            Self::Real => "real",
-            Self::Text => "text",
-            Self::Blob => "blob",
-        }
-    }
-}
-
-impl fmt::Display for StorageClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+words! {
+    /// SQLite's five storage classes (SQLite "Datatypes", section 2).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum StorageClass: word {
+        /// No value.
+        Null = "null",
+        /// 64-bit signed integer.
+        Integer = "integer",
+        /// IEEE 754 double.
+        Real = "real",
+        /// Bytes that claim to be UTF-8.
+        Text = "text",
+        /// Bytes.
+        Blob = "blob",
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a finished or interrupted stage leaves beside its artifact.
+//! Defines the checkpoints that a finished or interrupted stage writes beside its artifact.
 //!
 //! The authority for a loaded chunk is the marker that was committed with it (`postgres::load_journal`); the checkpoint
 //! is the record that chains the stages by digest.
@@ -35,7 +35,7 @@ pub struct DumpCheckpoint {
     pub method_reason: String,
     /// What proves that it is one snapshot and complete, as sentences.
     pub proof: Vec<String>,
-    /// A mark that tells whether the source has changed since, where the source has one.
+    /// A mark that shows whether the source has changed since, where the source has one.
     pub consistency_mark: Option<ConsistencyMark>,
     /// `PRAGMA encoding`.
     pub encoding: String,
@@ -52,7 +52,7 @@ pub struct DumpCheckpoint {
     pub content_sha256: String,
     /// Modification time of `source.db` in nanoseconds since 1970, to notice a change without reading it all.
     pub modified_ns: u64,
-    /// What else tells that `source.db` was written to; none if an earlier version recorded it.
+    /// What else shows that `source.db` was written to; none if an earlier version recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<FileStamp>,
     /// Rows per table.
@@ -179,7 +179,7 @@ pub struct PushCheckpoint {
     pub state: LoadState,
     /// Per source table: rows, server-side digest on the target.
     pub tables: BTreeMap<String, PushedTable>,
-    /// What was withheld from the plan when the local PostgreSQL was loaded.
+    /// What was dropped from the plan when the local PostgreSQL was loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<DroppedObject>,
     /// Bytes of row data sent in all tries of this run.

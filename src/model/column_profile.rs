@@ -1,4 +1,4 @@
-//! What the values of one column really are: exact over every row.
+//! Defines the profile of a column's values, exact over every row.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! Which state of the source a dump is of, so that a later dump can ask whether the source has changed since.
+//! Names the state of the source that a dump was taken from, so that a later dump can check whether the source has
+//! changed since.
 
 use std::{fmt, str::FromStr};
 

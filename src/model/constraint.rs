@@ -1,4 +1,5 @@
-//! Keys, indexes, checks, foreign keys and identities of a PostgreSQL table, as planned or as a given schema has them.
+//! Defines keys, indexes, checks, foreign keys and identities of a PostgreSQL table, as planned or as an existing
+//! schema has them.
 
 use serde::{Deserialize, Serialize};
 

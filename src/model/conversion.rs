@@ -1,4 +1,4 @@
-//! How a cell of SQLite becomes a value of PostgreSQL: the contract between what loads and what verifies.
+//! Defines how a cell of SQLite becomes a value of PostgreSQL: the contract between loading and verifying.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::cell::StorageClass;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Exceptions {
-    /// An empty TEXT becomes NULL, before anything else is asked, and goes to the ledger.
+    /// An empty TEXT becomes NULL, before any other rule applies, and goes to the off-type table.
     pub empty_as_null: bool,
     /// A cell that the conversion doesn't take.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ impl Exceptions {
 pub enum OffType {
     /// Its row is not loaded, but written to `convert/rejects.jsonl`.
     Reject,
-    /// It becomes NULL, and its class and bytes go to the ledger.
+    /// It becomes NULL, and its class and bytes go to the off-type table.
     Null,
 }
 
@@ -53,10 +53,11 @@ pub enum Conversion {
     Double,
     /// INTEGER, and REAL by its shortest decimal that reads back as the same double, to `numeric`. In plain `numeric`
     /// the display scale is the number of fraction digits (0 for whole numbers); in `numeric(p,s)` it is `s`.
-    /// Infinities only to `numeric` without precision. `-0.0` becomes `0`, with a ledger entry if the column has one.
+    /// Infinities only to `numeric` without precision. `-0.0` becomes `0`, with an off-type entry if the column has
+    /// one.
     Numeric,
     /// TEXT as is; INTEGER in decimal; REAL as `rules::decimal::real_text` defines; BLOB as said. In a column with a
-    /// ledger a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed
+    /// off-type table a TEXT that PostgreSQL can't hold is changed: each NUL, and each maximal subpart of an ill-formed
     /// sequence (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), becomes U+FFFD.
     Text {
         /// How a BLOB is written.
@@ -91,21 +92,24 @@ pub enum Conversion {
     /// BLOB of 16 bytes as .NET's `Guid.ToByteArray` gives them (the first three fields little-endian) to `uuid`.
     UuidDotnet,
     /// INTEGER or REAL as a count of time, to `timestamptz`, `timestamp` or `date`.
-    Reckoned {
+    #[serde(rename = "reckoned")]
+    Computed {
         /// What is counted.
         by: TimeEncoding,
     },
     /// INTEGER as `Epoch` reads it, within the unit's window (see `rules::type_choice::value_check::epoch_unit`), and
     /// TEXT as `TimestampTz` reads it, to `timestamptz`.
-    AnyMoment {
+    #[serde(rename = "any-moment")]
+    AnyTimestamp {
         /// The unit of the integers.
         unit: EpochUnit,
     },
     /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
     /// `json()` makes.
     SqliteJsonb,
-    /// Any cell that is a value of the given type by what the type means: see `rules::existing_schema`.
-    Given {
+    /// Any cell that is a value of the existing type by what the type means: see `rules::existing_schema`.
+    #[serde(rename = "given")]
+    ExistingType {
         /// The unit of integers in a column of dates or times.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unit: Option<EpochUnit>,
@@ -126,7 +130,7 @@ pub struct Descriptor {
     pub class: StorageClass,
     /// Whether a cell of that class stays the same value in the same type.
     pub keeps_value_and_type: bool,
-    /// When the PostgreSQL value no longer tells the storage class of its cell.
+    /// When the PostgreSQL value no longer shows the storage class of its cell.
     pub class_loss: ClassLoss,
     /// When two different cells can become equal values.
     pub merging: Merging,
@@ -134,7 +138,7 @@ pub struct Descriptor {
     pub respelling: Option<&'static str>,
 }
 
-/// When a PostgreSQL value no longer tells the storage class of its cell.
+/// When a PostgreSQL value no longer shows the storage class of its cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClassLoss {
     /// Never.
@@ -158,8 +162,8 @@ pub enum Merging {
     Never,
     /// When a value has several spellings.
     Spellings,
-    /// When a moment has several spellings.
-    MomentSpellings,
+    /// When a timestamp has several spellings.
+    TimestampSpellings,
     /// In a column of more than one class.
     SeveralClasses,
     /// Where digits are cut to the shortest: REALs beside INTEGERs that no double holds.
@@ -171,8 +175,8 @@ impl Conversion {
     #[must_use]
     pub const fn descriptor(self) -> Descriptor {
         use {ClassLoss as Loss, StorageClass as Class};
-        const NUMBERS: Option<&str> = Some("that the moments were numbers");
-        const MOMENTS: Option<&str> = Some("the spelling and the offset of the moments");
+        const NUMBERS: Option<&str> = Some("that the times were numbers");
+        const TIMESTAMPS: Option<&str> = Some("the spelling and the offset of the timestamps");
         const TRUTH: Option<&str> = Some("the spelling of true and false");
         const DIGITS: Option<&str> = Some("the spelling of numbers (1.5 may be shown as 1.50)");
         const JSON: Option<&str> = Some("spacing and the order of keys");
@@ -180,18 +184,18 @@ impl Conversion {
         let (class, class_loss, merging, respelling) = match self {
             Self::Integer | Self::IntegerBoolean => (Class::Integer, Loss::Never, Merging::Never, None),
             Self::AnyBoolean => (Class::Integer, Loss::SeveralClasses, Merging::Spellings, TRUTH),
-            Self::AnyMoment { .. } => (Class::Integer, Loss::SeveralClasses, Merging::Spellings, MOMENTS),
+            Self::AnyTimestamp { .. } => (Class::Integer, Loss::SeveralClasses, Merging::Spellings, TIMESTAMPS),
             Self::Epoch { .. } => (Class::Integer, Loss::Never, Merging::Never, NUMBERS),
             Self::Double => (Class::Real, Loss::WholeReals, Merging::Never, None),
             Self::Numeric => (Class::Real, Loss::NumericReals, Merging::ShortestDigits, DIGITS),
-            Self::Reckoned { .. } => (Class::Real, Loss::WholeReals, Merging::Never, NUMBERS),
+            Self::Computed { .. } => (Class::Real, Loss::WholeReals, Merging::Never, NUMBERS),
             Self::WordBoolean => (Class::Text, Loss::Never, Merging::Spellings, TRUTH),
             Self::IntegerText => (Class::Text, Loss::SeveralClasses, Merging::SeveralClasses, None),
             Self::Text { .. } => (Class::Text, Loss::Texts, Merging::SeveralClasses, None),
-            Self::Date | Self::Given { .. } => (Class::Text, Loss::Never, Merging::Never, None),
+            Self::Date | Self::ExistingType { .. } => (Class::Text, Loss::Never, Merging::Never, None),
             Self::Time | Self::RailsTime | Self::UuidText => (Class::Text, Loss::Never, Merging::Spellings, None),
-            Self::Timestamp => (Class::Text, Loss::Never, Merging::MomentSpellings, None),
-            Self::TimestampTz => (Class::Text, Loss::Never, Merging::Spellings, MOMENTS),
+            Self::Timestamp => (Class::Text, Loss::Never, Merging::TimestampSpellings, None),
+            Self::TimestampTz => (Class::Text, Loss::Never, Merging::Spellings, TIMESTAMPS),
             Self::Json => (Class::Text, Loss::JsonNumbers, Merging::Never, JSON),
             Self::Bytea => (Class::Blob, Loss::SeveralClasses, Merging::SeveralClasses, None),
             Self::SqliteJsonb => (Class::Blob, Loss::Never, Merging::Never, BINARY_JSON),
@@ -284,7 +288,7 @@ mod tests {
         for conversion in [
             Conversion::Text { blobs: BlobText::Utf8OrHex },
             Conversion::Epoch { unit: EpochUnit::Milliseconds },
-            Conversion::Reckoned { by: TimeEncoding::CoreData },
+            Conversion::Computed { by: TimeEncoding::CoreData },
             Conversion::SqliteJsonb,
             Conversion::Vector { encoding: VectorEncoding::F1Bit },
         ] {

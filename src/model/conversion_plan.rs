@@ -1,5 +1,5 @@
-//! The plan: every decision about every table, column and object. Written by `plan`, obeyed by `convert`, `push`
-//! and `verify`.
+//! Defines the plan: every decision about every table, column and object. It is written by `plan` and followed by
+//! `convert`, `push` and `verify`.
 //!
 //! Two names everywhere: `source` is SQLite's spelling, `name` is PostgreSQL's. All SQL fragments in here are
 //! PostgreSQL's, use quoted names, and name no schema.
@@ -62,7 +62,7 @@ impl Plan {
         self.findings.iter().filter(|finding| finding.blocks())
     }
 
-    /// Whether any column sends cells to the ledger table.
+    /// Whether any column sends cells to the off-type table.
     #[must_use]
     pub fn has_ledger(&self) -> bool {
         self.tables.iter().any(TablePlan::has_ledger)

@@ -1,5 +1,5 @@
-//! What `convert` tried by execution and did not create, because SQLite and PostgreSQL gave different answers over the
-//! rows that were loaded. The plan is made without a PostgreSQL; this is where its promises meet one.
+//! Lists the objects that `convert` tried and did not create, because SQLite and PostgreSQL gave different answers over
+//! the rows that were loaded. The plan is made without a PostgreSQL; this is where its promises meet one.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,35 +8,25 @@ use super::{
     finding::{Finding, FindingCode, Severity},
 };
 
-/// The kind of an object that can be withheld.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DroppedObjectKind {
-    /// A CHECK constraint.
-    Check,
-    /// An index.
-    Index,
-    /// The expression of a generated column: the column is there, filled with SQLite's values.
-    Generated,
-    /// A view.
-    View,
-    /// A trigger with its function.
-    Trigger,
+words! {
+    /// The kind of an object that can be dropped.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum DroppedObjectKind: word {
+        /// A CHECK constraint.
+        Check = "check",
+        /// An index.
+        Index = "index",
+        /// The expression of a generated column: the column is there, filled with SQLite's values.
+        Generated = "generated column",
+        /// A view.
+        View = "view",
+        /// A trigger with its function.
+        Trigger = "trigger",
+    }
 }
 
 impl DroppedObjectKind {
-    /// The word in [`super::conversion_plan::ObjectPlan::kind`].
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Index => "index",
-            Self::Generated => "generated column",
-            Self::View => "view",
-            Self::Trigger => "trigger",
-        }
-    }
-
     const fn code(self) -> FindingCode {
         match self {
             Self::Check => FindingCode::CheckNotCarried,
@@ -92,10 +82,10 @@ pub struct ExecutedPlan {
 }
 
 impl Plan {
-    /// The plan as it was carried out: without what was withheld, which becomes findings and outcomes.
+    /// The plan as it was carried out: without what was dropped, which becomes findings and outcomes.
     #[must_use]
-    pub fn without(mut self, withheld: &[DroppedObject]) -> Self {
-        for one in withheld {
+    pub fn without(mut self, dropped: &[DroppedObject]) -> Self {
+        for one in dropped {
             match one.kind {
                 DroppedObjectKind::View => self.views.retain(|view| view.name != one.object),
                 DroppedObjectKind::Trigger => {
@@ -113,7 +103,7 @@ impl Plan {
                 object.outcome = Outcome::NotCarried;
                 object.reason.clone_from(&one.reason);
             }
-            // A load that withholds without consent doesn't end.
+            // A load that drops without consent doesn't end.
             self.findings.push(Finding { accepted: one.guards, ..one.finding() });
         }
         self
@@ -137,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_withheld_leaves_the_plan_and_enters_the_findings() {
+    fn what_is_dropped_leaves_the_plan_and_enters_the_findings() {
         let plan: Plan = serde_json::from_value(serde_json::json!({
             "format": 1, "tool": "", "dump_sha256": "", "overrides_sha256": "", "schema": "public", "extensions": [],
             "tables": [{
@@ -148,7 +138,7 @@ mod tests {
             "findings": [],
         }))
         .unwrap();
-        let withheld = DroppedObject {
+        let dropped = DroppedObject {
             kind: DroppedObjectKind::Check,
             table: "T".to_owned(),
             object: "a".to_owned(),
@@ -157,7 +147,7 @@ mod tests {
             sql: "CHECK (x > 0)".to_owned(),
             guards: true,
         };
-        let left = plan.without(&[withheld]);
+        let left = plan.without(&[dropped]);
         let names: Vec<&str> = left.tables[0].checks.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["b"]);
         assert_eq!(left.objects[0].outcome, Outcome::NotCarried);

@@ -1,4 +1,4 @@
-//! The method by which a dump was made.
+//! Defines the methods by which a dump was made.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL schema that the user gave, as far as a plan needs it: what an ORM made for PostgreSQL and this tool
+//! Describes an existing PostgreSQL schema as far as a plan needs it: what an ORM created for PostgreSQL and this tool
 //! fills.
 //!
 //! Names are PostgreSQL's. SQL fragments name no schema: they are read with the schema in the search path.
@@ -80,7 +80,7 @@ pub struct ExistingSequence {
     pub kind: IdentityKind,
 }
 
-/// Something of the given schema that is not created.
+/// Something of the existing schema that is not created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OmittedObject {
     /// The table it belongs to, if it belongs to one.

@@ -1,140 +1,61 @@
-//! What the plan noticed and the user should know or decide.
+//! Defines findings: what the plan noticed and the user should know or decide.
 
 use serde::{Deserialize, Serialize};
 
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Same value in another spelling, or advice.
-    Info,
-    /// An object is not carried, or a constraint is carried in another form.
-    Warning,
-    /// A value would be changed, rejected or left out, or a constraint that guards data would be dropped.
-    NeedsDecision,
-    /// PostgreSQL can't hold it as planned: exit 5 until a type or a choice is configured.
-    Refused,
-}
-
-/// The closed list of codes, stable for scripts and for `[accept]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "the code is the documentation; `meaning` explains each")]
-pub enum FindingCode {
-    TypeWidened,
-    ClassMerged,
-    SpellingNormalised,
-    EpochAssumed,
-    Advice,
-    TextNotStorable,
-    ValueTooLong,
-    TypeDoesNotFit,
-    VectorExtensionMissing,
-    NullsInPrimaryKey,
-    KeysMerged,
-    NotNullViolated,
-    CheckViolated,
-    CheckNotCarried,
-    OrphanRows,
-    ForeignKeyNotCarried,
-    DefaultNotCarried,
-    GeneratedAsPlain,
-    IndexChanged,
-    IndexNotCarried,
-    CollationChanged,
-    UniqueNotCarried,
-    ClauseNotCarried,
-    ViewNotCarried,
-    TriggerNotCarried,
-    VirtualTableAsPlain,
-    TableSkipped,
-    ColumnSkipped,
-    TableNotReadable,
-    NameChanged,
-    IdentityExhausted,
-    RowTooWide,
-}
-
-impl FindingCode {
-    /// All codes, in the order of the report.
-    pub const ALL: [Self; 32] = [
-        Self::TypeWidened,
-        Self::ClassMerged,
-        Self::SpellingNormalised,
-        Self::EpochAssumed,
-        Self::Advice,
-        Self::TextNotStorable,
-        Self::ValueTooLong,
-        Self::TypeDoesNotFit,
-        Self::VectorExtensionMissing,
-        Self::NullsInPrimaryKey,
-        Self::KeysMerged,
-        Self::NotNullViolated,
-        Self::CheckViolated,
-        Self::CheckNotCarried,
-        Self::OrphanRows,
-        Self::ForeignKeyNotCarried,
-        Self::DefaultNotCarried,
-        Self::GeneratedAsPlain,
-        Self::IndexChanged,
-        Self::IndexNotCarried,
-        Self::CollationChanged,
-        Self::UniqueNotCarried,
-        Self::ClauseNotCarried,
-        Self::ViewNotCarried,
-        Self::TriggerNotCarried,
-        Self::VirtualTableAsPlain,
-        Self::TableSkipped,
-        Self::ColumnSkipped,
-        Self::TableNotReadable,
-        Self::NameChanged,
-        Self::IdentityExhausted,
-        Self::RowTooWide,
-    ];
-
-    /// The word in JSON, `--accept` and the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::TypeWidened => "type-widened",
-            Self::ClassMerged => "class-merged",
-            Self::SpellingNormalised => "spelling-normalised",
-            Self::EpochAssumed => "epoch-assumed",
-            Self::Advice => "advice",
-            Self::TextNotStorable => "text-not-storable",
-            Self::ValueTooLong => "value-too-long",
-            Self::TypeDoesNotFit => "type-does-not-fit",
-            Self::VectorExtensionMissing => "vector-extension-missing",
-            Self::NullsInPrimaryKey => "nulls-in-primary-key",
-            Self::KeysMerged => "keys-merged",
-            Self::NotNullViolated => "not-null-violated",
-            Self::CheckViolated => "check-violated",
-            Self::CheckNotCarried => "check-not-carried",
-            Self::OrphanRows => "orphan-rows",
-            Self::ForeignKeyNotCarried => "foreign-key-not-carried",
-            Self::DefaultNotCarried => "default-not-carried",
-            Self::GeneratedAsPlain => "generated-as-plain",
-            Self::IndexChanged => "index-changed",
-            Self::IndexNotCarried => "index-not-carried",
-            Self::CollationChanged => "collation-changed",
-            Self::UniqueNotCarried => "unique-not-carried",
-            Self::ClauseNotCarried => "clause-not-carried",
-            Self::ViewNotCarried => "view-not-carried",
-            Self::TriggerNotCarried => "trigger-not-carried",
-            Self::VirtualTableAsPlain => "virtual-table-as-plain",
-            Self::TableSkipped => "table-skipped",
-            Self::ColumnSkipped => "column-skipped",
-            Self::TableNotReadable => "table-not-readable",
-            Self::NameChanged => "name-changed",
-            Self::IdentityExhausted => "identity-exhausted",
-            Self::RowTooWide => "row-too-wide",
-        }
+words! {
+    /// How much a finding matters.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Severity: word {
+        /// Same value in another spelling, or advice.
+        Info = "info",
+        /// An object is not carried, or a constraint is carried in another form.
+        Warning = "warning",
+        /// A value would be changed, rejected or left out, or a constraint that guards data would be dropped.
+        NeedsDecision = "needs a decision",
+        /// PostgreSQL can't hold it as planned: exit 5 until a type or a choice is configured.
+        Refused = "refused",
     }
+}
 
-    /// Reads a code's word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|code| code.word() == word)
+words! {
+    /// The closed list of codes, stable for scripts and for `[accept]`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    #[allow(missing_docs, reason = "the code is the documentation; `meaning` explains each")]
+    pub enum FindingCode: word {
+        TypeWidened = "type-widened",
+        ClassMerged = "class-merged",
+        SpellingNormalised = "spelling-normalised",
+        EpochAssumed = "epoch-assumed",
+        Advice = "advice",
+        TextNotStorable = "text-not-storable",
+        ValueTooLong = "value-too-long",
+        TypeDoesNotFit = "type-does-not-fit",
+        VectorExtensionMissing = "vector-extension-missing",
+        NullsInPrimaryKey = "nulls-in-primary-key",
+        KeysMerged = "keys-merged",
+        NotNullViolated = "not-null-violated",
+        CheckViolated = "check-violated",
+        CheckNotCarried = "check-not-carried",
+        OrphanRows = "orphan-rows",
+        ForeignKeyNotCarried = "foreign-key-not-carried",
+        DefaultNotCarried = "default-not-carried",
+        GeneratedAsPlain = "generated-as-plain",
+        IndexChanged = "index-changed",
+        IndexNotCarried = "index-not-carried",
+        CollationChanged = "collation-changed",
+        UniqueNotCarried = "unique-not-carried",
+        ClauseNotCarried = "clause-not-carried",
+        ViewNotCarried = "view-not-carried",
+        TriggerNotCarried = "trigger-not-carried",
+        VirtualTableAsPlain = "virtual-table-as-plain",
+        TableSkipped = "table-skipped",
+        ColumnSkipped = "column-skipped",
+        TableNotReadable = "table-not-readable",
+        NameChanged = "name-changed",
+        IdentityExhausted = "identity-exhausted",
+        RowTooWide = "row-too-wide",
     }
 }
 
@@ -243,7 +164,7 @@ mod tests {
     #[test]
     fn every_code_reads_back_its_word_and_its_json() {
         for code in FindingCode::ALL {
-            assert_eq!(FindingCode::from_word(code.word()), Some(code));
+            assert_eq!(code.word().parse(), Ok(code));
             assert_eq!(serde_json::to_value(code).ok(), Some(serde_json::Value::from(code.word())));
         }
     }

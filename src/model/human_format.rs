@@ -1,4 +1,4 @@
-//! Numbers for people: counts, bytes, durations.
+//! Formats numbers for people: counts, bytes, durations.
 
 /// `1,234,567`.
 #[must_use]

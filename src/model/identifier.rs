@@ -1,42 +1,22 @@
-//! Stage names and the quoting of identifiers and literals.
-
-use std::fmt;
+//! Names the stages, and quotes identifiers and literals.
 
 use serde::{Deserialize, Serialize};
 
-/// A part of the tool's work that leaves an artifact or an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Source to `dump/source.db`.
-    Dump,
-    /// Dump to decisions.
-    Plan,
-    /// Dump and plan to the local PostgreSQL.
-    Convert,
-    /// Local PostgreSQL to the target.
-    Push,
-    /// Comparison of dump, local PostgreSQL and target.
-    Verify,
-}
-
-impl Stage {
-    /// The lower-case word used in commands, paths and JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Dump => "dump",
-            Self::Plan => "plan",
-            Self::Convert => "convert",
-            Self::Push => "push",
-            Self::Verify => "verify",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+words! {
+    /// A part of the tool's work that leaves an artifact or an answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Stage: word {
+        /// Source to `dump/source.db`.
+        Dump = "dump",
+        /// Dump to decisions.
+        Plan = "plan",
+        /// Dump and plan to the local PostgreSQL.
+        Convert = "convert",
+        /// Local PostgreSQL to the target.
+        Push = "push",
+        /// Comparison of dump, local PostgreSQL and target.
+        Verify = "verify",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The nouns everybody speaks. No I/O, no async, no clock.
+//! Defines the data types that all modules share. No I/O, no async, no clock.
 
 pub mod identifier;
 
@@ -35,6 +35,10 @@ pub mod plan_summary;
 pub mod overrides;
 
 pub mod push_plan;
+
+pub mod row_changes;
+
+pub mod drift;
 
 pub mod table_digest;
 

@@ -1,4 +1,4 @@
-//! What the user decided in `turso2neon.toml` and by flags that change the plan.
+//! Defines what the user decided in `turso2neon.toml` and by flags that change the plan.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,8 @@ pub struct Overrides {
     pub tables: BTreeMap<String, TableOverride>,
     /// The schema that gives the types.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub given: Option<Box<ExistingSchema>>,
+    #[serde(rename = "given")]
+    pub existing_schema: Option<Box<ExistingSchema>>,
     /// SQL that runs beside the tables.
     #[serde(skip_serializing_if = "UserSql::is_empty")]
     pub sql: UserSql,
@@ -171,7 +172,7 @@ pub enum Dates {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BadText {
-    /// The column is text. What cannot be held becomes U+FFFD, and the ledger keeps the bytes.
+    /// The column is text. What cannot be held becomes U+FFFD, and the off-type table keeps the bytes.
     Replace,
     /// The column is bytea.
     Bytea,

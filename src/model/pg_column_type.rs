@@ -1,5 +1,5 @@
-//! What the types of a given schema hold, read from their names: `timestamp(3) without time zone[]` is an array of
-//! points in time with three digits.
+//! Parses the names of types of an existing schema: `timestamp(3) without time zone[]` is an array of points in time
+//! with three digits.
 
 use super::pg_type::PgType;
 

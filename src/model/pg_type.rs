@@ -1,4 +1,4 @@
-//! PostgreSQL's types as far as the plan uses them.
+//! Defines PostgreSQL's types as far as the plan uses them.
 
 use std::{fmt, str::FromStr};
 
@@ -51,9 +51,9 @@ pub enum PgType {
     DoubleArray,
     /// `bit(n)`.
     Bit(u32),
-    /// An enumerated type that the given schema makes, by its name.
+    /// An enumerated type that the existing schema makes, by its name.
     Enum(String),
-    /// Any other type of the given schema, as `format_type` writes it without schema.
+    /// Any other type of the existing schema, as `format_type` writes it without schema.
     Given(String),
 }
 
@@ -178,14 +178,14 @@ fn dimensions(arguments: &[u32], most: u32) -> Result<u32, String> {
 /// What marks the name of an enumerated type in `plan.json`.
 const ENUM_MARK: &str = "enum ";
 
-/// What marks a type that only the given schema knows in `plan.json`.
-const GIVEN_MARK: &str = "given ";
+/// What marks a type that only the existing schema knows in `plan.json`.
+const EXISTING_TYPE_MARK: &str = "given ";
 
 impl Serialize for PgType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Enum(name) => serializer.collect_str(&format_args!("{ENUM_MARK}{name}")),
-            Self::Given(sql) => serializer.collect_str(&format_args!("{GIVEN_MARK}{sql}")),
+            Self::Given(sql) => serializer.collect_str(&format_args!("{EXISTING_TYPE_MARK}{sql}")),
             known => serializer.collect_str(known),
         }
     }
@@ -197,7 +197,7 @@ impl<'de> Deserialize<'de> for PgType {
         if let Some(name) = text.strip_prefix(ENUM_MARK) {
             return Ok(Self::Enum(name.to_owned()));
         }
-        if let Some(sql) = text.strip_prefix(GIVEN_MARK) {
+        if let Some(sql) = text.strip_prefix(EXISTING_TYPE_MARK) {
             return Ok(Self::Given(sql.to_owned()));
         }
         text.parse().map_err(D::Error::custom)

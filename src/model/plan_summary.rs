@@ -1,5 +1,5 @@
-//! What the documents for people say about a plan: one line per decision, findings by subject, and what applications
-//! will notice (docs/conversion-rules.md, section 10.1; docs/conversion-rules.md, section 10.2).
+//! Summarises a plan for documents: one line per decision, findings by subject, and what applications will notice
+//! (docs/conversion-rules.md, section 10.1; docs/conversion-rules.md, section 10.2).
 
 use super::{
     conversion_plan::{ColumnPlan, Origin, Plan, TablePlan},
@@ -47,7 +47,7 @@ impl Decision {
 pub fn same_value_same_type(column: &ColumnPlan) -> bool {
     let descriptor = column.conversion.descriptor();
     let only_own = column.evidence.classes().iter().all(|class| *class == descriptor.class);
-    descriptor.keeps_value_and_type && only_own && !column.ledger && column.origin == Origin::Rule
+    descriptor.keeps_value_and_type && only_own && !column.records_off_type && column.origin == Origin::Rule
 }
 
 /// Every decision of a plan, in its order.
@@ -59,7 +59,7 @@ pub fn decisions(plan: &Plan) -> Vec<Decision> {
 
 fn decision(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> Option<Decision> {
     let is_about = |finding: &&Finding| {
-        let of_values = [Section::Types, Section::Ledger, Section::Spellings].contains(&finding.code.section());
+        let of_values = [Section::Types, Section::OffType, Section::Spellings].contains(&finding.code.section());
         of_values
             && finding.table.as_deref() == Some(table.source.as_str())
             && finding.column.as_deref() == Some(column.source.as_str())
@@ -93,49 +93,20 @@ fn counts(column: &ColumnPlan) -> String {
     if words.is_empty() { "no values".to_owned() } else { words.join(", ") }
 }
 
-/// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "`heading` explains each")]
-pub enum Section {
-    Types,
-    Ledger,
-    Constraints,
-    Objects,
-    Names,
-    Tables,
-    Spellings,
-    Behaviour,
-    Advice,
-}
-
-impl Section {
-    /// All of them, in the order of the documents.
-    pub const ALL: [Self; 9] = [
-        Self::Types,
-        Self::Ledger,
-        Self::Constraints,
-        Self::Objects,
-        Self::Names,
-        Self::Tables,
-        Self::Spellings,
-        Self::Behaviour,
-        Self::Advice,
-    ];
-
-    /// The heading.
-    #[must_use]
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Self::Types => "Columns that did not take their natural type",
-            Self::Ledger => "Cells in the ledger",
-            Self::Constraints => "Constraints and defaults changed or not created",
-            Self::Objects => "Objects in another form or not carried",
-            Self::Names => "Renamed",
-            Self::Tables => "Tables left out",
-            Self::Spellings => "Same value, other spelling",
-            Self::Behaviour => "Behaviour that applications will notice",
-            Self::Advice => "Advice",
-        }
+words! {
+    /// What a finding is about.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[allow(missing_docs, reason = "`heading` explains each")]
+    pub enum Section: heading {
+        Types = "Columns that did not take their natural type",
+        OffType = "Cells in the off-type table",
+        Constraints = "Constraints and defaults changed or not created",
+        Objects = "Objects in another form or not carried",
+        Names = "Renamed",
+        Tables = "Tables left out",
+        Spellings = "Same value, other spelling",
+        Behaviour = "Behaviour that applications will notice",
+        Advice = "Advice",
     }
 }
 
@@ -154,7 +125,7 @@ impl FindingCode {
         ]) {
             Section::Types
         } else if within(&[Self::ClassMerged, Self::TextNotStorable]) {
-            Section::Ledger
+            Section::OffType
         } else if within(&[
             Self::GeneratedAsPlain,
             Self::IndexChanged,

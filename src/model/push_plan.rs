@@ -1,14 +1,18 @@
-//! What a push will do to the target, as a value.
+//! Describes what a push will do to the target.
 //!
 //! A push makes it from the artifacts and from what it sees on the target, then applies it. A dry run prints the same
 //! value. The checkpoint of the push holds it.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use clap::{ValueEnum, builder::PossibleValue};
 use serde::{Deserialize, Serialize};
 
-use super::human_format::counted;
+use super::{
+    drift::{DriftPolicy, TableDrift},
+    human_format::counted,
+    row_changes::RowChanges,
+};
 
 /// How the user asks to bring the tables on the target up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
@@ -27,48 +31,21 @@ pub enum RequestedMode {
     Replace,
 }
 
-/// How a push brought the tables up to date, as its records name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PushMode {
-    /// It created the tables.
-    Create,
-    /// It changed the rows that differed.
-    Diff,
-    /// It put new tables in the place of the old ones.
-    Swap,
-    /// It replaced the rows of one table after the other.
-    Replace,
-    /// It put back what the push before had replaced or changed.
-    Rollback,
-}
-
-impl PushMode {
-    const ALL: [(Self, &'static str); 5] = [
-        (Self::Create, "create"),
-        (Self::Diff, "diff"),
-        (Self::Swap, "swap"),
-        (Self::Replace, "replace"),
-        (Self::Rollback, "rollback"),
-    ];
-}
-
-impl fmt::Display for PushMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::ALL.iter().find(|(mode, _)| mode == self).map_or("", |(_, word)| word);
-        f.pad(word)
-    }
-}
-
-/// The word names no [`PushMode`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownMode;
-
-impl FromStr for PushMode {
-    type Err = UnknownMode;
-
-    fn from_str(word: &str) -> Result<Self, UnknownMode> {
-        Self::ALL.iter().find(|(_, known)| *known == word).map(|(mode, _)| *mode).ok_or(UnknownMode)
+words! {
+    /// How a push brought the tables up to date, as its records name it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum PushMode: word {
+        /// It created the tables.
+        Create = "create",
+        /// It changed the rows that differed.
+        Diff = "diff",
+        /// It put new tables in the place of the old ones.
+        Swap = "swap",
+        /// It replaced the rows of one table after the other.
+        Replace = "replace",
+        /// It put back what the push before had replaced or changed.
+        Rollback = "rollback",
     }
 }
 
@@ -135,17 +112,6 @@ pub enum Kept {
     },
 }
 
-/// How many rows of a table a push in mode `diff` touches.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RowChanges {
-    /// Rows that the target lacks.
-    pub inserted: u64,
-    /// Rows that have other values there.
-    pub updated: u64,
-    /// Rows that only the target has.
-    pub deleted: u64,
-}
-
 /// One table of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedTable {
@@ -186,6 +152,12 @@ pub struct PushPlan {
     pub kept: Kept,
     /// Tables that the last push kept, and that are dropped.
     pub dropped: Vec<String>,
+    /// What others changed on the target since the last push.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<TableDrift>,
+    /// What is done with the tables of `drift`.
+    #[serde(default)]
+    pub on_drift: DriftPolicy,
 }
 
 impl PushPlan {
@@ -222,6 +194,7 @@ impl PushPlan {
             Action::Diff => self.diff_lines(sent),
         };
         lines.push(format!("reason: {}", self.reason));
+        lines.extend(self.drift_lines());
         lines.extend(self.creates.iter().map(|sql| format!("would run: {sql}")));
         let listed =
             |text: &str, names: &[String]| (!names.is_empty()).then(|| format!("{text}: {}", names.join(", ")));
@@ -235,6 +208,12 @@ impl PushPlan {
             Kept::Nothing => "nothing would be kept for a rollback".to_owned(),
         });
         lines
+    }
+
+    /// What becomes of the changes of others, one line for each table.
+    pub fn drift_lines(&self) -> impl Iterator<Item = String> {
+        let outcome = if self.on_drift == DriftPolicy::Keep { "left as it is" } else { "overwritten" };
+        self.drift.iter().map(move |drift| format!("changed by others since the last push, {outcome}: {drift}"))
     }
 
     fn diff_lines(&self, sent: &str) -> Vec<String> {

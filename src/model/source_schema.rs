@@ -1,4 +1,4 @@
-//! What the source declares, lossless: every row of `sqlite_schema` is here, as a table, a view, a trigger or a
+//! Describes the source's schema without loss: every row of `sqlite_schema` is here, as a table, a view, a trigger or a
 //! skipped object with its reason. Names keep the source's spelling.
 
 use std::collections::BTreeMap;

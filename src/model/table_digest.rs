@@ -1,10 +1,11 @@
-//! The digest of a table's rows, as PostgreSQL computes it.
+//! Defines the digest of a table's rows, as PostgreSQL computes it.
 //!
 //! Its text form begins with a version. A digest of another version says nothing about equality: it is unknown, never
 //! equal and never different.
 
 use std::{fmt, str::FromStr};
 
+use super::{conversion_plan::ColumnPlan, pg_type::PgType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the row hash that [`crate::postgres::table_digest`] computes. It rises whenever the same rows get
@@ -28,6 +29,22 @@ pub struct TableDigest {
 impl TableDigest {
     /// The digest of a table without rows.
     pub const EMPTY: Self = Self { rows: 0, sum: 0 };
+}
+
+/// A column that a digest covers. The record on the target keeps the columns of each table, in their order, so that the
+/// digest can be computed when the plan has other columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestColumn {
+    /// PostgreSQL's name.
+    pub name: String,
+    /// Its type.
+    pub pg_type: PgType,
+}
+
+impl From<&ColumnPlan> for DigestColumn {
+    fn from(column: &ColumnPlan) -> Self {
+        Self { name: column.name.clone(), pg_type: column.pg_type.clone() }
+    }
 }
 
 impl fmt::Display for TableDigest {

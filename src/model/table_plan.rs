@@ -1,4 +1,4 @@
-//! The plan of one table: its columns with their types and conversions, and its constraints.
+//! Defines the plan of one table: its columns with their types and conversions, and its constraints.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,25 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 impl TablePlan {
+    /// A table without rows, columns and constraints.
+    pub fn new(source: impl Into<String>, name: impl Into<String>, address: RowAddress) -> Self {
+        Self {
+            source: source.into(),
+            name: name.into(),
+            rows: 0,
+            bytes: 0,
+            address,
+            columns: Vec::new(),
+            primary_key: None,
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            identity: None,
+            rejected: 0,
+        }
+    }
+
     /// Columns whose values come from the source (generated ones are computed by PostgreSQL).
     pub fn loaded_columns(&self) -> impl Iterator<Item = &ColumnPlan> {
         self.columns.iter().filter(|column| column.generated.is_none() && column.conversion != Conversion::Absent)
@@ -69,10 +88,10 @@ impl TablePlan {
         quote_list(stored.map(|column| column.name.as_str()))
     }
 
-    /// Whether any column sends cells to the ledger table.
+    /// Whether any column sends cells to the off-type table.
     #[must_use]
     pub fn has_ledger(&self) -> bool {
-        self.loaded_columns().any(|column| column.ledger)
+        self.loaded_columns().any(|column| column.records_off_type)
     }
 
     /// Rows that PostgreSQL gets: those of the dump without the rejected ones.
@@ -160,10 +179,10 @@ pub struct ColumnPlan {
     pub pg_type: PgType,
     /// How a cell becomes a value of that type.
     pub conversion: Conversion,
-    /// The storage class that the PostgreSQL value stands for when the ledger doesn't say otherwise.
+    /// The storage class that the PostgreSQL value stands for when the off-type table doesn't say otherwise.
     pub main_class: StorageClass,
     /// Whether non-NULL cells of another class than `main_class` are written to
-    /// [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). A ledger row holds the PostgreSQL table and column name, the
+    /// [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). An off-type row holds the PostgreSQL table and column name, the
     /// row's key, the class's word, and the raw value: TEXT and BLOB as their bytes, INTEGER as 8 bytes big-endian,
     /// REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where the source has one, else a JSON array
     /// of the planned primary key's cells, each as text the way `Conversion::Text` with `BlobText::Hex` writes it (a
@@ -171,7 +190,8 @@ pub struct ColumnPlan {
     /// written too: a `-0.0` in a column of `Conversion::Numeric`, a TEXT that `Conversion::Text` had to change, a cell
     /// that became NULL by `exceptions`.
     #[serde(default)]
-    pub ledger: bool,
+    #[serde(rename = "ledger")]
+    pub records_off_type: bool,
     /// What becomes of cells that the conversion doesn't take.
     #[serde(default, skip_serializing_if = "Exceptions::is_none")]
     pub exceptions: Exceptions,
@@ -192,6 +212,29 @@ pub struct ColumnPlan {
     pub evidence: ColumnProfile,
 }
 
+impl ColumnPlan {
+    /// A column that may be NULL, by the rules, of whose values nothing is known.
+    pub fn new(name: impl Into<String>, pg_type: PgType, conversion: Conversion, main_class: StorageClass) -> Self {
+        let name = name.into();
+        Self {
+            source: name.clone(),
+            name,
+            declared: String::new(),
+            pg_type,
+            conversion,
+            main_class,
+            records_off_type: false,
+            exceptions: Exceptions::default(),
+            not_null: false,
+            default: None,
+            generated: None,
+            rule: String::new(),
+            origin: Origin::Rule,
+            evidence: ColumnProfile::default(),
+        }
+    }
+}
+
 /// Who decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -207,43 +250,17 @@ mod tests {
     use super::*;
 
     fn column(name: &str) -> ColumnPlan {
-        ColumnPlan {
-            source: name.to_owned(),
-            name: name.to_lowercase(),
-            declared: String::new(),
-            pg_type: PgType::BigInt,
-            conversion: Conversion::Integer,
-            main_class: StorageClass::Integer,
-            ledger: false,
-            exceptions: Exceptions::default(),
-            not_null: false,
-            default: None,
-            generated: None,
-            rule: String::new(),
-            origin: Origin::Rule,
-            evidence: ColumnProfile::default(),
-        }
+        let column = ColumnPlan::new(name.to_lowercase(), PgType::BigInt, Conversion::Integer, StorageClass::Integer);
+        ColumnPlan { source: name.to_owned(), ..column }
     }
 
     #[test]
     fn queries_name_every_loaded_column_once() {
         let mut generated = column("G");
         generated.generated = Some("1".to_owned());
-        let table = TablePlan {
-            source: "T".to_owned(),
-            name: "t".to_owned(),
-            rows: 0,
-            bytes: 0,
-            address: RowAddress::Rowid("_rowid_".to_owned()),
-            columns: vec![column("A"), generated, column("B")],
-            primary_key: None,
-            uniques: Vec::new(),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            identity: None,
-            rejected: 0,
-        };
+        let columns = vec![column("A"), generated, column("B")];
+        let address = RowAddress::Rowid("_rowid_".to_owned());
+        let table = TablePlan { columns, ..TablePlan::new("T", "t", address) };
         assert_eq!(table.source_query(), r#"SELECT t._rowid_, t."A", t."B" FROM "T" AS t NOT INDEXED"#);
         assert_eq!(table.copy_columns(), r#""a", "b""#);
     }

@@ -1,4 +1,4 @@
-//! Points in time as RFC 3339 text.
+//! Formats points in time as RFC 3339 text.
 
 use jiff::Timestamp;
 
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments_are_written_as_the_standard_says() {
+    fn known_timestamps_are_written_as_the_standard_says() {
         for (milliseconds, expected) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_827_696_789, "2000-02-29T12:34:56.789Z"),

@@ -1,15 +1,14 @@
-//! Views and triggers as planned: SQL with places for the relations of a schema that is named only when the SQL is
-//! rendered, because the same plan is carried out in more than one schema.
+//! Defines views and triggers as planned: SQL with places for the relations of a schema that is named only when the SQL
+//! is rendered, because the same plan is carried out in more than one schema.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     cell::StorageClass,
-    column_profile::ColumnProfile,
-    conversion::{Conversion, Exceptions},
+    conversion::Conversion,
     identifier::qualified,
     pg_type::PgType,
-    table_plan::{ColumnPlan, Origin, RowAddress, TablePlan},
+    table_plan::{ColumnPlan, RowAddress, TablePlan},
 };
 
 /// One part of a [`Fragment`].
@@ -74,21 +73,8 @@ impl ViewPlan {
     /// The view as if it were a table of the source, for comparing rows.
     #[must_use]
     pub fn as_table(&self) -> TablePlan {
-        TablePlan {
-            source: self.source.clone(),
-            name: self.name.clone(),
-            rows: 0,
-            bytes: 0,
-            rejected: 0,
-            address: RowAddress::Ordinal,
-            columns: self.columns.iter().map(ViewColumn::as_column).collect(),
-            primary_key: None,
-            uniques: Vec::new(),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            identity: None,
-        }
+        let columns = self.columns.iter().map(ViewColumn::as_column).collect();
+        TablePlan { columns, ..TablePlan::new(&self.source, &self.name, RowAddress::Ordinal) }
     }
 }
 
@@ -110,46 +96,22 @@ impl ViewColumn {
     /// The column as a table would have it, for comparing rows.
     #[must_use]
     pub fn as_column(&self) -> ColumnPlan {
-        ColumnPlan {
-            source: self.source.clone(),
-            name: self.name.clone(),
-            declared: String::new(),
-            pg_type: self.pg_type.clone(),
-            conversion: self.conversion,
-            main_class: StorageClass::Null,
-            ledger: false,
-            not_null: false,
-            default: None,
-            generated: None,
-            rule: String::new(),
-            origin: Origin::Rule,
-            evidence: ColumnProfile::default(),
-            exceptions: Exceptions::default(),
-        }
+        let column = ColumnPlan::new(&self.name, self.pg_type.clone(), self.conversion, StorageClass::Null);
+        ColumnPlan { source: self.source.clone(), ..column }
     }
 }
 
-/// When a trigger fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Timing {
-    /// BEFORE.
-    Before,
-    /// AFTER.
-    After,
-    /// INSTEAD OF, on a view.
-    InsteadOf,
-}
-
-impl Timing {
-    /// The words of CREATE TRIGGER.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Before => "BEFORE",
-            Self::After => "AFTER",
-            Self::InsteadOf => "INSTEAD OF",
-        }
+words! {
+    /// When a trigger fires.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Timing: words {
+        /// BEFORE.
+        Before = "BEFORE",
+        /// AFTER.
+        After = "AFTER",
+        /// INSTEAD OF, on a view.
+        InsteadOf = "INSTEAD OF",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Requests, tries, operations.
+//! Sends requests to Neon's API, retries them, and waits for operations.
 //!
 //! Decisions, after Neon's specification: 423, 429 and 503 mean that nothing was done, so every request is sent again;
 //! any other failure of a request that changes something is final, because nobody knows whether it was carried out.
@@ -77,7 +77,7 @@ impl Api {
 
     /// The same client, which waits no longer than this for operations.
     #[must_use]
-    pub fn with_patience(self, operations_max: Duration) -> Self {
+    pub fn with_operations_timeout(self, operations_max: Duration) -> Self {
         Self { operations_max, ..self }
     }
 

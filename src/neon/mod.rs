@@ -1,4 +1,4 @@
-//! Neon's API, as far as a push uses it: connection strings, branches, restore points.
+//! Uses Neon's API for a push: connection strings, branches, restore points.
 //!
 //! Owns which calls are made and in what order. Knows nothing of tables, and never puts an answer's text into a message
 //! except the API's own error message.
@@ -169,7 +169,7 @@ impl Branch {
     /// database, and its owner.
     ///
     /// # Errors
-    /// `Usage` if it can't be told which database is meant, or if there is none of that name; `Target*`.
+    /// `Usage` if it is not known which database is meant, or if there is none of that name; `Target*`.
     pub async fn connection_string(
         &self,
         ctx: &Context,

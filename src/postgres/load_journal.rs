@@ -2,7 +2,7 @@
 //! they speak of. They are the authority on which tables the tool made and which chunks are loaded, whatever happened
 //! to the tool or its checkpoint.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::collections::BTreeMap;
 
 use super::{Session, copy::row_digest::RowDigest, session::Row};
 use crate::{
@@ -23,32 +23,16 @@ CREATE TABLE IF NOT EXISTS turso2neon.chunk (table_name text NOT NULL, number in
   row_count bigint NOT NULL, byte_count bigint NOT NULL, digest text NOT NULL,
   ledger_count bigint NOT NULL, ledger_digest text NOT NULL, PRIMARY KEY (table_name, number))";
 
-/// How much of the plan a load carries out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoadScope {
-    /// Tables, rows, keys and indexes.
-    All,
-    /// Everything but rows.
-    Schema,
-    /// Rows alone, into tables that are there.
-    Data,
-}
-
-impl LoadScope {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Schema => "schema",
-            Self::Data => "data",
-        }
-    }
-}
-
-impl FromStr for LoadScope {
-    type Err = ();
-
-    fn from_str(word: &str) -> std::result::Result<Self, ()> {
-        [Self::All, Self::Schema, Self::Data].into_iter().find(|scope| scope.word() == word).ok_or(())
+words! {
+    /// How much of the plan a load carries out.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LoadScope: word {
+        /// Tables, rows, keys and indexes.
+        All = "all",
+        /// Everything but rows.
+        Schema = "schema",
+        /// Rows alone, into tables that are there.
+        Data = "data",
     }
 }
 

@@ -20,15 +20,16 @@ pub mod pgvector;
 
 pub mod existing_schema;
 
-pub use crate::retry;
 pub use endpoint::{Parsed, PgEndpoint};
 pub use session::{Parameter, Session};
 
-/// Which PostgreSQL is meant; decides kinds and exit codes of errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The one that `convert` fills.
-    Local,
-    /// The one that `push` fills.
-    Target,
+words! {
+    /// Which PostgreSQL is meant; decides kinds and exit codes of errors.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Role: word {
+        /// The one that `convert` fills.
+        Local = "local",
+        /// The one that `push` fills.
+        Target = "target",
+    }
 }

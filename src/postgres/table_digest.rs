@@ -21,7 +21,7 @@ use crate::{
     model::{
         ColumnPlan, PgType,
         identifier::{qualified, quote_ident},
-        table_digest::{DIGEST_VERSION, TableDigest},
+        table_digest::{DIGEST_VERSION, DigestColumn, TableDigest},
     },
 };
 
@@ -45,9 +45,19 @@ const CHAIN_LENGTH: usize = 100;
 /// The query for one table: one row, one text column, which [`TableDigest`] reads.
 #[must_use]
 pub fn query(schema: &str, table: &str, columns: &[ColumnPlan]) -> String {
+    query_over(schema, table, row_hash(columns, Seed::Digest))
+}
+
+/// As [`query`], for the columns that the record on the target names.
+#[must_use]
+pub fn recorded_query(schema: &str, table: &str, columns: &[DigestColumn]) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| (column.name.as_str(), &column.pg_type)).collect();
+    query_over(schema, table, hash_of(&columns, Seed::Digest))
+}
+
+fn query_over(schema: &str, table: &str, hash: String) -> String {
     format!(
-        "SELECT '{DIGEST_VERSION}:' || count(*) || ':' || coalesce(sum({}), 0) FROM {} AS t",
-        row_hash(columns, Seed::Digest),
+        "SELECT '{DIGEST_VERSION}:' || count(*) || ':' || coalesce(sum({hash}), 0) FROM {} AS t",
         qualified(schema, table)
     )
 }
@@ -55,7 +65,11 @@ pub fn query(schema: &str, table: &str, columns: &[ColumnPlan]) -> String {
 /// The hash of a row over the alias `t`, a `bigint` that is never NULL.
 #[must_use]
 pub fn row_hash<'a>(columns: impl IntoIterator<Item = &'a ColumnPlan>, seed: Seed) -> String {
-    let columns: Vec<&ColumnPlan> = columns.into_iter().collect();
+    let columns: Vec<_> = columns.into_iter().map(|column| (column.name.as_str(), &column.pg_type)).collect();
+    hash_of(&columns, seed)
+}
+
+fn hash_of(columns: &[(&str, &PgType)], seed: Seed) -> String {
     let chains: Vec<String> = columns.chunks(CHAIN_LENGTH).map(|columns| chain(columns, seed)).collect();
     match chains.as_slice() {
         [] => format!("{}::bigint", seed as u8),
@@ -64,16 +78,16 @@ pub fn row_hash<'a>(columns: impl IntoIterator<Item = &'a ColumnPlan>, seed: See
     }
 }
 
-fn chain(columns: &[&ColumnPlan], seed: Seed) -> String {
-    columns.iter().fold((seed as u8).to_string(), |so_far, column| link(column, &so_far))
+fn chain(columns: &[(&str, &PgType)], seed: Seed) -> String {
+    columns.iter().fold((seed as u8).to_string(), |so_far, (name, pg_type)| link(name, pg_type, &so_far))
 }
 
 /// The hash of one column, with the hash of the columns before as its seed. A NULL is hashed as some value of its type
 /// with another seed, so that it differs from that value.
-fn link(column: &ColumnPlan, so_far: &str) -> String {
-    let value = format!("t.{}", quote_ident(&column.name));
+fn link(name: &str, pg_type: &PgType, so_far: &str) -> String {
+    let value = format!("t.{}", quote_ident(name));
     let seed = format!("{so_far} # CASE WHEN {value} IS NULL THEN 1 ELSE 0 END");
-    match &column.pg_type {
+    match pg_type {
         PgType::SmallInt | PgType::Integer | PgType::Boolean => {
             format!("hashint4extended(coalesce({value}::integer, 0), {seed})")
         }

@@ -1,4 +1,4 @@
-//! Column affinity from the declared type (SQLite "Datatypes", section 3.1).
+//! Determines a column's affinity from the declared type (SQLite "Datatypes", section 3.1).
 
 use crate::model::source_schema::Affinity;
 

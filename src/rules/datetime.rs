@@ -1,7 +1,7 @@
-//! Dates and times as text, recognised exactly or not at all (docs/conversion-rules.md, section 1.5).
+//! Recognises dates and times in text, exactly or not at all (docs/conversion-rules.md, section 1.5).
 //!
-//! PostgreSQL's own input is never asked: it accepts `now`, rounds fractions and drops offsets. What this module
-//! doesn't recognise keeps its column text.
+//! PostgreSQL's own input functions are never used: it accepts `now`, rounds fractions and drops offsets. What this
+//! module doesn't recognise keeps its column text.
 
 use jiff::civil::{Date, date};
 

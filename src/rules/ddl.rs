@@ -1,5 +1,5 @@
-//! The plan as SQL: the only writer of PostgreSQL DDL. Used for the local PostgreSQL, the staging schema of a push,
-//! and `plan/schema.sql`.
+//! Writes the plan as PostgreSQL DDL; no other module writes DDL. Used for the local PostgreSQL, the staging schema of
+//! a push, and `plan/schema.sql`.
 //!
 //! Decisions: every statement names its schema, because an unqualified name could resolve to the catalog. Names of
 //! keys, indexes and sequences are given explicitly, because PostgreSQL's own choice may collide with a user's table.
@@ -15,44 +15,24 @@ use crate::model::{
     view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
-/// What a statement makes or does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the documentation")]
-pub enum StatementKind {
-    Table,
-    PrimaryKey,
-    Unique,
-    Index,
-    Check,
-    ForeignKey,
-    Validate,
-    Default,
-    Sequence,
-    View,
-    Function,
-    Trigger,
-    Analyze,
-}
-
-impl StatementKind {
-    /// Its name in messages.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::PrimaryKey => "primary key",
-            Self::Unique => "unique",
-            Self::Index => "index",
-            Self::Check => "check",
-            Self::ForeignKey => "foreign key",
-            Self::Validate => "validate",
-            Self::Default => "default",
-            Self::Sequence => "sequence",
-            Self::View => "view",
-            Self::Function => "function",
-            Self::Trigger => "trigger",
-            Self::Analyze => "analyze",
-        }
+words! {
+    /// What a statement makes or does.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[allow(missing_docs, reason = "the names are the documentation")]
+    pub enum StatementKind: word {
+        Table = "table",
+        PrimaryKey = "primary key",
+        Unique = "unique",
+        Index = "index",
+        Check = "check",
+        ForeignKey = "foreign key",
+        Validate = "validate",
+        Default = "default",
+        Sequence = "sequence",
+        View = "view",
+        Function = "function",
+        Trigger = "trigger",
+        Analyze = "analyze",
     }
 }
 
@@ -83,7 +63,7 @@ pub fn extensions(plan: &Plan) -> Vec<String> {
 
 /// The enumerated types that the plan creates.
 pub fn enums(plan: &Plan) -> impl Iterator<Item = &EnumType> {
-    plan.given.iter().flat_map(|given| &given.enums)
+    plan.given.iter().flat_map(|existing| &existing.enums)
 }
 
 /// `CREATE TYPE` of an enumerated type.
@@ -115,9 +95,9 @@ pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
     Statement::new(StatementKind::Table, table, &table.name, sql)
 }
 
-/// CREATE TABLE of the ledger, if the plan needs it.
+/// CREATE TABLE of the off-type table, if the plan needs it.
 #[must_use]
-pub fn create_ledger(schema: &str, plan: &Plan) -> Option<String> {
+pub fn create_offtype_table(schema: &str, plan: &Plan) -> Option<String> {
     plan.has_ledger().then(|| create_table(schema, &offtype::plan()).sql)
 }
 
@@ -389,7 +369,7 @@ pub fn schema_sql(plan: &Plan) -> String {
     section("Extensions", extensions(plan));
     section("Types", enums(plan).map(|made| create_enum(schema, made)).collect());
     section("Tables", each(&|table| vec![create_table(schema, table)]));
-    section("Storage classes that the values no longer show", create_ledger(schema, plan).into_iter().collect());
+    section("Storage classes that the values no longer show", create_offtype_table(schema, plan).into_iter().collect());
     section("Keys, after the data", each(&|table| keys(schema, table)));
     section("Indexes", each(&|table| indexes(schema, table)));
     section("Checks", each(&|table| checks(schema, table)));

@@ -1,4 +1,4 @@
-//! Numbers in decimal: the shortest digits that read back as the same double.
+//! Writes numbers in decimal: the shortest digits that read back as the same double.
 
 /// An integer up to this magnitude is exact as a double.
 pub const DOUBLE_EXACT_MOST: u64 = 1 << 53;

@@ -1,4 +1,5 @@
-//! PostgreSQL names for SQLite's names (docs/conversion-rules.md, section 3.1; docs/conversion-rules.md, section 3.2).
+//! Chooses PostgreSQL names for SQLite's names (docs/conversion-rules.md, section 3.1;
+//! docs/conversion-rules.md, section 3.2).
 //!
 //! Decisions: names are kept exactly and always quoted, unless the configuration asks for another case. A name that
 //! PostgreSQL would cut is cut here, with a digest, so that two long names stay apart.
@@ -35,7 +36,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// An empty schema. The ledger's name is not given away.
+    /// An empty schema. The off-type table's name is not given away.
     #[must_use]
     pub fn new(identifiers: Identifiers) -> Self {
         Self { identifiers, taken: BTreeSet::from([LEDGER_TABLE.to_owned()]) }

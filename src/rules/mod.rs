@@ -1,4 +1,4 @@
-//! Pure decisions: words in, words out. No I/O.
+//! Contains the rules of the plan as pure functions, without I/O.
 
 pub mod affinity;
 

@@ -1,4 +1,4 @@
-//! What the rows say about constraints: orphans, broken checks, NULLs in primary keys, the highest keys.
+//! Counts what the rows say about constraints: orphans, broken checks, NULLs in primary keys, the highest keys.
 
 use rusqlite::Connection;
 

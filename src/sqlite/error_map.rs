@@ -1,5 +1,5 @@
-//! `rusqlite::Error` to [`Error`]. SQLite's messages quote names and SQL, and constraint messages quote
-//! column names only; values appear in none of those kept here.
+//! Maps `rusqlite::Error` to [`Error`]. SQLite's messages quote names and SQL, and constraint messages quote column
+//! names only; values appear in none of those kept here.
 
 use rusqlite::ErrorCode;
 

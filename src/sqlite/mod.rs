@@ -1,4 +1,4 @@
-//! The dump file, through libSQL's own engine: stock SQLite can't open RANDOM ROWID tables.
+//! Reads the dump file with libSQL's own engine: stock SQLite can't open RANDOM ROWID tables.
 
 pub mod open;
 

@@ -1,4 +1,4 @@
-//! Opening a SQLite file read-only.
+//! Opens a SQLite file read-only.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Removing what this tool made in the working directory, and nothing else.
+//! Removes what this tool created in the working directory, and nothing else.
 //!
 //! Called by `clean` alone, with the directory's lock held.
 
@@ -27,10 +27,10 @@ const FILES: [&str; 5] = ["verify.json", "report.json", "report.md", "report.htm
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Files and directories of the tool.
-    pub ours: Vec<PathBuf>,
+    pub own: Vec<PathBuf>,
     /// What others put there.
     pub others: Vec<PathBuf>,
-    /// Bytes in `ours`.
+    /// Bytes in `own`.
     pub size_bytes: u64,
 }
 
@@ -56,8 +56,8 @@ pub fn inventory(workdir: &Workdir) -> Result<Inventory> {
         match STAGES.iter().find(|(stage, _)| *stage == name) {
             Some((_, beginnings)) if is_directory(&path) => {
                 for inner in entries(&path)? {
-                    let ours = beginnings.iter().any(|beginning| file_name(&inner).starts_with(beginning));
-                    inventory.add(inner, ours);
+                    let is_own = beginnings.iter().any(|beginning| file_name(&inner).starts_with(beginning));
+                    inventory.add(inner, is_own);
                 }
             }
             Some(_) | None => {
@@ -76,7 +76,7 @@ pub fn inventory(workdir: &Workdir) -> Result<Inventory> {
 /// # Errors
 /// `ArtifactIo` if something can't be removed; what was removed before stays removed.
 pub fn clean(workdir: &Workdir, inventory: &Inventory) -> Result<Cleaned> {
-    for path in &inventory.ours {
+    for path in &inventory.own {
         let removed = if is_directory(path) { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {
             Ok(()) => {}
@@ -92,14 +92,14 @@ pub fn clean(workdir: &Workdir, inventory: &Inventory) -> Result<Cleaned> {
     fs::remove_file(workdir.root().join("lock")).ok();
     fs::remove_dir(workdir.root()).ok();
     let shown = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
-    Ok(Cleaned { removed: shown(&inventory.ours), kept: shown(&inventory.others), freed_bytes: inventory.size_bytes })
+    Ok(Cleaned { removed: shown(&inventory.own), kept: shown(&inventory.others), freed_bytes: inventory.size_bytes })
 }
 
 impl Inventory {
-    fn add(&mut self, path: PathBuf, ours: bool) {
-        if ours {
+    fn add(&mut self, path: PathBuf, is_own: bool) {
+        if is_own {
             self.size_bytes = self.size_bytes.saturating_add(size_of(&path));
-            self.ours.push(path);
+            self.own.push(path);
         } else {
             self.others.push(path);
         }
@@ -160,7 +160,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let inventory = inventory(&workdir).unwrap();
-        assert_eq!((inventory.ours.len(), inventory.others.len(), inventory.size_bytes), (5, 2, 9));
+        assert_eq!((inventory.own.len(), inventory.others.len(), inventory.size_bytes), (5, 2, 9));
         let cleaned = clean(&workdir, &inventory).unwrap();
         assert_eq!(cleaned.removed.len(), 5);
         let mut left = entries(workdir.root()).unwrap();

@@ -1,4 +1,5 @@
-//! The stages in flow order. Each takes its input from the artifacts of the stages before it and leaves its own.
+//! Contains the stages, in the order in which they run. Each takes its input from the artifacts of the stages before it
+//! and leaves its own.
 
 pub mod dump;
 

@@ -1,4 +1,4 @@
-//! What each checkpoint holds, whether it still follows from the ones before it, and what would run next.
+//! Reports what each checkpoint holds, whether it still follows from the ones before it, and what would run next.
 //!
 //! Reads artifacts alone: no network, no server, no lock.
 
@@ -18,39 +18,25 @@ use crate::{
     workdir::{Workdir, sha256_of},
 };
 
-/// How a checkpoint stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CheckpointState {
-    /// The stage has not run.
-    Missing,
-    /// It follows from what is there now.
-    Current,
-    /// It was made from something else than what is there now.
-    Stale,
-    /// The stage was interrupted; it continues where it stopped.
-    Unfinished,
-    /// The plan waits for decisions.
-    Blocked,
-    /// The verification found differences.
-    Different,
-    /// It can't be used: damaged, unreadable, or of a newer version.
-    Unusable,
-}
-
-impl CheckpointState {
-    /// The word in texts and JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Current => "current",
-            Self::Stale => "stale",
-            Self::Unfinished => "unfinished",
-            Self::Blocked => "blocked",
-            Self::Different => "different",
-            Self::Unusable => "unusable",
-        }
+words! {
+    /// How a checkpoint stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CheckpointState: word {
+        /// The stage has not run.
+        Missing = "missing",
+        /// It follows from what is there now.
+        Current = "current",
+        /// It was made from something else than what is there now.
+        Stale = "stale",
+        /// The stage was interrupted; it continues where it stopped.
+        Unfinished = "unfinished",
+        /// The plan waits for decisions.
+        Blocked = "blocked",
+        /// The verification found differences.
+        Different = "different",
+        /// It can't be used: damaged, unreadable, or of a newer version.
+        Unusable = "unusable",
     }
 }
 
@@ -286,7 +272,7 @@ impl Chain<'_> {
             (CheckpointState::Stale, "the target was not looked at".to_owned())
         } else if self.push.as_ref().is_ok_and(|push| !record.is_at(push)) {
             (CheckpointState::Stale, "another database or schema was looked at".to_owned())
-        } else if !record.asked.is_empty() {
+        } else if !record.requested_tables.is_empty() {
             (CheckpointState::Stale, "only some tables were looked at".to_owned())
         } else {
             (CheckpointState::Current, String::new())
@@ -295,7 +281,7 @@ impl Chain<'_> {
             stage: Stage::Verify,
             state,
             why,
-            holds: format!("level {}, {}", record.level_word(), if record.equal() { "equal" } else { "different" }),
+            holds: format!("level {}, {}", record.verified.level, if record.equal() { "equal" } else { "different" }),
             tables: None,
             rows: None,
             finished_s: finished(record.finished_s),
@@ -307,8 +293,8 @@ impl Chain<'_> {
 /// are in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
 fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
     let with = |typed: Vec<(String, String)>| {
-        // A given schema stays until another is given.
-        let mut all = Overrides { given: plan.given.clone(), ..overrides.clone() };
+        // An existing schema stays until another is given.
+        let mut all = Overrides { existing_schema: plan.given.clone(), ..overrides.clone() };
         for (code, place) in typed {
             all.accept.entry(code).or_default().push(place);
         }

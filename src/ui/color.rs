@@ -1,4 +1,4 @@
-//! Colours, where they are wanted. Every text reads the same without them.
+//! Colours text where it is wanted. Every text reads the same without them.
 
 /// Whether to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Which event becomes which line, for screens and for logs.
+//! Formats events as lines, for screens and for logs.
 
 use super::{color::Palette, std_streams::harmless};
 use crate::{
@@ -24,7 +24,7 @@ pub(super) enum Verbosity {
 pub(super) enum Bars {
     /// Bars show them.
     Shown,
-    /// Lines must tell.
+    /// Only lines show it.
     None,
 }
 

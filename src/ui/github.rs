@@ -1,4 +1,4 @@
-//! What GitHub Actions shows besides the log: annotations and the step summary.
+//! Writes what GitHub Actions shows besides the log: annotations and the step summary.
 
 use std::{
     fs::OpenOptions,

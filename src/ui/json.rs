@@ -1,4 +1,4 @@
-//! JSON Lines: for programs on standard output, for later readers in `log.jsonl`.
+//! Writes JSON Lines for programs on standard output, and for `log.jsonl`.
 //!
 //! Every line is an object with `v` (the version of this contract, 1), `type` and `time` (RFC 3339, UTC). Fields are
 //! only ever added. Units are in the names: `_ms`, `_bytes`, `_rows`.
@@ -12,7 +12,7 @@ use crate::{error::Error, event::Event, model::timestamp::rfc3339_ms};
 /// The version of the lines' contract.
 pub const LINE_VERSION: u32 = 1;
 
-/// The line for an event at a moment in milliseconds since 1970. `done` says how far the event's table is.
+/// The line for an event at a time in milliseconds since 1970. `done` says how far the event's table is.
 pub(super) fn event_line(event: &Event, done: Option<TableProgress>, now_ms: u64) -> String {
     match serde_json::to_value(event) {
         Ok(Value::Object(mut fields)) => {

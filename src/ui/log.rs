@@ -1,4 +1,4 @@
-//! `log.jsonl` in the working directory: every event of every run, for whoever reads it later.
+//! Writes `log.jsonl` in the working directory: every event of every run.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,4 +1,4 @@
-//! The only modules that print: standard output for the answer, standard error for the narration, the log for later.
+//! Prints: answers on standard output, progress on standard error, both to the log. No other module prints.
 //!
 //! Invariant: nothing here can fail the work. Whatever a stage says arrives as an [`Event`]; a command ends with
 //! exactly one [`Ui::answer`] or [`Ui::fail`].
@@ -134,19 +134,19 @@ pub struct Ui {
 impl Ui {
     /// Picks the screens once.
     #[must_use]
-    pub fn open(manner: OutputOptions) -> Self {
+    pub fn open(options: OutputOptions) -> Self {
         let (out, err) = (OutputStream::out(), Arc::new(OutputStream::err()));
-        let err_paint = if manner.color.unwrap_or_else(|| err.is_terminal()) { Palette::On } else { Palette::Off };
-        let verbosity = match manner.verbose {
+        let err_paint = if options.color.unwrap_or_else(|| err.is_terminal()) { Palette::On } else { Palette::Off };
+        let verbosity = match options.verbose {
             0 => Verbosity::Plain,
             1 => Verbosity::More,
             _ => Verbosity::Most,
         };
-        let screen = if manner.json && manner.verbose == 0 {
+        let screen = if options.json && options.verbose == 0 {
             Screen::Nothing
-        } else if manner.quiet {
+        } else if options.quiet {
             Screen::Warnings
-        } else if err.is_terminal() && !manner.no_progress && !manner.json {
+        } else if err.is_terminal() && !options.no_progress && !options.json {
             Screen::Bars(Box::new(Tty::open(Arc::clone(&err), verbosity, err_paint)))
         } else {
             Screen::Lines(PlainOutput::open(Arc::clone(&err), verbosity, err_paint))
@@ -155,11 +155,11 @@ impl Ui {
             out,
             err,
             screen,
-            json: manner.json,
+            json: options.json,
             err_paint,
             log: OnceLock::new(),
             progress: Mutex::new(StageProgress::new(Instant::now())),
-            github: manner.github,
+            github: options.github,
         }
     }
 
@@ -214,7 +214,7 @@ impl Ui {
     }
 
     /// Text for people that comes before the end, such as the findings that stop a run; nothing with JSON, where the
-    /// events have told.
+    /// events have reported.
     pub fn show(&self, text: &str) {
         self.hush();
         if !self.json {

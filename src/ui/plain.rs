@@ -1,4 +1,4 @@
-//! Narration where there is no terminal: whole lines, no carriage returns, a heartbeat while a stage is at work.
+//! Prints progress where there is no terminal: whole lines, no carriage returns, a heartbeat while a stage is at work.
 
 use std::{
     sync::{Arc, Condvar, Mutex},
@@ -70,7 +70,7 @@ impl PlainOutput {
         }
         self.shared.wake.notify_all();
         let heart = self.heart.lock().ok().and_then(|mut heart| heart.take());
-        // A heartbeat that died has nothing to tell.
+        // A heartbeat that died has nothing to report.
         drop(heart.map(JoinHandle::join));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a stage is: a fold of events, with the time passed in.
+//! Computes how far a stage is, from its events and the time.
 //!
 //! Everything is counted on committed rows, never on rows read.
 

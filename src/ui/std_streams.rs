@@ -1,4 +1,4 @@
-//! The two standard streams. A stream that is gone falls silent; it never stops the work.
+//! Writes to the two standard streams. A stream that was closed is ignored; it never stops the work.
 
 use std::{
     borrow::Cow,

@@ -1,4 +1,4 @@
-//! Columns of text, aligned.
+//! Aligns columns of text.
 
 use unicode_width::UnicodeWidthStr;
 

@@ -1,4 +1,4 @@
-//! Narration on a terminal: one bar per running table, one for the stage, and notes above them.
+//! Prints progress on a terminal: one bar per running table, one for the stage, and notes above them.
 
 use std::{
     collections::BTreeMap,

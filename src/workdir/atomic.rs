@@ -1,4 +1,4 @@
-//! Files that are either the old or the new whole, whatever happens in between.
+//! Replaces files atomically: a reader finds the old content or the new one.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,4 +1,4 @@
-//! One run per working directory.
+//! Locks the working directory, so that only one run uses it.
 //!
 //! The lock is the kernel's lock on `DIR/lock`, so that a dead owner's lock is free by itself; the file holds the
 //! owner's pid for the message.

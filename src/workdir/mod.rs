@@ -1,4 +1,4 @@
-//! The working directory: names every artifact, stores and loads them, keeps other runs out.
+//! Manages the working directory: names every artifact, stores and loads them, and keeps other runs out.
 //!
 //! Files are 0600 and directories 0700. JSON artifacts carry a `checksum` over the rest of the document, so that a
 //! damaged one is recognised.

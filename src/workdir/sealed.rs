@@ -1,4 +1,4 @@
-//! JSON documents with a format number and a checksum over everything else in them.
+//! Reads and writes JSON documents with a format number and a checksum over everything else in them.
 
 use std::{fs, io, path::Path};
 

@@ -1,4 +1,4 @@
-//! The command line: help, exit codes, settings, signals, and what never reaches a screen.
+//! Tests the command line: help, exit codes, settings, signals, and what never reaches a screen.
 
 use std::{
     any::TypeId,
@@ -363,7 +363,7 @@ fn verify_looks_where_it_was_pushed() {
 }
 
 #[test]
-fn a_run_looks_ahead_and_tells_github() {
+fn a_run_looks_ahead_and_reports_to_github() {
     let workspace = Workspace::new();
     let target = Target::start();
     workspace.sqlite("small.db", SMALL);

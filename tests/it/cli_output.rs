@@ -34,7 +34,7 @@ fn every_json_line_has_its_fields_and_the_last_one_is_the_answer() {
         let lines = run.json_lines();
         for line in &lines {
             assert_eq!(line["v"], 1, "{line}");
-            assert!(line["type"].is_string() && is_moment(&line["time"]), "{line}");
+            assert!(line["type"].is_string() && is_timestamp(&line["time"]), "{line}");
         }
         let last = lines.last().unwrap();
         let ends = lines.iter().filter(|line| line["type"] == "result" || line["type"] == "error").count();
@@ -52,7 +52,7 @@ fn every_json_line_has_its_fields_and_the_last_one_is_the_answer() {
 }
 
 /// `2026-01-31T23:59:59.250Z`.
-fn is_moment(value: &Value) -> bool {
+fn is_timestamp(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T')
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path, sync::Mutex};
 
-use turso2neon::model::{Plan, conversion_plan::Outcome as Fate, dropped_objects::DroppedObject};
+use turso2neon::model::{Plan, conversion_plan::Outcome as ObjectOutcome, dropped_objects::DroppedObject};
 
 use crate::support::{Corpus, Run, Target, Tool, Workspace};
 
@@ -14,7 +14,7 @@ struct Outcome {
     database: String,
     tables: usize,
     rows: u64,
-    fates: [usize; 3],
+    objects: [usize; 3],
     verdict: String,
     findings: String,
     wrong: Option<String>,
@@ -39,7 +39,7 @@ fn every_database_of_the_corpus_arrives_whole_or_is_refused_with_a_reason() {
     let mut outcomes = outcomes.into_inner().unwrap();
     outcomes.sort_by(|one, other| one.database.cmp(&other.database));
     let table = table(&outcomes);
-    tell(&table);
+    print(&table);
     if let Some(path) = std::env::var_os("TURSO2NEON_CORPUS_TABLE") {
         std::fs::write(path, format!("{HEADING}{table}")).unwrap();
     }
@@ -55,7 +55,7 @@ const HEADING: &str = "# Results on real databases\n\n\
     and triggers.\n\n";
 
 /// Says something even if the test passes.
-fn tell(text: &str) {
+fn print(text: &str) {
     std::io::stderr().write_all(text.as_bytes()).ok();
 }
 
@@ -68,7 +68,7 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
         database,
         tables: 0,
         rows: 0,
-        fates: [0; 3],
+        objects: [0; 3],
         verdict: "equal".to_owned(),
         findings: String::new(),
         wrong: None,
@@ -92,8 +92,8 @@ fn try_one(file: &Path, target: &Target) -> Outcome {
         if matches!(step, "plan" | "convert") && workspace.dir().join("plan/plan.json").is_file() {
             let plan = plan_as_loaded(&workspace);
             outcome.findings = findings(&plan);
-            outcome.fates = [Fate::Carried, Fate::Translated, Fate::NotCarried]
-                .map(|fate| plan.objects.iter().filter(|object| object.outcome == fate).count());
+            outcome.objects = [ObjectOutcome::Carried, ObjectOutcome::Translated, ObjectOutcome::NotCarried]
+                .map(|kind| plan.objects.iter().filter(|object| object.outcome == kind).count());
         }
         if run.code() != Some(0) {
             judge(&mut outcome, step, &run);
@@ -144,8 +144,8 @@ fn plan_as_loaded(workspace: &Workspace) -> Plan {
         return plan;
     }
     let checkpoint = workspace.read_json("convert/checkpoint.json");
-    let withheld: Vec<DroppedObject> = serde_json::from_value(checkpoint["withheld"].clone()).unwrap_or_default();
-    plan.without(&withheld)
+    let dropped: Vec<DroppedObject> = serde_json::from_value(checkpoint["withheld"].clone()).unwrap_or_default();
+    plan.without(&dropped)
 }
 
 /// How often each code was found.
@@ -163,7 +163,7 @@ fn table(outcomes: &[Outcome]) -> String {
                     |---|---:|---:|---:|---:|---:|---|---|\n"
         .to_owned();
     for outcome in outcomes {
-        let [carried, translated, left] = outcome.fates;
+        let [carried, translated, left] = outcome.objects;
         text += &format!(
             "| {} | {} | {} | {carried} | {translated} | {left} | {} | {} |\n",
             outcome.database,
@@ -174,7 +174,7 @@ fn table(outcomes: &[Outcome]) -> String {
         );
     }
     let equal = outcomes.iter().filter(|outcome| outcome.verdict == "equal").count();
-    let sum = |part: usize| outcomes.iter().map(|outcome| outcome.fates[part]).sum::<usize>();
+    let sum = |part: usize| outcomes.iter().map(|outcome| outcome.objects[part]).sum::<usize>();
     text + &format!(
         "\n{equal} of {} verified equal; of their tables, keys, indexes, checks, views and triggers {} were carried, {} \
          translated\nand {} not carried, each with its reason and its SQL in the report.\n",

@@ -1,4 +1,4 @@
-//! Bad input and broken artifacts: each has its exit code and its hint, and leaves nothing half-done.
+//! Tests bad input and broken artifacts: each has its exit code and its hint, and leaves nothing half-done.
 
 use std::path::Path;
 
@@ -113,7 +113,7 @@ fn a_full_disk_is_refused_and_what_was_there_stays() {
 }
 
 #[test]
-fn a_machine_without_postgresql_is_told_how_to_get_one() {
+fn a_machine_without_postgresql_gets_a_hint_how_to_install_one() {
     let workspace = Workspace::new();
     let source = workspace.sqlite("small.db", SMALL);
     workspace.tool("dump").arg("--source").arg(&source).run().expect_exit(0);
@@ -134,8 +134,8 @@ fn a_target_that_cannot_be_used_is_refused() {
     };
     push(target.url().replace(target::PASSWORD, "wrong-password"), 7);
     push(target.url().replace(target.database(), "no_such_database"), 7);
-    let strangers = target.foreign_ca_file();
-    push(target.url().replace(target.ca_file().to_str().unwrap(), strangers.to_str().unwrap()), 7);
+    let foreign_ca = target.foreign_ca_file();
+    push(target.url().replace(target.ca_file().to_str().unwrap(), foreign_ca.to_str().unwrap()), 7);
     // Without a CA of its own the system's certificates decide, and they don't know this server.
     push(format!("{}?sslmode=verify-full", target.url_without_parameters()), 7);
     push(target.url().replace(&format!(":{}/", target.port()), &format!(":{}/", free_port())), 7);
@@ -150,7 +150,7 @@ fn tables_of_others_on_the_target_are_left_alone() {
     environment.target.execute_as_owner("CREATE TABLE note (mine text); INSERT INTO note VALUES ('precious')");
     refused(|| environment.tool("push"), 8).expect_text("note");
     assert_eq!(environment.target.value("SELECT mine FROM note"), "precious");
-    // Another schema has room.
+    // Another schema is free.
     environment.tool("push").args(["--schema", "moved"]).run().expect_exit(0);
     assert_eq!(environment.target.value("SELECT count(*) FROM moved.note"), "2");
     assert_eq!(environment.target.value("SELECT mine FROM note"), "precious");
@@ -274,7 +274,7 @@ fn a_value_that_postgresql_cannot_hold_is_named_before_anything_is_loaded() {
 
 #[test]
 fn one_run_at_a_time_works_in_a_directory() {
-    let environment = Environment::with_shop(1);
+    let environment = Environment::with_sample_db(1);
     environment.call(&["dump"]);
     let first = environment.tool("convert").spawn();
     // The lock is taken before anything else; a slow start is waited for.

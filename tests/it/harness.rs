@@ -1,4 +1,4 @@
-//! The fixtures themselves: a test that stands on a broken fixture proves nothing.
+//! Tests the fixtures themselves.
 
 use crate::support::{MAJORS, PgVersion, Sqld, Target, fixture, sample_db, target};
 
@@ -58,7 +58,7 @@ fn the_target_takes_verified_tls_with_scram_and_nothing_less() {
         target.url_without_parameters(),
         target.foreign_ca_file().display()
     );
-    assert!(!psql(&foreign, "SELECT 1").0, "a stranger's CA is trusted");
+    assert!(!psql(&foreign, "SELECT 1").0, "a foreign CA is trusted");
     let wrong = target.url().replace(target::PASSWORD, "wrong");
     assert!(!psql(&wrong, "SELECT 1").0, "a wrong password is taken");
 }
@@ -93,10 +93,10 @@ fn one_server_has_pgvector() {
 }
 
 #[test]
-fn the_shop_has_the_rows_it_promises() {
+fn the_sample_database_has_the_rows_it_promises() {
     let workspace = fixture::Workspace::new();
     let path = workspace.path().join("shop.db");
-    fixture::small_shop(&path);
+    fixture::small_sample_db(&path);
     let connection = rusqlite::Connection::open(&path).unwrap();
     let mut in_all = 0;
     for (table, rows) in sample_db::tables(1) {

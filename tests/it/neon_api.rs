@@ -352,7 +352,7 @@ fn an_operation_that_never_ends_is_waited_for_so_long_and_no_longer() {
     let script = Script::start(answers);
     let key = Secret::new("key-Secret-77".to_owned());
     let host = format!("{}/api/v2", script.0.url());
-    let api = Api::new(key, Some(&host)).unwrap().with_patience(Duration::from_secs(1));
+    let api = Api::new(key, Some(&host)).unwrap().with_operations_timeout(Duration::from_secs(1));
     let ctx = Context {
         workdir: Workdir::create(&workspace.dir()).unwrap(),
         out: Arc::new(NullSink),

@@ -37,7 +37,7 @@ impl Fixture {
     }
 }
 
-const LEDGER: &str = "SELECT table_name, column_name, row_key, storage_class, encode(raw, 'hex') \
+const OFFTYPE_ROWS: &str = "SELECT table_name, column_name, row_key, storage_class, encode(raw, 'hex') \
                       FROM public._sqlite_offtype ORDER BY table_name, column_name, row_key::numeric";
 
 /// 300 rows, one of which PostgreSQL can't hold as text, a key with such a text, and what refers to it.
@@ -54,13 +54,13 @@ fn text_that_no_text_can_hold_is_carried_and_its_bytes_are_kept() {
     fixture.tool("convert").run().expect_exit(1).expect_text("text-not-storable at note.body");
     fixture.tool("convert").args(["--accept", "text-not-storable"]).run().expect_exit(0);
     fixture.expect("SELECT body, doc FROM note WHERE id = 7", "a\u{fffd}\u{fffd}b\u{fffd}|[\"\u{fffd}\"]");
-    fixture.expect(LEDGER, "note|body|7|text|6100ff62e282; note|doc|7|text|5b2200225d");
+    fixture.expect(OFFTYPE_ROWS, "note|body|7|text|6100ff62e282; note|doc|7|text|5b2200225d");
     fixture.expect("SELECT encode(name, 'hex') FROM tag ORDER BY 1", "78; c328");
     fixture.expect("SELECT pg_typeof(tag)::text, encode(tag, 'hex') FROM tagged", "bytea|78");
     fixture.expect("SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND convalidated", "tagged");
     fixture.verify().expect_exit(0);
     fixture.target.query("DELETE FROM _sqlite_offtype WHERE column_name = 'doc'");
-    fixture.verify().expect_exit(1).expect_text("ledger row missing");
+    fixture.verify().expect_exit(1).expect_text("off-type row missing");
     fixture.target.query("UPDATE note SET body = 'a' WHERE id = 7");
     fixture.verify().expect_exit(1).expect_text("2 differences").expect_text("body");
 }
@@ -78,7 +78,7 @@ fn values_off_the_type_are_rejected_or_nulled_only_by_name() {
     plan.expect_text("accepted").expect_text("rejects.jsonl").expect_text("_sqlite_offtype");
     fixture.tool("convert").run().expect_exit(0);
     fixture.expect("SELECT * FROM parent ORDER BY id", "1|5|2024-01-01|a|NULL; 4|9|NULL|NULL|NULL");
-    fixture.expect(LEDGER, "parent|code|4|text|616263646566; parent|opt|1|text|; parent|opt|4|text|");
+    fixture.expect(OFFTYPE_ROWS, "parent|code|4|text|616263646566; parent|opt|1|text|; parent|opt|4|text|");
     fixture.expect("SELECT convalidated FROM pg_constraint WHERE contype = 'f'", "f");
     let rejects = fixture.workspace.dir().join("convert/rejects.jsonl");
     let text = std::fs::read_to_string(&rejects).unwrap();

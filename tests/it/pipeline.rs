@@ -1,4 +1,4 @@
-//! The whole way, as a user goes it: real source, real target, one process per command.
+//! Tests the whole pipeline as a user runs it: real source, real target, one process per command.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +57,8 @@ fn a_run_brings_every_value_to_the_target() {
 }
 
 #[test]
-fn the_shop_arrives_with_its_keys_and_rules() {
-    let environment = Environment::with_shop(1);
+fn the_sample_database_arrives_with_its_keys_and_rules() {
+    let environment = Environment::with_sample_db(1);
     let run = environment.tool("run").arg("--json").run().expect_exit(0);
     let last = run.last_json();
     assert_eq!(last["type"], "result", "{last}");
@@ -112,7 +112,7 @@ fn a_changed_row_arrives_with_the_next_run() {
 
 #[test]
 fn stage_by_stage_in_separate_processes_gives_what_a_run_gives() {
-    let environment = Environment::with_shop(1);
+    let environment = Environment::with_sample_db(1);
     environment.call(&["run"]);
     let (other, workspace) = (Target::start(), Workspace::new());
     let stage = |command: &str| {
@@ -145,7 +145,7 @@ fn a_local_file_is_a_source_too_and_is_never_written_to() {
     let workspace = Workspace::new();
     let target = Target::start();
     let path = workspace.path().join("shop.db");
-    crate::support::fixture::small_shop(&path);
+    crate::support::fixture::small_sample_db(&path);
     let before = std::fs::read(&path).unwrap();
     let run =
         workspace.tool("run").args(["--accept", "all", "--source"]).arg(&path).env("NEON_DATABASE_URL", target.url());

@@ -1,4 +1,4 @@
-//! The plan stage on small databases, one trap each, and on real ones.
+//! Tests the plan stage on small databases, one hazard each, and on real ones.
 
 use std::{
     collections::BTreeMap,
@@ -148,11 +148,11 @@ fn values_off_the_declared_type_widen_the_column_loudly() {
     assert!(message.contains("1 text (first at rowid 2)"), "{message}");
     assert!(finding(&plan, FindingCode::TypeWidened, "t.day").message.contains("rowid 2"));
     let raw = column(&plan, "t", "raw");
-    assert!(raw.ledger && plan.has_ledger());
+    assert!(raw.records_off_type && plan.has_ledger());
 }
 
 #[test]
-fn integers_in_a_moment_are_read_by_the_unit_whose_window_holds_them_all() {
+fn integers_in_a_timestamp_are_read_by_the_unit_whose_window_holds_them_all() {
     let plan = planned(
         "CREATE TABLE t(s DATETIME, ms DATETIME, us TIMESTAMP, none DATETIME, both DATETIME);
          INSERT INTO t VALUES(1700000000, 1700000000000, 1700000000000000, 0, 1700000000),
@@ -176,11 +176,14 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
         ));
         let kept = fixture.plan();
         let body = column(&kept, "notes", "body");
-        assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
+        assert_eq!(
+            (body.conversion, body.main_class, body.records_off_type),
+            (Conversion::Bytea, StorageClass::Text, false)
+        );
         assert_eq!(finding(&kept, FindingCode::TextNotStorable, "notes.body").severity, Severity::Warning);
         let by = |bad_text| ColumnOverride { bad_text: Some(bad_text), ..ColumnOverride::default() };
         let replaced = fixture.plan_with(&with_column("notes.body", by(BadText::Replace)));
-        assert!(refuse_if_blocked(&replaced).is_ok() && column(&replaced, "notes", "body").ledger);
+        assert!(refuse_if_blocked(&replaced).is_ok() && column(&replaced, "notes", "body").records_off_type);
         let fail = with_column("notes.body", by(BadText::Fail));
         let plan = fixture.plan_with(&fail);
         let refused = finding(&plan, FindingCode::TextNotStorable, "notes.body");
@@ -201,7 +204,10 @@ fn what_postgresql_can_not_hold_is_exit_5_with_its_place() {
         let plan = fixture.plan_with(&typed("notes.body", "bytea"));
         assert!(refuse_if_blocked(&plan).is_ok());
         let body = column(&plan, "notes", "body");
-        assert_eq!((body.conversion, body.main_class, body.ledger), (Conversion::Bytea, StorageClass::Text, false));
+        assert_eq!(
+            (body.conversion, body.main_class, body.records_off_type),
+            (Conversion::Bytea, StorageClass::Text, false)
+        );
         assert_eq!(body.origin, Origin::Override);
     }
 }
@@ -251,7 +257,7 @@ fn keys_stay_apart_or_step_back_to_text() {
     assert_eq!(types(&plan, "pairs"), ["uuid", "bigint"]);
     let merged = finding(&plan, FindingCode::KeysMerged, "any.x");
     assert_eq!((merged.severity, merged.count), (Severity::NeedsDecision, Some(1)));
-    assert!(plan.table("any").unwrap().uniques.is_empty() && column(&plan, "any", "x").ledger);
+    assert!(plan.table("any").unwrap().uniques.is_empty() && column(&plan, "any", "x").records_off_type);
     let lost = plan.objects.iter().find(|object| object.table == "any" && object.kind == "unique").unwrap();
     assert_eq!(lost.outcome, Outcome::NotCarried);
     let reference = finding(&plan, FindingCode::ForeignKeyNotCarried, "child.y");
@@ -422,7 +428,7 @@ fn the_evidence_can_be_read() {
 }
 
 #[test]
-fn events_tell_the_way_and_a_wish_to_stop_is_heard() {
+fn events_report_the_steps_and_a_request_to_stop_is_obeyed() {
     let fixture = Fixture::of_script("CREATE TABLE t(x TEXT); INSERT INTO t VALUES('a'), ('b')");
     fixture.events.0.lock().unwrap().clear();
     fixture.plan();

@@ -1,4 +1,4 @@
-//! Status and report are read from the artifacts alone: what they say follows from the digests in them.
+//! Tests that status and report are read from the artifacts alone: what they say follows from the digests in them.
 
 use std::{fs, path::Path};
 
@@ -157,7 +157,7 @@ impl Finished {
             format: 1,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             against,
-            asked: Vec::new(),
+            requested_tables: Vec::new(),
             dump_sha256: self.workdir.load_dump().unwrap().sha256,
             plan_sha256: sha256_of(&self.workdir.plan_json()).unwrap(),
             convert_sha256: at(Against::Target, &self.workdir.convert_checkpoint()),
@@ -323,7 +323,7 @@ fn the_target_of_a_verification_is_the_one_that_was_connected_to() {
 }
 
 #[test]
-fn damage_and_absence_are_told_apart() {
+fn damage_and_absence_are_distinguished() {
     let done = Finished::new();
     fs::write(done.workdir.push_checkpoint(), "{}").unwrap();
     done.is([Current, Current, Current, Unusable, Stale]);

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{Environment, Rng, Sqld, Target, Tool, Workspace, sample_db, tool::Running};
 
-/// Percent of the shop's 100,000 rows: long enough to be hit in the middle, short enough to be repeated.
+/// Percent of the sample database's 100,000 rows: long enough to be hit in the middle, short enough to be repeated.
 const SIZE: u32 = 20;
 
 /// How many kills there are: `TURSO2NEON_TEST_FAULTS` asks for more than the usual few.
@@ -90,10 +90,10 @@ impl<'a> Trial<'a> {
         assert!(kill(self.spawn_until(stage, stage)), "{stage} ended before it could be killed");
     }
 
-    /// Kills a call at this moment, unless it has ended by then.
-    fn kill_after(&self, command: &str, moment: Duration) {
+    /// Kills a call after this delay, unless it has ended by then.
+    fn kill_after(&self, command: &str, delay: Duration) {
         let mut running = self.tool(command).spawn();
-        pause(&mut running, moment);
+        pause(&mut running, delay);
         kill(running);
     }
 
@@ -105,7 +105,7 @@ impl<'a> Trial<'a> {
 
 fn source() -> Sqld {
     let source = Sqld::start();
-    source.fill_shop(SIZE);
+    source.fill_sample_db(SIZE);
     source
 }
 
@@ -128,7 +128,7 @@ fn each_stage_survives_kills_at_random_moments() {
 
 #[test]
 fn a_cluster_that_was_being_made_does_not_disturb_the_next_try() {
-    let environment = Environment::with_shop(1);
+    let environment = Environment::with_sample_db(1);
     environment.call(&["dump", "plan"]);
     let convert = environment.workspace.dir().join("convert");
     let is_being_made = || {

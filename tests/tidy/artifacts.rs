@@ -1,4 +1,4 @@
-//! `docs/artifacts.md` names every field of the files in the working directory.
+//! Checks that `docs/artifacts.md` names every field of the files in the working directory.
 
 use std::{collections::BTreeSet, fs};
 

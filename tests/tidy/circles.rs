@@ -1,5 +1,5 @@
-//! Circles of modules that import each other. What a module takes from the module that encloses it is no import: both
-//! are one unit for whoever stands outside.
+//! Finds circles of modules that import each other. What a module takes from the module that encloses it is no import:
+//! both are one unit for whoever stands outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What the source cites from `docs/conversion-rules.md` exists there, in one form of citation.
+//! Checks that what the source cites from `docs/conversion-rules.md` exists there, in one form of citation.
 
 use std::{collections::BTreeSet, fs};
 

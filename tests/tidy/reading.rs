@@ -151,7 +151,7 @@ fn block(code: &str) -> usize {
     code.len()
 }
 
-/// Every path in the code that begins at `crate` or leaves the module by `super`, as rooms below `src`.
+/// Every path in the code that begins at `crate` or leaves the module by `super`, as areas below `src`.
 pub(super) fn imports(source: &Source) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for start in ["crate::", "super::"] {
@@ -256,7 +256,7 @@ fn branches(inside: &str) -> Vec<&str> {
 }
 
 /// `stages/x` for a stage, else the folder or file directly below `src`.
-pub(super) fn room(path: &[String]) -> String {
+pub(super) fn area(path: &[String]) -> String {
     match path {
         [stages, stage, ..] if stages == "stages" => format!("stages/{stage}"),
         [first, ..] => first.clone(),
@@ -303,14 +303,14 @@ mod own_eyes {
     use super::*;
 
     #[test]
-    fn words_are_told_from_code() {
+    fn words_are_distinguished_from_code() {
         let code = without_words("a // crate::x\n\"crate::y \\\" z\" r#\"crate::\"q\"# 'c' b'\\'' &'a str /* { */ end");
         assert!(!code.contains("crate"), "{code}");
         assert!(code.contains("&'a str") && code.ends_with("end"), "{code}");
     }
 
     #[test]
-    fn tests_are_told_from_code() {
+    fn tests_are_distinguished_from_code() {
         let code = without_tests("fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() { if x { } }\n}\nfn c() {}");
         assert!(code.contains("fn a") && code.contains("fn c") && !code.contains("fn b"), "{code}");
         assert_eq!(code.lines().count(), 6);
@@ -321,7 +321,7 @@ mod own_eyes {
         let text = "use crate::{a::B, stages::{plan::X, convert}, c::{self, D}};\nuse super::super::stages::push::Y; fn f() { crate::g::h(); }";
         let source =
             Source { path: "src/postgres/managed/x.rs".to_owned(), text: String::new(), code: text.to_owned() };
-        let found: BTreeSet<String> = imports(&source).iter().map(|path| room(path)).collect();
+        let found: BTreeSet<String> = imports(&source).iter().map(|path| area(path)).collect();
         let expected = ["a", "stages/plan", "stages/convert", "c", "postgres", "g"];
         assert_eq!(found, expected.iter().map(|name| (*name).to_owned()).collect());
     }

@@ -1,4 +1,4 @@
-//! TOML values for serde, with errors that know the key and never repeat a value, which may be a secret.
+//! Deserializes TOML values, with errors that know the key and never repeat a value, which may be a secret.
 
 use std::fmt;
 

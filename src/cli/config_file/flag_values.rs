@@ -1,4 +1,4 @@
-//! The keys that flags have in the file, and their values, checked by the parser of the flag.
+//! Reads the keys that flags have in the file; the values are checked by the parser of the flag.
 
 use std::{any::TypeId, collections::BTreeSet};
 

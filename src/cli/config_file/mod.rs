@@ -1,4 +1,4 @@
-//! `turso2neon.toml`: a key for every flag, and tables for what a command line cannot hold.
+//! Reads `turso2neon.toml`: a key for every flag, and tables for what a command line cannot hold.
 //!
 //! The file may hold connection strings, so no message repeats a value or a line of it: only keys, positions and the
 //! words that would be right.
@@ -147,7 +147,7 @@ impl FileOverrides {
                 return Err(refused(&key, &format!("is not a PostgreSQL type that can be loaded: {sentence}")));
             }
         }
-        let is_code = |code: &&String| *code == "all" || FindingCode::from_word(code).is_some();
+        let is_code = |code: &&String| *code == "all" || code.parse::<FindingCode>().is_ok();
         match self.accept.keys().find(|code| !is_code(code)) {
             Some(code) => Err(unknown(file, &below("accept", code), code, &code_words())),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The values of the flags become requests.
+//! Turns the values of the flags into requests.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{FindingCode, overrides::Overrides, push_plan::RequestedMode},
+    model::{FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode},
     pipeline::PlanDecisions,
     postgres::managed::LocalChoice,
     secret::Secret,
@@ -42,7 +42,7 @@ impl Layers {
         let platform = self.platform(source)?;
         let url = match &platform {
             Some(_) => Secret::new(String::new()),
-            None => given("--source", source.source.as_ref())?.ok_or_else(|| {
+            None => flag_value("--source", source.source.as_ref())?.ok_or_else(|| {
                 Error::new(Kind::Usage, "no source is given")
                     .with_hint("set TURSO_DATABASE_URL, or name a URL or a file with --source")
             })?,
@@ -112,7 +112,7 @@ impl Layers {
                 types: file.types.clone(),
                 columns: file.columns.clone(),
                 tables: file.tables.clone(),
-                given: None,
+                existing_schema: None,
                 sql: user_sql::read(&file.sql)?,
                 accept,
                 include: typed.include.clone(),
@@ -121,7 +121,7 @@ impl Layers {
             },
             vector: typed.vector,
             local: local_choice(local)?,
-            schema_from: given("--schema-from", typed.schema_from.as_ref())?,
+            schema_from: flag_value("--schema-from", typed.schema_from.as_ref())?,
         })
     }
 }
@@ -132,7 +132,7 @@ impl Layers {
 /// `Usage` if the flag is empty.
 pub(super) fn local_choice(typed: &LocalArgs) -> Result<LocalChoice> {
     Ok(LocalChoice {
-        url: given("--local-url", typed.local_url.as_ref())?,
+        url: flag_value("--local-url", typed.local_url.as_ref())?,
         pg_bin: typed.pg_bin.clone(),
         keep_running: typed.keep_running,
     })
@@ -161,7 +161,7 @@ pub(super) fn part(typed: &PartArgs) -> Result<PushPart> {
 /// # Errors
 /// `Usage` if the flag is empty: falling back to a variable could write to the wrong database.
 pub(super) fn target(typed: &TargetArgs) -> Result<Option<Secret<String>>> {
-    given("--target", typed.target.as_ref())
+    flag_value("--target", typed.target.as_ref())
 }
 
 /// The schema on the target.
@@ -184,6 +184,7 @@ pub(super) fn push(
         target: target(to)?.ok_or_else(no_target)?,
         local: local_choice(local)?,
         mode,
+        on_drift: DriftPolicy::Refuse,
         part: PushPart::All,
         jobs: jobs(jobs_at_once),
         schema: schema(to),
@@ -221,7 +222,7 @@ fn accepted(text: &str) -> Result<(String, String)> {
         Some((code, place)) => (code, Some(place)),
         None => (text, None),
     };
-    let unknown = code != "all" && FindingCode::from_word(code).is_none();
+    let unknown = code != "all" && code.parse::<FindingCode>().is_err();
     if unknown {
         let near = nearest(code, &code_words()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         return Err(Error::new(Kind::Usage, "--accept names no finding code")
@@ -238,7 +239,7 @@ fn accepted(text: &str) -> Result<(String, String)> {
 }
 
 /// A flag's value; an empty one, as of `--target "$UNSET"`, is refused.
-fn given(flag: &str, typed: Option<&Secret<String>>) -> Result<Option<Secret<String>>> {
+fn flag_value(flag: &str, typed: Option<&Secret<String>>) -> Result<Option<Secret<String>>> {
     match typed {
         Some(value) if value.expose().is_empty() => Err(Error::new(Kind::Usage, format!("{flag} is empty"))
             .with_hint(format!("give {flag} a value, or leave the flag out"))),

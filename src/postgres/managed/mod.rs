@@ -158,12 +158,6 @@ impl LocalServer {
         &self.record
     }
 
-    /// Whether this tool runs the server.
-    #[must_use]
-    pub fn is_managed(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// Ends a load: brings what was loaded to disk and stops the managed server, or leaves it running in durable
     /// settings if it is to be kept. An external server is durable by its own settings.
     ///

@@ -101,11 +101,6 @@ impl Session {
         &self.client
     }
 
-    /// The driver's client, for transactions.
-    pub fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
-    }
-
     /// Which PostgreSQL it is.
     #[must_use]
     pub fn role(&self) -> Role {

@@ -39,6 +39,7 @@ parameters! {
     &[&str] => TEXT_ARRAY,
     &[String] => TEXT_ARRAY,
     &[i32] => INT4_ARRAY,
+    Vec<i64> => INT8_ARRAY,
     Vec<u32> => OID_ARRAY,
     &Vec<u32> => OID_ARRAY,
     &[u32] => OID_ARRAY,

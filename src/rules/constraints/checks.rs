@@ -1,4 +1,4 @@
-//! CHECK constraints (docs/conversion-rules.md, section 4.2).
+//! Plans CHECK constraints (docs/conversion-rules.md, section 4.2).
 
 use super::{ConstraintContext, TableContext, ViolatedConstraint};
 use crate::{
@@ -48,7 +48,7 @@ pub(super) fn carry(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_
 fn by_cast(seat: &TableContext<'_>, check: &SourceCheck) -> Option<Condition> {
     let guard = JsonGuard::read(&check.expression)?;
     let column = seat.plan.columns.iter().find(|column| column.source.eq_ignore_ascii_case(&guard.column))?;
-    let only_texts = column.pg_type.is_text() && column.main_class == StorageClass::Text && !column.ledger;
+    let only_texts = column.pg_type.is_text() && column.main_class == StorageClass::Text && !column.records_off_type;
     only_texts.then(|| Condition { sql: guard.condition(&column.name), never_false: false })
 }
 

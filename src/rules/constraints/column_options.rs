@@ -1,4 +1,4 @@
-//! Defaults, identities and collations of columns (docs/conversion-rules.md, section 1.9;
+//! Plans defaults, identities and collations of columns (docs/conversion-rules.md, section 1.9;
 //! docs/conversion-rules.md, section 5.1; docs/conversion-rules.md, section 4.3).
 
 use super::{ConstraintContext, TableContext};

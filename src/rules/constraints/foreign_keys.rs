@@ -1,5 +1,5 @@
-//! FOREIGN KEY (docs/conversion-rules.md, section 4.4). A key that rows break is carried NOT VALID: old rows stay,
-//! new ones are checked.
+//! Plans foreign keys (docs/conversion-rules.md, section 4.4). A key that rows break is carried NOT VALID: old rows
+//! stay, new ones are checked.
 
 use super::{ConstraintContext, ViolatedConstraint, same_set};
 use crate::model::{

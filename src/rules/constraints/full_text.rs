@@ -1,6 +1,6 @@
-//! Full-text indexes as PostgreSQL's own, on request (docs/conversion-rules.md, section 6.5): a GIN index on the
-//! texts of a table that was one of SQLite's full-text indexes. The words and their order of relevance are
-//! PostgreSQL's, so that it is no translation.
+//! Plans full-text indexes of PostgreSQL on request (docs/conversion-rules.md, section 6.5): a GIN index on the texts
+//! of a table that was one of SQLite's full-text indexes. The words and their order of relevance are PostgreSQL's, so
+//! that it is no translation.
 
 use crate::{
     model::{

@@ -1,5 +1,5 @@
-//! Generated columns (docs/conversion-rules.md, section 6.1). PostgreSQL computes those whose expression has an exact
-//! equivalent; the others are plain columns with SQLite's values. `convert` compares every value that PostgreSQL
+//! Plans generated columns (docs/conversion-rules.md, section 6.1). PostgreSQL computes those whose expression has an
+//! exact equivalent; the others are plain columns with SQLite's values. `convert` compares every value that PostgreSQL
 //! computed.
 
 use super::{ConstraintContext, TableContext};
@@ -25,7 +25,7 @@ pub(super) fn carry(work: &mut ConstraintContext<'_>, seat: &mut TableContext<'_
         let stored = column.generated.as_ref().is_some_and(|generated| generated.stored);
         let answer = match obstacle(seat.source, column) {
             Some(reason) => Err(reason.to_owned()),
-            None if planned.ledger => Err("its values have several storage classes".to_owned()),
+            None if planned.records_off_type => Err("its values have several storage classes".to_owned()),
             None if !planned.exceptions.is_none() => Err("the configuration changes some of its values".to_owned()),
             None => NameScope::new(seat.plan, seat.source, &work.schema.encoding)
                 .generated(expression, planned, column.affinity)

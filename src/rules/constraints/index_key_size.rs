@@ -1,5 +1,5 @@
-//! How large a key can get (docs/conversion-rules.md, section 2.3). PostgreSQL refuses a B-tree entry beyond 2704
-//! bytes; compressible text may pass, so that trying proves nothing.
+//! Computes how large an index key can get (docs/conversion-rules.md, section 2.3). PostgreSQL refuses a B-tree entry
+//! beyond 2704 bytes; compressible text may pass, so that trying proves nothing.
 
 use crate::model::{ColumnPlan, PgType};
 
@@ -128,22 +128,22 @@ pub(super) fn fit(parts: &[KeyPart], unique: bool) -> Result<FittedKey, &'static
         return Err("its values are longer than PostgreSQL's B-tree takes (2704 bytes)");
     }
     // Characters have up to 4 bytes.
-    let room = (KEY_BYTES_MAX - others) / 4 / count.max(1);
+    let length = (KEY_BYTES_MAX - others) / 4 / count.max(1);
     let keys = parts.iter().map(|part| {
-        let key = if is_long(&part) { shortened(part, unique, room) } else { None };
+        let key = if is_long(&part) { shortened(part, unique, length) } else { None };
         key.map_or_else(|| whole(part), |key| format!("{key}{}", part.order))
     });
     Ok(FittedKey { method: "btree", keys: keys.collect(), change: Some(if unique { DIGESTS } else { PREFIXES }) })
 }
 
-fn shortened(part: &KeyPart, unique: bool, room: u64) -> Option<String> {
+fn shortened(part: &KeyPart, unique: bool, length: u64) -> Option<String> {
     let sql = &part.sql;
     Some(match (part.short, unique) {
         (Shortening::No, _) => return None,
         (Shortening::Text | Shortening::Bytes, true) => format!("md5({sql})"),
         (Shortening::Document, _) => format!("md5(({sql})::text)"),
-        (Shortening::Text, false) => format!("left({sql}, {room})"),
-        (Shortening::Bytes, false) => format!("substr({sql}, 1, {room})"),
+        (Shortening::Text, false) => format!("left({sql}, {length})"),
+        (Shortening::Bytes, false) => format!("substr({sql}, 1, {length})"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! CREATE INDEX (docs/conversion-rules.md, section 6.2). An index without its predicate or with another key would be
+//! Plans indexes (docs/conversion-rules.md, section 6.2). An index without its predicate or with another key would be
 //! wrong, so that one whose text can't be translated is left out as a whole.
 
 use super::{

@@ -1,5 +1,5 @@
-//! Keys, constraints, indexes, defaults and identities: what of the source's schema each planned table gets, and what
-//! becomes of every object.
+//! Plans keys, constraints, indexes, defaults and identities: which of the source's schema each planned table gets, and
+//! the outcome of every object.
 //!
 //! Invariant: every table, index and skipped object of the source, and every check, foreign key and generated column,
 //! ends as exactly one [`ObjectPlan`]; whatever isn't carried as it is has a finding. A constraint is only carried in

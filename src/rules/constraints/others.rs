@@ -1,4 +1,4 @@
-//! Tables themselves, views, triggers, and what is skipped.
+//! Records the outcome of tables, views, triggers and skipped objects.
 
 use super::{ConstraintContext, TableContext};
 use crate::model::{

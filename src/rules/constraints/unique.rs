@@ -1,4 +1,5 @@
-//! PRIMARY KEY and UNIQUE constraints (docs/conversion-rules.md, section 4.1; docs/conversion-rules.md, section 4.3).
+//! Plans PRIMARY KEY and UNIQUE constraints (docs/conversion-rules.md, section 4.1;
+//! docs/conversion-rules.md, section 4.3).
 
 use super::{
     ConstraintContext, TableContext, ViolatedConstraint,

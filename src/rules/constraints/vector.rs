@@ -1,4 +1,4 @@
-//! libSQL's vector index as pgvector's (docs/conversion-rules.md, section 1.8).
+//! Plans an index of pgvector for libSQL's vector index (docs/conversion-rules.md, section 1.8).
 
 use crate::{
     model::{ColumnPlan, PgType, identifier::quote_ident},
@@ -36,31 +36,12 @@ pub(super) fn key(call: &Call, column: &ColumnPlan) -> Result<String, &'static s
 mod tests {
     use super::*;
     use crate::{
-        model::{
-            Conversion,
-            cell::StorageClass,
-            conversion_plan::{Exceptions, Origin},
-        },
+        model::{Conversion, cell::StorageClass},
         rules::expression,
     };
 
     fn embedding(pg_type: PgType) -> ColumnPlan {
-        ColumnPlan {
-            source: "e".to_owned(),
-            name: "e".to_owned(),
-            declared: String::new(),
-            pg_type,
-            conversion: Conversion::Bytea,
-            main_class: StorageClass::Blob,
-            ledger: false,
-            exceptions: Exceptions::default(),
-            not_null: false,
-            default: None,
-            generated: None,
-            rule: String::new(),
-            origin: Origin::Rule,
-            evidence: crate::model::column_profile::ColumnProfile::default(),
-        }
+        ColumnPlan::new("e", pg_type, Conversion::Bytea, StorageClass::Blob)
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Cells by the meaning of the type that a given schema wants: 0 and 1 are booleans in a `boolean` column, a JSON array
-//! in text is an array in an array column.
+//! Converts cells by the meaning of the types of an existing schema: 0 and 1 are booleans in a `boolean` column, a JSON
+//! array in text is an array in an array column.
 //!
 //! Invariant: what [`read`] answers is the value itself, never the nearest one, except where [`ReadValue::altered`]
 //! says so (numbers that become 4-byte floats, offsets of points in time).
@@ -46,7 +46,7 @@ pub enum Value<'a> {
     /// `time`: microseconds from midnight.
     Clock(i64),
     /// `timestamp`, `timestamptz`: microseconds from 1970-01-01.
-    Moment(i64),
+    Timestamp(i64),
     /// `json`, `jsonb`: the document's text.
     Document(Cow<'a, [u8]>),
     /// `vector`.
@@ -205,7 +205,7 @@ fn owned(value: Value<'_>) -> Value<'static> {
         Value::Uuid(value) => Value::Uuid(value),
         Value::Days(value) => Value::Days(value),
         Value::Clock(value) => Value::Clock(value),
-        Value::Moment(value) => Value::Moment(value),
+        Value::Timestamp(value) => Value::Timestamp(value),
         Value::Document(value) => Value::Document(Cow::Owned(value.into_owned())),
         Value::Vector(value) => Value::Vector(value),
     }
@@ -237,7 +237,7 @@ pub fn form(shape: PgColumnType, unit: Option<EpochUnit>, cell: SqliteCell<'_>) 
 fn append_form(bytes: &mut Vec<u8>, element: Element, value: &Value<'_>) {
     match value {
         Value::Boolean(value) => bytes.push(u8::from(*value)),
-        Value::Integer(value) | Value::Days(value) | Value::Clock(value) | Value::Moment(value) => {
+        Value::Integer(value) | Value::Days(value) | Value::Clock(value) | Value::Timestamp(value) => {
             bytes.extend_from_slice(&value.to_be_bytes());
         }
         // Adding 0.0 makes one zero of both.
@@ -290,8 +290,8 @@ mod tests {
             ("date", Text(b"1970-01-03"), Ok(Value::Days(2))),
             ("date", Text(b"1970-01-03T00:00:00.000Z"), Ok(Value::Days(2))),
             ("date", Text(b"1970-01-03 01:00"), Err(Mismatch::Digits)),
-            ("timestamptz", Integer(1_500), Ok(Value::Moment(1_500_000))),
-            ("timestamp", Text(b"1970-01-01T00:00:01Z"), Ok(Value::Moment(1_000_000))),
+            ("timestamptz", Integer(1_500), Ok(Value::Timestamp(1_500_000))),
+            ("timestamp", Text(b"1970-01-01T00:00:01Z"), Ok(Value::Timestamp(1_000_000))),
             ("timestamp(3) without time zone", Text(b"1970-01-01 00:00:00.0001"), Err(Mismatch::Digits)),
             ("time", Text(b"2000-01-01 00:01:00"), Ok(Value::Clock(60_000_000))),
             ("jsonb", Text(b"{\"a\":1,\"a\":2}"), Err(Mismatch::Document)),
@@ -315,7 +315,7 @@ mod tests {
         {
             Ok(ReadContent::Many(values)) => Ok(values),
             Ok(ReadContent::One(_)) => panic!("{sql}"),
-            Err(misfit) => Err(misfit),
+            Err(mismatch) => Err(mismatch),
         };
         assert_eq!(many("text[]", b"[\"a\", null]"), Ok(vec![Some(Value::Text("a".into())), None]));
         assert_eq!(many("integer[]", b"[1,2]"), Ok(vec![Some(Value::Integer(1)), Some(Value::Integer(2))]));

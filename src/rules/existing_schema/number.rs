@@ -1,4 +1,4 @@
-//! Decimal numbers of any length, as text gives them.
+//! Parses decimal numbers of any length.
 
 use crate::rules::decimal::Decimal;
 

@@ -1,4 +1,4 @@
-//! One cell as one value of the given type.
+//! Converts one cell to one value of a type of the existing schema.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// PostgreSQL's first point in time, 4713 BC, in microseconds from 1970.
-const MOMENT_FIRST: i64 = -210_866_803_200_000_000;
+const TIMESTAMP_FIRST: i64 = -210_866_803_200_000_000;
 
 /// The day of a time that some libraries store with a day.
 const TIME_DAYS: [i64; 2] = [0, 10_957];
@@ -48,7 +48,7 @@ pub(super) fn read<'a>(
         Element::Date => date(cell, unit).map(Value::Days),
         Element::Time { digits } => time(cell, digits).map(Value::Clock),
         Element::Timestamp { digits } | Element::TimestampTz { digits } => {
-            moment(cell, unit, digits, altered).map(Value::Moment)
+            timestamp(cell, unit, digits, altered).map(Value::Timestamp)
         }
         Element::Json => document(cell, false, json),
         Element::Jsonb => document(cell, true, json),
@@ -192,7 +192,7 @@ fn stamp(text: &[u8]) -> Result<Stamp, Mismatch> {
 
 fn epoch(value: i64, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
     let micros = value.checked_mul(unit.ok_or(Mismatch::Unit)?.microseconds()).ok_or(Mismatch::Range)?;
-    if micros >= MOMENT_FIRST { Ok(micros) } else { Err(Mismatch::Range) }
+    if micros >= TIMESTAMP_FIRST { Ok(micros) } else { Err(Mismatch::Range) }
 }
 
 fn date(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
@@ -223,7 +223,7 @@ fn time(cell: SqliteCell<'_>, digits: u8) -> Result<i64, Mismatch> {
     precise(clock, digits)
 }
 
-fn moment(
+fn timestamp(
     cell: SqliteCell<'_>,
     unit: Option<EpochUnit>,
     digits: u8,

@@ -1,5 +1,5 @@
-//! Arithmetic, CAST and `||`. Whether an operation is exact follows from the numbers that occur: integers must not
-//! leave 64 bits (SQLite goes on in floating point, PostgreSQL raises an error), doubles must not overflow or
+//! Translates arithmetic, CAST and `||`. Whether an operation is exact follows from the numbers that occur: integers
+//! must not leave 64 bits (SQLite goes on in floating point, PostgreSQL raises an error), doubles must not overflow or
 //! underflow (PostgreSQL raises an error).
 
 use sqlite3_parser::ast::Operator;
@@ -31,13 +31,13 @@ pub(super) fn binary(operator: Operator, left: &TypedExpr, right: &TypedExpr) ->
 
 /// Text that is an integer by its making (`strftime('%s')`) counts as that integer.
 fn as_number(operand: &TypedExpr) -> Result<TypedExpr, Untranslatable> {
-    match (&operand.kind, &operand.constant, &operand.moment) {
+    match (&operand.kind, &operand.constant, &operand.current_time) {
         (ExprType::Text, Some(Value::Text(text)), _) => match numeric_text(text) {
             Some(value) => Ok(TypedExpr::constant(value)),
             None => Err(refuse("arithmetic with a text")),
         },
-        (ExprType::Text, None, Some(moment)) if moment.is_digits() => {
-            Ok(TypedExpr::atom(format!("{}::bigint", operand.arg()), ExprType::Int(moment.range())))
+        (ExprType::Text, None, Some(current_time)) if current_time.is_digits() => {
+            Ok(TypedExpr::atom(format!("{}::bigint", operand.arg()), ExprType::Int(current_time.range())))
         }
         _ => Ok(operand.clone()),
     }

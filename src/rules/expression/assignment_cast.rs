@@ -1,4 +1,4 @@
-//! A value that a statement puts into a column, with the column's affinity applied.
+//! Translates a value that a statement puts into a column, with the column's affinity applied.
 
 use super::{
     Untranslatable, column_default,
@@ -25,7 +25,7 @@ pub(in crate::rules) fn assigned(
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
     match (column.conversion, operand.kind) {
         (_, ExprType::Null) => Ok(format!("NULL::{}", column.pg_type)),
-        (_, ExprType::Text) if operand.moment.is_some() => column_default::computed(operand, column, affinity),
+        (_, ExprType::Text) if operand.current_time.is_some() => column_default::computed(operand, column, affinity),
         (Conversion::Epoch { .. }, ExprType::Int(_)) => column_default::computed(operand, column, affinity),
         (Conversion::IntegerBoolean, ExprType::Bool)
         | (Conversion::Bytea, ExprType::Blob)

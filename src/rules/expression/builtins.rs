@@ -1,4 +1,4 @@
-//! Functions of SQLite with an exact equivalent in PostgreSQL (docs/conversion-rules.md, section 5.2).
+//! Translates functions of SQLite with an exact equivalent in PostgreSQL (docs/conversion-rules.md, section 5.2).
 
 use super::{
     Untranslatable, arithmetic, compare,

@@ -1,4 +1,4 @@
-//! DEFAULT: the value that SQLite would store, as a value of the column's PostgreSQL type
+//! Translates DEFAULT: the value that SQLite would store, as a value of the column's PostgreSQL type
 //! (docs/conversion-rules.md, section 5.1).
 
 use sqlite3_parser::ast::{Expr, Literal, Operator};
@@ -222,11 +222,11 @@ fn storable_json(text: &str) -> bool {
 /// A value that is computed for each row.
 pub(super) fn computed(operand: &TypedExpr, column: &ColumnPlan, affinity: Affinity) -> Result<String, Untranslatable> {
     let numeric = matches!(affinity, Affinity::Integer | Affinity::Real | Affinity::Numeric);
-    match (operand.kind, &operand.moment) {
-        (ExprType::Text, Some(moment)) if numeric && moment.is_digits() => {
+    match (operand.kind, &operand.current_time) {
+        (ExprType::Text, Some(current_time)) if numeric && current_time.is_digits() => {
             computed(&super::builtins::to_integer(operand.clone())?, column, affinity)
         }
-        (ExprType::Text, Some(moment)) => moment_default(operand, moment, column),
+        (ExprType::Text, Some(current_time)) => current_time_default(operand, current_time, column),
         (ExprType::Text, None) => match (column.conversion, &column.pg_type) {
             (Conversion::Text { .. }, PgType::Text) if !numeric => Ok(operand.sql().to_owned()),
             _ => Err(unfit(column)),
@@ -257,15 +257,15 @@ pub(super) fn computed(operand: &TypedExpr, column: &ColumnPlan, affinity: Affin
     }
 }
 
-/// A text that shows the present moment, in a column whose type may be one of time.
-fn moment_default(
+/// A text that shows the current time, in a column whose type may be one of time.
+fn current_time_default(
     operand: &TypedExpr,
-    moment: &CurrentTimeText,
+    current_time: &CurrentTimeText,
     column: &ColumnPlan,
 ) -> Result<String, Untranslatable> {
-    let sample = moment.sample.as_bytes();
+    let sample = current_time.sample.as_bytes();
     let stamp = parse_stamp(sample);
-    let at = &moment.at;
+    let at = &current_time.at;
     match (column.conversion, &column.pg_type, stamp) {
         (Conversion::Text { .. }, PgType::Text, _) => Ok(operand.sql().to_owned()),
         (Conversion::Text { .. }, PgType::Varchar(length), _) if fits_length(sample.len(), *length) => {
@@ -278,16 +278,16 @@ fn moment_default(
         (Conversion::Timestamp, PgType::Timestamp, Some(stamp)) if stamp.offset_minutes.is_none() => {
             Ok(if stamp.time.is_some() { at.clone() } else { format!("date_trunc('day', {at})") })
         }
-        // Without values there is no telling whether the column's times have zones; its own are UTC.
+        // Without values it is unknown whether the column's times have zones; its own are UTC.
         (Conversion::Timestamp, PgType::Timestamp, Some(stamp))
             if stamp.offset_minutes == Some(0) && column.evidence.values() == 0 =>
         {
             Ok(at.clone())
         }
-        // Where the other values are numbers it is the same moment all the same.
+        // Where the other values are numbers it is the same time nevertheless.
         (Conversion::TimestampTz | Conversion::Epoch { .. }, PgType::TimestampTz, Some(stamp)) => {
             Ok(match stamp.time {
-                Some(_) if moment.present => "now()".to_owned(),
+                Some(_) if current_time.present => "now()".to_owned(),
                 Some(_) => format!("({at} AT TIME ZONE 'UTC')"),
                 None => format!("(date_trunc('day', {at}) AT TIME ZONE 'UTC')"),
             })

@@ -1,4 +1,5 @@
-//! Comparisons: affinity first, then class against class, then collation (SQLite "Datatypes", sections 4 and 7).
+//! Translates comparisons: affinity first, then class against class, then collation (SQLite "Datatypes", sections 4 and
+//! 7).
 
 use sqlite3_parser::ast::Operator;
 
@@ -14,17 +15,19 @@ use crate::{
     rules::datetime,
 };
 
-/// A comparison operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::rules) enum Comparison {
-    Equals,
-    NotEquals,
-    Less,
-    LessEquals,
-    Greater,
-    GreaterEquals,
-    Is,
-    IsNot,
+words! {
+    /// A comparison operator.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in crate::rules) enum Comparison: word {
+        Equals = "=",
+        NotEquals = "<>",
+        Less = "<",
+        LessEquals = "<=",
+        Greater = ">",
+        GreaterEquals = ">=",
+        Is = "IS NOT DISTINCT FROM",
+        IsNot = "IS DISTINCT FROM",
+    }
 }
 
 impl Comparison {
@@ -39,19 +42,6 @@ impl Comparison {
             Operator::Is => Some(Self::Is),
             Operator::IsNot => Some(Self::IsNot),
             _ => None,
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Equals => "=",
-            Self::NotEquals => "<>",
-            Self::Less => "<",
-            Self::LessEquals => "<=",
-            Self::Greater => ">",
-            Self::GreaterEquals => ">=",
-            Self::Is => "IS NOT DISTINCT FROM",
-            Self::IsNot => "IS DISTINCT FROM",
         }
     }
 
@@ -464,7 +454,7 @@ fn uuid_literal(comparison: Comparison, operand: &TypedExpr) -> Result<String, U
 }
 
 /// A timestamp against a constant: a whole timestamp as PostgreSQL prints it, or a date, which as a text stands before
-/// all moments of its day.
+/// all times of its day.
 fn stamp_against(comparison: Comparison, stamp: &TypedExpr, constant: &TypedExpr) -> Result<Pair, Untranslatable> {
     let refused = || refuse("a timestamp is compared with a text that is no timestamp of the same spelling");
     let Some(Value::Text(text)) = &constant.constant else { return Err(refused()) };

@@ -1,5 +1,5 @@
-//! Date and time functions of the present moment, as DEFAULT uses them
-//! (docs/conversion-rules.md, section 5.1; docs/conversion-rules.md, section 5.2). SQLite's moments are UTC.
+//! Translates date and time functions of the current time, as DEFAULT uses them (docs/conversion-rules.md, section 5.1;
+//! docs/conversion-rules.md, section 5.2). SQLite's times are UTC.
 
 use super::{
     Untranslatable,
@@ -15,12 +15,12 @@ use crate::{
 
 const NOW_UTC: &str = "(now() AT TIME ZONE 'UTC')";
 
-/// A text that shows the present moment.
+/// A text that shows the current time.
 #[derive(Debug, Clone)]
 pub(in crate::rules) struct CurrentTimeText {
-    /// The moment as a `timestamp` in UTC; can stand beside any operator.
+    /// The time as a `timestamp` in UTC; can stand beside any operator.
     pub at: String,
-    /// Whether it is the present moment itself, not one some days away.
+    /// Whether it is the current time itself, not one some days away.
     pub present: bool,
     /// What the text looks like: 2024-01-02 03:04:05.678 in its format.
     pub sample: String,
@@ -32,7 +32,7 @@ impl CurrentTimeText {
         !self.sample.is_empty() && self.sample.len() <= 14 && self.sample.bytes().all(|byte| byte.is_ascii_digit())
     }
 
-    /// The moment that a date function reads from the text: no finer than the text shows it.
+    /// The time that a date function reads from the text: no finer than the text shows it.
     fn read_again(&self) -> Option<CurrentTime> {
         let stamp =
             parse_stamp(self.sample.as_bytes()).filter(|stamp| stamp.offset_minutes.is_none_or(|zone| zone == 0))?;
@@ -116,8 +116,8 @@ fn word(argument: &TypedExpr) -> Result<&str, Untranslatable> {
 fn read(arguments: &[TypedExpr]) -> Result<CurrentTime, Untranslatable> {
     let mut time = CurrentTime { at: NOW_UTC.to_owned(), present: true, fraction: false };
     for (index, argument) in arguments.iter().enumerate() {
-        if let (0, Some(moment)) = (index, &argument.moment) {
-            time = moment.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
+        if let (0, Some(current_time)) = (index, &argument.current_time) {
+            time = current_time.read_again().ok_or_else(|| refuse("a date function reads a text that is no date"))?;
             continue;
         }
         if index == 0
@@ -148,13 +148,13 @@ fn read(arguments: &[TypedExpr]) -> Result<CurrentTime, Untranslatable> {
                 let step = interval(&word).ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
                 time = CurrentTime { at: format!("({} + interval '{step}')", time.at), present: false, ..time };
             }
-            _ => return Err(refuse("a date function of a fixed or unknown moment has no exact equivalent")),
+            _ => return Err(refuse("a date function of a fixed or unknown time has no exact equivalent")),
         }
     }
     Ok(time)
 }
 
-/// The moments that a column holds: all its values are known to be such.
+/// The times that a column holds: all its values are known to be such.
 fn of_column(argument: &TypedExpr, arguments: &[TypedExpr]) -> Result<Option<CurrentTime>, Untranslatable> {
     let modifier = arguments.get(1).and_then(|argument| word(argument).ok());
     let unix = modifier.is_some_and(|word| word.trim().eq_ignore_ascii_case("unixepoch"));
@@ -184,14 +184,15 @@ fn interval(modifier: &str) -> Option<String> {
 
 fn formatted(format: &str, time: &CurrentTime) -> Result<TypedExpr, Untranslatable> {
     if format == "%s" {
-        let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1704164645".to_owned() };
+        let current_time =
+            CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1704164645".to_owned() };
         let sql = format!("floor({})::bigint::text", time.epoch());
-        return Ok(TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) });
+        return Ok(TypedExpr { current_time: Some(current_time), ..TypedExpr::atom(sql, ExprType::Text) });
     }
     let number = |field: &str| {
-        let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1".to_owned() };
+        let current_time = CurrentTimeText { at: time.at.clone(), present: time.present, sample: "1".to_owned() };
         let sql = format!("extract({field} FROM {})::integer::text", time.at);
-        TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) }
+        TypedExpr { current_time: Some(current_time), ..TypedExpr::atom(sql, ExprType::Text) }
     };
     match format {
         "%w" => return Ok(number("dow")),
@@ -205,8 +206,8 @@ fn formatted(format: &str, time: &CurrentTime) -> Result<TypedExpr, Untranslatab
         time.at.strip_prefix('(').and_then(|at| at.strip_suffix(')')).unwrap_or(&time.at),
         quote_literal(&template)
     );
-    let moment = CurrentTimeText { at: time.at.clone(), present: time.present, sample };
-    Ok(TypedExpr { moment: Some(moment), ..TypedExpr::atom(sql, ExprType::Text) })
+    let current_time = CurrentTimeText { at: time.at.clone(), present: time.present, sample };
+    Ok(TypedExpr { current_time: Some(current_time), ..TypedExpr::atom(sql, ExprType::Text) })
 }
 
 /// The template of `to_char` (PostgreSQL 9.8), and what it makes of 2024-01-02 03:04:05.678.

@@ -1,5 +1,5 @@
-//! GENERATED ALWAYS AS: the expression as a value of the column's PostgreSQL type, with SQLite's affinity applied
-//! (docs/conversion-rules.md, section 6.1).
+//! Translates GENERATED ALWAYS AS: the expression as a value of the column's PostgreSQL type, with SQLite's affinity
+//! applied (docs/conversion-rules.md, section 6.1).
 
 use super::{
     Untranslatable,
@@ -19,8 +19,8 @@ impl NameScope<'_> {
         parse::with_expression(sql, |expression| {
             let operand = translate::translate(&self.inlining(), expression)?;
             operand.uncollated()?;
-            if operand.moment.is_some() {
-                return Err(refuse("it depends on the present moment or on PostgreSQL's forms of dates"));
+            if operand.current_time.is_some() {
+                return Err(refuse("it depends on the current time or on PostgreSQL's forms of dates"));
             }
             stored(&operand, column, affinity)
         })

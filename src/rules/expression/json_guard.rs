@@ -1,4 +1,4 @@
-//! Checks that want the texts of a column to be JSON, as ORMs write them.
+//! Recognises checks that require the texts of a column to be JSON, as ORMs write them.
 //!
 //! PostgreSQL has `IS JSON` only from version 16 on. A cast does the same work in a check: it raises an error for what
 //! is no JSON, and so refuses the row. That is right only where the whole check fails with it, so only these forms are

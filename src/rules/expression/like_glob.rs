@@ -1,4 +1,4 @@
-//! LIKE and GLOB.
+//! Translates LIKE and GLOB.
 
 use sqlite3_parser::ast::LikeOperator;
 

@@ -1,5 +1,5 @@
-//! Literals as the values SQLite makes of them, and what a column's affinity does to them
-//! (SQLite "Expressions", section 3; "Datatypes", sections 3 and 4.2).
+//! Evaluates literals as SQLite does, and what a column's affinity does to them (SQLite "Expressions", section 3;
+//! "Datatypes", sections 3 and 4.2).
 
 use super::parse::{Quoting, unquote};
 use crate::{model::source_schema::Affinity, rules::decimal};

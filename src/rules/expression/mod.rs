@@ -1,5 +1,5 @@
-//! SQLite expressions to PostgreSQL expressions, through the parsed tree and with static types, never by text.
-//! What has no exact equivalent is refused with the reason.
+//! Translates SQLite expressions to PostgreSQL expressions, through the parsed tree and with static types, never by
+//! text. What has no exact equivalent is refused with the reason.
 //!
 //! The static type of a column follows from its planned conversion and from the values that were seen; exact means
 //! that every row of the source gives the same answer on both sides, and that no row makes PostgreSQL raise an error.

@@ -1,4 +1,4 @@
-//! What an expression may name: one table's columns with their static types, or nothing (a DEFAULT).
+//! Resolves the names in an expression: one table's columns with their static types, or nothing (a DEFAULT).
 
 use super::{
     Untranslatable,
@@ -42,7 +42,7 @@ impl<'a> NameScope<'a> {
         Self { table: Some(table), source: None, query: None, utf8: true, inlines: false }
     }
 
-    /// No columns: identifiers are strings, and functions of the present moment are allowed.
+    /// No columns: identifiers are strings, and functions of the current time are allowed.
     pub(in crate::rules) fn of_default() -> Self {
         Self { table: None, source: None, query: None, utf8: true, inlines: false }
     }
@@ -67,7 +67,7 @@ impl<'a> NameScope<'a> {
         self.table.is_none() && self.query.is_none()
     }
 
-    /// Whether the value may depend on the moment: not in an index or a check.
+    /// Whether the value may depend on the current time: not in an index or a check.
     pub(in crate::rules) fn is_at_present(&self) -> bool {
         self.table.is_none()
     }
@@ -155,7 +155,7 @@ pub(in crate::rules) fn column_operand(column: &ColumnPlan, declared: Option<&So
     operand.origin = Some((column.pg_type.clone(), column.conversion));
     if matches!(kind, ExprType::Opaque(_) | ExprType::Json)
         && only(&column.evidence, &[column.main_class])
-        && !column.ledger
+        && !column.records_off_type
     {
         operand.class = match column.main_class {
             StorageClass::Integer => Some("integer"),
@@ -189,7 +189,7 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> ExprType {
         Conversion::Text { .. } => {
             let clean = evidence.texts_with_nul == 0 && evidence.texts_not_utf8 == 0;
             let numeric = matches!(affinity, Affinity::Integer | Affinity::Numeric);
-            if only(evidence, &[StorageClass::Text]) && clean && !column.ledger {
+            if only(evidence, &[StorageClass::Text]) && clean && !column.records_off_type {
                 ExprType::Text
             } else if only(evidence, &[StorageClass::Integer, StorageClass::Text]) && clean && numeric {
                 // Such a column keeps no text that looks like a number.
@@ -198,7 +198,7 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> ExprType {
                 ExprType::Opaque("a column whose values are not all the same text as in SQLite")
             }
         }
-        Conversion::Bytea if only(evidence, &[StorageClass::Blob]) && !column.ledger => ExprType::Blob,
+        Conversion::Bytea if only(evidence, &[StorageClass::Blob]) && !column.records_off_type => ExprType::Blob,
         Conversion::Bytea => ExprType::Opaque("a column of blobs and other values"),
         Conversion::Date if column.pg_type == PgType::Date => ExprType::Date,
         Conversion::Epoch { unit } if column.pg_type == PgType::TimestampTz => ExprType::Epoch(unit),
@@ -219,11 +219,11 @@ fn kind_of(column: &ColumnPlan, affinity: Affinity) -> ExprType {
         | Conversion::AnyBoolean
         | Conversion::RailsTime
         | Conversion::UuidDotnet
-        | Conversion::Reckoned { .. }
-        | Conversion::AnyMoment { .. }
+        | Conversion::Computed { .. }
+        | Conversion::AnyTimestamp { .. }
         | Conversion::SqliteJsonb
         | Conversion::Vector { .. }
-        | Conversion::Given { .. } => ExprType::Opaque(SPELLED),
+        | Conversion::ExistingType { .. } => ExprType::Opaque(SPELLED),
         Conversion::Absent => ExprType::Opaque("a column that the source lacks"),
     }
 }

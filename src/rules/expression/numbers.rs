@@ -1,4 +1,4 @@
-//! Functions of numbers.
+//! Translates functions of numbers.
 
 use super::{
     Untranslatable,

@@ -1,4 +1,4 @@
-//! The door to the SQL parser: SQLite's grammar as a tree, or a reason.
+//! Calls the SQL parser, which returns SQLite's syntax tree or a reason.
 //!
 //! Invariant: the parser is never handed what it may panic on or what could overflow the stack when its tree is
 //! walked, printed or dropped: the text is valid UTF-8 by type, its nesting is measured token by token first, and a

@@ -1,4 +1,4 @@
-//! `printf()` and `format()`, as far as they put integers and texts into a text.
+//! Translates `printf()` and `format()`, as far as they put integers and texts into a text.
 
 use super::{
     Untranslatable,

@@ -1,4 +1,4 @@
-//! What a query is to the expressions in it.
+//! Defines the context that a query gives to the expressions in it.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! Random values in defaults: hexadecimal identifiers, hand-made UUIDs, `random()`. PostgreSQL's own source of
-//! strong randomness without an extension is `gen_random_uuid()`, with 122 random bits.
+//! Translates random values in defaults: hexadecimal identifiers, hand-made UUIDs, `random()`. PostgreSQL's own source
+//! of strong randomness without an extension is `gen_random_uuid()`, with 122 random bits.
 
 use sqlite3_parser::ast::{Expr, Literal, Operator};
 

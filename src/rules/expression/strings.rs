@@ -1,4 +1,4 @@
-//! Functions of texts and blobs.
+//! Translates functions of texts and blobs.
 
 use super::{
     Untranslatable,

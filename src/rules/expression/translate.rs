@@ -1,4 +1,4 @@
-//! The walk over the tree.
+//! Walks the syntax tree of an expression and translates each node.
 
 use sqlite3_parser::ast::{Expr, FunctionTail, Literal, Operator, UnaryOperator};
 

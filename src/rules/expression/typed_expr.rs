@@ -1,5 +1,5 @@
-//! A translated expression with its static type: which storage classes SQLite's value can have, and which PostgreSQL
-//! type stands for them.
+//! Defines a translated expression with its static type: which storage classes SQLite's value can have, and which
+//! PostgreSQL type stands for them.
 
 use super::{
     Untranslatable,
@@ -159,8 +159,8 @@ pub(in crate::rules) struct TypedExpr {
     pub class: Option<&'static str>,
     /// The PostgreSQL type may be a shorter integer than `bigint`.
     pub narrow: bool,
-    /// For text that is a moment of time: the moment.
-    pub moment: Option<CurrentTimeText>,
+    /// For text that shows the current time: how it is computed.
+    pub current_time: Option<CurrentTimeText>,
     /// For a column as it is: its type, and what its values are made from.
     pub origin: Option<(PgType, Conversion)>,
     /// A column of a compound query, whose affinity is not known.
@@ -189,7 +189,7 @@ impl TypedExpr {
             never_false: false,
             class,
             narrow: false,
-            moment: None,
+            current_time: None,
             origin: None,
             vague: false,
         }

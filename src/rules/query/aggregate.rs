@@ -1,5 +1,5 @@
-//! Aggregates. Sums are exact for integers only: SQLite adds floating point numbers with a correction that PostgreSQL
-//! doesn't have, in an order that nobody promises.
+//! Translates aggregates. Sums are exact for integers only: SQLite adds floating point numbers with a correction that
+//! PostgreSQL doesn't have, in an order that nobody promises.
 
 use sqlite3_parser::ast::{Distinctness, Expr, FunctionCallOrder, SortedColumn};
 

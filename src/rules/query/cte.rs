@@ -1,4 +1,4 @@
-//! WITH, also of queries that read themselves.
+//! Translates WITH, including recursive common table expressions.
 
 use std::rc::Rc;
 

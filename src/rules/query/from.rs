@@ -1,5 +1,5 @@
-//! FROM: tables, subqueries and joins. Commas become CROSS JOIN, because a comma binds weaker than JOIN in PostgreSQL
-//! and not in SQLite; USING and NATURAL become ON, because a merged column follows SQLite's affinities.
+//! Translates FROM: tables, subqueries and joins. Commas become CROSS JOIN, because a comma binds weaker than JOIN in
+//! PostgreSQL and not in SQLite; USING and NATURAL become ON, because a merged column follows SQLite's affinities.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! SQLite's queries to PostgreSQL's, through the parsed tree: views, and the queries in triggers.
+//! Translates SQLite's queries to PostgreSQL's, through the parsed tree: views, and the queries in triggers.
 //!
 //! Every result column is given a type that stands for SQLite's value, so that the rows of both sides can be compared.
 //! What has no exact equivalent is refused with the reason. The SQL names tables and views by places, which are filled

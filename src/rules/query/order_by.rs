@@ -1,4 +1,4 @@
-//! Terms of ORDER BY. NULL is less than everything in SQLite, and greater in PostgreSQL unless it is said.
+//! Translates terms of ORDER BY. NULL is less than everything in SQLite, and greater in PostgreSQL unless it is said.
 
 use sqlite3_parser::ast::{Expr, Literal, NullsOrder, SortOrder, SortedColumn};
 

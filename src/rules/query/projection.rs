@@ -1,4 +1,4 @@
-//! What a SELECT gives: named values, each in one PostgreSQL type that stands for SQLite's value.
+//! Translates the result columns of a SELECT: named values, each in one PostgreSQL type that stands for SQLite's value.
 
 use crate::{
     model::{Conversion, PgType, conversion_plan::BlobText},
@@ -58,26 +58,22 @@ const fn text() -> Conversion {
     Conversion::Text { blobs: BlobText::Hex }
 }
 
+/// Whether PostgreSQL compares and orders all values of this kind as SQLite does.
+const fn compares_alike(kind: ExprType) -> bool {
+    use ExprType::{Blob, Bool, Date, Double, Epoch, Int, Null, Numeric, Real, Stamp, Uuid};
+    matches!(kind, Null | Bool | Int(_) | Real(_) | Double(_) | Numeric(_) | Blob | Date | Stamp | Uuid | Epoch(_))
+}
+
 /// Whether PostgreSQL takes the same values for equal: in DISTINCT, GROUP BY and set operations.
 pub(super) fn same_when_equal(operand: &TypedExpr) -> Result<(), Untranslatable> {
     let binary = operand.collation.is_none_or(|(collation, _)| collation == Collation::Binary);
     match operand.kind {
         ExprType::Text | ExprType::Written if binary => Ok(()),
         ExprType::Text | ExprType::Written => Err(refuse("texts are grouped under a collation other than BINARY")),
-        ExprType::Null
-        | ExprType::Bool
-        | ExprType::Int(_)
-        | ExprType::Real(_)
-        | ExprType::Double(_)
-        | ExprType::Numeric(_)
-        | ExprType::Blob
-        | ExprType::Date
-        | ExprType::Stamp
-        | ExprType::Uuid
-        | ExprType::Epoch(_) => Ok(()),
         ExprType::Json | ExprType::ClassOf(_) | ExprType::Opaque(_) => {
             Err(operand.refusal("is grouped or made distinct"))
         }
+        _ => Ok(()),
     }
 }
 
@@ -96,22 +92,10 @@ pub(super) fn sort_key(operand: &TypedExpr, utf8: bool, exact: bool) -> Result<S
                 Some(Collation::Unknown) => Err(refuse("it orders under a collation of the application's own")),
             }
         }
-        ExprType::Null
-        | ExprType::Bool
-        | ExprType::Int(_)
-        | ExprType::Real(_)
-        | ExprType::Double(_)
-        | ExprType::Numeric(_)
-        | ExprType::Blob
-        | ExprType::Date
-        | ExprType::Stamp
-        | ExprType::Uuid
-        | ExprType::Epoch(_) => Ok(operand.arg()),
         ExprType::Opaque(_) if !exact && by_meaning(operand) => Ok(operand.arg()),
         ExprType::Written if !exact => Ok(format!("{} COLLATE \"C\"", operand.arg())),
-        ExprType::Written | ExprType::Json | ExprType::ClassOf(_) | ExprType::Opaque(_) => {
-            Err(operand.refusal("is ordered by"))
-        }
+        kind if compares_alike(kind) => Ok(operand.arg()),
+        _ => Err(operand.refusal("is ordered by")),
     }
 }
 

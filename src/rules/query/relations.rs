@@ -1,4 +1,4 @@
-//! What a query may select from: planned tables, views that are translated already, and the names of what is not
+//! Lists what a query may select from: planned tables, views that are translated already, and the names of what is not
 //! there, with the reason.
 
 use std::{collections::BTreeMap, rc::Rc};

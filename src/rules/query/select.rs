@@ -1,4 +1,4 @@
-//! A whole SELECT: WITH, set operations, VALUES, ORDER BY, LIMIT.
+//! Translates a whole SELECT: WITH, set operations, VALUES, ORDER BY, LIMIT.
 
 use std::{collections::BTreeSet, rc::Rc};
 
@@ -69,7 +69,7 @@ pub(in crate::rules) fn select(
     Ok(selected)
 }
 
-/// Names for the columns that can be told apart.
+/// Names for the columns that can be distinguished.
 pub(in crate::rules) fn names<'o>(outputs: impl Iterator<Item = &'o OutputColumn>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     outputs.map(|output| free_name(&output.name, &mut taken)).collect()
@@ -83,7 +83,7 @@ pub(in crate::rules) fn columns(
 ) -> Vec<RelationColumn> {
     let column = |((output, operand), name): ((&OutputColumn, &TypedExpr), &String)| RelationColumn {
         source: output.name.clone(),
-        operand: TypedExpr { sql: name.clone(), atomic: true, constant: None, moment: None, ..operand.clone() },
+        operand: TypedExpr { sql: name.clone(), atomic: true, constant: None, current_time: None, ..operand.clone() },
     };
     outputs.iter().zip(operands).zip(names).map(column).collect()
 }

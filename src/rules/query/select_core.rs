@@ -1,4 +1,4 @@
-//! One SELECT without what stands around it: results, FROM, WHERE, GROUP BY, HAVING.
+//! Translates one SELECT without WITH, ORDER BY and LIMIT: results, FROM, WHERE, GROUP BY, HAVING.
 
 use std::collections::BTreeSet;
 

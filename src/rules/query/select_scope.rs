@@ -1,4 +1,4 @@
-//! One SELECT as the surroundings of its expressions: which tables it reads, which names they have, what its
+//! Describes the scope that one SELECT gives to its expressions: which tables it reads, which names they have, what its
 //! aggregates make of bare columns.
 
 use std::{

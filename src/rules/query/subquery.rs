@@ -1,4 +1,4 @@
-//! Subqueries in expressions.
+//! Translates subqueries in expressions.
 
 use sqlite3_parser::ast::{Expr, Select};
 
@@ -50,7 +50,7 @@ fn scalar(level: &SelectScope<'_, '_>, select: &Select<'_>, depth: usize) -> Res
         (true, limit) => format!("({}{limit})", selected.sql),
         (false, limit) => format!("(SELECT * FROM ({}) AS only{limit})", selected.sql),
     };
-    let found = TypedExpr { atomic: true, collation: None, moment: None, ..column.operand.clone() };
+    let found = TypedExpr { atomic: true, collation: None, current_time: None, ..column.operand.clone() };
     Ok(TypedExpr { sql, ..found })
 }
 

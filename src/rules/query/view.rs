@@ -1,4 +1,4 @@
-//! Views, each after those that it reads.
+//! Translates views, each after those that it reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 

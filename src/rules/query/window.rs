@@ -1,4 +1,4 @@
-//! Window functions.
+//! Translates window functions.
 
 use sqlite3_parser::ast::{Expr, FrameBound, FrameClause, FrameExclude, FrameMode, FunctionTail, Over, Window};
 

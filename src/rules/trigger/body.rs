@@ -1,4 +1,4 @@
-//! The body of a trigger's function.
+//! Writes the body of a trigger's function.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE in a trigger's body.
+//! Translates INSERT, UPDATE and DELETE in a trigger's body.
 
 use std::rc::Rc;
 
@@ -196,8 +196,8 @@ fn conflict(
     }
 }
 
-/// The row is replaced as a whole: columns that aren't given get their defaults.
-fn replaced(subject: &WrittenTable<'_>, given: &[&ColumnPlan]) -> Result<String, Untranslatable> {
+/// The row is replaced as a whole: columns that are not named get their defaults.
+fn replaced(subject: &WrittenTable<'_>, named: &[&ColumnPlan]) -> Result<String, Untranslatable> {
     let created = subject.source.indexes.iter().any(|index| index.unique && index.origin == IndexOrigin::Created);
     let keys: Vec<&Vec<String>> =
         subject.plan.primary_key.iter().chain(&subject.plan.uniques).map(|key| &key.columns).collect();
@@ -208,8 +208,8 @@ fn replaced(subject: &WrittenTable<'_>, given: &[&ColumnPlan]) -> Result<String,
     for column in subject.plan.columns.iter().filter(|column| !key.contains(&column.name) && column.generated.is_none())
     {
         let name = quote_ident(&column.name);
-        let is_given = given.iter().any(|found| found.name == column.name);
-        sets.push(if is_given { format!("{name} = EXCLUDED.{name}") } else { format!("{name} = DEFAULT") });
+        let is_named = named.iter().any(|found| found.name == column.name);
+        sets.push(if is_named { format!("{name} = EXCLUDED.{name}") } else { format!("{name} = DEFAULT") });
     }
     let key = quote_list(key.iter().map(String::as_str));
     Ok(if sets.is_empty() {

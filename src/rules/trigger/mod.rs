@@ -1,4 +1,4 @@
-//! Triggers to PL/pgSQL (docs/conversion-rules.md, section 6.4): a function and a trigger each.
+//! Translates triggers to PL/pgSQL (docs/conversion-rules.md, section 6.4): a function and a trigger each.
 //!
 //! Decisions: a trigger that only changes its own row afterwards becomes one that changes it before, because the
 //! literal translation would call itself. Every other trigger that could come back to itself is kept from it by a

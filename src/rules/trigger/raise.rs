@@ -1,5 +1,5 @@
-//! `SELECT RAISE(...) WHERE condition` and `SELECT CASE WHEN condition THEN RAISE(...) END`: the only SELECTs of a
-//! trigger that do anything.
+//! Translates `SELECT RAISE(...) WHERE condition` and `SELECT CASE WHEN condition THEN RAISE(...) END`: the only
+//! SELECTs of a trigger that do anything.
 
 use sqlite3_parser::ast::{Expr, OneSelect, ResolveType, ResultColumn, Select};
 

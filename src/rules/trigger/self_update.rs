@@ -1,5 +1,5 @@
-//! `UPDATE table SET column = ... WHERE key = NEW.key` in a trigger of that table: the row itself is changed before it
-//! is stored.
+//! Translates `UPDATE table SET column = ... WHERE key = NEW.key` in a trigger of that table: the row itself is changed
+//! before it is stored.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! What a declared type name wishes for (docs/conversion-rules.md, section 1.3). The wish decides which rungs
-//! are tried first; the values decide which one holds.
+//! Maps a declared type name to a family of types (docs/conversion-rules.md, section 1.3). The family decides which
+//! type rules are tried first; the values decide which one applies.
 
 use crate::{
     model::{conversion_plan::VectorEncoding, source_schema::Affinity},

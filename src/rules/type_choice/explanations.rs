@@ -1,4 +1,4 @@
-//! Why a column doesn't get the type that its declaration wishes for, in words.
+//! Explains why a column doesn't get its declared type, as text.
 
 use super::{ColumnInput, declared_type::TypeFamily, invalid_text::unstorable_texts, is_or_are};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     rules::value_shape::word,
 };
 
-/// Loud: the column doesn't get the type that its declaration wishes for.
+/// Loud: the column doesn't get its declared type.
 pub(super) fn widened(subject: &ColumnInput<'_>, family: TypeFamily, pg_type: &PgType) -> Finding {
     let declared = if subject.column.declared.is_empty() {
         "no type".to_owned()
@@ -28,18 +28,18 @@ pub(super) fn widened(subject: &ColumnInput<'_>, family: TypeFamily, pg_type: &P
 fn options(subject: &ColumnInput<'_>, family: TypeFamily) -> Vec<&'static str> {
     let profile = subject.profile;
     let mut options = Vec::new();
-    let is_moment = matches!(family, TypeFamily::Date | TypeFamily::Timestamp { .. });
+    let is_timestamp = matches!(family, TypeFamily::Date | TypeFamily::Timestamp { .. });
     let stamps = profile.shape(word::DATE) + profile.shape(word::TIMESTAMP) + profile.shape(word::ZONED);
     let texts_are_stamps = profile.texts > 0 && stamps == profile.texts;
     let numbers_only = profile.texts + profile.blobs == 0;
     let in_window = profile.integer_range.and_then(super::value_check::epoch_unit).is_some();
-    if is_moment && texts_are_stamps && profile.texts == profile.values() {
+    if is_timestamp && texts_are_stamps && profile.texts == profile.values() {
         options.push("type = \"timestamptz\"");
     }
-    if is_moment && texts_are_stamps && in_window && profile.reals + profile.blobs == 0 {
+    if is_timestamp && texts_are_stamps && in_window && profile.reals + profile.blobs == 0 {
         options.push("dates = \"auto\"");
     }
-    if is_moment && numbers_only {
+    if is_timestamp && numbers_only {
         options.extend(["from = \"unix_s\"", "from = \"unix_ms\"", "from = \"julian\"", "from = \"core_data\""]);
     }
     if family == TypeFamily::Time && profile.shape(word::TIME) + profile.shape(word::TIMESTAMP) == profile.values() {
@@ -85,7 +85,7 @@ fn why_not_natural(subject: &ColumnInput<'_>, family: TypeFamily) -> String {
             "the integers don't all lie in the window of one unit of time".to_owned()
         }
         (TypeFamily::Date | TypeFamily::Timestamp { .. }, Some(StorageClass::Real)) => {
-            "the values are reals, such as Julian days or seconds, and nothing in the file tells which".to_owned()
+            "the values are reals, such as Julian days or seconds, and nothing in the file shows which".to_owned()
         }
         (TypeFamily::Json, Some(StorageClass::Text)) if profile.first_off_shape.is_none() => {
             "the column is part of a key or an index".to_owned()
@@ -109,7 +109,7 @@ fn why_not_natural(subject: &ColumnInput<'_>, family: TypeFamily) -> String {
     }
 }
 
-/// How many values keep the column from its natural type, where that can be told.
+/// How many values keep the column from its natural type, where that is known.
 fn odd_ones(subject: &ColumnInput<'_>, family: TypeFamily) -> u64 {
     let profile = subject.profile;
     let classes = profile.classes();

@@ -1,5 +1,5 @@
-//! One type for columns that a foreign key compares (docs/conversion-rules.md, section 1.4, step 1): PostgreSQL has
-//! no foreign key between a `bigint` and a `text`.
+//! Finds one type for columns that a foreign key compares (docs/conversion-rules.md, section 1.4, step 1): PostgreSQL
+//! has no foreign key between a `bigint` and a `text`.
 
 use std::collections::BTreeMap;
 
@@ -134,11 +134,11 @@ fn upper_bound(one: &PgType, other: &PgType) -> Option<PgType> {
     if let (Some(first), Some(second)) = (number_rank(one), number_rank(other)) {
         return Some(if first.max(second) <= 1 { PgType::BigInt } else { PgType::Numeric(None) });
     }
-    let moment = |pg_type: &PgType| matches!(pg_type, PgType::Timestamp | PgType::TimestampTz | PgType::Date);
+    let timestamp = |pg_type: &PgType| matches!(pg_type, PgType::Timestamp | PgType::TimestampTz | PgType::Date);
     match (one, other) {
         (PgType::Bytea, _) | (_, PgType::Bytea) => None,
         (text, _) | (_, text) if text.is_text() => Some(PgType::Text),
-        (number, time) | (time, number) if moment(time) && is_number(number) => Some(PgType::BigInt),
+        (number, time) | (time, number) if timestamp(time) && is_number(number) => Some(PgType::BigInt),
         (one, other) if is_number(one) || is_number(other) => None,
         _ => Some(PgType::Text),
     }

@@ -1,4 +1,4 @@
-//! Columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8
+//! Chooses the type of columns with texts that PostgreSQL can't hold: NUL characters, invalid UTF-8
 //! (docs/conversion-rules.md, section 2.1).
 
 use super::{ColumnInput, ColumnRole, TypeChoice, counted, text_conversion};
@@ -8,8 +8,8 @@ use crate::model::{
     overrides::BadText,
 };
 
-/// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the ledger, unless
-/// the column tells rows apart, or they are many (docs/conversion-rules.md, section 2.1).
+/// The type of a column with texts that PostgreSQL can't hold: text with their bytes beside it in the off-type table,
+/// unless the column tells rows apart, or they are many (docs/conversion-rules.md, section 2.1).
 pub(super) fn choose(subject: &ColumnInput<'_>) -> TypeChoice {
     let profile = subject.profile;
     let as_text = |rule: &str| subject.choice(PgType::Text, text_conversion(subject.role), rule);

@@ -1,9 +1,9 @@
-//! Which PostgreSQL type a column gets: declared type and exact profile in, one [`TypeChoice`] out
+//! Chooses the PostgreSQL type of a column from its declared type and exact profile, as a [`TypeChoice`]
 //! (docs/conversion-rules.md, section 1.4).
 //!
 //! Decisions: a type is chosen only if every value maps to it exactly; widening beats changing a value and is loud;
-//! where the PostgreSQL value no longer shows the storage class, the class goes to the ledger. Nothing here reads a
-//! value: the profile is the evidence.
+//! where the PostgreSQL value no longer shows the storage class, the class goes to the off-type table. Nothing here
+//! reads a value: the profile is the evidence.
 
 pub mod declared_type;
 
@@ -68,10 +68,10 @@ pub struct TypeChoice {
     pub pg_type: PgType,
     /// How cells become values.
     pub conversion: Conversion,
-    /// The class that a value stands for when the ledger doesn't say otherwise.
+    /// The class that a value stands for when the off-type table doesn't say otherwise.
     pub main_class: StorageClass,
-    /// Whether cells of other classes go to the ledger.
-    pub ledger: bool,
+    /// Whether cells of other classes go to the off-type table.
+    pub records_off_type: bool,
     /// What becomes of cells that the conversion doesn't take.
     pub exceptions: Exceptions,
     /// The rule, as a sentence.
@@ -80,7 +80,7 @@ pub struct TypeChoice {
     pub findings: Vec<Finding>,
 }
 
-/// Chooses by the ladder.
+/// Chooses by the type rules.
 #[must_use]
 pub fn choose(subject: &ColumnInput<'_>) -> TypeChoice {
     if subject.role == ColumnRole::RowidAlias {
@@ -99,15 +99,22 @@ pub fn choose(subject: &ColumnInput<'_>) -> TypeChoice {
 }
 
 impl ColumnInput<'_> {
-    /// A choice with class and ledger worked out.
+    /// A choice whose class and use of the off-type table are worked out.
     pub(crate) fn choice(&self, pg_type: PgType, conversion: Conversion, rule: impl Into<String>) -> TypeChoice {
         let lost = class_is_lost(conversion, self.profile, self.column.affinity.has_no_numbers());
         let replaced = matches!(conversion, Conversion::Text { .. }) && self.profile.texts_not_storable() > 0;
-        let ledger = (lost || replaced) && *self.address != RowAddress::Ordinal;
+        let records_off_type = (lost || replaced) && *self.address != RowAddress::Ordinal;
         let main_class = main_class(conversion, self.profile);
         let exceptions = Exceptions::default();
-        let mut choice =
-            TypeChoice { pg_type, conversion, main_class, ledger, exceptions, rule: rule.into(), findings: Vec::new() };
+        let mut choice = TypeChoice {
+            pg_type,
+            conversion,
+            main_class,
+            records_off_type,
+            exceptions,
+            rule: rule.into(),
+            findings: Vec::new(),
+        };
         if lost {
             choice.findings.push(self.class_merged(&choice));
         }
@@ -122,7 +129,7 @@ impl ColumnInput<'_> {
             choice.main_class,
             choice.pg_type
         );
-        if choice.ledger {
+        if choice.records_off_type {
             let message = format!("{merged}; class and raw bytes of each are kept in the table {LEDGER_TABLE}");
             self.finding(FindingCode::ClassMerged, Severity::Warning, message).counting(others)
         } else {
@@ -184,7 +191,7 @@ pub(crate) fn is_or_are(count: u64, noun: &str) -> String {
     format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
 }
 
-/// Whether the PostgreSQL value no longer tells the storage class of the cell that it came from (or a REAL's minus
+/// Whether the PostgreSQL value no longer shows the storage class of the cell that it came from (or a REAL's minus
 /// sign of zero).
 ///
 /// `numbers_are_odd` is true where the affinity leaves no numbers, so that texts were not compared with numbers.
@@ -254,7 +261,7 @@ pub fn bad_text_in_chosen(subject: &ColumnInput<'_>) -> Finding {
     match subject.bad_text {
         Some(BadText::Replace) if may_replace => invalid_text::replaced(subject),
         _ if may_replace => invalid_text::not_storable(subject, None).choice(subject.typed("bad_text = \"replace\"")),
-        _ => invalid_text::not_storable(subject, Some("it tells rows apart or they have no key")),
+        _ => invalid_text::not_storable(subject, Some("it identifies rows, or they have no key")),
     }
 }
 

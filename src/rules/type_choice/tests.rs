@@ -42,12 +42,12 @@ fn chosen(declared: &str, cells: &[SqliteCell<'_>]) -> TypeChoice {
     chosen_as(declared, ColumnRole::Plain, false, cells)
 }
 
-/// Type, whether the ledger is used, and the codes of warnings and worse, as one line.
+/// Type, whether the off-type table is used, and the codes of warnings and worse, as one line.
 fn outline(choice: &TypeChoice) -> String {
-    let ledger = if choice.ledger { " +ledger" } else { "" };
+    let offtype = if choice.records_off_type { " +offtype" } else { "" };
     let loud = choice.findings.iter().filter(|finding| finding.severity > Severity::Info);
     let loud: Vec<String> = loud.map(|finding| format!(" !{}", finding.code.word())).collect();
-    format!("{}{ledger}{}", choice.pg_type, loud.concat())
+    format!("{}{offtype}{}", choice.pg_type, loud.concat())
 }
 
 fn check(table: &[(&str, &[SqliteCell<'_>], &str)]) {
@@ -65,7 +65,7 @@ fn numbers_get_the_narrowest_type_that_keeps_them() {
         ("INTEGER", &[Integer(1), Real(1.5)], "double precision !type-widened"),
         ("INTEGER", &[Integer(BIG), Real(1e300)], "numeric !type-widened"),
         ("INTEGER", &[Integer(1), Text(b"")], "text !type-widened"),
-        ("INTEGER", &[Integer(1), Text(b"5")], "text +ledger !class-merged !type-widened"),
+        ("INTEGER", &[Integer(1), Text(b"5")], "text +offtype !class-merged !type-widened"),
         ("REAL", &[Real(1.0), Real(f64::INFINITY), Real(-0.0)], "double precision"),
         ("REAL", &[Real(1.0), Text(b"N/A")], "text !type-widened"),
         ("DECIMAL(10,2)", &[Real(10.5), Integer(99_999_999)], "numeric(10,2)"),
@@ -75,8 +75,8 @@ fn numbers_get_the_narrowest_type_that_keeps_them() {
         ("DECIMAL", &[Real(10.5), Integer(1)], "numeric"),
         ("NUMERIC(2,5)", &[Real(0.5)], "numeric"),
         ("DECIMAL(10,2)", &[Real(1.5), Text(b"x")], "text !type-widened"),
-        ("", &[Integer(1), Real(1.0)], "double precision +ledger !class-merged !type-widened"),
-        ("", &[Integer(BIG), Real(-0.0)], "numeric +ledger !class-merged !type-widened"),
+        ("", &[Integer(1), Real(1.0)], "double precision +offtype !class-merged !type-widened"),
+        ("", &[Integer(BIG), Real(-0.0)], "numeric +offtype !class-merged !type-widened"),
     ]);
 }
 
@@ -103,7 +103,7 @@ fn truth_is_zero_and_one_or_one_pair_of_words() {
 }
 
 #[test]
-fn texts_and_blobs_keep_their_class_or_go_to_the_ledger() {
+fn texts_and_blobs_keep_their_class_or_go_to_the_offtype_table() {
     check(&[
         ("TEXT", &[Text(b"a"), Text(b"")], "text"),
         ("VARCHAR(3)", &[Text("äöü".as_bytes())], "varchar(3)"),
@@ -112,18 +112,18 @@ fn texts_and_blobs_keep_their_class_or_go_to_the_ledger() {
         ("CHAR(3)", &[Text(b"a")], "varchar(3)"),
         ("STRING", &[Integer(7), Text(b"x")], "text !type-widened"),
         ("TEXT", &[Blob(b"a")], "bytea !type-widened"),
-        ("TEXT", &[Text(b"a"), Text(b"b"), Blob(b"c")], "text +ledger !class-merged !type-widened"),
-        ("TEXT", &[Text(b"a"), Blob(b"b"), Blob(b"c")], "bytea +ledger !class-merged !type-widened"),
+        ("TEXT", &[Text(b"a"), Text(b"b"), Blob(b"c")], "text +offtype !class-merged !type-widened"),
+        ("TEXT", &[Text(b"a"), Blob(b"b"), Blob(b"c")], "bytea +offtype !class-merged !type-widened"),
         ("BLOB", &[Blob(b"a"), Null], "bytea"),
         ("BLOB", &[Text(b"a")], "text !type-widened"),
         ("BLOB", &[Integer(5)], "bigint !type-widened"),
-        ("BLOB", &[Integer(5), Text(b"a")], "bytea +ledger !class-merged !type-widened"),
-        ("BLOB", &[Blob(b"a"), Text(b"a")], "bytea +ledger !class-merged !type-widened"),
+        ("BLOB", &[Integer(5), Text(b"a")], "bytea +offtype !class-merged !type-widened"),
+        ("BLOB", &[Blob(b"a"), Text(b"a")], "bytea +offtype !class-merged !type-widened"),
         ("BLOB", &[Text(b"a\0")], "bytea !type-widened"),
         ("", &[Text(b"a")], "text"),
-        ("", &[Integer(1), Text(b"1")], "text +ledger !class-merged !type-widened"),
+        ("", &[Integer(1), Text(b"1")], "text +offtype !class-merged !type-widened"),
         ("", &[Integer(1), Text(b"one")], "text !type-widened"),
-        ("", &[Text(b"\xff"), Integer(1)], "bytea +ledger !class-merged !type-widened"),
+        ("", &[Text(b"\xff"), Integer(1)], "bytea +offtype !class-merged !type-widened"),
         ("POINT", &[Blob(b"x")], "bytea"),
     ]);
     let merged = chosen("TEXT", &[Text(b"a"), Text(b"b"), Blob(b"c")]);
@@ -142,11 +142,11 @@ fn text_that_no_text_can_hold_is_replaced_and_kept_beside_it_or_bytes() {
     check(&[
         ("TEXT", &[Text(b"a"), Text(b"b\0")], "bytea !text-not-storable"),
         ("DATETIME", &[Text(b"2024-01-01"), Text(b"\xc0\x80")], "bytea !text-not-storable"),
-        ("TEXT", &rare, "text +ledger !text-not-storable"),
-        ("VARCHAR(9)", &rare, "text +ledger !text-not-storable"),
-        ("JSON", &rare, "text +ledger !text-not-storable"),
+        ("TEXT", &rare, "text +offtype !text-not-storable"),
+        ("VARCHAR(9)", &rare, "text +offtype !text-not-storable"),
+        ("JSON", &rare, "text +offtype !text-not-storable"),
         ("BLOB", &rare, "bytea !type-widened"),
-        ("INTEGER", &[rare.as_slice(), &[Integer(5)]].concat(), "text +ledger !text-not-storable !type-widened"),
+        ("INTEGER", &[rare.as_slice(), &[Integer(5)]].concat(), "text +offtype !text-not-storable !type-widened"),
     ]);
     let key = chosen_as("TEXT", ColumnRole::Key, false, &rare);
     assert_eq!(outline(&key), "bytea !text-not-storable");
@@ -182,7 +182,7 @@ fn the_configuration_says_what_becomes_of_bad_text() {
     let replaced = by(BadText::Replace, ColumnRole::Plain, &rowid);
     assert_eq!(
         (outline(&replaced).as_str(), severity(&replaced)),
-        ("text +ledger !text-not-storable", Severity::Warning)
+        ("text +offtype !text-not-storable", Severity::Warning)
     );
     assert_eq!(outline(&by(BadText::Bytea, ColumnRole::Plain, &rowid)), "bytea !text-not-storable");
     assert_eq!(severity(&by(BadText::Fail, ColumnRole::Plain, &rowid)), Severity::Refused);
@@ -191,7 +191,7 @@ fn the_configuration_says_what_becomes_of_bad_text() {
 }
 
 #[test]
-fn moments_are_exact_or_stay_text() {
+fn timestamps_are_exact_or_stay_text() {
     check(&[
         ("DATE", &[Text(b"2024-02-29")], "date"),
         ("DATE", &[Text(b"2023-02-29")], "text !type-widened"),
@@ -245,7 +245,7 @@ fn uuids_json_and_vectors_have_types_of_their_own() {
         ("JSONB", &[Blob(b"\x4c")], "bytea !type-widened"),
         ("JSONB", &[Blob(b"\x0c"), Blob(b"\x1b\x00")], "jsonb"),
         ("JSON", &[Blob(b"\x0c"), Blob(b"\x8c\x17a\x131\x17a\x132")], "json"),
-        ("JSONB", &[Blob(b"\x0c"), Text(b"{}")], "text +ledger !class-merged !type-widened"),
+        ("JSONB", &[Blob(b"\x0c"), Text(b"{}")], "text +offtype !class-merged !type-widened"),
         ("BLOB", &[Blob(b"\x0c")], "bytea"),
         ("TEXT", &[Text(b"{}")], "text"),
     ]);
@@ -258,8 +258,8 @@ fn uuids_json_and_vectors_have_types_of_their_own() {
         (
             "F32_BLOB(2)",
             vec![Blob(&vector), Text(b"[1,2]")],
-            "bytea +ledger !class-merged !type-widened",
-            "bytea +ledger !class-merged !type-widened",
+            "bytea +offtype !class-merged !type-widened",
+            "bytea +offtype !class-merged !type-widened",
         ),
         ("FLOAT8(2)", vec![Real(1.5)], "double precision", "double precision"),
         ("F8_BLOB(2)", vec![Blob(b"x")], "bytea !type-widened", "bytea !type-widened"),
@@ -302,7 +302,7 @@ fn an_empty_column_gets_its_declared_family() {
 }
 
 #[test]
-fn rows_without_a_key_can_not_use_the_ledger() {
+fn rows_without_a_key_cannot_use_the_offtype_table() {
     let column = column("");
     let profile = profile::of_cells(TypeFamily::Any.wanted(column.affinity), &[Integer(1), Text(b"1")]);
     let address = RowAddress::Ordinal;
@@ -317,7 +317,7 @@ fn rows_without_a_key_can_not_use_the_ledger() {
         core_data: false,
     };
     let choice = choose(&subject);
-    assert!(!choice.ledger);
+    assert!(!choice.records_off_type);
     assert!(choice.findings.iter().any(|finding| finding.severity == Severity::NeedsDecision), "{:?}", choice.findings);
 }
 

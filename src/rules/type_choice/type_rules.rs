@@ -1,5 +1,5 @@
-//! The rungs (docs/conversion-rules.md, section 1.4): for each family the first type that every non-NULL value
-//! fits.
+//! Defines the type rules (docs/conversion-rules.md, section 1.4): for each family the first type that every non-NULL
+//! value fits.
 
 use super::{
     ColumnInput, ColumnRole, TypeChoice, counted,
@@ -18,7 +18,7 @@ use crate::{
     rules::value_shape::word,
 };
 
-/// The type that the declared family wishes for, if every value fits one of its rungs.
+/// The type of the declared family, if every value fits one of its rungs.
 pub(super) fn natural(subject: &ColumnInput<'_>, family: TypeFamily) -> Option<TypeChoice> {
     let profile = subject.profile;
     let only = |class: StorageClass| profile.count(class) == profile.values();
@@ -281,7 +281,7 @@ fn timestamp(subject: &ColumnInput<'_>) -> Option<TypeChoice> {
         let mut choice = subject.choice(
             PgType::Double,
             Conversion::Double,
-            "all values are reals, whose unit nothing in the file tells",
+            "all values are reals, whose unit nothing in the file shows",
         );
         choice.findings.push(widened(subject, TypeFamily::Timestamp { zoned: false }, &PgType::Double));
         return Some(choice);

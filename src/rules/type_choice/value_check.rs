@@ -1,4 +1,4 @@
-//! Whether one cell fits one type: the exact test behind a type that the configuration asks for.
+//! Checks whether one cell fits one type: the exact test behind a type that the configuration asks for.
 //!
 //! Invariant: what [`accepts`] takes, the loading code converts without rounding, truncating or guessing.
 
@@ -35,16 +35,16 @@ pub enum ReadingOverride {
     GuidDotnet,
     /// As words of truth.
     BoolWords,
-    /// As integers and texts that both mean moments.
-    AnyMoment,
+    /// As integers and texts that both mean timestamps.
+    AnyTimestamp,
 }
 
 /// The conversions that could fill a column of this type, the most usual first; of a reading override those that
 /// belong to it.
 #[must_use]
-pub fn candidates(pg_type: &PgType, manner: Option<ReadingOverride>) -> Vec<Conversion> {
-    if let Some(manner) = manner {
-        return of_manner(manner);
+pub fn candidates(pg_type: &PgType, reading: Option<ReadingOverride>) -> Vec<Conversion> {
+    if let Some(reading) = reading {
+        return of_reading(reading);
     }
     let vectors = |encodings: &[VectorEncoding]| -> Vec<Conversion> {
         encodings.iter().map(|encoding| Conversion::Vector { encoding: *encoding }).collect()
@@ -68,24 +68,24 @@ pub fn candidates(pg_type: &PgType, manner: Option<ReadingOverride>) -> Vec<Conv
         PgType::RealArray => vectors(&[VectorEncoding::F32, VectorEncoding::F16, VectorEncoding::Fb16]),
         PgType::DoubleArray => vectors(&[VectorEncoding::F64]),
         PgType::Bit(_) => vectors(&[VectorEncoding::F1Bit]),
-        PgType::Enum(_) | PgType::Given(_) => vec![Conversion::Given { unit: None }],
+        PgType::Enum(_) | PgType::Given(_) => vec![Conversion::ExistingType { unit: None }],
     }
 }
 
-fn of_manner(manner: ReadingOverride) -> Vec<Conversion> {
-    let reckoned = |by: TimeEncoding, unit: Option<EpochUnit>| {
+fn of_reading(reading: ReadingOverride) -> Vec<Conversion> {
+    let computed = |by: TimeEncoding, unit: Option<EpochUnit>| {
         let integers = unit.map(|unit| Conversion::Epoch { unit });
-        integers.into_iter().chain([Conversion::Reckoned { by }]).collect()
+        integers.into_iter().chain([Conversion::Computed { by }]).collect()
     };
-    match manner {
-        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixS) => reckoned(by, Some(EpochUnit::Seconds)),
-        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixMs) => reckoned(by, Some(EpochUnit::Milliseconds)),
-        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixUs) => reckoned(by, Some(EpochUnit::Microseconds)),
-        ReadingOverride::TimeEncoding(by) => reckoned(by, None),
+    match reading {
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixS) => computed(by, Some(EpochUnit::Seconds)),
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixMs) => computed(by, Some(EpochUnit::Milliseconds)),
+        ReadingOverride::TimeEncoding(by @ TimeEncoding::UnixUs) => computed(by, Some(EpochUnit::Microseconds)),
+        ReadingOverride::TimeEncoding(by) => computed(by, None),
         ReadingOverride::RailsTime => vec![Conversion::RailsTime],
         ReadingOverride::GuidDotnet => vec![Conversion::UuidDotnet],
         ReadingOverride::BoolWords => vec![Conversion::AnyBoolean],
-        ReadingOverride::AnyMoment => EPOCH_UNITS.map(|unit| Conversion::AnyMoment { unit }).to_vec(),
+        ReadingOverride::AnyTimestamp => EPOCH_UNITS.map(|unit| Conversion::AnyTimestamp { unit }).to_vec(),
     }
 }
 
@@ -115,15 +115,15 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).is_some_and(|stamp| stamp.offset_minutes.is_none())
         }
-        (Conversion::TimestampTz | Conversion::AnyMoment { .. }, SqliteCell::Text(text)) => {
+        (Conversion::TimestampTz | Conversion::AnyTimestamp { .. }, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).is_some()
         }
         (Conversion::Epoch { unit }, SqliteCell::Integer(value)) => {
-            value.checked_mul(unit.microseconds()).is_some_and(|moment| fits_moment(pg_type, moment))
+            value.checked_mul(unit.microseconds()).is_some_and(|timestamp| fits_timestamp(pg_type, timestamp))
         }
-        (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => epoch_unit((value, value)) == Some(unit),
-        (Conversion::Reckoned { by }, _) => {
-            datetime::decode_time(by, cell).is_some_and(|moment| fits_moment(pg_type, moment))
+        (Conversion::AnyTimestamp { unit }, SqliteCell::Integer(value)) => epoch_unit((value, value)) == Some(unit),
+        (Conversion::Computed { by }, _) => {
+            datetime::decode_time(by, cell).is_some_and(|timestamp| fits_timestamp(pg_type, timestamp))
         }
         (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).is_some(),
         (Conversion::UuidText, SqliteCell::Text(text)) => value_shape::uuid(text).is_some(),
@@ -167,7 +167,7 @@ fn fits_text(pg_type: &PgType, cell: SqliteCell<'_>) -> bool {
 /// bits count from 1970.
 const TIMESTAMP_LEAST: i64 = -210_866_803_200_000_000;
 
-fn fits_moment(pg_type: &PgType, microseconds: i64) -> bool {
+fn fits_timestamp(pg_type: &PgType, microseconds: i64) -> bool {
     microseconds >= TIMESTAMP_LEAST && (*pg_type != PgType::Date || microseconds.rem_euclid(DAY_MICROSECONDS) == 0)
 }
 
@@ -203,20 +203,20 @@ fn fits_vector(pg_type: &PgType, encoding: VectorEncoding, blob: &[u8]) -> bool 
 pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> Vec<u8> {
     let number = |value: i64| value.to_be_bytes().to_vec();
     let known = match (conversion, cell) {
-        (Conversion::Given { unit }, cell) => {
+        (Conversion::ExistingType { unit }, cell) => {
             PgColumnType::of(pg_type).and_then(|shape| existing_schema::form(shape, unit, cell))
         }
         (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
         (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))
         }
-        (Conversion::TimestampTz | Conversion::AnyMoment { .. }, SqliteCell::Text(text)) => {
+        (Conversion::TimestampTz | Conversion::AnyTimestamp { .. }, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.utc_microseconds()))
         }
-        (Conversion::AnyMoment { unit }, SqliteCell::Integer(value)) => {
+        (Conversion::AnyTimestamp { unit }, SqliteCell::Integer(value)) => {
             value.checked_mul(unit.microseconds()).map(number)
         }
-        (Conversion::Reckoned { by }, _) => datetime::decode_time(by, cell).map(number),
+        (Conversion::Computed { by }, _) => datetime::decode_time(by, cell).map(number),
         (Conversion::Time, SqliteCell::Text(text)) => datetime::parse_clock(text).map(number),
         (Conversion::RailsTime, SqliteCell::Text(text)) => datetime::parse_rails_clock(text).map(number),
         (Conversion::AnyBoolean, SqliteCell::Integer(value)) => Some(vec![u8::from(value != 0)]),
@@ -282,9 +282,9 @@ pub fn vector_types(encoding: VectorEncoding, length: u32, extension: bool) -> P
 mod tests {
     use super::*;
 
-    fn takes(pg_type: &str, manner: Option<ReadingOverride>, cell: SqliteCell<'_>) -> bool {
+    fn takes(pg_type: &str, reading: Option<ReadingOverride>, cell: SqliteCell<'_>) -> bool {
         let pg_type: PgType = pg_type.parse().unwrap();
-        candidates(&pg_type, manner)
+        candidates(&pg_type, reading)
             .into_iter()
             .any(|conversion| accepts(&pg_type, conversion, cell, &mut Checker::default()))
     }
@@ -342,8 +342,8 @@ mod tests {
 
     #[test]
     fn epochs_stay_within_postgresqls_range() {
-        let reckoned = |by: TimeEncoding| Some(ReadingOverride::TimeEncoding(by));
-        let (seconds, micros) = (reckoned(TimeEncoding::UnixS), reckoned(TimeEncoding::UnixUs));
+        let computed = |by: TimeEncoding| Some(ReadingOverride::TimeEncoding(by));
+        let (seconds, micros) = (computed(TimeEncoding::UnixS), computed(TimeEncoding::UnixUs));
         assert!(takes("timestamptz", seconds, SqliteCell::Integer(0)));
         assert!(takes("date", seconds, SqliteCell::Integer(86_400)));
         assert!(!takes("date", seconds, SqliteCell::Integer(86_401)));
@@ -351,10 +351,10 @@ mod tests {
         assert!(!takes("timestamptz", micros, SqliteCell::Integer(i64::MIN)));
         assert!(takes("timestamptz", seconds, SqliteCell::Real(0.5)));
         assert!(!takes("timestamptz", seconds, SqliteCell::Text(b"5")));
-        assert!(takes("timestamptz", reckoned(TimeEncoding::Julian), SqliteCell::Real(2_460_000.25)));
-        assert!(takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Text(b"2024-01-01")));
-        assert!(takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Integer(1_700_000_000_000)));
-        assert!(!takes("timestamptz", Some(ReadingOverride::AnyMoment), SqliteCell::Integer(5)));
+        assert!(takes("timestamptz", computed(TimeEncoding::Julian), SqliteCell::Real(2_460_000.25)));
+        assert!(takes("timestamptz", Some(ReadingOverride::AnyTimestamp), SqliteCell::Text(b"2024-01-01")));
+        assert!(takes("timestamptz", Some(ReadingOverride::AnyTimestamp), SqliteCell::Integer(1_700_000_000_000)));
+        assert!(!takes("timestamptz", Some(ReadingOverride::AnyTimestamp), SqliteCell::Integer(5)));
         assert!(takes("time", Some(ReadingOverride::RailsTime), SqliteCell::Text(b"2000-01-01 07:30:00")));
         assert!(takes("uuid", Some(ReadingOverride::GuidDotnet), SqliteCell::Blob(&[0; 16])));
         assert!(takes("boolean", Some(ReadingOverride::BoolWords), SqliteCell::Text(b"Yes")));

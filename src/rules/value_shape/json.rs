@@ -1,10 +1,11 @@
-//! JSON as PostgreSQL takes it: RFC 8259, and for `jsonb` only what it keeps (docs/conversion-rules.md, section 1.7).
+//! Recognises JSON that PostgreSQL accepts: RFC 8259, and for `jsonb` only what it keeps
+//! (docs/conversion-rules.md, section 1.7).
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::json_walk::{Number, Text, Visitor, walk};
 
-/// `jsonb` takes 268435455 bytes of strings in one document; this leaves room for its own headers.
+/// `jsonb` takes 268435455 bytes of strings in one document; this leaves space for its own headers.
 const JSONB_BYTES_MOST: usize = 200_000_000;
 
 /// Digits and exponent up to which a number becomes a `numeric` of sensible size.
@@ -210,9 +211,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn agrees_with_another_parser(text in "[\\[\\]{}:,\"a0-9.eE+\\-tru\\\\ n]{0,24}") {
-            let ours = check(&text).is_some();
+            let accepted = check(&text).is_some();
             let theirs = serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok();
-            proptest::prop_assert_eq!(ours, theirs, "{}", text);
+            proptest::prop_assert_eq!(accepted, theirs, "{}", text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a JSON text token by token (RFC 8259) and tells a visitor of each.
+//! Reads a JSON text token by token (RFC 8259) and passes each to a visitor.
 //!
 //! One pass without recursion. Strings are skipped eight bytes at a time, because a profile reads every document.
 
@@ -6,7 +6,7 @@ use super::{HIGH, ONES};
 
 const TENS: u64 = 0xf0f0_f0f0_f0f0_f0f0;
 
-/// What is told of a document. A method that gives `None` ends the reading.
+/// The parts of a document. A method that gives `None` ends the reading.
 pub trait Visitor {
     /// How deep arrays and objects may be nested.
     const DEPTH_MAX: usize;

@@ -1,4 +1,4 @@
-//! SQLite's binary JSON ("The JSONB Format"), read strictly and written as SQLite's `json()` writes it.
+//! Reads SQLite's binary JSON ("The JSONB Format") strictly, and writes it as SQLite's `json()` does.
 //!
 //! Plan and load read it here; a verification has SQLite read it, so that a mistake here is found there. What isn't
 //! understood to the letter is refused.

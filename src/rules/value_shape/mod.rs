@@ -1,4 +1,4 @@
-//! What a TEXT or BLOB looks like: the recognisers that a type choice stands on.
+//! Recognises what a TEXT or BLOB contains, for the type choice.
 //!
 //! Each recogniser is exact: what it accepts, the loading code can convert without losing anything but spelling; what
 //! it doesn't accept keeps the column text or bytea (docs/conversion-rules.md, section 1.2). No recogniser

@@ -1,4 +1,4 @@
-//! libSQL's vector blobs (libsql `vector.c`, `vectorParseMeta`; docs/conversion-rules.md, section 1.8).
+//! Recognises libSQL's vector blobs (libsql `vector.c`, `vectorParseMeta`; docs/conversion-rules.md, section 1.8).
 
 use crate::model::conversion_plan::VectorEncoding;
 

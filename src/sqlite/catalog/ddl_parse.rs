@@ -1,4 +1,4 @@
-//! What only the text of CREATE TABLE and CREATE INDEX says: collations, checks, constraint names, deferred keys,
+//! Reads what only the text of CREATE TABLE and CREATE INDEX says: collations, checks, constraint names, deferred keys,
 //! generating expressions, predicates, index expressions, conflict clauses.
 
 use sqlite3_parser::ast::{

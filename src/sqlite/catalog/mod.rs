@@ -1,4 +1,4 @@
-//! The source's schema as it is stored: facts from pragmas, text through the parser for what they lack.
+//! Reads the source's schema as it is stored: from pragmas, and by the parser what they lack.
 //!
 //! Invariant: every row of `sqlite_schema` ends up in the [`SourceSchema`] exactly once, as a table, an index of a
 //! table, a view, a trigger or a skipped object. A broken object never fails the read.

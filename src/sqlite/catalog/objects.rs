@@ -1,4 +1,4 @@
-//! What is in `sqlite_schema`, and what each entry is: user data, or bookkeeping of SQLite, libSQL and their companions
+//! Lists `sqlite_schema` and classifies each entry: user data, or bookkeeping of SQLite, libSQL and their companions
 //! (docs/conversion-rules.md, section 6.5; docs/conversion-rules.md, section 6.6). The bookkeeping of frameworks
 //! (`_prisma_migrations` and the like) is user data.
 

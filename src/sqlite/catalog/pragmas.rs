@@ -1,4 +1,4 @@
-//! Facts that SQLite states itself (docs/conversion-rules.md, section 8.2).
+//! Reads the facts that SQLite's pragmas report (docs/conversion-rules.md, section 8.2).
 
 use std::collections::BTreeMap;
 

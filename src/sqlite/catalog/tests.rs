@@ -138,7 +138,7 @@ fn bookkeeping_is_skipped_and_migrations_of_frameworks_are_not() {
 }
 
 #[test]
-fn virtual_tables_are_told_apart_by_where_their_rows_are() {
+fn virtual_tables_are_distinguished_by_where_their_rows_are() {
     let schema = schema(
         "CREATE TABLE docs(body); CREATE TABLE notes_stat(a);
          CREATE VIRTUAL TABLE own USING fts5(title, body);

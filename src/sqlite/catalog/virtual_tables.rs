@@ -1,4 +1,4 @@
-//! Virtual tables: where their rows are (docs/conversion-rules.md, section 6.5).
+//! Finds out where the rows of virtual tables are stored (docs/conversion-rules.md, section 6.5).
 
 use rusqlite::Connection;
 use sqlite3_parser::ast::Stmt;

@@ -1,4 +1,4 @@
-//! Keys that would become equal: rows that SQLite tells apart and PostgreSQL wouldn't.
+//! Finds keys that would become equal: rows that SQLite distinguishes and PostgreSQL wouldn't.
 
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 
@@ -17,7 +17,7 @@ pub struct KeyScan<'a> {
     pub columns: Vec<(&'a str, Candidate)>,
     /// The predicate of a partial index.
     pub predicate: Option<&'a str>,
-    /// Whether the table can be told not to use an index.
+    /// Whether the table accepts NOT INDEXED.
     pub is_virtual: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Cells that a conversion doesn't take: which row has the first, how many rows have one.
+//! Finds cells that a conversion doesn't accept: which row has the first, how many rows have one.
 
 use rusqlite::{Connection, Row, functions::FunctionFlags, types::ValueRef};
 
@@ -21,7 +21,7 @@ pub struct MismatchScan<'a> {
     pub table: &'a str,
     /// The name of its rowid; places are positions from 1 without one.
     pub rowid: Option<&'a str>,
-    /// Whether the table can be told not to use an index.
+    /// Whether the table accepts NOT INDEXED.
     pub is_virtual: bool,
     /// Called now and then; its error ends the look.
     pub check: &'a dyn Fn() -> Result<()>,
@@ -33,7 +33,7 @@ impl MismatchScan<'_> {
     ///
     /// # Errors
     /// `SourceInvalid` if the file can't be read; what `check` returns.
-    pub fn rows_with_misfits(&self, columns: &[(&str, Candidate, bool)]) -> Result<u64> {
+    pub fn rows_with_mismatches(&self, columns: &[(&str, Candidate, bool)]) -> Result<u64> {
         let names: Vec<String> = columns.iter().map(|(name, ..)| qualified(name)).collect();
         let (mut count, mut json) = (0, Checker::default());
         self.rows(&names, |_, row, first| {
@@ -53,8 +53,8 @@ impl MismatchScan<'_> {
     /// Where the first cell is that leaves none of these candidates possible.
     ///
     /// # Errors
-    /// As [`Self::rows_with_misfits`].
-    pub fn first_misfit(&self, column: &str, mut candidates: Vec<Candidate>) -> Result<Option<i64>> {
+    /// As [`Self::rows_with_mismatches`].
+    pub fn first_mismatch(&self, column: &str, mut candidates: Vec<Candidate>) -> Result<Option<i64>> {
         let (mut found, mut json) = (None, Checker::default());
         self.rows(&[qualified(column)], |place, row, first| {
             let value = cell(row.get_ref(first)?);
@@ -71,7 +71,7 @@ impl MismatchScan<'_> {
     /// next character with it (SQLite, `utf.c`). Those that aren't valid UTF-8 then are left out.
     ///
     /// # Errors
-    /// As [`Self::rows_with_misfits`].
+    /// As [`Self::rows_with_mismatches`].
     pub fn misread_surrogates(&self, column: &str, big_endian: bool) -> Result<Mismatches> {
         let failed = |failure: rusqlite::Error| error_map::describe("looking at UTF-16 texts", &failure);
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -97,7 +97,7 @@ impl MismatchScan<'_> {
         Ok(found)
     }
 
-    /// Hands over each row with its place and the position of the first of these expressions, until told to stop.
+    /// Hands over each row with its place and the position of the first of these expressions, until stopped.
     fn rows(
         &self,
         expressions: &[String],

@@ -1,4 +1,4 @@
-//! What every value of every column is: one streaming pass per table, on all cores.
+//! Profiles every value of every column: one streaming pass per table, on all cores.
 //!
 //! Decisions: a table with a rowid begins as one range of rowids, and a worker that runs out of work is given half of
 //! what another has left. Where a range is cut changes nothing in the result, because tallies add up. Each worker has
@@ -88,10 +88,10 @@ pub struct ColumnSurvey {
     /// Counts and ranges.
     pub profile: ColumnProfile,
     /// For each candidate the cells that it doesn't take.
-    pub misfits: Vec<Mismatches>,
+    pub mismatches: Vec<Mismatches>,
 }
 
-/// What a survey tells while it works. An error that the listener returns stops it.
+/// What a survey reports while it works. An error that the listener returns stops it.
 #[derive(Debug, Clone, Copy)]
 pub enum SurveyProgress<'a> {
     /// A table begins.

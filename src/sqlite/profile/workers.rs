@@ -1,4 +1,4 @@
-//! The workers of a survey: who reads which rows.
+//! Distributes the rows of a survey among its workers.
 
 use std::{
     path::Path,
@@ -144,7 +144,7 @@ impl<'a> SurveyQueue<'a> {
         Ok(tally)
     }
 
-    /// Tells of the rows read, and gives half of what is left to a worker that waits.
+    /// Reports the rows read, and gives half of what is left to a worker that waits.
     fn look_up(&self, scan: &TableScan, table: usize, place: i64, turn: &mut BatchCounts) -> Result<()> {
         (self.listener)(SurveyProgress::Read { table: &scan.table, rows: turn.rows, bytes: turn.bytes })?;
         (turn.rows, turn.bytes) = (0, 0);
@@ -212,8 +212,8 @@ impl<'a> TableAccumulator<'a> {
 
     fn finish(self) -> TableSurvey {
         let columns = self.columns.into_iter().map(|column| {
-            let (profile, misfits) = column.finish();
-            ColumnSurvey { profile, misfits }
+            let (profile, mismatches) = column.finish();
+            ColumnSurvey { profile, mismatches }
         });
         TableSurvey {
             rows: self.rows,
@@ -242,7 +242,7 @@ pub fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
     }
 }
 
-/// The least room of a row in a PostgreSQL page (header and null bitmap included): numbers take 8 bytes, a longer value
+/// The least size of a row in a PostgreSQL page (header and null bitmap included): numbers take 8 bytes, a longer value
 /// can be moved out and leaves 18 (PostgreSQL, "Database Physical Storage", TOAST).
 fn width_in_page(row: &Row<'_>, skipped: usize, columns: usize) -> rusqlite::Result<u64> {
     let mut width = 24 + columns / 8;

@@ -1,5 +1,5 @@
-//! In which pieces the rows are loaded: the same for the same dump and plan, so that an interrupted load finds its
-//! chunks again.
+//! Divides the rows into the chunks that are loaded: the same for the same dump and plan, so that an interrupted load
+//! finds its chunks again.
 //!
 //! A table of more than [`SPLIT_BYTES`] is loaded in rowid ranges, by several connections and with a commit each. Its
 //! CREATE TABLE comes first, so its rows are written to the log too. A smaller one is created and loaded in one
@@ -139,21 +139,7 @@ mod tests {
     use crate::model::conversion_plan::RowAddress;
 
     fn table(name: &str, rows: u64, bytes: u64, address: RowAddress) -> TablePlan {
-        TablePlan {
-            source: name.to_owned(),
-            name: name.to_owned(),
-            rows,
-            bytes,
-            address,
-            columns: Vec::new(),
-            primary_key: None,
-            uniques: Vec::new(),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: Vec::new(),
-            identity: None,
-            rejected: 0,
-        }
+        TablePlan { rows, bytes, ..TablePlan::new(name, name, address) }
     }
 
     fn plan(tables: Vec<TablePlan>) -> Plan {

@@ -1,4 +1,4 @@
-//! One SQLite cell to one field of binary COPY, exactly as `model::Conversion` defines it.
+//! Encodes one SQLite cell as one field of binary COPY, exactly as `model::Conversion` defines it.
 
 use std::io::Write as _;
 
@@ -38,7 +38,7 @@ pub(super) enum CellForm {
     AnyBoolean,
     Double,
     Numeric(Option<(u16, u16)>),
-    /// What PostgreSQL can't hold is replaced only where the ledger keeps it.
+    /// What PostgreSQL can't hold is replaced only where the off-type table keeps it.
     Text {
         blobs: BlobText,
         characters_max: Option<u32>,
@@ -54,7 +54,7 @@ pub(super) enum CellForm {
     RailsTime,
     EncodedTimestamp(TimeEncoding),
     EncodedDate(TimeEncoding),
-    AnyMoment(EpochUnit),
+    AnyTimestamp(EpochUnit),
     UuidText,
     UuidBlob,
     UuidDotnet,
@@ -63,7 +63,7 @@ pub(super) enum CellForm {
     Json,
     Jsonb,
     Vector(VectorForm),
-    Given(ExistingColumnForm),
+    ExistingType(ExistingColumnForm),
 }
 
 impl CellForm {
@@ -80,10 +80,10 @@ impl CellForm {
             (Conversion::IntegerText, PgType::BigInt) => Self::IntegerText,
             (Conversion::AnyBoolean, PgType::Boolean) => Self::AnyBoolean,
             (Conversion::Text { blobs }, PgType::Text) => {
-                Self::Text { blobs, characters_max: None, replaces: column.ledger }
+                Self::Text { blobs, characters_max: None, replaces: column.records_off_type }
             }
             (Conversion::Text { blobs }, PgType::Varchar(n)) => {
-                Self::Text { blobs, characters_max: Some(*n), replaces: column.ledger }
+                Self::Text { blobs, characters_max: Some(*n), replaces: column.records_off_type }
             }
             (Conversion::Bytea, PgType::Bytea) => Self::Bytea,
             (Conversion::Date, PgType::Date) => Self::Date,
@@ -93,9 +93,9 @@ impl CellForm {
             (Conversion::Epoch { unit }, PgType::Timestamp | PgType::TimestampTz) => Self::EpochTimestamp(unit),
             (Conversion::Epoch { unit }, PgType::Date) => Self::EpochDate(unit),
             (Conversion::RailsTime, PgType::Time) => Self::RailsTime,
-            (Conversion::Reckoned { by }, PgType::Timestamp | PgType::TimestampTz) => Self::EncodedTimestamp(by),
-            (Conversion::Reckoned { by }, PgType::Date) => Self::EncodedDate(by),
-            (Conversion::AnyMoment { unit }, PgType::TimestampTz) => Self::AnyMoment(unit),
+            (Conversion::Computed { by }, PgType::Timestamp | PgType::TimestampTz) => Self::EncodedTimestamp(by),
+            (Conversion::Computed { by }, PgType::Date) => Self::EncodedDate(by),
+            (Conversion::AnyTimestamp { unit }, PgType::TimestampTz) => Self::AnyTimestamp(unit),
             (Conversion::UuidText, PgType::Uuid) => Self::UuidText,
             (Conversion::UuidDotnet, PgType::Uuid) => Self::UuidDotnet,
             (Conversion::SqliteJsonb, PgType::Json) => Self::SqliteJson,
@@ -104,7 +104,7 @@ impl CellForm {
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
             (Conversion::Vector { encoding }, target) => Self::Vector(VectorForm::of(encoding, target)?),
-            (Conversion::Given { unit }, target) => Self::Given(ExistingColumnForm::of(target, unit)),
+            (Conversion::ExistingType { unit }, target) => Self::ExistingType(ExistingColumnForm::of(target, unit)),
             _ => return None,
         };
         Some(form)
@@ -118,7 +118,7 @@ impl CellForm {
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match (self, cell) {
             (_, SqliteCell::Null) => binary_encode::null(out),
-            (Self::Given(form), cell) => form.write(cell, out)?,
+            (Self::ExistingType(form), cell) => form.write(cell, out)?,
             (Self::BigInt | Self::IntegerText, SqliteCell::Integer(value)) => binary_encode::int8(out, value),
             (Self::IntegerText, SqliteCell::Text(text)) => {
                 binary_encode::int8(out, whole_number(text).ok_or(OFF_PLAN)?);
@@ -170,13 +170,13 @@ impl CellForm {
             (Self::SqliteJsonb, SqliteCell::Blob(bytes)) => {
                 binary_encode::jsonb(out, jsonb::text_of(bytes).ok_or(OFF_PLAN)?.as_bytes())?;
             }
-            _ => return self.write_moment(cell, out),
+            _ => return self.write_timestamp(cell, out),
         }
         Ok(())
     }
 
     /// Dates and times.
-    fn write_moment(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write_timestamp(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match (self, cell) {
             (Self::Date, SqliteCell::Text(text)) => {
                 let days = datetime::parse_date(text).ok_or(OFF_PLAN)? - binary_encode::EPOCH_DAYS;
@@ -192,14 +192,14 @@ impl CellForm {
                     stamp.ok_or(OFF_PLAN)?.wall_microseconds() - binary_encode::EPOCH_MICROSECONDS,
                 );
             }
-            (Self::TimestampTz | Self::AnyMoment(_), SqliteCell::Text(text)) => {
+            (Self::TimestampTz | Self::AnyTimestamp(_), SqliteCell::Text(text)) => {
                 let stamp = datetime::parse_stamp(text).ok_or(OFF_PLAN)?;
                 binary_encode::int8(out, stamp.utc_microseconds() - binary_encode::EPOCH_MICROSECONDS);
             }
             (Self::EpochTimestamp(unit), SqliteCell::Integer(value)) => {
                 binary_encode::int8(out, epoch(value, *unit)?);
             }
-            (Self::AnyMoment(unit), SqliteCell::Integer(value)) => {
+            (Self::AnyTimestamp(unit), SqliteCell::Integer(value)) => {
                 if epoch_unit((value, value)) != Some(*unit) {
                     return Err(OFF_PLAN);
                 }
@@ -333,11 +333,11 @@ fn epoch(value: i64, unit: EpochUnit) -> Result<i64, EncodeError> {
 }
 
 /// A date of microseconds since 2000.
-fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), EncodeError> {
-    if moment.rem_euclid(DAY_MICROSECONDS) != 0 {
+fn date(out: &mut Vec<u8>, timestamp: i64) -> Result<(), EncodeError> {
+    if timestamp.rem_euclid(DAY_MICROSECONDS) != 0 {
         return Err(EncodeError("is not midnight, so it is no date"));
     }
-    let days = moment / DAY_MICROSECONDS;
+    let days = timestamp / DAY_MICROSECONDS;
     let days = i32::try_from(days).ok().filter(|days| i64::from(*days) >= DATE_FIRST);
     binary_encode::int4(out, days.ok_or(OUT_OF_RANGE)?);
     Ok(())
@@ -345,9 +345,9 @@ fn date(out: &mut Vec<u8>, moment: i64) -> Result<(), EncodeError> {
 
 /// Microseconds since 1970 as microseconds since 2000.
 fn in_range(microseconds: i64) -> Result<i64, EncodeError> {
-    let moment = microseconds.checked_sub(binary_encode::EPOCH_MICROSECONDS);
-    moment
-        .filter(|moment| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(moment))
+    let timestamp = microseconds.checked_sub(binary_encode::EPOCH_MICROSECONDS);
+    timestamp
+        .filter(|timestamp| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(timestamp))
         .ok_or(OUT_OF_RANGE)
 }
 

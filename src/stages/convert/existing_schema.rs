@@ -1,4 +1,4 @@
-//! Cells by the type of a given schema to fields of binary COPY.
+//! Encodes cells as fields of binary COPY by the types of an existing schema.
 
 use super::refusal::{EncodeError, OUT_OF_RANGE, TOO_LONG};
 use crate::{
@@ -34,7 +34,7 @@ impl ExistingColumnForm {
     /// # Errors
     /// [`EncodeError`] for a cell that is no value of the type.
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let refused = |misfit: Mismatch| EncodeError(of_one(misfit));
+        let refused = |mismatch: Mismatch| EncodeError(of_one(mismatch));
         let shape = self.shape.ok_or_else(|| refused(Mismatch::NoEncoder))?;
         let read = existing_schema::read(shape, self.unit, cell, &mut Checker::default()).map_err(refused)?;
         match read.content {
@@ -45,8 +45,8 @@ impl ExistingColumnForm {
 }
 
 /// The end of the sentence "a cell ...".
-fn of_one(misfit: Mismatch) -> &'static str {
-    match misfit {
+fn of_one(mismatch: Mismatch) -> &'static str {
+    match mismatch {
         Mismatch::NoEncoder => "is of a type that this tool can't write",
         Mismatch::Class => "is of a storage class that doesn't go with the type",
         Mismatch::Form => "is not written as the type's values are",
@@ -128,10 +128,10 @@ fn write_one(out: &mut Vec<u8>, element: Element, value: &Value<'_>) -> Result<(
             binary_encode::int4(out, i32::try_from(days - binary_encode::EPOCH_DAYS).map_err(|_| OUT_OF_RANGE)?);
         }
         (Value::Clock(micros), _) => binary_encode::int8(out, *micros),
-        (Value::Moment(micros), _) => {
-            let moment = micros.checked_sub(binary_encode::EPOCH_MICROSECONDS);
-            let fits =
-                moment.filter(|moment| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(moment));
+        (Value::Timestamp(micros), _) => {
+            let timestamp = micros.checked_sub(binary_encode::EPOCH_MICROSECONDS);
+            let fits = timestamp
+                .filter(|timestamp| (binary_encode::TIMESTAMP_FIRST..binary_encode::TIMESTAMP_END).contains(timestamp));
             binary_encode::int8(out, fits.ok_or(OUT_OF_RANGE)?);
         }
         (Value::Document(text), Element::Jsonb) => binary_encode::jsonb(out, text)?,

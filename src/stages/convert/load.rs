@@ -1,4 +1,4 @@
-//! The data phase: reader threads, bounded channels, binary COPY, a marker in every transaction.
+//! Loads the rows: reader threads, bounded channels, binary COPY, a marker in every transaction.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -36,7 +36,7 @@ const AHEAD: usize = 8;
 /// Bytes of one protocol message: a large value is cut up, so that it isn't copied whole.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Loads all jobs. `again` says that what is committed has been told already.
+/// Loads all jobs. `again` says that what is committed has been reported already.
 ///
 /// # Errors
 /// `Local*`, `DataRefused`, `SourceInvalid`, `Interrupted`; committed chunks stay.
@@ -66,7 +66,7 @@ pub(super) async fn load(
             done: Vec::new(),
             copying: None,
             copied_rows: 0,
-            ledger_rows: 0,
+            offtype_rows: 0,
         };
         set.spawn(loader.run(feed));
     }
@@ -84,7 +84,7 @@ struct Loader {
     copying: Option<Copying>,
     /// What the server says it has taken of the present part.
     copied_rows: u64,
-    ledger_rows: u64,
+    offtype_rows: u64,
 }
 
 /// A COPY that is under way.
@@ -100,7 +100,7 @@ impl Loader {
                     let table = self.table(&work)?;
                     self.rows(table, bytes).await.at_table(&table.source)?;
                 }
-                ReaderMessage::Ledger(bytes) => self.ledger(bytes).await.at_table(LEDGER_TABLE)?,
+                ReaderMessage::OffTypeRows(bytes) => self.offtype_rows(bytes).await.at_table(LEDGER_TABLE)?,
                 ReaderMessage::PartEnd(totals) => {
                     let table = self.table(&work)?;
                     self.end_part(table, totals).await.at_table(&table.source)?;
@@ -141,13 +141,13 @@ impl Loader {
         }
     }
 
-    /// Interrupts the table's COPY for rows of the ledger: a connection does one COPY at a time.
-    async fn ledger(&mut self, bytes: Bytes) -> Result<()> {
+    /// Interrupts the table's COPY for rows of the off-type table: a connection does one COPY at a time.
+    async fn offtype_rows(&mut self, bytes: Bytes) -> Result<()> {
         self.end_copy().await?;
         let columns = quote_list(offtype::COLUMNS.iter().map(|(name, _)| *name));
         let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, LEDGER_TABLE, &columns)).await?;
         send(&self.session, &mut copying, bytes).await?;
-        self.ledger_rows += close(&self.session, copying).await?;
+        self.offtype_rows += close(&self.session, copying).await?;
         Ok(())
     }
 
@@ -160,8 +160,8 @@ impl Loader {
 
     async fn end_part(&mut self, table: &TablePlan, totals: ChunkTotals) -> Result<()> {
         self.end_copy().await?;
-        let (copied, ledger) = (std::mem::take(&mut self.copied_rows), std::mem::take(&mut self.ledger_rows));
-        if (copied, ledger) != (totals.rows, totals.ledger_rows) {
+        let (copied, offtype) = (std::mem::take(&mut self.copied_rows), std::mem::take(&mut self.offtype_rows));
+        if (copied, offtype) != (totals.rows, totals.offtype_rows) {
             let what = format!("{} rows were sent and {copied} taken", totals.rows);
             return Err(Error::new(Kind::LocalRejected, what));
         }
@@ -173,8 +173,8 @@ impl Loader {
             rows: totals.rows,
             bytes: totals.bytes,
             digest: totals.digest,
-            ledger_rows: totals.ledger_rows,
-            ledger_digest: totals.ledger_digest,
+            ledger_rows: totals.offtype_rows,
+            ledger_digest: totals.offtype_digest,
         });
         Ok(())
     }

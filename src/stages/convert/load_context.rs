@@ -1,4 +1,4 @@
-//! What every part of the stage is given: the plan, who listens, and the connections that work side by side.
+//! Holds what every part of the stage uses: the plan, the event sink, and the pool of sessions.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,24 +30,24 @@ pub(super) struct LoadContext {
 }
 
 impl LoadContext {
-    /// The same without what is withheld from the plan.
-    pub(super) fn without(&self, withheld: &[DroppedObject]) -> Self {
+    /// The same without what is dropped from the plan.
+    pub(super) fn without(&self, dropped: &[DroppedObject]) -> Self {
         Self {
             ctx: self.ctx.clone(),
-            plan: self.plan.clone().without(withheld),
+            plan: self.plan.clone().without(dropped),
             source: self.source.clone(),
             scope: self.scope,
             key: self.key.clone(),
         }
     }
 
-    /// Tells that a phase begins.
+    /// Reports that a phase begins.
     pub(super) fn phase(&self, phase: &'static str, steps: usize) {
         let steps = u64::try_from(steps).ok();
         self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Convert, phase, steps });
     }
 
-    /// Tells of finished steps of a phase.
+    /// Reports finished steps of a phase.
     pub(super) fn stepped(&self, phase: &'static str, steps: usize) {
         for _ in 0..steps {
             self.ctx.out.emit(&Event::Stepped { stage: Stage::Convert, phase });
@@ -104,7 +104,7 @@ impl SessionPool {
     }
 
     /// Makes the types and operator classes of the plan's extensions known to all connections, wherever they live, and
-    /// what a given schema calls its own.
+    /// what an existing schema calls its own.
     ///
     /// # Errors
     /// `LocalRejected`, `LocalUnreachable`.
@@ -126,7 +126,7 @@ impl SessionPool {
 
     /// The connection for what is done one after the other.
     pub(super) fn first(&self) -> Result<&Arc<Session>> {
-        self.sessions.first().ok_or_else(|| Error::new(Kind::Bug, "a crew without a session"))
+        self.sessions.first().ok_or_else(|| Error::new(Kind::Bug, "a session pool without a session"))
     }
 
     /// All connections.

@@ -1,6 +1,7 @@
-//! The steps of a load in their order: ground, rows, trial, keys and the rest, proof, views and triggers.
+//! Runs the steps of a load in their order: preparation, rows, equivalence check, keys and the rest, read-back, views
+//! and triggers.
 //!
-//! What the trial withholds leaves the plan that the following steps see. A generated column that PostgreSQL computes
+//! What the trial drops leaves the plan that the following steps see. A generated column that PostgreSQL computes
 //! otherwise than SQLite changes the table itself: the table is dropped and loaded again with that column plain.
 
 use std::{
@@ -30,14 +31,14 @@ pub(super) struct LoadSteps<'a> {
     pub(super) server: &'a LocalServer,
     pub(super) request: &'a ConvertRequest,
     pub(super) clock: &'a mut PhaseTimer,
-    /// What was withheld so far.
-    pub(super) withheld: &'a mut Vec<DroppedObject>,
-    /// Keeps what was withheld, so that an interrupted load goes on with it.
+    /// What was dropped so far.
+    pub(super) dropped: &'a mut Vec<DroppedObject>,
+    /// Keeps what was dropped, so that an interrupted load goes on with it.
     pub(super) keep: &'a (dyn Fn(&[DroppedObject]) -> Result<()> + Sync),
 }
 
 impl LoadSteps<'_> {
-    /// Loads whatever of the scope isn't there yet, and proves it. `work` has the plan without what is withheld
+    /// Loads whatever of the scope isn't there yet, and proves it. `work` has the plan without what is dropped
     /// already.
     ///
     /// # Errors
@@ -59,14 +60,14 @@ impl LoadSteps<'_> {
         if work.scope == LoadScope::Schema {
             prepare::create_tables(&work, pool.first()?, work.plan.tables.iter()).await?;
             let (_, failed) = self.finish(&work, &schema, &pool).await?;
-            self.withheld.extend(failed);
+            self.dropped.extend(failed);
             post_load::sequences(&work, &pool).await?;
             prepare::after(&work, self.server).await?;
             return Ok(BTreeMap::new());
         }
         (work, pool) = Box::pin(self.rows(work, pool, &schema)).await?;
         let (work, failed) = self.finish(&work, &schema, &pool).await?;
-        self.withheld.extend(failed);
+        self.dropped.extend(failed);
         post_load::sequences(&work, &pool).await?;
         self.clock.record("sequences");
         post_load::analyze(&work, &pool).await?;
@@ -87,17 +88,17 @@ impl LoadSteps<'_> {
     async fn queries(&mut self, work: &Arc<LoadContext>, pool: &SessionPool) -> Result<()> {
         let session = pool.first()?;
         let made = load_journal::made(session).await?;
-        let is_ours = |name: &str| made.iter().any(|made| made.schema == work.plan.schema && made.table == name);
-        if !work.plan.tables.iter().all(|table| is_ours(&table.name)) {
-            self.withheld.extend(views::on_foreign_tables(work));
+        let is_own = |name: &str| made.iter().any(|made| made.schema == work.plan.schema && made.table == name);
+        if !work.plan.tables.iter().all(|table| is_own(&table.name)) {
+            self.dropped.extend(views::on_foreign_tables(work));
             return Ok(());
         }
         load_journal::drop_objects(session).await?;
-        let withheld = views::create(work, pool).await?;
+        let dropped = views::create(work, pool).await?;
         self.clock.record("views");
-        let missing = withheld.iter().map(|view| view.object.clone()).collect();
-        self.withheld.extend(withheld);
-        self.withheld.extend(triggers::create(work, pool, &missing).await?);
+        let missing = dropped.iter().map(|view| view.object.clone()).collect();
+        self.dropped.extend(dropped);
+        self.dropped.extend(triggers::create(work, pool, &missing).await?);
         if !work.plan.triggers.is_empty() {
             // A trial is rolled back, the numbers that it took are not.
             post_load::sequences(work, pool).await?;
@@ -131,14 +132,14 @@ impl LoadSteps<'_> {
             let found = match loaded {
                 Ok(()) => Box::pin(equivalence_check::run(&work, schema, &pool, &mut tried)).await?,
                 Err(error) => {
-                    let blamed = equivalence_check::blamed(&work, schema, &error);
-                    if blamed.is_empty() {
+                    let causes = equivalence_check::possible_causes(&work, schema, &error);
+                    if causes.is_empty() {
                         return Err(error);
                     }
                     // The old connections stand in the middle of a COPY.
                     pool = self.pool(&work).await?;
                     pool.see_types(&work.plan).await?;
-                    blamed
+                    causes
                 }
             };
             self.clock.record("trial");
@@ -147,7 +148,7 @@ impl LoadSteps<'_> {
             others.extend(rest);
             if reshaping.is_empty() {
                 if work.scope == LoadScope::Data {
-                    prepare::drop_withheld(&work, pool.first()?, &others).await?;
+                    prepare::drop_indexes(&work, pool.first()?, &others).await?;
                 }
                 let work = self.without(&work, others)?;
                 return Ok((work, pool));
@@ -190,20 +191,20 @@ impl LoadSteps<'_> {
         Ok((Arc::new(work.without(&refused)), refused))
     }
 
-    /// Takes what is withheld out of the plan and keeps it.
-    fn without(&mut self, work: &Arc<LoadContext>, withheld: Vec<DroppedObject>) -> Result<Arc<LoadContext>> {
-        if withheld.is_empty() {
+    /// Takes what is dropped out of the plan and keeps it.
+    fn without(&mut self, work: &Arc<LoadContext>, dropped: Vec<DroppedObject>) -> Result<Arc<LoadContext>> {
+        if dropped.is_empty() {
             return Ok(Arc::clone(work));
         }
-        let work = Arc::new(work.without(&withheld));
-        self.withheld.extend(withheld);
-        (self.keep)(self.withheld)?;
+        let work = Arc::new(work.without(&dropped));
+        self.dropped.extend(dropped);
+        (self.keep)(self.dropped)?;
         Ok(work)
     }
 }
 
-fn cannot_reshape(withheld: &[DroppedObject]) -> Error {
-    let (table, column) = withheld.first().map(|one| (one.table.as_str(), one.source.as_str())).unwrap_or_default();
+fn cannot_reshape(dropped: &[DroppedObject]) -> Error {
+    let (table, column) = dropped.first().map(|one| (one.table.as_str(), one.source.as_str())).unwrap_or_default();
     let what = "PostgreSQL computes the generated column otherwise than SQLite does";
     Error::new(Kind::LocalRejected, what)
         .at_table(table)

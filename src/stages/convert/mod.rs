@@ -1,4 +1,4 @@
-//! Dump and plan to the local PostgreSQL.
+//! Loads the dump into the local PostgreSQL as the plan says.
 //!
 //! Order: tables and rows (`load`), the trial of what was translated (`equivalence_check`), keys, indexes and
 //! constraints (`post_load`), then the proof (`readback`), and only then durability and the word `done` in the
@@ -176,27 +176,27 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
     let plan = planned.plan.clone().without(&checkpoint.withheld);
     let work = LoadContext { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
-    let (begun, mut withheld) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
-    let keep = |withheld: &[DroppedObject]| {
-        let kept = LoadCheckpoint { withheld: withheld.to_vec(), ..begun.clone() };
+    let (begun, mut dropped) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
+    let keep = |dropped: &[DroppedObject]| {
+        let kept = LoadCheckpoint { withheld: dropped.to_vec(), ..begun.clone() };
         sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
     };
-    let mut steps = LoadSteps { server: &server, request, clock: &mut clock, withheld: &mut withheld, keep: &keep };
+    let mut steps = LoadSteps { server: &server, request, clock: &mut clock, dropped: &mut dropped, keep: &keep };
     let loaded = Box::pin(steps.take(work)).await;
     let tables = match loaded {
         Ok(tables) => tables,
         Err(error) => {
-            // The first error is the one to tell; a server that doesn't stop is found by the next command.
+            // The first error is the one to report; a server that doesn't stop is found by the next command.
             server.close().await.ok();
             let is_full = error.sqlstate() == Some(&SqlState::DISK_FULL);
             return Err(if is_full { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
-    if let Err(refused) = report_dropped(ctx, &withheld, request) {
+    if let Err(refused) = report_dropped(ctx, &dropped, request) {
         server.close().await?;
         return Err(refused);
     }
-    checkpoint.withheld = withheld;
+    checkpoint.withheld = dropped;
     let (plan, plan_sha256) = (planned.plan.without(&checkpoint.withheld), checkpoint.plan_sha256.clone());
     sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan })?;
     server.close_durable().await?;
@@ -216,12 +216,12 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     Ok(Converted { checkpoint, unchanged: false })
 }
 
-/// Says what was withheld, and refuses to go on without the consent that some of it needs.
-fn report_dropped(ctx: &Context, withheld: &[DroppedObject], request: &ConvertRequest) -> Result<()> {
-    for one in withheld {
+/// Says what was dropped, and refuses to go on without the consent that some of it needs.
+fn report_dropped(ctx: &Context, dropped: &[DroppedObject], request: &ConvertRequest) -> Result<()> {
+    for one in dropped {
         ctx.out.emit(&Event::Found(one.finding()));
     }
-    plan::refuse_if_unguarded(withheld, &request.overrides.accept)
+    plan::refuse_if_unguarded(dropped, &request.overrides.accept)
 }
 
 /// The checkpoint of an earlier load of the same dump and plan into the same kind of server.
@@ -297,11 +297,11 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
         return "the schema is there, without rows; `turso2neon convert --data-only` loads them".to_owned();
     }
     let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
-    let withheld = match checkpoint.withheld.len() {
+    let dropped = match checkpoint.withheld.len() {
         0 => String::new(),
         1 => "; 1 object not created, because its trial failed: see `turso2neon report`".to_owned(),
         count => format!("; {count} objects not created, because their trials failed: see `turso2neon report`"),
     };
     let tables = u64::try_from(checkpoint.tables.len()).unwrap_or(u64::MAX);
-    format!("{}, digests equal{withheld}", human_format::tables_and_rows(tables, rows))
+    format!("{}, digests equal{dropped}", human_format::tables_and_rows(tables, rows))
 }

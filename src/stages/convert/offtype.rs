@@ -1,4 +1,5 @@
-//! Rows of the ledger: which storage class a cell had, where the PostgreSQL value no longer shows it.
+//! Writes the rows of the off-type table: which storage class a cell had, where the PostgreSQL value no longer shows
+//! it.
 
 use super::{encode_cell, refusal::EncodeError};
 use crate::{
@@ -7,9 +8,9 @@ use crate::{
     rules::value_shape::is_storable,
 };
 
-/// Whether a cell of this column has an entry in the ledger, apart from those that became NULL.
+/// Whether a cell of this column has an entry in the off-type table, apart from those that became NULL.
 pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
-    if !column.ledger || cell == SqliteCell::Null {
+    if !column.records_off_type || cell == SqliteCell::Null {
         return false;
     }
     // A numeric has one zero.
@@ -20,7 +21,7 @@ pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     cell.class() != column.main_class || lost_sign || replaced
 }
 
-/// How a row is named in the ledger.
+/// How a row is named in the off-type table.
 pub(super) enum RowKey {
     /// By its rowid, or by its position where nothing else addresses it.
     Number,
@@ -62,7 +63,7 @@ impl RowKey {
     }
 }
 
-/// Appends one row of the ledger.
+/// Appends one row of the off-type table.
 ///
 /// # Errors
 /// [`EncodeError`] for a value that is too long.

@@ -1,4 +1,4 @@
-//! After the rows: keys, indexes, checks, foreign keys, defaults, next numbers, statistics.
+//! Creates what follows the rows: keys, indexes, checks, foreign keys, defaults, next numbers, statistics.
 //!
 //! Each phase runs on all connections, because within a phase no statement waits for another table: what takes locks on
 //! two tables (foreign keys) is done on one connection, and only validated on many. Small tables share round trips.
@@ -63,8 +63,8 @@ pub(super) async fn finish(
     clock.record("indexes");
     carry_out(work, pool, "checks", batches(work, &present, ddl::checks), &refused).await?;
     clock.record("checks");
-    let withheld = withheld(work, schema, &refused)?;
-    let work = &Arc::new(work.without(&withheld));
+    let dropped = dropped(work, schema, &refused)?;
+    let work = &Arc::new(work.without(&dropped));
     let foreign_keys = batches(work, &present, ddl::foreign_keys);
     in_order(work, pool.first()?, "foreign keys", foreign_keys).await?;
     clock.record("foreign keys");
@@ -72,11 +72,11 @@ pub(super) async fn finish(
     clock.record("validation");
     in_order(work, pool.first()?, "defaults", batches(work, &present, ddl::defaults)).await?;
     clock.record("defaults");
-    Ok(withheld)
+    Ok(dropped)
 }
 
 /// What becomes of refused statements. One that rests on nothing but columns has no business being refused.
-fn withheld(work: &LoadContext, schema: &SourceSchema, refused: &RefusedStatements) -> Result<Vec<DroppedObject>> {
+fn dropped(work: &LoadContext, schema: &SourceSchema, refused: &RefusedStatements) -> Result<Vec<DroppedObject>> {
     let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));
     let one = |(statement, words): (Statement, String)| {
         equivalence_check::refused(work, schema, &statement, &words)
@@ -138,7 +138,7 @@ fn batches(
     present: &ExistingObjects,
     make: fn(&str, &TablePlan) -> Vec<Statement>,
 ) -> VecDeque<StatementBatch> {
-    let mut order: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| present.is_ours(table)).collect();
+    let mut order: Vec<&TablePlan> = work.plan.tables.iter().filter(|table| present.is_own(table)).collect();
     order.sort_by_key(|table| std::cmp::Reverse(table.bytes));
     let mut batches = VecDeque::new();
     for table in order {
@@ -291,7 +291,7 @@ impl ExistingObjects {
     }
 
     /// Tables that somebody else made keep their form.
-    fn is_ours(&self, table: &TablePlan) -> bool {
+    fn is_own(&self, table: &TablePlan) -> bool {
         self.scope != LoadScope::Data || self.made.contains(&table.name)
     }
 

@@ -1,5 +1,5 @@
-//! What is on the server before the load, and what has to go: an interrupted load of the same dump and plan is
-//! continued, an earlier one of this tool is dropped, and a table of somebody else is never touched.
+//! Prepares the server for the load: an interrupted load of the same dump and plan is continued, an earlier one of this
+//! tool is dropped, and a table of somebody else is never touched.
 
 use std::collections::BTreeSet;
 
@@ -123,7 +123,7 @@ pub(super) async fn create_enums(work: &LoadContext, session: &Session) -> Resul
     Ok(())
 }
 
-/// Creates those of these tables, and the ledger if the plan needs it, that an interrupted load has not.
+/// Creates those of these tables, and the off-type table if the plan needs it, that an interrupted load has not.
 ///
 /// # Errors
 /// `LocalRejected`.
@@ -140,14 +140,14 @@ pub(super) async fn create_tables<'a>(
         let sql: String = group.iter().map(|table| create_sql(schema, table)).collect();
         session.batch("creating tables", &format!("BEGIN{sql}; COMMIT")).await?;
     }
-    if let Some(create) = ddl::create_ledger(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
+    if let Some(create) = ddl::create_offtype_table(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
         let sql = format!("BEGIN; {create}; {}; COMMIT", load_journal::made_sql(schema, LEDGER_TABLE));
-        session.batch("creating the ledger", &sql).await?;
+        session.batch("creating the off-type table", &sql).await?;
     }
     Ok(())
 }
 
-/// Drops tables of this load with their chunks and their rows in the ledger, so that they are loaded again.
+/// Drops tables of this load with their chunks and their rows in the off-type table, so that they are loaded again.
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`.
@@ -161,8 +161,8 @@ pub(super) async fn discard_tables(work: &LoadContext, session: &Session, tables
             load_journal::forget_chunks_sql(&table.name),
         ];
         if work.plan.has_ledger() {
-            let ledger = qualified(schema, LEDGER_TABLE);
-            sql.push(format!("DELETE FROM {ledger} WHERE table_name = {}", quote_literal(&table.name)));
+            let offtype = qualified(schema, LEDGER_TABLE);
+            sql.push(format!("DELETE FROM {offtype} WHERE table_name = {}", quote_literal(&table.name)));
         }
         let sql = format!("BEGIN; {}; COMMIT", sql.join("; "));
         session.batch("taking a table back", &sql).await.at_table(&table.source)?;
@@ -174,10 +174,10 @@ pub(super) async fn discard_tables(work: &LoadContext, session: &Session, tables
 ///
 /// # Errors
 /// `LocalRejected`, `LocalUnreachable`.
-pub(super) async fn drop_withheld(work: &LoadContext, session: &Session, withheld: &[DroppedObject]) -> Result<()> {
-    for one in withheld.iter().filter(|one| one.kind == DroppedObjectKind::Index) {
+pub(super) async fn drop_indexes(work: &LoadContext, session: &Session, dropped: &[DroppedObject]) -> Result<()> {
+    for one in dropped.iter().filter(|one| one.kind == DroppedObjectKind::Index) {
         let sql = format!("DROP INDEX IF EXISTS {}", qualified(&work.plan.schema, &one.object));
-        session.batch("dropping a withheld index", &sql).await.at_table(&one.table)?;
+        session.batch("dropping an index that is not kept", &sql).await.at_table(&one.table)?;
     }
     Ok(())
 }
@@ -231,19 +231,19 @@ async fn relations(work: &LoadContext, session: &Session) -> Result<BTreeSet<Str
 async fn refuse_foreign_objects(work: &LoadContext, session: &Session) -> Result<()> {
     let there = relations(work, session).await?;
     let made: BTreeSet<CreatedTable> = load_journal::made(session).await?.into_iter().collect();
-    let ledger = work.plan.has_ledger().then_some(LEDGER_TABLE);
-    let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(ledger);
-    let strangers: Vec<&str> = planned
+    let offtype = work.plan.has_ledger().then_some(LEDGER_TABLE);
+    let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(offtype);
+    let foreign: Vec<&str> = planned
         .filter(|name| there.contains(*name))
         .filter(|name| {
             let made_here = CreatedTable { schema: work.plan.schema.clone(), table: (*name).to_owned() };
             !made.contains(&made_here)
         })
         .collect();
-    match strangers.first() {
+    match foreign.first() {
         None => Ok(()),
         Some(first) => {
-            let what = format!("{} of the tables are there already and not made by this tool", strangers.len());
+            let what = format!("{} of the tables exist already and were not created by turso2neon", foreign.len());
             Err(Error::new(Kind::TargetOccupied, what)
                 .at_table(*first)
                 .with_hint("use an empty database for --local-url, or leave it out to use the managed PostgreSQL"))
@@ -287,12 +287,12 @@ async fn expect_columns(work: &LoadContext, session: &Session, table: &TablePlan
         let found = types.iter().find(|(name, _)| *name == column.name).map(|(_, found)| found.as_str());
         // A type of an extension is written with its schema.
         let read = found.and_then(|found| found.rsplit('.').next()).and_then(|found| found.parse().ok());
-        let is_given = match &column.pg_type {
+        let is_existing_type = match &column.pg_type {
             PgType::Enum(name) => found.is_some_and(|found| found == name || found == quote_ident(name)),
             PgType::Given(sql) => found == Some(sql.as_str()),
             _ => false,
         };
-        if read.as_ref() != Some(&column.pg_type) && !is_given {
+        if read.as_ref() != Some(&column.pg_type) && !is_existing_type {
             let what = match found {
                 Some(found) => format!("the table's column is {found}, the plan's is {}", column.pg_type),
                 None => "the table or the column isn't there".to_owned(),

@@ -1,4 +1,4 @@
-//! Tells how far the tables are, counted on committed rows.
+//! Reports how far the tables are, counted on committed rows.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -21,7 +21,7 @@ struct TableProgress {
 }
 
 impl LoadProgress {
-    /// Tells of what an interrupted load has committed already. `chunks` are the chunks per table in all.
+    /// Reports what an interrupted load has committed already. `chunks` are the chunks per table in all.
     pub(super) fn new(work: &LoadContext, chunks: &[u32], committed: &[CommittedChunk]) -> Self {
         let started = |chunks: &u32| TableProgress { chunks_left: *chunks, ..TableProgress::default() };
         let progress = Self { tables: Mutex::new(chunks.iter().map(started).collect()) };

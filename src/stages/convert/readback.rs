@@ -1,4 +1,4 @@
-//! The proof: every row is read back from PostgreSQL and its bytes are compared, by digest, with those that were sent.
+//! Reads every row back from PostgreSQL and compares its bytes, by digest, with those that were sent.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -75,7 +75,7 @@ impl ReadbackTable {
         }
     }
 
-    fn ledger() -> Self {
+    fn offtype() -> Self {
         let (source, name) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
         Self { source, name, loaded: offtype::plan().columns, all: offtype::plan().columns }
     }
@@ -94,7 +94,7 @@ pub(super) async fn prove(
     let mut subjects: Vec<Arc<ReadbackTable>> =
         work.plan.tables.iter().map(|table| Arc::new(ReadbackTable::of(table))).collect();
     if work.plan.has_ledger() {
-        subjects.push(Arc::new(ReadbackTable::ledger()));
+        subjects.push(Arc::new(ReadbackTable::offtype()));
     }
     let seen = Arc::new(Mutex::new(sent(chunks)));
     let readings = readings(work, pool, &subjects).await?;
@@ -120,9 +120,9 @@ fn sent(chunks: &[CommittedChunk]) -> BTreeMap<String, TableReadback> {
         let table = seen.entry(chunk.table.clone()).or_default();
         table.sent_rows += chunk.rows;
         table.sent.merge(chunk.digest);
-        let ledger = seen.entry(LEDGER_TABLE.to_owned()).or_default();
-        ledger.sent_rows += chunk.ledger_rows;
-        ledger.sent.merge(chunk.ledger_digest);
+        let offtype = seen.entry(LEDGER_TABLE.to_owned()).or_default();
+        offtype.sent_rows += chunk.ledger_rows;
+        offtype.sent.merge(chunk.ledger_digest);
     }
     seen
 }

@@ -1,5 +1,5 @@
-//! The thread that reads the dump for one connection: it takes the next job, reads its rows, encodes them and hands
-//! full buffers on. It reads ahead while the connection commits.
+//! Implements the thread that reads the dump for one connection: it takes the next job, reads its rows, encodes them
+//! and hands full buffers on. It reads ahead while the connection commits.
 
 use std::{path::Path, sync::Arc};
 
@@ -19,15 +19,15 @@ use crate::{
     worker_pool::Queue,
 };
 
-/// What a reader hands on, in this order: `Begin`, then per part any number of `Rows` and `Ledger` and one `PartEnd`,
-/// then `End`; after the last job `Finished`.
+/// What a reader hands on, in this order: `Begin`, then per part any number of `Rows` and `OffTypeRows` and one
+/// `PartEnd`, then `End`; after the last job `Finished`.
 pub(super) enum ReaderMessage {
     /// A job begins.
     Begin(LoadJob),
     /// Encoded rows of the present part.
     Rows(Bytes),
-    /// Encoded rows of the ledger that belong to the present part.
-    Ledger(Bytes),
+    /// Encoded rows of the off-type table that belong to the present part.
+    OffTypeRows(Bytes),
     /// The part is complete.
     PartEnd(ChunkTotals),
     /// The job is complete.
@@ -36,8 +36,8 @@ pub(super) enum ReaderMessage {
     Finished,
 }
 
-/// Bytes of ledger rows that are collected before the table's COPY is interrupted for them.
-const LEDGER_BYTES: usize = 8 * FILLED_BYTES;
+/// Bytes of off-type rows that are collected before the table's COPY is interrupted for them.
+const OFFTYPE_BYTES: usize = 8 * FILLED_BYTES;
 
 /// Reads until the queue is empty, or an error occurs, or nobody listens.
 pub(super) fn read(source: &Path, plan: &Plan, queue: &Queue<LoadJob>, feed: &Sender<Result<ReaderMessage>>) {
@@ -115,11 +115,11 @@ impl DumpReader<'_> {
         let mut rows = statement.query(rusqlite::params_from_iter(bounds)).map_err(|failure| failed(&failure))?;
         let mut encoder = RowEncoder::new(table)?;
         let mut totals = ChunkTotals::default();
-        let (mut filled, mut ledger) = (self.pool.take(), Vec::new());
+        let (mut filled, mut offtype) = (self.pool.take(), Vec::new());
         while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
-            encoder.row(row, &mut filled, &mut ledger, &mut totals)?;
-            if ledger.len() >= LEDGER_BYTES {
-                self.send(ReaderMessage::Ledger(self.pool.hand_on(std::mem::take(&mut ledger))))?;
+            encoder.row(row, &mut filled, &mut offtype, &mut totals)?;
+            if offtype.len() >= OFFTYPE_BYTES {
+                self.send(ReaderMessage::OffTypeRows(self.pool.hand_on(std::mem::take(&mut offtype))))?;
             }
             if filled.len() >= FILLED_BYTES {
                 totals.bytes += byte_count(&filled);
@@ -131,8 +131,8 @@ impl DumpReader<'_> {
         if !filled.is_empty() {
             self.send(ReaderMessage::Rows(self.pool.hand_on(filled)))?;
         }
-        if !ledger.is_empty() {
-            self.send(ReaderMessage::Ledger(self.pool.hand_on(ledger)))?;
+        if !offtype.is_empty() {
+            self.send(ReaderMessage::OffTypeRows(self.pool.hand_on(offtype)))?;
         }
         Ok(totals)
     }

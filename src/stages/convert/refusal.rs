@@ -1,4 +1,4 @@
-//! Why a cell can't be loaded.
+//! Explains why a cell can't be loaded.
 
 use crate::postgres::copy::binary_encode;
 

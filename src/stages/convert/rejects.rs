@@ -1,5 +1,5 @@
-//! `convert/rejects.jsonl`: the rows that the configuration keeps from being loaded, whole and exact, so that they can
-//! be repaired and loaded.
+//! Writes `convert/rejects.jsonl`: the rows that the configuration keeps from being loaded, whole and exact, so that
+//! they can be repaired and loaded.
 //!
 //! One JSON object per line: `table`; `rowid`, or `row` (the position from 1) in a table without one; `off_type`, the
 //! columns whose cells don't fit; `cells`, each with `column`, `class` and `raw`: TEXT and BLOB as their bytes, INTEGER

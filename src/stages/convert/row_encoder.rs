@@ -1,4 +1,4 @@
-//! Rows of one table to binary COPY, with their digest and their entries in the ledger.
+//! Encodes the rows of one table as binary COPY, with their digest and their entries in the off-type table.
 
 use rusqlite::{Row, types::ValueRef};
 
@@ -23,8 +23,8 @@ pub(super) struct ChunkTotals {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) digest: RowDigest,
-    pub(super) ledger_rows: u64,
-    pub(super) ledger_digest: RowDigest,
+    pub(super) offtype_rows: u64,
+    pub(super) offtype_digest: RowDigest,
 }
 
 /// Encodes the rows of `TablePlan::source_query`.
@@ -35,7 +35,7 @@ pub(super) struct RowEncoder<'a> {
     before: usize,
     fields: i16,
     hasher: RowHasher,
-    ledger: Option<(RowKey, RowHasher)>,
+    offtype: Option<(RowKey, RowHasher)>,
     /// For each column whether its cell of the present row became NULL.
     nulled: Vec<bool>,
     checker: Checker,
@@ -58,13 +58,13 @@ impl<'a> RowEncoder<'a> {
         let columns: Vec<_> = table.loaded_columns().map(form).collect::<Result<_>>()?;
         let fields = i16::try_from(columns.len())
             .map_err(|_| Error::new(Kind::DataRefused, "more columns than PostgreSQL takes").at_table(&table.source))?;
-        let ledger_hasher = || RowHasher::new(std::iter::empty());
+        let offtype_hasher = || RowHasher::new(std::iter::empty());
         Ok(Self {
             table,
             before: usize::from(table.address.rowid_name().is_some()),
             fields,
             hasher: RowHasher::new(table.loaded_columns()),
-            ledger: table.has_ledger().then(|| (RowKey::of(table), ledger_hasher())),
+            offtype: table.has_ledger().then(|| (RowKey::of(table), offtype_hasher())),
             nulled: vec![false; columns.len()],
             checker: Checker::default(),
             columns,
@@ -72,7 +72,8 @@ impl<'a> RowEncoder<'a> {
         })
     }
 
-    /// Appends a row to `out`, and to `ledger_out` its entries in the ledger; nothing for a row that is left out.
+    /// Appends a row to `out`, and to `offtype_out` its entries in the off-type table; nothing for a row that is left
+    /// out.
     ///
     /// # Errors
     /// `DataRefused` with the place of a cell that the conversion doesn't name.
@@ -80,7 +81,7 @@ impl<'a> RowEncoder<'a> {
         &mut self,
         row: &Row<'_>,
         out: &mut Vec<u8>,
-        ledger_out: &mut Vec<u8>,
+        offtype_out: &mut Vec<u8>,
         totals: &mut ChunkTotals,
     ) -> Result<()> {
         let start = out.len();
@@ -89,11 +90,11 @@ impl<'a> RowEncoder<'a> {
         for (index, (column, form)) in self.columns.iter().enumerate() {
             let cell = cell_at(row, self.before + index);
             if !column.exceptions.is_none() {
-                let fate = cell_outcome(column, cell, &mut self.checker);
+                let outcome = cell_outcome(column, cell, &mut self.checker);
                 if let Some(nulled) = self.nulled.get_mut(index) {
-                    *nulled = fate == CellOutcome::Nulled;
+                    *nulled = outcome == CellOutcome::Nulled;
                 }
-                match fate {
+                match outcome {
                     CellOutcome::Written => {}
                     CellOutcome::Nulled => {
                         binary_encode::null(out);
@@ -111,15 +112,15 @@ impl<'a> RowEncoder<'a> {
         let hash = self.hasher.hash(encoded).map_err(|_| self.refused_json(row))?;
         totals.digest.add(hash);
         totals.rows += 1;
-        if self.ledger.is_some() {
-            self.ledger_rows(row, ledger_out, totals)?;
+        if self.offtype.is_some() {
+            self.offtype_rows(row, offtype_out, totals)?;
         }
         Ok(())
     }
 
-    fn ledger_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut ChunkTotals) -> Result<()> {
+    fn offtype_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut ChunkTotals) -> Result<()> {
         let number = self.number(row);
-        let Some((key, hasher)) = &mut self.ledger else { return Ok(()) };
+        let Some((key, hasher)) = &mut self.offtype else { return Ok(()) };
         for (index, (column, _)) in self.columns.iter().enumerate() {
             let cell = cell_at(row, self.before + index);
             let nulled = self.nulled.get(index).copied().unwrap_or(false);
@@ -131,8 +132,8 @@ impl<'a> RowEncoder<'a> {
                 .and_then(|key| offtype::write_row(out, self.table, column, &key, cell))
                 .map_err(|refusal| refused(self.table, number, column, cell, refusal))?;
             let hash = hasher.hash(out.get(start..).unwrap_or_default());
-            totals.ledger_digest.add(hash.map_err(|_| Error::new(Kind::Bug, "the ledger holds no JSON"))?);
-            totals.ledger_rows += 1;
+            totals.offtype_digest.add(hash.map_err(|_| Error::new(Kind::Bug, "the off-type table holds no JSON"))?);
+            totals.offtype_rows += 1;
         }
         Ok(())
     }

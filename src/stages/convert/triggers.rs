@@ -1,6 +1,6 @@
-//! Triggers, last of all: they must not fire on the load. Each is created and tried with a row of its table in a
-//! transaction that is rolled back, because PostgreSQL looks into the body of a function only when it runs. What fails
-//! for the body's sake is withheld; what a constraint or the trigger itself refuses is as it should be.
+//! Creates the triggers, last of all, because they must not fire on the load. Each is created and tried with a row of
+//! its table in a transaction that is rolled back, because PostgreSQL looks into the body of a function only when it
+//! runs. What fails for the body's sake is dropped; what a constraint or the trigger itself refuses is as it should be.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -27,7 +27,7 @@ fn is_own_fault(error: &Error) -> bool {
     error.is_of_sqlstate_class(&["42", "0A"]) && error.sqlstate() != Some(&SqlState::INSUFFICIENT_PRIVILEGE)
 }
 
-/// Creates the plan's triggers, and says which of them had to be withheld. `missing` are the views that were.
+/// Creates the plan's triggers, and says which of them had to be dropped. `missing` are the views that were.
 ///
 /// # Errors
 /// `LocalUnreachable`, `Interrupted`.
@@ -37,7 +37,7 @@ pub(super) async fn create(
     missing: &BTreeSet<String>,
 ) -> Result<Vec<DroppedObject>> {
     let session = pool.first()?;
-    let mut withheld = Vec::new();
+    let mut dropped = Vec::new();
     work.phase(PHASE, work.plan.triggers.len());
     for trigger in &work.plan.triggers {
         work.ctx.stop.check()?;
@@ -47,7 +47,7 @@ pub(super) async fn create(
             None => attempt(work, session, trigger).await?,
         };
         if let Some(reason) = reason {
-            withheld.push(DroppedObject {
+            dropped.push(DroppedObject {
                 kind: DroppedObjectKind::Trigger,
                 table: table_of(work, trigger),
                 object: trigger.name.clone(),
@@ -59,7 +59,7 @@ pub(super) async fn create(
         }
         work.stepped(PHASE, 1);
     }
-    Ok(withheld)
+    Ok(dropped)
 }
 
 /// The source's name of the table or view.

@@ -1,4 +1,4 @@
-//! libSQL's vector blobs (libsql `vectorInt.h`, `vector.c`) to PostgreSQL's binary forms.
+//! Encodes libSQL's vector blobs (libsql `vectorInt.h`, `vector.c`) in PostgreSQL's binary forms.
 
 use super::refusal::EncodeError;
 use crate::{

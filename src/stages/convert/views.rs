@@ -1,5 +1,5 @@
-//! Views: each is created, and its rows are compared with those that SQLite gives for the source's view. Only what
-//! agrees stays; the rest is withheld with the reason.
+//! Creates the views: each is created, and its rows are compared with those that SQLite gives for the source's view.
+//! Only what agrees stays; the rest is dropped with the reason.
 //!
 //! Rows are compared as tables are: by the digest of what binary COPY sends, which doesn't depend on their order.
 
@@ -27,15 +27,15 @@ use crate::{
 const PHASE: &str = "views";
 
 /// How long a view may take on either side.
-const PATIENCE: Duration = Duration::from_secs(60);
+const VIEW_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Creates the plan's views, and says which of them had to be withheld.
+/// Creates the plan's views, and says which of them had to be dropped.
 ///
 /// # Errors
 /// `LocalUnreachable`, `LocalRejected` where the server refuses what isn't the view's doing; `Interrupted`.
 pub(super) async fn create(work: &Arc<LoadContext>, pool: &SessionPool) -> Result<Vec<DroppedObject>> {
     let session = pool.first()?;
-    let mut withheld: Vec<DroppedObject> = Vec::new();
+    let mut dropped: Vec<DroppedObject> = Vec::new();
     let mut missing: BTreeSet<&str> = BTreeSet::new();
     work.phase(PHASE, work.plan.views.len());
     for view in &work.plan.views {
@@ -46,7 +46,7 @@ pub(super) async fn create(work: &Arc<LoadContext>, pool: &SessionPool) -> Resul
         };
         if let Some(reason) = reason {
             missing.insert(&view.name);
-            withheld.push(DroppedObject {
+            dropped.push(DroppedObject {
                 kind: DroppedObjectKind::View,
                 table: view.source.clone(),
                 object: view.name.clone(),
@@ -58,10 +58,10 @@ pub(super) async fn create(work: &Arc<LoadContext>, pool: &SessionPool) -> Resul
         }
         work.stepped(PHASE, 1);
     }
-    Ok(withheld)
+    Ok(dropped)
 }
 
-/// What is withheld where the tables are somebody else's, and only rows were loaded.
+/// What is dropped where the tables are somebody else's, and only rows were loaded.
 pub(super) fn on_foreign_tables(work: &LoadContext) -> Vec<DroppedObject> {
     let reason = "only rows were loaded, into tables that this tool didn't make";
     let views = work.plan.views.iter().map(|view| DroppedObject {
@@ -116,7 +116,7 @@ async fn compare(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) ->
         Ok(totals) => totals,
         Err(reason) => return Ok(Some(reason)),
     };
-    let limit = format!("SET statement_timeout = '{}s'", PATIENCE.as_secs());
+    let limit = format!("SET statement_timeout = '{}s'", VIEW_TIMEOUT.as_secs());
     session.batch("limiting the time of a view", &limit).await?;
     let columns = quote_list(table.columns.iter().map(|column| column.name.as_str()));
     let sql = format!("SELECT {columns} FROM {}", qualified(&work.plan.schema, &view.name));
@@ -145,16 +145,16 @@ async fn source_rows(work: &Arc<LoadContext>, table: &TablePlan) -> Result<std::
     let mut reading = tokio::task::spawn_blocking(move || read(&connection, &table));
     let ended = tokio::select! {
         ended = &mut reading => ended,
-        () = tokio::time::sleep(PATIENCE) => {
+        () = tokio::time::sleep(VIEW_TIMEOUT) => {
             interrupt.interrupt();
             reading.await.ok();
-            return Ok(Err(format!("SQLite takes more than {} s for the view", PATIENCE.as_secs())));
+            return Ok(Err(format!("SQLite takes more than {} s for the view", VIEW_TIMEOUT.as_secs())));
         }
         () = work.ctx.stop.requested() => {
             interrupt.interrupt();
             reading.await.ok();
             work.ctx.stop.check()?;
-            return Err(Error::new(Kind::Bug, "a wish to stop that isn't one"));
+            return Err(Error::new(Kind::Bug, "a stop was reported without a request to stop"));
         }
     };
     ended.map_err(|_| Error::new(Kind::Bug, "the reading of a view ended early"))
@@ -167,11 +167,11 @@ fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Re
     let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
     let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;
     let mut writer = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
-    let (mut totals, mut row_bytes, mut ledger) = (ChunkTotals::default(), Vec::new(), Vec::new());
+    let (mut totals, mut row_bytes, mut offtype) = (ChunkTotals::default(), Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
         row_bytes.clear();
         writer
-            .row(row, &mut row_bytes, &mut ledger, &mut totals)
+            .row(row, &mut row_bytes, &mut offtype, &mut totals)
             .map_err(|_| "SQLite gives values that the translated view has no type for".to_owned())?;
     }
     Ok(totals)

@@ -1,4 +1,4 @@
-//! The local PostgreSQL: is it there, is it new enough, may it be filled.
+//! Checks the local PostgreSQL: whether it answers, is new enough, and may be filled.
 
 use super::{Check, CheckSubject};
 use crate::{

@@ -1,4 +1,4 @@
-//! Checks of both ends and of this machine, before anything is moved. Changes nothing anywhere.
+//! Checks both ends and this machine before anything is moved. Changes nothing anywhere.
 
 mod local;
 
@@ -22,54 +22,33 @@ use crate::{
     workdir::Workdir,
 };
 
-/// What a check is about; decides the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckSubject {
-    /// The working directory.
-    Directory,
-    /// The source.
-    Source,
-    /// The local PostgreSQL.
-    Local,
-    /// The target.
-    Target,
-}
-
-impl CheckSubject {
-    /// The word in texts and JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::Source => "source",
-            Self::Local => "local",
-            Self::Target => "target",
-        }
+words! {
+    /// What a check is about; decides the exit status.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum CheckSubject: word {
+        /// The working directory.
+        Directory = "directory",
+        /// The source.
+        Source = "source",
+        /// The local PostgreSQL.
+        Local = "local",
+        /// The target.
+        Target = "target",
     }
 }
 
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Grade {
-    /// As it should be.
-    Ok,
-    /// Works, but look at it.
-    Warn,
-    /// Keeps the migration from working.
-    Fail,
-}
-
-impl Grade {
-    /// The word in texts and JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "warn",
-            Self::Fail => "fail",
-        }
+words! {
+    /// How a check ended.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Grade: word {
+        /// As it should be.
+        Ok = "ok",
+        /// Works, but look at it.
+        Warn = "warn",
+        /// Keeps the migration from working.
+        Fail = "fail",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The source: does it answer, as what, how large is it.
+//! Checks the source: whether it answers, by which methods, and how large it is.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The target: does it answer over TLS, is it new enough, may the role do what a push does, is there room.
+//! Checks the target: whether it answers over TLS and is new enough, the role's rights, and the disk space.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The working directory: can it be written, is there room.
+//! Checks the working directory: whether it can be written, and the disk space.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{
     model::human_format::bytes,
 };
 
-/// Below this there is room for nothing but a small database: dump, managed PostgreSQL and its indexes.
+/// Below this the disk holds only a small database: dump, managed PostgreSQL and its indexes.
 const FREE_BYTES_LOW: u64 = 2_000_000_000;
 
 /// Dump, tables and indexes take about this many times the source's size.
@@ -47,7 +47,12 @@ fn free_space(place: &Path, source_bytes: Option<u64>) -> Check {
     let wanted = source_bytes.map_or(0, |size| size.saturating_mul(SIZE_FACTOR));
     if free < wanted {
         let found = format!("{} free, about {} needed", bytes(free), bytes(wanted));
-        return Check::warn(CheckSubject::Directory, "space", found, "make room, or name a larger disk with --dir");
+        return Check::warn(
+            CheckSubject::Directory,
+            "space",
+            found,
+            "free disk space, or name a larger disk with --dir",
+        );
     }
     if free < FREE_BYTES_LOW {
         let todo = format!("dump, tables and indexes take about {SIZE_FACTOR} times the size of the source");

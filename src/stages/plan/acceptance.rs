@@ -1,4 +1,4 @@
-//! Which findings are accepted, and what those that are not mean for loading.
+//! Marks accepted findings, and decides whether the others block the load.
 
 use std::collections::BTreeMap;
 
@@ -64,12 +64,12 @@ pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
     })
 }
 
-/// The verdict on what a load withheld: `PlanBlocked` (exit 1) if something of it guards data and isn't accepted.
+/// The verdict on what a load dropped: `PlanBlocked` (exit 1) if something of it guards data and isn't accepted.
 ///
 /// # Errors
 /// As said, with the first object.
-pub fn refuse_if_unguarded(withheld: &[DroppedObject], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
-    let mut findings: Vec<Finding> = withheld.iter().map(DroppedObject::finding).collect();
+pub fn refuse_if_unguarded(dropped: &[DroppedObject], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    let mut findings: Vec<Finding> = dropped.iter().map(DroppedObject::finding).collect();
     accept(&mut findings, accepted);
     let Some(first) = findings.iter().find(|finding| finding.blocks()) else { return Ok(()) };
     let place = first.place();

@@ -1,4 +1,4 @@
-//! Drafts to a plan: names, table plans, what the other rules carry, findings in one order.
+//! Assembles drafts into a plan: names, table plans, what the other rules carry, findings in one order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,19 +158,11 @@ fn table_plan(
     }
     check_names(&source.name, &draft.outline.columns, &columns)?;
     Ok(TablePlan {
-        source: source.name.clone(),
-        name,
         rows: draft.rows,
         bytes: draft.bytes,
-        address: draft.outline.address,
         columns,
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
         rejected: draft.rejected,
+        ..TablePlan::new(&source.name, name, draft.outline.address)
     })
 }
 
@@ -182,22 +174,16 @@ fn column_plan(
 ) -> ColumnPlan {
     let choice = column.choice;
     findings.extend(choice.findings);
-    let is_decided = outline.wish.is_some();
+    let is_decided = outline.requested.is_some();
     ColumnPlan {
         source: outline.source.name.clone(),
-        name,
         declared: outline.source.declared.clone(),
-        pg_type: choice.pg_type,
-        conversion: choice.conversion,
-        main_class: choice.main_class,
-        ledger: choice.ledger,
+        records_off_type: choice.records_off_type,
         exceptions: choice.exceptions,
-        not_null: false,
-        default: None,
-        generated: None,
         rule: choice.rule,
         origin: if is_decided { Origin::Override } else { Origin::Rule },
         evidence: column.profile,
+        ..ColumnPlan::new(name, choice.pg_type, choice.conversion, choice.main_class)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a plan that are put together so far.
+//! Collects the parts of a plan that are assembled so far.
 
 use crate::model::{
     Finding, TablePlan,

@@ -1,22 +1,13 @@
-//! `plan/assessment.md`: the plan for people. Same plan, same bytes.
+//! Writes `plan/assessment.md`, the plan as a document for people. The same plan gives the same bytes.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::model::{
     Finding, Plan, Severity,
     conversion_plan::{LEDGER_TABLE, Outcome},
+    human_format::{counted, findings_to_decide},
     plan_summary::{self, Section},
 };
-
-/// The word for a severity in text for people.
-pub(super) const fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::NeedsDecision => "needs a decision",
-        Severity::Refused => "refused",
-    }
-}
 
 /// Writes the whole document.
 pub(super) fn render(plan: &Plan) -> String {
@@ -41,14 +32,17 @@ macro_rules! put {
 fn verdict(text: &mut String, plan: &Plan) {
     let rows: u64 = plan.tables.iter().map(|table| table.rows).sum();
     let columns: usize = plan.tables.iter().map(|table| table.columns.len()).sum();
-    put!(text, "{} tables, {columns} columns, {rows} rows. Made by turso2neon {}.\n", plan.tables.len(), plan.tool);
-    let of = |severity: Severity| plan.blocking().filter(move |finding| finding.severity == severity).count();
+    let tables = counted(plan.tables.len() as u64, "table", "tables");
+    let (columns, rows) = (counted(columns as u64, "column", "columns"), counted(rows, "row", "rows"));
+    put!(text, "{tables}, {columns}, {rows}. Made by turso2neon {}.\n", plan.tool);
+    let of = |severity: Severity| plan.blocking().filter(|finding| finding.severity == severity).count() as u64;
+    let is_refused = |number: u64| counted(number, "finding is refused", "findings are refused");
     match (of(Severity::Refused), of(Severity::NeedsDecision)) {
-        (0, 0) => put!(text, "**Nothing keeps these tables from being loaded.**\n"),
-        (0, open) => put!(text, "**Loading waits for {open} decisions.**\n"),
-        (refused, 0) => put!(text, "**PostgreSQL can't hold {refused} things as planned.**\n"),
+        (0, 0) => put!(text, "**Ready to load.**\n"),
+        (0, open) => put!(text, "**Not ready to load: {}.**\n", findings_to_decide(open)),
+        (refused, 0) => put!(text, "**Not ready to load: {}.**\n", is_refused(refused)),
         (refused, open) => {
-            put!(text, "**PostgreSQL can't hold {refused} things as planned, and {open} decisions are open.**\n")
+            put!(text, "**Not ready to load: {}, {}.**\n", is_refused(refused), findings_to_decide(open))
         }
     };
     if plan.has_ledger() {

@@ -1,4 +1,5 @@
-//! The evidence behind a decision, for people. Shows counts, ranges and places, never values other than integer ranges.
+//! Shows the evidence behind a decision as text. Shows counts, ranges and places, never values other than integer
+//! ranges.
 
 use std::fmt::Write as _;
 
@@ -99,7 +100,7 @@ fn explain_column(plan: &Plan, table: &TablePlan, column: &ColumnPlan) -> String
 fn losses(column: &ColumnPlan) -> Vec<String> {
     let profile = &column.evidence;
     let mut losses = Vec::new();
-    if column.ledger {
+    if column.records_off_type {
         losses.push(format!("storage classes other than {}, which {LEDGER_TABLE} keeps", column.main_class));
     }
     if matches!(column.conversion, Conversion::Text { .. }) && profile.texts_not_storable() > 0 {
@@ -116,7 +117,7 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
         None => {}
     }
     if column.exceptions.empty_as_null && profile.texts_empty > 0 {
-        losses.push(format!("{} empty texts become NULL, which {LEDGER_TABLE} tells", profile.texts_empty));
+        losses.push(format!("{} empty texts become NULL, which {LEDGER_TABLE} records", profile.texts_empty));
     }
     let is_respelled = match column.conversion {
         Conversion::Json => column.pg_type == PgType::Jsonb,
@@ -201,7 +202,7 @@ fn range(class: StorageClass, profile: &ColumnProfile) -> String {
 fn findings<'a>(text: &mut String, findings: impl Iterator<Item = &'a Finding>) {
     for finding in findings {
         let accepted = if finding.accepted { ", accepted" } else { "" };
-        let severity = super::assessment::severity_word(finding.severity);
+        let severity = finding.severity.word();
         line(text, &format!("  {} ({severity}{accepted}): {}", finding.code.word(), finding.message));
         for choice in &finding.choices {
             line(text, &format!("    choice: {choice}"));

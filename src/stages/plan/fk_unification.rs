@@ -1,4 +1,4 @@
-//! What columns owe each other: one type across a foreign key, and keys that stay apart
+//! Gives columns of a foreign key one type, and checks that different keys stay different
 //! (docs/conversion-rules.md, section 1.4, steps 1 and 2).
 
 use rusqlite::Connection;
@@ -142,7 +142,7 @@ fn is_fixed(draft: &TableDraft<'_>, column: usize) -> bool {
         .outline
         .columns
         .get(column)
-        .is_some_and(|column| column.role == ColumnRole::RowidAlias || column.wish.is_some())
+        .is_some_and(|column| column.role == ColumnRole::RowidAlias || column.requested.is_some())
 }
 
 fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[TableDraft<'_>]) -> Vec<UniqueKey<'a>> {
@@ -182,7 +182,7 @@ fn unique_keys<'a>(schema: &'a SourceSchema, drafts: &[TableDraft<'_>]) -> Vec<U
     found
 }
 
-/// Whether two different values of a column could become the same in PostgreSQL. Numbers that SQLite tells apart stay
+/// Whether two different values of a column could become the same in PostgreSQL. Numbers that SQLite distinguishes stay
 /// apart except where digits are cut to the shortest.
 fn is_risky(draft: &TableDraft<'_>, column: usize) -> bool {
     let Some(column) = draft.columns.get(column) else { return false };
@@ -191,7 +191,7 @@ fn is_risky(draft: &TableDraft<'_>, column: usize) -> bool {
         Merging::Never => false,
         // The shapes were not looked for under a type of the configuration, so that the counts may be missing.
         Merging::Spellings => true,
-        Merging::MomentSpellings => {
+        Merging::TimestampSpellings => {
             profile.texts_respelled > 0
                 || profile.shape(word::DATE) > 0
                 || profile.shape(word::TIMESTAMP) < profile.texts
@@ -262,8 +262,8 @@ fn report(key: &UniqueKey<'_>, twins: u64, drafts: &[TableDraft<'_>]) -> Option<
     };
     let keys = if twins == 1 { "1 key has".to_owned() } else { format!("{twins} keys have") };
     let reason =
-        format!("{keys} a twin that differs only in storage class or spelling, which PostgreSQL doesn't tell apart");
-    // Without rowid the key is all that addresses a row of the ledger.
+        format!("{keys} a twin that differs only in storage class or spelling, which PostgreSQL doesn't distinguish");
+    // Without rowid the key is all that addresses a row of the off-type table.
     let severity = if source.kind == TableKind::WithoutRowid && key.is_primary {
         Severity::Refused
     } else {

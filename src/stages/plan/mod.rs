@@ -1,4 +1,4 @@
-//! Dump to decisions: `plan/plan.json`, `plan/schema.sql`, `plan/assessment.md`.
+//! Plans the conversion of a dump: writes `plan/plan.json`, `plan/schema.sql`, `plan/assessment.md`.
 //!
 //! The plan is a pure function of the dump and the configuration: no clock, no number of cores and no order of work is
 //! in it, so that the same input gives the same bytes. It reads the dump once for all values, and again only for keys
@@ -144,12 +144,12 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let decisions = override_resolution::resolve(&schema, overrides)?;
     let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(TableOutline::scan).collect();
-    let surveys = profile::survey(&path, &scans, &|progress| tell(ctx, dump, progress))?;
-    let mut all = match &overrides.given {
-        Some(given) => {
+    let surveys = profile::survey(&path, &scans, &|progress| report_progress(ctx, dump, progress))?;
+    let mut all = match &overrides.existing_schema {
+        Some(existing) => {
             let stop = &ctx.stop;
             let work = existing_schema::PlanInputs {
-                target: given,
+                target: existing,
                 schema: &schema,
                 overrides,
                 decisions: &decisions,
@@ -162,7 +162,8 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     };
     acceptance::accept(&mut all.findings, &overrides.accept);
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
-    let mut extensions = overrides.given.as_ref().map(|given| given.extensions.clone()).unwrap_or_default();
+    let mut extensions =
+        overrides.existing_schema.as_ref().map(|existing| existing.extensions.clone()).unwrap_or_default();
     if needs_vector && !extensions.iter().any(|name| name == "vector") {
         extensions.push("vector".to_owned());
     }
@@ -178,7 +179,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
-        given: overrides.given.clone(),
+        given: overrides.existing_schema.clone(),
         hooks: overrides.sql.clone(),
     })
 }
@@ -206,7 +207,7 @@ fn by_rules<'a>(
     assemble::assemble(schema, &facts, overrides, drafts, lost)
 }
 
-fn tell(ctx: &Context, dump: &DumpCheckpoint, progress: SurveyProgress<'_>) -> Result<()> {
+fn report_progress(ctx: &Context, dump: &DumpCheckpoint, progress: SurveyProgress<'_>) -> Result<()> {
     ctx.stop.check()?;
     let stage = Stage::Plan;
     ctx.out.emit(&match progress {

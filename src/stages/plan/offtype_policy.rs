@@ -1,5 +1,5 @@
-//! Types that the configuration chose, the values that don't fit them, and what it says about those: the one place
-//! where a value is left out or becomes NULL, and only because somebody named the column.
+//! Applies the off-type policy to values that don't fit a configured type: the one place where a value is left out or
+//! becomes NULL, and only because somebody named the column.
 
 use super::{assembled::Assembled, override_resolution::ResolvedOverride, table_outline::TableOutline};
 use crate::{
@@ -20,12 +20,13 @@ pub(super) fn decided(
     candidates: &[Candidate],
     survey: &ColumnSurvey,
 ) -> Option<(TypeChoice, Mismatches)> {
-    let (candidate, misfits) = candidates.iter().zip(&survey.misfits).min_by_key(|(_, misfits)| misfits.count)?;
+    let (candidate, mismatches) =
+        candidates.iter().zip(&survey.mismatches).min_by_key(|(_, mismatches)| mismatches.count)?;
     let mut choice = subject.choice(candidate.pg_type.clone(), candidate.conversion, "the configuration decides");
     if choice.pg_type.is_text() && subject.profile.texts_not_storable() > 0 {
         choice.findings.push(type_choice::bad_text_in_chosen(subject));
     }
-    Some((choice, *misfits))
+    Some((choice, *mismatches))
 }
 
 /// Notes what becomes of values that don't fit, or refuses them.
@@ -33,7 +34,7 @@ pub(super) fn apply(
     subject: &ColumnInput<'_>,
     outline: &TableOutline<'_>,
     decision: Option<&ResolvedOverride>,
-    misfits: Mismatches,
+    mismatches: Mismatches,
     choice: &mut TypeChoice,
 ) {
     let Some(decision) = decision else { return };
@@ -45,22 +46,22 @@ pub(super) fn apply(
             nulled(subject, outline, choice, subject.profile.texts_empty, &what);
         }
     }
-    let Some(first) = misfits.first else { return };
+    let Some(first) = mismatches.first else { return };
     choice.exceptions.off_type = exceptions.off_type;
     let what = format!(
         "{} of {} can't be {} exactly (first at {})",
-        counted(misfits.count, "value"),
+        counted(mismatches.count, "value"),
         subject.profile.values(),
         choice.pg_type,
         subject.place_of(first)
     );
     match exceptions.off_type {
-        None => choice.findings.push(does_not_fit(subject, &what, misfits.count)),
-        Some(OffType::Null) => nulled(subject, outline, choice, misfits.count, &what),
+        None => choice.findings.push(does_not_fit(subject, &what, mismatches.count)),
+        Some(OffType::Null) => nulled(subject, outline, choice, mismatches.count, &what),
         Some(OffType::Reject) => {
             let message =
                 format!("{what}: their rows are left out and written to {REJECTS}, as the configuration says");
-            choice.findings.push(agreed(subject, message, misfits.count));
+            choice.findings.push(agreed(subject, message, mismatches.count));
         }
     }
 }
@@ -101,7 +102,7 @@ fn nulled(subject: &ColumnInput<'_>, outline: &TableOutline<'_>, choice: &mut Ty
         choice.findings.push(finding.choice(subject.typed("off_type = \"reject\"")));
         return;
     }
-    choice.ledger = true;
+    choice.records_off_type = true;
     let message = format!(
         "{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says"
     );

@@ -1,5 +1,5 @@
-//! The configuration against the schema: which tables, which types, which names. What the configuration names must be
-//! there, or the nearest name is offered.
+//! Resolves the overrides of the configuration against the schema: which tables, which types, which names. What the
+//! configuration names must be there, or the nearest name is offered.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) struct ResolvedOverride {
     /// The type.
     pub(super) pg_type: Option<PgType>,
     /// How its values are read.
-    pub(super) manner: Option<ReadingOverride>,
+    pub(super) reading: Option<ReadingOverride>,
     /// The PostgreSQL name.
     pub(super) name: Option<String>,
     /// What becomes of values that don't fit.
@@ -85,36 +85,36 @@ fn decision(place: &str, wanted: &ColumnOverride) -> Result<ResolvedOverride> {
         Some(text) => Some(text.parse::<PgType>().map_err(|reason| refused(format!("type: {reason}")))?),
         None => None,
     };
-    let asked = [
-        wanted.from.map(|encoding| ("from", manner_of(encoding))),
+    let readings = [
+        wanted.from.map(|encoding| ("from", reading_of(encoding))),
         wanted.bool_words.unwrap_or(false).then_some(("bool_words", ReadingOverride::BoolWords)),
-        wanted.dates.map(|Dates::Auto| ("dates", ReadingOverride::AnyMoment)),
+        wanted.dates.map(|Dates::Auto| ("dates", ReadingOverride::AnyTimestamp)),
     ];
-    let mut asked = asked.into_iter().flatten();
-    let manner = asked.next();
-    if let (Some((one, _)), Some((other, _))) = (manner, asked.next()) {
+    let mut readings = readings.into_iter().flatten();
+    let reading = readings.next();
+    if let (Some((one, _)), Some((other, _))) = (reading, readings.next()) {
         return Err(refused(format!("{one} and {other} exclude each other")));
     }
-    let manner = match manner {
+    let reading = match reading {
         None => None,
-        Some((key, manner)) => {
-            let (usual, fits) = types_of(manner);
-            let wish = pg_type.get_or_insert(usual);
-            if !fits.contains(wish) {
+        Some((key, reading)) => {
+            let (usual, fits) = types_of(reading);
+            let requested = pg_type.get_or_insert(usual);
+            if !fits.contains(requested) {
                 let types: Vec<String> = fits.iter().map(PgType::to_string).collect();
-                return Err(refused(format!("{key} goes with {}, not with {wish}", types.join(" or "))));
+                return Err(refused(format!("{key} goes with {}, not with {requested}", types.join(" or "))));
             }
-            Some(manner)
+            Some(reading)
         }
     };
     if wanted.bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
         return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
     }
     let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type: wanted.off_type };
-    Ok(ResolvedOverride { pg_type, manner, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
+    Ok(ResolvedOverride { pg_type, reading, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
 }
 
-const fn manner_of(encoding: Encoding) -> ReadingOverride {
+const fn reading_of(encoding: Encoding) -> ReadingOverride {
     match encoding {
         Encoding::UnixS => ReadingOverride::TimeEncoding(TimeEncoding::UnixS),
         Encoding::UnixMs => ReadingOverride::TimeEncoding(TimeEncoding::UnixMs),
@@ -127,16 +127,16 @@ const fn manner_of(encoding: Encoding) -> ReadingOverride {
     }
 }
 
-/// The type that a reading override gives without being asked, and all that it can give.
-fn types_of(manner: ReadingOverride) -> (PgType, Vec<PgType>) {
-    match manner {
+/// The type that a reading override gives by default, and all types that it can give.
+fn types_of(reading: ReadingOverride) -> (PgType, Vec<PgType>) {
+    match reading {
         ReadingOverride::TimeEncoding(_) => {
             (PgType::TimestampTz, vec![PgType::TimestampTz, PgType::Timestamp, PgType::Date])
         }
         ReadingOverride::RailsTime => (PgType::Time, vec![PgType::Time]),
         ReadingOverride::GuidDotnet => (PgType::Uuid, vec![PgType::Uuid]),
         ReadingOverride::BoolWords => (PgType::Boolean, vec![PgType::Boolean]),
-        ReadingOverride::AnyMoment => (PgType::TimestampTz, vec![PgType::TimestampTz]),
+        ReadingOverride::AnyTimestamp => (PgType::TimestampTz, vec![PgType::TimestampTz]),
     }
 }
 
@@ -247,7 +247,7 @@ fn check_accepted(schema: &SourceSchema, overrides: &Overrides) -> Result<()> {
         tables.chain(views).chain(schema.skipped.iter().map(|object| &object.name))
     };
     for (code, places) in &overrides.accept {
-        if code != "all" && FindingCode::from_word(code).is_none() {
+        if code != "all" && code.parse::<FindingCode>().is_err() {
             let codes = FindingCode::ALL.iter().map(|code| code.word().to_owned());
             return Err(unknown(&format!("accept names {code}, which is no finding code"), code, codes));
         }
@@ -288,7 +288,7 @@ mod tests {
         let found = resolve(&schema(), &with_column("USERS.Created_At", None, Some(Encoding::UnixMs))).unwrap();
         let decision = &found.columns[&(0, 1)];
         assert_eq!(
-            (decision.pg_type.clone(), decision.manner),
+            (decision.pg_type.clone(), decision.reading),
             (Some(PgType::TimestampTz), Some(ReadingOverride::TimeEncoding(TimeEncoding::UnixMs)))
         );
         let found = resolve(&schema(), &with_column("a.b.c.d", Some("text"), None)).unwrap();

@@ -1,4 +1,4 @@
-//! What is read once more after the types are chosen, and only where it is needed: rows to reject, the places that
+//! Reads tables a second time after the types are chosen, only where it is needed: rows to reject, the places that
 //! explain a wider type, and texts that SQLite itself misreads.
 
 use rusqlite::Connection;
@@ -55,7 +55,7 @@ fn rejected(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<u64> {
         })
     });
     let columns: Vec<_> = columns.collect();
-    if columns.is_empty() { Ok(0) } else { look.rows_with_misfits(&columns) }
+    if columns.is_empty() { Ok(0) } else { look.rows_with_mismatches(&columns) }
 }
 
 /// For each column where a cell occurs first that the promised type doesn't hold.
@@ -65,7 +65,7 @@ fn spoilers(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<Vec<Optio
         let subject = subject(&draft.outline, outline, &column.profile, draft.vector_extension);
         let promised = type_choice::promised(&subject).filter(|promised| {
             let chosen = &column.choice.pg_type;
-            let is_other = promised != chosen && column.profile.values() > 0 && outline.wish.is_none();
+            let is_other = promised != chosen && column.profile.values() > 0 && outline.requested.is_none();
             is_other && !(promised.needs_pgvector() && chosen.needs_pgvector())
         });
         found.push(match promised {
@@ -73,7 +73,7 @@ fn spoilers(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<Vec<Optio
             Some(pg_type) => {
                 let candidate = |conversion| Candidate { pg_type: pg_type.clone(), conversion };
                 let candidates = value_check::candidates(&pg_type, None).into_iter().map(candidate).collect();
-                look.first_misfit(&outline.source.name, candidates)?
+                look.first_mismatch(&outline.source.name, candidates)?
             }
         });
     }

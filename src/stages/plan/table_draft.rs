@@ -1,4 +1,4 @@
-//! Tables on their way to a plan: what is declared, what the values are, which type was chosen.
+//! Drafts the plan of a table: its declaration, its values, and the chosen types.
 
 use super::{
     offtype_policy,
@@ -41,7 +41,7 @@ pub(super) struct TableDraft<'a> {
 pub(super) struct DraftColumn {
     pub(super) profile: ColumnProfile,
     /// The cells that the configuration's type doesn't take.
-    pub(super) misfits: Mismatches,
+    pub(super) mismatches: Mismatches,
     pub(super) choice: TypeChoice,
 }
 
@@ -56,11 +56,11 @@ impl<'a> TableDraft<'a> {
             .map(|(column, survey)| {
                 let subject = subject(&draft.outline, column, &survey.profile, vector_extension);
                 let chosen = offtype_policy::decided(&subject, &column.candidates(), &survey);
-                let (mut choice, misfits) =
+                let (mut choice, mismatches) =
                     chosen.unwrap_or_else(|| (type_choice::choose(&subject), Mismatches::default()));
-                offtype_policy::apply(&subject, &draft.outline, column.decision, misfits, &mut choice);
+                offtype_policy::apply(&subject, &draft.outline, column.decision, mismatches, &mut choice);
                 choice.findings.extend(column_findings(&subject, column, &choice));
-                DraftColumn { profile: survey.profile, misfits, choice }
+                DraftColumn { profile: survey.profile, mismatches, choice }
             })
             .collect();
         draft
@@ -78,7 +78,7 @@ impl<'a> TableDraft<'a> {
         };
         let subject = subject(&self.outline, outline, &column.profile, self.vector_extension);
         let Some(mut choice) = rule(&subject) else { return false };
-        offtype_policy::apply(&subject, &self.outline, outline.decision, column.misfits, &mut choice);
+        offtype_policy::apply(&subject, &self.outline, outline.decision, column.mismatches, &mut choice);
         column.choice = choice;
         true
     }

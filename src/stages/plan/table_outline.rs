@@ -1,4 +1,4 @@
-//! Tables as they are declared and configured, before their values are known, and what to look for in these.
+//! Outlines a table as declared and configured, before its values are known, and what to look for in these.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +35,7 @@ pub(super) struct ColumnOutline<'a> {
     pub(super) role: ColumnRole,
     pub(super) decision: Option<&'a ResolvedOverride>,
     /// The type that the configuration asks for, by name or by what it says about values that don't fit.
-    pub(super) wish: Option<PgType>,
+    pub(super) requested: Option<PgType>,
     /// A CHECK says that it holds JSON.
     pub(super) checked_json: bool,
 }
@@ -48,7 +48,8 @@ pub(super) fn outlines<'a>(
 ) -> Vec<TableOutline<'a>> {
     let referenced = referenced_columns(schema);
     let planned = schema.tables.iter().enumerate().zip(&decisions.selected).filter(|(_, selected)| **selected);
-    let outline = |(position, source)| outline(position, source, decisions, &referenced).with_wishes(vector_extension);
+    let outline =
+        |(position, source)| outline(position, source, decisions, &referenced).with_requested_types(vector_extension);
     planned.map(|(found, _)| outline(found)).collect()
 }
 
@@ -64,7 +65,7 @@ fn outline<'a>(
         source: column,
         role: roles.get(&column.name.to_ascii_lowercase()).copied().unwrap_or(ColumnRole::Plain),
         decision: decisions.columns.get(&(position, at)),
-        wish: None,
+        requested: None,
         checked_json: source.checks.iter().any(|check| {
             let text = check.expression.to_ascii_lowercase();
             text.contains("json_valid") && text.contains(&column.name.to_ascii_lowercase())
@@ -116,9 +117,9 @@ fn roles(source: &SourceTable, referenced: &BTreeSet<(String, String)>) -> BTree
 
 impl TableOutline<'_> {
     /// What the configuration asks for: a type that values may be kept from is the one that the declaration promises.
-    fn with_wishes(mut self, vector_extension: bool) -> Self {
+    fn with_requested_types(mut self, vector_extension: bool) -> Self {
         let nothing = ColumnProfile::default();
-        let wish = |column: &ColumnOutline<'_>| {
+        let requested = |column: &ColumnOutline<'_>| {
             let decision = column.decision?;
             let named = decision.pg_type.clone();
             named.or_else(|| {
@@ -126,9 +127,9 @@ impl TableOutline<'_> {
                 type_choice::promised(&subject(&self, column, &nothing, vector_extension))
             })
         };
-        let wishes: Vec<Option<PgType>> = self.columns.iter().map(wish).collect();
-        for (column, wish) in self.columns.iter_mut().zip(wishes) {
-            column.wish = wish;
+        let requested: Vec<Option<PgType>> = self.columns.iter().map(requested).collect();
+        for (column, requested) in self.columns.iter_mut().zip(requested) {
+            column.requested = requested;
         }
         self
     }
@@ -137,7 +138,7 @@ impl TableOutline<'_> {
     pub(super) fn scan(&self) -> TableScan {
         let table = quote_ident(&self.source.name);
         let columns = self.columns.iter().map(|column| format!("t.{}", quote_ident(&column.source.name)));
-        // A table with as many columns as a result may have leaves no room for the rowid.
+        // A table with as many columns as a result may have has no place for the rowid.
         let has_room = self.columns.len() < RESULT_COLUMNS_MOST;
         let rowid = self.address.rowid_name().filter(|_| has_room).map(|name| format!("t.{name}"));
         let list = rowid.iter().cloned().chain(columns).collect::<Vec<_>>().join(", ");
@@ -169,8 +170,8 @@ impl ColumnOutline<'_> {
 
     /// The conversions that could fill the type which the configuration asks for.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
-        let Some(pg_type) = &self.wish else { return Vec::new() };
-        let conversions = value_check::candidates(pg_type, self.decision.and_then(|decision| decision.manner));
+        let Some(pg_type) = &self.requested else { return Vec::new() };
+        let conversions = value_check::candidates(pg_type, self.decision.and_then(|decision| decision.reading));
         conversions.into_iter().map(|conversion| Candidate { pg_type: pg_type.clone(), conversion }).collect()
     }
 }

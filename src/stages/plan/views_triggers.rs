@@ -1,4 +1,4 @@
-//! Views and triggers of the plan: what is translated, and what is listed with its SQL instead.
+//! Plans views and triggers: what is translated, and what is listed with its SQL instead.
 
 use std::collections::BTreeMap;
 

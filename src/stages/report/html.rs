@@ -1,10 +1,10 @@
-//! The report as one HTML file: no scripts, nothing from elsewhere, readable in the dark and on paper.
+//! Writes the report as one HTML file: no scripts, nothing from elsewhere, readable in the dark and on paper.
 
 use maud::{Markup, PreEscaped, html};
 
 use super::{
     DecisionPart, ObjectPlan, Report, TablePart, TimingPart,
-    markdown::{groups, hop, names, outcome, sent, sentence, spent, summary, word},
+    markdown::{groups, hop, names, outcome, sent, sentence, spent, summary},
 };
 use crate::{
     model::{
@@ -19,7 +19,7 @@ const STYLE: &str = include_str!("style.css");
 
 /// The whole document.
 pub(super) fn render(report: &Report) -> String {
-    let verdict = word(report.verdict);
+    let verdict = report.verdict.word();
     let document = html! {
         (PreEscaped("<!doctype html>\n"))
         html lang="en" {
@@ -165,7 +165,7 @@ fn decisions(report: &Report) -> Markup {
             td {
                 (decision.reason) "; " (decision.counts)
                 @if !decision.options.is_empty() { "; option: " (decision.options.join(" or ")) }
-                @if decision.ledger { "; storage classes are kept in _sqlite_offtype" }
+                @if decision.records_off_type { "; storage classes are kept in _sqlite_offtype" }
             }
         }
     };

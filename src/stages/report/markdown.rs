@@ -1,6 +1,6 @@
-//! The report as Markdown: for people, pull requests and GitHub's step summary.
+//! Writes the report as Markdown, for people, pull requests and GitHub's step summary.
 
-use super::{Report, TablePart, Verdict};
+use super::{Report, TablePart};
 use crate::model::{
     Finding, Severity,
     human_format::{bytes, count, duration, tables_and_rows},
@@ -13,7 +13,7 @@ const TABLES_MAX: usize = 500;
 
 /// The whole document.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = format!("# Migration report: {}\n\n{}.\n", word(report.verdict), sentence(&report.because));
+    let mut text = format!("# Migration report: {}\n\n{}.\n", report.verdict, sentence(&report.because));
     text.push_str(&facts(report));
     text.push_str(&tables(report));
     text.push_str(&push(report));
@@ -25,15 +25,6 @@ pub(super) fn render(report: &Report) -> String {
     text.push_str(&timings(report));
     text.push_str(&format!("\nMade by turso2neon {} at {}.\n", report.tool, rfc3339_s(report.made_s)));
     text
-}
-
-/// The verdict as a word.
-pub(super) fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Equal => "equal",
-        Verdict::Different => "different",
-        Verdict::Incomplete => "incomplete",
-    }
 }
 
 /// A sentence begins with a capital.
@@ -65,7 +56,8 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     }
     if let Some(record) = &report.verification {
         let result = if record.equal() { "equal" } else { "different" };
-        lines.push(("Verified", format!("{}, level {}: {result}", rfc3339_s(record.finished_s), record.level_word())));
+        lines
+            .push(("Verified", format!("{}, level {}: {result}", rfc3339_s(record.finished_s), record.verified.level)));
     }
     lines
 }
@@ -209,8 +201,8 @@ fn decisions(report: &Report) -> String {
     }
     let mut text = "\n## Columns with another type or form\n\n".to_owned();
     for decision in &report.decisions {
-        let ledger = if decision.ledger { "; storage classes are kept in `_sqlite_offtype`" } else { "" };
-        text.push_str(&format!("- {}{ledger}\n", prose(&decision.line)));
+        let offtype = if decision.records_off_type { "; storage classes are kept in `_sqlite_offtype`" } else { "" };
+        text.push_str(&format!("- {}{offtype}\n", prose(&decision.line)));
     }
     text
 }
@@ -298,7 +290,7 @@ fn cell(text: &str) -> String {
     safe
 }
 
-/// A sentence of ours: as [`cell`], but what stands between backticks is code.
+/// A sentence of this program: as [`cell`], but what stands between backticks is code.
 fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     if parts.len().is_multiple_of(2) {

@@ -1,4 +1,4 @@
-//! The migration report: from the artifacts alone, for people (Markdown, HTML) and programs (JSON).
+//! Makes the migration report from the artifacts alone, for people (Markdown, HTML) and programs (JSON).
 //!
 //! `report.json` is a public contract: fields are only ever added. Nothing in it is a row value or a secret; SQL of
 //! objects that are not carried is in it, to be finished by hand.
@@ -34,16 +34,18 @@ use crate::{
 /// The version of `report.json` that is written.
 pub const REPORT_FORMAT: u32 = 1;
 
-/// The report's one-word answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Everything that was moved was verified equal, and all stages are done.
-    Equal,
-    /// Verification found differences.
-    Different,
-    /// Something isn't done or isn't verified yet.
-    Incomplete,
+words! {
+    /// The report's one-word answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Verdict: word {
+        /// Everything that was moved was verified equal, and all stages are done.
+        Equal = "equal",
+        /// Verification found differences.
+        Different = "different",
+        /// Something isn't done or isn't verified yet.
+        Incomplete = "incomplete",
+    }
 }
 
 /// The whole report.
@@ -159,8 +161,9 @@ pub struct DecisionPart {
     pub line: String,
     /// Whether the configuration decided.
     pub configured: bool,
-    /// Whether storage classes are kept in the ledger table.
-    pub ledger: bool,
+    /// Whether storage classes are kept in the off-type table.
+    #[serde(rename = "ledger")]
+    pub records_off_type: bool,
 }
 
 /// Where the rows went.
@@ -309,7 +312,7 @@ fn judge(
         let differences = human_format::counted(record.verified.difference_count, "difference", "differences");
         return (Verdict::Different, format!("verification found {differences}"));
     }
-    if !record.asked.is_empty() {
+    if !record.requested_tables.is_empty() {
         return incomplete("only some tables were verified");
     }
     if record.verified.level == VerifyLevel::Counts {
@@ -323,7 +326,10 @@ fn judge(
         Some(_) if record.against == Against::Target => incomplete("only the target was compared"),
         Some(_) => (
             Verdict::Equal,
-            format!("source, local PostgreSQL and target were compared at level {} and are equal", record.level_word()),
+            format!(
+                "source, local PostgreSQL and target were compared at level {} and are equal",
+                record.verified.level
+            ),
         ),
     }
 }
@@ -418,7 +424,7 @@ fn decision_parts(plan: &Plan) -> Vec<DecisionPart> {
             line: decision.line(),
             rule: column.rule.clone(),
             configured: column.origin == Origin::Override,
-            ledger: column.ledger,
+            records_off_type: column.records_off_type,
             table: decision.table,
             column: decision.column,
             declared: decision.declared,

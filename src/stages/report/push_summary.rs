@@ -1,4 +1,4 @@
-//! The account of a push in words: for the report, and for whoever has just pushed.
+//! Describes a push as text, for the report and for the answer of `push`.
 
 use crate::model::{
     PushCheckpoint,

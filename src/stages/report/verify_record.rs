@@ -1,11 +1,11 @@
-//! `verify.json`: what the last verification found, and of what.
+//! Defines `verify.json`: what the last verification compared and found.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Result,
     model::{PushCheckpoint, checkpoint::CHECKPOINT_FORMAT},
-    stages::verify::{Against, Verified, VerifyLevel, VerifyRequest},
+    stages::verify::{Against, Verified, VerifyRequest},
     workdir::{Workdir, now_s, sealed, sha256_of},
 };
 
@@ -19,7 +19,8 @@ pub struct VerifyRecord {
     /// Which hops were checked.
     pub against: Against,
     /// The source tables that were asked for; empty means all.
-    pub asked: Vec<String>,
+    #[serde(rename = "asked")]
+    pub requested_tables: Vec<String>,
     /// SHA-256 of the dump.
     pub dump_sha256: String,
     /// SHA-256 of `plan.json`.
@@ -56,7 +57,7 @@ impl VerifyRecord {
             format: CHECKPOINT_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             against: request.against,
-            asked: request.tables.clone(),
+            requested_tables: request.tables.clone(),
             dump_sha256: workdir.load_dump()?.sha256,
             plan_sha256: sha256_of(&workdir.plan_json())?,
             convert_sha256: digest(&workdir.convert_checkpoint(), request.against != Against::Target),
@@ -93,16 +94,6 @@ impl VerifyRecord {
     #[must_use]
     pub fn is_at(&self, push: &PushCheckpoint) -> bool {
         self.target.as_ref() == Some(&push.target) && self.schema.as_ref() == Some(&push.schema)
-    }
-
-    /// How deep it looked, as the flag's word.
-    #[must_use]
-    pub const fn level_word(&self) -> &'static str {
-        match self.verified.level {
-            VerifyLevel::Counts => "counts",
-            VerifyLevel::Digest => "digest",
-            VerifyLevel::Full => "full",
-        }
     }
 
     /// Keeps it in `DIR/verify.json`.

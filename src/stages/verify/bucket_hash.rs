@@ -1,6 +1,6 @@
-//! All rows of a table in a few megabytes, whatever its size: rows fall into buckets by their key's hash, and a
-//! bucket keeps how many it got and the sum of their hashes. Equal buckets mean equal rows, in any order; a bucket
-//! that differs says where to look closer.
+//! Summarises all rows of a table in a few megabytes, whatever its size: rows fall into buckets by their key's hash,
+//! and a bucket keeps how many it got and the sum of their hashes. Equal buckets mean equal rows, in any order; a
+//! bucket that differs says where to look closer.
 
 use super::canonical_row::RowHash;
 

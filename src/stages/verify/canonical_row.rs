@@ -1,5 +1,5 @@
-//! The image of a row: the bytes of what PostgreSQL must hold, in a form to which a row of the dump and a row of a
-//! server can both be brought. Equal images mean equal rows.
+//! Builds the canonical image of a row: the bytes of what PostgreSQL must hold, in a form to which a row of the dump
+//! and a row of a server can both be brought. Equal images mean equal rows.
 //!
 //! A field is a tag and, unless it is NULL, its length and bytes. Long values stand in by their length and hash, so
 //! that an image stays small whatever a row holds.
@@ -13,7 +13,7 @@ const NULL: u8 = 0;
 const PLAIN: u8 = 1;
 const HASHED: u8 = 2;
 const NUMBER: u8 = 3;
-const MISFIT: u8 = 4;
+const MISMATCH: u8 = 4;
 
 /// Why a value has no image that the other end could equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +56,10 @@ pub(super) enum FieldShape {
         scale: u16,
     },
     /// No comparable value.
-    Misfit(Mismatch),
+    Mismatch(Mismatch),
 }
 
-/// A field in short: enough to tell whether and how two differ, without its content.
+/// A field in short: enough to see whether and how two differ, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FieldMark {
     /// What it is.
@@ -77,7 +77,7 @@ pub(super) struct RowHash {
     pub(super) row: u128,
 }
 
-/// Which fields tell rows apart.
+/// which fields identify rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RowKey {
     /// All of them: the table has no key.
@@ -131,8 +131,8 @@ impl CanonicalRow {
     }
 
     /// Appends what can equal no value of the other end.
-    pub(super) fn misfit(&mut self, misfit: Mismatch) {
-        self.bytes.extend_from_slice(&[MISFIT, misfit.byte()]);
+    pub(super) fn mismatch(&mut self, mismatch: Mismatch) {
+        self.bytes.extend_from_slice(&[MISMATCH, mismatch.byte()]);
         self.ends.push(self.bytes.len());
     }
 
@@ -187,9 +187,10 @@ fn mark(field: &[u8]) -> FieldMark {
                 hash: xxh3_64(content),
             };
         }
-        [MISFIT, code, ..] => {
-            Mismatch::ALL.into_iter().find(|misfit| misfit.byte() == code).map_or(FieldShape::Null, FieldShape::Misfit)
-        }
+        [MISMATCH, code, ..] => Mismatch::ALL
+            .into_iter()
+            .find(|mismatch| mismatch.byte() == code)
+            .map_or(FieldShape::Null, FieldShape::Mismatch),
         [PLAIN, ref rest @ ..] if rest.iter().all(|byte| *byte == 0) && rest.len() == size_of::<usize>() => {
             FieldShape::Empty
         }

@@ -1,4 +1,4 @@
-//! What a server's catalog says of the tables of one schema, in words that don't depend on the schema's name.
+//! Reads what a server's catalog says of the tables of one schema, in words that don't depend on the schema's name.
 //!
 //! Names come out without their schema because the session looks for them in the catalog, in that schema and in
 //! those of extensions, in this order (PostgreSQL manual, 5.10.3).

@@ -1,18 +1,16 @@
-//! What all comparisons of a verification share: the task, the sides, a worker's connections, and the answers.
+//! Holds what all comparisons of a verification share: the task, the sides, a worker's connections, and the answers.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rusqlite::Connection;
 
-use super::{
-    Difference, VerifyLevel, dump_scan, inputs::VerifyInputs, progress::ScanControl, schema::SchemaAnswer,
-    server_scan::side_word,
-};
+use super::{Difference, VerifyLevel, inputs::VerifyInputs, progress::ScanControl, schema::SchemaAnswer};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::TablePlan,
     postgres::{PgEndpoint, Role, Session},
+    sqlite::open,
 };
 
 /// The most differences that are named.
@@ -41,8 +39,8 @@ pub(super) struct Task {
     pub(super) level: VerifyLevel,
     /// Where to look; local first.
     pub(super) sides: Vec<ServerSide>,
-    /// The tables whose cells the ledger may name; empty without a ledger.
-    pub(super) ledger_tables: Arc<Vec<TablePlan>>,
+    /// The tables whose cells the off-type table may name; empty without an off-type table.
+    pub(super) offtype_tables: Arc<Vec<TablePlan>>,
 }
 
 /// What was found out about one table on one side.
@@ -66,8 +64,7 @@ impl SideAnswer {
 
     /// Adds a difference of the whole table.
     pub(super) fn differs(&mut self, table: &str, what: String) {
-        let side = side_word(self.role).to_owned();
-        self.differences.push(Difference { side, table: table.to_owned(), column: None, key: None, what });
+        self.differences.push(Difference::new(self.role, table, what));
         self.count += 1;
     }
 }
@@ -96,7 +93,7 @@ impl Worker {
 
     /// The dump, for a thread; give it back with [`Self::keep_dump`].
     pub(super) fn dump(&mut self) -> Result<Connection> {
-        self.dump.take().map_or_else(|| dump_scan::open_dump(&self.source_db), Ok)
+        self.dump.take().map_or_else(|| open::read_only(&self.source_db), Ok)
     }
 
     /// Keeps the dump open for the next table.

@@ -1,4 +1,4 @@
-//! Levels `counts` and `digest`.
+//! Compares tables at the levels `counts` and `digest`.
 //!
 //! A digest is compared with the one that was recorded when the load ended and was proved; only where none is
 //! recorded do local PostgreSQL and target have to vouch for each other.
@@ -43,14 +43,14 @@ pub(super) async fn counts(
     Ok(answers)
 }
 
-/// Compares the ledger's row counts.
-pub(super) async fn ledger_counts(
+/// Compares the off-type table's row counts.
+pub(super) async fn offtype_counts(
     task: &Task,
     worker: &mut Worker,
     sides: &[(Role, String)],
 ) -> Result<Vec<SideAnswer>> {
-    let expected = offtype::count(worker, &task.ledger_tables).await?;
-    let condition = format!(" WHERE {}", offtype::condition(&task.ledger_tables));
+    let expected = offtype::count(worker, &task.offtype_tables).await?;
+    let condition = format!(" WHERE {}", offtype::condition(&task.offtype_tables));
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;

@@ -1,4 +1,4 @@
-//! Reading of dates and times as the conversions document them, by counting, without the loader's rules.
+//! Reads dates and times as the conversions document them, without the loader's rules.
 
 use std::ops::RangeInclusive;
 
@@ -150,7 +150,7 @@ pub(super) fn clock(text: &[u8]) -> Option<i64> {
 }
 
 /// A date with or without time and zone.
-pub(super) fn moment(text: &[u8]) -> Option<ParsedDateTime> {
+pub(super) fn timestamp(text: &[u8]) -> Option<ParsedDateTime> {
     let mut cursor = TextCursor(text);
     let midnight = cursor.date()? * DAY;
     if cursor.0.is_empty() {
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn moments_have_wall_and_zone() {
-        let moment = |text: &str| moment(text.as_bytes()).map(|found| (found.wall, found.east));
-        assert_eq!(moment("1970-01-01 00:00:00.000001"), Some((1, None)));
-        assert_eq!(moment("1970-01-01T01:00Z"), Some((3_600_000_000, Some(0))));
-        assert_eq!(moment("1970-01-01 01:00 +01:30"), Some((3_600_000_000, Some(5_400_000_000))));
-        assert_eq!(moment("1970-01-01 00:00:00-0030"), Some((0, Some(-1_800_000_000))));
-        assert_eq!(moment("1969-12-31 23:59:59.5000000"), Some((-500_000, None)));
-        assert_eq!(moment("2024-02-29"), Some((19_782 * DAY, None)));
+    fn timestamps_have_wall_and_zone() {
+        let timestamp = |text: &str| timestamp(text.as_bytes()).map(|found| (found.wall, found.east));
+        assert_eq!(timestamp("1970-01-01 00:00:00.000001"), Some((1, None)));
+        assert_eq!(timestamp("1970-01-01T01:00Z"), Some((3_600_000_000, Some(0))));
+        assert_eq!(timestamp("1970-01-01 01:00 +01:30"), Some((3_600_000_000, Some(5_400_000_000))));
+        assert_eq!(timestamp("1970-01-01 00:00:00-0030"), Some((0, Some(-1_800_000_000))));
+        assert_eq!(timestamp("1969-12-31 23:59:59.5000000"), Some((-500_000, None)));
+        assert_eq!(timestamp("2024-02-29"), Some((19_782 * DAY, None)));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             "20240102",
             "2024-01-02 00:00:00 UTC",
         ] {
-            assert_eq!(moment(text.as_bytes()), None, "{text}");
+            assert_eq!(timestamp(text.as_bytes()), None, "{text}");
         }
         assert_eq!(clock(b"12:30:01.25"), Some(45_001_250_000));
         assert_eq!(clock(b"24:00"), None);

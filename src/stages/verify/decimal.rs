@@ -1,5 +1,5 @@
-//! Decimal numbers as digits: of integers, of doubles (the shortest digits that read back, by the standard library's
-//! algorithm), of JSON; as the text of a REAL and as PostgreSQL's groups of four digits.
+//! Computes decimal numbers as digits: of integers, of doubles (the shortest digits that read back, by the standard
+//! library's algorithm), of JSON; as the text of a REAL and as PostgreSQL's groups of four digits.
 
 use std::fmt::Write as _;
 

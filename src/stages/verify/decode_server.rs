@@ -1,5 +1,5 @@
-//! What PostgreSQL holds: the framing of binary COPY (PostgreSQL manual, COPY, "Binary Format") and the binary form
-//! of each type, brought into the image.
+//! Decodes what PostgreSQL sends: the framing of binary COPY (PostgreSQL manual, COPY, "Binary Format") and the binary
+//! form of each type, brought into the image.
 
 use super::{
     canonical_row::{CanonicalRow, Mismatch},
@@ -162,7 +162,7 @@ pub(super) fn fields(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 pub(super) fn append(image: &mut CanonicalRow, pg_type: &PgType, field: Option<&[u8]>) {
     let Some(sent) = field else { return image.null() };
     if value(image, pg_type, sent).is_none() {
-        image.misfit(Mismatch::Unreadable);
+        image.mismatch(Mismatch::Unreadable);
     }
 }
 
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_the_tool_never_sends_is_unreadable() {
-        let unreadable = FieldShape::Misfit(Mismatch::Unreadable);
+        let unreadable = FieldShape::Mismatch(Mismatch::Unreadable);
         assert_eq!(mark(&PgType::Date, &i32::MAX.to_be_bytes()).shape, unreadable);
         assert_eq!(mark(&PgType::Timestamp, &i64::MIN.to_be_bytes()).shape, unreadable);
         assert_eq!(mark(&PgType::Timestamp, &i64::MAX.to_be_bytes()).shape, unreadable);

@@ -1,6 +1,4 @@
-//! Reading the dump: every row of a table, as the image of what PostgreSQL must hold.
-
-use std::path::Path;
+//! Reads the dump: every row of a table, as the image of what PostgreSQL must hold.
 
 use rusqlite::{Connection, types::ValueRef};
 
@@ -13,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::{ColumnPlan, TablePlan, cell::SqliteCell, conversion_plan::RowAddress, identifier::quote_ident},
-    sqlite::{error_map, open},
+    sqlite::error_map,
 };
 
 /// How a table of the dump is read.
@@ -103,11 +101,6 @@ pub(super) fn from(table: &TablePlan) -> String {
     }
     let hint = if table.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };
     format!("{} AS t{hint}", quote_ident(&table.source))
-}
-
-/// Opens the dump for one thread.
-pub(super) fn open_dump(path: &Path) -> Result<Connection> {
-    open::read_only(path)
 }
 
 /// Rows of a table, counted.

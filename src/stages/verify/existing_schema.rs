@@ -1,5 +1,5 @@
-//! Columns whose type a given schema decides: what PostgreSQL must hold for a cell, read from what the type means, and
-//! what it sends. Nothing of the loader's rules is used.
+//! Verifies columns whose type an existing schema decides: what PostgreSQL must hold for a cell by the meaning of the
+//! type, and what it sends. Nothing of the loader's rules is used.
 
 use serde_json::value::RawValue;
 
@@ -72,22 +72,22 @@ fn one(image: &mut CanonicalRow, element: Element, unit: Option<EpochUnit>, cell
             _ => return Err(Mismatch::Class),
         },
         Element::Date => {
-            let moment = moment(cell, unit)?;
-            if moment.rem_euclid(datetime::DAY) != 0 {
+            let timestamp = timestamp(cell, unit)?;
+            if timestamp.rem_euclid(datetime::DAY) != 0 {
                 return Err(Mismatch::Loss);
             }
-            image.value(&moment.div_euclid(datetime::DAY).to_be_bytes());
+            image.value(&timestamp.div_euclid(datetime::DAY).to_be_bytes());
         }
         Element::Time { digits } => {
             let SqliteCell::Text(written) = cell else { return Err(Mismatch::Class) };
             let clock = match datetime::clock(written) {
                 Some(clock) => clock,
-                None => datetime::moment(written).ok_or(Mismatch::Form)?.wall.rem_euclid(datetime::DAY),
+                None => datetime::timestamp(written).ok_or(Mismatch::Form)?.wall.rem_euclid(datetime::DAY),
             };
             image.value(&kept(clock, digits)?.to_be_bytes());
         }
         Element::Timestamp { digits } | Element::TimestampTz { digits } => {
-            image.value(&kept(moment(cell, unit)?, digits)?.to_be_bytes());
+            image.value(&kept(timestamp(cell, unit)?, digits)?.to_be_bytes());
         }
         Element::Json => image.value(&document(cell)?),
         Element::Jsonb => {
@@ -245,11 +245,11 @@ fn uuid(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Fits {
 }
 
 /// A point in time in microseconds from 1970, in UTC.
-fn moment(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
+fn timestamp(cell: SqliteCell<'_>, unit: Option<EpochUnit>) -> Result<i64, Mismatch> {
     match cell {
         SqliteCell::Text(written) => {
-            let moment = datetime::moment(written).ok_or(Mismatch::Form)?;
-            Ok(moment.wall - moment.east.unwrap_or(0))
+            let timestamp = datetime::timestamp(written).ok_or(Mismatch::Form)?;
+            Ok(timestamp.wall - timestamp.east.unwrap_or(0))
         }
         SqliteCell::Integer(value) => {
             let factor = unit.ok_or(Mismatch::Form)?.microseconds();
@@ -300,7 +300,7 @@ fn vector(image: &mut CanonicalRow, cell: SqliteCell<'_>, dimensions: Option<u32
     Ok(())
 }
 
-/// Appends what a server sent for a value of a type that only the given schema knows. None, and nothing appended, if
+/// Appends what a server sent for a value of a type that only the existing schema knows. None, and nothing appended, if
 /// the bytes aren't such a value.
 pub(super) fn actual(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> Option<()> {
     let shape = PgColumnType::of(pg_type)?;

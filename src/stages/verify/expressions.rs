@@ -1,5 +1,5 @@
-//! Whether two SQL expressions mean the same, by the server's own reading of both: it parses them, folds constants
-//! and prints them again. `EXPLAIN` does this without running or writing anything.
+//! Checks whether two SQL expressions mean the same, by the server's own reading of both: it parses them, folds
+//! constants and prints them again. `EXPLAIN` does this without running or writing anything.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Level `full`: every value of a table, the dump against each server, in bounded memory.
+//! Compares every value of a table at level `full`: the dump against each server, in bounded memory.
 //!
 //! First pass: both sides stream their rows into [`BucketSums`]. Only where they differ, a second pass collects the
 //! rows of the buckets that differ and names what is wrong; each pass sees one state of the table, whatever is written
@@ -17,7 +17,7 @@ use super::{
     dump_scan::DumpScan,
     progress::{ScanControl, ScanMeter, ScanProgress},
     row_diff::{BucketChoice, RowDifference, SuspectRows, UnmatchedRows, row_differences},
-    server_scan::{ServerScan, side_word},
+    server_scan::ServerScan,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},
@@ -70,8 +70,8 @@ pub(super) async fn table(
         if !differing.is_empty() {
             let choice = BucketChoice::of(&differing, comparison.buckets, columns.len());
             let scan = server_scan(schema, table, columns, true);
-            let (blames, overflow) = second_pass(worker, &comparison, scan, &choice, *role).await?;
-            answer.differences = name_all(*role, table, columns, blames);
+            let (found, overflow) = second_pass(worker, &comparison, scan, &choice, *role).await?;
+            answer.differences = name_all(*role, table, columns, found);
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
             finish(&mut answer, *role, &table.source, unseen);
         }
@@ -109,21 +109,14 @@ pub(super) async fn view(
             (false, true) => "the view's rows are not those that SQLite gives".to_owned(),
             (false, false) => format!("the view has {} rows, SQLite's has {}", actual.rows(), expected.rows()),
         };
-        let (side, table) = (side_word(*role).to_owned(), table.source.clone());
-        differences.push(Difference { side, table, column: None, key: None, what });
+        differences.push(Difference::new(*role, &table.source, what));
     }
     Ok(differences)
 }
 
 /// Adds what could not be named, and counts.
 pub(super) fn finish(answer: &mut SideAnswer, role: Role, table: &str, unseen: u64) {
-    let nameless = |what: String| Difference {
-        side: side_word(role).to_owned(),
-        table: table.to_owned(),
-        column: None,
-        key: None,
-        what,
-    };
+    let nameless = |what: String| Difference::new(role, table, what);
     if unseen > 0 {
         answer.differences.push(nameless(format!("at least {unseen} more rows differ")));
     } else if answer.differences.is_empty() {
@@ -161,7 +154,7 @@ async fn sum_server(
     Ok(sums)
 }
 
-/// Names what differs in the chosen buckets; also says whether there was no room for some rows.
+/// Names what differs in the chosen buckets; also says whether the memory budget left some rows out.
 async fn second_pass(
     worker: &mut Worker,
     comparison: &Arc<TableComparison>,
@@ -189,28 +182,23 @@ async fn second_pass(
     Ok((row_differences(&expected, &actual, UnmatchedRows::MayMatch), expected.overflow || actual.overflow))
 }
 
-fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], blames: Vec<RowDifference>) -> Vec<Difference> {
+fn name_all(role: Role, table: &TablePlan, columns: &[&ColumnPlan], found: Vec<RowDifference>) -> Vec<Difference> {
     let copies = |copies: u64| if copies == 1 { String::new() } else { format!(" ({copies} equal rows)") };
-    let name = |blame: RowDifference| {
-        let (column, name, what) = match blame {
+    let name = |difference: RowDifference| {
+        let (column, name, what) = match difference {
             RowDifference::Missing { name, copies: number } => (None, name, format!("row missing{}", copies(number))),
             RowDifference::Added { name, copies: number } => (None, name, format!("row added{}", copies(number))),
             RowDifference::Changed { name, field, what } => {
                 (field.and_then(|field| columns.get(field)), name, what.to_owned())
             }
         };
-        Difference {
-            side: side_word(role).to_owned(),
-            table: table.source.clone(),
-            column: column.map(|column| column.source.clone()),
-            key: Some(name.to_string()),
-            what,
-        }
+        let column = column.map(|column| column.source.clone());
+        Difference { column, key: Some(name.to_string()), ..Difference::new(role, &table.source, what) }
     };
-    blames.into_iter().map(name).collect()
+    found.into_iter().map(name).collect()
 }
 
-/// The fields that tell rows apart: of the primary key, else of the first UNIQUE constraint without NULL, among
+/// The fields that identify rows: of the primary key, else of the first UNIQUE constraint without NULL, among
 /// `columns`; else all.
 fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> RowKey {
     let is_full = |name: &String| table.column(name).is_some_and(|column| column.not_null);

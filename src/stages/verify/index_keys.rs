@@ -1,4 +1,4 @@
-//! Indexes against the plan: the plan writes a key part as it stands in the parentheses, the catalog keeps its
+//! Compares indexes with the plan: the plan writes a key part as it stands in the parentheses, the catalog keeps its
 //! expression, order, operator class and collation apart.
 
 use super::{

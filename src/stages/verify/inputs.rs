@@ -1,4 +1,4 @@
-//! What is verified: the artifacts, proved to belong together, and the tables that were asked for.
+//! Loads the inputs of a verification: the artifacts, checked to belong together, and the requested tables.
 
 use strsim::levenshtein;
 
@@ -57,8 +57,8 @@ impl VerifyInputs {
         }
         let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
         let of_push = push.as_ref().map(|push| push.withheld.as_slice());
-        let withheld = convert.as_ref().map(|convert| convert.withheld.as_slice()).or(of_push);
-        let plan = workdir.load_executed_plan(plan, &plan_sha256, withheld.unwrap_or_default())?;
+        let dropped = convert.as_ref().map(|convert| convert.withheld.as_slice()).or(of_push);
+        let plan = workdir.load_executed_plan(plan, &plan_sha256, dropped.unwrap_or_default())?;
         let tables = select(&plan, &request.tables)?;
         Ok(Self { dump, plan, convert, push, tables })
     }
@@ -110,7 +110,7 @@ fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
             });
         }
     }
-    let asked =
+    let requested =
         |table: &&TablePlan| names.is_empty() || names.iter().any(|name| table.source.eq_ignore_ascii_case(name));
-    Ok(plan.tables.iter().filter(asked).cloned().collect())
+    Ok(plan.tables.iter().filter(requested).cloned().collect())
 }

@@ -1,6 +1,6 @@
-//! A hash of a JSON document's meaning: numbers by exact decimal value and the count of digits after the point (`jsonb`
-//! keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its own stack,
-//! so that depth costs heap, not stack.
+//! Hashes the meaning of a JSON document: numbers by exact decimal value and the count of digits after the point
+//! (`jsonb` keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its
+//! own stack, so that depth costs heap, not stack.
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -9,7 +9,7 @@ use super::decimal::DecimalDigits;
 /// What a document means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct JsonMeaning {
-    /// Equal for documents that `jsonb` can't tell apart.
+    /// Equal for documents that `jsonb` can't distinguish.
     pub(super) hash: u128,
     /// Whether it says something that `jsonb` forgets: a member twice in one object, or a negative zero.
     pub(super) loses: bool,

@@ -1,4 +1,4 @@
-//! Comparison of dump, local PostgreSQL and target, independent of the code that loads.
+//! Compares dump, local PostgreSQL and target, independent of the code that loads.
 //!
 //! Owns: its own reading of every `Conversion`, its own decoder of PostgreSQL's binary values, and the comparison of
 //! schemas. Never writes: dump and servers are only read, and the answer is kept by the caller.
@@ -82,7 +82,7 @@ use crate::{
 };
 
 /// Tables whose expressions one session is asked about without waiting for its answers.
-const TABLES_ASKED_AT_ONCE: usize = 16;
+const TABLES_AT_ONCE: usize = 16;
 
 /// Which hop to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -96,16 +96,18 @@ pub enum Against {
     Both,
 }
 
-/// How deep to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum VerifyLevel {
-    /// The number of rows of each table
-    Counts,
-    /// A digest of each table, computed by the servers
-    Digest,
-    /// Every value, against the dump
-    Full,
+words! {
+    /// How deep to look.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+    #[serde(rename_all = "lowercase")]
+    pub enum VerifyLevel: word {
+        /// The number of rows of each table
+        Counts = "counts",
+        /// A digest of each table, computed by the servers
+        Digest = "digest",
+        /// Every value, against the dump
+        Full = "full",
+    }
 }
 
 /// What to verify.
@@ -143,14 +145,20 @@ pub struct Difference {
     pub side: String,
     /// The source table.
     pub table: String,
-    /// The source column, where one is to blame.
+    /// The source column, where one differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// The row's key (names of key columns and the row's position or integer key), where one row is to blame.
+    /// The row's key (names of key columns and the row's position or integer key), where one row differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// What differs, such as `value differs`, `row missing`, `row added`, `count differs: 5, expected 6`.
     pub what: String,
+}
+
+impl Difference {
+    fn new(role: Role, table: &str, what: impl Into<String>) -> Self {
+        Self { side: role.word().to_owned(), table: table.to_owned(), column: None, key: None, what: what.into() }
+    }
 }
 
 /// One table's verdict on one side.
@@ -225,9 +233,9 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
     let watch = ScanControl::new(ctx);
     let _end_scans = FailOnDrop(watch.clone());
     let proof = (request.level == VerifyLevel::Digest).then(|| prove_dump(ctx, &scope));
-    let ledger_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
-    let sides = open_sides(request, servers, &scope, !ledger_tables.is_empty()).await?;
-    let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, ledger_tables };
+    let offtype_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
+    let sides = open_sides(request, servers, &scope, !offtype_tables.is_empty()).await?;
+    let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, offtype_tables };
     let task = Arc::new(task);
     let answers = workers::all(&task).await?;
     if let Some(proof) = proof {
@@ -241,7 +249,7 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
         differences.truncate(NAMED_MAX);
     }
     if request.level == VerifyLevel::Full && difference_count > 0 {
-        // A dump that rotted must not be blamed on PostgreSQL.
+        // A dump that changed on disk must not be reported as a difference of PostgreSQL.
         full::joined(prove_dump(ctx, &task.scope)).await?;
     }
     Ok(Verified { level: request.level, tables, differences, difference_count })
@@ -270,10 +278,10 @@ async fn open_sides(
     request: &VerifyRequest,
     servers: &VerifyServers,
     scope: &VerifyInputs,
-    ledger: bool,
+    offtype: bool,
 ) -> Result<Vec<ServerSide>> {
     let mut tables = scope.tables.clone();
-    tables.extend(ledger.then(crate::model::offtype::plan));
+    tables.extend(offtype.then(crate::model::offtype::plan));
     let mut sides = Vec::new();
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
@@ -333,7 +341,7 @@ async fn side_schemas(
         Ok::<_, Error>((table.source.clone(), answer))
     };
     // Many at once, because the target may be far away.
-    let answers = stream::iter(tables.iter().map(compare)).buffered(TABLES_ASKED_AT_ONCE).try_collect().await?;
+    let answers = stream::iter(tables.iter().map(compare)).buffered(TABLES_AT_ONCE).try_collect().await?;
     Ok((catalog, answers))
 }
 
@@ -360,13 +368,14 @@ fn like_local(
 fn summary(verified: &Verified) -> String {
     let rows: u64 = verified.tables.iter().map(|verdict| verdict.rows).sum();
     let unequal = verified.tables.iter().filter(|verdict| !verdict.equal).count();
-    let tables = verified.tables.len();
-    let checked = format!("{tables} comparisons of tables, {}", human_format::counted(rows, "row", "rows"));
+    let tables = human_format::counted(verified.tables.len() as u64, "comparison of tables", "comparisons of tables");
+    let checked = format!("{tables}, {}", human_format::counted(rows, "row", "rows"));
+    let differences = |count| human_format::counted(count, "difference", "differences");
     match verified.difference_count {
         0 => format!("{checked}: no difference"),
         count if verified.differences.len() == NAMED_MAX => {
-            format!("{checked}: {count} differences or more in {unequal} of them")
+            format!("{checked}: {} or more in {unequal} of them", differences(count))
         }
-        count => format!("{checked}: {count} differences in {unequal} of them"),
+        count => format!("{checked}: {} in {unequal} of them", differences(count)),
     }
 }

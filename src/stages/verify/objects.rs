@@ -1,5 +1,5 @@
-//! Views and triggers of one side against the plan: that they are there, what they are made of, and at level `full`
-//! the rows of each view against those of SQLite's view in the dump.
+//! Compares views and triggers of one side with the plan: that they are there, what they are made of, and at level
+//! `full` the rows of each view against those of SQLite's view in the dump.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,7 +8,6 @@ use super::{
     comparison::{ServerSide, Task, Worker},
     expressions::{self, ExpressionPair},
     full,
-    server_scan::side_word,
 };
 use crate::{
     error::Result,
@@ -66,11 +65,6 @@ pub(super) async fn compare(task: &Arc<Task>) -> Result<Vec<Difference>> {
     Ok(differences)
 }
 
-fn difference(role: Role, table: &str, what: impl Into<String>) -> Difference {
-    let (side, table) = (side_word(role).to_owned(), table.to_owned());
-    Difference { side, table, column: None, key: None, what: what.into() }
-}
-
 /// The views of a schema, with names as a session sees them that looks into this schema.
 async fn views(session: &Session, schema: &str) -> Result<CatalogViews> {
     let sql = "SELECT c.relname::text, pg_get_viewdef(c.oid), ARRAY(SELECT a.attname || chr(31) || \
@@ -91,14 +85,14 @@ fn unqualified(sql: &str, schema: &str) -> String {
 fn view_on(side: &ServerSide, view: &ViewPlan, found: &CatalogViews) -> Option<Difference> {
     let role = side.endpoint.role();
     let Some((_, _, columns, has_options)) = found.iter().find(|(name, ..)| *name == view.name) else {
-        return Some(difference(role, &view.source, "view missing"));
+        return Some(Difference::new(role, &view.source, "view missing"));
     };
     // Type arguments are no part of the type where a value is computed.
     let planned = view.columns.iter().map(|column| format!("{}\u{1f}{}", column.name, catalog_name(&column.pg_type)));
     if !planned.eq(columns.iter().cloned()) {
-        return Some(difference(role, &view.source, "the view's columns are not those planned"));
+        return Some(Difference::new(role, &view.source, "the view's columns are not those planned"));
     }
-    has_options.then(|| difference(role, &view.source, "the view has options that are not planned"))
+    has_options.then(|| Difference::new(role, &view.source, "the view has options that are not planned"))
 }
 
 /// The catalog's name of a type, in which `varchar` is `text`.
@@ -134,7 +128,7 @@ fn unlike(role: Role, view: &ViewPlan, other: &CatalogViews, found: &CatalogView
     let definition =
         |found: &CatalogViews| found.iter().find(|(name, ..)| *name == view.name).map(|(_, sql, ..)| sql.clone());
     let (one, two) = (definition(other)?, definition(found)?);
-    (one != two).then(|| difference(role, &view.source, "the view's definition is not the local one"))
+    (one != two).then(|| Difference::new(role, &view.source, "the view's definition is not the local one"))
 }
 
 async fn triggers(session: &Session, side: &ServerSide, planned: &[TriggerPlan]) -> Result<Vec<Difference>> {
@@ -176,12 +170,12 @@ async fn triggers(session: &Session, side: &ServerSide, planned: &[TriggerPlan])
             }
             Some(_) => "differs",
         };
-        differences.push(difference(role, &trigger.relation, format!("trigger {} {what}", trigger.name)));
+        differences.push(Difference::new(role, &trigger.relation, format!("trigger {} {what}", trigger.name)));
     }
     let known =
         |one: &CatalogTrigger| planned.iter().any(|plan| plan.relation == one.relation && plan.name == one.name);
     let added = found.iter().filter(|one| !known(one));
-    differences.extend(added.map(|one| difference(role, &one.relation, format!("trigger {} added", one.name))));
+    differences.extend(added.map(|one| Difference::new(role, &one.relation, format!("trigger {} added", one.name))));
     Ok(differences)
 }
 
@@ -239,7 +233,7 @@ async fn rows(task: &Task, worker: &mut Worker, view: &ViewPlan, known: &[Differ
     let table = view.as_table();
     let columns: Vec<_> = table.columns.iter().collect();
     let usable = |side: &&ServerSide| {
-        let word = side_word(side.endpoint.role());
+        let word = side.endpoint.role().word();
         !known.iter().any(|found| found.side == word && found.table == view.source)
     };
     let sides: Vec<(Role, String)> =

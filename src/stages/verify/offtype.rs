@@ -1,4 +1,4 @@
-//! The ledger: which cells of the dump must be in it, and whether they are.
+//! Compares the off-type table: which cells of the dump must be in it, and whether they are.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
     full::{finish, joined},
     progress::ScanMeter,
     row_diff::{BucketChoice, RowDifference, RowName, SuspectRows, UnmatchedRows, row_differences},
-    server_scan::{SentRow, ServerScan, side_word},
+    server_scan::{SentRow, ServerScan},
 };
 use crate::{
     error::{Result, ResultExt},
@@ -29,7 +29,7 @@ use crate::{
     sqlite::error_map,
 };
 
-/// Compares the ledger's rows about these tables on every side.
+/// Compares the off-type table's rows about these tables on every side.
 pub(super) async fn compare(
     worker: &mut Worker,
     tables: &Arc<Vec<TablePlan>>,
@@ -51,8 +51,8 @@ pub(super) async fn compare(
         let mut answer = SideAnswer::equal(*role, sums.rows());
         if !differing.is_empty() {
             let choice = BucketChoice::of(&differing, buckets, COLUMNS.len());
-            let (blames, overflow) = second_pass(worker, tables, schema, *role, &choice, &key).await?;
-            answer.differences = blames.into_iter().map(|blame| name(*role, tables, blame)).collect();
+            let (found, overflow) = second_pass(worker, tables, schema, *role, &choice, &key).await?;
+            answer.differences = found.into_iter().map(|difference| name(*role, tables, difference)).collect();
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
             finish(&mut answer, *role, LEDGER_TABLE, unseen);
         }
@@ -61,12 +61,12 @@ pub(super) async fn compare(
     Ok(answers)
 }
 
-/// How many rows about these tables the ledger must have.
+/// How many rows about these tables the off-type table must have.
 pub(super) async fn count(worker: &mut Worker, tables: &Arc<Vec<TablePlan>>) -> Result<u64> {
     Ok(sum_dump(worker, tables, bucket_count(0), &RowKey::Row).await?.rows())
 }
 
-/// The condition on the ledger's rows that speak of these tables.
+/// The condition on the off-type table's rows that speak of these tables.
 pub(super) fn condition(tables: &[TablePlan]) -> String {
     let names: Vec<String> = tables.iter().map(|table| quote_literal(&table.name)).collect();
     format!("\"table_name\" IN ({})", names.join(", "))
@@ -132,28 +132,28 @@ fn scan(schema: &str, tables: &[TablePlan], with_ctid: bool) -> ServerScan {
     }
 }
 
-/// Names a row of the server's ledger: by the rowid it speaks of where its table has rowids, else by its place.
+/// Names a row of the server's off-type table: by the rowid it speaks of where its table has rowids, else by its place.
 fn sent_name(tables: &[TablePlan], row: &SentRow<'_>) -> RowName {
     let mut values = row.values().map(|value| String::from_utf8_lossy(value.unwrap_or_default()).into_owned());
     let (table, column) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
     let plan = tables.iter().find(|plan| plan.name == table).filter(|plan| plan.address.rowid_name().is_some());
     let rowid = plan.and_then(|_| values.next()?.parse().ok());
     let row = Box::new(rowid.map_or_else(|| row.ctid(), RowName::Rowid));
-    RowName::Ledger { table, column, row }
+    RowName::OffType { table, column, row }
 }
 
-fn name(role: Role, tables: &[TablePlan], blame: RowDifference) -> Difference {
-    let (name, what) = match blame {
-        RowDifference::Missing { name, .. } => (name, "ledger row missing".to_owned()),
-        RowDifference::Added { name, .. } => (name, "ledger row added".to_owned()),
+fn name(role: Role, tables: &[TablePlan], difference: RowDifference) -> Difference {
+    let (name, what) = match difference {
+        RowDifference::Missing { name, .. } => (name, "off-type row missing".to_owned()),
+        RowDifference::Added { name, .. } => (name, "off-type row added".to_owned()),
         RowDifference::Changed { name, field, .. } => {
             let column = field.and_then(|field| COLUMNS.get(field)).map_or("row", |(column, _)| column);
-            (name, format!("ledger row differs in {column}"))
+            (name, format!("off-type row differs in {column}"))
         }
     };
     let key = Some(name.to_string());
     let (table, column) = match name {
-        RowName::Ledger { table, column, .. } => {
+        RowName::OffType { table, column, .. } => {
             let plan = tables.iter().find(|plan| plan.name == table);
             // A name that the plan doesn't know comes from the server's rows: it is not repeated.
             let column = plan.and_then(|plan| plan.column(&column)).map(|column| column.source.clone());
@@ -161,10 +161,10 @@ fn name(role: Role, tables: &[TablePlan], blame: RowDifference) -> Difference {
         }
         RowName::Rowid(_) | RowName::Ordinal(_) | RowName::Ctid(..) => (LEDGER_TABLE.to_owned(), None),
     };
-    Difference { side: side_word(role).to_owned(), table, column, key, what }
+    Difference { side: role.word().to_owned(), table, column, key, what }
 }
 
-/// Hands over each row that the ledger must have.
+/// Hands over each row that the off-type table must have.
 fn expected_rows(
     dump: &Connection,
     tables: &[TablePlan],
@@ -172,7 +172,7 @@ fn expected_rows(
     mut each: impl FnMut(&mut CanonicalRow, &dyn Fn() -> RowName),
 ) -> Result<()> {
     for table in tables {
-        for column in table.loaded_columns().filter(|column| column.ledger) {
+        for column in table.loaded_columns().filter(|column| column.records_off_type) {
             expected_of_column(dump, table, column, meter, &mut each).at_table(&table.source)?;
         }
     }
@@ -207,11 +207,11 @@ fn expected_of_column(
         ordinal += 1;
         let value = cell(row.get_ref(keys.len()).map_err(failed)?);
         image.clear();
-        let fate = own.append(&mut image, cell(row.get_ref(keys.len() + 1).map_err(failed)?));
-        if !is_off_class(column, value) && fate != CellOutcome::Nulled {
+        let outcome = own.append(&mut image, cell(row.get_ref(keys.len() + 1).map_err(failed)?));
+        if !is_off_class(column, value) && outcome != CellOutcome::Nulled {
             continue;
         }
-        let mut rejected = fate == CellOutcome::Rejected;
+        let mut rejected = outcome == CellOutcome::Rejected;
         for (at, judgement) in judgements.iter().enumerate() {
             let other = cell(row.get_ref(keys.len() + 2 + at).map_err(failed)?);
             rejected |= judgement.append(&mut image, other) == CellOutcome::Rejected;
@@ -236,7 +236,7 @@ fn expected_of_column(
         raw(&mut image, value);
         meter.row(image.len())?;
         let address = rowid.map_or(RowName::Ordinal(ordinal), RowName::Rowid);
-        let name = || RowName::Ledger {
+        let name = || RowName::OffType {
             table: table.name.clone(),
             column: column.name.clone(),
             row: Box::new(address.clone()),
@@ -260,8 +260,8 @@ fn holds_bad_text(column: &ColumnPlan) -> bool {
     matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0
 }
 
-/// Whether a cell must be in the ledger even if it fits: its class is not the column's, or it is the `-0.0` that
-/// `numeric` forgets, or a text with invalid UTF-8 or NUL that was replaced.
+/// Whether a cell must be in the off-type table even if it fits: its class is not the column's, or it is the `-0.0`
+/// that `numeric` forgets, or a text with invalid UTF-8 or NUL that was replaced.
 fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     match cell {
         SqliteCell::Null => false,

@@ -1,4 +1,4 @@
-//! Whether to go on, and how far the work is.
+//! Checks for requests to stop, and reports progress.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -61,33 +61,33 @@ pub(super) struct ScanProgress {
 #[derive(Default)]
 struct ScannedCounts {
     scans: Vec<(u64, u64)>,
-    told: (u64, u64),
+    reported: (u64, u64),
 }
 
 impl ScanProgress {
     /// Of a table that so many scans read at once.
     pub(super) fn new(out: &Arc<dyn Sink>, table: &str, scans: usize) -> Self {
-        let state = Mutex::new(ScannedCounts { scans: vec![(0, 0); scans], told: (0, 0) });
+        let state = Mutex::new(ScannedCounts { scans: vec![(0, 0); scans], reported: (0, 0) });
         Self { out: Arc::clone(out), table: table.to_owned(), state }
     }
 
     /// A scan has passed so many more rows and bytes.
     pub(super) fn advance(&self, scan: usize, rows: u64, bytes: u64) {
-        let told = {
+        let reported = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(passed) = state.scans.get_mut(scan) {
                 *passed = (passed.0 + rows, passed.1 + bytes);
             }
             let slowest = state.scans.iter().min().copied().unwrap_or_default();
-            let told = (slowest.0.saturating_sub(state.told.0), slowest.1.saturating_sub(state.told.1));
-            if told.0 > 0 {
-                state.told = (state.told.0 + told.0, state.told.1 + told.1);
+            let reported = (slowest.0.saturating_sub(state.reported.0), slowest.1.saturating_sub(state.reported.1));
+            if reported.0 > 0 {
+                state.reported = (state.reported.0 + reported.0, state.reported.1 + reported.1);
             }
-            told
+            reported
         };
-        if told.0 > 0 {
+        if reported.0 > 0 {
             let table = self.table.clone();
-            self.out.emit(&Event::Committed { stage: Stage::Verify, table, rows: told.0, bytes: told.1 });
+            self.out.emit(&Event::Committed { stage: Stage::Verify, table, rows: reported.0, bytes: reported.1 });
         }
     }
 }

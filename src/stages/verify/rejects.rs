@@ -1,4 +1,4 @@
-//! `convert/rejects.jsonl`: whether it holds exactly the rows of the dump that are left out, value by value.
+//! Checks `convert/rejects.jsonl`: whether it holds exactly the rows of the dump that are left out, value by value.
 //!
 //! Lines are read one at a time, so that memory follows the largest row.
 

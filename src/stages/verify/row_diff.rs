@@ -1,4 +1,4 @@
-//! The rows of the buckets that differ, in short, and what tells them apart.
+//! Collects the rows of the buckets that differ, in a short form, and finds how they differ.
 
 use std::collections::HashMap;
 
@@ -22,8 +22,8 @@ pub(super) enum RowName {
     Ordinal(u64),
     /// The server's tuple: block and item.
     Ctid(u32, u16),
-    /// A row of the ledger: the table and the column it speaks of, and that table's row where it can be named.
-    Ledger {
+    /// A row of the off-type table: the table and the column it speaks of, and that table's row where it can be named.
+    OffType {
         /// PostgreSQL's name.
         table: String,
         /// PostgreSQL's name.
@@ -39,7 +39,7 @@ impl std::fmt::Display for RowName {
             Self::Rowid(rowid) => write!(f, "rowid {rowid}"),
             Self::Ordinal(position) => write!(f, "row {position}"),
             Self::Ctid(block, item) => write!(f, "ctid ({block},{item})"),
-            Self::Ledger { row, .. } => row.fmt(f),
+            Self::OffType { row, .. } => row.fmt(f),
         }
     }
 }
@@ -48,24 +48,24 @@ impl std::fmt::Display for RowName {
 #[derive(Debug, Clone)]
 pub(super) struct BucketChoice {
     chosen: Vec<bool>,
-    /// Buckets that differ but are not looked at, because there is no room.
+    /// Buckets that differ but are not looked at, because the memory budget is used up.
     pub(super) left_out: usize,
 }
 
 impl BucketChoice {
-    /// As many of the differing buckets as there is room for, at least one.
+    /// As many of the differing buckets as the memory budget allows, at least one.
     pub(super) fn of(differing: &[(usize, u64)], buckets: usize, columns: usize) -> Self {
         let row_bytes = u64::try_from(columns * size_of::<FieldMark>() + 160).unwrap_or(u64::MAX);
         let mut chosen = vec![false; buckets];
         let mut left_out = 0;
-        let mut room = BUDGET_BYTES * 2;
+        let mut budget = BUDGET_BYTES * 2;
         for (index, (bucket, rows)) in differing.iter().enumerate() {
             let needed = rows.saturating_mul(row_bytes);
-            if index > 0 && needed > room {
+            if index > 0 && needed > budget {
                 left_out += 1;
                 continue;
             }
-            room = room.saturating_sub(needed);
+            budget = budget.saturating_sub(needed);
             if let Some(flag) = chosen.get_mut(*bucket) {
                 *flag = true;
             }
@@ -83,7 +83,7 @@ impl BucketChoice {
 pub(super) struct SuspectRows {
     rows: HashMap<u128, SuspectRow>,
     bytes: u64,
-    /// Whether there was no room for some.
+    /// Whether the memory budget left some out.
     pub(super) overflow: bool,
 }
 
@@ -173,17 +173,17 @@ pub(super) enum UnmatchedRows {
     Differ,
 }
 
-/// What tells the dump's suspects from the server's.
+/// The difference between the dump's suspects and the server's.
 pub(super) fn row_differences(
     expected: &SuspectRows,
     actual: &SuspectRows,
-    strangers: UnmatchedRows,
+    unmatched: UnmatchedRows,
 ) -> Vec<RowDifference> {
     let mut found = Vec::new();
     let mut missing = expected.without(actual);
     let mut added = actual.without(expected);
     match_rows(&mut missing, &mut added, &mut found, MatchBy::Key);
-    if strangers == UnmatchedRows::MayMatch && missing.len().saturating_mul(added.len()) <= PAIRS_MAX {
+    if unmatched == UnmatchedRows::MayMatch && missing.len().saturating_mul(added.len()) <= PAIRS_MAX {
         match_rows(&mut missing, &mut added, &mut found, MatchBy::Likeness);
     }
     found.extend(missing.into_iter().map(|row| RowDifference::Missing { name: row.name, copies: row.copies }));
@@ -249,12 +249,14 @@ fn compare(expected: &SuspectRow, actual: &SuspectRow, found: &mut Vec<RowDiffer
 
 fn describe(expected: FieldMark, actual: FieldMark) -> &'static str {
     match (expected.shape, actual.shape) {
-        (FieldShape::Misfit(Mismatch::Class), _) => {
+        (FieldShape::Mismatch(Mismatch::Class), _) => {
             "the dump's storage class is not one that the planned conversion reads"
         }
-        (FieldShape::Misfit(Mismatch::Form), _) => "the dump's value hasn't the form that the planned conversion reads",
-        (FieldShape::Misfit(_), _) => "the planned type can't hold the dump's value exactly",
-        (_, FieldShape::Misfit(_)) => "value differs: it is outside of what the planned type takes from SQLite",
+        (FieldShape::Mismatch(Mismatch::Form), _) => {
+            "the dump's value hasn't the form that the planned conversion reads"
+        }
+        (FieldShape::Mismatch(_), _) => "the planned type can't hold the dump's value exactly",
+        (_, FieldShape::Mismatch(_)) => "value differs: it is outside of what the planned type takes from SQLite",
         (FieldShape::Null, FieldShape::Empty) => "value differs: empty, expected NULL",
         (FieldShape::Null, _) => "value differs: not NULL, expected NULL",
         (FieldShape::Empty, FieldShape::Null) => "value differs: NULL, expected empty",
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_room_for_one_bucket() {
+    fn one_bucket_is_always_chosen() {
         let choice = BucketChoice::of(&[(0, u64::MAX), (1, 10)], 64, 3);
         assert_eq!((choice.chosen[0], choice.chosen[1], choice.left_out), (true, false, 1));
         assert_eq!(BucketChoice::of(&ALL, 64, 3).left_out, 0);

@@ -1,4 +1,4 @@
-//! The schema of one side against the plan, and of the target against the local PostgreSQL.
+//! Compares the schema of one side with the plan, and that of the target with the local PostgreSQL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,8 +83,8 @@ pub(super) async fn against_plan(
     constraints(&mut notes, table, found, &mut pairs);
     index_keys::compare(&mut notes, table, found, &mut pairs);
     sequence(&mut notes, table, found);
-    let asked: Vec<ExpressionPair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
-    let same = expressions::same(session, &qualified(schema, &table.name), &asked).await?;
+    let to_compare: Vec<ExpressionPair> = pairs.iter().map(|(_, _, pair)| pair.clone()).collect();
+    let same = expressions::same(session, &qualified(schema, &table.name), &to_compare).await?;
     for ((column, what, _), same) in pairs.into_iter().zip(same) {
         if !same {
             notes.add(column, what);
@@ -262,7 +262,7 @@ fn validity(notes: &mut Notes<'_>, kind: &str, name: &str, not_valid: bool, ther
     }
 }
 
-/// The next number is compared without being told: it follows from keys, which are values of rows.
+/// The next number is compared without a report of its value: it follows from keys, which are values of rows.
 fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
     let Some(identity) = &table.identity else { return };
     let Some(planned) = table.column(&identity.column) else { return };

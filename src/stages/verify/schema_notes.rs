@@ -1,6 +1,6 @@
-//! What differs in the schema of one table.
+//! Describes what differs in the schema of one table.
 
-use super::{Difference, expressions::ExpressionPair, server_scan::side_word};
+use super::{Difference, expressions::ExpressionPair};
 use crate::{
     model::{ColumnPlan, TablePlan},
     postgres::Role,
@@ -8,14 +8,14 @@ use crate::{
 
 /// Collects what differs in one table.
 pub(super) struct Notes<'a> {
-    side: &'static str,
+    role: Role,
     table: &'a TablePlan,
     pub(super) found: Vec<Difference>,
 }
 
 impl<'a> Notes<'a> {
     pub(super) fn new(role: Role, table: &'a TablePlan) -> Self {
-        Self { side: side_word(role), table, found: Vec::new() }
+        Self { role, table, found: Vec::new() }
     }
 
     /// Something about the table.
@@ -29,8 +29,7 @@ impl<'a> Notes<'a> {
     }
 
     pub(super) fn add(&mut self, column: Option<String>, what: String) {
-        let (side, table) = (self.side.to_owned(), self.table.source.clone());
-        self.found.push(Difference { side, table, column, key: None, what });
+        self.found.push(Difference { column, ..Difference::new(self.role, &self.table.source, what) });
     }
 }
 

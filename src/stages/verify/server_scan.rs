@@ -1,4 +1,4 @@
-//! Reading a server: every row of a table, as the image of what it holds.
+//! Reads a server: every row of a table, as the image of what it holds.
 
 use futures_util::{StreamExt, pin_mut};
 
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::PgType,
-    postgres::{Role, Session},
+    postgres::Session,
 };
 
 /// How a table of a server is read.
@@ -86,13 +86,5 @@ impl ServerScan {
         frames.finish()?;
         meter.report()?;
         Ok(meter.rows)
-    }
-}
-
-/// The word for a role in differences.
-pub(super) const fn side_word(role: Role) -> &'static str {
-    match role {
-        Role::Local => "local",
-        Role::Target => "target",
     }
 }

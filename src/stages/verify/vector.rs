@@ -1,4 +1,4 @@
-//! libSQL's vector blobs, and the arrays and bit strings of PostgreSQL, element by element.
+//! Reads libSQL's vector blobs, and the arrays and bit strings of PostgreSQL, element by element.
 
 use super::canonical_row::Mismatch;
 use crate::model::{PgType, conversion_plan::VectorEncoding};

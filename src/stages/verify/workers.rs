@@ -1,4 +1,4 @@
-//! The jobs of a verification, one per table and one for the ledger, carried out by a few workers at once.
+//! Runs the jobs of a verification, one per table and one for the off-type table, with a few workers at once.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use super::{
     progress::ScanMeter,
     rejects,
     schema::SchemaAnswer,
-    server_scan::side_word,
 };
 use crate::{
     error::Result,
@@ -22,20 +21,20 @@ use crate::{
 /// Tables that are compared at once: enough to hide the distance to the target, few enough for its connections.
 const WORKERS: usize = 4;
 
-/// One job: a table of the scope by position, or the ledger.
+/// One job: a table of the scope by position, or the off-type table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum VerifyJob {
     Table(usize),
-    Ledger,
+    OffTypeTable,
 }
 
-/// Does all jobs; the answers come in the order of the tables, the ledger last.
+/// Does all jobs; the answers come in the order of the tables, the off-type table last.
 pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     let mut jobs: Vec<VerifyJob> = (0..task.scope.tables.len()).map(VerifyJob::Table).collect();
     // The largest first, so that none of them is left to one worker at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(size(task, *job)));
-    if !task.ledger_tables.is_empty() {
-        jobs.insert(0, VerifyJob::Ledger);
+    if !task.offtype_tables.is_empty() {
+        jobs.insert(0, VerifyJob::OffTypeTable);
     }
     let workers = (0..WORKERS).map(|_| Worker::new(task)).collect();
     let shared = Arc::clone(task);
@@ -50,7 +49,7 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     answers.sort_by_key(|(job, _)| *job);
     let name = |job: VerifyJob| match job {
         VerifyJob::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
-        VerifyJob::Ledger => LEDGER_TABLE.to_owned(),
+        VerifyJob::OffTypeTable => LEDGER_TABLE.to_owned(),
     };
     Ok(answers
         .into_iter()
@@ -62,13 +61,13 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
 fn size(task: &Task, job: VerifyJob) -> u64 {
     match job {
         VerifyJob::Table(at) => task.scope.tables.get(at).map_or(0, |table| table.bytes.max(table.rows)),
-        VerifyJob::Ledger => u64::MAX,
+        VerifyJob::OffTypeTable => u64::MAX,
     }
 }
 
 async fn carry_out(task: &Task, worker: &mut Worker, job: VerifyJob) -> Result<Vec<SideAnswer>> {
     match job {
-        VerifyJob::Ledger => ledger_job(task, worker).await,
+        VerifyJob::OffTypeTable => offtype_job(task, worker).await,
         VerifyJob::Table(at) => match task.scope.tables.get(at) {
             Some(table) => table_job(task, worker, table).await,
             None => Ok(Vec::new()),
@@ -120,15 +119,15 @@ async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> R
     Ok(wrong)
 }
 
-async fn ledger_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {
+async fn offtype_job(task: &Task, worker: &mut Worker) -> Result<Vec<SideAnswer>> {
     let plan = crate::model::offtype::plan();
     let (present, columns) = common_columns(task, &plan);
     if columns.len() < plan.columns.len() {
         return Ok(Vec::new());
     }
     match task.level {
-        VerifyLevel::Counts => counts_digests::ledger_counts(task, worker, &present).await,
-        VerifyLevel::Digest | VerifyLevel::Full => offtype::compare(worker, &task.ledger_tables, &present).await,
+        VerifyLevel::Counts => counts_digests::offtype_counts(task, worker, &present).await,
+        VerifyLevel::Digest | VerifyLevel::Full => offtype::compare(worker, &task.offtype_tables, &present).await,
     }
 }
 
@@ -154,7 +153,7 @@ pub(super) fn milliseconds(started: std::time::Instant) -> u64 {
 /// Puts the answers about schemas and rows together: verdicts by table and side, and the differences in that order.
 pub(super) fn verdicts(task: &Task, answers: &[(String, SideAnswer)]) -> (Vec<TableVerdict>, Vec<Difference>, u64) {
     let mut tables: Vec<String> = task.scope.tables.iter().map(|table| table.source.clone()).collect();
-    if !task.ledger_tables.is_empty() {
+    if !task.offtype_tables.is_empty() {
         tables.push(LEDGER_TABLE.to_owned());
     }
     let (mut verdicts, mut differences, mut count) = (Vec::new(), Vec::new(), 0);
@@ -168,7 +167,7 @@ pub(super) fn verdicts(task: &Task, answers: &[(String, SideAnswer)]) -> (Vec<Ta
             differences.extend(of_rows.iter().flat_map(|(_, rows)| rows.differences.clone()));
             count += found;
             verdicts.push(TableVerdict {
-                side: side_word(role).to_owned(),
+                side: role.word().to_owned(),
                 table: table.clone(),
                 rows: of_rows.map_or(0, |(_, rows)| rows.rows),
                 equal: found == 0,

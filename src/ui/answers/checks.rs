@@ -1,4 +1,4 @@
-//! Answers of the commands that look at what is there.
+//! Formats the answers of the commands that only look.
 
 use serde_json::json;
 

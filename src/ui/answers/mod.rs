@@ -1,4 +1,4 @@
-//! What the commands found out, as text for people and JSON for programs.
+//! Formats the results of the commands, as text for people and JSON for programs.
 
 mod checks;
 

@@ -1,4 +1,4 @@
-//! Answers of the stages that move rows.
+//! Formats the answers of the stages that move rows.
 
 use serde_json::json;
 

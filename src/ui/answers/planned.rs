@@ -1,4 +1,4 @@
-//! Answers of `plan`.
+//! Formats the answers of `plan`.
 
 use serde_json::{Value, json};
 

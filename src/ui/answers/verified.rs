@@ -1,4 +1,4 @@
-//! Answers of `verify` and `run`.
+//! Formats the answers of `verify` and `run`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use crate::{
         human_format::{bytes, count, counted, duration},
     },
     pipeline::Ran,
-    stages::report::verify_record::VerifyRecord,
+    stages::{report::verify_record::VerifyRecord, verify::VerifyLevel},
     ui::{
         Answer,
         std_streams::harmless,
@@ -45,8 +45,8 @@ fn refusal(record: &VerifyRecord) -> Option<Error> {
         let differences = counted(number, "difference", "differences");
         let tables = counted(u64::try_from(unequal.len()).unwrap_or(u64::MAX), "table", "tables");
         let error = Error::new(Kind::Different, format!("{differences} in {tables}")).in_stage(Stage::Verify);
-        match record.level_word() {
-            "full" => error.with_hint(
+        match record.verified.level {
+            VerifyLevel::Full => error.with_hint(
                 "the table above names places; `turso2neon push --fresh` (or `convert --fresh`) loads again",
             ),
             _ => error,
@@ -56,7 +56,7 @@ fn refusal(record: &VerifyRecord) -> Option<Error> {
 
 fn text(record: &VerifyRecord) -> String {
     let verdict = if record.equal() { "Equal" } else { "Different" };
-    let mut text = format!("{verdict} at level {}\n", record.level_word());
+    let mut text = format!("{verdict} at level {}\n", record.verified.level);
     let mut rows: BTreeMap<&str, (u64, &str, &str)> = BTreeMap::new();
     for table in &record.verified.tables {
         let word = if table.equal { "equal" } else { "different" };
@@ -166,7 +166,7 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
             ),
         ),
         (Stage::Push, pushed.unwrap_or_default()),
-        (Stage::Verify, format!("{verdict}, every hop, level {}", ran.verified.level_word())),
+        (Stage::Verify, format!("{verdict}, every hop, level {}", ran.verified.verified.level)),
     ]
 }
 
@@ -183,7 +183,7 @@ fn tally(findings: &[Finding]) -> String {
     let mut parts: Vec<String> =
         parts.map(|(number, one, many)| counted(u64::try_from(number).unwrap_or(u64::MAX), one, many)).collect();
     if parts.is_empty() {
-        return "nothing to tell".to_owned();
+        return "nothing to report".to_owned();
     }
     if accepted > 0 {
         parts.push(format!("{accepted} of them accepted"));

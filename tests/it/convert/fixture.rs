@@ -30,7 +30,7 @@ use turso2neon::{
 
 use crate::support::{fixture::sqlite, plan_builder, process::block_on};
 
-/// What was said, and when to wish for a stop.
+/// What was said, and when to request a stop.
 #[derive(Default)]
 pub(super) struct Recorder {
     events: Mutex<Vec<Event>>,
@@ -114,7 +114,7 @@ impl Fixture {
         self.convert_heard(plan, request, &Arc::new(Recorder::default()), None)
     }
 
-    /// Converts; wishes for a stop after so many commits, if a number is given.
+    /// Converts; requests a stop after so many commits, if a number is given.
     pub(super) fn convert_heard(
         &self,
         plan: &Plan,

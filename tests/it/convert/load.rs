@@ -37,7 +37,7 @@ fn key(name: &str, columns: &[&str]) -> KeyPlan {
     KeyPlan { name: name.to_owned(), columns: columns.iter().map(|&column| column.to_owned()).collect() }
 }
 
-fn shop() -> Plan {
+fn family_plan() -> Plan {
     let mut parent = table("parent", 3, vec![integer("id"), text("name")]);
     parent.columns[0].not_null = true;
     parent.columns[1].default = Some("'none'".to_owned());
@@ -77,12 +77,12 @@ fn shop() -> Plan {
     plan(vec![child, parent])
 }
 
-const SHOP: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+const FAMILY_SQL: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
      INSERT INTO parent VALUES (1, 'one'), (2, 'two'), (40, NULL);
      CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER, other INTEGER);
      INSERT INTO child VALUES (1, 1, 99), (2, 40, 2), (3, NULL, NULL);";
 
-const SHOP_FORM: &str = "
+const CATALOG_SQL: &str = "
      SELECT conname, contype, convalidated, condeferred FROM pg_constraint
        WHERE connamespace = 'public'::regnamespace AND contype <> 'n' ORDER BY 1;
      SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname = 'child_parent_idx';
@@ -92,7 +92,7 @@ const SHOP_FORM: &str = "
      SELECT * FROM public.child ORDER BY 1;
      SELECT relname, reltuples FROM pg_class WHERE relname IN ('parent', 'child') ORDER BY 1";
 
-fn shop_form() -> Vec<&'static str> {
+fn catalog_rows() -> Vec<&'static str> {
     vec![
         "child_other_fkey|f|f|f",
         "child_parent_fkey|f|t|t",
@@ -116,9 +116,9 @@ fn shop_form() -> Vec<&'static str> {
 
 #[test]
 fn keys_constraints_defaults_and_next_numbers_arrive() {
-    let fixture = Fixture::new(SHOP);
-    let converted = fixture.convert(&shop(), &ConvertRequest::default()).unwrap();
-    assert_eq!(fixture.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    let fixture = Fixture::new(FAMILY_SQL);
+    let converted = fixture.convert(&family_plan(), &ConvertRequest::default()).unwrap();
+    assert_eq!(fixture.query(&converted.checkpoint.local, CATALOG_SQL), catalog_rows());
     let checkpoint = fixture.workdir.load_convert().unwrap();
     assert_eq!(checkpoint, converted.checkpoint);
     assert_eq!(checkpoint.state, LoadState::Done);
@@ -133,8 +133,8 @@ fn keys_constraints_defaults_and_next_numbers_arrive() {
 
 #[test]
 fn a_constraint_that_the_rows_break_is_named() {
-    let fixture = Fixture::new(SHOP);
-    let mut plan = shop();
+    let fixture = Fixture::new(FAMILY_SQL);
+    let mut plan = family_plan();
     plan.tables[1].checks[0].expression = "\"id\" < 10".to_owned();
     let error = fixture.convert(&plan, &ConvertRequest::default()).unwrap_err();
     assert_eq!((error.kind(), error.table()), (Kind::LocalRejected, Some("parent")));
@@ -143,28 +143,28 @@ fn a_constraint_that_the_rows_break_is_named() {
 
 #[test]
 fn a_schema_alone_takes_its_rows_later() {
-    let fixture = Fixture::new(SHOP);
+    let fixture = Fixture::new(FAMILY_SQL);
     let schema = ConvertRequest { schema_only: true, ..ConvertRequest::default() };
-    let converted = fixture.convert(&shop(), &schema).unwrap();
+    let converted = fixture.convert(&family_plan(), &schema).unwrap();
     assert_eq!(fixture.workdir.load_convert().unwrap().state, LoadState::Loading);
     let local = &converted.checkpoint.local;
     let sql = "SELECT count(*) FROM public.parent; SELECT count(*) FROM pg_constraint WHERE conname LIKE 'child%fkey'";
     assert_eq!(fixture.query(local, sql), ["0", "2"]);
     let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
-    let converted = fixture.convert(&shop(), &data).unwrap();
-    assert_eq!(fixture.query(&converted.checkpoint.local, SHOP_FORM), shop_form());
+    let converted = fixture.convert(&family_plan(), &data).unwrap();
+    assert_eq!(fixture.query(&converted.checkpoint.local, CATALOG_SQL), catalog_rows());
     assert_eq!(converted.checkpoint.state, LoadState::Done);
 }
 
 #[test]
 fn rows_alone_need_tables() {
-    let fixture = Fixture::new(SHOP);
+    let fixture = Fixture::new(FAMILY_SQL);
     let data = ConvertRequest { data_only: true, ..ConvertRequest::default() };
-    let error = fixture.convert(&shop(), &data).unwrap_err();
+    let error = fixture.convert(&family_plan(), &data).unwrap_err();
     assert_eq!(error.kind(), Kind::LocalRejected);
     assert!(error.hint().contains("--schema-only"), "{}", error.hint());
     let both = ConvertRequest { schema_only: true, ..data };
-    assert_eq!(fixture.convert(&shop(), &both).unwrap_err().kind(), Kind::Usage);
+    assert_eq!(fixture.convert(&family_plan(), &both).unwrap_err().kind(), Kind::Usage);
 }
 
 #[test]
@@ -201,10 +201,10 @@ fn an_interrupted_load_continues_after_its_last_commit() {
     let second = Arc::new(Recorder::default());
     let again = ConvertRequest { jobs: 1, ..ConvertRequest::default() };
     let converted = fixture.convert_heard(&rows_plan(), &again, &second, None).unwrap();
-    // What was committed before is told first, then the rest; every row once.
-    let told = second.committed();
-    assert_eq!(told["large"].iter().sum::<u64>(), 20_000);
-    assert_eq!(told["large"].len(), 10);
+    // What was committed before is reported first, then the rest; every row once.
+    let reported = second.committed();
+    assert_eq!(reported["large"].iter().sum::<u64>(), 20_000);
+    assert_eq!(reported["large"].len(), 10);
     assert_eq!(second.count(|event| matches!(event, Event::TableFinished { rows: 20_000, .. })), 1);
     assert_eq!(converted.checkpoint.tables, undisturbed.tables);
     let sql = "SELECT count(*), count(DISTINCT id), max(id) FROM public.large";
@@ -250,7 +250,7 @@ pub(super) fn external(target: &Target) -> ConvertRequest {
 }
 
 #[test]
-fn a_server_of_the_users_keeps_what_is_not_ours() {
+fn a_server_of_the_users_keeps_what_others_created() {
     let target = Target::start();
     let fixture = Fixture::new(ROWS);
     target.query("CREATE TABLE public.small (mine text); CREATE TABLE public.other (mine text)");
@@ -269,7 +269,7 @@ fn a_server_of_the_users_keeps_what_is_not_ours() {
     assert_eq!(second.checkpoint.tables, first.checkpoint.tables);
     assert_eq!(target.value("SELECT count(*) FROM public.other"), "0");
 
-    // A table of the same name that somebody else made meanwhile isn't ours.
+    // A table of the same name that somebody else made meanwhile is not part of the load.
     target.query("DROP TABLE public.small; CREATE TABLE public.small (mine text)");
     let fresh = ConvertRequest { fresh: true, ..external(&target) };
     let error = fixture.convert(&changed, &fresh).unwrap_err();

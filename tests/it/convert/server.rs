@@ -66,7 +66,7 @@ fn the_cluster_is_private_and_stopped_when_the_work_is_done() {
 }
 
 #[test]
-fn a_home_that_the_servers_account_cannot_enter_is_told() {
+fn a_home_that_the_servers_account_cannot_enter_is_reported() {
     let fixture = Fixture::below("migration", 0o700, ONE);
     let converted = fixture.convert(&one(), &ConvertRequest::default()).unwrap();
     let (pgdata, because) = place(&converted.checkpoint.local);
@@ -154,9 +154,9 @@ fn a_server_left_by_a_killed_tool_is_found_and_used() {
     });
     assert_eq!(left, used);
     // It says that it has ended a moment before it is gone.
-    let patience = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(5);
     while !Fixture::servers(&fixture.pgdata()).is_empty() {
-        assert!(Instant::now() < patience, "the server still runs");
+        assert!(Instant::now() < deadline, "the server still runs");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -234,7 +234,7 @@ fn a_server_kept_running_serves_the_next_command_and_stays() {
 }
 
 #[test]
-fn a_missing_data_directory_is_told() {
+fn a_missing_data_directory_is_reported() {
     let fixture = Fixture::new(ONE);
     let local = fixture.convert(&one(), &ConvertRequest::default()).unwrap().checkpoint.local;
     std::fs::remove_dir_all(fixture.pgdata()).unwrap();

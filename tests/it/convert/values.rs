@@ -109,7 +109,7 @@ fn numbers_and_texts() -> Vec<Case> {
     ]
 }
 
-fn moments() -> Vec<Case> {
+fn timestamps() -> Vec<Case> {
     vec![
         case(
             "date",
@@ -219,7 +219,7 @@ fn documents_and_vectors() -> Vec<Case> {
 
 #[test]
 fn every_conversion_gives_postgresql_the_very_value() {
-    let cases: Vec<Case> = numbers_and_texts().into_iter().chain(moments()).chain(documents_and_vectors()).collect();
+    let cases: Vec<Case> = numbers_and_texts().into_iter().chain(timestamps()).chain(documents_and_vectors()).collect();
     let mut script = String::new();
     let mut tables = Vec::new();
     for (number, case) in cases.iter().enumerate() {
@@ -250,7 +250,7 @@ fn every_conversion_gives_postgresql_the_very_value() {
 }
 
 #[test]
-fn cells_of_another_class_are_in_the_ledger() {
+fn cells_of_another_class_are_in_the_offtype_table() {
     let fixture = Fixture::new(
         "CREATE TABLE r (v, w NUMERIC);
          INSERT INTO r(rowid, v) VALUES (-5, 'text'), (7, 42), (8, 0.5), (9, x'00ff'), (10, NULL);
@@ -259,16 +259,16 @@ fn cells_of_another_class_are_in_the_ledger() {
          CREATE TABLE z (v);
          INSERT INTO z VALUES (-0.0), (0.0), (1.5), (2);",
     );
-    let ledgered = |mut column: ColumnPlan| {
-        column.ledger = true;
+    let recording = |mut column: ColumnPlan| {
+        column.records_off_type = true;
         column
     };
-    let mut keyed = table("k", 3, vec![text("a"), text("b"), ledgered(text("v"))]);
+    let mut keyed = table("k", 3, vec![text("a"), text("b"), recording(text("v"))]);
     keyed.address = RowAddress::PrimaryKey;
     keyed.primary_key = Some(KeyPlan { name: "k_pkey".to_owned(), columns: vec!["b".to_owned(), "a".to_owned()] });
-    let mut zero = ledgered(column("v", "numeric", Conversion::Numeric));
+    let mut zero = recording(column("v", "numeric", Conversion::Numeric));
     zero.main_class = StorageClass::Real;
-    let plan = plan(vec![table("r", 5, vec![ledgered(text("v"))]), keyed, table("z", 4, vec![zero])]);
+    let plan = plan(vec![table("r", 5, vec![recording(text("v"))]), keyed, table("z", 4, vec![zero])]);
     let converted = fixture.convert(&plan, &ConvertRequest::default()).unwrap();
     let local = &converted.checkpoint.local;
     let mut rows = fixture.query(local, "SELECT * FROM public._sqlite_offtype");
@@ -293,14 +293,14 @@ fn cells_of_another_class_are_in_the_ledger() {
 }
 
 #[test]
-fn many_ledger_rows_interrupt_the_copy_and_lose_nothing() {
+fn many_offtype_rows_interrupt_the_copy_and_lose_nothing() {
     let fixture = Fixture::new(
         "CREATE TABLE t (v);
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
          INSERT INTO t SELECT i FROM n;",
     );
     let mut column = text("v");
-    column.ledger = true;
+    column.records_off_type = true;
     let converted = fixture.convert(&plan(vec![table("t", 60_000, vec![column])]), &ConvertRequest::default()).unwrap();
     let sql = "SELECT count(*), sum(v::bigint), count(DISTINCT v) FROM public.t;
                SELECT count(*), count(DISTINCT row_key), min(storage_class) FROM public._sqlite_offtype";

@@ -33,25 +33,26 @@ impl Subject {
     fn new(method: Method, port: u16, token: String, paths: &[&'static str]) -> Self {
         let reference = Fixture::new();
         let url = format!("http://127.0.0.1:{port}");
-        let dumped = reference.dump(&asked(method, &url, &token)).unwrap();
+        let dumped = reference.dump(&dump_request(method, &url, &token)).unwrap();
         assert_eq!(dumped.checkpoint.method.to_string(), method.to_string());
         Self { method, port, token, paths: paths.to_vec(), content: dumped.checkpoint.content_sha256, reference }
     }
 
     fn request(&self, proxy: &Proxy) -> DumpRequest {
-        asked(self.method, &proxy.url(), &self.token)
+        dump_request(self.method, &proxy.url(), &self.token)
     }
 
     /// One dump through a proxy with this fault in answers to requests to this path, `times` times.
     fn try_one(&self, path: &'static str, fault: &Fault, times: u32) -> &'static str {
         let label = format!("{} {path} {fault:?} {times} times", self.method);
         let corrupted = fault.clone();
-        let proxy = Proxy::to(
-            self.port,
-            move |asked, number| {
-                if asked == path && number < times { corrupted.clone() } else { Fault::None }
-            },
-        );
+        let proxy =
+            Proxy::to(
+                self.port,
+                move |requested, number| {
+                    if requested == path && number < times { corrupted.clone() } else { Fault::None }
+                },
+            );
         let fixture = Fixture::new();
         let outcome = fixture.dump(&self.request(&proxy));
         let answer = match &outcome {
@@ -159,7 +160,7 @@ fn extent() -> Extent {
     Extent { random: u32::try_from(random).unwrap(), seed: number("TURSO2NEON_TEST_SEED").unwrap_or(7) }
 }
 
-fn asked(method: Method, url: &str, token: &str) -> DumpRequest {
+fn dump_request(method: Method, url: &str, token: &str) -> DumpRequest {
     DumpRequest { method, ..request_with(url, token) }
 }
 
@@ -264,7 +265,7 @@ fn over_tls_the_log_and_the_rows_are_read_and_the_rows_counted() {
     let server = sqld(&[]);
     let certificate = Certificate::make();
     let proxy = Proxy::with_tls(server.port(), certificate.acceptor());
-    let mut request = asked(Method::Replica, &proxy.url(), &server.read_only_token());
+    let mut request = dump_request(Method::Replica, &proxy.url(), &server.read_only_token());
     let error = Fixture::new().dump(&request).unwrap_err();
     assert!(error.message().contains("certificate") && error.hint().contains("--ca-file"), "{error}");
     request.ca_file = Some(certificate.file());

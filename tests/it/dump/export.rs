@@ -88,8 +88,8 @@ pub(super) fn served(
     corrupt: impl Fn(&str, Answer) -> Answer + Send + Sync + 'static,
 ) -> HttpStub {
     let original = original.clone();
-    HttpStub::start(move |asked| {
-        let path = asked.path.as_str();
+    HttpStub::start(move |request| {
+        let path = request.path.as_str();
         corrupt(path, original.answer(path, 3))
     })
 }
@@ -157,8 +157,8 @@ fn another_generation_begins_all_again() {
     let (exports, generation) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(4)));
     let (counted, source) = (exports.clone(), original.clone());
     // The end of the first try's frames names a generation that the second question doesn't.
-    let server = HttpStub::start(move |asked| {
-        let path = asked.path.as_str();
+    let server = HttpStub::start(move |request| {
+        let path = request.path.as_str();
         if path.starts_with("/export") && counted.fetch_add(1, Ordering::SeqCst) == 1 {
             generation.store(3, Ordering::SeqCst);
         }

@@ -95,7 +95,8 @@ fn texts() -> String {
     )
 }
 
-/// Tables of the most columns: with a rowid that no result has room for, with one that is a column, and without.
+/// Tables of the most columns: with a rowid that exceeds the columns of a result, with one that is a column, and
+/// without.
 fn wide() -> String {
     let names = |count: usize| (0..count).map(|at| format!("c{at}")).collect::<Vec<_>>().join(", ");
     let values = |count: usize, from: usize| {
@@ -311,7 +312,7 @@ fn the_pages_of_a_turso_engine_bring_its_extremes() {
     let fixture = Fixture::new();
     let dumped = fixture.dump(&DumpRequest { method: Method::Pages, ..request(server.url()) }).unwrap();
     let held = everything(&fixture);
-    // The engine itself mends what is no UTF-8.
+    // The engine itself repairs what is no UTF-8.
     assert_what_went_in(&held, |bytes| std::str::from_utf8(bytes).is_ok());
     for table in ["wide", "wide_keyed"] {
         assert_eq!((held.rows[table].len(), held.rows[table][2].len()), (3, COLUMNS), "{table}");

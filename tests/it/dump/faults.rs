@@ -330,7 +330,7 @@ fn a_redirection_is_followed_on_the_same_host_alone() {
 }
 
 #[test]
-fn a_wish_to_stop_ends_the_dump_and_keeps_the_one_before() {
+fn a_request_to_stop_ends_the_dump_and_keeps_the_one_before() {
     let server = source();
     let fixture = Fixture::new();
     fixture.dump(&sql_request(server.url(), server.token())).unwrap();

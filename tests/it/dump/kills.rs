@@ -26,7 +26,7 @@ struct Tally {
     bytes: AtomicU64,
 }
 
-/// Who is asked, by what method.
+/// The source and the method.
 struct Subject {
     method: &'static str,
     port: u16,
@@ -43,9 +43,9 @@ fn number(name: &str) -> Option<u64> {
 /// A proxy that is slow until it is healed. The same one throughout: to some methods another address is another source.
 fn slow(port: u16) -> (FaultProxy, Arc<AtomicBool>) {
     let healed = Arc::new(AtomicBool::new(false));
-    let asked = healed.clone();
+    let healed_too = healed.clone();
     let proxy = FaultProxy::with_connections(port, move |_| {
-        let bytes_per_ms = (!asked.load(Ordering::SeqCst)).then_some(3_000);
+        let bytes_per_ms = (!healed_too.load(Ordering::SeqCst)).then_some(3_000);
         ConnectionFault { bytes_per_ms, ..ConnectionFault::default() }
     });
     (proxy, healed)

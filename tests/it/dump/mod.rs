@@ -1,4 +1,4 @@
-//! `dump`: from a real libSQL server, from a server that misbehaves, and from files.
+//! Tests `dump`: from a real libSQL server, from a server that misbehaves, and from files.
 
 mod archive;
 

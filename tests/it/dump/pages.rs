@@ -165,8 +165,8 @@ fn a_database_of_the_newer_form_is_left_to_sql() {
     // A server that says so is not even asked for pages.
     let mode = r#"{"results":[{"type":"ok","response":{"type":"execute","result":
         {"rows":[[{"type":"text","value":"mvcc"}]]}}}]}"#;
-    let stub = HttpStub::start(move |asked| {
-        let is_mode = asked.body.contains("journal_mode");
+    let stub = HttpStub::start(move |request| {
+        let is_mode = request.body.contains("journal_mode");
         if is_mode { (200, mode.as_bytes().to_vec()) } else { (404, Vec::new()) }
     });
     Fixture::new().dump(&request(stub.url())).unwrap_err();

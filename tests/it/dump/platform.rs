@@ -20,11 +20,11 @@ const API_TOKEN: &str = "api-secret-token";
 fn api(server: &Sqld) -> HttpStub {
     let blocked = AtomicBool::new(false);
     let (host, jwt) = (server.url().replace("http://", ""), server.read_only_token());
-    HttpStub::start(move |asked| {
+    HttpStub::start(move |request| {
         let below = |path: &str| format!("/v1/organizations/acme/{path}");
-        let (method, path) = (asked.method.as_str(), asked.path.as_str());
+        let (method, path) = (request.method.as_str(), request.path.as_str());
         let ok = |value: Value| (200, value.to_string().into_bytes());
-        if asked.header("authorization") != format!("Bearer {API_TOKEN}") {
+        if request.header("authorization") != format!("Bearer {API_TOKEN}") {
             return (401, br#"{"error":"no"}"#.to_vec());
         }
         match (method, path) {
@@ -48,9 +48,9 @@ fn api(server: &Sqld) -> HttpStub {
                 ok(json!({"plans": [{"name": "starter", "quotas": {"rowsRead": 1_000_000_000}}]}))
             }
             ("PATCH", path) if path == below("databases/shop/configuration") => {
-                let wish: Value = serde_json::from_str(&asked.body).unwrap();
-                blocked.store(wish["block_writes"].as_bool().unwrap(), Ordering::SeqCst);
-                ok(wish)
+                let request_body: Value = serde_json::from_str(&request.body).unwrap();
+                blocked.store(request_body["block_writes"].as_bool().unwrap(), Ordering::SeqCst);
+                ok(request_body)
             }
             ("GET", path) if path == below("databases/shop/configuration") => {
                 ok(json!({"block_writes": blocked.load(Ordering::SeqCst)}))
@@ -146,21 +146,21 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
     let real = Arc::new(api(&server));
     let behind = real.clone();
     let count = std::sync::atomic::AtomicU32::new(0);
-    let flaky = HttpStub::start(move |asked| {
+    let flaky = HttpStub::start(move |request| {
         if count.fetch_add(1, Ordering::SeqCst) == 0 {
             return (503, Vec::new());
         }
-        asked.relay(&behind.url())
+        request.relay(&behind.url())
     });
     let fixture = Fixture::new();
-    let mut wish = request("");
-    wish.platform = Some(turso2neon::source::turso_api::PlatformSettings {
+    let mut wanted = request("");
+    wanted.platform = Some(turso2neon::source::turso_api::PlatformSettings {
         database: "shop".to_owned(),
         organization: "acme".to_owned(),
         token: turso2neon::secret::Secret::new(API_TOKEN.to_owned()),
         base: Some(flaky.url()),
     });
-    fixture.dump(&wish).unwrap();
+    fixture.dump(&wanted).unwrap();
     assert_eq!(fixture.events().iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), 1);
     for (status, body, expected) in [
         (402, &b"{}"[..], "source-denied"),
@@ -171,8 +171,8 @@ fn a_failure_that_passes_is_survived_and_one_that_stays_is_named() {
         (500, b"{}", "source-unreachable"),
     ] {
         let broken = HttpStub::start(move |_| (status, body.to_vec()));
-        wish.platform.as_mut().unwrap().base = Some(broken.url());
-        assert_eq!(code(&Fixture::new().dump(&wish).unwrap_err()), expected, "{status}");
+        wanted.platform.as_mut().unwrap().base = Some(broken.url());
+        assert_eq!(code(&Fixture::new().dump(&wanted).unwrap_err()), expected, "{status}");
     }
 }
 

@@ -115,7 +115,7 @@ impl Proxy {
         self.seen.lock().unwrap().longest.get(path).copied().unwrap_or(0)
     }
 
-    /// What was asked in SQL, as JSON.
+    /// The SQL of the request, as JSON.
     pub(super) fn questions(&self) -> Vec<String> {
         self.seen.lock().unwrap().questions.clone()
     }

@@ -104,7 +104,7 @@ fn every_kind_of_object_and_value_arrives_as_it_is_stored() {
 }
 
 #[test]
-fn progress_is_told_table_by_table() {
+fn progress_is_reported_table_by_table() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a); INSERT INTO t SELECT value FROM json_each('[1,2,3]'); CREATE TABLE u (b);");
     let fixture = Fixture::new();
@@ -215,7 +215,7 @@ fn a_schema_that_keeps_changing_gives_no_mixture() {
 }
 
 #[test]
-fn a_refused_token_is_told_apart_from_a_missing_one() {
+fn a_refused_token_is_distinguished_from_a_missing_one() {
     let server = Sqld::start();
     server.execute("CREATE TABLE t (a)");
     let expired = server.expired_token();
@@ -284,7 +284,7 @@ fn a_server_that_is_not_there_is_unreachable() {
 }
 
 #[test]
-fn a_server_without_tls_is_told_apart_from_one_that_is_not_there() {
+fn a_server_without_tls_is_distinguished_from_one_that_is_not_there() {
     let server = Sqld::start();
     let error = Fixture::new().dump(&request(server.url().replace("http://", "https://"))).unwrap_err();
     assert_eq!(code(&error), "source-unreachable");
@@ -292,7 +292,7 @@ fn a_server_without_tls_is_told_apart_from_one_that_is_not_there() {
 }
 
 #[test]
-fn the_shop_arrives_as_it_is() {
+fn the_sample_database_arrives_as_it_is() {
     let server = Sqld::start();
     fill(&server);
     let fixture = Fixture::new();

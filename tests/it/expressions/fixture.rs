@@ -283,8 +283,8 @@ pub(crate) fn evidence(values: &[Value]) -> ColumnProfile {
                 evidence.texts += 1;
                 // PostgreSQL prints a blank and seconds.
                 let bytes = text.as_bytes();
-                let moment = parse_stamp(bytes).is_some();
-                evidence.texts_respelled += u64::from(moment && (bytes.len() < 19 || bytes[10] != b' '));
+                let is_timestamp = parse_stamp(bytes).is_some();
+                evidence.texts_respelled += u64::from(is_timestamp && (bytes.len() < 19 || bytes[10] != b' '));
                 evidence.text_longest.1 = evidence.text_longest.1.max(text.len() as u64);
                 None
             }

@@ -1,4 +1,4 @@
-//! Translated expressions on a real PostgreSQL: either refused, or the same answer as SQLite's for every row.
+//! Tests translated expressions on a real PostgreSQL: either refused, or the same answer as SQLite's for every row.
 
 pub(crate) mod fixture;
 

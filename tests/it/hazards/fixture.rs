@@ -1,4 +1,4 @@
-//! Many traps in one SQLite file, taken the whole way to a PostgreSQL of one version and asked there.
+//! Many hazards in one SQLite file, taken the whole way to a PostgreSQL of one version and asked there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::support::{PgVersion, Target, Workspace};
 
-/// The versions on which every trap is judged: the oldest and the newest.
+/// The versions on which every hazard is judged: the oldest and the newest.
 pub(super) const JUDGES: [PgVersion; 2] = [PgVersion::Major(14), PgVersion::Major(18)];
 
-/// One trap of docs/conversion-rules.md. Its tables and views have names of their own.
+/// One hazard of docs/conversion-rules.md. Its tables and views have names of their own.
 pub(super) struct Hazard {
     /// Its section of docs/conversion-rules.md and what it is.
     pub(super) name: &'static str,
@@ -45,8 +45,8 @@ pub(super) enum Expectation {
     NoFinding(&'static str, &'static str),
     /// The source's object of this kind and name has this outcome.
     Object(&'static str, &'static str, &'static str),
-    /// The ledger has so many cells of this column.
-    Ledger(&'static str, usize),
+    /// The off-type table has so many cells of this column.
+    OffType(&'static str, usize),
     /// The relation isn't in the target.
     Absent(&'static str),
 }
@@ -60,30 +60,30 @@ pub(super) fn make(workspace: &Workspace, script: &str) -> PathBuf {
     path
 }
 
-/// Takes all traps the whole way, on each of [`JUDGES`], and stops the test with everything that doesn't hold.
-pub(super) fn judge(traps: &[Hazard]) {
-    judge_on(&JUDGES, traps);
+/// Takes all hazards the whole way, on each of [`JUDGES`], and stops the test with everything that doesn't hold.
+pub(super) fn judge(hazards: &[Hazard]) {
+    judge_on(&JUDGES, hazards);
 }
 
 /// The same on these servers.
-pub(super) fn judge_on(judges: &[PgVersion], traps: &[Hazard]) {
-    let script: String = traps.iter().map(|trap| format!("{};\n", trap.sql)).collect();
+pub(super) fn judge_on(judges: &[PgVersion], hazards: &[Hazard]) {
+    let script: String = hazards.iter().map(|hazard| format!("{};\n", hazard.sql)).collect();
     let wrong: Vec<String> = std::thread::scope(|scope| {
-        let tasks: Vec<_> = judges.iter().map(|which| scope.spawn(|| judge_one(*which, traps, &script))).collect();
+        let tasks: Vec<_> = judges.iter().map(|which| scope.spawn(|| judge_one(*which, hazards, &script))).collect();
         tasks.into_iter().flat_map(|task| task.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{} don't hold:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-fn judge_one(which: PgVersion, traps: &[Hazard], script: &str) -> Vec<String> {
+fn judge_one(which: PgVersion, hazards: &[Hazard], script: &str) -> Vec<String> {
     let workspace = Workspace::new();
     let source = make(&workspace, script);
     let arrived = LoadedFile::take(which, workspace, &source);
     let mut wrong = Vec::new();
-    for trap in traps {
-        for must in trap.must {
+    for hazard in hazards {
+        for must in hazard.must {
             if let Err(held) = arrived.ask(must) {
-                wrong.push(format!("{} ({which:?}): {must}: {held}", trap.name));
+                wrong.push(format!("{} ({which:?}): {must}: {held}", hazard.name));
             }
         }
     }
@@ -189,7 +189,7 @@ impl LoadedFile {
                 }
             }
             Expectation::Object(kind, source, outcome) => self.object(kind, source, outcome),
-            Expectation::Ledger(column, expected) => self.ledger(column, *expected),
+            Expectation::OffType(column, expected) => self.offtype(column, *expected),
             Expectation::Absent(relation) => {
                 let found = self.target.value(&format!(
                     "SELECT count(*) FROM pg_class WHERE relname = '{relation}' AND relnamespace = 'public'::regnamespace"
@@ -224,7 +224,7 @@ impl LoadedFile {
         if found.len() == 1 && found[0].starts_with(outcome) { Ok(()) } else { Err(format!("{found:?}")) }
     }
 
-    fn ledger(&self, column: &str, expected: usize) -> Result<(), String> {
+    fn offtype(&self, column: &str, expected: usize) -> Result<(), String> {
         let (table, column) = column.split_once('.').unwrap();
         let there = self.target.value("SELECT to_regclass('public._sqlite_offtype') IS NOT NULL");
         let found = if there == "t" {
@@ -272,7 +272,7 @@ impl std::fmt::Display for Expectation {
             Self::Finding(code, place) => write!(out, "the plan says {code} at {place}"),
             Self::NoFinding(code, place) => write!(out, "the plan doesn't say {code} at {place}"),
             Self::Object(kind, source, outcome) => write!(out, "{kind} {source} is {outcome}"),
-            Self::Ledger(column, expected) => write!(out, "{column} has {expected} cells in the ledger"),
+            Self::OffType(column, expected) => write!(out, "{column} has {expected} cells in the off-type table"),
             Self::Absent(relation) => write!(out, "{relation} isn't in the target"),
         }
     }

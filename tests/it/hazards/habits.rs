@@ -155,9 +155,9 @@ const HABITS: &[Hazard] = &[
     },
 ];
 
-/// The SQL of these traps.
-pub(super) fn traps() -> Vec<&'static str> {
-    [HABITS].into_iter().flatten().map(|trap| trap.sql).collect()
+/// The SQL of these hazards.
+pub(super) fn hazards() -> Vec<&'static str> {
+    [HABITS].into_iter().flatten().map(|hazard| hazard.sql).collect()
 }
 
 #[test]

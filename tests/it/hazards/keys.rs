@@ -285,9 +285,9 @@ const INDEXES: &[Hazard] = &[
     },
 ];
 
-/// The SQL of these traps.
-pub(super) fn traps() -> Vec<&'static str> {
-    [IDENTITY, NAMES, CONSTRAINTS, INDEXES].into_iter().flatten().map(|trap| trap.sql).collect()
+/// The SQL of these hazards.
+pub(super) fn hazards() -> Vec<&'static str> {
+    [IDENTITY, NAMES, CONSTRAINTS, INDEXES].into_iter().flatten().map(|hazard| hazard.sql).collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every trap that docs/conversion-rules.md describes, and what PostgreSQL holds after it.
+//! Tests every hazard that docs/conversion-rules.md describes, and what PostgreSQL holds after it.
 
 mod fixture;
 
@@ -12,7 +12,7 @@ mod values;
 
 mod habits;
 
-/// The SQL of all traps that a plain connection takes.
+/// The SQL of all hazards that a plain connection takes.
 pub(crate) fn scripts() -> Vec<&'static str> {
-    [types::traps(), keys::traps(), objects::traps(), values::traps(), habits::traps()].concat()
+    [types::hazards(), keys::hazards(), objects::hazards(), values::hazards(), habits::hazards()].concat()
 }

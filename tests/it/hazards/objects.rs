@@ -100,7 +100,7 @@ const TABLES: &[Hazard] = &[
         ],
     },
     Hazard {
-        name: "6.6 the engines' books stay, the tools' books come along",
+        name: "6.6 internal tables of the engines stay, tables of the tools are carried",
         sql: "CREATE TABLE \"__drizzle_migrations\"(id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric); \
               INSERT INTO \"__drizzle_migrations\"(hash, created_at) VALUES ('abc', 1700000000000), ('def', 1700000000001); \
               CREATE TABLE _cf_KV(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID; CREATE TABLE _cf_METADATA(key INTEGER PRIMARY KEY, value BLOB); \
@@ -233,9 +233,9 @@ const QUERIES: &[Hazard] = &[
     },
 ];
 
-/// The SQL of these traps.
-pub(super) fn traps() -> Vec<&'static str> {
-    [DEFAULTS, TABLES, QUERIES].into_iter().flatten().map(|trap| trap.sql).collect()
+/// The SQL of these hazards.
+pub(super) fn hazards() -> Vec<&'static str> {
+    [DEFAULTS, TABLES, QUERIES].into_iter().flatten().map(|hazard| hazard.sql).collect()
 }
 
 #[test]

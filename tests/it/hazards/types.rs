@@ -62,7 +62,7 @@ const NUMBERS: &[Hazard] = &[
         ],
     },
     Hazard {
-        name: "1.4 one odd value widens and is told",
+        name: "1.4 one odd value widens and is reported",
         sql: "CREATE TABLE off(id INTEGER PRIMARY KEY, n INTEGER, r REAL, d DECIMAL(8,2), word INTEGER, str STRING, \
               blobs BLOB, few TEXT, texts BLOB, nums BLOB); \
               INSERT INTO off VALUES(1, 5, 1.5, 2.5, 'NULL', '007', x'00ff', 'a', 'all text', 1), \
@@ -82,9 +82,9 @@ const NUMBERS: &[Hazard] = &[
             Expectation::Finding("type-widened", "off.d"),
             Expectation::Finding("class-merged", "off.blobs"),
             Expectation::Finding("class-merged", "off.few"),
-            Expectation::Ledger("off.blobs", 1),
-            Expectation::Ledger("off.few", 1),
-            Expectation::Ledger("off.texts", 0),
+            Expectation::OffType("off.blobs", 1),
+            Expectation::OffType("off.few", 1),
+            Expectation::OffType("off.texts", 0),
             Expectation::Holds(
                 "SELECT n, r, d, word, str, blobs, few, texts FROM public.off ORDER BY id",
                 "5|1.5|2.5|NULL|7|\\x00ff|a|all text\n|N/A|abc|7|x|\\x74657874|\\xff00|é\n6|2.0|3|8|1.5|\\x01|b|",
@@ -316,9 +316,9 @@ const KINDS: &[Hazard] = &[
     },
 ];
 
-/// The SQL of these traps.
-pub(super) fn traps() -> Vec<&'static str> {
-    [NUMBERS, TIMES, KINDS].into_iter().flatten().map(|trap| trap.sql).collect()
+/// The SQL of these hazards.
+pub(super) fn hazards() -> Vec<&'static str> {
+    [NUMBERS, TIMES, KINDS].into_iter().flatten().map(|hazard| hazard.sql).collect()
 }
 
 #[test]

@@ -22,7 +22,7 @@ const TEXTS: &[Hazard] = &[
             Expectation::Type("bad.many", "bytea"),
             Expectation::Type("bad.fine", "text"),
             Expectation::Holds("SELECT few FROM public.bad WHERE id = 2", "a\u{fffd}b"),
-            Expectation::Ledger("bad.few", 2),
+            Expectation::OffType("bad.few", 2),
             Expectation::Holds("SELECT key FROM public.bad WHERE id = 3", "\\xeda080"),
             Expectation::Holds("SELECT many FROM public.bad WHERE id = 1", "\\xc080ff"),
             Expectation::Constraint("bad", "UNIQUE (key)"),
@@ -69,9 +69,9 @@ const JSONB: &[Hazard] = &[Hazard {
     ],
 }];
 
-/// The SQL of these traps.
-pub(super) fn traps() -> Vec<&'static str> {
-    [TEXTS, JSONB].into_iter().flatten().map(|trap| trap.sql).collect()
+/// The SQL of these hazards.
+pub(super) fn hazards() -> Vec<&'static str> {
+    [TEXTS, JSONB].into_iter().flatten().map(|hazard| hazard.sql).collect()
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn utf_16_files_hold_the_same_text() {
 }
 
 #[test]
-fn tables_wider_than_postgresql_are_told_and_the_rest_arrives() {
+fn tables_wider_than_postgresql_are_reported_and_the_rest_arrives() {
     let columns: Vec<String> = (0..1700).map(|number| format!("c{number} INT")).collect();
     let workspace = Workspace::new();
     let script = format!(

@@ -56,8 +56,8 @@ impl Loaded {
         sealed::store(&self.workspace.dir().join("plan/plan.json"), &plan).unwrap();
     }
 
-    /// Kind, source name and reason of what was withheld.
-    fn withheld(&self) -> Vec<(String, String, String)> {
+    /// Kind, source name and reason of what was dropped.
+    fn dropped(&self) -> Vec<(String, String, String)> {
         let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
         let checkpoint = self.workspace.read_json("convert/checkpoint.json");
         let list = checkpoint["withheld"].as_array().cloned().unwrap_or_default();
@@ -79,7 +79,7 @@ const GENERATED: &str = "
 fn postgresql_computes_generated_columns_as_sqlite_does() {
     let loaded = Loaded::plan_on(Target::start_on(PgVersion::Major(14)), GENERATED, "");
     loaded.convert();
-    assert_eq!(loaded.withheld(), []);
+    assert_eq!(loaded.dropped(), []);
     loaded.verify();
     let generated = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attgenerated = 's'";
     assert_eq!(loaded.local.value(generated), "s,v,w,n,neg,q,up");
@@ -109,15 +109,15 @@ fn what_the_rows_disprove_is_not_created() {
     loaded.damage("c", |table| table.checks[0].expression = "\"x\" > 6".to_owned());
     // 1 / a is no error here, but gives other values than a / b.
     loaded.convert();
-    let withheld = loaded.withheld();
-    let names: Vec<(&str, &str)> = withheld.iter().map(|(kind, source, _)| (kind.as_str(), source.as_str())).collect();
+    let dropped = loaded.dropped();
+    let names: Vec<(&str, &str)> = dropped.iter().map(|(kind, source, _)| (kind.as_str(), source.as_str())).collect();
     assert_eq!(
         names,
         [("generated", "up"), ("generated", "q"), ("generated", "v"), ("check", "positive"), ("index", "twice")]
     );
-    assert!(withheld[0].2.contains("immutable"), "{withheld:?}");
-    assert!(withheld[2].2.contains("different answers"), "{withheld:?}");
-    assert!(withheld[3].2.contains("holds for 3 in SQLite and for 2 in PostgreSQL"), "{withheld:?}");
+    assert!(dropped[0].2.contains("immutable"), "{dropped:?}");
+    assert!(dropped[2].2.contains("different answers"), "{dropped:?}");
+    assert!(dropped[3].2.contains("holds for 3 in SQLite and for 2 in PostgreSQL"), "{dropped:?}");
     let executed = loaded.workspace.read_json("convert/plan.json");
     let table = |name: &str| executed["plan"]["tables"].as_array().unwrap().iter().find(|one| one["source"] == name);
     let names = |list: &Value| list.as_array().into_iter().flatten().map(|one| one["name"].to_string()).collect();
@@ -151,9 +151,9 @@ fn a_column_that_stops_the_copy_is_loaded_plain() {
         table.columns.iter_mut().find(|column| column.name == "q").unwrap().generated = Some("a / b".to_owned());
     });
     loaded.convert();
-    let withheld = loaded.withheld();
-    assert_eq!(withheld.len(), 7, "PostgreSQL doesn't say which column it was: {withheld:?}");
-    assert!(withheld.iter().all(|(_, _, reason)| reason.contains("22012")), "{withheld:?}");
+    let dropped = loaded.dropped();
+    assert_eq!(dropped.len(), 7, "PostgreSQL doesn't say which column it was: {dropped:?}");
+    assert!(dropped.iter().all(|(_, _, reason)| reason.contains("22012")), "{dropped:?}");
     loaded.verify();
     loaded.call("status", &[]);
 }

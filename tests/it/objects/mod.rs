@@ -1,4 +1,4 @@
-//! Keys, constraints, indexes, defaults and identities on a real PostgreSQL.
+//! Tests keys, constraints, indexes, defaults and identities on a real PostgreSQL.
 
 mod fixture;
 
@@ -281,7 +281,7 @@ fn defaults_are_values_of_the_chosen_type_whatever_the_zone() {
             format!("abs(extract(epoch FROM {expression}) - extract(epoch FROM now() AT TIME ZONE 'UTC')) < 60");
         assert_eq!(target.value(&format!("SELECT ({seconds})::text FROM t")), "true", "{expression}");
     };
-    for moment in [
+    for timestamp in [
         "stamp::timestamp",
         "at",
         "at2",
@@ -296,7 +296,7 @@ fn defaults_are_values_of_the_chosen_type_whatever_the_zone() {
         "soon::timestamp - interval '1 day'",
         "(d || ' ' || c)::timestamp",
     ] {
-        near(moment);
+        near(timestamp);
     }
     assert_eq!(target.value("SELECT (day = (now() AT TIME ZONE 'UTC')::date)::text FROM t"), "true");
     assert_eq!(target.value("SELECT length(id) || iso FROM t WHERE id ~ '^[0-9a-f]{32}$' AND iso ~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$'").len(), 26);
@@ -322,7 +322,7 @@ fn checks_are_carried_implied_or_refused() {
 }
 
 #[test]
-fn what_is_not_carried_is_told_with_its_sql() {
+fn what_is_not_carried_is_reported_with_its_sql() {
     let planned = Planned::of(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, a INT, twice AS (printf('%e', a)), u TEXT UNIQUE ON CONFLICT REPLACE);
          CREATE VIRTUAL TABLE f USING fts5(x); CREATE VIRTUAL TABLE g USING fts5(a, content='t');

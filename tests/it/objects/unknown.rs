@@ -1,4 +1,4 @@
-//! Files that need what only their application has, or that PostgreSQL has no room for: every row that can be read is
+//! Files that need what only their application has, or that exceeds PostgreSQL's limits: every row that can be read is
 //! carried, the rest is named.
 
 use rusqlite::{Connection, functions::FunctionFlags};

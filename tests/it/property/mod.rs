@@ -1,5 +1,5 @@
 //! Random schemas and random values of all storage classes, through the tool and back: what PostgreSQL holds, with the
-//! ledger, rebuilds every cell of the SQLite file.
+//! off-type table, rebuilds every cell of the SQLite file.
 //!
 //! `TURSO2NEON_TEST_SECONDS` says how long, `TURSO2NEON_TEST_SEED` repeats one round.
 
@@ -13,7 +13,7 @@ use schema::Database;
 
 use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
-/// How long it tries, unless told otherwise.
+/// How long it tries, by default.
 const SECONDS: u64 = 8;
 
 #[test]
@@ -29,10 +29,10 @@ fn what_postgresql_holds_rebuilds_every_cell() {
         target.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS _turso2neon CASCADE");
         let local = target.admin_url();
         let call = |command: &str| workspace.tool(command).env("TURSO2NEON_LOCAL_URL", &local);
-        let told = || database.script.clone();
+        let script = || database.script.clone();
         let run = |tool: crate::support::Tool| {
             let run = tool.run();
-            assert!(run.code() == Some(0), "{}\n{:?}\n{}", told(), run.args, run.stderr);
+            assert!(run.code() == Some(0), "{}\n{:?}\n{}", script(), run.args, run.stderr);
         };
         run(call("dump").arg("--source").arg(&source));
         run(call("plan").args(["--accept", "all"]));
@@ -40,7 +40,7 @@ fn what_postgresql_holds_rebuilds_every_cell() {
         run(call("verify").args(["--against", "local", "--level", "full"]));
         let plan = serde_json::from_str(&workspace.read("plan/plan.json")).unwrap();
         if let Err(what) = oracle::compare(&source, &plan, target) {
-            panic!("{what}\n{}", told());
+            panic!("{what}\n{}", script());
         }
         arrived += 1;
     });

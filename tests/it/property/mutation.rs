@@ -31,7 +31,7 @@ use crate::{
     support::{Rng, Workspace, fixture::sqlite, plan_builder, process::block_on, rng},
 };
 
-/// How long each of the two tries, unless told otherwise.
+/// How long each of the two tries, by default.
 const SECONDS: u64 = 3;
 
 /// No single text may take longer.
@@ -251,12 +251,12 @@ fn mutate(rng: &mut Rng, text: &str, others: &[&str]) -> String {
 
 /// Calls it in a thread of its own, which may neither panic nor stay away.
 fn in_time(what: &str, call: impl FnOnce() + Send + 'static) {
-    let (told, heard) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .stack_size(2 << 20)
-        .spawn(move || told.send(catch_unwind(AssertUnwindSafe(call)).is_ok()).ok())
+        .spawn(move || sender.send(catch_unwind(AssertUnwindSafe(call)).is_ok()).ok())
         .unwrap();
-    match heard.recv_timeout(HANG) {
+    match receiver.recv_timeout(HANG) {
         Ok(true) => {}
         Ok(false) => panic!("a panic at: {what}"),
         Err(late) => panic!("{late}: no answer within {HANG:?} to: {what}"),
@@ -316,7 +316,7 @@ fn mutated_expressions_are_translated_or_refused() {
             let base = rng.pick(&fragments);
             let sql = if rng.once_in(10) { base.to_owned() } else { mutate(&mut rng, base, &fragments) };
             let (plan, schema, text) = (Arc::clone(&plan), Arc::clone(&schema), sql.clone());
-            let (told, heard) = mpsc::channel();
+            let (sender, receiver) = mpsc::channel();
             in_time(&sql, move || {
                 let scope = NameScope::new(&plan.tables[0], &schema.tables[0], "UTF-8");
                 let translated = [scope.value(&text), scope.key(&text, Some("NOCASE"))];
@@ -326,15 +326,15 @@ fn mutated_expressions_are_translated_or_refused() {
                 for column in &plan.tables[0].columns {
                     expression::default(&text, column).ok();
                 }
-                told.send(translated.iter().any(Result::is_ok) || condition.is_ok()).ok();
+                sender.send(translated.iter().any(Result::is_ok) || condition.is_ok()).ok();
             });
-            *seen.entry(heard.recv().unwrap()).or_default() += 1;
+            *seen.entry(receiver.recv().unwrap()).or_default() += 1;
         }
     });
     println!("{seen:?}: translated");
 }
 
-/// A file of some traps in which the stored text of some objects is another.
+/// A file of some hazards in which the stored text of some objects is another.
 fn damaged(rng: &mut Rng, scripts: &[&'static str], path: &Path) -> String {
     let script = format!("PRAGMA foreign_keys=off; PRAGMA ignore_check_constraints=on; {}", rng.pick(scripts));
     sqlite(path, &script);
@@ -344,16 +344,16 @@ fn damaged(rng: &mut Rng, scripts: &[&'static str], path: &Path) -> String {
     let entries: Vec<(i64, String)> =
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
     drop(statement);
-    let mut told = String::new();
+    let mut text = String::new();
     for _ in 0..=rng.below(3) {
         let (rowid, sql) = &entries[rng.below(entries.len())];
         let changed = mutate(rng, sql, scripts);
         connection
             .execute("UPDATE sqlite_schema SET sql = ?1 WHERE rowid = ?2", rusqlite::params![changed, rowid])
             .unwrap();
-        write!(told, "{changed}\n---\n").unwrap();
+        write!(text, "{changed}\n---\n").unwrap();
     }
-    told
+    text
 }
 
 #[test]
@@ -364,9 +364,9 @@ fn mutated_schemas_are_read_or_refused() {
         let mut rng = Rng::new(seed);
         let workspace = Workspace::new();
         let source = workspace.path().join("source.db");
-        let told = damaged(&mut rng, &scripts, &source);
-        let (sent, heard) = mpsc::channel();
-        in_time(&told, move || {
+        let text = damaged(&mut rng, &scripts, &source);
+        let (sent, receiver) = mpsc::channel();
+        in_time(&text, move || {
             let workspace = workspace;
             let workdir = Workdir::create(&workspace.dir()).unwrap();
             let ctx = Context { workdir, out: Arc::new(NullSink), stop: Cancellation::default() };
@@ -377,10 +377,10 @@ fn mutated_schemas_are_read_or_refused() {
             });
             sent.send(end.err().map(|error| error.kind())).ok();
         });
-        let end = match heard.recv().unwrap() {
+        let end = match receiver.recv().unwrap() {
             None => "planned",
             Some(Kind::SourceInvalid) => "refused",
-            Some(other) => panic!("{other:?} for:\n{told}"),
+            Some(other) => panic!("{other:?} for:\n{text}"),
         };
         *ends.entry(end).or_default() += 1;
     });

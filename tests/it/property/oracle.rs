@@ -1,5 +1,5 @@
-//! The way back, written without a look at the tool's code: PostgreSQL's text of a value, and the ledger's raw bytes
-//! where there are any, put into a SQLite table of the same declaration. SQLite's own affinity does the rest.
+//! Converts back to SQLite, independent of the tool's code: PostgreSQL's text of a value, and the off-type table's raw
+//! bytes where there are any, put into a SQLite table of the same declaration. SQLite's own affinity does the rest.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -28,7 +28,7 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
     let copy = Connection::open_in_memory().unwrap();
     let encoding: String = original.query_row("PRAGMA encoding", [], |row| row.get(0)).unwrap();
     copy.execute_batch(&format!("PRAGMA encoding = '{encoding}'; PRAGMA foreign_keys=off")).unwrap();
-    let ledger = ledger(plan, target);
+    let offtype = offtype(plan, target);
     for table in &plan.tables {
         let sql: String = original
             .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type = 'table'", [&table.source], |row| {
@@ -37,7 +37,7 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
             .unwrap();
         copy.execute_batch(&sql).unwrap();
         judge_respelled(&original, table, target)?;
-        rebuild(&original, &copy, table, target, &ledger)?;
+        rebuild(&original, &copy, table, target, &offtype)?;
         let (before, after) = (rows(&original, table), rows(&copy, table));
         if before.len() != after.len() {
             return Err(format!("{}: {} rows became {}", table.source, before.len(), after.len()));
@@ -48,7 +48,7 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
                 if one != other {
                     let column = &table.columns[at];
                     return Err(format!(
-                        "{}.{} [{key}]: {} {} became {} {} ({} {:?} main {:?} ledger {})",
+                        "{}.{} [{key}]: {} {} became {} {} ({} {:?} main {:?} off-type {})",
                         table.source,
                         column.source,
                         one.0,
@@ -58,7 +58,7 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
                         column.pg_type,
                         column.conversion,
                         column.main_class,
-                        column.ledger
+                        column.records_off_type
                     ));
                 }
             }
@@ -68,7 +68,7 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
 }
 
 /// `(table, column, row)` to the class and the raw bytes.
-fn ledger(plan: &Plan, target: &Target) -> BTreeMap<(String, String, String), (String, Vec<u8>)> {
+fn offtype(plan: &Plan, target: &Target) -> BTreeMap<(String, String, String), (String, Vec<u8>)> {
     if !plan.has_ledger() {
         return BTreeMap::new();
     }
@@ -99,7 +99,7 @@ fn is_respelled(column: &ColumnPlan) -> bool {
     }
 }
 
-/// The columns that tell the rows apart, by the names on both sides.
+/// The columns that identify the rows, by the names on both sides.
 fn key(table: &TablePlan) -> Vec<&ColumnPlan> {
     table.columns.iter().filter(|column| ["id", "id2"].contains(&column.source.as_str())).collect()
 }
@@ -160,7 +160,7 @@ fn rebuild(
     copy: &Connection,
     table: &TablePlan,
     target: &Target,
-    ledger: &BTreeMap<(String, String, String), (String, Vec<u8>)>,
+    offtype: &BTreeMap<(String, String, String), (String, Vec<u8>)>,
 ) -> Result<(), String> {
     let parts: Vec<String> = table.columns.iter().map(selected).collect();
     let sql = format!("SET timezone = 'UTC'; SELECT {} FROM public.{}", parts.join(", "), quote_ident(&table.name));
@@ -170,9 +170,9 @@ fn rebuild(
         let mut marks = Vec::new();
         let mut values = Vec::new();
         for (column, text) in table.columns.iter().zip(&row) {
-            let entry = ledger.get(&(table.name.clone(), column.name.clone(), row_key.clone()));
+            let entry = offtype.get(&(table.name.clone(), column.name.clone(), row_key.clone()));
             let (mark, value) = match (entry, text) {
-                (Some((class, raw)), _) => from_ledger(class, raw),
+                (Some((class, raw)), _) => from_offtype(class, raw),
                 (None, None) => ("?", Value::Null),
                 (None, Some(_)) if is_respelled(column) => ("?", original_cell(original, table, column, &row)),
                 (None, Some(text)) => from_text(column, text),
@@ -204,7 +204,7 @@ fn selected(column: &ColumnPlan) -> String {
     }
 }
 
-/// How the ledger addresses this row: by rowid, which only the source knows, or by the key's text as JSON.
+/// How the off-type table addresses this row: by rowid, which only the source knows, or by the key's text as JSON.
 fn row_key(original: &Connection, table: &TablePlan, row: &[Option<String>]) -> String {
     let of = |name: &str| table.columns.iter().position(|column| column.source == name).and_then(|at| row[at].clone());
     match &table.address {
@@ -246,20 +246,22 @@ fn text_value(bytes: &[u8]) -> (&'static str, Value) {
     }
 }
 
-fn from_ledger(class: &str, raw: &[u8]) -> (&'static str, Value) {
+fn from_offtype(class: &str, raw: &[u8]) -> (&'static str, Value) {
     let eight = || <[u8; 8]>::try_from(raw).expect("numbers have eight bytes");
     match class {
         "integer" => ("?", Value::Integer(i64::from_be_bytes(eight()))),
         "real" => ("?", Value::Real(f64::from_be_bytes(eight()))),
         "text" => text_value(raw),
         "blob" => ("?", Value::Blob(raw.to_vec())),
-        other => panic!("the ledger has the class {other}"),
+        other => panic!("the off-type table has the class {other}"),
     }
 }
 
 fn from_text(column: &ColumnPlan, text: &str) -> (&'static str, Value) {
-    // With a ledger the class is said; without one, whole numbers are INTEGER if the column has any of that class.
-    let whole = if column.ledger { column.main_class == StorageClass::Integer } else { column.evidence.integers > 0 };
+    // With an off-type table the class is said; without one, whole numbers are INTEGER if the column has any of that
+    // class.
+    let whole =
+        if column.records_off_type { column.main_class == StorageClass::Integer } else { column.evidence.integers > 0 };
     let number = |text: &str| {
         let value: f64 = text.parse().unwrap_or_else(|_| panic!("{text} is no number"));
         match text.parse() {
@@ -288,10 +290,10 @@ fn from_text(column: &ColumnPlan, text: &str) -> (&'static str, Value) {
     }
 }
 
-/// What the text of a cell stands for. Without a ledger no text of the column looks like a number of it.
+/// What the text of a cell stands for. Without an off-type table no text of the column looks like a number of it.
 fn of_class(column: &ColumnPlan, text: &[u8], other: Value) -> (&'static str, Value) {
     let word = std::str::from_utf8(text).unwrap_or("");
-    if column.ledger {
+    if column.records_off_type {
         return match column.main_class {
             StorageClass::Integer => ("?", Value::Integer(word.parse().unwrap())),
             StorageClass::Real => ("?", Value::Real(word.parse().unwrap())),

@@ -98,7 +98,7 @@ pub(super) struct Database {
     pub(super) script: String,
 }
 
-/// How the rows of a table are told apart.
+/// How the rows of a table are distinguished.
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
     /// `id INTEGER PRIMARY KEY`.
@@ -363,10 +363,10 @@ const KINDS: &[ValueGenerator] = &[
 ];
 
 impl Theme {
-    /// Mostly what the declaration wishes for.
+    /// Mostly values of the declared type.
     fn of(rng: &mut Rng, declared: &str) -> Self {
         let lower = declared.to_lowercase();
-        let wished: &[usize] = match lower.as_str() {
+        let declared: &[usize] = match lower.as_str() {
             name if name.contains("bool") || name.contains("(1)") || name == "bit" => &[0],
             name if name.contains("int") || name.contains("long") || name.contains("serial") => &[0, 1, 2, 3, 4],
             name if name.contains("date") || name.contains("stamp") => &[3, 4, 5, 11, 12, 13, 14, 16],
@@ -385,7 +385,7 @@ impl Theme {
             }
             _ => &[1, 7, 9, 20],
         };
-        let main = if rng.once_in(5) { rng.below(KINDS.len()) } else { rng.pick(wished) };
+        let main = if rng.once_in(5) { rng.below(KINDS.len()) } else { rng.pick(declared) };
         let odd = rng.pick(&[0, 0, 0, 2, 10, 40]);
         Self { main, second: rng.below(KINDS.len()), odd, null: rng.pick(&[3, 20, 20, 1_000]) }
     }

@@ -1,4 +1,4 @@
-//! What a push says of itself: what it sent and why, what it left on the target, and how it is taken back.
+//! Tests the report of a push: what it sent and why, what it left on the target, and how it is taken back.
 
 use turso2neon::{model::PushCheckpoint, stages::report::push_lines};
 
@@ -17,7 +17,7 @@ fn a_push_accounts_for_what_it_sent_and_what_it_left() {
     let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     let push = |fixture: &LocalFixture, mode: &str| fixture.push_in(mode, &url).0.unwrap().checkpoint.unwrap();
     let created = push(&fixture, "auto");
-    // 2,000 customers, 20,000 orders, one line of the ledger.
+    // 2,000 customers, 20,000 orders, one line of the off-type table.
     assert_eq!((created.account.sent_rows, created.tables["ORDERS"].sent_rows), (22_001, 20_000));
     let sent: u64 = created.tables.values().map(|table| table.sent_bytes).sum();
     assert_eq!(sent, created.sent_bytes);

@@ -51,11 +51,11 @@ fn policies_triggers_publications_and_options_go_over_to_the_new_tables() {
                    FROM pg_publication_tables WHERE pubname = 'feed')";
     let found: Vec<String> = target.query(facts).remove(0).into_iter().map(Option::unwrap).collect();
     assert_eq!(found, ["noteO quietD", "{fillfactor=70}", "400", "f", "public.customers public.orders(id > 5)"]);
-    // A policy on a table of somebody else that looks into ours would stay with the old table.
+    // A policy on a table of somebody else that reads one of the pushed tables would stay with the old table.
     target.execute_as_owner(
         "ALTER TABLE seen ENABLE ROW LEVEL SECURITY; CREATE POLICY known ON seen USING (EXISTS (SELECT FROM public.empty))",
     );
-    let error = fixture.push_in("swap", &remote_url(&target)).0;
+    let error = fixture.push_over("swap", &remote_url(&target)).0;
     let error = match error {
         Ok(pushed) => panic!("{:?}", pushed.unchanged),
         Err(error) => error,
@@ -141,7 +141,8 @@ fn a_table_that_changed_after_it_was_replaced_is_loaded_again() {
     fixture.refill(&shop_rows(4));
     interrupt(&fixture);
     target.query("UPDATE turso2neon.runs SET mode = 'diff' WHERE state <> 'done'");
-    fixture.push_in("replace", &url).0.unwrap();
+    assert_eq!(fixture.push_in("replace", &url).0.err().unwrap().kind(), Kind::TargetDrifted);
+    fixture.push_over("replace", &url).0.unwrap();
     fixture.assert_equal(&target, "public");
 }
 
@@ -192,7 +193,7 @@ fn replace_goes_table_after_table_and_keeps_nothing() {
     let keys = "SELECT string_agg(conname, ' ') FROM pg_constraint WHERE contype = 'f' AND convalidated";
     assert_eq!(target.value(keys), "orders_customer_fkey");
     assert!(fixture.push(&remote_url(&target)).0.unwrap().unchanged);
-    // Another structure: the old tables make room first. A view on them stops that before anything happens.
+    // Another structure: the old tables move out first. A view on them stops that before anything happens.
     fixture.plan.tables[1].checks.clear();
     fixture.refill(&shop_rows(4));
     assert_eq!(fixture.push_in("replace", &remote_url(&target)).0.err().unwrap().kind(), Kind::TargetOccupied);
@@ -239,18 +240,18 @@ fn views_and_triggers_of_the_plan_go_along_in_every_mode_and_never_fire() {
                  (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'public.a'::regclass AND NOT tgisinternal AND tgenabled = 'O')";
     environment.call(&["dump", "convert", "push"]);
     assert_eq!((mode(), environment.target.value(state)), ("create".to_owned(), "2 30 0 1".to_owned()));
-    for (round, wished) in ["auto", "swap", "replace", "auto"].into_iter().enumerate() {
+    for (round, requested) in ["auto", "swap", "replace", "auto"].into_iter().enumerate() {
         environment.source.execute("UPDATE a SET n = n + 1 WHERE id = 1");
         environment.call(&["dump", "convert"]);
-        environment.tool("push").args(["--mode", wished]).run().expect_exit(0);
-        let expected = if wished == "auto" { "diff" } else { wished };
+        environment.tool("push").args(["--mode", requested]).run().expect_exit(0);
+        let expected = if requested == "auto" { "diff" } else { requested };
         let (sum, logged) = (31 + round, 1 + round);
         assert_eq!((mode().as_str(), environment.target.value(state)), (expected, format!("2 {sum} {logged} 1")));
-        if wished != "replace" {
+        if requested != "replace" {
             environment.tool("rollback").run().expect_exit(0);
-            assert_eq!(environment.target.value(state), format!("2 {} {} 1", sum - 1, logged - 1), "after {wished}");
+            assert_eq!(environment.target.value(state), format!("2 {} {} 1", sum - 1, logged - 1), "after {requested}");
             environment.tool("rollback").run().expect_exit(0);
-            assert_eq!(environment.target.value(state), format!("2 {sum} {logged} 1"), "after {wished}");
+            assert_eq!(environment.target.value(state), format!("2 {sum} {logged} 1"), "after {requested}");
         }
     }
 }

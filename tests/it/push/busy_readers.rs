@@ -44,14 +44,14 @@ fn swap_under(target: &Target, tables: usize, readers: &[Reader], cutovers: u64)
     let url = remote_url(target);
     fixture.push(&url).0.unwrap();
     let names: Vec<String> = (0..tables).map(|number| format!("t{number:02}")).collect();
-    let crowd = ReaderPool::gather(target, &names.iter().map(String::as_str).collect::<Vec<_>>(), readers);
+    let reader_pool = ReaderPool::gather(target, &names.iter().map(String::as_str).collect::<Vec<_>>(), readers);
     let mut times = Vec::new();
     for version in 2..2 + cutovers {
         fixture.change(&set_version(tables, version));
         let checkpoint = fixture.push_in("swap", &url).0.unwrap().checkpoint.unwrap();
         times.push(checkpoint.phases_ms["cutover"]);
     }
-    let seen = crowd.disperse();
+    let seen = reader_pool.disperse();
     for one in &seen {
         assert!(one.reads > 0 && one.versions > 1, "{one:?}");
     }
@@ -79,7 +79,7 @@ fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
     let url = remote_url(&target);
     fixture.push(&url).0.unwrap();
     let readers = restless(8, &[Kind::RepeatableRead, Kind::ReadCommitted, Kind::Prepared, Kind::OlderSnapshot], 3);
-    let crowd = ReaderPool::gather(&target, &["t00", "t01", "t02"], &readers);
+    let reader_pool = ReaderPool::gather(&target, &["t00", "t01", "t02"], &readers);
     for (version, mode) in (2..).zip(["swap", "diff"]) {
         fixture.change(&set_version(3, version));
         fixture.push_in(mode, &url).0.unwrap();
@@ -93,7 +93,7 @@ fn tables_that_are_read_at_every_moment_are_replaced_and_put_back() {
         assert_eq!(target.value("SELECT max(version) FROM t01"), (version - 1).to_string());
         fixture.push_in(mode, &url).0.unwrap();
     }
-    for seen in crowd.disperse() {
+    for seen in reader_pool.disperse() {
         assert!(seen.reads > 10 && seen.versions >= 2 && seen.longest < Duration::from_secs(10), "{seen:?}");
     }
     fixture.assert_equal(&target, "public");
@@ -174,8 +174,8 @@ fn a_snapshot_from_before_the_load_never_sees_a_part_of_a_table() {
         }
         std::thread::sleep(Duration::from_millis(1500));
         assert!(!pushing.is_finished(), "the cutover doesn't wait");
-        let asked = "SELECT count(*) FROM pg_locks WHERE relation = 'wide'::regclass AND mode LIKE '%Exclusive%'";
-        assert_eq!(target.value(asked), "0", "the table is not asked for yet");
+        let locks_sql = "SELECT count(*) FROM pg_locks WHERE relation = 'wide'::regclass AND mode LIKE '%Exclusive%'";
+        assert_eq!(target.value(locks_sql), "0", "the table is not locks_sql for yet");
         let row = runtime.block_on(client.query_one("SELECT count(*), max(version) FROM wide", &[])).unwrap();
         assert_eq!((row.get::<_, i64>(0), row.get::<_, i32>(1)), (50, 1));
         runtime.block_on(client.batch_execute("COMMIT")).unwrap();

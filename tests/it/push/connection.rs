@@ -40,7 +40,7 @@ fn verified_tls_with_channel_binding_works_by_name_and_by_address() {
 }
 
 #[test]
-fn a_stranger_s_certificate_and_a_wrong_name_are_refused() {
+fn a_foreign_certificate_and_a_wrong_name_are_refused() {
     let target = Target::start();
     let foreign = remote_url(&target).replace("/ca.pem", "/foreign.pem");
     for (url, words) in [
@@ -143,10 +143,10 @@ fn tls_at_once_works_where_the_server_knows_it() {
         let proxy = FaultProxy::to(target.port());
         let url = remote_url_at(&target, proxy.port());
         connect(&format!("{url}&sslnegotiation=postgres&channel_binding=require")).unwrap();
-        let asked = proxy.round_trips();
+        let all_trips = proxy.round_trips();
         connect(&format!("{url}&sslnegotiation=direct&channel_binding=require")).unwrap();
-        let direct = proxy.round_trips() - asked;
-        assert!(direct < asked, "{direct} round trips instead of {asked}");
+        let direct = proxy.round_trips() - all_trips;
+        assert!(direct < all_trips, "{direct} round trips instead of {all_trips}");
     }
     let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(PgVersion::Major(16)))));
     assert_eq!(error.kind().exit(), 7, "{error}");

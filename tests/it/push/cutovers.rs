@@ -1,4 +1,4 @@
-//! Many cutovers under readers, and faults at moments of chance: a reader never sees an error or a mix, and a repeated
+//! Tests many cutovers under readers, and faults at random times: a reader never sees an error or a mix, and a repeated
 //! push always ends in the state that an undisturbed one has.
 
 use std::{
@@ -35,7 +35,7 @@ fn next_version(fixture: &mut LocalFixture, version: usize) {
     ));
 }
 
-/// Reads both tables until told to stop: in one statement, in READ COMMITTED or REPEATABLE READ transactions, in either
+/// Reads both tables until stopped: in one statement, in READ COMMITTED or REPEATABLE READ transactions, in either
 /// order. Gives the number of reads and of versions seen.
 fn spawn_reader(target: &Target, kind: usize, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(usize, usize)> {
     let mut config = tokio_postgres::Config::new();
@@ -91,7 +91,7 @@ fn readers_notice_nothing_of_fifty_cutovers() {
         think: Duration::from_millis(2),
         pause: Duration::from_millis(35),
     });
-    let crowd = ReaderPool::gather(&target, &["customers", "orders"], &readers.collect::<Vec<_>>());
+    let reader_pool = ReaderPool::gather(&target, &["customers", "orders"], &readers.collect::<Vec<_>>());
     for version in 2..=51 {
         next_version(&mut fixture, version);
         let mode = if version % 2 == 0 { "diff" } else { "swap" };
@@ -99,7 +99,7 @@ fn readers_notice_nothing_of_fifty_cutovers() {
         let request = PushRequest { mode: requested(mode), jobs: 1, ..fixture.request(&url) };
         assert_eq!(run(&ctx, &request).unwrap().checkpoint.unwrap().mode.to_string(), mode);
     }
-    for (number, seen) in crowd.disperse().into_iter().enumerate() {
+    for (number, seen) in reader_pool.disperse().into_iter().enumerate() {
         assert!(seen.reads > 100 && seen.versions > 10, "reader {number}: {seen:?}");
     }
     fixture.assert_equal(&target, "public");
@@ -168,8 +168,8 @@ fn after_a_fault_at_any_moment_a_repeated_push_ends_in_the_right_state() {
             async move { push(&ctx, &request).await }
         });
         // Spread over the time that a push takes, by a number without pattern.
-        let moment = (round * 7919 + 13) % 100 * usual.load(Ordering::SeqCst) / 100;
-        std::thread::sleep(Duration::from_millis(moment as u64));
+        let delay_ms = (round * 7919 + 13) % 100 * usual.load(Ordering::SeqCst) / 100;
+        std::thread::sleep(Duration::from_millis(delay_ms as u64));
         if round % 2 == 0 {
             // The tool dies.
             pushing.abort();

@@ -89,10 +89,10 @@ fn what_others_built_on_the_tables_stays_and_sees_the_new_rows() {
     assert_eq!(target.value("SELECT count(*) FROM seen"), "1");
     // A row that somebody else refers to can't go, and the tables can't be replaced either: nothing changes.
     fixture.change("DELETE FROM orders WHERE customer = 3; DELETE FROM customers WHERE id = 3");
-    let error = fixture.push(&remote_url(&target)).0.err().unwrap();
+    let error = fixture.push_over("auto", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     assert_eq!(target.value("SELECT count(*) FROM customers"), "2000");
-    let error = fixture.push_in("diff", &remote_url(&target)).0.err().unwrap();
+    let error = fixture.push_over("diff", &remote_url(&target)).0.err().unwrap();
     assert!(error.message().contains("notes_customer_fkey"), "{error}");
 }
 
@@ -170,7 +170,7 @@ fn next_numbers_follow_and_other_structures_replace_the_tables() {
     target.execute_as_owner("INSERT INTO customers (email) VALUES ('new@example.com')");
     assert_eq!(target.value("SELECT max(id) FROM customers"), "7000");
     // The row and the used number are taken back.
-    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
+    assert_eq!(fixture.push_over("auto", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     assert_eq!(target.value("SELECT last_value || ' ' || is_called FROM customers_id_seq"), "7000 false");
     fixture.plan.tables[1].checks.clear();
     fixture.refill(&shop_rows(2));
@@ -182,7 +182,7 @@ fn next_numbers_follow_and_other_structures_replace_the_tables() {
     // What is gone from the target comes back by replacement too.
     target.execute_as_owner("DROP INDEX orders_customer");
     fixture.change("UPDATE orders SET amount = 3 WHERE id = 1");
-    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
+    assert_eq!(fixture.push_over("auto", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
     assert_eq!(target.value("SELECT to_regclass('public.orders_customer') IS NOT NULL"), "t");
 }
 

@@ -3,6 +3,7 @@
 //! Each exchange is looked at alone, because several together may be noticed by luck.
 
 use turso2neon::{
+    error::Kind,
     model::{PgType, Plan, conversion_plan::ForeignKeyPlan},
     secret::Secret,
     stages::push::{
@@ -160,7 +161,9 @@ fn a_push_over_somebody_elses_exchange_puts_the_rows_right() {
     for number in 0..6 {
         for (kind, sql) in exchanges(number) {
             target.query(&sql);
-            assert!(!fixture.push(&url).0.unwrap().unchanged, "{kind} {number}: the push found nothing to do");
+            let refused = fixture.push(&url).0.unwrap_err();
+            assert_eq!(refused.kind(), Kind::TargetDrifted, "{kind} {number}: {refused}");
+            assert!(!fixture.push_over("auto", &url).0.unwrap().unchanged, "{kind} {number}");
             assert!(content(&target, "public") == before, "{kind} {number}");
         }
     }

@@ -13,6 +13,7 @@ use turso2neon::{
         ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
         conversion_plan::{BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE},
+        drift::DriftPolicy,
         identifier::qualified,
         push_plan::RequestedMode,
     },
@@ -45,7 +46,7 @@ impl Recorder {
         self.0.lock().unwrap().iter().filter(|event| matches!(event, Event::Retrying { .. })).count()
     }
 
-    /// Rows and bytes told as committed, per table.
+    /// Rows and bytes reported as committed, per table.
     pub(super) fn committed(&self) -> BTreeMap<String, (u64, u64)> {
         let mut sums = BTreeMap::new();
         for event in self.0.lock().unwrap().iter() {
@@ -87,7 +88,7 @@ impl LocalFixture {
         let plan = &self.plan;
         let mut sql = vec!["DROP SCHEMA shop CASCADE; CREATE SCHEMA shop".to_owned()];
         sql.extend(plan.tables.iter().map(|table| ddl::create_table("shop", table).sql));
-        sql.extend(ddl::create_ledger("shop", plan));
+        sql.extend(ddl::create_offtype_table("shop", plan));
         sql.push(format!("SET search_path = shop; {fill}"));
         sql.push("VACUUM ANALYZE".to_owned());
         for statement in sql {
@@ -158,6 +159,7 @@ impl LocalFixture {
             target: Secret::new(url.to_owned()),
             local: LocalChoice { url: Some(Secret::new(self.server.admin_url())), ..LocalChoice::default() },
             mode: RequestedMode::Auto,
+            on_drift: DriftPolicy::default(),
             part: turso2neon::stages::push::PushPart::All,
             jobs: 0,
             schema: "public".to_owned(),
@@ -183,6 +185,13 @@ impl LocalFixture {
         (run(&ctx, &request), recorder)
     }
 
+    /// The same over what others changed on the target.
+    pub(super) fn push_over(&self, mode: &str, url: &str) -> (Result<Pushed, Error>, Arc<Recorder>) {
+        let (ctx, recorder) = self.context();
+        let request = PushRequest { mode: requested(mode), on_drift: DriftPolicy::Overwrite, ..self.request(url) };
+        (run(&ctx, &request), recorder)
+    }
+
     /// The digest of a table here and there; stops the test if they differ.
     pub(super) fn assert_equal(&self, target: &Target, schema: &str) {
         for table in &self.plan.tables {
@@ -197,7 +206,7 @@ impl LocalFixture {
                     qualified(schema, LEDGER_TABLE)
                 ))
             };
-            assert_eq!(count(&self.server, "shop"), count(target, schema), "the ledger");
+            assert_eq!(count(&self.server, "shop"), count(target, schema), "the off-type table");
         }
     }
 }
@@ -248,7 +257,7 @@ pub(super) fn plan(tables: Vec<TablePlan>) -> Plan {
     Plan { dump_sha256: "d".repeat(64), ..plan_builder::plan("shop", tables) }
 }
 
-/// Customers and orders with a key between them, every kind of constraint, a ledger, and an empty table.
+/// Customers and orders with a key between them, every kind of constraint, an off-type table, and an empty table.
 pub(super) fn shop_plan() -> Plan {
     let mut customers = table(
         "customers",
@@ -264,7 +273,7 @@ pub(super) fn shop_plan() -> Plan {
         ],
     );
     customers.columns[1].not_null = true;
-    customers.columns[1].ledger = true;
+    customers.columns[1].records_off_type = true;
     customers.columns[2].default = Some("7".to_owned());
     customers.columns[7].generated = Some("version * 2".to_owned());
     customers.uniques = vec![KeyPlan { name: "customers_email_key".to_owned(), columns: vec!["email".to_owned()] }];

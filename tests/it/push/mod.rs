@@ -1,4 +1,4 @@
-//! Push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
+//! Tests push on a real PostgreSQL with TLS and SCRAM: connections, the first load, replacement, faults.
 
 mod account;
 
@@ -19,6 +19,8 @@ mod diff;
 mod digests;
 
 mod doctor;
+
+mod drift;
 
 mod dry_runs;
 

@@ -57,8 +57,8 @@ fn a_push_after_the_schema_alone_loads_whole_tables() {
     let environment = Environment::from(SOURCE);
     environment.call(&["dump", "convert"]);
     environment.tool("push").arg("--schema-only").run().expect_exit(0);
-    let told = environment.tool("push").run().expect_exit(0);
-    assert!(told.stdout.contains("have no rows yet"), "{}", told.stdout);
+    let output = environment.tool("push").run().expect_exit(0);
+    assert!(output.stdout.contains("have no rows yet"), "{}", output.stdout);
     environment.tool("verify").args(["--level", "full"]).run().expect_exit(0);
     environment.tool("push").arg("--data-only").run().expect_exit(0);
 }

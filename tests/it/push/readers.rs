@@ -68,11 +68,11 @@ impl ReaderPool {
         config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
         let stop = Arc::new(AtomicBool::new(false));
         let (tables, readers) = (tables.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), readers.to_vec());
-        let wish = Arc::clone(&stop);
+        let stop_flag = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(futures_util::future::join_all(readers.into_iter().map(|reader| {
-                let (config, tables, stop) = (config.clone(), tables.clone(), Arc::clone(&wish));
+                let (config, tables, stop) = (config.clone(), tables.clone(), Arc::clone(&stop_flag));
                 async move {
                     let (client, connection) = config.connect(NoTls).await.unwrap();
                     tokio::spawn(connection);

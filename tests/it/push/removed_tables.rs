@@ -11,11 +11,11 @@ fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
     environment.call(&["run"]);
     environment.source.execute("DROP TABLE leaving");
     environment.call(&["dump", "convert"]);
-    let told = environment.tool("push").args(["--dry-run"]).run().expect_exit(0);
-    assert!(told.stdout.contains("these are no longer in the plan and would be gone: leaving"), "{}", told.stdout);
-    let told = environment.tool("push").run().expect_exit(0);
+    let output = environment.tool("push").args(["--dry-run"]).run().expect_exit(0);
+    assert!(output.stdout.contains("these are no longer in the plan and would be gone: leaving"), "{}", output.stdout);
+    let output = environment.tool("push").run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; `turso2neon rollback` can put them back";
-    assert!(told.stderr.contains(said), "{}", told.stderr);
+    assert!(output.stderr.contains(said), "{}", output.stderr);
     assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
     environment.call(&["rollback"]);
     assert_eq!(environment.target.value("SELECT id FROM public.leaving"), "7");
@@ -40,8 +40,8 @@ fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
     environment.source.execute("DROP TABLE new");
 
     environment.source.execute("DROP TABLE kept");
-    let told = environment.tool("dump").run().expect_exit(0);
-    assert!(told.stderr.contains("the source has no tables"), "{}", told.stderr);
+    let output = environment.tool("dump").run().expect_exit(0);
+    assert!(output.stderr.contains("the source has no tables"), "{}", output.stderr);
     environment.call(&["convert"]);
     let refused = environment.tool("push").run().expect_exit(8);
     assert!(refused.stderr.contains("none of the tables of the last push is in the plan"), "{}", refused.stderr);
@@ -63,8 +63,8 @@ fn a_replacement_in_place_names_the_tables_that_leave_too() {
     environment.source.execute("DROP TABLE leaving");
     environment.source.execute("ALTER TABLE kept ADD COLUMN new TEXT");
     environment.call(&["dump", "convert"]);
-    let told = environment.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
+    let output = environment.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; none is kept";
-    assert!(told.stderr.contains(said), "{}", told.stderr);
+    assert!(output.stderr.contains(said), "{}", output.stderr);
     assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
 }

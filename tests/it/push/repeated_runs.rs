@@ -12,7 +12,7 @@ use rusqlite::{Connection, types::ValueRef};
 
 use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
-/// How long it goes on, unless told otherwise.
+/// How long it goes on, by default.
 const SECONDS: u64 = 60;
 /// Runs of one database.
 const RUNS: usize = 7;
@@ -279,9 +279,9 @@ impl ThreeTexts for Vec<Option<String>> {
 
 /// What differs, in a few words.
 fn difference(source: &BTreeMap<String, Vec<String>>, target: &BTreeMap<String, Vec<String>>) -> Option<String> {
-    let (ours, theirs): (BTreeSet<_>, BTreeSet<_>) = (source.keys().collect(), target.keys().collect());
-    if ours != theirs {
-        return Some(format!("tables {ours:?} became {theirs:?}"));
+    let (in_source, in_target): (BTreeSet<_>, BTreeSet<_>) = (source.keys().collect(), target.keys().collect());
+    if in_source != in_target {
+        return Some(format!("tables {in_source:?} became {in_target:?}"));
     }
     let (table, rows) = source.iter().find(|(table, rows)| target[*table] != **rows)?;
     let one = rows.iter().find(|row| !target[table].contains(row));

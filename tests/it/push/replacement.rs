@@ -63,11 +63,11 @@ fn rows_changed_on_the_target_are_noticed_and_pushed_again() {
     let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     fixture.push(&remote_url(&target)).0.unwrap();
     target.execute_as_owner("UPDATE orders SET amount = amount + 1 WHERE id = 77");
-    let (pushed, recorder) = fixture.push(&remote_url(&target));
+    let (pushed, recorder) = fixture.push_over("auto", &remote_url(&target));
     let pushed = pushed.unwrap();
     assert!(!pushed.unchanged);
     assert_eq!(pushed.checkpoint.unwrap().mode.to_string(), "diff");
-    assert!(recorder.texts().iter().any(|text| text.contains("ORDERS")));
+    assert!(recorder.texts().iter().any(|text| text.contains("overwritten: table orders")));
     fixture.assert_equal(&target, "public");
     // With --fresh the same content goes out once more.
     let (ctx, _) = fixture.context();
@@ -76,7 +76,7 @@ fn rows_changed_on_the_target_are_noticed_and_pushed_again() {
 }
 
 #[test]
-fn tables_of_the_same_name_that_are_not_ours_are_left_alone() {
+fn tables_of_the_same_name_of_others_are_left_alone() {
     let target = Target::start();
     target.execute_as_owner(
         "CREATE TABLE orders (a int); INSERT INTO orders VALUES (1); CREATE VIEW customers AS SELECT 1 AS x; \
@@ -113,7 +113,7 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
 }
 
 #[test]
-fn a_target_without_rights_or_room_is_refused_with_all_reasons() {
+fn a_target_without_rights_or_disk_space_is_refused_with_all_reasons() {
     let target = Target::start();
     target.query(&format!(
         "ALTER DATABASE {} OWNER TO postgres; REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
@@ -160,7 +160,7 @@ fn replacement_keeps_grants_comments_and_the_old_tables() {
     // A third push drops what the second kept, and a table that the plan no longer has goes there too.
     fixture.plan.tables.retain(|table| table.name != "empty");
     fixture.refill(&shop_rows(3));
-    fixture.push_in("swap", &remote_url(&target)).0.unwrap();
+    fixture.push_over("swap", &remote_url(&target)).0.unwrap();
     fixture.assert_equal(&target, "public");
     assert_eq!(target.value("SELECT max(version) FROM turso2neon_previous.orders"), "2");
     assert_eq!(target.value("SELECT to_regclass('public.empty') IS NULL"), "t");
@@ -220,7 +220,7 @@ fn readers_see_the_old_tables_or_the_new_ones_and_never_an_error() {
     }
 }
 
-/// Reads both tables, in one statement or in a transaction in either order, until told to stop. Gives the number of
+/// Reads both tables, in one statement or in a transaction in either order, until stopped. Gives the number of
 /// reads and of versions seen.
 fn spawn_reader(target: &Target, order: usize, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(usize, usize)> {
     let mut config = tokio_postgres::Config::new();
@@ -274,9 +274,9 @@ fn a_reader_that_stays_for_long_delays_the_cutover_and_nobody_else() {
         // While the cutover waits, others still read: behind queue sessions they wait for as long as a round lasts.
         let (mut slowest, mut reads) = (Duration::ZERO, 0);
         while held.elapsed() < Duration::from_secs(4) {
-            let asked = Instant::now();
+            let began = Instant::now();
             target.value("SELECT count(*) FROM customers");
-            slowest = slowest.max(asked.elapsed());
+            slowest = slowest.max(began.elapsed());
             reads += 1;
         }
         assert!(!pushing.is_finished());
@@ -309,9 +309,9 @@ fn maintenance_of_a_table_is_waited_for_without_disturbing_readers_and_writers()
         while target.value(waiting) == "0" {
             assert!(Instant::now() < deadline, "the cutover doesn't wait");
         }
-        let asked = Instant::now();
+        let began = Instant::now();
         target.execute_as_owner("UPDATE customers SET version = version WHERE id = 1");
-        assert!(asked.elapsed() < Duration::from_secs(2), "a writer waits: {:?}", asked.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2), "a writer waits: {:?}", began.elapsed());
         runtime.block_on(client.batch_execute("COMMIT")).unwrap();
         pushing.join().unwrap();
     });

@@ -85,8 +85,8 @@ fn changed_rows_are_changed_back_and_forth() {
     let error = roll_back(&fixture, &target, false).err().unwrap();
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     assert_eq!(target.value("SELECT version FROM orders WHERE id = 40"), "3");
-    // The next push keeps its own; one that is told not to keeps nothing.
-    assert_eq!(fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
+    // The next push keeps its own; one with --no-keep-previous keeps nothing.
+    assert_eq!(fixture.push_over("auto", &remote_url(&target)).0.unwrap().checkpoint.unwrap().mode.to_string(), "diff");
     fixture.assert_equal(&target, "public");
     fixture.change("UPDATE orders SET version = 5 WHERE id = 40");
     let (ctx, _) = fixture.context();

@@ -25,10 +25,10 @@ impl Environment {
         environment
     }
 
-    /// With the shop at this percentage of 100,000 rows.
-    pub(crate) fn with_shop(percent: u32) -> Self {
+    /// With the sample database at this percentage of 100,000 rows.
+    pub(crate) fn with_sample_db(percent: u32) -> Self {
         let environment = Self::new();
-        environment.source.fill_shop(percent);
+        environment.source.fill_sample_db(percent);
         environment
     }
 

@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback with faults: connections that end, bytes that change, silence, a slow or distant network,
-//! and a COMMIT whose answer is lost. It counts what passes.
+//! Runs a TCP proxy on loopback with faults: connections that end, bytes that change, silence, a slow or distant
+//! network, and a COMMIT whose answer is lost. It counts what passes.
 
 use std::{
     io::Read,
@@ -44,13 +44,13 @@ pub(crate) enum Fault {
         /// The number.
         number: u64,
         /// What becomes of it.
-        fate: CommitFate,
+        outcome: CommitOutcome,
     },
 }
 
 /// What becomes of a COMMIT.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum CommitFate {
+pub(crate) enum CommitOutcome {
     /// It doesn't arrive.
     Lost,
     /// It arrives, and the connection is cut at the same moment.
@@ -258,12 +258,12 @@ impl Shared {
     }
 
     /// What becomes of the COMMIT that just came.
-    fn fate_of_commit(&self) -> Option<CommitFate> {
+    fn outcome_of_commit(&self) -> Option<CommitOutcome> {
         let count = self.commits.fetch_add(1, SeqCst) + 1;
         match self.script.fault {
-            Fault::Commit { number, fate } if count == number => {
+            Fault::Commit { number, outcome } if count == number => {
                 self.happened.store(true, SeqCst);
-                Some(fate)
+                Some(outcome)
             }
             _ => None,
         }
@@ -385,15 +385,15 @@ impl Direction {
         connection.shared.bytes.fetch_add(bytes.len() as u64, SeqCst);
         self.messages.as_mut().unwrap().push(bytes);
         while let Some(message) = self.messages.as_mut().unwrap().next() {
-            let fate = if is_commit(&message) { connection.shared.fate_of_commit() } else { None };
-            let passed = match fate {
+            let outcome = if is_commit(&message) { connection.shared.outcome_of_commit() } else { None };
+            let passed = match outcome {
                 None => self.to.write(&message),
-                Some(CommitFate::Lost) => false,
-                Some(CommitFate::Racing) => {
+                Some(CommitOutcome::Lost) => false,
+                Some(CommitOutcome::Racing) => {
                     self.to.write(&message);
                     false
                 }
-                Some(CommitFate::Unanswered) => {
+                Some(CommitOutcome::Unanswered) => {
                     connection.swallows.store(true, SeqCst);
                     self.to.write(&message);
                     let deadline = Instant::now() + Duration::from_secs(5);

@@ -75,8 +75,8 @@ pub(crate) fn sqlite(path: &Path, script: &str) {
     connection.execute_batch(script).unwrap();
 }
 
-/// The shop at one hundredth of its size (some 1,000 rows) as a SQLite file.
-pub(crate) fn small_shop(path: &Path) {
+/// The sample database at one hundredth of its size (some 1,000 rows) as a SQLite file.
+pub(crate) fn small_sample_db(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection
         .execute_batch("PRAGMA journal_mode=off; PRAGMA synchronous=off; PRAGMA foreign_keys=off; BEGIN")

@@ -1,5 +1,5 @@
-//! An HTTP server that answers by a script: for what has no real server that tests can have, and for answers that a
-//! real one gives on bad days.
+//! Runs an HTTP server that answers by a script: for what has no real server that tests can have, and for answers that
+//! a real one gives on bad days.
 
 use std::{
     collections::BTreeMap,
@@ -172,7 +172,7 @@ impl HttpStub {
         self.port
     }
 
-    /// What it was asked so far.
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on: the tool's binary, a libSQL server, a PostgreSQL with TLS, SQLite files.
+//! Provides what the tests use: the tool's binary, a libSQL server, a PostgreSQL with TLS, SQLite files.
 #![allow(
     dead_code,
     unused_imports,

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes under way in one direction of one connection: what TCP's window grows to on Linux unless told otherwise.
+/// Bytes under way in one direction of one connection: what TCP's window grows to on Linux by default.
 const WINDOW: usize = 4 << 20;
 
 /// What a network is like. Without distance and limit by default.

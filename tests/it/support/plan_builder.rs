@@ -4,8 +4,7 @@ use turso2neon::{
     model::{
         ColumnPlan, Conversion, Plan, TablePlan,
         cell::StorageClass,
-        column_profile::ColumnProfile,
-        conversion_plan::{Exceptions, Origin, PLAN_FORMAT, RowAddress},
+        conversion_plan::{PLAN_FORMAT, RowAddress},
         overrides::UserSql,
     },
     secret::Secret,
@@ -29,41 +28,12 @@ pub(crate) fn dump_request(source: impl Into<String>) -> DumpRequest {
 
 /// A column of texts, nullable and without a default.
 pub(crate) fn column(name: &str, pg_type: &str, conversion: Conversion) -> ColumnPlan {
-    ColumnPlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        declared: String::new(),
-        pg_type: pg_type.parse().unwrap(),
-        conversion,
-        main_class: StorageClass::Text,
-        ledger: false,
-        exceptions: Exceptions::default(),
-        not_null: false,
-        default: None,
-        generated: None,
-        rule: String::new(),
-        origin: Origin::Rule,
-        evidence: ColumnProfile::default(),
-    }
+    ColumnPlan::new(name, pg_type.parse().unwrap(), conversion, StorageClass::Text)
 }
 
 /// An empty rowid table without keys.
 pub(crate) fn table(name: &str, columns: Vec<ColumnPlan>) -> TablePlan {
-    TablePlan {
-        source: name.to_owned(),
-        name: name.to_owned(),
-        rows: 0,
-        bytes: 0,
-        address: RowAddress::Rowid("rowid".to_owned()),
-        columns,
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
-        rejected: 0,
-    }
+    TablePlan { columns, ..TablePlan::new(name, name, RowAddress::Rowid("rowid".to_owned())) }
 }
 
 /// A plan of these tables, without findings.

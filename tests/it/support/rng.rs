@@ -1,4 +1,4 @@
-//! Chance that can be repeated, and the time that a test may spend on it.
+//! Generates random values from a seed, and the time that a test may spend on it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,7 +59,8 @@ fn chance() -> u64 {
 }
 
 /// Calls `round` with one seed after the other until the time is over: `TURSO2NEON_TEST_SECONDS`, or `seconds`. With
-/// `TURSO2NEON_TEST_SEED` it is called once with that seed. The seed of a round that fails is the last that was told.
+/// `TURSO2NEON_TEST_SEED` it is called once with that seed. The seed of a round that fails is the last that was
+/// printed.
 pub(crate) fn rounds(seconds: u64, mut round: impl FnMut(u64)) {
     if let Ok(seed) = std::env::var("TURSO2NEON_TEST_SEED") {
         return round(seed.parse().expect("TURSO2NEON_TEST_SEED is a number"));

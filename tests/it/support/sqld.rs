@@ -113,8 +113,8 @@ impl Sqld {
         self.pipeline(namespace, &[json!({"type": "sequence", "sql": script})]);
     }
 
-    /// Fills the default namespace with the shop at this percentage of 100,000 rows.
-    pub(crate) fn fill_shop(&self, percent: u32) {
+    /// Fills the default namespace with the sample database at this percentage of 100,000 rows.
+    pub(crate) fn fill_sample_db(&self, percent: u32) {
         let statement = |step: sample_db::Step| {
             let args: Vec<Value> = step.values.iter().map(argument).collect();
             json!({"type": "execute", "stmt": {"sql": step.sql, "args": args}})

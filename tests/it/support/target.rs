@@ -81,8 +81,8 @@ impl Target {
         copy
     }
 
-    /// Stops the server by this signal (`INT`: sessions are told; `QUIT`: as in a crash) and starts it again on the
-    /// same port. Returns when it answers.
+    /// Stops the server by this signal (`INT`: sessions get a message; `QUIT`: as in a crash) and starts it again on
+    /// the same port. Returns when it answers.
     pub(crate) fn restart(&self, signal: Signal) {
         let cluster = &self.cluster;
         let mut server = cluster.server.lock().unwrap();
@@ -350,7 +350,7 @@ fn spawn_on(port: u16, programs: &Programs, directory: &Path, account: &Account)
     Err(server.log())
 }
 
-/// A CA, a server certificate for `*.neon.local`, `localhost` and `127.0.0.1` signed by it, and a CA of strangers.
+/// A CA, a server certificate for `*.neon.local`, `localhost` and `127.0.0.1` signed by it, and a foreign CA.
 fn make_certificates(directory: &Path) {
     let openssl = |args: &[&str]| must_run(Command::new("openssl").args(args).current_dir(directory));
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];

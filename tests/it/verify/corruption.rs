@@ -15,7 +15,7 @@ use super::fixture::{Hops, lines};
 
 const TEXT: Conversion = Conversion::Text { blobs: BlobText::Hex };
 
-fn shop() -> Hops {
+fn sample() -> Hops {
     Hops::new(SOURCE, shop_tables(), INSERTS)
 }
 
@@ -52,7 +52,7 @@ pub(super) fn shop_tables() -> Vec<TablePlan> {
                 column("extra", "jsonb", Conversion::Json),
                 column("photo", "bytea", Conversion::Bytea),
                 column("total", "numeric", Conversion::Numeric),
-                ColumnPlan { main_class: StorageClass::Text, ledger: true, ..column("mixed", "text", TEXT) },
+                ColumnPlan { main_class: StorageClass::Text, records_off_type: true, ..column("mixed", "text", TEXT) },
             ],
         )
     };
@@ -223,17 +223,17 @@ const VALUES: &[Corruption] = &[
     (
         "DELETE FROM {s}._sqlite_offtype WHERE row_key = '2'",
         r"INSERT INTO {s}._sqlite_offtype VALUES ('items', 'mixed', '2', 'integer', '\x0000000000000011')",
-        &["items.mixed [rowid 2]: ledger row missing"],
+        &["items.mixed [rowid 2]: off-type row missing"],
     ),
     (
         r"UPDATE {s}._sqlite_offtype SET raw = '\xc3a8' WHERE row_key = '3'",
         r"UPDATE {s}._sqlite_offtype SET raw = '\xc3a9' WHERE row_key = '3'",
-        &["items.mixed [rowid 3]: ledger row differs in raw"],
+        &["items.mixed [rowid 3]: off-type row differs in raw"],
     ),
     (
         r"INSERT INTO {s}._sqlite_offtype VALUES ('items', 'mixed', '1', 'text', '')",
         "DELETE FROM {s}._sqlite_offtype WHERE row_key = '1'",
-        &["items.mixed [rowid 1]: ledger row added"],
+        &["items.mixed [rowid 1]: off-type row added"],
     ),
 ];
 
@@ -361,7 +361,7 @@ fn stable(found: Vec<String>) -> Vec<String> {
 }
 
 fn each(corruptions: &[Corruption], level: VerifyLevel, find: impl Fn(&Hops, &str, &[&str])) {
-    let hops = shop();
+    let hops = sample();
     hops.assert_equal();
     for side in ["local", "target"] {
         for (corrupt, undo, expected) in corruptions {
@@ -390,11 +390,11 @@ fn every_corruption_of_a_value_is_found_and_named() {
 fn digests_find_every_corruption_of_a_value() {
     each(VALUES, VerifyLevel::Digest, |hops, side, expected| {
         let found = hops.lines(VerifyLevel::Digest);
-        let ledger = expected[0].contains("ledger");
+        let offtype = expected[0].contains("off-type row");
         let table = expected[0].split(['.', ' ']).next().unwrap();
         assert_eq!(found.len(), 1, "{found:?}");
         let start = format!("{side} {table}");
-        assert!(found[0].starts_with(&start) && (ledger || found[0].contains(" differs")), "{found:?} {expected:?}");
+        assert!(found[0].starts_with(&start) && (offtype || found[0].contains(" differs")), "{found:?} {expected:?}");
     });
 }
 
@@ -409,7 +409,7 @@ fn every_corruption_of_the_schema_is_found_at_every_level() {
 
 #[test]
 fn missing_tables_and_columns_are_named_and_the_rest_is_compared() {
-    let hops = shop();
+    let hops = sample();
     hops.change(
         "target",
         "ALTER TABLE {s}.items DROP at; UPDATE {s}.items SET name = 'Pear' WHERE id = 3; DROP TABLE {s}.parts",
@@ -431,7 +431,7 @@ fn missing_tables_and_columns_are_named_and_the_rest_is_compared() {
 
 #[test]
 fn tables_that_inherit_are_named_and_their_rows_compared() {
-    let hops = shop();
+    let hops = sample();
     hops.change(
         "target",
         "CREATE TABLE {s}.more () INHERITS ({s}.parts); INSERT INTO {s}.more VALUES (7, 1, 'm', 'n')",
@@ -445,14 +445,14 @@ fn tables_that_inherit_are_named_and_their_rows_compared() {
 
 #[test]
 fn limits_of_a_sequence_that_only_the_other_side_has_are_found() {
-    let hops = shop();
+    let hops = sample();
     hops.change("target", "ALTER SEQUENCE {s}.items_id_seq START WITH 3");
     assert_eq!(hops.lines(VerifyLevel::Counts), ["target items.id: the limits of its sequence are not the local ones"]);
 }
 
 #[test]
-fn both_hops_are_told_apart() {
-    let hops = shop();
+fn both_hops_are_distinguished() {
+    let hops = sample();
     hops.change("local", "UPDATE {s}.items SET name = 'x' WHERE id = 1");
     hops.change("target", "UPDATE {s}.parts SET a = 'x' WHERE id = 9");
     assert_eq!(

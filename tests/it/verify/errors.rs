@@ -98,7 +98,7 @@ fn another_schema_than_that_of_the_push_is_a_mistake() {
 }
 
 #[test]
-fn a_dump_that_rotted_is_not_blamed_on_postgresql() {
+fn a_dump_that_changed_on_disk_is_not_reported_as_a_difference_of_postgresql() {
     let hops = two_tables();
     let path = hops.ctx.workdir.source_db();
     let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
@@ -141,7 +141,7 @@ impl Sink for Recorder {
 }
 
 #[test]
-fn events_tell_what_is_compared() {
+fn events_report_what_is_compared() {
     let hops = two_tables();
     let recorder = Arc::new(Recorder::default());
     let out = Arc::clone(&recorder);
@@ -149,15 +149,15 @@ fn events_tell_what_is_compared() {
     let servers = hops.servers();
     let request = hops.request(Against::Both, VerifyLevel::Full);
     on_two_threads(Box::pin(verify::compare(&ctx, &request, &servers))).unwrap();
-    let told = recorder.0.lock().unwrap().clone();
-    assert_eq!(told.first().unwrap(), "started");
-    assert_eq!(told.last().unwrap(), "4 comparisons of tables, 4 rows: no difference");
-    let of_users: Vec<&String> = told.iter().filter(|words| words.starts_with("users")).collect();
+    let events = recorder.0.lock().unwrap().clone();
+    assert_eq!(events.first().unwrap(), "started");
+    assert_eq!(events.last().unwrap(), "4 comparisons of tables, 4 rows: no difference");
+    let of_users: Vec<&String> = events.iter().filter(|words| words.starts_with("users")).collect();
     assert_eq!(of_users, ["users of 1", "users +1", "users = 1"]);
 }
 
 #[test]
-fn a_wish_to_stop_ends_it() {
+fn a_request_to_stop_ends_it() {
     let hops = two_tables();
     let stop = Cancellation::default();
     stop.request();

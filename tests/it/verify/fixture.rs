@@ -87,7 +87,7 @@ impl Hops {
         let all: Vec<String> = [format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))]
             .into_iter()
             .chain(tables)
-            .chain(ddl::create_ledger(schema, &self.plan))
+            .chain(ddl::create_offtype_table(schema, &self.plan))
             .chain([inserts.replace("{s}", schema)])
             .chain(keys.into_iter().flat_map(each))
             .chain(sequences.map(|statement| statement.sql))

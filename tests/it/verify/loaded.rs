@@ -83,12 +83,12 @@ fn every_conversion_is_loaded_as_verification_reads_it() {
 }
 
 #[test]
-fn keys_checks_sequences_and_the_ledger_are_loaded_as_planned() {
+fn keys_checks_sequences_and_the_offtype_table_are_loaded_as_planned() {
     let prepared = prepared(SOURCE, shop_tables());
     load(&prepared);
     assert_equal(&prepared);
     change(&prepared, "DELETE FROM {s}._sqlite_offtype WHERE row_key = '2'");
-    assert_eq!(lines(&verified(&prepared, VerifyLevel::Full)), ["local items.mixed [rowid 2]: ledger row missing"]);
+    assert_eq!(lines(&verified(&prepared, VerifyLevel::Full)), ["local items.mixed [rowid 2]: off-type row missing"]);
     discard(&prepared);
 }
 

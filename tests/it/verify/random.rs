@@ -24,7 +24,7 @@ const ROUNDS: usize = 12;
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// Begins with the given seed or one that is told.
+    /// Begins with the given seed or one that is printed.
     pub(super) fn seeded() -> Self {
         let given = std::env::var("TURSO2NEON_TEST_SEED").ok();
         let seed = given.map(|text| text.parse().expect("the seed is a number")).unwrap_or_else(|| {
@@ -221,7 +221,7 @@ fn columns() -> Vec<(&'static str, Conversion, ValueGenerator)> {
             let network = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(|at: usize| bytes[at]);
             (bytes.clone().into(), quoted(&hex(&network)))
         }),
-        ("timestamptz", C::Reckoned { by: TimeEncoding::CoreData }, |rng| {
+        ("timestamptz", C::Computed { by: TimeEncoding::CoreData }, |rng| {
             let quarters = rng.between(-10_000_000_000, 10_000_000_000);
             let (_, literal) = epoch_literal(quarters * 250 + 978_307_200_000, 1_000);
             let whole = quarters % 4 == 0 && rng.below(2) == 0;
@@ -232,18 +232,18 @@ fn columns() -> Vec<(&'static str, Conversion, ValueGenerator)> {
                 Err(_) => (Value::Null, "NULL".to_owned()),
             }
         }),
-        ("timestamp", C::Reckoned { by: TimeEncoding::UnixNs }, |rng| {
+        ("timestamp", C::Computed { by: TimeEncoding::UnixNs }, |rng| {
             let micros = rng.between(-9_000_000_000_000_000, 9_000_000_000_000_000);
             let (_, literal) = epoch_literal(micros, 1);
             ((micros * 1000).into(), literal.replace("timestamptz", "timestamp").replace("+00'", "'"))
         }),
-        ("timestamptz", C::Reckoned { by: TimeEncoding::Julian }, |rng| {
+        ("timestamptz", C::Computed { by: TimeEncoding::Julian }, |rng| {
             // 64ths of a day are exact on both sides.
             let parts = rng.between(-45_000_000, 180_000_000);
             let (_, literal) = epoch_literal(parts * 1_350_000_000, 1);
             ((f64::from(i32::try_from(parts).unwrap()) / 64.0 + 2_440_587.5).into(), literal)
         }),
-        ("timestamptz", C::AnyMoment { unit: EpochUnit::Milliseconds }, |rng| {
+        ("timestamptz", C::AnyTimestamp { unit: EpochUnit::Milliseconds }, |rng| {
             if rng.below(2) == 0 {
                 return epoch_literal(rng.between(100_000_000_000, 5_000_000_000_000), 1_000);
             }

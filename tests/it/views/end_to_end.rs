@@ -28,7 +28,7 @@ fn views_and_triggers_reach_the_target_are_replaced_and_come_back() {
     assert_eq!(target.value("SELECT what FROM public.log"), "new c");
     environment.tool("verify").args(["--against", "target", "--level", "counts"]).run().expect_exit(1);
     target.execute_as_owner("GRANT SELECT ON public.cheap TO PUBLIC; COMMENT ON VIEW public.cheap IS 'ours'");
-    // A replacement replaces what is ours, and keeps the old ones whole.
+    // A replacement replaces views created by turso2neon, and keeps the old ones whole.
     let replace = || environment.tool("run").args(["--mode", "swap"]).run();
     environment.source.execute("INSERT INTO items VALUES (3, 'z', 1, NULL, NULL); DELETE FROM log");
     replace().expect_exit(0);

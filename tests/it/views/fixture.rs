@@ -59,13 +59,13 @@ impl Fixture {
 
     /// What the plan makes of these views and triggers.
     pub(crate) fn planned(&self, names: &[String]) -> Vec<(String, ObjectOutcome)> {
-        fates(&self.plan(), names)
+        outcomes(&self.plan(), names)
     }
 
     /// What is left of them on a server of this version.
     pub(crate) fn converted(&self, major: u32, names: &[String]) -> Vec<(String, ObjectOutcome)> {
         let (_target, checkpoint) = self.convert_into(major);
-        fates(&self.plan().without(&checkpoint.withheld), names)
+        outcomes(&self.plan().without(&checkpoint.withheld), names)
     }
 
     /// Converts into a fresh database of a server of this version.
@@ -78,8 +78,8 @@ impl Fixture {
     }
 }
 
-pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, ObjectOutcome)> {
-    let fate = |name: &String| {
+pub(crate) fn outcomes(plan: &Plan, names: &[String]) -> Vec<(String, ObjectOutcome)> {
+    let outcome = |name: &String| {
         let carried = plan.views.iter().any(|view| view.source == *name)
             || plan.triggers.iter().any(|trigger| trigger.source == *name);
         if carried {
@@ -90,5 +90,5 @@ pub(crate) fn fates(plan: &Plan, names: &[String]) -> Vec<(String, ObjectOutcome
             object.map_or_else(|| "it is not among the objects".to_owned(), |object| object.reason.clone()),
         )
     };
-    names.iter().map(|name| (name.clone(), fate(name))).collect()
+    names.iter().map(|name| (name.clone(), outcome(name))).collect()
 }

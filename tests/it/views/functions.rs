@@ -102,8 +102,8 @@ fn functions_give_the_same_values_on_every_version() {
     let names: Vec<String> = (0..queries.len()).map(|at| format!("v{at}")).collect();
     let mut wrong = String::new();
     for major in MAJORS {
-        for ((_, fate), sql) in fixture.converted(major, &names).iter().zip(&queries) {
-            if let ObjectOutcome::Lost(reason) = fate {
+        for ((_, outcome), sql) in fixture.converted(major, &names).iter().zip(&queries) {
+            if let ObjectOutcome::Lost(reason) = outcome {
                 wrong.push_str(&format!("{major}: {sql}\n    {reason}\n"));
             }
         }

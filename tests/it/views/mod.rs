@@ -1,4 +1,4 @@
-//! Views from SQLite to PostgreSQL 14 to 18: each arrives with SQLite's rows, or is listed with its reason.
+//! Tests views from SQLite to PostgreSQL 14 to 18: each arrives with SQLite's rows, or is listed with its reason.
 
 pub(crate) mod fixture;
 
@@ -141,10 +141,10 @@ fn views_arrive_with_their_rows_on_every_version() {
     }
     let fixture = Fixture::new(&script);
     let names: Vec<String> = (0..CARRIED.len()).map(|at| format!("v{at}")).collect();
-    let texts = |fates: &[(String, ObjectOutcome)]| {
-        fates
+    let texts = |outcomes: &[(String, ObjectOutcome)]| {
+        outcomes
             .iter()
-            .filter_map(|(name, fate)| match fate {
+            .filter_map(|(name, outcome)| match outcome {
                 ObjectOutcome::Carried => None,
                 ObjectOutcome::Lost(reason) => {
                     let at: usize = name[1..].parse().unwrap();

@@ -82,8 +82,8 @@ fn triggers_do_what_they_did() {
     for major in [14, 18] {
         let (target, checkpoint) = fixture.convert_into(major);
         let plan = fixture.plan().without(&checkpoint.withheld);
-        for (name, fate) in super::fixture::fates(&plan, &names) {
-            assert_eq!(fate, ObjectOutcome::Carried, "{name} on {major}");
+        for (name, outcome) in super::fixture::outcomes(&plan, &names) {
+            assert_eq!(outcome, ObjectOutcome::Carried, "{name} on {major}");
         }
         assert_eq!(plan.with_code(FindingCode::TriggerNotCarried).count(), 1);
         let source = rusqlite::Connection::open_in_memory().unwrap();

@@ -1,4 +1,4 @@
-//! Counting what the cells of one column are. The hot loop of a profile: cheap tests first, each test only where the
+//! Counts what the cells of one column contain. The hot loop of a profile: cheap tests first, each test only where the
 //! type choice asks for it, and nothing is kept but counts, ranges and places.
 //!
 //! Invariant: tallies of parts of a table add up to the tally of the whole, whatever the parts are.
@@ -70,7 +70,7 @@ pub(super) struct ColumnAccumulator<'a> {
     /// An empty TEXT is read as NULL.
     empty_as_null: bool,
     candidates: &'a [Candidate],
-    misfits: Vec<Mismatches>,
+    mismatches: Vec<Mismatches>,
     profile: ColumnProfile,
     shapes: ShapeCounts,
     offsets: BTreeSet<i32>,
@@ -83,7 +83,7 @@ impl<'a> ColumnAccumulator<'a> {
             wanted,
             empty_as_null: false,
             candidates,
-            misfits: vec![Mismatches::default(); candidates.len()],
+            mismatches: vec![Mismatches::default(); candidates.len()],
             profile: ColumnProfile::default(),
             shapes: ShapeCounts::default(),
             offsets: BTreeSet::new(),
@@ -134,10 +134,10 @@ impl<'a> ColumnAccumulator<'a> {
     }
 
     fn try_candidates(&mut self, at: i64, cell: SqliteCell<'_>) {
-        for (candidate, misfits) in self.candidates.iter().zip(&mut self.misfits) {
+        for (candidate, mismatches) in self.candidates.iter().zip(&mut self.mismatches) {
             if !value_check::accepts(&candidate.pg_type, candidate.conversion, cell, &mut self.checker) {
-                misfits.count += 1;
-                misfits.first.get_or_insert(at);
+                mismatches.count += 1;
+                mismatches.first.get_or_insert(at);
             }
         }
     }
@@ -344,7 +344,7 @@ impl<'a> ColumnAccumulator<'a> {
         merge_profiles(&mut self.profile, other.profile);
         self.shapes.merge(&other.shapes);
         self.offsets.extend(other.offsets);
-        for (mine, theirs) in self.misfits.iter_mut().zip(other.misfits) {
+        for (mine, theirs) in self.mismatches.iter_mut().zip(other.mismatches) {
             mine.count += theirs.count;
             mine.first = least(mine.first, theirs.first);
         }
@@ -355,7 +355,7 @@ impl<'a> ColumnAccumulator<'a> {
         self.profile.first_of_class.sort_unstable();
         self.profile.offsets = self.offsets.into_iter().take(OFFSETS_MOST).collect();
         self.profile.shapes = self.shapes.named();
-        (self.profile, self.misfits)
+        (self.profile, self.mismatches)
     }
 }
 

@@ -80,7 +80,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn whole_numbers_are_told_from_others(value in proptest::num::f64::ANY) {
+    fn whole_numbers_are_distinguished_from_others(value in proptest::num::f64::ANY) {
         let expected = value.fract() == 0.0 && value.abs() < INTEGER_END;
         proptest::prop_assert_eq!(is_whole(value), expected);
     }

@@ -1,4 +1,4 @@
-//! Answers of both sides in one form, so that equal answers have equal bytes.
+//! Brings the results of both sides into one form, so that equal answers have equal bytes.
 
 use tokio_postgres::types::Type;
 
@@ -19,7 +19,7 @@ pub(super) enum AnswerType {
 }
 
 impl AnswerType {
-    /// How values of a type can be compared; none if there is no telling which value of SQLite is the same.
+    /// How values of a type can be compared; none if it is unknown which value of SQLite is the same.
     pub(super) fn of(pg_type: &Type) -> Option<Self> {
         Some(match *pg_type {
             Type::BOOL => Self::Boolean,
@@ -42,7 +42,7 @@ impl AnswerType {
     }
 
     /// Writes PostgreSQL's answer.
-    pub(super) fn theirs(self, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    pub(super) fn in_postgres(self, value: Option<&[u8]>, out: &mut Vec<u8>) {
         let Some(bytes) = value else { return out.push(b'0') };
         match self {
             Self::Boolean => number(i64::from(bytes == [1]).to_string().as_bytes(), out),
@@ -63,7 +63,7 @@ impl AnswerType {
     }
 
     /// Writes SQLite's answer, folded under the collation of the index.
-    pub(super) fn ours(self, cell: SqliteCell<'_>, collation: Option<&str>, out: &mut Vec<u8>) {
+    pub(super) fn in_sqlite(self, cell: SqliteCell<'_>, collation: Option<&str>, out: &mut Vec<u8>) {
         match cell {
             SqliteCell::Null => out.push(b'0'),
             // PostgreSQL's text of a column that holds words and numbers.
@@ -122,16 +122,16 @@ fn number(digits: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn same(arrival: AnswerType, theirs: &[u8], ours: SqliteCell<'_>, collation: Option<&str>) -> bool {
+    fn same(arrival: AnswerType, in_postgres: &[u8], in_sqlite: SqliteCell<'_>, collation: Option<&str>) -> bool {
         let (mut one, mut two) = (Vec::new(), Vec::new());
-        arrival.theirs(Some(theirs), &mut one);
-        arrival.ours(ours, collation, &mut two);
+        arrival.in_postgres(Some(in_postgres), &mut one);
+        arrival.in_sqlite(in_sqlite, collation, &mut two);
         one == two
     }
 
     #[test]
     fn the_same_value_has_the_same_bytes_on_both_sides() {
-        for (arrival, theirs, ours) in [
+        for (arrival, in_postgres, in_sqlite) in [
             (AnswerType::Boolean, &[1][..], SqliteCell::Integer(1)),
             (AnswerType::Integer, &[255, 255, 255, 251], SqliteCell::Integer(-5)),
             (AnswerType::Integer, &7_i64.to_be_bytes(), SqliteCell::Integer(7)),
@@ -144,7 +144,7 @@ mod tests {
             (AnswerType::Bytes, b"5", SqliteCell::Blob(b"5")),
             (AnswerType::AsText, b"2024-01-01", SqliteCell::Text(b"2024-01-01")),
         ] {
-            assert!(same(arrival, theirs, ours, None), "{arrival:?}");
+            assert!(same(arrival, in_postgres, in_sqlite, None), "{arrival:?}");
         }
         assert!(!same(AnswerType::Bytes, b"5", SqliteCell::Text(b"5"), None));
         assert!(!same(AnswerType::Double, &2.5_f64.to_be_bytes(), SqliteCell::Integer(2), None));

@@ -1,7 +1,7 @@
-//! The proof by execution of what was translated: generated columns, checks, predicates and index expressions are run
-//! by SQLite over the dump and by PostgreSQL over the loaded rows. What doesn't agree on every row is withheld.
+//! Checks translated expressions by execution: generated columns, checks, predicates and index expressions are run by
+//! SQLite over the dump and by PostgreSQL over the loaded rows. What doesn't agree on every row is dropped.
 //!
-//! An expression that PostgreSQL refuses to run is withheld too, with PostgreSQL's words.
+//! An expression that PostgreSQL refuses to run is dropped too, with PostgreSQL's words.
 
 mod answer;
 
@@ -54,24 +54,24 @@ pub(super) async fn definitions(
     schema: &SourceSchema,
     session: &Session,
 ) -> Result<Vec<DroppedObject>> {
-    // What a given schema defines was not translated from anything.
+    // What an existing schema defines was not translated from anything.
     if work.plan.given.is_some() {
         return Ok(Vec::new());
     }
     let made = load_journal::made(session).await?;
-    let mut withheld = Vec::new();
+    let mut dropped = Vec::new();
     for table in work.plan.tables.iter().filter(|table| is_generating(table)) {
         if made.iter().any(|made| made.schema == work.plan.schema && made.table == table.name) {
             continue;
         }
         let Some(reason) = refusal(work, session, table).await? else { continue };
         let subjects = generated(schema, table);
-        let mut blamed = Vec::new();
+        let mut causes = Vec::new();
         for subject in &subjects {
             let others: Vec<DroppedObject> = subjects
                 .iter()
                 .filter(|other| !std::ptr::eq(*other, subject))
-                .map(|other| other.withheld(table, ""))
+                .map(|other| other.dropped(table, ""))
                 .collect();
             let alone = work.plan.clone().without(&others);
             let alone = alone.table(&table.source).cloned();
@@ -79,14 +79,14 @@ pub(super) async fn definitions(
                 Some(alone) => refusal(work, session, alone).await?,
                 None => None,
             };
-            blamed.extend(refused.map(|reason| subject.withheld(table, &unable(&reason))));
+            causes.extend(refused.map(|reason| subject.dropped(table, &unable(&reason))));
         }
-        if blamed.is_empty() {
-            blamed = subjects.iter().map(|subject| subject.withheld(table, &unable(&reason))).collect();
+        if causes.is_empty() {
+            causes = subjects.iter().map(|subject| subject.dropped(table, &unable(&reason))).collect();
         }
-        withheld.extend(blamed);
+        dropped.extend(causes);
     }
-    Ok(withheld)
+    Ok(dropped)
 }
 
 fn is_generating(table: &TablePlan) -> bool {
@@ -114,9 +114,9 @@ fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<CheckedObject> {
     source.map(|source| subject::generated(source, table)).unwrap_or_default()
 }
 
-/// The generated columns that an error of the data phase is to be blamed on: PostgreSQL computes them while it takes
+/// The generated columns that an error of the data phase may come from: PostgreSQL computes them while it takes
 /// rows. None if the error has another reason.
-pub(super) fn blamed(work: &LoadContext, schema: &SourceSchema, error: &Error) -> Vec<DroppedObject> {
+pub(super) fn possible_causes(work: &LoadContext, schema: &SourceSchema, error: &Error) -> Vec<DroppedObject> {
     let translated = work.plan.given.is_none() && work.scope == LoadScope::All;
     if !translated || !error.is_of_sqlstate_class(&["22", "23", "42", "54"]) {
         return Vec::new();
@@ -127,7 +127,7 @@ pub(super) fn blamed(work: &LoadContext, schema: &SourceSchema, error: &Error) -
     });
     let Some(table) = table else { return Vec::new() };
     let reason = unable(error.message());
-    generated(schema, table).iter().map(|subject| subject.withheld(table, &reason)).collect()
+    generated(schema, table).iter().map(|subject| subject.dropped(table, &reason)).collect()
 }
 
 /// What becomes of an index or check that PostgreSQL refused to make. None for a unique index on nothing but columns,
@@ -146,16 +146,16 @@ pub(super) fn refused(
     let reason = format!("PostgreSQL refuses it: {words}");
     if statement.kind == StatementKind::Check {
         let checks = subject::checks(schema, source, table);
-        return checks.iter().find(|check| check.is(&statement.object)).map(|check| check.withheld(table, &reason));
+        return checks.iter().find(|check| check.is(&statement.object)).map(|check| check.dropped(table, &reason));
     }
     let planned = table.indexes.iter().find(|index| index.name == statement.object)?;
     let Some(index) = source.indexes.iter().find(|index| index.name == planned.source) else {
         // An index that the source doesn't have guards nothing.
-        return (!planned.unique).then(|| subject::added(planned, &statement.sql).withheld(table, &reason));
+        return (!planned.unique).then(|| subject::added(planned, &statement.sql).dropped(table, &reason));
     };
     let of_columns = index.predicate.is_none()
         && index.columns.iter().all(|column| matches!(column.key, IndexKey::Column(_) | IndexKey::Rowid));
-    (!planned.unique || !of_columns).then(|| subject::of_index(planned, index, Vec::new()).withheld(table, &reason))
+    (!planned.unique || !of_columns).then(|| subject::of_index(planned, index, Vec::new()).dropped(table, &reason))
 }
 
 /// Tries everything of the tables that `tried` doesn't name, and names them there.
@@ -171,7 +171,7 @@ pub(super) async fn run(
     if work.plan.given.is_some() {
         return Ok(Vec::new());
     }
-    let ours: BTreeSet<String> = match work.scope {
+    let to_check: BTreeSet<String> = match work.scope {
         LoadScope::All => work.plan.tables.iter().map(|table| table.name.clone()).collect(),
         // Somebody else's tables keep the form that they have.
         LoadScope::Data | LoadScope::Schema => {
@@ -181,7 +181,7 @@ pub(super) async fn run(
     let mut trials = Vec::new();
     for (index, table) in work.plan.tables.iter().enumerate() {
         let source = schema.tables.iter().find(|source| source.name == table.source);
-        let Some(source) = source.filter(|_| table.rows > 0 && ours.contains(&table.name)) else { continue };
+        let Some(source) = source.filter(|_| table.rows > 0 && to_check.contains(&table.name)) else { continue };
         if tried.insert(table.source.clone()) {
             let (subjects, unknown): (Vec<_>, Vec<_>) =
                 subject::subjects(schema, source, table).into_iter().partition(|subject| !subject.probes.is_empty());
@@ -199,9 +199,9 @@ pub(super) async fn run(
     let found = pool
         .spread(work, trials, |work, session, trial| {
             Box::pin(async move {
-                let withheld = Box::pin(one(&work, &session, &trial)).await?;
+                let dropped = Box::pin(one(&work, &session, &trial)).await?;
                 work.stepped(PHASE, 1);
-                Ok(withheld)
+                Ok(dropped)
             })
         })
         .await?;
@@ -213,31 +213,31 @@ pub(super) async fn run(
 /// Tries a table's objects together; one by one if a side can't run them all.
 async fn one(work: &Arc<LoadContext>, session: &Session, trial: &TableChecks) -> Result<Vec<DroppedObject>> {
     let table = work.plan.tables.get(trial.table).ok_or_else(|| Error::new(Kind::Bug, "a trial without a table"))?;
-    let mut withheld = Vec::new();
+    let mut dropped = Vec::new();
     let together = pass::run(work, session, table, &trial.subjects).await.at_table(&table.source)?;
     if let PassOutcome::Compared(differing) = together {
-        withheld.extend(disagreeing(table, &trial.subjects, &differing));
-        return Ok(withheld);
+        dropped.extend(disagreeing(table, &trial.subjects, &differing));
+        return Ok(dropped);
     }
     for subject in &trial.subjects {
         let alone = std::slice::from_ref(subject);
         match pass::run(work, session, table, alone).await.at_table(&table.source)? {
-            PassOutcome::Compared(differing) => withheld.extend(disagreeing(table, alone, &differing)),
-            PassOutcome::OursFailed => withheld.push(subject.withheld(table, "SQLite itself can't compute it here")),
+            PassOutcome::Compared(differing) => dropped.extend(disagreeing(table, alone, &differing)),
+            PassOutcome::SqliteFailed => dropped.push(subject.dropped(table, "SQLite itself can't compute it here")),
             PassOutcome::TheirsFailed(words) => {
-                withheld.push(subject.withheld(table, &format!("PostgreSQL can't compute it: {words}")));
+                dropped.push(subject.dropped(table, &format!("PostgreSQL can't compute it: {words}")));
             }
         }
     }
-    Ok(withheld)
+    Ok(dropped)
 }
 
 fn disagreeing(table: &TablePlan, subjects: &[CheckedObject], differing: &[(usize, String)]) -> Vec<DroppedObject> {
-    let one = |(place, reason): &(usize, String)| Some(subjects.get(*place)?.withheld(table, reason));
+    let one = |(place, reason): &(usize, String)| Some(subjects.get(*place)?.dropped(table, reason));
     differing.iter().filter_map(one).collect()
 }
 
-/// Whether something was withheld that shapes the table itself, so that its rows must be loaded again.
-pub(super) fn reshapes(withheld: &DroppedObject) -> bool {
-    withheld.kind == DroppedObjectKind::Generated
+/// Whether something was dropped that shapes the table itself, so that its rows must be loaded again.
+pub(super) fn reshapes(dropped: &DroppedObject) -> bool {
+    dropped.kind == DroppedObjectKind::Generated
 }

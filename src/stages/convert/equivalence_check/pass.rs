@@ -1,5 +1,5 @@
-//! One pass over one table on both sides, in bounded memory: each row gives, for every probe, a hash of the columns
-//! that PostgreSQL's expressions read and of the answer. Rows that agree in those columns get one answer from
+//! Makes one pass over one table on both sides, in bounded memory: each row gives, for every probe, a hash of the
+//! columns that PostgreSQL's expressions read and of the answer. Rows that agree in those columns get one answer from
 //! PostgreSQL, so that equal sums of hashes mean an equal answer for every row.
 
 use std::{pin::pin, sync::Arc};
@@ -46,7 +46,7 @@ pub(super) enum PassOutcome {
     /// For each subject in which the sides differ: its place and what differs.
     Compared(Vec<(usize, String)>),
     /// SQLite can't compute one of the expressions.
-    OursFailed,
+    SqliteFailed,
     /// PostgreSQL can't; its words.
     TheirsFailed(String),
 }
@@ -60,7 +60,7 @@ struct ComparableProbe {
     arrival: Option<AnswerType>,
 }
 
-/// What both sides are asked.
+/// What both sides compute.
 struct PassQuery {
     table: TablePlan,
     columns: Vec<ColumnPlan>,
@@ -80,7 +80,7 @@ struct ProbeSum {
 /// Sums of one side, one per probe.
 type ProbeSums = Vec<ProbeSum>;
 
-/// Asks both sides.
+/// Queries both sides.
 ///
 /// # Errors
 /// Of the connection; `SourceInvalid`; `Interrupted`. What an expression makes a side refuse is an answer.
@@ -95,23 +95,23 @@ pub(super) async fn run(
         Err(error) if session.is_lost() => return Err(error),
         Err(error) => return Ok(PassOutcome::TheirsFailed(error.message().to_owned())),
     };
-    let (asked, of) = (Arc::clone(&question), Arc::clone(work));
-    let ours = tokio::task::spawn_blocking(move || ours(&of, &asked));
-    let theirs = theirs(work, session, &question).await;
-    let ours = ours.await.map_err(|_| Error::new(Kind::Bug, "a trial ended early"))?;
+    let (query, of) = (Arc::clone(&question), Arc::clone(work));
+    let in_sqlite = tokio::task::spawn_blocking(move || in_sqlite(&of, &query));
+    let in_postgres = in_postgres(work, session, &question).await;
+    let in_sqlite = in_sqlite.await.map_err(|_| Error::new(Kind::Bug, "a trial ended early"))?;
     work.ctx.stop.check()?;
-    let theirs = match theirs {
+    let in_postgres = match in_postgres {
         Ok(sums) => sums,
         Err(error) if session.is_lost() || error.kind() == Kind::Bug => return Err(error),
         Err(error) => return Ok(PassOutcome::TheirsFailed(error.message().to_owned())),
     };
-    let ours = match ours {
+    let in_sqlite = match in_sqlite {
         Ok(sums) => sums,
-        Err(error) if error.kind() == Kind::SourceInvalid => return Ok(PassOutcome::OursFailed),
+        Err(error) if error.kind() == Kind::SourceInvalid => return Ok(PassOutcome::SqliteFailed),
         Err(error) => return Err(error),
     };
     let mut differing: Vec<(usize, String)> = Vec::new();
-    for ((ready, one), other) in question.probes.iter().zip(&ours).zip(&theirs) {
+    for ((ready, one), other) in question.probes.iter().zip(&in_sqlite).zip(&in_postgres) {
         if one != other && differing.last().is_none_or(|(subject, _)| *subject != ready.subject) {
             differing.push((ready.subject, difference(&ready.probe.form, *one, *other)));
         }
@@ -119,11 +119,11 @@ pub(super) async fn run(
     Ok(PassOutcome::Compared(differing))
 }
 
-fn difference(form: &ProbeForm, ours: ProbeSum, theirs: ProbeSum) -> String {
+fn difference(form: &ProbeForm, in_sqlite: ProbeSum, in_postgres: ProbeSum) -> String {
     match form {
-        ProbeForm::Condition { .. } if ours.holds != theirs.holds => format!(
+        ProbeForm::Condition { .. } if in_sqlite.holds != in_postgres.holds => format!(
             "tried on the rows that are there, it holds for {} in SQLite and for {} in PostgreSQL",
-            ours.holds, theirs.holds
+            in_sqlite.holds, in_postgres.holds
         ),
         ProbeForm::Column(_) | ProbeForm::Condition { .. } | ProbeForm::Key { .. } => {
             "SQLite and PostgreSQL give different answers for the rows that are there".to_owned()
@@ -141,7 +141,7 @@ async fn ready(
     let numbered = subjects.iter().enumerate();
     let all: Vec<(usize, &Probe)> =
         numbered.flat_map(|(subject, found)| found.probes.iter().map(move |probe| (subject, probe))).collect();
-    let list: Vec<String> = all.iter().map(|(_, probe)| format!("({})", probe.theirs)).collect();
+    let list: Vec<String> = all.iter().map(|(_, probe)| format!("({})", probe.in_postgres)).collect();
     let sql = format!("SELECT {} FROM {} AS t", list.join(", "), qualified(&work.plan.schema, &table.name));
     let prepared = session.client().prepare(&sql).await;
     let prepared = prepared.map_err(|failure| session.error("trying expressions", &failure))?;
@@ -219,12 +219,12 @@ fn not_json(_: NotJson) -> Error {
     Error::new(Kind::Bug, "a trial met a text that is not JSON")
 }
 
-fn ours(work: &LoadContext, question: &PassQuery) -> Result<ProbeSums> {
+fn in_sqlite(work: &LoadContext, question: &PassQuery) -> Result<ProbeSums> {
     let table = &question.table;
     let failed = |failure: &rusqlite::Error| sqlite::error_map::describe("trying expressions", failure);
     let connection = sqlite::open::read_only(&work.source)?;
     let columns = question.columns.iter().map(|column| quote_ident(&column.source));
-    let probes = question.probes.iter().map(|ready| ready.probe.ours.clone());
+    let probes = question.probes.iter().map(|ready| ready.probe.in_sqlite.clone());
     let rejecting = question.rejecting.iter().map(|column| quote_ident(&column.source));
     let list = columns.chain(probes).chain(rejecting).collect::<Vec<_>>().join(", ");
     // `NOT INDEXED` keeps a vector index, which only its own module can read, from answering for the table.
@@ -291,18 +291,18 @@ fn our_answer(ready: &ComparableProbe, value: rusqlite::Result<ValueRef<'_>>, ou
             };
             answer::truth(truth, *null_as, out);
         }
-        (ProbeForm::Key { collation }, Some(arrival)) => arrival.ours(cell, collation.as_deref(), out),
+        (ProbeForm::Key { collation }, Some(arrival)) => arrival.in_sqlite(cell, collation.as_deref(), out),
         (ProbeForm::Key { .. }, None) => {}
     }
     Ok(())
 }
 
-async fn theirs(work: &LoadContext, session: &Session, question: &PassQuery) -> Result<ProbeSums> {
+async fn in_postgres(work: &LoadContext, session: &Session, question: &PassQuery) -> Result<ProbeSums> {
     let columns = question.columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
     let probes = question.probes.iter().map(|ready| match (&ready.probe.form, ready.arrival) {
         (ProbeForm::Column(column), _) => format!("t.{}", quote_ident(&column.name)),
-        (_, Some(arrival)) => arrival.sql(&ready.probe.theirs),
-        (_, None) => format!("({})", ready.probe.theirs),
+        (_, Some(arrival)) => arrival.sql(&ready.probe.in_postgres),
+        (_, None) => format!("({})", ready.probe.in_postgres),
     });
     let list = columns.chain(probes).collect::<Vec<_>>().join(", ");
     let table = qualified(&work.plan.schema, &question.table.name);
@@ -339,7 +339,7 @@ fn their_row(question: &PassQuery, rows: &mut RowHashes, row: &[u8]) -> std::res
             (ProbeForm::Condition { null_as }, _) => {
                 answer::truth(value.map(|bytes| bytes == [1]), *null_as, &mut rows.scratch);
             }
-            (ProbeForm::Key { .. }, Some(arrival)) => arrival.theirs(value, &mut rows.scratch),
+            (ProbeForm::Key { .. }, Some(arrival)) => arrival.in_postgres(value, &mut rows.scratch),
             (ProbeForm::Key { .. }, None) => {}
         }
         rows.answer(number, identity)?;

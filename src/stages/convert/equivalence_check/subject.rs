@@ -1,4 +1,4 @@
-//! What is tried of one table: each object that rests on a translated expression, with both of its spellings.
+//! Lists what is checked of one table: each object that rests on a translated expression, with both of its spellings.
 
 use crate::{
     model::{
@@ -32,9 +32,9 @@ pub(super) enum ProbeForm {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
     /// SQLite's.
-    pub(super) ours: String,
+    pub(super) in_sqlite: String,
     /// PostgreSQL's.
-    pub(super) theirs: String,
+    pub(super) in_postgres: String,
     pub(super) form: ProbeForm,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct TableChecks {
 
 impl CheckedObject {
     /// The record of an object that is not created.
-    pub(super) fn withheld(&self, table: &TablePlan, reason: &str) -> DroppedObject {
+    pub(super) fn dropped(&self, table: &TablePlan, reason: &str) -> DroppedObject {
         DroppedObject {
             kind: self.kind,
             table: table.source.clone(),
@@ -91,7 +91,7 @@ impl CheckedObject {
             let name = quote_ident(&column.name);
             self.probes.iter().any(|probe| match &probe.form {
                 ProbeForm::Column(of) if of.name == column.name => false,
-                _ => probe.theirs.contains(&name),
+                _ => probe.in_postgres.contains(&name),
             })
         };
         table.columns.iter().filter(named).collect()
@@ -138,11 +138,14 @@ pub(super) fn added(planned: &IndexPlan, sql: &str) -> CheckedObject {
 /// Generated columns that PostgreSQL computes.
 pub(super) fn generated(source: &SourceTable, table: &TablePlan) -> Vec<CheckedObject> {
     let one = |column: &ColumnPlan| {
-        let theirs = column.generated.clone()?;
+        let in_postgres = column.generated.clone()?;
         let declared = source.columns.iter().find(|found| found.name == column.source)?;
         let expression = declared.generated.as_ref().map_or("", |generated| generated.expression.as_str());
-        let probe =
-            Probe { ours: quote_ident(&column.source), theirs, form: ProbeForm::Column(Box::new(column.clone())) };
+        let probe = Probe {
+            in_sqlite: quote_ident(&column.source),
+            in_postgres,
+            form: ProbeForm::Column(Box::new(column.clone())),
+        };
         Some(CheckedObject {
             kind: DroppedObjectKind::Generated,
             object: column.name.clone(),
@@ -189,9 +192,13 @@ pub(super) fn checks(schema: &SourceSchema, source: &SourceTable, table: &TableP
     table.checks.iter().filter_map(one).collect()
 }
 
-fn condition(ours: &str, theirs: &str, null_as: bool) -> Probe {
+fn condition(in_sqlite: &str, in_postgres: &str, null_as: bool) -> Probe {
     // A double negation makes 0, 1 or NULL of whatever SQLite takes for a condition. The line end closes a comment.
-    Probe { ours: format!("NOT (NOT ({ours}\n))"), theirs: theirs.to_owned(), form: ProbeForm::Condition { null_as } }
+    Probe {
+        in_sqlite: format!("NOT (NOT ({in_sqlite}\n))"),
+        in_postgres: in_postgres.to_owned(),
+        form: ProbeForm::Condition { null_as },
+    }
 }
 
 fn index_probes(
@@ -204,23 +211,24 @@ fn index_probes(
 ) -> Vec<Probe> {
     let scope = NameScope::new(table, source, &schema.encoding);
     let both = index.predicate.as_deref().zip(predicate);
-    let mut probes: Vec<Probe> = both.map(|(ours, theirs)| condition(ours, theirs, false)).into_iter().collect();
+    let mut probes: Vec<Probe> =
+        both.map(|(in_sqlite, in_postgres)| condition(in_sqlite, in_postgres, false)).into_iter().collect();
     for (column, planned) in index.columns.iter().zip(planned) {
-        let IndexKey::Expression(ours) = &column.key else { continue };
-        let Ok(theirs) = scope.key(ours, column.collation.as_deref()) else { continue };
+        let IndexKey::Expression(in_sqlite) = &column.key else { continue };
+        let Ok(in_postgres) = scope.key(in_sqlite, column.collation.as_deref()) else { continue };
         // A key in another form than the translation's means another thing on purpose.
-        if !planned.contains(&format!("({theirs})")) {
+        if !planned.contains(&format!("({in_postgres})")) {
             continue;
         }
-        let (ours, theirs) = match both {
+        let (in_sqlite, in_postgres) = match both {
             // Outside of the predicate no key is computed.
-            Some((if_ours, if_theirs)) => (
-                format!("CASE WHEN ({if_ours}\n) THEN ({ours}\n) END"),
-                format!("CASE WHEN {if_theirs} THEN {theirs} END"),
+            Some((if_sqlite, if_postgres)) => (
+                format!("CASE WHEN ({if_sqlite}\n) THEN ({in_sqlite}\n) END"),
+                format!("CASE WHEN {if_postgres} THEN {in_postgres} END"),
             ),
-            None => (format!("({ours}\n)"), theirs),
+            None => (format!("({in_sqlite}\n)"), in_postgres),
         };
-        probes.push(Probe { ours, theirs, form: ProbeForm::Key { collation: column.collation.clone() } });
+        probes.push(Probe { in_sqlite, in_postgres, form: ProbeForm::Key { collation: column.collation.clone() } });
     }
     probes
 }

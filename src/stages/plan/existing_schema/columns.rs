@@ -1,4 +1,4 @@
-//! Columns of a given table: where their values come from, and which of them don't fit.
+//! Plans the columns of an existing table: where their values come from, and which of them don't fit.
 
 use super::{
     super::override_resolution::nearest,
@@ -11,7 +11,7 @@ use crate::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{EpochUnit, Exceptions, Origin, TimeEncoding},
+        conversion_plan::{EpochUnit, Origin, TimeEncoding},
         existing_schema::{ExistingColumn, ExistingTable},
         human_format::counted,
         pg_column_type::{Element, PgColumnType},
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The plan of a given column; its values come from the source's column at this position, if there is one.
+/// The plan of an existing column; its values come from the source's column at this position, if there is one.
 pub(super) fn plan(
     work: &PlanInputs<'_>,
     seen: &SurveyedTable<'_>,
@@ -38,12 +38,12 @@ pub(super) fn plan(
     let Some(declared) = declared else { return absent(target) };
     let profile = profile_of(seen, declared).cloned().unwrap_or_default();
     let decision = source.and_then(|at| work.decisions.columns.get(&(table, at)));
-    let conversion = match decision.and_then(|decision| decision.manner) {
-        Some(manner) => asked(manner, target),
+    let conversion = match decision.and_then(|decision| decision.reading) {
+        Some(reading) => requested_conversion(reading, target),
         None => None,
     };
-    let conversion =
-        conversion.unwrap_or_else(|| Conversion::Given { unit: assumed(seen, declared, target, &profile, findings) });
+    let conversion = conversion
+        .unwrap_or_else(|| Conversion::ExistingType { unit: assumed(seen, declared, target, &profile, findings) });
     let exceptions = decision.map(|decision| decision.exceptions).unwrap_or_default();
     let classes = profile.classes();
     let main_class = classes.into_iter().rev().max_by_key(|class| profile.count(*class)).unwrap_or(StorageClass::Text);
@@ -53,7 +53,7 @@ pub(super) fn plan(
         conversion,
         main_class,
         exceptions,
-        rule: format!("the given schema says {}", target.pg_type),
+        rule: format!("the existing schema says {}", target.pg_type),
         evidence: profile,
         ..absent(target)
     }
@@ -62,36 +62,28 @@ pub(super) fn plan(
 /// A column that the source lacks.
 pub(super) fn absent(target: &ExistingColumn) -> ColumnPlan {
     ColumnPlan {
-        source: target.name.clone(),
-        name: target.name.clone(),
-        declared: String::new(),
-        pg_type: target.pg_type.clone(),
-        conversion: Conversion::Absent,
-        main_class: StorageClass::Null,
-        ledger: false,
-        exceptions: Exceptions::default(),
         not_null: target.not_null,
         default: target.default.clone(),
         generated: target.generated.clone(),
-        rule: "only the given schema has it".to_owned(),
+        rule: "only the existing schema has it".to_owned(),
         origin: Origin::Override,
-        evidence: ColumnProfile::default(),
+        ..ColumnPlan::new(&target.name, target.pg_type.clone(), Conversion::Absent, StorageClass::Null)
     }
 }
 
 /// How the configuration wants a column of this type to be read, if it says more than the type.
-fn asked(manner: ReadingOverride, target: &ExistingColumn) -> Option<Conversion> {
-    let unit = match manner {
+fn requested_conversion(reading: ReadingOverride, target: &ExistingColumn) -> Option<Conversion> {
+    let unit = match reading {
         ReadingOverride::TimeEncoding(TimeEncoding::UnixS) => EpochUnit::Seconds,
         ReadingOverride::TimeEncoding(TimeEncoding::UnixMs) => EpochUnit::Milliseconds,
         ReadingOverride::TimeEncoding(TimeEncoding::UnixUs) => EpochUnit::Microseconds,
         // The type's own reading knows these.
-        ReadingOverride::BoolWords | ReadingOverride::AnyMoment => return None,
+        ReadingOverride::BoolWords | ReadingOverride::AnyTimestamp => return None,
         ReadingOverride::TimeEncoding(_) | ReadingOverride::RailsTime | ReadingOverride::GuidDotnet => {
-            return value_check::candidates(&target.pg_type, Some(manner)).into_iter().next();
+            return value_check::candidates(&target.pg_type, Some(reading)).into_iter().next();
         }
     };
-    Some(Conversion::Given { unit: Some(unit) })
+    Some(Conversion::ExistingType { unit: Some(unit) })
 }
 
 fn profile_of<'a>(seen: &'a SurveyedTable<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
@@ -99,7 +91,7 @@ fn profile_of<'a>(seen: &'a SurveyedTable<'_>, column: &SourceColumn) -> Option<
     seen.survey.columns.get(at).map(|survey| &survey.profile)
 }
 
-/// The unit of the integers in a column of times, if their size tells it.
+/// The unit of the integers in a column of times, if their size shows it.
 fn assumed(
     seen: &SurveyedTable<'_>,
     column: &SourceColumn,
@@ -141,20 +133,20 @@ pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &ColumnMism
         let finding = Finding::new(code, severity, message);
         finding.at_table(&table.source).at_column(&column.source).counting(found.count)
     };
-    for (misfit, found) in &verdict.misfits {
+    for (mismatch, found) in &verdict.mismatches {
         let message = format!(
             "{} of {} can't be {}: they {} ({})",
             counted(found.count, "value", "values"),
             column.evidence.values(),
             column.pg_type,
-            misfit.words(),
+            mismatch.words(),
             places(table, found)
         );
         let mut finding = at(FindingCode::TypeDoesNotFit, Severity::Refused, message, found);
-        if *misfit == Mismatch::Unit {
+        if *mismatch == Mismatch::Unit {
             finding = finding.choice(column_setting(&table.source, &column.source, "from = \"unix_ms\""));
         }
-        let choice = "correct the values in the source and dump again, or the type in the given schema";
+        let choice = "correct the values in the source and dump again, or the type in the existing schema";
         findings.push(finding.choice(choice));
     }
     for (altered, found) in &verdict.altered {
@@ -170,29 +162,29 @@ pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &ColumnMism
     }
 }
 
-/// NULLs where the given schema allows none, and columns that nothing fills.
+/// NULLs where the existing schema allows none, and columns that nothing fills.
 pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mut Vec<Finding>) {
     let (rows, source) = (table.rows, table.source.clone());
-    for (column, given) in table.columns.iter_mut().zip(&target.columns) {
+    for (column, existing) in table.columns.iter_mut().zip(&target.columns) {
         let at = |code, severity, message: String| {
             Finding::new(code, severity, message).at_table(&source).at_column(&column.source)
         };
-        let numbered = given.sequence.is_some();
+        let numbered = existing.sequence.is_some();
         if column.conversion == Conversion::Absent {
-            let filled = given.default.is_some() || given.generated.is_some();
-            if rows > 0 && ((given.not_null && !filled) || numbered) {
+            let filled = existing.default.is_some() || existing.generated.is_some();
+            if rows > 0 && ((existing.not_null && !filled) || numbered) {
                 let message = format!(
-                    "the given column {} is NOT NULL, and the source has nothing for it in {}",
-                    given.name,
+                    "the existing column {} is NOT NULL, and the source has nothing for it in {}",
+                    existing.name,
                     counted(rows, "row", "rows")
                 );
                 findings.push(
                     at(FindingCode::NotNullViolated, Severity::Refused, message)
                         .counting(rows)
-                        .choice(format!("[columns.\"{source}.COLUMN\"] name = \"{}\"", given.name))
-                        .choice("give the column a default in the given schema"),
+                        .choice(format!("[columns.\"{source}.COLUMN\"] name = \"{}\"", existing.name))
+                        .choice("give the column a default in the existing schema"),
                 );
-            } else if rows > 0 && given.default.is_some() {
+            } else if rows > 0 && existing.default.is_some() {
                 let message = "the source has no such column: its rows get the default".to_owned();
                 findings.push(at(FindingCode::Advice, Severity::Info, message));
             }
@@ -200,15 +192,15 @@ pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mu
         }
         let emptied = if column.exceptions.empty_as_null { column.evidence.texts_empty } else { 0 };
         let nulls = column.evidence.nulls + emptied;
-        if given.not_null && nulls > 0 && given.generated.is_none() {
-            let in_key = target.primary_key.as_ref().is_some_and(|key| key.columns.contains(&given.name));
+        if existing.not_null && nulls > 0 && existing.generated.is_none() {
+            let in_key = target.primary_key.as_ref().is_some_and(|key| key.columns.contains(&existing.name));
             let (code, without) = if in_key {
                 (FindingCode::NullsInPrimaryKey, "without the primary key")
             } else {
                 (FindingCode::NotNullViolated, "without NOT NULL")
             };
             let message = format!(
-                "{} NULL where the given schema allows none: the column is made {without}",
+                "{} NULL where the existing schema allows none: the column is made {without}",
                 if nulls == 1 { "1 value is".to_owned() } else { format!("{nulls} values are") }
             );
             let accept = format!("--accept {}@{source}.{}", code.word(), column.source);
@@ -218,7 +210,7 @@ pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mu
     }
 }
 
-/// Columns of the source that the given table lacks.
+/// Columns of the source that the existing table lacks.
 pub(super) fn unmatched(
     seen: &SurveyedTable<'_>,
     target: &ExistingTable,
@@ -233,7 +225,7 @@ pub(super) fn unmatched(
         let values = profile_of(seen, column).map_or(0, ColumnProfile::values);
         let severity = if column.generated.is_some() || values == 0 { Severity::Info } else { Severity::NeedsDecision };
         let message = format!(
-            "the given table {} has no such column: {} left out",
+            "the existing table {} has no such column: {} left out",
             target.name,
             counted(values, "value is", "values are")
         );
@@ -242,8 +234,8 @@ pub(super) fn unmatched(
             .at_column(&column.name)
             .counting(values);
         if severity == Severity::NeedsDecision {
-            let free = target.columns.iter().enumerate().filter(|(given, _)| !found.columns.contains_key(given));
-            if let Some(near) = nearest(&column.name, free.map(|(_, given)| given.name.clone())) {
+            let free = target.columns.iter().enumerate().filter(|(existing, _)| !found.columns.contains_key(existing));
+            if let Some(near) = nearest(&column.name, free.map(|(_, existing)| existing.name.clone())) {
                 finding = finding.choice(column_setting(&source.name, &column.name, &format!("name = \"{near}\"")));
             }
             finding = finding.choice(format!("--accept column-skipped@{}.{}", source.name, column.name));

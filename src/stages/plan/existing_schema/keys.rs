@@ -1,4 +1,5 @@
-//! Keys, indexes, checks, foreign keys and sequences of the given tables, as far as the source's rows let them be.
+//! Plans keys, indexes, checks, foreign keys and sequences of the existing tables, as far as the source's rows let them
+//! be.
 
 use std::collections::BTreeSet;
 
@@ -18,24 +19,24 @@ use crate::{
     sqlite::profile::{Candidate, KeyScan, keys_without, merged_keys},
 };
 
-/// Gives every planned table what the given schema says.
+/// Gives every planned table what the existing schema says.
 ///
 /// # Errors
 /// `SourceInvalid` if the file can't be read; `Interrupted`.
 pub(super) fn carry(work: &PlanInputs<'_>, connection: &Connection, all: &mut Assembled) -> Result<()> {
     let Assembled { tables, findings, .. } = all;
     for table in tables.iter_mut() {
-        let Some(given) = work.target.tables.iter().find(|given| given.name == table.name) else { continue };
+        let Some(existing) = work.target.tables.iter().find(|existing| existing.name == table.name) else { continue };
         work.stop.check()?;
-        unique(connection, table, given, findings)?;
-        table.checks.clone_from(&given.checks);
-        identity(work.schema, table, given, findings);
+        unique(connection, table, existing, findings)?;
+        table.checks.clone_from(&existing.checks);
+        identity(work.schema, table, existing, findings);
     }
     let mut keys = Vec::new();
     for table in tables.iter() {
-        let Some(given) = work.target.tables.iter().find(|given| given.name == table.name) else { continue };
+        let Some(existing) = work.target.tables.iter().find(|existing| existing.name == table.name) else { continue };
         work.stop.check()?;
-        keys.push((table.name.clone(), foreign_keys(connection, table, given, tables, findings)?));
+        keys.push((table.name.clone(), foreign_keys(connection, table, existing, tables, findings)?));
     }
     for (name, keys) in keys {
         if let Some(table) = tables.iter_mut().find(|table| table.name == name) {
@@ -45,14 +46,14 @@ pub(super) fn carry(work: &PlanInputs<'_>, connection: &Connection, all: &mut As
     Ok(())
 }
 
-/// Primary key, UNIQUE constraints and indexes; what the rows break is left out and told.
+/// Primary key, UNIQUE constraints and indexes; what the rows break is left out and reported.
 fn unique(
     connection: &Connection,
     table: &mut TablePlan,
-    given: &ExistingTable,
+    existing: &ExistingTable,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
-    if let Some(key) = &given.primary_key {
+    if let Some(key) = &existing.primary_key {
         let has_nulls = |name: &String| {
             table.column(name).is_some_and(|column| {
                 column.evidence.nulls > 0 || (column.exceptions.empty_as_null && column.evidence.texts_empty > 0)
@@ -62,12 +63,12 @@ fn unique(
             table.primary_key = Some(key.clone());
         }
     }
-    for key in &given.uniques {
+    for key in &existing.uniques {
         if is_unique(connection, table, &key.columns, &key.name, findings)? {
             table.uniques.push(KeyPlan::clone(key));
         }
     }
-    for index in &given.indexes {
+    for index in &existing.indexes {
         let plain = plain_columns(table, &index.keys).filter(|_| index.unique && index.predicate.is_none());
         let stays = match plain {
             Some(columns) => is_unique(connection, table, &columns, &index.name, findings)?,
@@ -89,7 +90,7 @@ fn plain_columns(table: &TablePlan, keys: &[String]) -> Option<Vec<String>> {
     keys.iter().map(one).collect()
 }
 
-/// Whether the rows of the source have different values in these columns by the given types.
+/// Whether the rows of the source have different values in these columns by the existing types.
 fn is_unique(
     connection: &Connection,
     table: &TablePlan,
@@ -103,7 +104,7 @@ fn is_unique(
         return Ok(true);
     }
     let message = format!(
-        "the given key {key} on {} is not made: {} more than one row",
+        "the existing key {key} on {} is not made: {} more than one row",
         columns.join(", "),
         counted(twins, "value has", "values have")
     );
@@ -141,12 +142,12 @@ fn candidate(column: &ColumnPlan) -> Candidate {
 fn foreign_keys(
     connection: &Connection,
     table: &TablePlan,
-    given: &ExistingTable,
+    existing: &ExistingTable,
     tables: &[TablePlan],
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<ForeignKeyPlan>> {
     let mut keys = Vec::new();
-    for key in &given.foreign_keys {
+    for key in &existing.foreign_keys {
         let at = |code, message: String| {
             Finding::new(code, Severity::NeedsDecision, message)
                 .at_table(&table.source)
@@ -200,8 +201,8 @@ fn orphans(connection: &Connection, table: &TablePlan, parent: &TablePlan, key: 
 }
 
 /// The sequence that goes on after the greatest number.
-fn identity(schema: &SourceSchema, table: &mut TablePlan, given: &ExistingTable, findings: &mut Vec<Finding>) {
-    let numbered = given.columns.iter().find_map(|column| Some((column, column.sequence.as_ref()?)));
+fn identity(schema: &SourceSchema, table: &mut TablePlan, existing: &ExistingTable, findings: &mut Vec<Finding>) {
+    let numbered = existing.columns.iter().find_map(|column| Some((column, column.sequence.as_ref()?)));
     let Some((column, sequence)) = numbered else { return };
     let Some(plan) = table.column(&column.name) else { return };
     let most = match column.pg_type {

@@ -1,4 +1,4 @@
-//! Which table and column of the given schema a table and column of the source are: by the name that the configuration
+//! Matches tables and columns of the source with those of the existing schema: by the name that the configuration
 //! gives, else by the same name, else whatever the case, else in `snake_case`, as far as each is the only one.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::{
     rules::identifiers::snake,
 };
 
-/// For each source table that is planned, by its position, the position of its given table and columns.
+/// For each source table that is planned, by its position, the position of its existing table and columns.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
     pub(super) tables: BTreeMap<usize, TableMatch>,
@@ -23,19 +23,19 @@ pub(super) struct Matches {
 /// A table of both.
 #[derive(Debug, Default)]
 pub(super) struct TableMatch {
-    /// Position in the given schema.
-    pub(super) given: usize,
-    /// For each given column, by its position, the position of the source's column.
+    /// Position in the existing schema.
+    pub(super) existing: usize,
+    /// For each existing column, by its position, the position of the source's column.
     pub(super) columns: BTreeMap<usize, usize>,
 }
 
 /// Brings both together.
 ///
 /// # Errors
-/// `Config` for a name of the configuration that the given schema lacks, with the nearest one.
+/// `Config` for a name of the configuration that the existing schema lacks, with the nearest one.
 pub(super) fn find(
     schema: &SourceSchema,
-    given: &ExistingSchema,
+    existing: &ExistingSchema,
     overrides: &Overrides,
     decisions: &ResolvedOverrides,
 ) -> Result<Matches> {
@@ -49,21 +49,23 @@ pub(super) fn find(
         })
         .collect();
     for (table, name) in schema.tables.iter().zip(&chosen) {
-        let names = || given.tables.iter().map(|table| table.name.clone());
+        let names = || existing.tables.iter().map(|table| table.name.clone());
         if let Some(name) = name.as_ref().filter(|name| !names().any(|known| known == **name)) {
-            let what = format!("tables.\"{}\": name: the given schema has no table {name}", table.name);
+            let what = format!("tables.\"{}\": name: the existing schema has no table {name}", table.name);
             return Err(override_resolution::unknown(&what, name, names()));
         }
     }
     let sources: Vec<(&str, Option<&str>)> =
         schema.tables.iter().zip(&chosen).map(|(table, name)| (table.name.as_str(), name.as_deref())).collect();
-    let targets: Vec<&str> = given.tables.iter().map(|table| table.name.as_str()).collect();
+    let targets: Vec<&str> = existing.tables.iter().map(|table| table.name.as_str()).collect();
     let mut matches = Matches::default();
-    for (given_at, source_at) in pair(&sources, &targets) {
-        let (Some(source), Some(target)) = (schema.tables.get(source_at), given.tables.get(given_at)) else { continue };
+    for (existing_at, source_at) in pair(&sources, &targets) {
+        let (Some(source), Some(target)) = (schema.tables.get(source_at), existing.tables.get(existing_at)) else {
+            continue;
+        };
         if selected(&source_at) {
             let columns = columns(source_at, source, target, decisions)?;
-            matches.tables.insert(source_at, TableMatch { given: given_at, columns });
+            matches.tables.insert(source_at, TableMatch { existing: existing_at, columns });
         }
     }
     Ok(matches)
@@ -84,7 +86,7 @@ fn columns(
         let names = || target.columns.iter().map(|column| column.name.clone());
         if let Some(name) = name.filter(|name| !names().any(|known| known == *name)) {
             let what = format!(
-                "columns.\"{}.{}\": name: the given table {} has no column {name}",
+                "columns.\"{}.{}\": name: the existing table {} has no column {name}",
                 source.name, column.name, target.name
             );
             return Err(override_resolution::unknown(&what, name, names()));
@@ -93,7 +95,7 @@ fn columns(
     }
     let targets: Vec<&str> = target.columns.iter().map(|column| column.name.as_str()).collect();
     let pairs = pair(&sources, &targets).into_iter();
-    Ok(pairs.filter_map(|(given, index)| Some((given, *visible.get(index)?))).collect())
+    Ok(pairs.filter_map(|(existing, index)| Some((existing, *visible.get(index)?))).collect())
 }
 
 /// Pairs of a target's and a source's position. Each step takes what only one of the rest fits; a name that the
@@ -131,7 +133,7 @@ fn pair(sources: &[(&str, Option<&str>)], targets: &[&str]) -> BTreeMap<usize, u
     pairs
 }
 
-/// What the configuration says and a given schema leaves no room for.
+/// What the configuration says and the existing schema does not allow.
 ///
 /// # Errors
 /// `Config`.
@@ -150,7 +152,7 @@ pub(super) fn refuse_types(overrides: &Overrides) -> Result<()> {
         (None, None) if overrides.identifiers != Identifiers::Preserve => "identifiers".to_owned(),
         (None, None) => return Ok(()),
     };
-    Err(Error::new(Kind::Config, format!("{wrong}: types and names come from the given schema"))
+    Err(Error::new(Kind::Config, format!("{wrong}: types and names come from the existing schema"))
         .with_hint("remove the key, or plan without --schema-from (`plan --fresh` forgets a schema given earlier)"))
 }
 

@@ -1,5 +1,5 @@
-//! A plan whose types come from a schema that the user gave: its tables are made as they are, and the source's values
-//! are brought to their types. Every value is looked at, so that what doesn't fit is known before anything is loaded.
+//! Makes a plan whose types come from an existing schema: its tables are made as they are, and the source's values are
+//! brought to their types. Every value is looked at, so that what doesn't fit is known before anything is loaded.
 
 mod matching;
 
@@ -53,7 +53,7 @@ struct SurveyedTable<'a> {
 }
 
 impl PlanInputs<'_> {
-    /// Plans every table of the given schema.
+    /// Plans every table of the existing schema.
     ///
     /// # Errors
     /// `Config` for what the configuration names and isn't there; `SourceInvalid`; `Interrupted`.
@@ -65,7 +65,9 @@ impl PlanInputs<'_> {
         for (at, source) in self.schema.tables.iter().enumerate() {
             let Some(found) = matches.tables.get(&at) else { continue };
             let seen = outlines.iter().zip(surveys).find(|(outline, _)| outline.source.name == source.name);
-            let (Some((outline, survey)), Some(target)) = (seen, self.target.tables.get(found.given)) else { continue };
+            let (Some((outline, survey)), Some(target)) = (seen, self.target.tables.get(found.existing)) else {
+                continue;
+            };
             let table =
                 self.table(&connection, &SurveyedTable { outline, survey }, at, target, found, &mut all.findings)?;
             all.tables.push(table);
@@ -73,7 +75,7 @@ impl PlanInputs<'_> {
         self.extra_tables(&matches, &mut all);
         keys::carry(self, &connection, &mut all)?;
         let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
-        objects::tell(self, &matches, &rows.collect(), &mut all);
+        objects::report(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
             (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
         });
@@ -91,7 +93,7 @@ impl PlanInputs<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<TablePlan> {
         let outline = seen.outline;
-        let mut table = bare(&outline.source.name, target);
+        let mut table = TablePlan::new(&outline.source.name, &target.name, RowAddress::Absent);
         table.rows = seen.survey.rows;
         table.bytes = seen.survey.bytes;
         table.address = outline.address.clone();
@@ -108,36 +110,17 @@ impl PlanInputs<'_> {
         Ok(table)
     }
 
-    /// Tables that only the given schema has.
+    /// Tables that only the existing schema has.
     fn extra_tables(&self, matches: &Matches, all: &mut Assembled) {
         for (at, target) in self.target.tables.iter().enumerate() {
-            if matches.tables.values().any(|found| found.given == at) {
+            if matches.tables.values().any(|found| found.existing == at) {
                 continue;
             }
-            let mut table = bare(&target.name, target);
+            let mut table = TablePlan::new(&target.name, &target.name, RowAddress::Absent);
             table.columns = target.columns.iter().map(columns::absent).collect();
             let message = "the source has no such table: it is created empty";
             all.findings.push(Finding::new(FindingCode::Advice, Severity::Info, message).at_table(&target.name));
             all.tables.push(table);
         }
-    }
-}
-
-/// A table without columns and keys.
-fn bare(source: &str, target: &ExistingTable) -> TablePlan {
-    TablePlan {
-        source: source.to_owned(),
-        name: target.name.clone(),
-        rows: 0,
-        rejected: 0,
-        bytes: 0,
-        address: RowAddress::Absent,
-        columns: Vec::new(),
-        primary_key: None,
-        uniques: Vec::new(),
-        indexes: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-        identity: None,
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of the source's own tables and objects, and what of the given schema is not made.
+//! Records the outcome of the source's tables and objects, and what of the existing schema is not created.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,9 +15,9 @@ use crate::model::{
 };
 
 /// Why an object of the source is not made.
-const DECIDES: &str = "the given schema decides what the tables have";
+const DECIDES: &str = "the existing schema decides what the tables have";
 
-/// Tables in which migrations of the source are recorded; the given schema's own migrations are recorded elsewhere.
+/// Tables in which migrations of the source are recorded; the existing schema's own migrations are recorded elsewhere.
 const BOOKKEEPING: [&str; 11] = [
     "_prisma_migrations",
     "__drizzle_migrations",
@@ -33,7 +33,7 @@ const BOOKKEEPING: [&str; 11] = [
 ];
 
 /// Adds one object for each of the source, and the findings.
-pub(super) fn tell(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
+pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
     for (at, source) in work.schema.tables.iter().enumerate() {
         let selected = work.decisions.selected.get(at).copied().unwrap_or(false);
         let planned = all.tables.iter().find(|table| matches.tables.contains_key(&at) && table.source == source.name);
@@ -44,7 +44,7 @@ pub(super) fn tell(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&st
             }
             None => {
                 let reason =
-                    if selected { "the given schema has no such table" } else { "the configuration leaves it out" };
+                    if selected { "the existing schema has no such table" } else { "the configuration leaves it out" };
                 all.objects.push(object("table", &source.name, &source.name, false, reason));
                 all.objects.extend(own_objects(source, None));
                 let rows = rows.get(source.name.as_str()).copied().unwrap_or(0);
@@ -79,7 +79,7 @@ pub(super) fn tell(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&st
 
 fn left_out(work: &PlanInputs<'_>, all: &mut Assembled) {
     for one in &work.target.left_out {
-        let message = format!("of the given schema: {}", one.what);
+        let message = format!("of the existing schema: {}", one.what);
         let mut finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
         if let Some(table) = &one.table {
             let source = all.tables.iter().find(|planned| planned.name == *table).map(|planned| &planned.source);
@@ -106,19 +106,16 @@ fn skipped(
         return Finding::new(FindingCode::TableSkipped, Severity::Info, message).at_table(name);
     }
     if BOOKKEEPING.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-        let message = "left out: it books the migrations of the source, and the given schema has a book of its own";
+        let message = "left out: it is the migration history of the source, and the existing schema has its own";
         return Finding::new(FindingCode::TableSkipped, Severity::Warning, message).at_table(name);
     }
-    let message = format!("the given schema has no such table: {} left out", counted(rows, "row is", "rows are"));
+    let message = format!("the existing schema has no such table: {} left out", counted(rows, "row is", "rows are"));
     let severity = if rows == 0 { Severity::Info } else { Severity::NeedsDecision };
     let mut finding = Finding::new(FindingCode::TableSkipped, severity, message).at_table(name).counting(rows);
-    let free = work
-        .target
-        .tables
-        .iter()
-        .enumerate()
-        .filter(|(given, _)| !matches.tables.iter().any(|(source, found)| *source != at && found.given == *given));
-    if let Some(near) = nearest(name, free.map(|(_, given)| given.name.clone())) {
+    let free = work.target.tables.iter().enumerate().filter(|(existing, _)| {
+        !matches.tables.iter().any(|(source, found)| *source != at && found.existing == *existing)
+    });
+    if let Some(near) = nearest(name, free.map(|(_, existing)| existing.name.clone())) {
         finding = finding.choice(format!("[tables.\"{name}\"] name = \"{near}\""));
     }
     finding.choice(format!("exclude = [\"{name}\"]")).choice(format!("--accept table-skipped@{name}"))

@@ -1,4 +1,4 @@
-//! Whether every value is one of its column's type: a second reading of the columns for which the profile can't tell.
+//! Checks whether every value fits its column's type: a second reading of the columns for which the profile can't tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ impl Occurrences {
 /// What was found in one column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ColumnMismatches {
-    pub(super) misfits: BTreeMap<Mismatch, Occurrences>,
+    pub(super) mismatches: BTreeMap<Mismatch, Occurrences>,
     pub(super) altered: BTreeMap<Altered, Occurrences>,
 }
 
@@ -59,7 +59,7 @@ struct ValueReader<'a> {
     shape: Option<PgColumnType>,
     unit: Option<EpochUnit>,
     /// A reading that the configuration asks for.
-    asked: Option<(&'a PgType, Conversion)>,
+    requested: Option<(&'a PgType, Conversion)>,
     empty_as_null: bool,
     labels: Option<BTreeSet<&'a str>>,
 }
@@ -114,8 +114,8 @@ pub(super) fn check(
 }
 
 fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a ExistingSchema) -> ValueReader<'a> {
-    let (unit, asked) = match plan.conversion {
-        Conversion::Given { unit } => (unit, None),
+    let (unit, requested) = match plan.conversion {
+        Conversion::ExistingType { unit } => (unit, None),
         other => (None, Some((&plan.pg_type, other))),
     };
     let labels = match &plan.pg_type {
@@ -123,7 +123,7 @@ fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a 
         _ => None,
     };
     let empty_as_null = plan.exceptions.empty_as_null;
-    ValueReader { position, column, shape: PgColumnType::of(&plan.pg_type), unit, asked, empty_as_null, labels }
+    ValueReader { position, column, shape: PgColumnType::of(&plan.pg_type), unit, requested, empty_as_null, labels }
 }
 
 impl ValueReader<'_> {
@@ -131,9 +131,9 @@ impl ValueReader<'_> {
         if self.empty_as_null && cell == SqliteCell::Text(b"") {
             return;
         }
-        if let Some((pg_type, conversion)) = self.asked {
+        if let Some((pg_type, conversion)) = self.requested {
             if !value_check::accepts(pg_type, conversion, cell, json) {
-                verdict.misfits.entry(Mismatch::Form).or_default().add(place);
+                verdict.mismatches.entry(Mismatch::Form).or_default().add(place);
             }
             return;
         }
@@ -153,14 +153,14 @@ impl ValueReader<'_> {
                     verdict.altered.entry(altered).or_default().add(place);
                 }
             }
-            Err(misfit) => verdict.misfits.entry(misfit).or_default().add(place),
+            Err(mismatch) => verdict.mismatches.entry(mismatch).or_default().add(place),
         }
     }
 }
 
 /// Whether the profile alone proves that every value fits.
 fn is_plain(column: &ColumnPlan) -> bool {
-    if !matches!(column.conversion, Conversion::Given { .. }) {
+    if !matches!(column.conversion, Conversion::ExistingType { .. }) {
         return false;
     }
     let profile = &column.evidence;

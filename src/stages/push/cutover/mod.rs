@@ -198,20 +198,21 @@ impl Cutover<'_> {
         let values: Vec<String> = tables
             .map(|((to_push, wanted), chunks)| {
                 format!(
-                    "({}, {}, {}, {}, {}, {chunks})",
+                    "({}, {}, {}, {}, {}, {chunks}, {})",
                     quote_literal(&to_push.table.name),
                     quote_literal(&to_push.table.source),
                     quote_literal(&to_push.fingerprint),
                     wanted.digest.rows,
-                    quote_literal(&wanted.digest.to_string())
+                    quote_literal(&wanted.digest.to_string()),
+                    quote_literal(&record::digest_columns(&to_push.table))
                 )
             })
             .collect();
         let forget = format!("DELETE FROM turso2neon.tables WHERE target_schema = {schema} AND state = 'staged'");
         let insert = format!(
             "INSERT INTO turso2neon.tables SELECT {schema}, 'staged', c.relname, v.source, c.oid, {run_id}, {}, \
-             v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS} \
-             FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks) \
+             v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS}, v.columns, pg_current_xact_id()::text \
+             FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks, columns) \
              JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {staging}",
             quote_literal(&self.manifest.run_key),
             values.join(", ")

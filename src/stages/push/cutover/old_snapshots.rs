@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
-    postgres::{Session, retry},
+    postgres::Session,
+    retry,
     stages::push::target::{catalog::names_of, session::Target},
 };
 

@@ -127,7 +127,9 @@ impl<'a> ReplaceRows<'a> {
         let tables = self.manifest.tables.iter().map(|to_push| &to_push.table);
         let names = tables.filter(|table| sources.contains(&table.source)).map(|table| quote_literal(&table.name));
         let names = names.collect::<Vec<_>>().join(", ");
-        let sql = format!("DELETE FROM turso2neon.chunks WHERE run_id = {run_id} AND table_name IN ({names})");
+        // The mark goes on saying that the run changed the table.
+        let sql =
+            format!("UPDATE turso2neon.chunks SET chunk = -1 WHERE run_id = {run_id} AND table_name IN ({names})");
         self.control.batch("taking the marks of tables that differ", &sql).await
     }
 
@@ -171,7 +173,7 @@ impl<'a> ReplaceRows<'a> {
     }
 
     async fn load_all(&self, run_id: i64) -> Result<()> {
-        let sql = "SELECT table_name FROM turso2neon.chunks WHERE run_id = $1";
+        let sql = "SELECT table_name FROM turso2neon.chunks WHERE run_id = $1 AND chunk >= 0";
         let done = names_of(self.control, "reading which tables are done", sql, &[&run_id]).await?;
         let done: BTreeSet<String> = done.into_iter().collect();
         let live = &self.target_state.record.live;
@@ -233,6 +235,7 @@ impl<'a> ReplaceRows<'a> {
                 source: &to_push.table.source,
                 fingerprint: &to_push.fingerprint,
                 digest: wanted.digest,
+                columns: Some(record::digest_columns(&to_push.table)),
             })
             .collect();
         let mut sql = vec!["BEGIN".to_owned()];

@@ -18,7 +18,8 @@ use crate::{
         identifier::{qualified, quote_ident},
         push_plan::PushMode,
     },
-    postgres::{Parsed, PgEndpoint, Role, Session, retry},
+    postgres::{Parsed, PgEndpoint, Role, Session},
+    retry,
     rules::ddl,
     secret::Secret,
     stages::push::{
@@ -344,7 +345,8 @@ async fn restore_rows(
             name: &table.name,
             source: &table.source,
             fingerprint: &table.fingerprint,
-            digest: *digest,
+            digest: table.pushed_digest.unwrap_or(*digest),
+            columns: None,
         })
         .collect();
     let run_key = tables().next().map_or("", |table| table.run_key.as_str());

@@ -23,7 +23,10 @@ use crate::{
             session_pool::SessionPool,
             staging,
         },
-        plan::{manifest::Manifest, preflight::TargetState},
+        plan::{
+            manifest::{Manifest, TableToPush},
+            preflight::TargetState,
+        },
         target::{
             record::{self, TargetRecord},
             session::Target,
@@ -137,7 +140,8 @@ impl<'a> DiffPush<'a> {
     /// # Errors
     /// `Local*`, `Target*`, `Interrupted`.
     pub(crate) async fn find(&self) -> Result<TableDiffs<'a>> {
-        let wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
+        let mut wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
+        wanted.retain(|wanted| !self.target_state.kept.contains(&wanted.table.name));
         let pool = SessionPool::open(self.target, &self.target_state.path, self.workers).await?;
         let work = digest_check::differing(&pool, self.target.schema, &wanted);
         let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
@@ -173,7 +177,8 @@ impl<'a> DiffPush<'a> {
 
     /// Identity columns whose next number isn't the plan's.
     async fn restarts(&self) -> Result<Vec<SequenceRestart<'a>>> {
-        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
+        let kept = |table: &&TablePlan| self.target_state.kept.contains(&table.name);
+        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| !kept(table));
         let query = |table: &TablePlan| {
             let sequence = qualified(self.target.schema, &table.identity.as_ref()?.sequence);
             let name = quote_literal(&table.name);
@@ -282,16 +287,17 @@ impl<'a> DiffPush<'a> {
     }
 
     fn described(&self, findings: &TableDiffs<'a>) -> Vec<record::LiveTableRecord<'a>> {
-        let to_push = self.manifest.tables.iter();
-        to_push
-            .zip(&findings.wanted)
-            .map(|(to_push, wanted)| record::LiveTableRecord {
+        let describe = |to_push: &'a TableToPush| {
+            let wanted = findings.wanted.iter().find(|wanted| wanted.table.name == to_push.table.name)?;
+            Some(record::LiveTableRecord {
                 name: &to_push.table.name,
                 source: &to_push.table.source,
                 fingerprint: &to_push.fingerprint,
                 digest: wanted.digest,
+                columns: Some(record::digest_columns(&to_push.table)),
             })
-            .collect()
+        };
+        self.manifest.tables.iter().filter_map(describe).collect()
     }
 
     /// What the push before kept of replaced tables is no longer what a rollback would bring back.

@@ -4,25 +4,22 @@
 //! is received follows the change: bucket sums, then the hashes of rows in buckets that differ.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
-
-use futures_util::future::join_all;
 
 use crate::{
     context::Context,
-    error::{Error, Result, ResultExt, Retry},
+    error::{Result, ResultExt},
     event::Event,
-    model::{Stage, push_plan::RowChanges},
+    model::{Stage, row_changes::RowChanges},
     postgres::Session,
     stages::push::{
         diff::row_identity::{Buckets, RowIdentity},
         load::copy_stream::relay,
     },
+    worker_pool,
 };
 
 /// Both servers and the schemas of the tables there.
@@ -160,40 +157,17 @@ pub(crate) async fn find_all<'a>(
     shapes: Vec<RowIdentity<'a>>,
     rows: impl Fn(&RowIdentity<'_>) -> u64,
 ) -> Result<Vec<TableDiff<'a>>> {
-    let mut queue: Vec<(u64, usize)> = shapes.iter().enumerate().map(|(number, shape)| (rows(shape), number)).collect();
-    queue.sort_unstable();
-    let (queue, failed) = (Mutex::new(queue), AtomicBool::new(false));
-    let hands = pairs.iter().enumerate().map(|(place, ends)| {
-        let (queue, failed, shapes) = (&queue, &failed, &shapes);
-        async move {
-            let mut found = Vec::new();
-            while !failed.load(Ordering::SeqCst) {
-                ctx.stop.check()?;
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some((rows, number, shape)) =
-                    next.and_then(|(rows, number)| Some((rows, number, shapes.get(number)?)))
-                else {
-                    break;
-                };
-                let change = ends.find(shape, rows, number).await;
-                let change = change.inspect_err(|_| failed.store(true, Ordering::SeqCst))?;
-                found.push((number, (change, place)));
-                ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase: "differences" });
-            }
-            Ok::<_, Error>(found)
-        }
-    });
-    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
-    for outcome in join_all(hands).await {
-        match outcome {
-            Ok(some) => found.extend(some),
-            Err(error) => errors.push(error),
-        }
-    }
-    errors.sort_by_key(|error: &Error| error.retry() != Retry::Never);
-    if let Some(error) = errors.into_iter().next() {
-        return Err(error);
-    }
+    let mut queue: Vec<(u64, usize, &RowIdentity<'_>)> =
+        shapes.iter().enumerate().map(|(number, shape)| (rows(shape), number, shape)).collect();
+    queue.sort_unstable_by_key(|(rows, number, _)| Reverse((*rows, *number)));
+    let find = |(place, ends), (rows, number, shape)| async move {
+        let ends: &DiffSessions<'_> = ends;
+        let change = ends.find(shape, rows, number).await?;
+        ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase: "differences" });
+        Ok(((place, ends), (number, (change, place))))
+    };
+    let found = worker_pool::in_place(ctx, pairs.iter().enumerate(), queue, find).await?;
+    let found: BTreeMap<usize, (RowChanges, usize)> = found.into_iter().collect();
     let place = |(number, shape)| {
         let (change, place) = found.get(&number).copied()?;
         Some(TableDiff { shape, changes: change, place })

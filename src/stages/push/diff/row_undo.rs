@@ -37,6 +37,9 @@ pub(crate) struct RecordedUndo {
     pub number: Option<i32>,
     /// The next number of its identity column, if that changed.
     pub next: Option<i64>,
+    /// The digest of what was pushed last before; none if an earlier version kept the rows. It differs from `digest`
+    /// if others had changed rows.
+    pub pushed_digest: Option<TableDigest>,
     /// Its plan, if anything of it changed.
     pub plan: Option<TablePlan>,
 }
@@ -51,7 +54,8 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Recorded
     if there.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan FROM turso2neon.undo \
+    let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan, \
+                 to_jsonb(u) ->> 'pushed_digest' FROM turso2neon.undo u \
                WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
     let rows = control.query_rows(doing, sql, &[&schema]).await?;
     let read = |row: &Row<'_>| {
@@ -64,6 +68,7 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Recorded
             run_id: row.get(5)?,
             number: row.get(6)?,
             next: row.get(7)?,
+            pushed_digest: row.get::<Option<&str>>(9)?.and_then(|text| text.parse().ok()),
             plan: row.get::<Option<&str>>(8)?.and_then(|text| serde_json::from_str(text).ok()),
         })
     };
@@ -121,9 +126,10 @@ pub(crate) fn keep(
     let place = quote_literal(schema);
     sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {place}"));
     sql.push(format!(
-        "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next, plan) \
+        "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next, plan, \
+           pushed_digest) \
          SELECT t.target_schema, {run_id}, t.name, t.source, t.fingerprint, t.run_key, \
-           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan) \
+           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan), t.digest \
          FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next, plan) ON v.name = t.name \
          WHERE t.target_schema = {place} AND t.state = 'live' \
          GROUP BY t.target_schema, t.name, t.source, t.fingerprint, t.run_key, t.digest",

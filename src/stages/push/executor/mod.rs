@@ -1,5 +1,7 @@
 //! Carries out one push: look, plan, apply, and begin anew when a connection is lost.
 
+mod drift_guard;
+
 mod records;
 
 use std::{
@@ -14,9 +16,11 @@ use crate::{
         PushCheckpoint, Stage, TablePlan,
         checkpoint::LoadState,
         human_format::counted,
-        push_plan::{Action, Kept, PushMode, PushPlan, RequestedMode, RowChanges},
+        push_plan::{Action, Kept, PushMode, PushPlan, RequestedMode},
+        row_changes::RowChanges,
     },
-    postgres::{PgEndpoint, Session, managed::LocalServer, retry},
+    postgres::{PgEndpoint, Session, managed::LocalServer},
+    retry,
     stages::push::{
         cutover::{
             Cutover,
@@ -38,14 +42,16 @@ use crate::{
         },
         plan::{
             self,
-            manifest::Manifest,
+            manifest::{Manifest, TableToPush},
             mode_selection::{self, Choice},
             preflight::TargetState,
             request::{PushRequest, Pushed},
         },
-        target::{record, session::Target, source_identity},
+        target::{baseline, record, session::Target, source_identity},
     },
 };
+
+use drift_guard::DriftCheck;
 
 /// How often a push begins anew without having come any further.
 const TRIES: u32 = 6;
@@ -126,6 +132,9 @@ impl<'a> PushExecutor<'a> {
             self.target.lock(&control).await?;
         }
         let pushed = Box::pin(self.look_and_apply(&control, local)).await?;
+        if pushed.checkpoint.is_some() && !pushed.unchanged {
+            baseline::note_structure(&control, &self.request.schema).await?;
+        }
         if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
         {
             source_identity::note(&control, &self.request.schema, source).await?;
@@ -139,7 +148,8 @@ impl<'a> PushExecutor<'a> {
             self.drop_leftovers(control, &target_state, self.request.keep_previous).await?;
             return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, plan: None, dry_run: Vec::new() });
         }
-        if self.holds_already(control, &target_state).await? {
+        let drift = Box::pin(self.find_drift(control, &target_state)).await?;
+        if self.holds_already(&target_state, &drift) {
             return self.unchanged_result(control, &target_state).await;
         }
         let server = match local {
@@ -152,8 +162,10 @@ impl<'a> PushExecutor<'a> {
         target_state.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
         let sessions = Sessions { control, reader: &reader, local: server.endpoint() };
         let servers = (control, &reader);
+        self.decide_drift(servers, drift, &mut target_state).await?;
         let choice = mode_selection::choose(self.ctx, servers, self.manifest, &target_state, self.request).await?;
-        let is_diff = choice.action == Action::Diff && self.request.mode == RequestedMode::Auto;
+        let is_diff =
+            choice.action == Action::Diff && self.request.mode == RequestedMode::Auto && target_state.kept.is_empty();
         match Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await {
             // A constraint stands in the way of a change row by row; whole tables can still take their places.
             Err(error) if is_diff && blocks_diff(&error) && !control.is_lost() => {
@@ -173,27 +185,13 @@ impl<'a> PushExecutor<'a> {
         if over { self.write_done(&target_state.record, None).map(Some) } else { Ok(None) }
     }
 
-    /// Whether the target holds exactly this already: the record says so and the digests agree.
-    async fn holds_already(&self, control: &Session, target_state: &TargetState) -> Result<bool> {
-        if self.request.fresh || !target_state.holds(self.manifest, &self.request.schema) {
-            return Ok(false);
-        }
-        let recorded = |to_push: &'a plan::manifest::TableToPush| {
-            let live = target_state.record.live.iter().find(|live| live.name == to_push.table.name)?;
-            Some(ExpectedDigest { table: &to_push.table, digest: live.digest? })
-        };
-        let wanted: Option<Vec<ExpectedDigest<'_>>> = self.manifest.tables.iter().map(recorded).collect();
-        let Some(wanted) = wanted else { return Ok(false) };
-        let pool = SessionPool::open(&self.target, &target_state.path, self.workers(wanted.len())).await?;
-        let work = digest_check::differing(&pool, &self.request.schema, &wanted);
-        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
-        if !differing.is_empty() && !control.is_lost() {
-            self.ctx.out.warn(format!(
-                "the target no longer holds what was pushed; it is pushed again because of: {}",
-                differing.join(", ")
-            ));
-        }
-        Ok(differing.is_empty())
+    /// Whether the target holds exactly this already: the record says so, and nobody changed it.
+    fn holds_already(&self, target_state: &TargetState, drift: &DriftCheck) -> bool {
+        let is_unchanged = |to_push: &TableToPush| drift.unchanged.contains(&to_push.table.name);
+        !self.request.fresh
+            && drift.is_empty()
+            && target_state.holds(self.manifest, &self.request.schema)
+            && self.manifest.tables.iter().all(is_unchanged)
     }
 
     async fn unchanged_result(&self, control: &Session, target_state: &TargetState) -> Result<Pushed> {
@@ -250,6 +248,7 @@ impl<'a> PushExecutor<'a> {
         choice: Choice,
     ) -> Result<Pushed> {
         target_state.require_clear(choice.action)?;
+        mode_selection::require_kept_in_place(target_state, &choice)?;
         let mut plan = self.plan(target_state, choice);
         if plan.action == Action::Diff {
             let change = self.row_change(sessions, target_state);
@@ -260,12 +259,14 @@ impl<'a> PushExecutor<'a> {
                 let sent = format!("{bytes} bytes of rows; {} bytes of hashes were compared", findings.received);
                 return Ok(dry_run(plan, &sent));
             }
+            self.report_drift(&plan);
             return Box::pin(self.change_rows(&change, findings, plan)).await;
         }
         if self.request.dry_run {
             let sent = self.measure(sessions.reader, sizes).await?;
             return Ok(dry_run(plan, &sent));
         }
+        self.report_drift(&plan);
         self.report_leaving(&plan);
         if plan.action == Action::ReplaceRows {
             return Box::pin(self.replace_rows(sessions, target_state, plan)).await;
@@ -317,6 +318,9 @@ impl<'a> PushExecutor<'a> {
         let control = sessions.control;
         let staging = Box::pin(self.load(sessions, target_state, sizes, &plan)).await?;
         let digests = Box::pin(self.build_and_compare(sessions, target_state, &staging, sizes)).await?;
+        if plan.action == Action::Swap {
+            Box::pin(self.refuse_later_drift((control, sessions.reader), target_state)).await?;
+        }
         self.make_restore_point(target_state).await?;
         let chunks = chunk::counts(&chunk::cut(sizes), self.manifest.tables.len());
         let mut tables = self.pushed_tables(&digests);

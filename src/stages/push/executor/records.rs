@@ -40,9 +40,9 @@ impl PushExecutor<'_> {
 
     /// What the checkpoint says of the tables.
     pub(super) fn pushed_tables(&self, digests: &[ExpectedDigest<'_>]) -> BTreeMap<String, PushedTable> {
-        let tables = self.manifest.tables.iter().zip(digests).map(|(to_push, wanted)| {
+        let tables = digests.iter().map(|wanted| {
             let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
-            (to_push.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
+            (wanted.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })
         });
         tables.collect()
     }

@@ -2,21 +2,17 @@
 //! is lost.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use futures_util::future::join_all;
-
 use crate::{
-    error::{Error, Result, ResultExt, Retry},
+    error::{Result, ResultExt, Retry},
     event::Event,
     model::Stage,
-    postgres::{PgEndpoint, Role, Session, retry},
+    postgres::{PgEndpoint, Role, Session},
+    retry,
     stages::push::{
         load::{
             chunk::Chunk,
@@ -27,6 +23,7 @@ use crate::{
         plan::manifest::Manifest,
         target::session::Target,
     },
+    worker_pool,
 };
 
 /// How often one chunk is tried.
@@ -48,9 +45,9 @@ pub(crate) struct ChunkLoader<'a> {
     pub journal: &'a ProgressJournal,
 }
 
-/// What is still to do, and how far each table is.
+/// How far each table is.
+#[derive(Default)]
 struct PendingChunks {
-    queue: VecDeque<Chunk>,
     /// Per table: chunks that are not committed yet.
     left: BTreeMap<usize, usize>,
     begun: BTreeMap<usize, Instant>,
@@ -63,30 +60,29 @@ impl ChunkLoader<'_> {
     /// # Errors
     /// The first hard error of a worker; the others finish their chunk before it is told.
     pub(crate) async fn run(&self, chunks: &[Chunk], workers: usize) -> Result<()> {
-        let pending = Mutex::new(self.pending(chunks));
-        let failed = AtomicBool::new(false);
-        let waiting = lock(&pending).queue.len();
-        let pool = (0..workers.clamp(1, 16).min(waiting)).map(|_| self.worker(&pending, &failed));
-        let mut errors: Vec<Error> = join_all(pool).await.into_iter().filter_map(Result::err).collect();
-        // What can't be cured by another try says more than what can.
-        errors.sort_by_key(|error| error.retry() != Retry::Never);
-        errors.into_iter().next().map_or(Ok(()), Err)
+        let (pending, queue) = self.pending(chunks);
+        let (pending, workers) = (Mutex::new(pending), workers.clamp(1, 16).min(queue.len()));
+        let pending = &pending;
+        let load = |pair: Option<SessionPair>, chunk| async move {
+            let mut pair = match pair {
+                Some(pair) => pair,
+                None => SessionPair { local: self.open_local().await?, target: self.target.session(self.path).await? },
+            };
+            Box::pin(self.load(&mut pair, pending, chunk)).await?;
+            Ok((Some(pair), ()))
+        };
+        worker_pool::in_place(self.target.ctx, (0..workers).map(|_| None), queue, load).await.map(drop)
     }
 
     /// The queue without the committed chunks, and the tables that are complete already told of.
-    fn pending(&self, chunks: &[Chunk]) -> PendingChunks {
+    fn pending(&self, chunks: &[Chunk]) -> (PendingChunks, Vec<Chunk>) {
         let done: BTreeMap<(&str, i32), (u64, u64)> = self
             .staging
             .committed
             .iter()
             .map(|(table, number, rows, bytes)| ((table.as_str(), *number), (*rows, *bytes)))
             .collect();
-        let mut pending = PendingChunks {
-            queue: VecDeque::new(),
-            left: BTreeMap::new(),
-            begun: BTreeMap::new(),
-            rows: BTreeMap::new(),
-        };
+        let (mut pending, mut queue) = (PendingChunks::default(), Vec::new());
         let mut committed: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
         for chunk in chunks {
             let Some(to_push) = self.manifest.tables.get(chunk.table) else { continue };
@@ -94,7 +90,7 @@ impl ChunkLoader<'_> {
                 let sum = committed.entry(chunk.table).or_default();
                 *sum = (sum.0 + rows, sum.1 + bytes);
             } else {
-                pending.queue.push_back(*chunk);
+                queue.push(*chunk);
                 *pending.left.entry(chunk.table).or_default() += 1;
             }
         }
@@ -110,41 +106,28 @@ impl ChunkLoader<'_> {
                 self.report_finished(&pending, index);
             }
         }
-        pending
+        (pending, queue)
     }
 
-    async fn worker(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
-        let worked = Box::pin(self.work(pending, failed)).await;
-        if worked.is_err() {
-            failed.store(true, Ordering::SeqCst);
-        }
-        worked
-    }
-
-    async fn work(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
-        let mut pair = SessionPair { local: self.open_local().await?, target: self.target.session(self.path).await? };
-        while !failed.load(Ordering::SeqCst) {
-            self.target.ctx.stop.check()?;
-            let Some(chunk) = lock(pending).queue.pop_front() else { return Ok(()) };
-            let Some(to_push) = self.manifest.tables.get(chunk.table) else { continue };
-            self.report_started(&mut lock(pending), chunk.table);
-            let chunk_copy = ChunkCopy {
-                run_id: self.staging.run_id,
-                from: &self.manifest.plan.schema,
-                to: &self.staging.schema,
-                to_push,
-                chunk,
-            };
-            let sent = self.send(&mut pair, &chunk_copy).await.at_table(&to_push.table.source)?;
-            self.journal.committed(chunk.table, sent);
-            self.report_committed(chunk.table, sent);
-            let mut pending = lock(pending);
-            *pending.rows.entry(chunk.table).or_default() += sent.rows;
-            let left = pending.left.entry(chunk.table).or_default();
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.report_finished(&pending, chunk.table);
-            }
+    async fn load(&self, pair: &mut SessionPair, pending: &Mutex<PendingChunks>, chunk: Chunk) -> Result<()> {
+        let Some(to_push) = self.manifest.tables.get(chunk.table) else { return Ok(()) };
+        self.report_started(&mut lock(pending), chunk.table);
+        let chunk_copy = ChunkCopy {
+            run_id: self.staging.run_id,
+            from: &self.manifest.plan.schema,
+            to: &self.staging.schema,
+            to_push,
+            chunk,
+        };
+        let sent = self.send(pair, &chunk_copy).await.at_table(&to_push.table.source)?;
+        self.journal.committed(chunk.table, sent);
+        self.report_committed(chunk.table, sent);
+        let mut pending = lock(pending);
+        *pending.rows.entry(chunk.table).or_default() += sent.rows;
+        let left = pending.left.entry(chunk.table).or_default();
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.report_finished(&pending, chunk.table);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Tables with values of up to so many bytes are compared together with others.
-const LIGHT_BYTES: u64 = 256 << 10;
+pub(crate) const LIGHT_BYTES: u64 = 256 << 10;
 
 /// A table and the digest that it must have.
 #[derive(Clone)]

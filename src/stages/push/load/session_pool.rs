@@ -1,22 +1,17 @@
 //! Several sessions that work through one list together.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::collections::{BTreeMap, VecDeque};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use crate::{
     context::Context,
-    error::{Error, Result, ResultExt, Retry},
+    error::{Result, ResultExt, Retry},
     event::Event,
     model::{Stage, TableDigest},
     postgres::Session,
     stages::push::target::session::Target,
+    worker_pool,
 };
 
 /// How many jobs on small tables go to the server at once.
@@ -167,36 +162,14 @@ impl<'a> SessionPool<'a> {
     /// # Errors
     /// Of the first job that fails; jobs that are under way are finished before it is told.
     pub(crate) async fn run(&self, phase: &'static str, jobs: Vec<PoolJob>) -> Result<Vec<String>> {
-        let queue = Mutex::new(JobBatch::of(jobs, self.sessions.len()));
-        let failed = AtomicBool::new(false);
-        let hands = self.sessions.iter().map(|session| async {
-            let mut differing = Vec::new();
-            while !failed.load(Ordering::SeqCst) {
-                self.ctx.stop.check()?;
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(bundle) = next else { break };
-                match bundle.work(session).await {
-                    Ok(found) => differing.extend(found),
-                    Err(error) => {
-                        failed.store(true, Ordering::SeqCst);
-                        return Err(error);
-                    }
-                }
-                for _ in &bundle.0 {
-                    self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
-                }
+        let batches = JobBatch::of(jobs, self.sessions.len());
+        let differing = worker_pool::in_place(self.ctx, &self.sessions, batches, |session, batch| async move {
+            let differing = batch.work(session).await?;
+            for _ in &batch.0 {
+                self.ctx.out.emit(&Event::Stepped { stage: Stage::Push, phase });
             }
-            Ok(differing)
+            Ok((session, differing))
         });
-        let mut differing = Vec::new();
-        let mut errors: Vec<Error> = Vec::new();
-        for outcome in join_all(hands).await {
-            match outcome {
-                Ok(some) => differing.extend(some),
-                Err(error) => errors.push(error),
-            }
-        }
-        errors.sort_by_key(|error| error.retry() != Retry::Never);
-        errors.into_iter().next().map_or(Ok(differing), Err)
+        Ok(differing.await?.into_iter().flatten().collect())
     }
 }

@@ -64,6 +64,8 @@ pub(super) fn make(
             none()
         },
         kept: kept(request, action),
+        drift: target_state.drift.clone(),
+        on_drift: request.on_drift,
         // A push in mode `diff` drops them only if it changes something.
         dropped: match action {
             Action::Nothing | Action::Diff => none(),

@@ -85,7 +85,10 @@ pub(crate) async fn choose(
         RequestedMode::Auto | RequestedMode::Diff | RequestedMode::Replace => {}
     }
     let replaces = mode == RequestedMode::Replace;
-    let difference = structure::difference(control, reader, manifest, target_state, &request.schema, replaces).await?;
+    let difference = match target_state.altered_table() {
+        Some(name) => Some(format!("others changed the structure of table {name}")),
+        None => structure::difference(control, reader, manifest, target_state, &request.schema, replaces).await?,
+    };
     match (difference, mode) {
         (None, RequestedMode::Auto) => Ok(Choice::new(Action::Diff, "the tables of the last push have this structure")),
         (None, RequestedMode::Replace) => Ok(Choice::new(Action::ReplaceRows, requested(part))),
@@ -105,6 +108,25 @@ pub(crate) async fn choose(
             Ok(Choice::new(Action::Swap, difference))
         }
     }
+}
+
+/// Refuses to replace whole tables where some have to stay as they are.
+///
+/// # Errors
+/// `TargetDrifted`.
+pub(crate) fn require_kept_in_place(target_state: &TargetState, choice: &Choice) -> Result<()> {
+    if target_state.kept.is_empty() || choice.action == Action::Diff {
+        return Ok(());
+    }
+    let kept: Vec<&str> = target_state.kept.iter().map(String::as_str).collect();
+    let text = format!(
+        "--on-drift keep leaves tables as they are only where rows are changed in place, and whole tables have to \
+         be replaced ({}); others changed: {}",
+        choice.reason,
+        kept.join(", ")
+    );
+    Err(Error::new(Kind::TargetDrifted, text)
+        .with_hint("nothing was changed; use --on-drift overwrite, or push into another --schema"))
 }
 
 /// The choice where rows could not be changed in place because of a constraint.

@@ -1,9 +1,12 @@
 //! Everything that can keep a push from succeeding, said at once before the first write.
 
+use std::collections::BTreeSet;
+
 use crate::{
     error::{Error, Kind, Result},
     model::{
         conversion_plan::LEDGER_TABLE,
+        drift::{DriftPolicy, TableDrift},
         identifier::{quote_ident, quote_literal},
         push_plan::Action,
     },
@@ -46,6 +49,12 @@ pub(crate) struct TargetState {
     pub creates_extensions: Vec<String>,
     /// Schemas in which the types of extensions are or will be.
     pub path: Vec<String>,
+    /// What others changed since the last push.
+    pub drift: Vec<TableDrift>,
+    /// Tables of the last push that nobody else changed, as far as that could be seen.
+    pub unchanged: BTreeSet<String>,
+    /// Tables that others changed and that are left as they are.
+    pub kept: BTreeSet<String>,
     /// Size of the database in bytes.
     pub database_bytes: u64,
     /// The project's limit in bytes, if it has one.
@@ -80,6 +89,9 @@ impl TargetState {
             creates_extensions: Vec::new(),
             // A given schema's defaults call its types by their names alone.
             path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
+            drift: Vec::new(),
+            unchanged: BTreeSet::new(),
+            kept: BTreeSet::new(),
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
@@ -87,7 +99,7 @@ impl TargetState {
         target_state.check_server(&facts, schema);
         target_state.check_extensions(control, manifest, &facts, schema).await?;
         target_state.check_names(control, manifest, schema).await?;
-        target_state.check_owned(control, schema).await?;
+        target_state.check_owned(control, schema, request.on_drift).await?;
         Ok(target_state)
     }
 
@@ -108,6 +120,12 @@ impl TargetState {
                 .with_hint("nothing was changed; move these away, or push into another --schema or an empty database"),
             _ => error,
         })
+    }
+
+    /// A table whose structure others changed and that does not stay as it is.
+    pub(crate) fn altered_table(&self) -> Option<&str> {
+        let altered = self.drift.iter().find(|table| !table.structure.is_empty() && !self.kept.contains(&table.name));
+        altered.map(|table| table.name.as_str())
     }
 
     /// Adds the complaint that the data won't fit. `local_bytes` is what the tables take on the local PostgreSQL,
@@ -292,7 +310,7 @@ impl TargetState {
     }
 
     /// What hangs on the tables that will be replaced and would be lost or left behind.
-    async fn check_owned(&mut self, control: &Session, schema: &str) -> Result<()> {
+    async fn check_owned(&mut self, control: &Session, schema: &str, on_drift: DriftPolicy) -> Result<()> {
         let before = self.problems.len();
         let live = self.record.live_relations();
         let previous = self.record.previous_relations();
@@ -310,6 +328,8 @@ impl TargetState {
             table
                 .added
                 .iter()
+                // A column that was added is drift, for which the user chose.
+                .filter(|part| !(part.starts_with("column ") && on_drift == DriftPolicy::Overwrite))
                 .filter(|part| !table_properties::is_carried(part))
                 .map(move |part| format!("{part} on {name}"))
                 .collect::<Vec<_>>()
@@ -341,9 +361,8 @@ impl TargetState {
 
     /// Whether the target holds exactly this already, as far as the record says.
     pub(crate) fn holds(&self, manifest: &Manifest, schema: &str) -> bool {
-        let wanted: std::collections::BTreeSet<&str> =
-            manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
-        let live: std::collections::BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
+        let wanted: BTreeSet<&str> = manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
+        let live: BTreeSet<&str> = self.record.live.iter().map(|table| table.name.as_str()).collect();
         wanted == live
             && self.record.live.iter().all(|table| table.run_key == manifest.run_key)
             && objects::are_there(&manifest.plan, schema, &self.record.live_objects)

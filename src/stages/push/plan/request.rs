@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         PushCheckpoint,
+        drift::DriftPolicy,
         push_plan::{PushPlan, RequestedMode},
     },
     neon::Branch,
@@ -35,6 +36,8 @@ pub struct PushRequest {
     pub local: LocalChoice,
     /// How the tables are brought up to date.
     pub mode: RequestedMode,
+    /// What is done with tables that others changed on the target since the last push.
+    pub on_drift: DriftPolicy,
     /// All of it, or the schema or the rows alone.
     pub part: PushPart,
     /// Connections that load at once; 0 means the default.
@@ -105,6 +108,7 @@ mod tests {
             target: Secret::new(String::new()),
             local: LocalChoice::default(),
             mode: RequestedMode::Auto,
+            on_drift: DriftPolicy::Refuse,
             part: PushPart::All,
             jobs: 0,
             schema: schema.to_owned(),

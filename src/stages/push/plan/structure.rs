@@ -25,15 +25,17 @@ pub(crate) async fn difference(
     schema: &str,
     replaces: bool,
 ) -> Result<Option<String>> {
-    let live = &target_state.record.live;
-    let there: BTreeSet<&str> = live.iter().map(|table| table.name.as_str()).collect();
-    let wanted: BTreeSet<&str> = manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
+    let is_kept = |name: &str| target_state.kept.contains(name);
+    let live = || target_state.record.live.iter().filter(|table| !is_kept(&table.name));
+    let to_push = || manifest.tables.iter().filter(|to_push| !is_kept(&to_push.table.name));
+    let there: BTreeSet<&str> = live().map(|table| table.name.as_str()).collect();
+    let wanted: BTreeSet<&str> = to_push().map(|to_push| to_push.table.name.as_str()).collect();
     if let Some(name) = wanted.symmetric_difference(&there).next() {
         let words = if there.contains(name) { "is no longer in the plan" } else { "is new" };
         return Ok(Some(format!("table {name} {words}")));
     }
-    for to_push in &manifest.tables {
-        let Some(ours) = live.iter().find(|ours| ours.name == to_push.table.name) else { continue };
+    for to_push in to_push() {
+        let Some(ours) = live().find(|ours| ours.name == to_push.table.name) else { continue };
         if ours.fingerprint != to_push.fingerprint {
             return Ok(Some(format!("the structure of table {} changed", ours.name)));
         }

@@ -12,7 +12,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::Stage,
-    postgres::{Session, retry},
+    postgres::Session,
+    retry,
     stages::push::target::{
         lock_monitor::{self, LockMonitor},
         lock_queue::{LockQueue, QueueRound},

@@ -26,7 +26,8 @@ use futures_util::future::{BoxFuture, join, join_all};
 
 use crate::{
     error::{Error, Kind, Result, Retry},
-    postgres::{Session, retry},
+    postgres::Session,
+    retry,
     stages::push::target::{
         lock_acquisition::{Locks, only},
         lock_monitor::{LockMonitor, TableUsage},

@@ -1,5 +1,7 @@
 //! The target: its sessions and locks, and the record of what this tool pushed there.
 
+pub(super) mod baseline;
+
 pub(super) mod catalog;
 
 pub(super) mod dependents;

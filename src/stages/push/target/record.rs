@@ -6,9 +6,10 @@
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        TableDigest,
+        TableDigest, TablePlan,
         identifier::{qualified, quote_literal},
         push_plan::PushMode,
+        table_digest::DigestColumn,
     },
     postgres::{Session, session::Row},
     stages::push::target::{
@@ -29,82 +30,8 @@ const FORMAT: u32 = 1;
 /// How many finished runs the record keeps per schema.
 const RUNS_KEPT: u32 = 100;
 
-/// One lock for whoever creates the record, because `IF NOT EXISTS` alone loses races.
-const CREATE: &str = "
-BEGIN;
-SELECT pg_advisory_xact_lock(8391472001);
-CREATE SCHEMA IF NOT EXISTS turso2neon;
-CREATE TABLE IF NOT EXISTS turso2neon.runs (
-  run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  run_key text NOT NULL,
-  target_schema text NOT NULL,
-  staging_schema text NOT NULL,
-  layout text NOT NULL,
-  mode text NOT NULL,
-  tool text NOT NULL,
-  state text NOT NULL CHECK (state IN ('loading', 'done', 'given up')),
-  started_at timestamptz NOT NULL DEFAULT now(),
-  finished_at timestamptz,
-  row_count bigint
-);
-CREATE TABLE IF NOT EXISTS turso2neon.chunks (
-  run_id bigint NOT NULL,
-  table_name text NOT NULL,
-  chunk integer NOT NULL,
-  row_count bigint,
-  byte_count bigint,
-  PRIMARY KEY (run_id, table_name, chunk)
-);
-CREATE TABLE IF NOT EXISTS turso2neon.tables (
-  target_schema text NOT NULL,
-  state text NOT NULL CHECK (state IN ('staged', 'live', 'previous')),
-  name text NOT NULL,
-  source text NOT NULL,
-  oid oid NOT NULL,
-  run_id bigint NOT NULL,
-  run_key text NOT NULL,
-  fingerprint text NOT NULL,
-  row_count bigint NOT NULL,
-  digest text NOT NULL,
-  chunk_count integer NOT NULL,
-  parts text[] NOT NULL,
-  PRIMARY KEY (target_schema, state, name)
-);
-CREATE TABLE IF NOT EXISTS turso2neon.objects (
-  target_schema text NOT NULL,
-  state text NOT NULL CHECK (state IN ('live', 'previous', 'old')),
-  kind text NOT NULL CHECK (kind IN ('view', 'function')),
-  name text NOT NULL,
-  oid oid NOT NULL,
-  digest text NOT NULL,
-  PRIMARY KEY (kind, oid)
-);
-CREATE TABLE IF NOT EXISTS turso2neon.carried (
-  target_schema text NOT NULL,
-  number integer NOT NULL,
-  table_name text,
-  statement text,
-  PRIMARY KEY (target_schema, number)
-);
-CREATE TABLE IF NOT EXISTS turso2neon.undo (
-  target_schema text NOT NULL,
-  run_id bigint NOT NULL,
-  name text NOT NULL,
-  source text NOT NULL,
-  fingerprint text NOT NULL,
-  run_key text NOT NULL,
-  digest text NOT NULL,
-  number integer,
-  next bigint,
-  plan text,
-  PRIMARY KEY (target_schema, name)
-);
-CREATE TABLE IF NOT EXISTS turso2neon.origins (
-  target_schema text PRIMARY KEY,
-  source text NOT NULL,
-  previous text
-);
-";
+/// The statements that create the record, without the end of their transaction.
+const CREATE: &str = include_str!("record.sql");
 
 /// A table of ours.
 #[derive(Debug, Clone)]
@@ -381,6 +308,14 @@ pub(crate) struct LiveTableRecord<'a> {
     pub fingerprint: &'a str,
     /// The digest of its rows.
     pub digest: TableDigest,
+    /// The columns that the digest covers, as JSON; none after a rollback, which wrote rows of others, too.
+    pub columns: Option<String>,
+}
+
+/// The columns that the digest of a table covers, as the record has them.
+pub(crate) fn digest_columns(table: &TablePlan) -> String {
+    let columns: Vec<DigestColumn> = table.columns.iter().map(DigestColumn::from).collect();
+    serde_json::to_string(&columns).unwrap_or_default()
 }
 
 /// The statement that records the new content of tables which stay in place.
@@ -388,12 +323,14 @@ pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTable
     let values = tables.iter().map(|table| {
         let [name, source, fingerprint, digest] =
             [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
-        format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint)", table.digest.rows)
+        let columns = table.columns.as_ref().map_or("NULL".to_owned(), |columns| quote_literal(columns));
+        format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint, {columns}::text)", table.digest.rows)
     });
     format!(
         "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
-         digest = v.digest, row_count = v.row_count \
-         FROM (VALUES {}) AS v(name, source, fingerprint, digest, row_count) \
+         digest = v.digest, row_count = v.row_count, columns = coalesce(v.columns, t.columns), \
+         pushed_xid = CASE WHEN v.columns IS NOT NULL THEN pg_current_xact_id()::text END \
+         FROM (VALUES {}) AS v(name, source, fingerprint, digest, row_count, columns) \
          WHERE t.target_schema = {} AND t.state = 'live' AND t.name = v.name",
         quote_literal(run_key),
         values.collect::<Vec<_>>().join(", "),

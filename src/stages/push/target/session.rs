@@ -13,7 +13,8 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     model::{Stage, identifier::quote_ident},
-    postgres::{PgEndpoint, Session, error_map, retry, session::CLIENT_CHECK},
+    postgres::{PgEndpoint, Session, error_map, session::CLIENT_CHECK},
+    retry,
     workdir::sha256_of_bytes,
 };
 

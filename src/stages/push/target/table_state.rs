@@ -2,46 +2,29 @@
 
 use crate::model::identifier::quote_literal;
 
-/// Where a recorded table, view or function is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RecordState {
-    /// Loaded into the staging schema; readers don't see it yet. Tables only.
-    Staged,
-    /// Readers see it.
-    Live,
-    /// The last push replaced it; it is kept for a rollback.
-    Previous,
-    /// Replaced by the push before the last one; to be dropped. Views and functions only.
-    Old,
-}
-
-impl RecordState {
-    /// The word in the record.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Staged => "staged",
-            Self::Live => "live",
-            Self::Previous => "previous",
-            Self::Old => "old",
-        }
+words! {
+    /// Where a recorded table, view or function is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum RecordState: word {
+        /// Loaded into the staging schema; readers don't see it yet. Tables only.
+        Staged = "staged",
+        /// Readers see it.
+        Live = "live",
+        /// The last push replaced it; it is kept for a rollback.
+        Previous = "previous",
+        /// Replaced by the push before the last one; to be dropped. Views and functions only.
+        Old = "old",
     }
 }
 
-/// A table of the record on the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recorded {
-    /// `turso2neon.tables`.
-    Tables,
-    /// `turso2neon.objects`: views and trigger functions.
-    Objects,
-}
-
-impl Recorded {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Tables => "tables",
-            Self::Objects => "objects",
-        }
+words! {
+    /// A table of the record on the target.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Recorded: word {
+        /// `turso2neon.tables`.
+        Tables = "tables",
+        /// `turso2neon.objects`: views and trigger functions.
+        Objects = "objects",
     }
 }
 

@@ -1,5 +1,5 @@
-//! What PostgreSQL must hold for a cell of the dump, read from the documentation of
-//! [`Conversion`] and from nothing of the loader.
+//! Computes what PostgreSQL must hold for a cell of the dump, from the documentation of [`Conversion`] and from nothing
+//! of the loader.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use crate::model::{
 const SECONDS_TO_2001: i64 = 11_323 * 86_400;
 
 /// 4713-11-24 BC, with which PostgreSQL's timestamps begin, in microseconds from 1970.
-const FIRST_MOMENT: i64 = -2_440_588 * datetime::DAY;
+const FIRST_TIMESTAMP: i64 = -2_440_588 * datetime::DAY;
 
 /// 2^53: up to here every integer is a double.
 const EXACT: u64 = 9_007_199_254_740_992;
@@ -33,7 +33,7 @@ pub(super) struct ColumnReading {
     chosen: bool,
     /// What becomes of cells that don't fit.
     exceptions: Exceptions,
-    /// Text that PostgreSQL can't hold is replaced, because the ledger keeps it.
+    /// Text that PostgreSQL can't hold is replaced, because the off-type table keeps it.
     replaces: bool,
 }
 
@@ -56,7 +56,7 @@ impl ColumnReading {
             pg_type: column.pg_type.clone(),
             chosen: column.origin == Origin::Override,
             exceptions: column.exceptions,
-            replaces: column.ledger,
+            replaces: column.records_off_type,
         }
     }
 
@@ -95,14 +95,14 @@ impl ColumnReading {
                 image.null();
                 CellOutcome::Nulled
             }
-            (Err(misfit), off_type) => {
-                image.misfit(misfit);
+            (Err(mismatch), off_type) => {
+                image.mismatch(mismatch);
                 if off_type.is_some() { CellOutcome::Rejected } else { CellOutcome::Kept }
             }
         }
     }
 
-    /// Nothing is appended if there is a misfit.
+    /// Nothing is appended if there is a mismatch.
     fn try_append(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
         match self.conversion {
             Conversion::Integer => self.integer(image, cell),
@@ -117,19 +117,19 @@ impl ColumnReading {
             Conversion::Date => number(image, cell, datetime::date),
             Conversion::Time => number(image, cell, datetime::clock),
             Conversion::Timestamp => number(image, cell, |text| {
-                let moment = datetime::moment(text)?;
-                moment.east.is_none().then_some(moment.wall)
+                let timestamp = datetime::timestamp(text)?;
+                timestamp.east.is_none().then_some(timestamp.wall)
             }),
             Conversion::TimestampTz => number(image, cell, |text| {
-                let moment = datetime::moment(text)?;
-                Some(moment.wall - moment.east.unwrap_or(0))
+                let timestamp = datetime::timestamp(text)?;
+                Some(timestamp.wall - timestamp.east.unwrap_or(0))
             }),
             Conversion::Epoch { unit } => self.epoch(image, cell, unit),
             Conversion::RailsTime => number(image, cell, |text| {
                 datetime::clock(text.strip_prefix(b"2000-01-01 ").or(text.strip_prefix(b"2000-01-01T")).unwrap_or(text))
             }),
-            Conversion::Reckoned { by } => self.reckoned(image, cell, by),
-            Conversion::AnyMoment { unit } => self.any_moment(image, cell, unit),
+            Conversion::Computed { by } => self.computed(image, cell, by),
+            Conversion::AnyTimestamp { unit } => self.any_timestamp(image, cell, unit),
             Conversion::UuidDotnet => uuid_dotnet(image, cell),
             Conversion::UuidText => uuid_text(image, cell),
             Conversion::UuidBlob => uuid_blob(image, cell),
@@ -141,7 +141,7 @@ impl ColumnReading {
             },
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
-            Conversion::Given { unit } => existing_schema::expected(image, &self.pg_type, unit, cell),
+            Conversion::ExistingType { unit } => existing_schema::expected(image, &self.pg_type, unit, cell),
             Conversion::Absent => Err(Mismatch::Class),
         }
     }
@@ -211,13 +211,13 @@ impl ColumnReading {
             EpochUnit::Milliseconds => 1_000,
             EpochUnit::Microseconds => 1,
         };
-        self.moment(image, value.checked_mul(unit).ok_or(Mismatch::Loss)?)
+        self.timestamp(image, value.checked_mul(unit).ok_or(Mismatch::Loss)?)
     }
 
     /// Microseconds since 1970.
-    fn moment(&self, image: &mut CanonicalRow, time: i64) -> Result<(), Mismatch> {
+    fn timestamp(&self, image: &mut CanonicalRow, time: i64) -> Result<(), Mismatch> {
         match self.pg_type {
-            _ if time < FIRST_MOMENT => return Err(Mismatch::Loss),
+            _ if time < FIRST_TIMESTAMP => return Err(Mismatch::Loss),
             PgType::Date if time % datetime::DAY == 0 => image.value(&(time / datetime::DAY).to_be_bytes()),
             PgType::Date => return Err(Mismatch::Loss),
             _ => image.value(&time.to_be_bytes()),
@@ -225,14 +225,14 @@ impl ColumnReading {
         Ok(())
     }
 
-    fn reckoned(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, by: TimeEncoding) -> Result<(), Mismatch> {
+    fn computed(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, by: TimeEncoding) -> Result<(), Mismatch> {
         let (places, zero) = match by {
             TimeEncoding::UnixS => (6, 0),
             TimeEncoding::UnixMs => (3, 0),
             TimeEncoding::UnixUs => (0, 0),
             TimeEncoding::UnixNs => (-3, 0),
             TimeEncoding::CoreData => (6, SECONDS_TO_2001 * 1_000_000),
-            TimeEncoding::Julian => return self.moment(image, datetime::julian(cell).ok_or(Mismatch::Form)?),
+            TimeEncoding::Julian => return self.timestamp(image, datetime::julian(cell).ok_or(Mismatch::Form)?),
         };
         let digits = match cell {
             SqliteCell::Integer(value) => DecimalDigits::of_integer(value),
@@ -241,10 +241,10 @@ impl ColumnReading {
             _ => return Err(Mismatch::Class),
         };
         let time = digits.shifted(places).and_then(|time| time.checked_add(zero)).ok_or(Mismatch::Loss)?;
-        self.moment(image, time)
+        self.timestamp(image, time)
     }
 
-    fn any_moment(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Mismatch> {
+    fn any_timestamp(&self, image: &mut CanonicalRow, cell: SqliteCell<'_>, unit: EpochUnit) -> Result<(), Mismatch> {
         match cell {
             SqliteCell::Integer(value) => {
                 // Each window is 1e8 to 5e9 seconds in its unit.
@@ -259,8 +259,8 @@ impl ColumnReading {
                 self.epoch(image, cell, unit)
             }
             _ => number(image, cell, |text| {
-                let moment = datetime::moment(text)?;
-                Some(moment.wall - moment.east.unwrap_or(0))
+                let timestamp = datetime::timestamp(text)?;
+                Some(timestamp.wall - timestamp.east.unwrap_or(0))
             }),
         }
     }

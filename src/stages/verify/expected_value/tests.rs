@@ -13,7 +13,7 @@ fn mark(reading: &ColumnReading, cell: SqliteCell<'_>) -> FieldMark {
 
 #[test]
 fn cells_that_a_conversion_does_not_name_never_fit() {
-    for (conversion, pg_type, cell, misfit) in [
+    for (conversion, pg_type, cell, mismatch) in [
         (Conversion::Integer, PgType::BigInt, SqliteCell::Text(b"1"), Mismatch::Class),
         (Conversion::Integer, PgType::SmallInt, SqliteCell::Integer(40_000), Mismatch::Loss),
         (Conversion::IntegerBoolean, PgType::Boolean, SqliteCell::Integer(2), Mismatch::Loss),
@@ -31,12 +31,12 @@ fn cells_that_a_conversion_does_not_name_never_fit() {
         (Conversion::Json, PgType::Jsonb, SqliteCell::Text(b"{a:1}"), Mismatch::Form),
     ] {
         let found = mark(&reading(conversion, pg_type), cell).shape;
-        assert_eq!(found, FieldShape::Misfit(misfit), "{conversion:?}");
+        assert_eq!(found, FieldShape::Mismatch(mismatch), "{conversion:?}");
     }
 }
 
 #[test]
-fn ill_formed_text_is_mended_as_the_standard_library_mends_it() {
+fn ill_formed_text_is_repaired_as_the_standard_library_repairs_it() {
     for bytes in [
         &b"plain"[..],
         b"a\0b\xffc",
@@ -54,17 +54,17 @@ fn ill_formed_text_is_mended_as_the_standard_library_mends_it() {
 
 #[test]
 fn exceptions_are_null_or_reject() {
-    let fate = |exceptions: Exceptions, cell| {
+    let outcome = |exceptions: Exceptions, cell| {
         let mut image = CanonicalRow::default();
         let reading = ColumnReading { exceptions, ..reading(Conversion::Integer, PgType::BigInt) };
         (reading.append(&mut image, cell), image.marks().remove(0).shape)
     };
     let null = Exceptions { off_type: Some(OffType::Null), ..Exceptions::default() };
     let reject = Exceptions { off_type: Some(OffType::Reject), empty_as_null: true };
-    assert_eq!(fate(null, SqliteCell::Text(b"x")), (CellOutcome::Nulled, FieldShape::Null));
-    assert_eq!(fate(null, SqliteCell::Integer(1)).0, CellOutcome::Kept);
-    assert_eq!(fate(reject, SqliteCell::Text(b"x")).0, CellOutcome::Rejected);
-    assert_eq!(fate(reject, SqliteCell::Text(b"")), (CellOutcome::Nulled, FieldShape::Null));
+    assert_eq!(outcome(null, SqliteCell::Text(b"x")), (CellOutcome::Nulled, FieldShape::Null));
+    assert_eq!(outcome(null, SqliteCell::Integer(1)).0, CellOutcome::Kept);
+    assert_eq!(outcome(reject, SqliteCell::Text(b"x")).0, CellOutcome::Rejected);
+    assert_eq!(outcome(reject, SqliteCell::Text(b"")), (CellOutcome::Nulled, FieldShape::Null));
 }
 
 #[test]
@@ -82,15 +82,15 @@ fn counts_of_time_and_turned_uuids() {
         (TimeEncoding::Julian, SqliteCell::Real(2_440_587.75), datetime::DAY / 4),
         (TimeEncoding::Julian, SqliteCell::Integer(2_440_588), datetime::DAY / 2),
     ] {
-        assert_eq!(value(Conversion::Reckoned { by }, PgType::TimestampTz, cell), at(expected), "{by:?}");
+        assert_eq!(value(Conversion::Computed { by }, PgType::TimestampTz, cell), at(expected), "{by:?}");
     }
     for (by, cell) in [
         (TimeEncoding::UnixNs, SqliteCell::Integer(5_001)),
         (TimeEncoding::UnixMs, SqliteCell::Real(0.000_1)),
         (TimeEncoding::Julian, SqliteCell::Real(1.0)),
     ] {
-        let found = value(Conversion::Reckoned { by }, PgType::TimestampTz, cell).shape;
-        assert!(matches!(found, FieldShape::Misfit(_)), "{by:?}");
+        let found = value(Conversion::Computed { by }, PgType::TimestampTz, cell).shape;
+        assert!(matches!(found, FieldShape::Mismatch(_)), "{by:?}");
     }
     let blob: Vec<u8> = (0..16).collect();
     let turned = value(Conversion::UuidDotnet, PgType::Uuid, SqliteCell::Blob(&blob));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::support::{
     Rng,
-    fault_proxy::{CommitFate, Fault as NetworkFault},
+    fault_proxy::{CommitOutcome, Fault as NetworkFault},
     tool::{Run, Running},
 };
 
@@ -59,7 +59,7 @@ const FAULTS: [Fault; 17] = [
 
 /// Everything about one case.
 pub(super) struct Case<'a> {
-    ground: &'a Env,
+    env: &'a Env,
     mode: Mode,
     fault: Fault,
     rng: Rng,
@@ -72,18 +72,18 @@ impl fmt::Display for Case<'_> {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(ground: &'a Env, seed: u64) -> Self {
+    pub(super) fn new(env: &'a Env, seed: u64) -> Self {
         let place = |count: usize, number: u64| usize::try_from(number % count as u64).unwrap();
         // Both lengths have no common divisor, so that all pairs come about.
         let mode = Mode::ALL[place(Mode::ALL.len(), seed)];
         let fault = match FAULTS[place(FAULTS.len(), seed)] {
-            Fault::FullDisk if ground.disk.is_none() => Fault::Kill,
+            Fault::FullDisk if env.disk.is_none() => Fault::Kill,
             // A rollback reads nothing from there.
             Fault::RestartLocal | Fault::CrashLocal if mode.is_rollback() => Fault::Kill,
             Fault::EndCopy if mode.is_rollback() => Fault::EndAllSessions,
             fault => fault,
         };
-        Self { ground, mode, fault, rng: Rng::new(seed) }
+        Self { env, mode, fault, rng: Rng::new(seed) }
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -96,9 +96,9 @@ impl<'a> Case<'a> {
 
     /// Does it. Says in which phase the fault struck; nothing if the call had ended before.
     pub(super) fn run(mut self) -> Option<String> {
-        let usual = self.ground.usual(self.mode);
-        let disk = self.ground.disk.as_ref().filter(|_| self.fault == Fault::FullDisk);
-        let scene = self.ground.scene(self.mode, disk);
+        let usual = self.env.usual(self.mode);
+        let disk = self.env.disk.as_ref().filter(|_| self.fault == Fault::FullDisk);
+        let scene = self.env.scene(self.mode, disk);
         let gaze = if self.mode == Mode::Replace { ReadMode::Apart } else { ReadMode::Together };
         let reader = Reader::start(&scene.target, gaze);
         let (run, struck) = self.strike(&scene, &usual);
@@ -114,9 +114,9 @@ impl<'a> Case<'a> {
         struck.then(|| phase_of(&run))
     }
 
-    /// A moment of an undisturbed call: by the clock, or shortly after it told something. Each third is in the last
-    /// fifth, where the old state turns into the new one.
-    fn moment(&mut self, usual: &Baseline) -> Moment {
+    /// A time within an undisturbed call: by the clock, or shortly after a line of its output. Each third is in the
+    /// last fifth, where the old state turns into the new one.
+    fn fault_time(&mut self, usual: &Baseline) -> FaultTime {
         let late = self.rng.once_in(3);
         let mut below = |whole: u64| {
             let whole = i64::try_from(whole).unwrap();
@@ -124,23 +124,23 @@ impl<'a> Case<'a> {
         };
         let micros = u64::try_from(usual.took.as_micros()).unwrap();
         if below(100) % 3 == 0 {
-            return Moment { lines: 0, pause: Duration::from_micros(below(micros)) };
+            return FaultTime { lines: 0, pause: Duration::from_micros(below(micros)) };
         }
         // After the last line but one nothing is left to do.
         let lines = below(usual.lines.saturating_sub(2) as u64);
         let pause = self.rng.roll() % (2 * micros / usual.lines as u64);
-        Moment { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
+        FaultTime { lines: usize::try_from(lines).unwrap(), pause: Duration::from_micros(pause) }
     }
 
     /// The call with its fault, and whether the call was under way when the fault came.
     fn strike(&mut self, scene: &CaseEnv, usual: &Baseline) -> (Run, bool) {
-        let moment = self.moment(usual);
+        let fault_time = self.fault_time(usual);
         let direct = scene.url();
         let spawn = |url: &str| scene.call(self.mode, url).spawn();
         match self.fault {
             Fault::Kill => {
                 let mut running = spawn(&direct);
-                moment.wait(scene, &mut running);
+                fault_time.wait(scene, &mut running);
                 let run = running.kill();
                 let struck = run.signal().is_some();
                 (run, struck)
@@ -148,7 +148,7 @@ impl<'a> Case<'a> {
             Fault::Interrupt | Fault::Terminate => {
                 let signal = if self.fault == Fault::Interrupt { Signal::INT } else { Signal::TERM };
                 let mut running = spawn(&direct);
-                moment.wait(scene, &mut running);
+                fault_time.wait(scene, &mut running);
                 if !running.ended() {
                     running.signal(signal);
                 }
@@ -158,24 +158,25 @@ impl<'a> Case<'a> {
             }
             Fault::EndOneSession | Fault::EndCopy | Fault::EndAllSessions => {
                 let running = spawn(&direct);
-                self.end_sessions(scene, running, moment)
+                self.end_sessions(scene, running, fault_time)
             }
             Fault::RestartTarget | Fault::CrashTarget | Fault::RestartLocal | Fault::CrashLocal => {
                 let crash = matches!(self.fault, Fault::CrashTarget | Fault::CrashLocal);
                 let here = matches!(self.fault, Fault::RestartLocal | Fault::CrashLocal);
-                let server = if here { &self.ground.local[1] } else { &self.ground.remote };
+                let server = if here { &self.env.local[1] } else { &self.env.remote };
                 let mut running = spawn(&direct);
-                moment.wait(scene, &mut running);
+                fault_time.wait(scene, &mut running);
                 let struck = !running.ended();
                 server.restart(if crash { Signal::QUIT } else { Signal::INT });
                 (running.wait(), struck)
             }
             Fault::LoseCommit => {
                 let number = self.rng.roll() % usual.commits.max(1) + 1;
-                let fates = [CommitFate::Lost, CommitFate::Racing, CommitFate::Unanswered, CommitFate::Unanswered];
-                let fate = self.rng.pick(&fates);
-                println!("  commit {number} of {}: {fate:?}", usual.commits);
-                let proxy = scene.proxy(true, NetworkFault::Commit { number, fate });
+                let outcomes =
+                    [CommitOutcome::Lost, CommitOutcome::Racing, CommitOutcome::Unanswered, CommitOutcome::Unanswered];
+                let outcome = self.rng.pick(&outcomes);
+                println!("  commit {number} of {}: {outcome:?}", usual.commits);
+                let proxy = scene.proxy(true, NetworkFault::Commit { number, outcome });
                 let run = spawn(&scene.plain_url(proxy.port())).wait();
                 assert!(proxy.happened(), "commit {number} never came");
                 (run, true)
@@ -191,12 +192,12 @@ impl<'a> Case<'a> {
                 (run, true)
             }
             Fault::FullDisk => {
-                let room = self.rng.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
-                println!("  {room} bytes are free");
+                let free_bytes = self.rng.roll() % (usual.growth.max(usual.bytes * 2) * 5 / 4);
+                println!("  {free_bytes} bytes are free");
                 // The first session of a database writes a file that says nothing of a full disk.
                 look(&scene.target);
-                if let Some(disk) = &self.ground.disk {
-                    disk.leave(room);
+                if let Some(disk) = &self.env.disk {
+                    disk.leave(free_bytes);
                 }
                 let run = spawn(&direct).wait();
                 let struck = run.code() != Some(0);
@@ -206,7 +207,7 @@ impl<'a> Case<'a> {
     }
 
     /// Has the server end sessions of the tool: some that copies, any one up to three times, or all.
-    fn end_sessions(&mut self, scene: &CaseEnv, mut running: Running, moment: Moment) -> (Run, bool) {
+    fn end_sessions(&mut self, scene: &CaseEnv, mut running: Running, fault_time: FaultTime) -> (Run, bool) {
         let tools = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'turso2neon%'";
         let (which, times) = match self.fault {
             Fault::EndCopy => ("AND query LIKE 'COPY%' AND state = 'active' ORDER BY random() LIMIT 1", 1),
@@ -215,13 +216,13 @@ impl<'a> Case<'a> {
         };
         let mut ended = 0;
         if self.fault != Fault::EndCopy {
-            moment.wait(scene, &mut running);
+            fault_time.wait(scene, &mut running);
         }
         while ended < times && !running.ended() {
             let hit = scene.target.query(&format!("SELECT pg_terminate_backend(pid) {tools} {which}")).len();
             ended += usize::from(hit > 0);
             if self.fault != Fault::EndCopy {
-                wait(&mut running, moment.pause);
+                wait(&mut running, fault_time.pause);
             }
         }
         println!("  {ended} of {times} times");
@@ -259,7 +260,7 @@ impl<'a> Case<'a> {
     /// Calls again until the end, which is the next call. A rollback that was done is not called again: it would put
     /// the newer rows back.
     fn repeat(&mut self, scene: &CaseEnv, run: &Run) {
-        let [before, after] = self.ground.course(self.mode);
+        let [before, after] = self.env.course(self.mode);
         if self.mode.is_rollback() {
             let now = look(&scene.target);
             assert!(now == before || now == after, "after the fault: {now}");
@@ -281,7 +282,7 @@ impl<'a> Case<'a> {
 
     fn check_sight(&self, sight: &Observations) {
         assert!(sight.complaints.is_empty(), "a reader got errors: {:?}", sight.complaints);
-        let [before, after] = self.ground.course(self.mode);
+        let [before, after] = self.env.course(self.mode);
         let (before, after) = if self.mode == Mode::Replace {
             (before.split(' ').collect::<Vec<_>>(), after.split(' ').collect::<Vec<_>>())
         } else {
@@ -305,26 +306,26 @@ impl<'a> Case<'a> {
         assert_eq!(scene.objects(), usual.objects);
         assert_eq!(scene.files(), usual.files);
         if self.mode.is_rollback() {
-            self.ground.verify_old(&scene.target).run().expect_exit(0);
+            self.env.verify_old(&scene.target).run().expect_exit(0);
             return;
         }
         let verify = ["verify", "--against", "target", "--level", "full"];
         scene.tool(&verify, &scene.url()).run().expect_exit(0);
         if matches!(self.mode, Mode::Diff | Mode::Swap) && self.rng.once_in(2) {
             scene.tool(&["rollback"], &scene.url()).run().expect_exit(0);
-            assert_eq!(look(&scene.target), self.ground.pictures[0], "after a rollback");
+            assert_eq!(look(&scene.target), self.env.pictures[0], "after a rollback");
         }
     }
 }
 
 /// So many lines after the beginning, and a pause.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct FaultTime {
     lines: usize,
     pause: Duration,
 }
 
-impl Moment {
+impl FaultTime {
     fn wait(self, scene: &CaseEnv, running: &mut Running) {
         while scene.lines() < self.lines && !running.ended() {
             std::thread::sleep(Duration::from_micros(300));
@@ -340,7 +341,7 @@ fn wait(running: &mut Running, pause: Duration) {
     }
 }
 
-/// What the tool was doing when it was told last. Lines that the end cut off don't count.
+/// What the tool was doing by its last line of output. Lines that the end cut off don't count.
 fn phase_of(run: &Run) -> String {
     let lines = run.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut phase = "start".to_owned();

@@ -105,7 +105,7 @@ impl Env {
         let remote = Target::start_alone("max_connections = 60");
         allow_clear_text(&remote);
         let empty = remote.beside();
-        let mut ground = Self {
+        let mut env = Self {
             local,
             dirs,
             old: empty.copy(""),
@@ -118,16 +118,16 @@ impl Env {
             remote,
         };
         // The old rows stand where something newer stood, which is kept.
-        ground.push_into(1, &ground.old, "create");
-        ground.pictures[1] = look(&ground.old);
-        ground.push_into(0, &ground.old, "swap");
-        ground.pictures[0] = look(&ground.old);
-        assert_ne!(ground.pictures[0], ground.pictures[1]);
-        ground.swapped = ground.old.copy("");
-        ground.push_into(1, &ground.swapped, "swap");
-        ground.changed = ground.old.copy("");
-        ground.push_into(1, &ground.changed, "diff");
-        ground
+        env.push_into(1, &env.old, "create");
+        env.pictures[1] = look(&env.old);
+        env.push_into(0, &env.old, "swap");
+        env.pictures[0] = look(&env.old);
+        assert_ne!(env.pictures[0], env.pictures[1]);
+        env.swapped = env.old.copy("");
+        env.push_into(1, &env.swapped, "swap");
+        env.changed = env.old.copy("");
+        env.push_into(1, &env.changed, "diff");
+        env
     }
 
     fn push_into(&self, version: usize, target: &Target, mode: &str) {
@@ -210,7 +210,7 @@ impl CaseEnv {
         remote_url_at(&self.target, port)
     }
 
-    /// A proxy to the target. `plain` says that the tool talks without TLS.
+    /// A proxy to the target. `plain` says that the tool connects without TLS.
     pub(super) fn proxy(&self, plain: bool, fault: Fault) -> FaultProxy {
         let port = self.target.port();
         FaultProxy::start(move || port, Script { fault, reads_messages: plain, ..Script::default() })
@@ -275,12 +275,16 @@ pub(super) struct SmallDisk {
 
 impl SmallDisk {
     const NAME: &'static str = "small";
-    const ROOM: &'static str = "1g";
+    const DISK_SIZE: &'static str = "1g";
 
     fn on(server: &Target) -> Option<Self> {
         let place = tempfile::Builder::new().prefix("t2n-disk-").tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o"]).arg(format!("size={},mode=0755", Self::ROOM)).arg("t2n").arg(place.path());
+        mount
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={},mode=0755", Self::DISK_SIZE))
+            .arg("t2n")
+            .arg(place.path());
         if !mount.output().is_ok_and(|done| done.status.success()) {
             println!("no file system can be mounted here: disks stay empty");
             return None;
@@ -300,9 +304,9 @@ impl SmallDisk {
         self.resize(&(used + bytes).to_string());
     }
 
-    /// Makes room.
+    /// Restores the free disk space.
     pub(super) fn extend(&self) {
-        self.resize(Self::ROOM);
+        self.resize(Self::DISK_SIZE);
     }
 
     fn resize(&self, size: &str) {

@@ -28,10 +28,10 @@ fn a_fault_at_any_moment_ends_in_the_verified_state() {
     let cases = number("TURSO2NEON_TEST_FAULTS").unwrap_or(8);
     let chance = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
     let first = number("TURSO2NEON_TEST_SEED").unwrap_or_else(chance);
-    let ground = Env::prepare();
+    let env = Env::prepare();
     let (mut tally, mut failed, mut missed) = (BTreeMap::new(), Vec::new(), 0);
     for seed in first..first + cases {
-        let case = Case::new(&ground, seed);
+        let case = Case::new(&env, seed);
         println!("TURSO2NEON_TEST_SEED={seed} {case}");
         let kind = (case.mode(), case.fault());
         match catch_unwind(AssertUnwindSafe(|| case.run())) {

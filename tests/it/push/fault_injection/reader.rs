@@ -69,15 +69,15 @@ impl Reader {
         let mut config = Config::new();
         config.host_path(target.socket_directory()).port(target.port()).user("postgres").dbname(target.database());
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let stop_flag = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(read(&config, gaze, &told))
+            runtime.block_on(read(&config, gaze, &stop_flag))
         });
         Self { stop, thread }
     }
 
-    /// Ends, and tells what was seen.
+    /// Ends, and returns what was seen.
     pub(super) fn stop(self) -> Observations {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()

@@ -1,10 +1,11 @@
-//! A shop as real ones grow: epochs beside text dates, booleans as integers, JSON, pictures, vectors, keys of every
-//! kind, rows whose parents were deleted, numbers that were never reused. Deterministic: the same size gives the same
-//! bytes. Shared by the tests and by `examples/shop.rs`, so it uses nothing else of this crate.
+//! Builds the sample database, a shop as it grows over years: epochs beside text dates, booleans as integers, JSON,
+//! pictures, vectors, keys of every kind, rows whose parents were deleted, numbers that were never reused.
+//! Deterministic: the same size gives the same bytes. Shared by the tests and by `examples/sample_db.rs`, so it uses
+//! nothing else of this crate.
 
 mod values;
 
-use values::{ADJECTIVES, CITIES, COUNTRIES, Dice, FIRST_NAMES, LAST_NAMES, NOUNS, at, number, pick, text};
+use values::{ADJECTIVES, CITIES, COUNTRIES, FIRST_NAMES, LAST_NAMES, NOUNS, SampleRng, at, number, pick, text};
 
 /// One value, in SQLite's storage classes.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ pub(crate) enum Value {
     Blob(Vec<u8>),
 }
 
-/// One statement with its parameters. To be run in order, with foreign keys off: shops lose parents.
+/// One statement with its parameters. To be run in order, with foreign keys off: some rows have no parent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
     /// The statement.
@@ -35,7 +36,7 @@ pub(crate) fn tables(percent: u32) -> Vec<(&'static str, u32)> {
     TABLES.iter().map(|table| (table.name, table.fixed + table.per_percent * percent)).collect()
 }
 
-/// Everything that makes the shop, in order.
+/// Everything that makes the sample database, in order.
 pub(crate) fn steps(percent: u32) -> impl Iterator<Item = Step> {
     let schema = TABLES.iter().map(|table| plain(table.ddl));
     let rows = TABLES.iter().flat_map(move |table| inserts(table, percent));
@@ -48,7 +49,7 @@ struct Table {
     columns: &'static str,
     fixed: u32,
     per_percent: u32,
-    row: fn(u64, &Sizes, &mut Dice) -> Vec<Value>,
+    row: fn(u64, &Sizes, &mut SampleRng) -> Vec<Value>,
 }
 
 /// How many rows the referenced tables have.
@@ -237,7 +238,7 @@ const TABLES: &[Table] = &[
     },
 ];
 
-/// What happened to the shop after it was filled, and everything that reads it.
+/// What happened to the sample database after it was filled, and everything that reads it.
 const AFTERMATH: &[&str] = &[
     "INSERT INTO orders (customer_id, placed_at) SELECT 1, 1735689600 FROM categories LIMIT 12",
     "DELETE FROM orders WHERE id > (SELECT max(order_id) FROM order_items)",
@@ -257,7 +258,7 @@ const AFTERMATH: &[&str] = &[
      UPDATE orders SET changed_at = CURRENT_TIMESTAMP WHERE id = NEW.id; END",
 ];
 
-fn customer(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn customer(n: u64, _: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let (first, last) = (pick(&FIRST_NAMES, rng.next()), pick(&LAST_NAMES, rng.next()));
     let email = format!("{first}.{last}{n}@Example.com");
     let country = if rng.one_in(20) { Value::Null } else { text(COUNTRIES[at(rng.below(25))].0) };
@@ -282,7 +283,7 @@ fn customer(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn address(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn address(n: u64, sizes: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let kind = if n < sizes.customers { "home" } else { "work" };
     let street = format!("{} {} Street", rng.below(300) + 1, pick(&NOUNS, rng.next()));
     // Declared INTEGER by somebody who knew no British postcodes.
@@ -294,7 +295,7 @@ fn address(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
     vec![number(n % sizes.customers + 1), text(kind), text(&street), text(pick(&CITIES, rng.next())), postcode]
 }
 
-fn product(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn product(n: u64, _: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let name = format!("{} {}", pick(&ADJECTIVES, rng.next()), pick(&NOUNS, rng.next()));
     let cents = u32::try_from(rng.below(20_000) + 50).unwrap_or(50);
     let price = Value::Real(f64::from(cents) / 100.0);
@@ -328,7 +329,7 @@ fn product(n: u64, _: &Sizes, rng: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn order(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn order(n: u64, sizes: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let status = pick(&["new", "paid", "sent", "returned"], rng.next());
     let note = match rng.below(12) {
         0 => text(""),
@@ -336,7 +337,7 @@ fn order(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
         2 => text(&format!("\t{}  ", rng.word())),
         _ => Value::Null,
     };
-    let changed = rng.moment(" ");
+    let changed = rng.timestamp(" ");
     let customer = number(rng.below(sizes.customers) + 1);
     vec![
         number(n + 1),
@@ -349,21 +350,21 @@ fn order(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
     ]
 }
 
-fn payment(_: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn payment(_: u64, sizes: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let cents = u32::try_from(rng.below(900_000) + 100).unwrap_or(100);
     let fee = format!("{}.{:04}", rng.below(40), rng.below(10_000));
-    let refunded = if rng.one_in(12) { text(&rng.moment(" ")) } else { Value::Null };
+    let refunded = if rng.one_in(12) { text(&rng.timestamp(" ")) } else { Value::Null };
     let receipt = if rng.one_in(3) { Value::Blob(rng.bytes(64)) } else { Value::Null };
     let (id, order) = (rng.uuid(), number(rng.below(sizes.orders) + 1));
-    vec![id, order, Value::Real(f64::from(cents) / 100.0), text(&fee), text(&rng.moment(" ")), refunded, receipt]
+    vec![id, order, Value::Real(f64::from(cents) / 100.0), text(&fee), text(&rng.timestamp(" ")), refunded, receipt]
 }
 
-fn review(n: u64, sizes: &Sizes, rng: &mut Dice) -> Vec<Value> {
+fn review(n: u64, sizes: &Sizes, rng: &mut SampleRng) -> Vec<Value> {
     let customer = if rng.one_in(10) { Value::Null } else { number(rng.below(sizes.customers) + 1) };
     let title = if rng.one_in(3) { Value::Null } else { text(rng.word()) };
     let words = 3 + rng.below(40);
     let body = (0..words).map(|_| rng.word()).collect::<Vec<_>>().join(" ");
-    let written = format!("{}Z", rng.moment("T"));
+    let written = format!("{}Z", rng.timestamp("T"));
     vec![
         number(n + 1),
         number(rng.below(sizes.products) + 1),
@@ -379,7 +380,7 @@ fn inserts(table: &'static Table, percent: u32) -> impl Iterator<Item = Step> {
     let rows = u64::from(table.fixed + table.per_percent * percent);
     let percent = u64::from(percent);
     let sizes = Sizes { customers: 80 * percent, products: 20 * percent, orders: 150 * percent };
-    let mut rng = Dice(table.name.bytes().fold(0, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)));
+    let mut rng = SampleRng(table.name.bytes().fold(0, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)));
     let width = table.columns.split(',').count();
     (0..rows.div_ceil(BATCH)).map(move |batch| {
         let range = batch * BATCH..rows.min((batch + 1) * BATCH);

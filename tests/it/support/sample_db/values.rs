@@ -18,10 +18,10 @@ pub(super) fn pick<'a>(words: &[&'a str], n: u64) -> &'a str {
     words[at(n % u64::try_from(words.len()).unwrap_or(1))]
 }
 
-/// Splitmix64: the same seed gives the same shop on every machine.
-pub(super) struct Dice(pub(super) u64);
+/// Splitmix64: the same seed gives the same rows on every machine.
+pub(super) struct SampleRng(pub(super) u64);
 
-impl Dice {
+impl SampleRng {
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -66,7 +66,7 @@ impl Dice {
         format!("{:04}-{:02}-{:02}", first + self.below(years), self.below(12) + 1, self.below(28) + 1)
     }
 
-    pub(super) fn moment(&mut self, between: &str) -> String {
+    pub(super) fn timestamp(&mut self, between: &str) -> String {
         format!("{}{between}{:02}:{:02}:{:02}", self.date(2020, 5), self.below(24), self.below(60), self.below(60))
     }
 

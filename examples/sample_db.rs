@@ -1,7 +1,7 @@
 //! Fills a libSQL server with the sample database of the tests, through Turso's own client.
 //!
-//! `TURSO_DATABASE_URL=http://... TURSO_AUTH_TOKEN=... cargo run --example shop [PERCENT|counts|change]`; 100 percent
-//! are 100,000 rows in 14 tables. `counts` prints how many rows each table has. `change` changes one row.
+//! `TURSO_DATABASE_URL=http://... TURSO_AUTH_TOKEN=... cargo run --example sample_db [PERCENT|counts|change]`; 100
+//! percent are 100,000 rows in 14 tables. `counts` prints how many rows each table has. `change` changes one row.
 #![allow(
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -10,7 +10,7 @@
 )]
 
 #[path = "../tests/it/support/sample_db/mod.rs"]
-mod shop;
+mod sample_db;
 
 use std::error::Error;
 
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("TURSO_DATABASE_URL")?;
     let token = std::env::var("TURSO_AUTH_TOKEN")?;
     let argument = std::env::args().nth(1);
-    // Without its TLS feature the client must be told how to connect; the demonstration's server is on loopback.
+    // Without its TLS feature the client needs a connector; the demonstration's server is on loopback.
     let connector = hyper::client::HttpConnector::new();
     let database = libsql::Builder::new_remote(url, token).connector(connector).build().await?;
     let connection = database.connect()?;
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let percent = argument.map_or(Ok(100), |argument| argument.parse())?;
     fill(&connection, percent).await?;
-    let tables = shop::tables(percent);
+    let tables = sample_db::tables(percent);
     let rows: u32 = tables.iter().map(|(_, rows)| rows).sum();
     println!("the source holds {} tables with {rows} rows", tables.len());
     Ok(())
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn fill(connection: &Connection, percent: u32) -> Result<(), libsql::Error> {
     // In one request: the server forgets the setting with the stream, and the stream ends outside a transaction.
     connection.execute_batch("PRAGMA foreign_keys = OFF; BEGIN").await?;
-    for step in shop::steps(percent) {
+    for step in sample_db::steps(percent) {
         let values: Vec<Value> = step.values.into_iter().map(client_value).collect();
         connection.execute(&step.sql, params_from_iter(values)).await?;
     }
@@ -52,7 +52,7 @@ async fn fill(connection: &Connection, percent: u32) -> Result<(), libsql::Error
 
 /// One line per table: its name, a tab, its rows.
 async fn counts(connection: &Connection) -> Result<(), Box<dyn Error>> {
-    for (table, _) in shop::tables(1) {
+    for (table, _) in sample_db::tables(1) {
         let mut rows = connection.query(&format!("SELECT count(*) FROM {table} NOT INDEXED"), ()).await?;
         let row = rows.next().await?.ok_or("no answer")?;
         println!("{table}\t{}", row.get::<i64>(0)?);
@@ -67,12 +67,12 @@ async fn change(connection: &Connection) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn client_value(value: shop::Value) -> Value {
+fn client_value(value: sample_db::Value) -> Value {
     match value {
-        shop::Value::Null => Value::Null,
-        shop::Value::Integer(number) => Value::Integer(number),
-        shop::Value::Real(number) => Value::Real(number),
-        shop::Value::Text(text) => Value::Text(text),
-        shop::Value::Blob(bytes) => Value::Blob(bytes),
+        sample_db::Value::Null => Value::Null,
+        sample_db::Value::Integer(number) => Value::Integer(number),
+        sample_db::Value::Real(number) => Value::Real(number),
+        sample_db::Value::Text(text) => Value::Text(text),
+        sample_db::Value::Blob(bytes) => Value::Blob(bytes),
     }
 }
