@@ -38,6 +38,8 @@ mod file_builder;
 
 mod disk_space;
 
+mod method_fallback;
+
 mod method_selection;
 
 mod sql_snapshot;
@@ -150,7 +152,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         remove_part(&part)?;
     }
     let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
-    let made = match source {
+    let dumped = match source {
         Source::Server(endpoint) => {
             let settings = ServerSettings {
                 endpoint: &endpoint,
@@ -159,35 +161,11 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
                 namespace: request.namespace.as_deref(),
                 now_s: started_s,
             };
-            method_selection::copy(ctx, &settings, (request.method, is_mvcc), &part, previous.as_ref()).await
+            method_fallback::from_server(ctx, &settings, (request.method, is_mvcc), &part, previous).await?
         }
-        Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied),
-    };
-    let dumped = match (made, previous) {
-        (Ok(MethodOutcome::Copied(copy)), previous) => {
-            let (ctx, kept) = (ctx.clone(), part.clone());
-            let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
-            match &finished {
-                Err(error) if error.kind() == Kind::Interrupted && resume_state::can_continue(&part) => {}
-                // Nobody can go on from a copy that is complete and yet not right.
-                Err(_) => {
-                    remove_part(&part).ok();
-                }
-                Ok(_) => {}
-            }
-            finished?
-        }
-        (Ok(MethodOutcome::Unchanged { received_bytes }), Some(previous)) => {
-            remove_part(&part)?;
-            confirm(ctx, previous, received_bytes, started_s)?
-        }
-        (Ok(MethodOutcome::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
-        (Err(error), _) => {
-            if !resume_state::can_continue(&part) {
-                // What is left of it would only take space; the next dump removes it if this fails.
-                remove_part(&part).ok();
-            }
-            return Err(error);
+        Source::File(path) => {
+            let made = copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied);
+            method_fallback::settle(ctx, made, &part, previous, started_s).await.map_err(|failed| failed.error)?
         }
     };
     if let Some(settings) = request.archive.clone() {
