@@ -9,12 +9,15 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::{file_builder, index_check, storage_layout};
+use super::{
+    file_builder, index_check,
+    storage_layout::{self, SchemaRow},
+};
 use crate::{
     context::Cancellation,
     error::{Error, Kind, Result, ResultExt},
     model::identifier::{quote_ident, quote_literal},
-    sqlite::{error_map, open},
+    sqlite::{catalog::TURSO_INTERNAL, error_map, open},
 };
 
 /// Messages about rows that break what their table declares. Such rows are the source's own; they are kept.
@@ -74,6 +77,7 @@ fn check(
 ) -> Result<IntegrityReport> {
     let prepared = |connection: Connection| {
         watch(&connection, stop, working);
+        open::limit_lengths(&connection);
         let cache = connection.execute_batch(&format!("PRAGMA cache_size=-{CACHE_KIB}"));
         cache.map_err(|failure| error_map::describe("checking the file", &failure))?;
         Ok::<_, Error>(connection)
@@ -81,7 +85,9 @@ fn check(
     let connection = prepared(open::without_stand_ins(path)?)?;
     let schema = storage_layout::read_schema(&connection)?;
     let mut checked = IntegrityReport::default();
-    for table in schema.iter().filter(|row| row.holds_rows()) {
+    // The Turso engine's own tables lack what SQLite expects of such a table, and are never carried.
+    let is_internal = |row: &SchemaRow| row.name.to_ascii_lowercase().starts_with(TURSO_INTERNAL);
+    for table in schema.iter().filter(|row| row.holds_rows() && !is_internal(row)) {
         let looked = check_table(&connection, &table.name, small);
         let looked = match looked {
             // The table can still be looked at alone, with something in the place of what is missing.
@@ -160,9 +166,9 @@ fn watch(connection: &Connection, stop: &Cancellation, working: &Arc<Heartbeat>)
     );
 }
 
-/// Whether the engine lacks a function or collation that a definition names.
+/// Whether the engine lacks a function or collation that a definition names, or computes a value that is too long.
 fn is_lack(failure: &rusqlite::Error) -> bool {
-    failure.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
+    matches!(failure.sqlite_error_code(), Some(rusqlite::ErrorCode::Unknown | rusqlite::ErrorCode::TooBig))
 }
 
 fn pragma(connection: &Connection, pragma: &str, table: &str) -> rusqlite::Result<Vec<String>> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{
     Dumped, Method,
     method_selection::{self, FailedMethod, MethodOutcome},
-    on_thread, remove_part, resume_state,
+    on_thread_until_stopped, remove_part, resume_state,
 };
 use crate::{
     context::Context,
@@ -25,12 +25,12 @@ pub(super) async fn from_server(
     ctx: &Context,
     settings: &ServerSettings<'_>,
     chosen: (Method, bool),
-    part: &Path,
+    (part, exclude): (&Path, &[String]),
     previous: Option<DumpCheckpoint>,
 ) -> Result<Dumped> {
     let mut failed = Vec::new();
     loop {
-        let made = method_selection::copy(ctx, settings, chosen, part, previous.as_ref(), &mut failed).await;
+        let made = method_selection::copy(ctx, settings, chosen, (part, exclude), previous.as_ref(), &mut failed).await;
         match settle(ctx, made, part, previous.clone(), settings.now_s).await {
             Ok(dumped) => return Ok(dumped),
             Err(CheckFailure { error, method: Some(method) })
@@ -38,7 +38,8 @@ pub(super) async fn from_server(
                     && !matches!(method, DumpMethod::Sql | DumpMethod::File)
                     && error.kind() == Kind::SourceTruncated =>
             {
-                ctx.out.warn(format!("the copy by {method} is not used ({}); the next method is tried", error.message()));
+                ctx.out
+                    .warn(format!("the copy by {method} is not used ({}); the next method is tried", error.message()));
                 failed.push(FailedMethod { method, why: error.to_string() });
             }
             Err(CheckFailure { error, .. }) => return Err(error),
@@ -72,7 +73,9 @@ pub(super) async fn settle(
     match (made, previous) {
         (Ok(MethodOutcome::Copied(copy)), previous) => {
             let (ctx, kept, method) = (ctx.clone(), part.to_owned(), copy.method);
-            let finished = on_thread(move || super::finish(&ctx, *copy, &kept, previous, started_s)).await;
+            let stop = ctx.stop.clone();
+            let finished =
+                on_thread_until_stopped(&stop, move || super::finish(&ctx, *copy, &kept, previous, started_s)).await;
             match &finished {
                 Err(error) if error.kind() == Kind::Interrupted && resume_state::can_continue(part) => {}
                 // Nobody can go on from a copy that is complete and yet not right.

@@ -6,6 +6,8 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
     CompleteCopy, billing_estimate, disk_space, export,
+    left_out::{self, LeftOut},
+    on_thread,
     pages::{self, PullOutcome, Revision},
     replica::{self, PreviousDump},
     resume_state,
@@ -97,7 +99,7 @@ pub(super) async fn copy(
     ctx: &Context,
     settings: &ServerSettings<'_>,
     (method, is_mvcc): (Method, bool),
-    part: &Path,
+    (part, exclude): (&Path, &[String]),
     previous: Option<&DumpCheckpoint>,
     failed: &mut Vec<FailedMethod>,
 ) -> Result<MethodOutcome> {
@@ -110,7 +112,7 @@ pub(super) async fn copy(
     // The namespaces of one server are databases of their own.
     let source =
         settings.namespace.map_or_else(|| endpoint.to_string(), |name| format!("{endpoint} (namespace {name})"));
-    let reader = ServerReader { ctx, server: &server, source, part, previous };
+    let reader = ServerReader { ctx, server: &server, source, part, previous, exclude };
     match method {
         Method::Auto if is_mvcc => reader.sql(MVCC.to_owned()).await,
         Method::Auto => reader.first_that_works(failed).await,
@@ -151,7 +153,12 @@ fn refused_unless(endpoint: &Endpoint, method: Method, offered: MethodOffer) -> 
 /// The reason for a method, and why those before it were not used.
 fn reason_after(reason: &str, failed: &[FailedMethod]) -> String {
     let reasons = failed.iter().map(ToString::to_string);
-    Some(reason.to_owned()).filter(|reason| !reason.is_empty()).into_iter().chain(reasons).collect::<Vec<_>>().join("; ")
+    Some(reason.to_owned())
+        .filter(|reason| !reason.is_empty())
+        .into_iter()
+        .chain(reasons)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// The error of the last method, with the reasons of the others.
@@ -169,6 +176,7 @@ struct ServerReader<'a> {
     source: String,
     part: &'a Path,
     previous: Option<&'a DumpCheckpoint>,
+    exclude: &'a [String],
 }
 
 impl ServerReader<'_> {
@@ -252,14 +260,16 @@ impl ServerReader<'_> {
             PullOutcome::NotOffered(why) => return Ok(Err(why)),
         };
         let mut proof = copied.proof();
-        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision)).await?;
+        let left_out = self.leave_out(&mut proof).await?;
+        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Pages,
             method_reason: method_reason.to_owned(),
             proof,
-            consistency_mark: Some(copied.revision.mark()),
+            consistency_mark: Some(copied.revision.mark()).filter(|_| left_out.is_empty()),
             received_bytes: copied.received_bytes,
+            left_out,
             snapshot: None,
             told,
         }))))
@@ -270,13 +280,16 @@ impl ServerReader<'_> {
             Ok(exported) => exported,
             Err(why) => return Ok(Err(why)),
         };
+        let mut proof = exported.proof();
+        let left_out = self.leave_out(&mut proof).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Export,
             method_reason: method_reason.to_owned(),
-            proof: exported.proof(),
+            proof,
             consistency_mark: None,
             received_bytes: exported.received_bytes,
+            left_out,
             snapshot: None,
             told: None,
         }))))
@@ -307,17 +320,27 @@ impl ServerReader<'_> {
         let greeting_bytes = log.received_bytes;
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
         let mut proof = pulled.proof();
-        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position)).await?;
+        let left_out = self.leave_out(&mut proof).await?;
+        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Replica,
             method_reason: method_reason.to_owned(),
             proof,
-            consistency_mark: Some(ConsistencyMark::Log(pulled.position)),
+            consistency_mark: Some(ConsistencyMark::Log(pulled.position)).filter(|_| left_out.is_empty()),
             received_bytes: pulled.counters.received_bytes + greeting_bytes,
+            left_out,
             snapshot: None,
             told,
         }))))
+    }
+
+    /// Removes from a copy of pages what is left out of it.
+    async fn leave_out(&self, proof: &mut Vec<String>) -> Result<Vec<LeftOut>> {
+        let (part, exclude) = (self.part.to_owned(), self.exclude.to_vec());
+        let left_out = on_thread(move || left_out::remove(&part, &exclude)).await?;
+        proof.extend(left_out::note(&left_out));
+        Ok(left_out)
     }
 
     /// Refuses a copy that has no room, as far as the server tells its size.
@@ -334,11 +357,16 @@ impl ServerReader<'_> {
     }
 
     /// What the server says of itself, if it is still where the copy is from when it has said it.
-    async fn told_of(&self, proof: &mut Vec<String>, copied: CopiedState<'_>) -> Result<Option<ServerFacts>> {
+    async fn told_of(
+        &self,
+        proof: &mut Vec<String>,
+        copied: CopiedState<'_>,
+        left_out: &[LeftOut],
+    ) -> Result<Option<ServerFacts>> {
         let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
         // Who hosts databases bills rows; whoever serves without TLS doesn't.
         let cheap = self.server.is_encrypted() && bytes >= billing_estimate::LARGE_BYTES;
-        let told = match server_facts::ask(self.server, self.part, cheap).await {
+        let told = match server_facts::ask(self.server, self.part, cheap, left_out).await {
             Ok(told) => told,
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
@@ -371,8 +399,8 @@ impl ServerReader<'_> {
     }
 
     async fn sql(&self, method_reason: String) -> Result<MethodOutcome> {
-        let snapshot = sql_method::copy(self.ctx, self.server, self.part).await?;
-        let received = &snapshot.received;
+        let snapshot = sql_method::copy(self.ctx, self.server, self.part, self.exclude).await?;
+        let (received, left_out) = (&snapshot.received, snapshot.left_out.clone());
         Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Sql,
@@ -380,6 +408,7 @@ impl ServerReader<'_> {
             proof: snapshot.proof(),
             consistency_mark: received.replication_index.map(ConsistencyMark::ReplicationIndex),
             received_bytes: received.bytes,
+            left_out,
             snapshot: Some(snapshot),
             told: None,
         })))
