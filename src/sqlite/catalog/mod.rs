@@ -211,16 +211,25 @@ fn skip_stray_indexes(schema: &mut SourceSchema, listing: &SchemaObjects) {
                 .skipped
                 .iter()
                 .any(|object| object.kind == "table" && object.name.eq_ignore_ascii_case(&entry.table));
-            let reason = match index_method(entry.sql.as_deref().unwrap_or_default()) {
+            let reason = match foreign_index(entry.sql.as_deref().unwrap_or_default()) {
                 _ if table_skipped => "its table is skipped".to_owned(),
-                Some(method) if method == "fts" => "a full-text index of the Turso engine (USING fts)".to_owned(),
-                Some(method) => format!("an index of the Turso engine by the method {method}"),
+                Some(reason) => reason,
                 None => "SQLite can't read its declaration".to_owned(),
             };
             let skipped = entry.skipped(reason, false);
             schema.skipped.push(SkippedObject { with_its_table: table_skipped, ..skipped });
         }
     }
+}
+
+/// What an index of the Turso engine is; none for one that SQLite has too.
+#[must_use]
+pub fn foreign_index(sql: &str) -> Option<String> {
+    let method = index_method(sql)?;
+    Some(match method.as_str() {
+        "fts" => "a full-text index of the Turso engine (USING fts)".to_owned(),
+        _ => format!("an index of the Turso engine (USING {method})"),
+    })
 }
 
 /// The method of an index, `CREATE INDEX ... USING method`, in lower case; none for a plain one.

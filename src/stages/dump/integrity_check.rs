@@ -98,7 +98,8 @@ fn check(
         match looked {
             Ok(TableCheck { complaints, left_out }) => {
                 if let Some(damage) = complaints.iter().find(|complaint| is_damage(complaint)) {
-                    return Err(damaged(damage, &table.name)).at_table(&table.name);
+                    let of_index = is_of_index(&connection, &table.name);
+                    return Err(damaged(damage, &table.name, of_index)).at_table(&table.name);
                 }
                 if left_out > 0 {
                     checked.without_indexes.push(table.name.clone());
@@ -181,10 +182,17 @@ fn is_damage(complaint: &str) -> bool {
     !BROKEN_RULES.iter().any(|rule| complaint.starts_with(rule))
 }
 
-fn damaged(complaint: &str, table: &str) -> Error {
+/// Whether the table itself is sound, so that the damage is in an index: an index holds something else, or the check
+/// that looks up no row in an index finds nothing.
+fn is_of_index(connection: &Connection, table: &str) -> bool {
+    index_check::compare(connection, table).is_ok_and(|compared| compared.different.is_some())
+        || pragma(connection, "quick_check", table).is_ok_and(|complaints| only_damage(complaints).is_empty())
+}
+
+fn damaged(complaint: &str, table: &str, of_index: bool) -> Error {
     // Names and numbers of pages and rows, never values.
     let first = complaint.lines().find(|line| !line.starts_with("***")).unwrap_or_default();
-    let hint = if complaint.contains(" index ") {
+    let hint = if of_index {
         format!("nothing was kept; run `REINDEX {}` on the source, then `turso2neon dump` again", quote_ident(table))
     } else {
         "nothing was kept; run `turso2neon dump --fresh`; if it comes again, `PRAGMA integrity_check` on the source \

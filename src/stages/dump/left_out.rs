@@ -17,11 +17,15 @@ use super::{
 use crate::{
     error::Result,
     model::{checkpoint::LeftOutObject, identifier::quote_ident},
-    sqlite::{error_map, open},
+    sqlite::{
+        catalog::{self, TURSO_INTERNAL},
+        error_map, open,
+    },
 };
 
 const UNREADABLE: &str = "this tool's engine can't read its definition";
 const WITH_TABLE: &str = "its table is left out";
+const OF_ENGINE: &str = "it serves a table of the Turso engine's own";
 const EXCLUDED: &str = "it is excluded";
 
 /// An object that is left out, and its place in `sqlite_schema`.
@@ -49,6 +53,12 @@ pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<Left
         .filter(|row| matches!(row.kind.as_str(), "index" | "trigger") && gone(&row.table))
         .map(|row| row.rowid)
         .collect();
+    // What serves a table that is never carried needs no word of its own.
+    let of_engine =
+        |row: &&SchemaRow| row.kind == "index" && row.table.to_ascii_lowercase().starts_with(TURSO_INTERNAL);
+    for row in rows.iter().filter(of_engine) {
+        reasons.entry(row.rowid).and_modify(|reason| OF_ENGINE.clone_into(reason));
+    }
     for rowid in dependents {
         reasons.entry(rowid).or_insert_with(|| WITH_TABLE.to_owned());
     }
@@ -59,7 +69,7 @@ pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<Left
             name: row.name.clone(),
             table: row.table.clone(),
             excluded: reason == EXCLUDED,
-            with_its_table: reason == WITH_TABLE,
+            with_its_table: reason == WITH_TABLE || reason == OF_ENGINE,
             reason,
             sql: row.sql.clone().unwrap_or_default(),
         };
@@ -162,7 +172,8 @@ fn unreadable(rows: &[SchemaRow]) -> Result<BTreeMap<i64, String>> {
         // What belongs to no table is for the plan to name; what belongs to an unreadable one goes with it.
         let Some(owner) = owner.filter(|owner| !found.contains_key(&owner.rowid)) else { continue };
         if !loads(&[owner, row])? {
-            found.insert(row.rowid, UNREADABLE.to_owned());
+            let foreign = row.sql.as_deref().filter(|_| row.kind == "index").and_then(catalog::foreign_index);
+            found.insert(row.rowid, foreign.unwrap_or_else(|| UNREADABLE.to_owned()));
         }
     }
     Ok(found)

@@ -125,11 +125,15 @@ fn current(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Resul
         Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
         Err(error) => return Err(error),
     };
-    let is_current = plan.dump_sha256 == dump.sha256
-        && plan.overrides_sha256 == overrides.sha256()
-        && plan.tool == env!("CARGO_PKG_VERSION")
-        && ctx.workdir.schema_sql().is_file()
-        && ctx.workdir.assessment().is_file();
+    let is_current =
+        plan.dump_sha256 == dump.sha256
+            && plan.overrides_sha256 == overrides.sha256()
+            && plan.tool == env!("CARGO_PKG_VERSION")
+            && dump.left_out.iter().map(left_out).all(|left| {
+                plan.objects.iter().any(|object| object.source == left.name && object.reason == left.reason)
+            })
+            && ctx.workdir.schema_sql().is_file()
+            && ctx.workdir.assessment().is_file();
     if !is_current {
         return Ok(None);
     }
