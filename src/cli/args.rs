@@ -304,6 +304,9 @@ pub struct DumpArgs {
     /// Undo --block-writes; nothing is dumped
     #[arg(long, conflicts_with = "block_writes")]
     pub unblock_writes: bool,
+    /// No tables that match this pattern (repeatable): the dump leaves them out
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
 }
 
 /// `plan`.

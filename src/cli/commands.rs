@@ -73,7 +73,8 @@ impl Front {
         if typed.unblock_writes {
             return self.unblock_writes(typed).await;
         }
-        let request = self.layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        let mut request = self.layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        request.exclude.clone_from(&typed.exclude);
         check_urls(request.platform.is_none().then_some(&request.source), None, None)?;
         let (ctx, _lock) = self.enter("dump", true)?;
         let dumped = interruptible(&ctx, Box::pin(pipeline::dump(&ctx, &request))).await?;

@@ -55,6 +55,9 @@ pub struct DumpCheckpoint {
     /// What else shows that `source.db` was written to; none if an earlier version recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<FileStamp>,
+    /// Objects of the source that `source.db` doesn't have, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutObject>,
     /// Rows per table.
     pub rows: BTreeMap<String, u64>,
     /// Bytes received from the source.
@@ -63,6 +66,25 @@ pub struct DumpCheckpoint {
     pub started_s: u64,
     /// Seconds since 1970.
     pub finished_s: u64,
+}
+
+/// An object of the source that isn't in the dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutObject {
+    /// `table`, `index`, `view` or `trigger`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The table it belongs to; its own name for tables and views.
+    pub table: String,
+    /// Why it was left out.
+    pub reason: String,
+    /// Whether it was left out because the user excludes it.
+    pub excluded: bool,
+    /// Whether it was left out because its table was.
+    pub with_its_table: bool,
+    /// Its SQL as the source stores it.
+    pub sql: String,
 }
 
 /// What a write to a file changes even where its size and its modification time are set back.

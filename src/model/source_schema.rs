@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::finding::{Finding, FindingCode, Severity};
+
 /// Column affinity (SQLite "Datatypes", section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,8 +74,35 @@ pub struct SkippedObject {
     pub reason: String,
     /// Whether rows are lost with it (an external module's table that can't be opened).
     pub loses_rows: bool,
+    /// Whether it is skipped because its table is.
+    pub with_its_table: bool,
     /// Its SQL as stored.
     pub sql: String,
+    /// The table it belongs to; its own name for tables and views.
+    pub table: String,
+}
+
+impl SkippedObject {
+    /// What the plan says of it; nothing for what only serves a skipped table.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let not_carried = |code| Finding::new(code, Severity::Warning, format!("not carried: {}", self.reason));
+        let place = |finding: Finding| finding.at_table(&self.table).at_column(&self.name).with_sql(&self.sql);
+        Some(match self.kind.as_str() {
+            _ if self.loses_rows => {
+                let message = format!("its rows are not carried: {}", self.reason);
+                let finding = Finding::new(FindingCode::TableNotReadable, Severity::NeedsDecision, message);
+                finding.with_sql(&self.sql).at_table(&self.name)
+            }
+            "table" => Finding::new(FindingCode::TableSkipped, Severity::Info, format!("skipped: {}", self.reason))
+                .at_table(&self.name),
+            _ if self.with_its_table => return None,
+            "index" => place(not_carried(FindingCode::IndexNotCarried)),
+            "trigger" => place(not_carried(FindingCode::TriggerNotCarried)),
+            "view" => not_carried(FindingCode::ViewNotCarried).at_table(&self.name).with_sql(&self.sql),
+            _ => return None,
+        })
+    }
 }
 
 /// How a table stores its rows.

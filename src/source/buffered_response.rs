@@ -1,5 +1,7 @@
 //! Small answers, read as a whole: bounded, ended by a cancellation request, and asked for again when they break off.
 
+use std::time::{Duration, Instant};
+
 use reqwest::{Response, header::HeaderMap};
 
 use super::http::{Call, ProbeResponse, Server};
@@ -22,6 +24,18 @@ pub(super) struct BufferedResponse {
     pub(super) headers: HeaderMap,
     /// Its body.
     pub(super) body: Vec<u8>,
+}
+
+/// How long an answer may take to come, besides the time that its bytes take.
+const SLOW_AFTER: Duration = Duration::from_secs(60);
+
+/// Bytes of a small answer that come in a second, at least.
+const BYTES_PER_SECOND: u64 = 4 << 10;
+
+/// Whether an answer that has come so far in this time would hold the tool up for no good reason.
+fn is_too_slow(elapsed: Duration, bytes: usize) -> bool {
+    let seconds = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES_PER_SECOND;
+    elapsed > SLOW_AFTER + Duration::from_secs(seconds)
 }
 
 impl Server {
@@ -66,9 +80,14 @@ impl Server {
     /// # Errors
     /// `SourceRefused` for one larger than `limit` bytes, `Interrupted`.
     async fn read_whole(&self, mut response: Response, limit: usize) -> Result<Option<Vec<u8>>> {
-        let mut body = Vec::new();
+        let (mut body, begun) = (Vec::new(), Instant::now());
         loop {
             match self.ctx().stop.or(response.chunk()).await? {
+                Ok(Some(_)) if is_too_slow(begun.elapsed(), body.len()) => {
+                    let message = format!("{} sends a small answer too slowly", self.endpoint());
+                    return Err(Error::new(Kind::SourceUnreachable, message)
+                        .with_hint("check the connection to the server, and whatever is between"));
+                }
                 Ok(Some(piece)) if body.len() + piece.len() <= limit => body.extend_from_slice(&piece),
                 Ok(Some(_)) => return Err(self.refused("its answer is larger than any that was asked for")),
                 Ok(None) => return Ok(Some(body)),
@@ -82,5 +101,18 @@ impl Server {
         let message = format!("the answer of {} ended early", self.endpoint());
         Error::new(Kind::SourceTruncated, message)
             .with_hint("check the connection to the server, then run the same command again")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_drips_is_not_waited_for_without_an_end() {
+        assert!(!is_too_slow(Duration::from_secs(60), 0));
+        // A byte every two seconds.
+        assert!(is_too_slow(Duration::from_secs(62), 31));
+        assert!(!is_too_slow(Duration::from_secs(600), 10 << 20));
     }
 }

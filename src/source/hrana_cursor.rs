@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::http::{self, Server};
-use crate::{context::Cancellation, error::Result};
+use super::http::{self, ProbeResponse, Server};
+use crate::{
+    context::Cancellation,
+    error::{Error, Kind, Result},
+};
 
 /// Bytes of a batch below which more lines are waited for.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -64,7 +67,13 @@ impl Server {
     /// # Errors
     /// As [`Server::query`], if the server refuses before the first line.
     pub async fn cursor(&self, body: String) -> Result<(LineSender, LineReceiver)> {
-        let response = self.post("v3/cursor", body).await?;
+        let response = match self.probe(&http::json_call("v3/cursor", body)).await? {
+            ProbeResponse::Answered(response) => response,
+            ProbeResponse::Absent(response) if response.status().is_success() => {
+                return Err(self.refused("it sent a web page"));
+            }
+            ProbeResponse::Absent(response) => return Err(self.has_no_cursor(response.status().as_u16())),
+        };
         let (sender, batches) = mpsc::channel(64);
         let pump = LineSender {
             body: CursorBody { response, stop: self.stop().clone() },
@@ -73,6 +82,15 @@ impl Server {
         };
         let lines = LineReceiver { batches, current: Vec::new(), permit: None, position: 0, received_bytes: 0 };
         Ok((pump, lines))
+    }
+
+    fn has_no_cursor(&self, status: u16) -> Error {
+        let message = format!("{} has no cursors, by which a server sends rows (status {status})", self.endpoint());
+        Error::new(Kind::SourceRefused, message).with_hint(
+            "check the host name, the --namespace, and that the token is for this database; a Turso sync server has \
+             none: stop it, run `tursodb FILE \"PRAGMA journal_mode = 'wal'\"` on its database if that is in MVCC form, \
+             and give FILE as --source",
+        )
     }
 }
 

@@ -148,11 +148,6 @@ impl Server {
         Error::new(Kind::SourceDenied, format!("{} refused access: {why} ({how})", self.endpoint))
     }
 
-    /// Posts JSON until it is accepted, its refusal is final, or the tries are used up.
-    pub(super) async fn post(&self, path: &str, body: String) -> Result<Response> {
-        self.send(&json_call(path, body)).await
-    }
-
     /// Sends a request until it is accepted, its refusal is final, or the tries are used up.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response> {
         match self.ask(call, false).await? {
@@ -309,7 +304,7 @@ pub(super) struct Call<'a> {
     pub(super) body: bytes::Bytes,
 }
 
-fn json_call(path: &str, body: String) -> Call<'_> {
+pub(super) fn json_call(path: &str, body: String) -> Call<'_> {
     let content_type = "application/json";
     Call { method: Method::POST, path, content_type, headers: HeaderMap::new(), body: body.into() }
 }

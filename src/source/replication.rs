@@ -185,10 +185,10 @@ impl Server {
     #[must_use]
     pub fn grpc_failed(&self, status: &GrpcStatus) -> Error {
         let address = self.endpoint();
-        let about_auth = status.message.to_ascii_lowercase().contains("auth");
         match (status.code, status.message.as_str()) {
             (UNAUTHENTICATED | PERMISSION_DENIED, _) => self.denied(&format!("gRPC status {}", status.code)),
-            (INTERNAL, _) if about_auth => self.denied("gRPC status 13"),
+            // libSQL's word for a request without the authorization that it wants.
+            (INTERNAL, _) if self.authorization().is_none() => self.denied("gRPC status 13"),
             (FAILED_PRECONDITION, "NAMESPACE_DOESNT_EXIST") => {
                 Error::new(Kind::SourceRefused, format!("{address} has no such namespace"))
                     .with_hint("check the host name, the --namespace, and that the token is for this database")

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, limits::Limit};
 
 use super::error_map;
 use crate::error::{Error, Kind, Result};
@@ -38,4 +38,22 @@ pub fn without_stand_ins(path: &Path) -> Result<Connection> {
         .and_then(|()| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))
         .map_err(|failure| error_map::describe("opening", &failure))?;
     Ok(connection)
+}
+
+/// The least length that [`limit_lengths`] allows a value to have.
+const LENGTH_MIN: i32 = 1 << 20;
+
+/// Limits the length of values to the size of the file, while an expression of the source is computed. No stored value
+/// is longer, and an expression that makes a longer one can keep the engine busy without an end. Gives the limit before.
+pub fn limit_lengths(connection: &Connection) -> i32 {
+    let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let bytes: i64 = connection.query_row(bytes, [], |row| row.get(0)).unwrap_or(i64::MAX);
+    let before = connection.limit(Limit::SQLITE_LIMIT_LENGTH);
+    let length = i32::try_from(bytes).unwrap_or(i32::MAX).max(LENGTH_MIN).min(before);
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, length)
+}
+
+/// Puts back what [`limit_lengths`] has changed.
+pub fn restore_lengths(connection: &Connection, before: i32) {
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, before);
 }

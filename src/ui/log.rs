@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Mutex,
@@ -19,8 +19,10 @@ impl Log {
     /// # Errors
     /// `ArtifactIo`.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        let file = file.map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+        let mut file = file.map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        // A log that can't be read to its end is written to all the same.
+        end_last_line(&mut file).ok();
         Ok(Self(Mutex::new(Some(file))))
     }
 
@@ -30,6 +32,33 @@ impl Log {
         let Some(file) = slot.as_mut() else { return };
         if file.write_all(format!("{line}\n").as_bytes()).is_err() {
             *slot = None;
+        }
+    }
+}
+
+/// Ends a last line that a crash or a full disk has left unfinished, so that it doesn't spoil the next one.
+fn end_last_line(file: &mut File) -> io::Result<()> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_line_does_not_spoil_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.jsonl");
+        for (before, after) in [("", "{}\n"), ("{\"a\":1}\n", "{\"a\":1}\n{}\n"), ("{\"a\":", "{\"a\":\n{}\n")] {
+            std::fs::write(&path, before).unwrap();
+            Log::open(&path).unwrap().add("{}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         }
     }
 }

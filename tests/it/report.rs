@@ -53,6 +53,7 @@ impl Finished {
             engine: "test".to_owned(),
             source: "https://shop.example".to_owned(),
             method: DumpMethod::Sql,
+            left_out: Vec::new(),
             method_reason: "works everywhere".to_owned(),
             proof: vec!["one read transaction".to_owned()],
             consistency_mark: None,

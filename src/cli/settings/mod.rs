@@ -60,6 +60,7 @@ impl Layers {
             fresh: fresh.fresh,
             platform,
             block_writes: method.block_writes,
+            exclude: Vec::new(),
             archive,
         })
     }

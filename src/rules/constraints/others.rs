@@ -50,16 +50,10 @@ pub(super) fn left_out(work: &mut ConstraintContext<'_>, position: usize, source
 pub(super) fn rest(work: &mut ConstraintContext<'_>) {
     let schema = work.schema;
     for object in &schema.skipped {
-        work.object(usize::MAX, &object.kind, &object.name, &object.name, Outcome::NotCarried, &object.reason);
-        let finding = if object.loses_rows {
-            let message = format!("its rows are not carried: {}", object.reason);
-            Finding::new(FindingCode::TableNotReadable, Severity::NeedsDecision, message).with_sql(&object.sql)
-        } else if object.kind == "table" {
-            Finding::new(FindingCode::TableSkipped, Severity::Info, format!("skipped: {}", object.reason))
-        } else {
-            continue;
-        };
-        work.find(finding.at_table(&object.name));
+        work.object(usize::MAX, &object.kind, &object.name, &object.table, Outcome::NotCarried, &object.reason);
+        if let Some(finding) = object.finding() {
+            work.find(finding);
+        }
     }
     if work.schema.tables.iter().any(|table| table.rowid_alias.is_some()) {
         let message = "an INSERT of NULL into an identity column is refused by PostgreSQL, where SQLite took it for \

@@ -5,6 +5,8 @@
 
 mod objects;
 
+pub use objects::TURSO_INTERNAL;
+
 mod ddl_parse;
 
 mod virtual_tables;
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::error_map;
+use super::{error_map, open};
 use crate::{
     error::Result,
     model::{
@@ -72,6 +74,8 @@ impl SchemaEntry {
             reason: reason.into(),
             loses_rows,
             sql: self.sql.clone().unwrap_or_default(),
+            table: self.table.clone(),
+            with_its_table: false,
         }
     }
 
@@ -165,10 +169,16 @@ fn hide_uncomputable(connection: &Connection, table: &str, columns: &mut [Source
     let computed = |column: &SourceColumn| column.generated.as_ref().is_some_and(|generated| !generated.stored);
     let names: Vec<&str> =
         columns.iter().filter(|column| computed(column)).map(|column| column.name.as_str()).collect();
-    if names.is_empty() || can_read(&names) {
+    if names.is_empty() {
         return;
     }
-    let lost: Vec<String> = names.iter().filter(|name| !can_read(&[**name])).map(|name| (*name).to_owned()).collect();
+    let lengths = open::limit_lengths(connection);
+    let lost: Vec<String> = if can_read(&names) {
+        Vec::new()
+    } else {
+        names.iter().filter(|name| !can_read(&[**name])).map(|name| (*name).to_owned()).collect()
+    };
+    open::restore_lengths(connection, lengths);
     for column in columns.iter_mut().filter(|column| lost.contains(&column.name)) {
         column.hidden = true;
     }
@@ -201,10 +211,33 @@ fn skip_stray_indexes(schema: &mut SourceSchema, listing: &SchemaObjects) {
                 .skipped
                 .iter()
                 .any(|object| object.kind == "table" && object.name.eq_ignore_ascii_case(&entry.table));
-            let reason = if table_skipped { "its table is skipped" } else { "SQLite can't read its declaration" };
-            schema.skipped.push(entry.skipped(reason, false));
+            let reason = match foreign_index(entry.sql.as_deref().unwrap_or_default()) {
+                _ if table_skipped => "its table is skipped".to_owned(),
+                Some(reason) => reason,
+                None => "SQLite can't read its declaration".to_owned(),
+            };
+            let skipped = entry.skipped(reason, false);
+            schema.skipped.push(SkippedObject { with_its_table: table_skipped, ..skipped });
         }
     }
+}
+
+/// What an index of the Turso engine is; none for one that SQLite has too.
+#[must_use]
+pub fn foreign_index(sql: &str) -> Option<String> {
+    let method = index_method(sql)?;
+    Some(match method.as_str() {
+        "fts" => "a full-text index of the Turso engine (USING fts)".to_owned(),
+        _ => format!("an index of the Turso engine (USING {method})"),
+    })
+}
+
+/// The method of an index, `CREATE INDEX ... USING method`, in lower case; none for a plain one.
+fn index_method(sql: &str) -> Option<String> {
+    let head = sql.split('(').next().unwrap_or_default();
+    let words: Vec<String> = head.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
+    let method = words.iter().rposition(|word| word == "using").and_then(|place| words.get(place + 1))?;
+    method.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then(|| method.clone())
 }
 
 /// Counters under the catalogue's spelling of the table. Other values than integers are no counters.

@@ -10,14 +10,20 @@ use super::virtual_tables::{self, RowLocation};
 use crate::{error::Result, model::source_schema::TableKind, sqlite::error_map};
 
 /// Tables that belong to replication and hosting, not to the application, in lower case.
-const COMPANIONS: [(&str, &str); 6] = [
+const COMPANIONS: [(&str, &str); 9] = [
     ("libsql_vector_meta_shadow", "bookkeeping of libSQL's vector indexes"),
     ("libsql_wasm_func_table", "libSQL's registry of WebAssembly functions"),
+    ("turso_cdc", "the Turso engine's record of changes"),
+    ("turso_cdc_version", "the Turso engine's record of changes"),
+    ("turso_sync_last_change_id", "bookkeeping of Turso's synchronization"),
     ("_litestream_seq", "bookkeeping of Litestream"),
     ("_litestream_lock", "bookkeeping of Litestream"),
     ("_cf_kv", "bookkeeping of Cloudflare"),
     ("_cf_metadata", "bookkeeping of Cloudflare"),
 ];
+
+/// What the names of the Turso engine's own tables begin with, in lower case.
+pub const TURSO_INTERNAL: &str = "__turso_internal_";
 
 /// Shadow tables of modules that this engine doesn't know and so can't name.
 const SHADOW_SUFFIXES: [&str; 11] =
@@ -103,6 +109,9 @@ impl SchemaObjects {
         }
         if let Some((_, reason)) = COMPANIONS.iter().find(|(name, _)| *name == lower) {
             return skipped((*reason).to_owned(), false);
+        }
+        if lower.starts_with(TURSO_INTERNAL) {
+            return skipped("bookkeeping of the Turso engine".to_owned(), false);
         }
         if self.vector_shadows.contains(&lower) {
             return skipped("holds a vector index of libSQL".to_owned(), false);

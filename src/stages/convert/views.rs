@@ -3,7 +3,11 @@
 //!
 //! Rows are compared as tables are: by the digest of what binary COPY sends, which doesn't depend on their order.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     load_context::{LoadContext, SessionPool},
@@ -29,6 +33,12 @@ const PHASE: &str = "views";
 /// How long a view may take on either side.
 const VIEW_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the trials of all views may take.
+const ALL_VIEWS_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long an interrupted engine is waited for.
+const ABANDONED_AFTER: Duration = Duration::from_secs(2);
+
 /// Creates the plan's views, and says which of them had to be dropped.
 ///
 /// # Errors
@@ -38,11 +48,19 @@ pub(super) async fn create(work: &Arc<LoadContext>, pool: &SessionPool) -> Resul
     let mut dropped: Vec<DroppedObject> = Vec::new();
     let mut missing: BTreeSet<&str> = BTreeSet::new();
     work.phase(PHASE, work.plan.views.len());
+    let deadline = Instant::now() + ALL_VIEWS_TIMEOUT;
     for view in &work.plan.views {
         work.ctx.stop.check()?;
         let reason = match view.query.relations().find(|name| missing.contains(name)) {
             Some(name) => Some(format!("it reads the view {name}, which is not carried")),
-            None => attempt(work, session, view).await?,
+            None => {
+                let time_limit = deadline.saturating_duration_since(Instant::now()).min(VIEW_TIMEOUT);
+                if time_limit.is_zero() {
+                    Some(format!("the trials of the views took more than {} s", ALL_VIEWS_TIMEOUT.as_secs()))
+                } else {
+                    attempt(work, session, view, time_limit).await?
+                }
+            }
         };
         if let Some(reason) = reason {
             missing.insert(&view.name);
@@ -86,14 +104,19 @@ pub(super) fn on_foreign_tables(work: &LoadContext) -> Vec<DroppedObject> {
 }
 
 /// Creates one view. Gives the reason if it can't stay; nothing is left of it then.
-async fn attempt(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+async fn attempt(
+    work: &Arc<LoadContext>,
+    session: &Session,
+    view: &ViewPlan,
+    time_limit: Duration,
+) -> Result<Option<String>> {
     let schema = &work.plan.schema;
     let create = ddl::create_view(schema, view).sql;
     let record = load_journal::made_object_sql(schema, "view", &view.name);
     if let Err(refused) = session.batch("creating a view", &format!("{create}; {record}")).await {
         return judged(session, refused).map(|why| Some(format!("PostgreSQL refuses the translated view: {why}")));
     }
-    let found = compare(work, session, view).await?;
+    let found = compare(work, session, view, time_limit).await?;
     if found.is_some() {
         let drop = format!(
             "DROP VIEW {}; {}",
@@ -110,13 +133,18 @@ fn judged(session: &Session, error: Error) -> Result<String> {
     if session.is_lost() { Err(error) } else { Ok(error.message().to_owned()) }
 }
 
-async fn compare(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) -> Result<Option<String>> {
+async fn compare(
+    work: &Arc<LoadContext>,
+    session: &Session,
+    view: &ViewPlan,
+    time_limit: Duration,
+) -> Result<Option<String>> {
     let table = view.as_table();
-    let source = match source_rows(work, &table).await? {
+    let source = match source_rows(work, &table, time_limit).await? {
         Ok(totals) => totals,
         Err(reason) => return Ok(Some(reason)),
     };
-    let limit = format!("SET statement_timeout = '{}s'", VIEW_TIMEOUT.as_secs());
+    let limit = format!("SET statement_timeout = '{}s'", time_limit.as_secs().max(1));
     session.batch("limiting the time of a view", &limit).await?;
     let columns = quote_list(table.columns.iter().map(|column| column.name.as_str()));
     let sql = format!("SELECT {columns} FROM {}", qualified(&work.plan.schema, &view.name));
@@ -138,21 +166,26 @@ async fn compare(work: &Arc<LoadContext>, session: &Session, view: &ViewPlan) ->
 }
 
 /// What SQLite gives for the view, or why that is nothing to compare with.
-async fn source_rows(work: &Arc<LoadContext>, table: &TablePlan) -> Result<std::result::Result<ChunkTotals, String>> {
+async fn source_rows(
+    work: &Arc<LoadContext>,
+    table: &TablePlan,
+    time_limit: Duration,
+) -> Result<std::result::Result<ChunkTotals, String>> {
     let connection = sqlite::open::read_only(&work.source)?;
     let interrupt = connection.get_interrupt_handle();
     let table = table.clone();
     let mut reading = tokio::task::spawn_blocking(move || read(&connection, &table));
     let ended = tokio::select! {
         ended = &mut reading => ended,
-        () = tokio::time::sleep(VIEW_TIMEOUT) => {
+        () = tokio::time::sleep(time_limit) => {
             interrupt.interrupt();
-            reading.await.ok();
-            return Ok(Err(format!("SQLite takes more than {} s for the view", VIEW_TIMEOUT.as_secs())));
+            // One function can run for hours without a look at the interruption: it is left behind then.
+            tokio::time::timeout(ABANDONED_AFTER, reading).await.ok();
+            return Ok(Err(format!("SQLite takes more than {} s for the view", time_limit.as_secs())));
         }
         () = work.ctx.stop.requested() => {
             interrupt.interrupt();
-            reading.await.ok();
+            tokio::time::timeout(ABANDONED_AFTER, reading).await.ok();
             work.ctx.stop.check()?;
             return Err(Error::new(Kind::Bug, "a stop was reported without a request to stop"));
         }

@@ -159,7 +159,10 @@ fn read_header(path: &Path) -> Result<Vec<u8>> {
         (true, _, _) => invalid("is empty"),
         (_, true, Some([0xff, _] | [_, 0xff])) => {
             invalid("is a Turso database in MVCC form").map_err(|error: Error| {
-                error.with_hint("its engine alone can read the file; dump it through its server's URL")
+                error.with_hint(
+                    "its engine alone reads this form: copy the file with the -log and -wal files beside it, run \
+                     `tursodb COPY \"PRAGMA journal_mode = 'wal'\"`, and give the copy as --source",
+                )
             })
         }
         (_, true, Some(_)) => Ok(header),

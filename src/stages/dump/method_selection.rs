@@ -6,6 +6,8 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
     CompleteCopy, billing_estimate, disk_space, export,
+    left_out::{self, LeftOut},
+    on_thread,
     pages::{self, PullOutcome, Revision},
     replica::{self, PreviousDump},
     resume_state,
@@ -76,7 +78,20 @@ impl fmt::Display for Method {
     }
 }
 
-/// Reads a server by the method that is asked for, or the first that it offers.
+/// A method of `auto` that made no copy, and why.
+pub(super) struct FailedMethod {
+    pub(super) method: DumpMethod,
+    pub(super) why: String,
+}
+
+impl fmt::Display for FailedMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not {}: {}", self.method, self.why)
+    }
+}
+
+/// Reads a server by the method that is asked for, or the first that makes a copy. `failed` has the methods that were
+/// tried in vain; they are not tried again, and those that fail here are added.
 ///
 /// # Errors
 /// As [`super::dump`].
@@ -84,24 +99,40 @@ pub(super) async fn copy(
     ctx: &Context,
     settings: &ServerSettings<'_>,
     (method, is_mvcc): (Method, bool),
-    part: &Path,
+    (part, exclude): (&Path, &[String]),
     previous: Option<&DumpCheckpoint>,
+    failed: &mut Vec<FailedMethod>,
 ) -> Result<MethodOutcome> {
     let endpoint = settings.endpoint;
-    endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
+    if failed.is_empty() {
+        endpoint.warnings().into_iter().for_each(|warning| ctx.out.warn(warning));
+    }
     let token = token::one_of(endpoint.token(), settings.token)?;
     let server = Server::new(ctx, &ServerSettings { token: token.as_ref(), ..*settings })?;
     // The namespaces of one server are databases of their own.
     let source =
         settings.namespace.map_or_else(|| endpoint.to_string(), |name| format!("{endpoint} (namespace {name})"));
-    let reader = ServerReader { ctx, server: &server, source, part, previous };
+    let reader = ServerReader { ctx, server: &server, source, part, previous, exclude };
     match method {
         Method::Auto if is_mvcc => reader.sql(MVCC.to_owned()).await,
-        Method::Auto => reader.first_offered().await,
+        Method::Auto => reader.first_that_works(failed).await,
         Method::Sql => reader.sql(ASKED_FOR.to_owned()).await,
         Method::Pages => refused_unless(endpoint, method, reader.pages(ASKED_FOR).await?),
         Method::Export => refused_unless(endpoint, method, reader.export(ASKED_FOR).await?),
         Method::Replica => refused_unless(endpoint, method, reader.replica(ASKED_FOR).await?),
+    }
+}
+
+/// Whether another method may succeed where one failed so. A server that can't be reached answers none of them, and
+/// what came of a copy is kept for the next time.
+pub(super) fn may_use_another(error: &Error) -> bool {
+    match error.kind() {
+        Kind::SourceDenied
+        | Kind::SourceRefused
+        | Kind::SourceTruncated
+        | Kind::SourceChanged
+        | Kind::SourceInvalid => true,
+        _ => false,
     }
 }
 
@@ -119,46 +150,81 @@ fn refused_unless(endpoint: &Endpoint, method: Method, offered: MethodOffer) -> 
     })
 }
 
+/// The reason for a method, and why those before it were not used.
+fn reason_after(reason: &str, failed: &[FailedMethod]) -> String {
+    let reasons = failed.iter().map(ToString::to_string);
+    Some(reason.to_owned())
+        .filter(|reason| !reason.is_empty())
+        .into_iter()
+        .chain(reasons)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The error of the last method, with the reasons of the others.
+fn after_all(error: Error, failed: &[FailedMethod]) -> Error {
+    if failed.is_empty() || !matches!(error.kind(), Kind::SourceRefused | Kind::SourceTruncated | Kind::SourceChanged) {
+        return error;
+    }
+    let message = format!("{} (method sql; {})", error.message(), reason_after("", failed));
+    error.with_message(message)
+}
+
 struct ServerReader<'a> {
     ctx: &'a Context,
     server: &'a Server,
     source: String,
     part: &'a Path,
     previous: Option<&'a DumpCheckpoint>,
+    exclude: &'a [String],
 }
 
 impl ServerReader<'_> {
     /// Tries the method of the dump before, then all in their order.
-    async fn first_offered(&self) -> Result<MethodOutcome> {
+    async fn first_that_works(&self, failed: &mut Vec<FailedMethod>) -> Result<MethodOutcome> {
         let before = self.previous.filter(|previous| previous.source == self.source);
-        let again = match before.map(|previous| previous.method) {
-            Some(DumpMethod::Pages) => self.pages("the server lends its pages").await?.ok(),
-            Some(DumpMethod::Replica) => self.replica("the server lends its replication log").await?.ok(),
-            Some(_) | None => None,
-        };
-        if let Some(made) = again {
+        let again = before.map(|previous| previous.method);
+        if let Some(method @ (DumpMethod::Pages | DumpMethod::Replica)) = again.filter(|_| failed.is_empty())
+            && let Some(made) = self.attempt(method, failed).await?
+        {
             return Ok(made);
         }
-        let not_pages = match self.form().await? {
-            DatabaseKind::Mvcc => {
-                return self.sql(MVCC.to_owned()).await;
+        if matches!(self.form().await?, DatabaseKind::Mvcc) {
+            return self.sql(MVCC.to_owned()).await;
+        }
+        for method in [DumpMethod::Pages, DumpMethod::Export, DumpMethod::Replica] {
+            if failed.iter().any(|failed| failed.method == method) {
+                continue;
             }
-            DatabaseKind::Other => match self.pages("the server lends its pages").await? {
-                Ok(made) => return Ok(made),
-                Err(why) => why,
-            },
-        };
-        let not_export = match self.export("the server lends the file of its generation").await? {
-            Ok(made) => return Ok(made),
-            Err(why) => why,
-        };
-        match self.replica("the server lends its replication log").await? {
-            Ok(made) => Ok(made),
-            Err(why) => {
-                let reason = format!("not pages: {not_pages}; not export: {not_export}; not replica: {why}");
-                self.sql(reason).await
+            if let Some(made) = self.attempt(method, failed).await? {
+                return Ok(made);
             }
         }
+        self.sql(reason_after("", failed)).await.map_err(|error| after_all(error, failed))
+    }
+
+    /// Tries one method; if it makes no copy, remembers why.
+    async fn attempt(&self, method: DumpMethod, failed: &mut Vec<FailedMethod>) -> Result<Option<MethodOutcome>> {
+        let offer = match method {
+            DumpMethod::Pages => self.pages(&reason_after("the server lends its pages", failed)).await,
+            DumpMethod::Export => {
+                self.export(&reason_after("the server lends the file of its generation", failed)).await
+            }
+            DumpMethod::Replica => self.replica(&reason_after("the server lends its replication log", failed)).await,
+            DumpMethod::Sql | DumpMethod::File => Ok(Err("it is not tried".to_owned())),
+        };
+        let why = match offer {
+            Ok(Ok(made)) => return Ok(Some(made)),
+            Ok(Err(why)) => why,
+            Err(error) if may_use_another(&error) => {
+                self.ctx.out.warn(format!("method {method} failed ({}); the next method is tried", error.message()));
+                super::remove_part(self.part)?;
+                error.to_string()
+            }
+            Err(error) => return Err(error),
+        };
+        failed.push(FailedMethod { method, why });
+        Ok(None)
     }
 
     /// The form of the database, where the server tells; for any other answer the methods have better words.
@@ -194,14 +260,16 @@ impl ServerReader<'_> {
             PullOutcome::NotOffered(why) => return Ok(Err(why)),
         };
         let mut proof = copied.proof();
-        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision)).await?;
+        let left_out = self.leave_out(&mut proof).await?;
+        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Pages,
             method_reason: method_reason.to_owned(),
             proof,
-            consistency_mark: Some(copied.revision.mark()),
+            consistency_mark: Some(copied.revision.mark()).filter(|_| left_out.is_empty()),
             received_bytes: copied.received_bytes,
+            left_out,
             snapshot: None,
             told,
         }))))
@@ -212,13 +280,16 @@ impl ServerReader<'_> {
             Ok(exported) => exported,
             Err(why) => return Ok(Err(why)),
         };
+        let mut proof = exported.proof();
+        let left_out = self.leave_out(&mut proof).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Export,
             method_reason: method_reason.to_owned(),
-            proof: exported.proof(),
+            proof,
             consistency_mark: None,
             received_bytes: exported.received_bytes,
+            left_out,
             snapshot: None,
             told: None,
         }))))
@@ -249,17 +320,27 @@ impl ServerReader<'_> {
         let greeting_bytes = log.received_bytes;
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
         let mut proof = pulled.proof();
-        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position)).await?;
+        let left_out = self.leave_out(&mut proof).await?;
+        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Replica,
             method_reason: method_reason.to_owned(),
             proof,
-            consistency_mark: Some(ConsistencyMark::Log(pulled.position)),
+            consistency_mark: Some(ConsistencyMark::Log(pulled.position)).filter(|_| left_out.is_empty()),
             received_bytes: pulled.counters.received_bytes + greeting_bytes,
+            left_out,
             snapshot: None,
             told,
         }))))
+    }
+
+    /// Removes from a copy of pages what is left out of it.
+    async fn leave_out(&self, proof: &mut Vec<String>) -> Result<Vec<LeftOut>> {
+        let (part, exclude) = (self.part.to_owned(), self.exclude.to_vec());
+        let left_out = on_thread(move || left_out::remove(&part, &exclude)).await?;
+        proof.extend(left_out::note(&left_out));
+        Ok(left_out)
     }
 
     /// Refuses a copy that has no room, as far as the server tells its size.
@@ -276,11 +357,16 @@ impl ServerReader<'_> {
     }
 
     /// What the server says of itself, if it is still where the copy is from when it has said it.
-    async fn told_of(&self, proof: &mut Vec<String>, copied: CopiedState<'_>) -> Result<Option<ServerFacts>> {
+    async fn told_of(
+        &self,
+        proof: &mut Vec<String>,
+        copied: CopiedState<'_>,
+        left_out: &[LeftOut],
+    ) -> Result<Option<ServerFacts>> {
         let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
         // Who hosts databases bills rows; whoever serves without TLS doesn't.
         let cheap = self.server.is_encrypted() && bytes >= billing_estimate::LARGE_BYTES;
-        let told = match server_facts::ask(self.server, self.part, cheap).await {
+        let told = match server_facts::ask(self.server, self.part, cheap, left_out).await {
             Ok(told) => told,
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
@@ -313,8 +399,8 @@ impl ServerReader<'_> {
     }
 
     async fn sql(&self, method_reason: String) -> Result<MethodOutcome> {
-        let snapshot = sql_method::copy(self.ctx, self.server, self.part).await?;
-        let received = &snapshot.received;
+        let snapshot = sql_method::copy(self.ctx, self.server, self.part, self.exclude).await?;
+        let (received, left_out) = (&snapshot.received, snapshot.left_out.clone());
         Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Sql,
@@ -322,6 +408,7 @@ impl ServerReader<'_> {
             proof: snapshot.proof(),
             consistency_mark: received.replication_index.map(ConsistencyMark::ReplicationIndex),
             received_bytes: received.bytes,
+            left_out,
             snapshot: Some(snapshot),
             told: None,
         })))

@@ -24,6 +24,8 @@ mod index_check;
 
 mod storage_layout;
 
+mod left_out;
+
 mod local_file;
 
 mod pages;
@@ -38,6 +40,8 @@ mod file_builder;
 
 mod disk_space;
 
+mod method_fallback;
+
 mod method_selection;
 
 mod sql_snapshot;
@@ -50,7 +54,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub use self::{
@@ -63,7 +67,7 @@ use self::{
     method_selection::MethodOutcome,
 };
 use crate::{
-    context::Context,
+    context::{Cancellation, Context},
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{
@@ -94,6 +98,8 @@ pub struct DumpRequest {
     pub platform: Option<PlatformSettings>,
     /// Whether that database is made to take no writes first.
     pub block_writes: bool,
+    /// Patterns of the names of tables that are left out.
+    pub exclude: Vec<String>,
     /// Where compressed copies are kept.
     pub archive: Option<ArchiveSettings>,
 }
@@ -124,6 +130,8 @@ struct CompleteCopy {
     proof: Vec<String>,
     consistency_mark: Option<ConsistencyMark>,
     received_bytes: u64,
+    /// What the source has and the copy hasn't.
+    left_out: Vec<left_out::LeftOut>,
     /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<sql_method::Snapshot>,
     /// What the server says of itself at the copy's commit, where it was asked.
@@ -150,7 +158,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         remove_part(&part)?;
     }
     let previous = if request.fresh { None } else { ctx.workdir.load_dump().ok() };
-    let made = match source {
+    let dumped = match source {
         Source::Server(endpoint) => {
             let settings = ServerSettings {
                 endpoint: &endpoint,
@@ -159,35 +167,12 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
                 namespace: request.namespace.as_deref(),
                 now_s: started_s,
             };
-            method_selection::copy(ctx, &settings, (request.method, is_mvcc), &part, previous.as_ref()).await
+            method_fallback::from_server(ctx, &settings, (request.method, is_mvcc), (&part, &request.exclude), previous)
+                .await?
         }
-        Source::File(path) => copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied),
-    };
-    let dumped = match (made, previous) {
-        (Ok(MethodOutcome::Copied(copy)), previous) => {
-            let (ctx, kept) = (ctx.clone(), part.clone());
-            let finished = on_thread(move || finish(&ctx, *copy, &kept, previous, started_s)).await;
-            match &finished {
-                Err(error) if error.kind() == Kind::Interrupted && resume_state::can_continue(&part) => {}
-                // Nobody can go on from a copy that is complete and yet not right.
-                Err(_) => {
-                    remove_part(&part).ok();
-                }
-                Ok(_) => {}
-            }
-            finished?
-        }
-        (Ok(MethodOutcome::Unchanged { received_bytes }), Some(previous)) => {
-            remove_part(&part)?;
-            confirm(ctx, previous, received_bytes, started_s)?
-        }
-        (Ok(MethodOutcome::Unchanged { .. }), None) => return Err(Error::new(Kind::Bug, "nothing can't be unchanged")),
-        (Err(error), _) => {
-            if !resume_state::can_continue(&part) {
-                // What is left of it would only take space; the next dump removes it if this fails.
-                remove_part(&part).ok();
-            }
-            return Err(error);
+        Source::File(path) => {
+            let made = copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied);
+            method_fallback::settle(ctx, made, &part, previous, started_s).await.map_err(|failed| failed.error)?
         }
     };
     if let Some(settings) = request.archive.clone() {
@@ -217,19 +202,22 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
     if request.namespace.is_some() {
         return Err(Error::new(Kind::Usage, "a namespace makes no sense for a local file"));
     }
-    let (ctx, part) = (ctx.clone(), part.to_owned());
+    let (ctx, part, exclude) = (ctx.clone(), part.to_owned(), request.exclude.clone());
     on_thread(move || {
         let path = local_file::locate(&path)?;
-        let proof = local_file::copy(&ctx, &path, &part)?;
+        let mut proof = vec![local_file::copy(&ctx, &path, &part)?];
         let received_bytes =
             fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
+        let left_out = left_out::remove(&part, &exclude)?;
+        proof.extend(left_out::note(&left_out));
         Ok(CompleteCopy {
             source: path.display().to_string(),
             method: DumpMethod::File,
             method_reason: "the source is a file on this machine".to_owned(),
-            proof: vec![proof],
+            proof,
             consistency_mark: None,
             received_bytes,
+            left_out,
             snapshot: None,
             told: None,
         })
@@ -245,8 +233,15 @@ fn finish(
     previous: Option<DumpCheckpoint>,
     started_s: u64,
 ) -> Result<Dumped> {
+    for left in copy.left_out.iter().filter(|left| !left.object.excluded) {
+        let object = &left.object;
+        ctx.out.warn(format!("{} {} is not part of the dump: {}", object.kind, object.name, object.reason));
+    }
     let content = examine(ctx, &mut copy, part)?;
-    let unchanged = previous.filter(|previous| previous.content_sha256 == content.sha256);
+    let unchanged = previous.filter(|previous| {
+        let left_out = copy.left_out.iter().map(|left| &left.object);
+        previous.content_sha256 == content.sha256 && left_out.eq(&previous.left_out)
+    });
     let target = ctx.workdir.source_db();
     let sha256 = if let Some(previous) = &unchanged {
         previous.sha256.clone()
@@ -294,6 +289,7 @@ fn finish(
         content_sha256: content.sha256.clone(),
         modified_ns,
         stamp,
+        left_out: copy.left_out.into_iter().map(|left| left.object).collect(),
         rows: content.rows(),
         received_bytes: copy.received_bytes,
         started_s,
@@ -459,6 +455,24 @@ fn sync(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|cause| Error::io(Kind::ArtifactIo, "syncing", path, &cause))
+}
+
+/// How long work is waited for when the user has asked to stop.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3);
+
+/// As [`on_thread`], but leaves the work behind if it doesn't end soon after a cancellation request: one SQL function
+/// can run for hours without a look at it.
+async fn on_thread_until_stopped<T: Send + 'static>(
+    stop: &Cancellation,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::select! {
+        done = on_thread(work) => done,
+        () = async { stop.requested().await; tokio::time::sleep(ABANDONED_AFTER).await } => {
+            stop.check()?;
+            Err(Error::new(Kind::Interrupted, "stopped on request"))
+        }
+    }
 }
 
 /// Runs blocking work on a thread of its own.

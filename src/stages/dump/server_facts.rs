@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::{
     content_digest::DatabaseContent,
+    left_out::LeftOut,
     on_thread, sql_snapshot,
     storage_layout::{self, SchemaRow, TableShape},
 };
@@ -49,7 +50,12 @@ struct TableQuery {
 ///
 /// # Errors
 /// `SourceInvalid` if the part file has no schema that can be read; `Interrupted`.
-pub(super) async fn ask(server: &Server, part: &Path, cheap: bool) -> Result<Option<ServerFacts>> {
+pub(super) async fn ask(
+    server: &Server,
+    part: &Path,
+    cheap: bool,
+    left_out: &[LeftOut],
+) -> Result<Option<ServerFacts>> {
     let questions = {
         let part = part.to_owned();
         on_thread(move || questions(&part, cheap)).await?
@@ -63,7 +69,11 @@ pub(super) async fn ask(server: &Server, part: &Path, cheap: bool) -> Result<Opt
         Err(_) => return Ok(None),
     };
     let answers = answers.into_iter().collect::<std::result::Result<Vec<_>, _>>().ok();
-    Ok(answers.and_then(|answers| told(answers, &questions)))
+    let mut facts = answers.and_then(|answers| told(answers, &questions));
+    if let Some(facts) = &mut facts {
+        facts.schema.retain(|row| !left_out.iter().any(|left| left.rowid == row.rowid));
+    }
+    Ok(facts)
 }
 
 /// A question per table of the copy with rows of its own; none for one that has no cheap fact.

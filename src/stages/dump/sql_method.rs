@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     billing_estimate, disk_space,
+    left_out::{self, LeftOut},
     sql_snapshot::{self, ReceivedSnapshot, RetryReason, SnapshotFacts, SnapshotFailure, SnapshotJob, ValueForm},
     storage_layout::{self, SchemaRow},
 };
@@ -40,6 +41,8 @@ pub(super) struct Snapshot {
     pub(super) received: ReceivedSnapshot,
     /// What the server declares.
     pub(super) schema: Vec<SchemaRow>,
+    /// What the server declares and the file hasn't.
+    pub(super) left_out: Vec<LeftOut>,
     /// Tables that were read in the safe form.
     pub(super) safe_tables: usize,
 }
@@ -66,6 +69,7 @@ impl Snapshot {
                 self.safe_tables
             ));
         }
+        proof.extend(left_out::note(&self.left_out));
         proof
     }
 }
@@ -74,11 +78,11 @@ impl Snapshot {
 ///
 /// # Errors
 /// `Source*` kinds, `ArtifactIo`, `Interrupted`.
-pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<Snapshot> {
+pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path, exclude: &[String]) -> Result<Snapshot> {
     let mut distrust = UntrustedTables::default();
     let mut attempt = 1;
     loop {
-        let facts = ask_facts(ctx, server).await?;
+        let facts = ask_facts(ctx, server, exclude).await?;
         if !facts.encoding.eq_ignore_ascii_case("UTF-8") {
             // Only its bytes tell exactly what a UTF-16 text is.
             distrust.all = true;
@@ -87,11 +91,11 @@ pub(super) async fn copy(ctx: &Context, server: &Server, part: &Path) -> Result<
             disk_space::require(part, facts.bytes())?;
             billing_estimate::announce(ctx, server, &facts).await?;
         }
-        let schema = facts.schema.clone();
+        let (schema, left_out) = (facts.schema.clone(), facts.left_out.clone());
         let safe_tables = facts.shapes.iter().filter(|shape| distrust.form(&shape.name) == ValueForm::Safe).count();
         super::remove_part(part)?;
         let (setback, ending) = match snapshot_once(ctx, server, facts, part.to_owned(), &distrust).await {
-            Ok(received) => return Ok(Snapshot { received, schema, safe_tables }),
+            Ok(received) => return Ok(Snapshot { received, schema, left_out, safe_tables }),
             Err((SnapshotFailure::Failed(error), _)) => return Err(error),
             Err((SnapshotFailure::Again(setback), ending)) => (setback, ending),
         };
@@ -186,7 +190,7 @@ fn describe(setback: &RetryReason, ending: CursorEnd) -> Error {
 }
 
 /// Reads what must be known before the snapshot can be asked for.
-async fn ask_facts(ctx: &Context, server: &Server) -> Result<SnapshotFacts> {
+async fn ask_facts(ctx: &Context, server: &Server, exclude: &[String]) -> Result<SnapshotFacts> {
     let functions = PRAGMAS.map(|pragma| format!("SELECT {pragma} FROM pragma_{pragma}"));
     let statements: Vec<&str> =
         [storage_layout::SCHEMA_SQL, PAGE_COUNT_SQL].into_iter().chain(functions.iter().map(String::as_str)).collect();
@@ -197,6 +201,9 @@ async fn ask_facts(ctx: &Context, server: &Server) -> Result<SnapshotFacts> {
     let schema = schema.ok_or_else(|| server.refused("its schema isn't one of SQLite"))?;
     let page_count = answers.next().and_then(single).and_then(|cell| cell.integer());
     let page_count = page_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+    let left_out = left_out::choose(&schema, exclude)?;
+    let mut schema = schema;
+    schema.retain(|row| !left_out.iter().any(|left| left.rowid == row.rowid));
     let shapes = storage_layout::shapes_of_text(&schema)?;
     let mut found: [Option<(String, Cell)>; 4] = Default::default();
     for ((place, sql), answer) in found.iter_mut().zip(functions).zip(answers) {
@@ -212,6 +219,7 @@ async fn ask_facts(ctx: &Context, server: &Server) -> Result<SnapshotFacts> {
     let page_bytes = page_bytes.and_then(|(_, cell)| cell.integer()).and_then(|bytes| u32::try_from(bytes).ok());
     Ok(SnapshotFacts {
         schema,
+        left_out,
         shapes,
         encoding,
         page_bytes: page_bytes.unwrap_or(4096),

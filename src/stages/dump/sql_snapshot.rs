@@ -12,6 +12,7 @@ use std::{
 use super::{
     content_digest::{ContentHasher, DatabaseHeader, TableContent},
     file_builder::FileBuilder,
+    left_out::LeftOut,
     storage_layout::{self, SchemaRow, TableShape},
 };
 use crate::{
@@ -41,6 +42,8 @@ const PASSING_CODES: [&str; 6] =
 pub(super) struct SnapshotFacts {
     /// `sqlite_schema`.
     pub(super) schema: Vec<SchemaRow>,
+    /// What isn't read of it.
+    pub(super) left_out: Vec<LeftOut>,
     /// How its tables store their rows.
     pub(super) shapes: Vec<TableShape>,
     /// `PRAGMA encoding`.
@@ -288,7 +291,9 @@ impl<'a> SnapshotReader<'a> {
             found.push(schema_row(row).ok_or_else(|| Error::new(Kind::SourceRefused, "the schema can't be read"))?);
             Ok(())
         })?;
-        if found == self.job.facts.schema { Ok(()) } else { Err(SnapshotFailure::Again(RetryReason::SchemaChanged)) }
+        let facts = &self.job.facts;
+        found.retain(|row: &SchemaRow| !facts.left_out.iter().any(|left| left.rowid == row.rowid));
+        if found == facts.schema { Ok(()) } else { Err(SnapshotFailure::Again(RetryReason::SchemaChanged)) }
     }
 
     fn number(&mut self) -> SnapshotResult<i64> {

@@ -165,17 +165,7 @@ pub(super) fn read_schema(connection: &Connection) -> Result<Vec<SchemaRow>> {
 pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
     let failed = |failure: rusqlite::Error| error_map::describe("loading the schema", &failure);
     let model = Connection::open_in_memory().map_err(failed)?;
-    // The engine wants page numbers that exist, and looks no further before rows are read: any pages will do.
-    let page = |place: usize| i64::try_from(place + 2).unwrap_or(2);
-    let roots: Vec<i64> =
-        rows.iter().enumerate().map(|(place, row)| if row.rooted { page(place) } else { 0 }).collect();
-    model
-        .execute_batch(&format!(
-            "PRAGMA page_size=512; CREATE TABLE pages(p); INSERT INTO pages VALUES (zeroblob(512 * {}))",
-            rows.len() + 4
-        ))
-        .and_then(|()| install_rows(&model, rows, &roots))
-        .map_err(failed)?;
+    install_model(&model, rows).map_err(failed)?;
     // The reset loads the text anew; it also turns the pragma off, which tolerates what can't be parsed.
     model.execute_batch("PRAGMA writable_schema=RESET; PRAGMA writable_schema=ON").map_err(failed)?;
     let found = shapes(&model, rows)?;
@@ -187,6 +177,19 @@ pub(super) fn shapes_of_text(rows: &[SchemaRow]) -> Result<Vec<TableShape>> {
             .with_hint("this version's engine doesn't know its syntax; export the table on its own")),
         None => Ok(found),
     }
+}
+
+/// Gives an empty database in memory this schema, without rows.
+pub(super) fn install_model(model: &Connection, rows: &[SchemaRow]) -> rusqlite::Result<()> {
+    // The engine wants page numbers that exist, and looks no further before rows are read: any pages will do.
+    let page = |place: usize| i64::try_from(place + 2).unwrap_or(2);
+    let roots: Vec<i64> =
+        rows.iter().enumerate().map(|(place, row)| if row.rooted { page(place) } else { 0 }).collect();
+    model.execute_batch(&format!(
+        "PRAGMA page_size=512; CREATE TABLE pages(p); INSERT INTO pages VALUES (zeroblob(512 * {}))",
+        rows.len() + 4
+    ))?;
+    install_rows(model, rows, &roots)
 }
 
 /// How the tables of an open database store their rows. The connection must have `writable_schema` on. A table whose

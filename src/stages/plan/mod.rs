@@ -39,8 +39,8 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{
-        DumpCheckpoint, Plan, Stage, conversion_plan::PLAN_FORMAT, human_format, overrides::Overrides,
-        source_schema::SourceSchema,
+        DumpCheckpoint, Plan, Stage, checkpoint::LeftOutObject, conversion_plan::PLAN_FORMAT, human_format,
+        overrides::Overrides, source_schema::SkippedObject, source_schema::SourceSchema,
     },
     rules::ddl,
     sqlite::{
@@ -125,11 +125,15 @@ fn current(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Resul
         Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
         Err(error) => return Err(error),
     };
-    let is_current = plan.dump_sha256 == dump.sha256
-        && plan.overrides_sha256 == overrides.sha256()
-        && plan.tool == env!("CARGO_PKG_VERSION")
-        && ctx.workdir.schema_sql().is_file()
-        && ctx.workdir.assessment().is_file();
+    let is_current =
+        plan.dump_sha256 == dump.sha256
+            && plan.overrides_sha256 == overrides.sha256()
+            && plan.tool == env!("CARGO_PKG_VERSION")
+            && dump.left_out.iter().map(left_out).all(|left| {
+                plan.objects.iter().any(|object| object.source == left.name && object.reason == left.reason)
+            })
+            && ctx.workdir.schema_sql().is_file()
+            && ctx.workdir.assessment().is_file();
     if !is_current {
         return Ok(None);
     }
@@ -140,7 +144,8 @@ fn current(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Resul
 fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<Plan> {
     let path = ctx.workdir.source_db();
     let connection = open::read_only(&path)?;
-    let schema = catalog::read(&connection)?;
+    let mut schema = catalog::read(&connection)?;
+    schema.skipped.extend(dump.left_out.iter().map(left_out));
     let decisions = override_resolution::resolve(&schema, overrides)?;
     let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(TableOutline::scan).collect();
@@ -182,6 +187,20 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         given: overrides.existing_schema.clone(),
         hooks: overrides.sql.clone(),
     })
+}
+
+/// What the source has and the dump hasn't.
+fn left_out(object: &LeftOutObject) -> SkippedObject {
+    let is_owner = object.kind == "table" || object.kind == "view";
+    SkippedObject {
+        kind: object.kind.clone(),
+        name: object.name.clone(),
+        reason: format!("the dump leaves it out: {}", object.reason),
+        loses_rows: object.kind == "table" && !object.excluded,
+        sql: object.sql.clone(),
+        table: if is_owner { object.name.clone() } else { object.table.clone() },
+        with_its_table: !is_owner && object.with_its_table,
+    }
 }
 
 /// Tables, objects and findings by docs/conversion-rules.md.

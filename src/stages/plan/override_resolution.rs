@@ -221,7 +221,8 @@ pub(super) fn nearest(wanted: &str, known: impl Iterator<Item = String>) -> Opti
 fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> {
     for (key, patterns) in [("include", &overrides.include), ("exclude", &overrides.exclude)] {
         for pattern in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
-            if !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern)) {
+            let left_out = schema.skipped.iter().any(|skipped| skipped.name.eq_ignore_ascii_case(pattern));
+            if !left_out && !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern)) {
                 let tables = schema.tables.iter().map(|table| table.name.clone());
                 return Err(unknown(&format!("{key} names {pattern}, which is no table"), pattern, tables));
             }

@@ -203,6 +203,7 @@ fn checkpoint() -> DumpCheckpoint {
         engine: String::new(),
         source: "test".to_owned(),
         method: DumpMethod::File,
+        left_out: Vec::new(),
         method_reason: String::new(),
         proof: Vec::new(),
         consistency_mark: None,

@@ -22,6 +22,8 @@ mod replica;
 
 mod server;
 
+mod turso_engine;
+
 mod corrupted_responses;
 
 use std::{

@@ -181,6 +181,32 @@ fn what_the_log_no_longer_holds_comes_as_snapshots() {
 }
 
 #[test]
+fn a_chain_of_snapshots_is_read_from_one_to_the_next() {
+    let server = Sqld::start_with(&["--max-log-size", "1"]);
+    let token = server.token();
+    server.execute("CREATE TABLE big (id INTEGER PRIMARY KEY, b BLOB)");
+    // Each is larger than a third of the log, and none is overwritten: the server makes a snapshot for some of them
+    // and doesn't merge the snapshots.
+    for id in 0..12 {
+        server.execute(&format!("INSERT INTO big VALUES ({id}, randomblob(300000))"));
+    }
+    let request = replica_request(server.url(), &token);
+    let fixture = Fixture::new();
+    let dumped = fixture.dump(&request).unwrap();
+    assert_eq!(fixture.value("SELECT count(*) || ' ' || sum(length(b)) FROM big"), "12 3600000");
+    let snapshots = (2..20).find(|count| proof(&dumped).contains(&format!("came in {count} snapshots")));
+    assert!(snapshots.is_some(), "no chain of snapshots was read: {}", proof(&dumped));
+    assert_same_bytes(&fixture, embedded_replica(&server, &token));
+    // And once more, brought up to date over the next ones.
+    for id in 12..24 {
+        server.execute(&format!("INSERT INTO big VALUES ({id}, randomblob(300000))"));
+    }
+    fixture.dump(&request).unwrap();
+    assert_eq!(fixture.value("SELECT count(*) || ' ' || sum(length(b)) FROM big"), "24 7200000");
+    assert_same_bytes(&fixture, embedded_replica(&server, &token));
+}
+
+#[test]
 fn a_dump_is_one_commit_while_others_write() {
     let server = Sqld::start();
     server.execute(

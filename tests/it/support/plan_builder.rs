@@ -22,6 +22,7 @@ pub(crate) fn dump_request(source: impl Into<String>) -> DumpRequest {
         fresh: false,
         platform: None,
         block_writes: false,
+        exclude: Vec::new(),
         archive: None,
     }
 }

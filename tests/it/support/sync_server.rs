@@ -8,7 +8,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::process::{Directory, Server, block_on, free_port};
+use super::process::{Directory, Server, block_on, free_port, must_run};
 
 /// The server, with an empty database unless something was executed. Stopped and removed when dropped.
 pub(crate) struct SyncServer {
@@ -21,12 +21,17 @@ pub(crate) struct SyncServer {
 impl SyncServer {
     /// A server with a new database.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(extra: &[&str]) -> Self {
         let mut log = String::new();
         for _ in 0..5 {
             let (directory, port) = (Directory::new(), free_port());
             let mut command = Command::new(program());
             command.env_clear().arg(directory.path().join("source.db")).args(["--sync-server"]);
-            command.arg(format!("127.0.0.1:{port}")).current_dir(directory.path());
+            command.arg(format!("127.0.0.1:{port}")).args(extra).current_dir(directory.path());
             let mut server = Server::spawn("the sync server", &mut command, directory.path(), Signal::INT);
             if server.wait_ready(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()) {
                 return Self { server, port, directory };
@@ -62,6 +67,11 @@ impl SyncServer {
     /// Ends the server; its file stays until this is dropped.
     pub(crate) fn stop(&mut self) {
         self.server.stop();
+    }
+
+    /// Runs a statement on a file of the engine.
+    pub(crate) fn run_on(file: &Path, sql: &str) {
+        must_run(Command::new(program()).env_clear().arg("-q").arg(file).arg(sql));
     }
 
     /// The file in which it keeps the database, its log beside it.

@@ -240,6 +240,7 @@ fn store_dump(workdir: &Workdir, tables: &[TablePlan]) -> DumpCheckpoint {
         engine: String::new(),
         source: String::new(),
         method: DumpMethod::File,
+        left_out: Vec::new(),
         method_reason: String::new(),
         proof: Vec::new(),
         consistency_mark: None,

@@ -12,6 +12,7 @@ mod subject;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use pass::PassOutcome;
@@ -34,6 +35,12 @@ use crate::{
 };
 
 const PHASE: &str = "trial";
+
+/// How long all trials together may take, besides the time that reading the tables takes.
+const TRIALS_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Bytes of tables that are read in a second, at least.
+const BYTES_PER_SECOND: u64 = 1 << 20;
 
 /// Reads the schema of the dump, where SQLite's expressions are.
 ///
@@ -196,10 +203,12 @@ pub(super) async fn run(
     trials.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     let trials: VecDeque<TableChecks> = trials.into_iter().map(|(_, trial)| trial).collect();
     work.phase(PHASE, trials.len());
+    let bytes: u64 = work.plan.tables.iter().map(|table| table.bytes).sum();
+    let deadline = Instant::now() + TRIALS_TIMEOUT + Duration::from_secs(bytes / BYTES_PER_SECOND);
     let found = pool
-        .spread(work, trials, |work, session, trial| {
+        .spread(work, trials, move |work, session, trial| {
             Box::pin(async move {
-                let dropped = Box::pin(one(&work, &session, &trial)).await?;
+                let dropped = Box::pin(one(&work, &session, &trial, deadline)).await?;
                 work.stepped(PHASE, 1);
                 Ok(dropped)
             })
@@ -211,18 +220,29 @@ pub(super) async fn run(
 }
 
 /// Tries a table's objects together; one by one if a side can't run them all.
-async fn one(work: &Arc<LoadContext>, session: &Session, trial: &TableChecks) -> Result<Vec<DroppedObject>> {
+async fn one(
+    work: &Arc<LoadContext>,
+    session: &Session,
+    trial: &TableChecks,
+    deadline: Instant,
+) -> Result<Vec<DroppedObject>> {
     let table = work.plan.tables.get(trial.table).ok_or_else(|| Error::new(Kind::Bug, "a trial without a table"))?;
     let mut dropped = Vec::new();
-    let together = pass::run(work, session, table, &trial.subjects).await.at_table(&table.source)?;
+    let together =
+        pass::run(work, session, table, &trial.subjects, share(deadline, 2)).await.at_table(&table.source)?;
     if let PassOutcome::Compared(differing) = together {
         dropped.extend(disagreeing(table, &trial.subjects, &differing));
         return Ok(dropped);
     }
-    for subject in &trial.subjects {
+    for (place, subject) in trial.subjects.iter().enumerate() {
         let alone = std::slice::from_ref(subject);
-        match pass::run(work, session, table, alone).await.at_table(&table.source)? {
+        let until = share(deadline, trial.subjects.len().saturating_sub(place));
+        match pass::run(work, session, table, alone, until).await.at_table(&table.source)? {
             PassOutcome::Compared(differing) => dropped.extend(disagreeing(table, alone, &differing)),
+            PassOutcome::OutOfTime => {
+                dropped
+                    .push(subject.dropped(table, "SQLite takes too long to compute it; all trials have one limit"));
+            }
             PassOutcome::SqliteFailed => dropped.push(subject.dropped(table, "SQLite itself can't compute it here")),
             PassOutcome::TheirsFailed(words) => {
                 dropped.push(subject.dropped(table, &format!("PostgreSQL can't compute it: {words}")));
@@ -230,6 +250,13 @@ async fn one(work: &Arc<LoadContext>, session: &Session, trial: &TableChecks) ->
         }
     }
     Ok(dropped)
+}
+
+/// The end of one of so many equal parts of the time that is left.
+fn share(deadline: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    let parts = u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
+    now + deadline.saturating_duration_since(now) / parts
 }
 
 fn disagreeing(table: &TablePlan, subjects: &[CheckedObject], differing: &[(usize, String)]) -> Vec<DroppedObject> {

@@ -2,7 +2,12 @@
 //! columns that PostgreSQL's expressions read and of the answer. Rows that agree in those columns get one answer from
 //! PostgreSQL, so that equal sums of hashes mean an equal answer for every row.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt as _;
 use rusqlite::types::ValueRef;
@@ -41,10 +46,18 @@ use crate::{
 /// Rows between two looks at a cancellation request.
 const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
+/// Instructions of the engine between two looks at the time and at a cancellation request.
+const INSTRUCTIONS_PER_LOOK: i32 = 100_000;
+
+/// How long an engine that should end is waited for.
+const ABANDONED_AFTER: Duration = Duration::from_secs(2);
+
 /// What a pass found out.
 pub(super) enum PassOutcome {
     /// For each subject in which the sides differ: its place and what differs.
     Compared(Vec<(usize, String)>),
+    /// SQLite takes too long.
+    OutOfTime,
     /// SQLite can't compute one of the expressions.
     SqliteFailed,
     /// PostgreSQL can't; its words.
@@ -89,16 +102,27 @@ pub(super) async fn run(
     session: &Session,
     table: &TablePlan,
     subjects: &[CheckedObject],
+    deadline: Instant,
 ) -> Result<PassOutcome> {
+    if Instant::now() >= deadline {
+        return Ok(PassOutcome::OutOfTime);
+    }
     let question = match ready(work, session, table, subjects).await {
         Ok(question) => Arc::new(question),
         Err(error) if session.is_lost() => return Err(error),
         Err(error) => return Ok(PassOutcome::TheirsFailed(error.message().to_owned())),
     };
     let (query, of) = (Arc::clone(&question), Arc::clone(work));
-    let in_sqlite = tokio::task::spawn_blocking(move || in_sqlite(&of, &query));
+    let in_sqlite = tokio::task::spawn_blocking(move || in_sqlite(&of, &query, deadline));
     let in_postgres = in_postgres(work, session, &question).await;
-    let in_sqlite = in_sqlite.await.map_err(|_| Error::new(Kind::Bug, "a trial ended early"))?;
+    // One function can run for hours without a look at the time: whoever computes it is left behind then.
+    let in_sqlite = tokio::select! {
+        sums = in_sqlite => sums.map_err(|_| Error::new(Kind::Bug, "a trial ended early"))?,
+        () = tokio::time::sleep_until((deadline + ABANDONED_AFTER).into()) => return Ok(PassOutcome::OutOfTime),
+        () = async { work.ctx.stop.requested().await; tokio::time::sleep(ABANDONED_AFTER).await } => {
+            return Err(Error::new(Kind::Interrupted, "stopped on request; what was committed is kept"));
+        }
+    };
     work.ctx.stop.check()?;
     let in_postgres = match in_postgres {
         Ok(sums) => sums,
@@ -107,6 +131,7 @@ pub(super) async fn run(
     };
     let in_sqlite = match in_sqlite {
         Ok(sums) => sums,
+        Err(_) if Instant::now() >= deadline => return Ok(PassOutcome::OutOfTime),
         Err(error) if error.kind() == Kind::SourceInvalid => return Ok(PassOutcome::SqliteFailed),
         Err(error) => return Err(error),
     };
@@ -219,10 +244,18 @@ fn not_json(_: NotJson) -> Error {
     Error::new(Kind::Bug, "a trial met a text that is not JSON")
 }
 
-fn in_sqlite(work: &LoadContext, question: &PassQuery) -> Result<ProbeSums> {
+fn in_sqlite(work: &LoadContext, question: &PassQuery, deadline: Instant) -> Result<ProbeSums> {
     let table = &question.table;
     let failed = |failure: &rusqlite::Error| sqlite::error_map::describe("trying expressions", failure);
     let connection = sqlite::open::read_only(&work.source)?;
+    let stop = AssertUnwindSafe(work.ctx.stop.clone());
+    connection.progress_handler(
+        INSTRUCTIONS_PER_LOOK,
+        Some(move || {
+            let stop = &stop;
+            stop.check().is_err() || Instant::now() >= deadline
+        }),
+    );
     let columns = question.columns.iter().map(|column| quote_ident(&column.source));
     let probes = question.probes.iter().map(|ready| ready.probe.in_sqlite.clone());
     let rejecting = question.rejecting.iter().map(|column| quote_ident(&column.source));

@@ -247,7 +247,7 @@ impl FrameApplier {
     }
 
     fn take_snapshot(&mut self, reader: &mut FrameReader) -> Result<ApplyOutcome> {
-        let (mut digest, frames_before) = (Sha256::new(), self.counters.frames);
+        let (mut digest, frames_before, unproven_before) = (Sha256::new(), self.counters.frames, self.unproven);
         let mut newest: Option<(u64, u64)> = None;
         let mut previous: Option<Frame> = None;
         loop {
@@ -294,7 +294,8 @@ impl FrameApplier {
         let seen: [u8; 32] = digest.finalize().into();
         if self.twice && self.seen.replace(seen) != Some(seen) {
             self.counters.frames = frames_before;
-            self.prove_again();
+            // From the very same frame: the frame before it may be the last one of the snapshot before.
+            self.unproven = unproven_before;
             return Ok(ApplyOutcome::Again);
         }
         self.seen = None;

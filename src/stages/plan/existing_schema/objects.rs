@@ -63,16 +63,8 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
         all.findings.push(finding.at_table(&trigger.table).at_column(&trigger.name).with_sql(&trigger.sql));
     }
     for skipped in &work.schema.skipped {
-        all.objects.push(object(&skipped.kind, &skipped.name, &skipped.name, false, &skipped.reason));
-        let finding = if skipped.loses_rows {
-            let message = format!("its rows are not carried: {}", skipped.reason);
-            Finding::new(FindingCode::TableNotReadable, Severity::NeedsDecision, message).with_sql(&skipped.sql)
-        } else if skipped.kind == "table" {
-            Finding::new(FindingCode::TableSkipped, Severity::Info, format!("skipped: {}", skipped.reason))
-        } else {
-            continue;
-        };
-        all.findings.push(finding.at_table(&skipped.name));
+        all.objects.push(object(&skipped.kind, &skipped.name, &skipped.table, false, &skipped.reason));
+        all.findings.extend(skipped.finding());
     }
     left_out(work, all);
 }
