@@ -21,8 +21,9 @@ pub mod pgvector;
 pub mod existing_schema;
 
 pub use crate::retry;
-pub use endpoint::{Parsed, PgEndpoint};
+pub use endpoint::{Parsed, PasswordSources, PgEndpoint};
 pub use session::{Parameter, Session};
+pub use tls::TlsVersion;
 
 /// Which PostgreSQL is meant; decides kinds and exit codes of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

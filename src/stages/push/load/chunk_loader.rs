@@ -66,7 +66,11 @@ impl ChunkLoader<'_> {
         let pending = Mutex::new(self.pending(chunks));
         let failed = AtomicBool::new(false);
         let waiting = lock(&pending).queue.len();
-        let pool = (0..workers.clamp(1, 16).min(waiting)).map(|_| self.worker(&pending, &failed));
+        if waiting == 0 {
+            return Ok(());
+        }
+        let sessions = self.target.sessions(self.path, workers.min(waiting)).await?;
+        let pool = sessions.into_iter().map(|session| self.worker(session, &pending, &failed));
         let mut errors: Vec<Error> = join_all(pool).await.into_iter().filter_map(Result::err).collect();
         // What can't be cured by another try says more than what can.
         errors.sort_by_key(|error| error.retry() != Retry::Never);
@@ -113,16 +117,16 @@ impl ChunkLoader<'_> {
         pending
     }
 
-    async fn worker(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
-        let worked = Box::pin(self.work(pending, failed)).await;
+    async fn worker(&self, session: Session, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
+        let worked = Box::pin(self.work(session, pending, failed)).await;
         if worked.is_err() {
             failed.store(true, Ordering::SeqCst);
         }
         worked
     }
 
-    async fn work(&self, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
-        let mut pair = SessionPair { local: self.open_local().await?, target: self.target.session(self.path).await? };
+    async fn work(&self, session: Session, pending: &Mutex<PendingChunks>, failed: &AtomicBool) -> Result<()> {
+        let mut pair = SessionPair { local: self.open_local().await?, target: session };
         while !failed.load(Ordering::SeqCst) {
             self.target.ctx.stop.check()?;
             let Some(chunk) = lock(pending).queue.pop_front() else { return Ok(()) };
