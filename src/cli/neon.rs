@@ -81,5 +81,7 @@ async fn trial_branch(
 /// Says of a failed command which branch it can have left.
 fn naming_branch(error: Error, name: &str) -> Error {
     let hint = error.hint().to_owned();
-    error.with_hint(format!("{hint}; Neon branch {name} may exist, the same command uses it, and it expires after 7 days"))
+    error.with_hint(format!(
+        "{hint}; Neon branch {name} may exist, the same command uses it, and it expires after 7 days"
+    ))
 }

@@ -199,12 +199,7 @@ impl Branch {
     ///
     /// # Errors
     /// As [`Self::connection_string`].
-    pub async fn choose(
-        &self,
-        ctx: &Context,
-        database: Option<&str>,
-        role: Option<&str>,
-    ) -> Result<(String, String)> {
+    pub async fn choose(&self, ctx: &Context, database: Option<&str>, role: Option<&str>) -> Result<(String, String)> {
         let answer = self.api.get(ctx, &format!("{}/databases", self.path())).await?;
         let databases: Vec<Database> = api::read(answer.get("databases"))?;
         let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();

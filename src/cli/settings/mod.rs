@@ -163,8 +163,7 @@ impl Layers {
     fn with_password(&self, url: &Secret<String>) -> Secret<String> {
         let file = self.environment.text("PGPASSFILE").map(PathBuf::from);
         let home = || self.environment.text("HOME").map(|home| Path::new(home).join(".pgpass"));
-        let sources =
-            PasswordSources { password: self.environment.secret("PGPASSWORD"), file: file.or_else(home) };
+        let sources = PasswordSources { password: self.environment.secret("PGPASSWORD"), file: file.or_else(home) };
         sources.complete(url)
     }
 }

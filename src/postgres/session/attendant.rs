@@ -65,8 +65,10 @@ impl Attendant {
         tokio::spawn(async move {
             match select(&mut connection, no_longer_needed).await {
                 Either::Left((outcome, _)) => {
-                    let words = outcome
-                        .map_or_else(|failure| error_map::words_of_end(&failure), |()| "closed by the server".to_owned());
+                    let words = outcome.map_or_else(
+                        |failure| error_map::words_of_end(&failure),
+                        |()| "closed by the server".to_owned(),
+                    );
                     // The reason must be there before whoever waits on the connection learns of its end.
                     reason.get_or_init(|| words);
                 }

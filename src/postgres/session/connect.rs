@@ -12,11 +12,7 @@ use std::{
 };
 
 use tokio::{net::lookup_host, time::timeout};
-use tokio_postgres::{
-    Client, Config, NoTls,
-    config::SslNegotiation,
-    error::SqlState,
-};
+use tokio_postgres::{Client, Config, NoTls, config::SslNegotiation, error::SqlState};
 
 use super::{OWN, Session, attendant::Attendant};
 use crate::{

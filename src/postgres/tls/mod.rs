@@ -6,8 +6,8 @@ use std::{fs, io};
 
 use native_tls::{Certificate, TlsConnector};
 
-pub use self::stream::TlsVersion;
 pub(super) use self::stream::SessionTls;
+pub use self::stream::TlsVersion;
 use crate::{
     error::{Error, Kind, Result},
     tls_roots,

@@ -49,10 +49,7 @@ pub(in crate::postgres) struct SessionTls {
 
 impl SessionTls {
     /// `version` learns the version once there is a TLS session.
-    pub(in crate::postgres) fn new(
-        connector: native_tls::TlsConnector,
-        version: Arc<OnceLock<TlsVersion>>,
-    ) -> Self {
+    pub(in crate::postgres) fn new(connector: native_tls::TlsConnector, version: Arc<OnceLock<TlsVersion>>) -> Self {
         Self { connector, version }
     }
 }

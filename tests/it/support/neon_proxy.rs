@@ -200,7 +200,8 @@ async fn serve(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
 
 /// The parameters that reach the server, without those in `options` that are for the proxy.
 fn kept_parameters(startup: &[u8]) -> Vec<u8> {
-    let words: Vec<&str> = startup[4..].split(|byte| *byte == 0).map(|word| std::str::from_utf8(word).unwrap()).collect();
+    let words: Vec<&str> =
+        startup[4..].split(|byte| *byte == 0).map(|word| std::str::from_utf8(word).unwrap()).collect();
     let mut kept = Vec::new();
     for pair in words.chunks_exact(2).filter(|pair| KEPT.contains(&pair[0])) {
         let of_proxy = |word: &&str| word.starts_with("endpoint=") || word.starts_with("project=");

@@ -69,6 +69,11 @@ impl TargetState {
         let home = previous_schema(schema);
         let (facts, mut record) =
             tokio::try_join!(ServerFacts::read(control, schema), Box::pin(TargetRecord::read(control, schema, &home)))?;
+        if facts.connections.is_some_and(|most| most < 2) {
+            let text = "the role may have one connection at a time in this database, and a push needs two";
+            let hint = "raise the connection limit of the role and of the database to 2 or more; --jobs 1 uses two";
+            return Err(Error::new(Kind::TargetRejected, text).with_hint(hint));
+        }
         let forced = named(manifest, &record, &request.force_tables)?;
         // What a rollback brought back belongs to whom it belonged before.
         record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
@@ -204,12 +209,8 @@ impl TargetState {
         }
         if facts.read_only {
             let text = "the target takes no writes (a replica, or read-only by setting)";
-            let hint = "connect to the primary, or set default_transaction_read_only = off for the role and the database";
-            self.add_problem_with_hint(Kind::TargetRejected, text, hint);
-        }
-        if facts.connections.is_some_and(|most| most < 2) {
-            let text = "the role may have one connection at a time in this database, and a push needs two";
-            let hint = "raise the connection limit of the role and of the database to 2 or more; --jobs 1 uses two";
+            let hint =
+                "connect to the primary, or set default_transaction_read_only = off for the role and the database";
             self.add_problem_with_hint(Kind::TargetRejected, text, hint);
         }
         // Staging and record are schemas of their own.

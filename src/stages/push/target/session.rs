@@ -94,7 +94,9 @@ impl<'a> Target<'a> {
         if is_full {
             self.granted.store(sessions.len(), Ordering::SeqCst);
             let free = counted(sessions.len() as u64, "connection", "connections");
-            self.ctx.out.info(format!("the server has no more connections for this role; the push goes on with {free}"));
+            self.ctx
+                .out
+                .info(format!("the server has no more connections for this role; the push goes on with {free}"));
         }
         Ok(sessions)
     }
