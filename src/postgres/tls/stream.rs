@@ -228,8 +228,11 @@ fn server_version(record: &[u8]) -> Option<u16> {
     let (message, rest) = hello.split_at_checked(4 + 2 + 32)?;
     let older = number(message.get(4..6)?)?;
     let session = usize::from(*rest.first()?);
-    // The name, the cipher suite, the compression, the length of the extensions.
-    let mut extensions = rest.get(1 + session + 2 + 1 + 2..).unwrap_or_default();
+    // The name, the cipher suite, the compression, the length of the extensions. Other messages can follow them.
+    let Some(rest) = rest.get(1 + session + 2 + 1..) else { return Some(older) };
+    let Some((length, rest)) = rest.split_at_checked(2) else { return Some(older) };
+    let length = usize::from(number(length)?).min(rest.len());
+    let mut extensions = rest.get(..length).unwrap_or_default();
     while let Some((head, rest)) = extensions.split_at_checked(4) {
         let (kind, length) = (number(head.get(..2)?)?, usize::from(number(head.get(2..)?)?));
         let (value, following) = rest.split_at_checked(length)?;
@@ -349,6 +352,11 @@ mod tests {
         assert_eq!(version_in(newer.clone()).await.as_deref(), Some("TLSv1.3"));
         assert_eq!(version_in(server_hello(&[(23, &[])])).await.as_deref(), Some("TLSv1.2"));
         assert_eq!(version_in(server_hello(&[])).await.as_deref(), Some("TLSv1.2"));
+        // The certificate follows in the same record.
+        let mut longer = server_hello(&[(23, &[])]);
+        longer.extend([11, 0, 0, 200, 9, 9, 9]);
+        longer[4] += 7;
+        assert_eq!(version_in(longer).await.as_deref(), Some("TLSv1.2"));
         // An alert, and a record that says less than it promises.
         assert_eq!(version_in(vec![21, 3, 3, 0, 2, 2, 40]).await, None);
         assert_eq!(version_in(vec![HANDSHAKE, 3, 3, 0, 2, SERVER_HELLO, 0]).await, None);
