@@ -8,7 +8,7 @@
 //! errors into such a message, and keeps of the library's error only what is safe (see `postgres::error_map`,
 //! `sqlite::error_map`, `source::http`).
 
-use std::{error::Error as StdError, fmt, io, path::Path};
+use std::{error::Error as StdError, fmt, io, path::Path, time::Duration};
 
 use tokio_postgres::error::SqlState;
 
@@ -173,6 +173,7 @@ pub enum Retry {
 struct Inner {
     kind: Kind,
     retry: Retry,
+    retry_after: Option<Duration>,
     stage: Option<Stage>,
     table: Option<String>,
     column: Option<String>,
@@ -191,6 +192,7 @@ impl Error {
         Self(Box::new(Inner {
             kind,
             retry: Retry::Never,
+            retry_after: None,
             stage: None,
             table: None,
             column: None,
@@ -267,6 +269,19 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
+    }
+
+    /// Says that another try gets the same answer before so much time has passed.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.0.retry_after = Some(pause);
+        self
+    }
+
+    /// How long another try gets the same answer, if that is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// What happened.

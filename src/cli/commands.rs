@@ -29,7 +29,7 @@ use crate::{
         doctor::{self, DoctorRequest},
         dump, plan,
         push::{
-            PushPart, PushRequest,
+            self, PushPart, PushRequest,
             rollback::{self, RollbackRequest},
         },
         report::{Report, verify_record::VerifyRecord},
@@ -66,7 +66,11 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
-        Ok((Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() }, lock))
+        Ok((self.context(workdir), lock))
+    }
+
+    pub(super) fn context(&self, workdir: Workdir) -> Context {
+        Context { workdir, out: Arc::<Ui>::clone(&self.ui), stop: self.stop.clone() }
     }
 
     async fn dump(&self, typed: &DumpArgs) -> Result<u8> {
@@ -143,19 +147,26 @@ impl Front {
     }
 
     async fn push(&self, typed: &PushArgs) -> Result<u8> {
+        let part = settings::part(&typed.part)?;
+        let local = self.layers.local_choice(&typed.local)?;
+        check_urls(None, local.url.as_ref(), None)?;
+        if typed.trial.neon_create_branch.is_some() {
+            // No branch is made for a push that has nothing to push.
+            push::ready(&self.context(Workdir::open(&self.globals.dir)?), &settings::schema(&typed.target), part)?;
+        }
         let to = self.destination(&typed.target, &typed.trial).await?;
-        let request = settings::push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
+        let request = settings::push(&to.target, typed.mode, local, &typed.jobs, &typed.fresh)?;
         let request = PushRequest {
             force_tables: typed.force_table.clone(),
             neon: to.branch,
-            part: settings::part(&typed.part)?,
+            part,
             dry_run: typed.dry_run,
             keep_previous: !typed.keep.no_keep_previous,
             lock_wait: Duration::from_secs(typed.wait.lock_wait),
             on_drift: typed.drift.on_drift,
             ..request
         };
-        check_urls(None, request.local.url.as_ref(), Some(&request.target))?;
+        check_urls(None, None, Some(&request.target))?;
         let (ctx, _lock) = self.enter("push", false)?;
         let pushed = interruptible(&ctx, Box::pin(pipeline::push(&ctx, &request))).await?;
         Ok(self.ui.answer(&answers::pushed(&pushed)))
@@ -175,7 +186,7 @@ impl Front {
                 Some(push) if typed.target.schema.is_none() => push.schema,
                 Some(_) | None => settings::schema(&typed.target),
             },
-            local: settings::local_choice(&typed.local)?,
+            local: self.layers.local_choice(&typed.local)?,
         };
         check_urls(None, request.local.url.as_ref(), request.target.as_ref())?;
         let (ctx, _lock) = self.enter("verify", false)?;
@@ -186,10 +197,13 @@ impl Front {
     async fn all(&self, typed: &RunArgs) -> Result<u8> {
         let layers = &self.layers;
         let decisions = layers.decisions(&typed.decisions, &typed.local)?;
+        let dump = layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        let source = dump.platform.is_none().then_some(&dump.source);
+        check_urls(source, decisions.local.url.as_ref(), None)?;
         let to = self.destination(&typed.target, &typed.trial).await?;
-        let push = settings::push(&to.target, typed.mode, &typed.local, &typed.jobs, &typed.fresh)?;
+        let push = settings::push(&to.target, typed.mode, decisions.local.clone(), &typed.jobs, &typed.fresh)?;
         let request = RunRequest {
-            dump: layers.dump(&typed.source, &typed.method, &typed.fresh)?,
+            dump,
             convert: ConvertRequest {
                 local: decisions.local.clone(),
                 jobs: settings::jobs(&typed.jobs),
@@ -206,8 +220,7 @@ impl Front {
             level: typed.level,
             decisions,
         };
-        let source = request.dump.platform.is_none().then_some(&request.dump.source);
-        check_urls(source, request.convert.local.url.as_ref(), Some(&request.push.target))?;
+        check_urls(None, None, Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // A failed run has a report, too. If it cannot be made, the error of the run is still the one to show.
@@ -261,8 +274,8 @@ impl Front {
             let preserved = interruptible(&ctx, Box::pin(branch.restore(&ctx, point))).await?;
             return Ok(self.ui.answer(&answers::restored(&branch.name, point, &preserved)));
         }
-        let pushed = ctx.workdir.load_push().ok().filter(|_| typed.target.schema.is_none());
-        let schema = pushed.map_or_else(|| settings::schema(&typed.target), |push| push.schema);
+        let pushed = ctx.workdir.load_push().ok().filter(|_| to.target.schema.is_none());
+        let schema = pushed.map_or_else(|| settings::schema(&to.target), |push| push.schema);
         let request =
             RollbackRequest { target, schema, list: typed.list, lock_wait: Duration::from_secs(typed.wait.lock_wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
@@ -286,9 +299,9 @@ impl Front {
         };
         let request = DoctorRequest {
             source,
-            local: settings::local_choice(&local)?,
+            local: layers.local_choice(&local)?,
             target: settings::target(&to.target)?,
-            schema: settings::schema(&typed.target),
+            schema: settings::schema(&to.target),
         };
         let out: Arc<dyn Sink> = Arc::<Ui>::clone(&self.ui);
         let examination = doctor::examine(&self.globals.dir, &out, &request).await?;

@@ -16,15 +16,17 @@ pub struct Variable {
     /// What it means, for the help.
     pub meaning: &'static str,
     is_secret: bool,
+    /// Blanks at its ends belong to it.
+    is_exact: bool,
 }
 
 impl Variable {
     const fn secret(name: &'static str, flag: Option<&'static str>, meaning: &'static str) -> Self {
-        Self { name, flag, meaning, is_secret: true }
+        Self { name, flag, meaning, is_secret: true, is_exact: false }
     }
 
     const fn plain(name: &'static str, flag: Option<&'static str>, meaning: &'static str) -> Self {
-        Self { name, flag, meaning, is_secret: false }
+        Self { name, flag, meaning, is_secret: false, is_exact: false }
     }
 }
 
@@ -32,7 +34,7 @@ impl Variable {
 pub const TOKEN: &str = "TURSO_AUTH_TOKEN";
 
 /// All of them. Of two variables for the same flag, the first one that is set counts.
-pub const VARIABLES: [Variable; 15] = [
+pub const VARIABLES: [Variable; 18] = [
     Variable::secret("TURSO_DATABASE_URL", Some("source"), "the source"),
     Variable::secret(TOKEN, None, "the token of the source; replaces the key auth-token-file"),
     Variable::secret("TURSO_API_TOKEN", None, "the token of the Turso platform, for --database"),
@@ -43,6 +45,12 @@ pub const VARIABLES: [Variable; 15] = [
     Variable::plain("NEON_API_HOST", None, "another address of Neon's API"),
     Variable::secret("TURSO2NEON_LOCAL_URL", Some("local-url"), "a local PostgreSQL instead of the managed one"),
     Variable::plain("TURSO2NEON_DIR", Some("dir"), "the working directory"),
+    Variable {
+        is_exact: true,
+        ..Variable::secret("PGPASSWORD", None, "the password of a connection string of PostgreSQL that has none")
+    },
+    Variable::plain("PGPASSFILE", None, "the file with such passwords, `~/.pgpass` if it is not set"),
+    Variable::plain("HOME", None, "the directory of `.pgpass`"),
     Variable::plain("NO_COLOR", None, "no colours, unless --color says otherwise"),
     Variable::plain("TERM", None, "`dumb`: no colours and no progress bars"),
     Variable::plain("CI", None, "no progress bars"),
@@ -70,7 +78,7 @@ impl Environment {
     pub fn read() -> Result<Self> {
         let mut environment = Self::default();
         for variable in &VARIABLES {
-            if let Some(text) = value_of(variable.name)? {
+            if let Some(text) = value_of(variable)? {
                 environment.insert(variable, text);
             }
         }
@@ -114,12 +122,14 @@ impl Environment {
     }
 }
 
-/// A variable's text without blanks at its ends; none if it is unset or empty.
-fn value_of(name: &str) -> Result<Option<String>> {
+/// A variable's text, without blanks at its ends unless they belong to it; none if it is unset or empty.
+fn value_of(variable: &Variable) -> Result<Option<String>> {
+    let name = variable.name;
     let Some(value) = std::env::var_os(name) else { return Ok(None) };
     let text = value.into_string().map_err(|_| {
         Error::new(Kind::Usage, format!("the environment variable {name} is not valid UTF-8"))
             .with_hint(format!("set {name} again, or unset it"))
     })?;
-    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+    let text = if variable.is_exact { text } else { text.trim().to_owned() };
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -43,6 +43,7 @@ use self::{
 use crate::{
     context,
     error::{Error, Kind},
+    postgres::session,
     ui::{OutputOptions, Ui, github::GitHub},
 };
 
@@ -106,7 +107,9 @@ impl Front {
 
     /// Runs the command. Returns the exit status, after everything was printed.
     pub async fn run(&self) -> u8 {
-        match self.carry_out().await {
+        let outcome = self.carry_out().await;
+        session::all_left().await;
+        match outcome {
             Ok(exit) => exit,
             Err(error) if error.kind() == Kind::Bug => {
                 let message = format!("{}{}", error.message(), panic_hook::place());

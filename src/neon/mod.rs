@@ -105,16 +105,21 @@ impl Branch {
         })
     }
 
-    /// Creates a branch of this one, with a compute, that expires by itself; one of that name that exists is taken.
+    /// The branch of this name for a trial, if the project has one.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub async fn existing(&self, ctx: &Context, name: &str) -> Result<Option<Self>> {
+        let there = branches(ctx, &self.api, &self.project).await?;
+        let found = there.into_iter().find(|branch| branch.name == name);
+        Ok(found.map(|branch| Self { id: branch.id, name: branch.name, on_trial: true, ..self.clone() }))
+    }
+
+    /// Creates a branch of this one, with a compute, that expires by itself.
     ///
     /// # Errors
     /// `Target*`.
     pub async fn create(&self, ctx: &Context, name: &str) -> Result<Self> {
-        let there = branches(ctx, &self.api, &self.project).await?;
-        if let Some(branch) = there.into_iter().find(|branch| branch.name == name) {
-            ctx.out.info(format!("Neon branch {name} is there already"));
-            return Ok(Self { id: branch.id, name: branch.name, on_trial: true, ..self.clone() });
-        }
         let id = self.branch_off(ctx, name, true).await?;
         ctx.out.info(format!("created Neon branch {name} of {}; it expires after 7 days", self.name));
         Ok(Self { id, name: name.to_owned(), on_trial: true, ..self.clone() })
@@ -176,6 +181,25 @@ impl Branch {
         database: Option<&str>,
         role: Option<&str>,
     ) -> Result<Secret<String>> {
+        let (database, role) = self.choose(ctx, database, role).await?;
+        self.wake(ctx).await?;
+        let path = format!(
+            "/projects/{}/connection_uri?branch_id={}&database_name={}&role_name={}&pooled=false",
+            encoded(&self.project),
+            encoded(&self.id),
+            encoded(&database),
+            encoded(&role)
+        );
+        let answer = self.api.get(ctx, &path).await?;
+        let uri = answer.get("uri").and_then(Value::as_str);
+        uri.map(|uri| Secret::new(uri.to_owned())).ok_or_else(|| api::unexpected("no connection string"))
+    }
+
+    /// The database and the role that are meant.
+    ///
+    /// # Errors
+    /// As [`Self::connection_string`].
+    pub async fn choose(&self, ctx: &Context, database: Option<&str>, role: Option<&str>) -> Result<(String, String)> {
         let answer = self.api.get(ctx, &format!("{}/databases", self.path())).await?;
         let databases: Vec<Database> = api::read(answer.get("databases"))?;
         let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
@@ -198,17 +222,7 @@ impl Branch {
             Some(wanted) => self.role(ctx, wanted).await?,
             None => chosen.owner_name.clone(),
         };
-        self.wake(ctx).await?;
-        let path = format!(
-            "/projects/{}/connection_uri?branch_id={}&database_name={}&role_name={}&pooled=false",
-            encoded(&self.project),
-            encoded(&self.id),
-            encoded(&chosen.name),
-            encoded(&role)
-        );
-        let answer = self.api.get(ctx, &path).await?;
-        let uri = answer.get("uri").and_then(Value::as_str);
-        uri.map(|uri| Secret::new(uri.to_owned())).ok_or_else(|| api::unexpected("no connection string"))
+        Ok((chosen.name.clone(), role))
     }
 
     /// The role of this name, if the branch has it.

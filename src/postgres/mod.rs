@@ -20,8 +20,9 @@ pub mod pgvector;
 
 pub mod existing_schema;
 
-pub use endpoint::{Parsed, PgEndpoint};
+pub use endpoint::{Parsed, PasswordSources, PgEndpoint};
 pub use session::{Parameter, Session};
+pub use tls::TlsVersion;
 
 words! {
     /// Which PostgreSQL is meant; decides kinds and exit codes of errors.

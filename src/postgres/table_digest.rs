@@ -45,17 +45,17 @@ const CHAIN_LENGTH: usize = 100;
 /// The query for one table: one row, one text column, which [`TableDigest`] reads.
 #[must_use]
 pub fn query(schema: &str, table: &str, columns: &[ColumnPlan]) -> String {
-    query_over(schema, table, row_hash(columns, Seed::Digest))
+    query_over(schema, table, &row_hash(columns, Seed::Digest))
 }
 
 /// As [`query`], for the columns that the record on the target names.
 #[must_use]
 pub fn recorded_query(schema: &str, table: &str, columns: &[DigestColumn]) -> String {
     let columns: Vec<_> = columns.iter().map(|column| (column.name.as_str(), &column.pg_type)).collect();
-    query_over(schema, table, hash_of(&columns, Seed::Digest))
+    query_over(schema, table, &hash_of(&columns, Seed::Digest))
 }
 
-fn query_over(schema: &str, table: &str, hash: String) -> String {
+fn query_over(schema: &str, table: &str, hash: &str) -> String {
     format!(
         "SELECT '{DIGEST_VERSION}:' || count(*) || ':' || coalesce(sum({hash}), 0) FROM {} AS t",
         qualified(schema, table)

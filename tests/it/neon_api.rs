@@ -154,6 +154,12 @@ fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
         Environment::from("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')");
     environment.call(&["dump", "convert"]);
     let script = Script::start(project(&environment.target.url()));
+    // Nothing is made for a push that has nothing to push.
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::create_dir(elsewhere.path().join("empty")).unwrap();
+    let early = script.tool(&environment, "push").args(["--neon-create-branch", "trial"]);
+    early.replace("--dir", elsewhere.path().join("empty")).run().expect_exit(4);
+    assert_eq!(script.seen(), [""; 0]);
     // The trial first: a branch of its own, with a compute, that expires.
     let trial = script.tool(&environment, "push").args(["--neon-create-branch", "trial"]).run();
     trial.expect_exit(0);
@@ -165,7 +171,7 @@ fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
     // Then the branch itself. Nothing differs, so no restore point is made.
     script.tool(&environment, "push").run().expect_exit(0);
     assert_eq!(script.count("POST /projects/proj-1/branches "), 1);
-    assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 4);
+    assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 5);
     assert_eq!(script.count("POST /projects/proj-1/endpoints/ep-1/start"), 2);
     environment.target.execute_as_owner("DELETE FROM t WHERE id = 2");
     let push = script.tool(&environment, "push").run();
@@ -249,6 +255,17 @@ fn answers_that_stop_a_push_say_what_to_do() {
                 200,
                 r#"{"databases":[{"name":"a","owner_name":"o"},{"name":"b","owner_name":"o"}]}"#,
             )],
+            // The branch would be made before it is known where to push: see the count of requests below.
+            &["--neon-create-branch", "ambiguous"],
+            2,
+            "--neon-database NAME",
+        ),
+        (
+            vec![answer(
+                "GET /projects/proj-1/branches/br-main/databases",
+                200,
+                r#"{"databases":[{"name":"a","owner_name":"o"},{"name":"b","owner_name":"o"}]}"#,
+            )],
             &["--neon-database", "c"],
             2,
             "its databases are a, b",
@@ -274,7 +291,8 @@ fn answers_that_stop_a_push_say_what_to_do() {
     for (first, flags, exit, words) in cases {
         let script = with(first);
         let run = script.tool(&environment, "push").args(flags).run();
-        assert!(script.count("POST /projects/proj-1/branches ") <= 1, "{:?}", script.seen());
+        let most = usize::from(!flags.contains(&"ambiguous"));
+        assert!(script.count("POST /projects/proj-1/branches ") <= most, "{:?}", script.seen());
         let run = run.expect_exit(exit).expect_text(words);
         assert!(!run.stdout.contains("key-Secret-77") && !run.stderr.contains("key-Secret-77"), "{run:?}");
     }

@@ -102,6 +102,7 @@ const EXPOSED: &[(&str, usize)] = &[
     ("src/cli/settings/mod.rs", 1),
     ("src/neon/api.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
+    ("src/postgres/endpoint/password.rs", 3),
     ("src/postgres/existing_schema/mod.rs", 1),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),

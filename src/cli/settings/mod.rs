@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode},
     pipeline::PlanDecisions,
-    postgres::managed::LocalChoice,
+    postgres::{PasswordSources, PgEndpoint, existing_schema::SchemaFrom, managed::LocalChoice},
     secret::Secret,
     source::turso_api::PlatformSettings,
     stages::{
@@ -121,22 +121,52 @@ impl Layers {
                 vector_extension: false,
             },
             vector: typed.vector,
-            local: local_choice(local)?,
-            schema_from: flag_value("--schema-from", typed.schema_from.as_ref())?,
+            local: self.local_choice(local)?,
+            schema_from: match flag_value("--schema-from", typed.schema_from.as_ref())? {
+                Some(from) if matches!(SchemaFrom::of(&from), SchemaFrom::Server(_)) => Some(self.with_password(&from)),
+                from => from,
+            },
         })
     }
-}
 
-/// Which local PostgreSQL.
-///
-/// # Errors
-/// `Usage` if the flag is empty.
-pub(super) fn local_choice(typed: &LocalArgs) -> Result<LocalChoice> {
-    Ok(LocalChoice {
-        url: flag_value("--local-url", typed.local_url.as_ref())?,
-        pg_bin: typed.pg_bin.clone(),
-        keep_running: typed.keep_running,
-    })
+    /// Which local PostgreSQL.
+    ///
+    /// # Errors
+    /// `Usage` if the flag is empty.
+    pub(super) fn local_choice(&self, typed: &LocalArgs) -> Result<LocalChoice> {
+        Ok(LocalChoice {
+            url: flag_value("--local-url", typed.local_url.as_ref())?.map(|url| self.with_password(&url)),
+            pg_bin: typed.pg_bin.clone(),
+            keep_running: typed.keep_running,
+        })
+    }
+
+    /// The target's flags with the password that the environment has for a connection string without one, and with the
+    /// schema that the connection string names.
+    ///
+    /// # Errors
+    /// `Usage` if `--schema` names another one, or if the flag is empty.
+    pub(super) fn completed(&self, typed: &TargetArgs) -> Result<TargetArgs> {
+        let Some(url) = target(typed)? else { return Ok(typed.clone()) };
+        let schema = match (PgEndpoint::schema_in(&url), &typed.schema) {
+            (Some(in_url), Some(flag)) if in_url != *flag => {
+                return Err(Error::new(
+                    Kind::Usage,
+                    "the connection string names another schema (?schema=) than --schema",
+                )
+                .with_hint("leave one of the two out"));
+            }
+            (in_url, flag) => flag.clone().or(in_url),
+        };
+        Ok(TargetArgs { target: Some(self.with_password(&url)), schema, ..typed.clone() })
+    }
+
+    fn with_password(&self, url: &Secret<String>) -> Secret<String> {
+        let file = self.environment.text("PGPASSFILE").map(PathBuf::from);
+        let home = || self.environment.text("HOME").map(|home| Path::new(home).join(".pgpass"));
+        let sources = PasswordSources { password: self.environment.secret("PGPASSWORD"), file: file.or_else(home) };
+        sources.complete(url)
+    }
 }
 
 /// Connections that load at once; 0 means the default.
@@ -177,13 +207,13 @@ pub(super) fn schema(typed: &TargetArgs) -> String {
 pub(super) fn push(
     to: &TargetArgs,
     mode: RequestedMode,
-    local: &LocalArgs,
+    local: LocalChoice,
     jobs_at_once: &JobsArgs,
     fresh: &FreshArgs,
 ) -> Result<PushRequest> {
     Ok(PushRequest {
         target: target(to)?.ok_or_else(no_target)?,
-        local: local_choice(local)?,
+        local,
         mode,
         on_drift: DriftPolicy::Refuse,
         part: PushPart::All,

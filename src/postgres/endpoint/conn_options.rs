@@ -52,6 +52,8 @@ impl ConnSettings {
     fn new(list: Vec<Setting>) -> Self {
         let (known, other): (Vec<_>, Vec<_>) =
             list.into_iter().partition(|setting| KNOWN.contains(&setting.key.as_str()));
+        // The schema is read apart, as the flag for it.
+        let other: Vec<_> = other.into_iter().filter(|setting| setting.key != "schema").collect();
         let notes = ignored_note(&other).into_iter().collect();
         Self { values: known.into_iter().map(|setting| (setting.key, setting.value)).collect(), notes }
     }

@@ -37,6 +37,18 @@ pub(super) fn read(text: &str) -> Result<Vec<Setting>> {
     }
 }
 
+/// The connection string with this password, which counts instead of an empty one that it has.
+pub(super) fn with_password(text: &str, password: &str) -> String {
+    let text = bare(text);
+    if !text.split_once("://").is_some_and(|(scheme, _)| is_word(scheme)) {
+        return format!("{text} password='{}'", password.replace('\\', "\\\\").replace('\'', "\\'"));
+    }
+    let encoded: Vec<String> = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = encoded.concat();
+    let separator = if text.contains('?') { '&' } else { '?' };
+    format!("{text}{separator}password={encoded}")
+}
+
 /// The string without the blanks, quotes and the `psql` that come along when it is pasted.
 fn bare(text: &str) -> &str {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');

@@ -13,6 +13,8 @@ mod conn_options;
 
 mod dsn;
 
+mod password;
+
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::password::PasswordSources;
 use super::{Role, tls::TlsPolicy};
 use crate::{error::Result, secret::Secret};
 
@@ -97,5 +100,13 @@ impl PgEndpoint {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// The host, if it is one of Neon: its first label names the endpoint.
+    pub(super) fn neon_host(&self) -> Option<&str> {
+        match &self.place {
+            ServerAddress::Tcp { name, .. } if neon::is_neon(name) => Some(name),
+            ServerAddress::Tcp { .. } | ServerAddress::Socket(_) => None,
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! `tokio_postgres::Error` to [`Error`]: the only place that looks into it.
 //!
 //! Keeps SQLSTATE, schema, table, column and constraint. Keeps the server's message only for classes that can't
-//! quote data; never DETAIL, CONTEXT or the messages of classes 22 and 23.
+//! quote data, and of CONTEXT only what names objects; never DETAIL or the messages of classes 22 and 23.
+
+mod context;
 
 mod driver;
+
+mod hints;
 
 mod neon_proxy;
 
@@ -11,8 +15,8 @@ use std::{error::Error as StdError, fmt, io};
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use self::driver::Failure;
-use super::Role;
+use self::{driver::Failure, neon_proxy::ProxyAnswer};
+use super::{PgEndpoint, Role};
 use crate::{
     error::{Error, Kind, Retry, without_content},
     tls_failure::{self, TlsFailure},
@@ -58,6 +62,8 @@ pub struct ServerError {
     pub column: Option<String>,
     /// The constraint that it concerns.
     pub constraint: Option<String>,
+    /// The functions and the place in COPY data in which it happened, the innermost first.
+    pub context: Vec<String>,
 }
 
 impl fmt::Display for ServerError {
@@ -79,6 +85,7 @@ fn with_cause(error: Error, cause: &tokio_postgres::Error) -> Error {
             table: owned(server.table()),
             column: owned(server.column()),
             constraint: owned(server.constraint()),
+            context: context::names(server),
         });
     }
     match io_cause(cause) {
@@ -90,7 +97,9 @@ fn with_cause(error: Error, cause: &tokio_postgres::Error) -> Error {
 fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     let state = server.code().code();
     let object = server.constraint().map(|name| format!(" (constraint {name})")).unwrap_or_default();
-    let text = format!("{doing}: {}{object} [SQLSTATE {state}]", server_words(server));
+    let context = context::names(server);
+    let context = if context.is_empty() { String::new() } else { format!(" ({})", context.join(", called by ")) };
+    let text = format!("{doing}: {}{object}{context} [SQLSTATE {state}]", server_words(server));
     let kind = match (role, state.get(..2).unwrap_or("")) {
         (Role::Target, _) if *server.code() == SqlState::DISK_FULL => Kind::TargetFull,
         (Role::Target, "28") => Kind::TargetDenied,
@@ -104,19 +113,19 @@ fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     if let Some(column) = server.column() {
         error = error.at_column(column);
     }
-    // Class 54 is "program limit exceeded": the same load would meet it again.
-    if state.starts_with("54") {
-        error = error.with_hint("no PostgreSQL holds this; leave the table out with `exclude` in turso2neon.toml");
+    match hints::of_sqlstate(server.code()) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
-    error
 }
 
 /// The error for a connection that didn't come about, or that the server refused.
 #[must_use]
-pub fn refused(role: Role, address: &str, cause: &tokio_postgres::Error) -> Error {
-    let doing = format!("connecting to {address}");
+pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
+    let role = endpoint.role;
+    let doing = format!("connecting to {}", endpoint.address);
     let error = match (cause.as_db_error(), Failure::of(cause)) {
-        (Some(server), _) => refused_by_server(role, &doing, server),
+        (Some(server), _) => return refused_by_server(endpoint, &doing, server, cause),
         (None, Failure::Tls) => tls(role, &doing, cause),
         (None, Failure::ChannelBinding) => Error::new(
             if role == Role::Target { Kind::TargetTls } else { Kind::LocalRejected },
@@ -134,7 +143,8 @@ pub fn refused(role: Role, address: &str, cause: &tokio_postgres::Error) -> Erro
         (None, Failure::NoPassword) => Error::new(
             denied(role),
             format!("{doing}: the server asks for a password and the connection string has none"),
-        ),
+        )
+        .with_hint("add the password, or set PGPASSWORD, or write a line for this server into ~/.pgpass (mode 0600)"),
         (None, Failure::Unreached | Failure::Other) => {
             let refused = io_cause(cause).is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused);
             let retry = if refused { Retry::Briefly } else { Retry::Patiently };
@@ -144,24 +154,44 @@ pub fn refused(role: Role, address: &str, cause: &tokio_postgres::Error) -> Erro
     with_cause(error, cause)
 }
 
-fn refused_by_server(role: Role, doing: &str, server: &DbError) -> Error {
-    let state = server.code().code();
-    if neon_proxy::is_pooler(server) {
-        let text = format!("{doing}: a connection pooler answered that doesn't take the session's settings");
-        return Error::new(rejected(role), text).with_hint(DIRECT);
-    }
-    match state {
-        "XX000" => neon_proxy::refused(role, doing, server.message()),
-        "3D000" | "28000" | "28P01" | "42501" => {
-            Error::new(denied(role), format!("{doing}: {} [SQLSTATE {state}]", server.message()))
+fn refused_by_server(endpoint: &PgEndpoint, doing: &str, server: &DbError, cause: &tokio_postgres::Error) -> Error {
+    let role = endpoint.role;
+    let answer = match neon_proxy::read(server) {
+        ProxyAnswer::Pooler => {
+            let text = format!("{doing}: a connection pooler answered that doesn't take the session's settings");
+            return with_cause(Error::new(rejected(role), text).with_hint(DIRECT), cause);
         }
-        "53300" | "57P03" => lost(role, &format!("{doing}: {} [SQLSTATE {state}]", server.message())),
-        _ => describe_server(role, doing, server).with_retry(if is_transient_state(state) {
+        ProxyAnswer::Own(answer) => {
+            return with_cause(neon_proxy::refused(endpoint, doing, server.message(), answer), cause);
+        }
+        // The SQLSTATE with which the server itself says this.
+        ProxyAnswer::OfServer(state) => Some(state),
+        ProxyAnswer::None => None,
+    };
+    let state = answer.as_ref().unwrap_or_else(|| server.code());
+    let error = match state.code() {
+        "3D000" | "28000" | "28P01" | "42501" | "55000" => {
+            let error = Error::new(denied(role), format!("{doing}: {} [SQLSTATE {}]", server.message(), state.code()));
+            match endpoint.neon_host().filter(|_| *state == SqlState::INVALID_PASSWORD) {
+                Some(host) => error.with_hint(neon_proxy::password_hint(host)),
+                None => error,
+            }
+        }
+        "53300" | "57P01" | "57P03" => {
+            let error = lost(role, &format!("{doing}: {} [SQLSTATE {}]", server.message(), state.code()));
+            match hints::of_sqlstate(state) {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        }
+        state => describe_server(role, doing, server).with_retry(if is_transient_state(state) {
             Retry::Patiently
         } else {
             Retry::Never
         }),
-    }
+    };
+    let state = state.clone();
+    with_cause(error, cause).with_sqlstate(state)
 }
 
 fn tls(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {

@@ -5,26 +5,26 @@
 //! compute afterwards, so a time limit lies over the whole opening, not over the TCP connect alone.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use postgres_native_tls::MakeTlsConnector;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::lookup_host,
-    task::JoinHandle,
-    time::timeout,
-};
-use tokio_postgres::{Client, Config, Connection, NoTls, config::SslNegotiation};
+use tokio::{net::lookup_host, time::timeout};
+use tokio_postgres::{Client, Config, NoTls, config::SslNegotiation, error::SqlState};
 
-use super::{OWN, Session};
+use super::{OWN, Session, attendant::Attendant};
 use crate::{
     context::Context,
-    error::{Result, Retry},
+    error::{Error, Result, Retry},
     model::Stage,
-    postgres::{PgEndpoint, endpoint::ServerAddress, error_map, tls::TlsPolicy},
+    postgres::{
+        PgEndpoint,
+        endpoint::ServerAddress,
+        error_map,
+        tls::{SessionTls, TlsPolicy, TlsVersion},
+    },
     retry,
 };
 
@@ -36,9 +36,27 @@ const ALL_TRIES: Duration = Duration::from_secs(90);
 const DIRECT_TLS: &str = "sslnegotiation=direct needs PostgreSQL 17 or newer; leave it out of the connection string";
 /// How many tries are made when something most likely has to be corrected.
 const BRIEF_TRIES: u32 = 3;
+/// The same where each try has to wait until an answer is no longer repeated.
+const TRIES_OF_REPEATED_ANSWERS: u32 = 2;
 
-/// A driver's client, its task, and where the task leaves the reason of its end.
-type Opened = (Client, JoinHandle<()>, Arc<OnceLock<String>>);
+/// The servers and databases to which this process has had a session.
+static REACHED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// What to do while the server has no free connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// Wait, as for everything that passes.
+    Wait,
+    /// Give up after a few tries: the caller has a session already.
+    GiveUp,
+}
+
+/// A driver's client and its task, and the version of TLS between here and the other side.
+pub(super) struct Opened {
+    client: Client,
+    attendant: Attendant,
+    tls: Option<TlsVersion>,
+}
 
 pub(super) async fn once(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
     within(endpoint, settings, ONE_TRY).await
@@ -49,6 +67,7 @@ pub(super) async fn patiently(
     stage: Stage,
     endpoint: &PgEndpoint,
     settings: &[(&str, &str)],
+    when_full: WhenFull,
 ) -> Result<Session> {
     let begun = Instant::now();
     let mut attempt = 1;
@@ -59,13 +78,8 @@ pub(super) async fn patiently(
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let wait = retry::pause(attempt);
-        let hopeless = match error.retry() {
-            Retry::Never => true,
-            Retry::Briefly => attempt >= BRIEF_TRIES,
-            Retry::Patiently => false,
-        };
-        if hopeless || begun.elapsed() + wait >= ALL_TRIES {
+        let wait = pause(&error, attempt);
+        if attempt >= tries(&error, when_full) || begun.elapsed() + wait >= ALL_TRIES {
             // Patience has been had; the caller's own must not begin anew.
             return Err(error.with_retry(Retry::Never));
         }
@@ -74,12 +88,43 @@ pub(super) async fn patiently(
     }
 }
 
+/// How often an opening that fails in this way is tried.
+fn tries(error: &Error, when_full: WhenFull) -> u32 {
+    let is_full = error.sqlstate() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+    match error.retry() {
+        Retry::Never => 1,
+        Retry::Briefly if error.retry_after().is_some() => TRIES_OF_REPEATED_ANSWERS,
+        Retry::Briefly => BRIEF_TRIES,
+        Retry::Patiently if is_full && when_full == WhenFull::GiveUp => BRIEF_TRIES,
+        Retry::Patiently => u32::MAX,
+    }
+}
+
+/// The pause before the next try.
+fn pause(error: &Error, attempt: u32) -> Duration {
+    let usual = retry::pause(attempt);
+    error.retry_after().map_or(usual, |repeated| usual.max(repeated + retry::pause(1)))
+}
+
 async fn within(endpoint: &PgEndpoint, settings: &[(&str, &str)], limit: Duration) -> Result<Session> {
     let opening = Box::pin(open(endpoint, settings));
-    timeout(limit, opening).await.unwrap_or_else(|_| {
+    let opened = timeout(limit, opening).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
         Err(error_map::lost(endpoint.role, &format!("connecting to {}: no answer in {seconds} s", endpoint.address)))
-    })
+    });
+    let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
+    match opened {
+        Ok(session) => {
+            reached.insert(endpoint.address.clone());
+            Ok(session)
+        }
+        // A server that refuses connections most likely is not there, unless it was there before: then it restarts.
+        Err(error) if error.retry() == Retry::Briefly && error.sqlstate().is_none() => {
+            let was_there = reached.contains(&endpoint.address);
+            Err(if was_there { error.with_retry(Retry::Patiently) } else { error })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
@@ -87,19 +132,18 @@ async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Sessio
     let mut config = endpoint.config.clone();
     let given = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
     config.options(format!("{given}-c {OWN}={own}"));
-    let (client, task, ended) = match &endpoint.place {
+    let opened = match &endpoint.place {
         ServerAddress::Socket(directory) => {
             config.host_path(directory);
-            dial(endpoint, &config)
-                .await
-                .map_err(|failure| error_map::refused(endpoint.role, &endpoint.address, &failure))?
+            dial(endpoint, &config).await.map_err(|failure| error_map::refused(endpoint, &failure))?
         }
         ServerAddress::Tcp { name, address, loopback } => {
             let found = addresses(endpoint, name, *address, *loopback).await?;
             first_that_answers(endpoint, &config, name, &found).await?
         }
     };
-    let mut session = Session { client, role: endpoint.role, task, ended, process: 0, version: 0 };
+    let Opened { client, attendant, tls } = opened;
+    let mut session = Session { client, attendant, role: endpoint.role, tls, process: 0, version: 0 };
     session.prepare(&own, settings).await?;
     Ok(session)
 }
@@ -137,7 +181,7 @@ async fn first_that_answers(
             Ok(opened) => return Ok(opened),
             Err(failure) => {
                 let unreached = error_map::is_unreached(&failure);
-                let mut error = error_map::refused(endpoint.role, &endpoint.address, &failure);
+                let mut error = error_map::refused(endpoint, &failure);
                 let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
                 if direct && error.retry() == Retry::Patiently && failure.as_db_error().is_none() && !unreached {
                     error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
@@ -154,29 +198,15 @@ async fn first_that_answers(
 
 async fn dial(endpoint: &PgEndpoint, config: &Config) -> std::result::Result<Opened, tokio_postgres::Error> {
     match &endpoint.tls {
-        TlsPolicy::Plain => Box::pin(config.connect(NoTls)).await.map(attend),
+        TlsPolicy::Plain => {
+            let (client, connection) = Box::pin(config.connect(NoTls)).await?;
+            Ok(Opened { client, attendant: Attendant::of(connection), tls: None })
+        }
         TlsPolicy::Tls(connector) => {
-            Box::pin(config.connect(MakeTlsConnector::new(connector.clone()))).await.map(attend)
+            let version = Arc::new(OnceLock::new());
+            let tls = SessionTls::new(connector.clone(), Arc::clone(&version));
+            let (client, connection) = Box::pin(config.connect(tls)).await?;
+            Ok(Opened { client, attendant: Attendant::of(connection), tls: version.get().copied() })
         }
     }
-}
-
-/// Drives the connection in a task, which keeps the reason of its end: a server that ends a session in the middle of
-/// a COPY says why only here.
-fn attend<S, T>((client, mut connection): (Client, Connection<S, T>)) -> Opened
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let ended = Arc::new(OnceLock::new());
-    let reason = Arc::clone(&ended);
-    let task = tokio::spawn(async move {
-        let outcome = (&mut connection).await;
-        let words =
-            outcome.map_or_else(|failure| error_map::words_of_end(&failure), |()| "closed by the server".to_owned());
-        // The reason must be there before whoever waits on the connection learns of its end.
-        reason.get_or_init(|| words);
-        drop(connection);
-    });
-    (client, task, ended)
 }

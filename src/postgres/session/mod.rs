@@ -1,18 +1,18 @@
 //! A connection with pinned settings, whose background task is owned and whose errors are sanitised.
 
+mod attendant;
+
 mod connect;
 
 mod parameter;
 
 mod row;
 
-use std::sync::{Arc, OnceLock};
-
-use tokio::task::JoinHandle;
 use tokio_postgres::{Client, SimpleQueryMessage, types::FromSqlOwned};
 
-pub use self::{parameter::Parameter, row::Row};
-use super::{PgEndpoint, Role, error_map};
+use self::{attendant::Attendant, connect::WhenFull};
+pub use self::{attendant::all_left, parameter::Parameter, row::Row};
+use super::{PgEndpoint, Role, error_map, tls::TlsVersion};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Settings that every session starts with: what digests, dates and quoting depend on is the same on both servers.
-const SETTINGS: [(&str, &str); 12] = [
+/// A role or a database can have other values for them.
+const SETTINGS: [(&str, &str); 18] = [
     ("timezone", "UTC"),
     ("datestyle", "ISO,YMD"),
     ("intervalstyle", "postgres"),
@@ -29,9 +30,15 @@ const SETTINGS: [(&str, &str); 12] = [
     ("standard_conforming_strings", "on"),
     ("client_min_messages", "warning"),
     ("search_path", "pg_catalog"),
+    ("quote_all_identifiers", "off"),
+    ("array_nulls", "on"),
+    ("transform_null_equals", "off"),
+    ("gin_fuzzy_search_limit", "0"),
+    ("exit_on_error", "off"),
     ("check_function_bodies", "off"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
+    ("transaction_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
 ];
 
@@ -45,10 +52,10 @@ const OWN: &str = "turso2neon.session";
 /// One connection.
 pub struct Session {
     client: Client,
+    // Declared after the client: it is dropped after it.
+    attendant: Attendant,
     role: Role,
-    task: JoinHandle<()>,
-    /// Why the connection ended, once it has.
-    ended: Arc<OnceLock<String>>,
+    tls: Option<TlsVersion>,
     process: i32,
     version: u32,
 }
@@ -78,7 +85,7 @@ impl Session {
     /// # Errors
     /// As [`Self::connect`]; `Interrupted` when the user wants to stop.
     pub async fn connect_patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint) -> Result<Self> {
-        connect::patiently(ctx, stage, endpoint, &[]).await
+        connect::patiently(ctx, stage, endpoint, &[], WhenFull::Wait).await
     }
 
     /// As [`Self::connect_patiently`], with more settings, which cost no round trip. Those that the server doesn't know
@@ -92,7 +99,20 @@ impl Session {
         endpoint: &PgEndpoint,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
-        connect::patiently(ctx, stage, endpoint, settings).await
+        connect::patiently(ctx, stage, endpoint, settings, WhenFull::Wait).await
+    }
+
+    /// As [`Self::connect_with`], but gives up after a few tries if the server has no free connection (SQLSTATE 53300).
+    ///
+    /// # Errors
+    /// As [`Self::connect_patiently`].
+    pub async fn connect_if_free(
+        ctx: &Context,
+        stage: Stage,
+        endpoint: &PgEndpoint,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        connect::patiently(ctx, stage, endpoint, settings, WhenFull::GiveUp).await
     }
 
     /// The driver's client, for COPY and transactions.
@@ -105,6 +125,13 @@ impl Session {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// The version of TLS between this process and the other side; none without TLS. Behind a proxy the server itself
+    /// knows only of the connection between the proxy and it.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<TlsVersion> {
+        self.tls
     }
 
     /// The server process that serves this session.
@@ -199,7 +226,7 @@ impl Session {
     /// The sanitised form of a driver error in this session's role, with the reason why the connection ended if it has.
     #[must_use]
     pub fn error(&self, doing: &str, failure: &tokio_postgres::Error) -> Error {
-        match self.ended.get() {
+        match self.attendant.reason_of_end() {
             Some(reason) if failure.as_db_error().is_none() => {
                 error_map::lost(self.role, &format!("{doing}: the connection was lost ({reason})"))
             }
@@ -239,11 +266,5 @@ impl Session {
         self.process = process.cast_signed();
         self.version = version;
         Ok(())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

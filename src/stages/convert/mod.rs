@@ -197,8 +197,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         return Err(refused);
     }
     checkpoint.withheld = dropped;
-    let (plan, plan_sha256) = (planned.plan.without(&checkpoint.withheld), checkpoint.plan_sha256.clone());
-    sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan })?;
+    store_executed_plan(ctx, planned.plan, &checkpoint)?;
     server.close_durable().await?;
     clock.record("durable");
     checkpoint.phases_ms = clock.phases_ms();
@@ -214,6 +213,12 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         summary: summary(&checkpoint),
     });
     Ok(Converted { checkpoint, unchanged: false })
+}
+
+/// Stores the plan as it was carried out.
+fn store_executed_plan(ctx: &Context, plan: Plan, checkpoint: &LoadCheckpoint) -> Result<()> {
+    let (plan, plan_sha256) = (plan.without(&checkpoint.withheld), checkpoint.plan_sha256.clone());
+    sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan }).map(drop)
 }
 
 /// Says what was dropped, and refuses to go on without the consent that some of it needs.

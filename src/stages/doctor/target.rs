@@ -6,7 +6,7 @@ use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind, Result, Retry},
     model::human_format::{bytes, counted},
-    postgres::{PgEndpoint, Role, Session},
+    postgres::{PgEndpoint, Role, Session, TlsVersion},
     secret::Secret,
 };
 
@@ -24,7 +24,6 @@ const FACTS: &str = "SELECT current_setting('server_version'), \
      pg_database_size(current_database()), \
      current_setting('neon.max_cluster_size', true), \
      EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector'), \
-     (SELECT version::text FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), \
      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
       WHERE n.nspname = $1 AND c.relkind IN ('r', 'p'))";
 
@@ -38,8 +37,11 @@ struct TargetFacts {
     size_bytes: u64,
     limit_bytes: Option<u64>,
     pgvector: bool,
-    tls: Option<String>,
+    /// Between this process and the other side. What the server itself knows is the connection behind a proxy.
+    tls: Option<TlsVersion>,
     tables: u64,
+    /// The most connections of the role, or of all roles to this database.
+    connections: Option<i32>,
 }
 
 /// Checks the target.
@@ -64,7 +66,7 @@ pub(super) async fn examine(url: Option<&Secret<String>>, schema: &str) -> Vec<C
 async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)> {
     let session = match Session::connect(endpoint).await {
         Err(error) if error.retry() == Retry::Patiently => {
-            tokio::time::sleep(WAKING).await;
+            tokio::time::sleep(error.retry_after().unwrap_or(WAKING)).await;
             Session::connect(endpoint).await?
         }
         other => other?,
@@ -79,10 +81,18 @@ async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)>
         size_bytes: row.count(5)?,
         limit_bytes: row.get::<Option<&str>>(6)?.and_then(megabytes),
         pgvector: row.get(7)?,
-        tls: row.get(8)?,
-        tables: row.count(9)?,
+        tls: session.tls_version(),
+        tables: row.count(8)?,
+        connections: connections(&session).await?,
     };
     Ok((facts, session.version()))
+}
+
+/// The connection limit of the role or the database, whichever is lower; none if there is none.
+async fn connections(session: &Session) -> Result<Option<i32>> {
+    let sql = "SELECT min(most) FROM (SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user AND NOT rolsuper \
+               UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()) l(most) WHERE most >= 0";
+    session.query_value("asking for connection limits", sql, &[]).await
 }
 
 /// `512MB`, or a bare number of megabytes; -1 is no limit.
@@ -125,6 +135,7 @@ fn judge(facts: &TargetFacts, number: u32, address: &str, schema: &str) -> Vec<C
         ));
     }
     checks.push(rights(facts, schema));
+    checks.extend(facts.connections.map(few_connections));
     let limit = facts.limit_bytes.map(|limit| format!(" of {}", bytes(limit))).unwrap_or_default();
     checks.push(Check::ok(
         CheckSubject::Target,
@@ -139,6 +150,18 @@ fn judge(facts: &TargetFacts, number: u32, address: &str, schema: &str) -> Vec<C
     let pgvector = if facts.pgvector { "available" } else { "not available" };
     checks.push(Check::ok(CheckSubject::Target, "pgvector", pgvector));
     checks
+}
+
+/// A push needs a session that decides and one that loads.
+fn few_connections(most: i32) -> Check {
+    let found = format!("the role may have {most} at a time in this database");
+    if most >= 2 {
+        return Check::ok(CheckSubject::Target, "connections", format!("{found}; a push uses no more than it gets"));
+    }
+    let error = Error::new(Kind::TargetRejected, found);
+    let hint = "raise the connection limit of the role and of the database to 2 or more (ALTER ROLE, ALTER DATABASE); \
+                --jobs 1 needs two connections";
+    Check::fail(CheckSubject::Target, "connections", &error.with_hint(hint))
 }
 
 fn rights(facts: &TargetFacts, schema: &str) -> Check {
@@ -172,8 +195,9 @@ mod tests {
             size_bytes: 8_000_000,
             limit_bytes: Some(512 << 20),
             pgvector: true,
-            tls: Some("TLSv1.3".to_owned()),
+            tls: None,
             tables: 0,
+            connections: None,
         }
     }
 
@@ -193,6 +217,9 @@ mod tests {
         assert!(replica.len() == 1 && replica[0].contains("connect to the primary"), "{replica:?}");
         let poor = failures(&TargetFacts { may_create_schemas: false, ..facts() }, 170_002);
         assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON DATABASE"), "{poor:?}");
+        assert_eq!(failures(&TargetFacts { connections: Some(2), ..facts() }, 170_002), [""; 0]);
+        let single = failures(&TargetFacts { connections: Some(1), ..facts() }, 170_002);
+        assert!(single.len() == 1 && single[0].contains("--jobs 1 needs two connections"), "{single:?}");
         let poor = failures(&TargetFacts { may_create_in_schema: Some(false), ..facts() }, 170_002);
         assert!(poor.len() == 1 && poor[0].contains("GRANT CREATE ON SCHEMA"), "{poor:?}");
     }

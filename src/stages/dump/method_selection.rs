@@ -126,14 +126,10 @@ pub(super) async fn copy(
 /// Whether another method may succeed where one failed so. A server that can't be reached answers none of them, and
 /// what came of a copy is kept for the next time.
 pub(super) fn may_use_another(error: &Error) -> bool {
-    match error.kind() {
-        Kind::SourceDenied
-        | Kind::SourceRefused
-        | Kind::SourceTruncated
-        | Kind::SourceChanged
-        | Kind::SourceInvalid => true,
-        _ => false,
-    }
+    matches!(
+        error.kind(),
+        Kind::SourceDenied | Kind::SourceRefused | Kind::SourceTruncated | Kind::SourceChanged | Kind::SourceInvalid
+    )
 }
 
 const MVCC: &str = "it is an MVCC database, which no other method reads whole";

@@ -78,6 +78,14 @@ async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     Ok(pushed)
 }
 
+/// Whether the artifacts are there that a push takes its tables from.
+///
+/// # Errors
+/// `Artifact*` (exit 4), `Usage` (2).
+pub fn ready(ctx: &Context, schema: &str, part: PushPart) -> Result<()> {
+    Manifest::load(ctx, schema, part).map(drop).in_stage(Stage::Push)
+}
+
 /// The target's record is the authority on what was pushed, but a checkpoint that can't be read must not be replaced
 /// in silence: somebody changed it, or a newer version wrote it.
 fn refuse_damaged_checkpoint(ctx: &Context) -> Result<()> {

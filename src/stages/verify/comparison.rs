@@ -8,7 +8,7 @@ use super::{Difference, VerifyLevel, inputs::VerifyInputs, progress::ScanControl
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::TablePlan,
+    model::{Stage, TablePlan},
     postgres::{PgEndpoint, Role, Session},
     sqlite::open,
 };
@@ -75,6 +75,7 @@ pub(super) struct Worker {
     pub(super) watch: ScanControl,
     source_db: PathBuf,
     dump: Option<Connection>,
+    ctx: Context,
     endpoints: Vec<PgEndpoint>,
     sessions: Vec<(Role, Arc<Session>)>,
 }
@@ -86,6 +87,7 @@ impl Worker {
             watch: task.watch.clone(),
             source_db: task.ctx.workdir.source_db(),
             dump: None,
+            ctx: task.ctx.clone(),
             endpoints: task.sides.iter().map(|side| side.endpoint.clone()).collect(),
             sessions: Vec::new(),
         }
@@ -108,7 +110,8 @@ impl Worker {
         }
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.role() == role);
         let endpoint = endpoint.ok_or_else(|| Error::new(Kind::Bug, "a side is compared that isn't open"))?;
-        let session = Arc::new(Session::connect(endpoint).await?);
+        let opening = Session::connect_patiently(&self.ctx, Stage::Verify, endpoint);
+        let session = Arc::new(Box::pin(opening).await?);
         self.sessions.push((role, Arc::clone(&session)));
         Ok(session)
     }

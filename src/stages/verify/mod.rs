@@ -234,7 +234,7 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
     let _end_scans = FailOnDrop(watch.clone());
     let proof = (request.level == VerifyLevel::Digest).then(|| prove_dump(ctx, &scope));
     let offtype_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
-    let sides = open_sides(request, servers, &scope, !offtype_tables.is_empty()).await?;
+    let sides = open_sides(ctx, request, servers, &scope, !offtype_tables.is_empty()).await?;
     let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, offtype_tables };
     let task = Arc::new(task);
     let answers = workers::all(&task).await?;
@@ -275,6 +275,7 @@ fn target_endpoint(ctx: &Context, request: &VerifyRequest) -> Result<PgEndpoint>
 
 /// Connects to each side that takes part and compares its schema.
 async fn open_sides(
+    ctx: &Context,
     request: &VerifyRequest,
     servers: &VerifyServers,
     scope: &VerifyInputs,
@@ -286,7 +287,7 @@ async fn open_sides(
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
         let endpoint = needed(servers.local.as_ref())?;
-        let (catalog, schemas) = side_schemas(endpoint, &scope.plan.schema, &tables).await?;
+        let (catalog, schemas) = side_schemas(ctx, endpoint, &scope.plan.schema, &tables).await?;
         sides.push(ServerSide {
             endpoint: endpoint.clone(),
             schema: scope.plan.schema.clone(),
@@ -296,7 +297,7 @@ async fn open_sides(
     }
     if inputs::needs_target(request) {
         let endpoint = needed(servers.target.as_ref())?;
-        let (catalog, mut schemas) = side_schemas(endpoint, &request.schema, &tables).await?;
+        let (catalog, mut schemas) = side_schemas(ctx, endpoint, &request.schema, &tables).await?;
         if !tables.is_empty() && schemas.values().all(|answer| !answer.present) {
             nothing_there(request, scope)?;
         }
@@ -329,11 +330,12 @@ fn needed(endpoint: Option<&PgEndpoint>) -> Result<&PgEndpoint> {
 }
 
 async fn side_schemas(
+    ctx: &Context,
     endpoint: &PgEndpoint,
     schema: &str,
     tables: &[TablePlan],
 ) -> Result<(SideCatalog, BTreeMap<String, SchemaAnswer>)> {
-    let session = Session::connect(endpoint).await?;
+    let session = Box::pin(Session::connect_patiently(ctx, Stage::Verify, endpoint)).await?;
     let catalog = SideCatalog::read(&session, schema, tables).await?;
     let compare = async |table: &TablePlan| {
         let found = catalog.tables.get(&table.name);

@@ -11,9 +11,9 @@ use turso2neon::{
 
 use super::{
     fixture::{LocalFixture, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
-    proxy::{Pooler, neon_proxy},
+    pooler::Pooler,
 };
-use crate::support::{Environment, FaultProxy, PgVersion, Target, target::PASSWORD};
+use crate::support::{Environment, FaultProxy, NeonProxy, PgVersion, Target, neon_proxy::Refusal, target::PASSWORD};
 
 fn connect(url: &str) -> Result<Session, Error> {
     let endpoint = PgEndpoint::parse(&Secret::new(url.to_owned()), Role::Target)?.endpoint;
@@ -108,8 +108,12 @@ fn an_unknown_database_and_a_dead_port_say_so() {
 #[test]
 fn a_compute_that_wakes_is_waited_for() {
     let target = Target::start();
-    let messages = &["Couldn't connect to compute node", "Control plane request failed"];
-    let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
+    let refusals = [
+        Refusal::Proxy("Couldn't connect to compute node"),
+        Refusal::Proxy("Too many connections attempts"),
+        Refusal::Proxy("the database system is starting up"),
+    ];
+    let proxy = NeonProxy::start(&target, &refusals);
     let mut fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
     fixture.change("SELECT 1");
     let (pushed, recorder) = fixture.push(&remote_url_at(&target, proxy.port()));
@@ -121,12 +125,12 @@ fn a_compute_that_wakes_is_waited_for() {
 #[test]
 fn what_the_proxy_refuses_for_good_is_tried_once() {
     let target = Target::start();
-    let cases: [(&'static [&'static str], Kind); 2] = [
-        (&["password authentication failed for user 'owner'"; 9], Kind::TargetDenied),
-        (&["Control plane request failed: endpoint cannot be found"; 9], Kind::TargetDenied),
-    ];
-    for (messages, kind) in cases {
-        let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
+    for (message, kind) in [
+        ("password authentication failed for user 'owner'", Kind::TargetDenied),
+        ("Control plane request failed: endpoint cannot be found", Kind::TargetDenied),
+        ("This connection is trying to access this endpoint from a blocked network.", Kind::TargetDenied),
+    ] {
+        let proxy = NeonProxy::start(&target, &[Refusal::ControlPlane(message)]);
         let (ctx, _) = LocalFixture::new(shop_plan(), "").context();
         let url = Secret::new(remote_url_at(&target, proxy.port()));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;

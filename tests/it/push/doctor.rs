@@ -4,9 +4,9 @@ use std::process::Command;
 
 use super::{
     fixture::{remote_url, remote_url_at},
-    proxy::{Pooler, neon_proxy},
+    pooler::Pooler,
 };
-use crate::support::{FaultProxy, Target, Tool, process::must_run, target::PASSWORD};
+use crate::support::{FaultProxy, NeonProxy, Target, Tool, neon_proxy::Refusal, process::must_run, target::PASSWORD};
 
 /// Calls `doctor` on a target that is refused, and looks for what it says.
 #[track_caller]
@@ -60,25 +60,25 @@ fn rights_and_poolers_are_explained() {
 #[test]
 fn what_neon_says_is_explained() {
     let target = Target::start();
-    let cases: [(&'static [&'static str], &str, &str); 3] = [
+    for (message, words, advice) in [
         (
-            &[
-                "Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.",
-            ],
+            "Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.",
             "temporarily unavailable",
             "check the project's quotas",
         ),
-        (&["Control plane request failed: endpoint is disabled"], "endpoint is disabled", "enable the compute"),
-        (&["This IP address 192.0.2.7 is not allowed to connect to this endpoint."], "is not allowed", "allow list"),
-    ];
-    for (messages, words, advice) in cases {
-        let proxy = neon_proxy(&target.socket_directory(), messages, target.port());
+        ("Control plane request failed: endpoint is disabled", "endpoint is disabled", "enable the compute"),
+        ("This IP address 192.0.2.7 is not allowed to connect to this endpoint.", "is not allowed", "allow list"),
+    ] {
+        let proxy = NeonProxy::start(&target, &[Refusal::ControlPlane(message)]);
         refused(&remote_url_at(&target, proxy.port()), words, advice);
     }
     // A compute that sleeps is no failure: it is waited for.
-    let proxy = neon_proxy(&target.socket_directory(), &["Couldn't connect to compute node"], target.port());
+    let proxy = NeonProxy::start(&target, &[Refusal::Proxy("Couldn't connect to compute node")]);
     let url = remote_url_at(&target, proxy.port());
-    Tool::new(["doctor", "--target", &url]).run().expect_exit(0).expect_text("PostgreSQL");
+    // The version of TLS is that of this connection: the stand-in has 1.2, and none behind it.
+    let run = Tool::new(["doctor", "--target", &url]).run().expect_exit(0).expect_text("PostgreSQL");
+    run.expect_text("TLSv1.2");
+    Tool::new(["doctor", "--target", &remote_url(&target)]).run().expect_exit(0).expect_text("TLSv1.3");
 }
 
 #[test]
@@ -90,6 +90,6 @@ fn an_expired_certificate_is_explained() {
     }
     let sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days -1 -extfile server.ext -out server.pem";
     must_run(Command::new("openssl").args(sign.split(' ')).current_dir(home.path()));
-    let proxy = neon_proxy(home.path(), &["never said"; 2], target.port());
+    let proxy = NeonProxy::with_certificate(&target, home.path(), &[]);
     refused(&remote_url_at(&target, proxy.port()), "certificate has expired", "needs a new certificate");
 }

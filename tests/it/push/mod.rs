@@ -36,11 +36,17 @@ mod removed_tables;
 
 mod latency;
 
+mod neon_proxy;
+
+mod neon_proxy_timing;
+
+mod role_settings;
+
 mod parts;
 
 mod pooled;
 
-mod proxy;
+mod pooler;
 
 mod readers;
 

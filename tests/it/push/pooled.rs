@@ -10,7 +10,7 @@ use turso2neon::{
 
 use super::{
     fixture::{LocalFixture, remote_url, remote_url_at, runtime, shop_plan, shop_rows},
-    proxy::Pooler,
+    pooler::Pooler,
 };
 use crate::support::{Target, target::PASSWORD};
 

@@ -17,6 +17,8 @@ pub(crate) mod fault_proxy;
 
 pub(crate) mod http_stub;
 
+pub(crate) mod neon_proxy;
+
 pub(crate) mod network;
 
 pub(crate) mod plan_builder;
@@ -39,6 +41,7 @@ pub(crate) use corpus::Corpus;
 pub(crate) use environment::Environment;
 pub(crate) use fault_proxy::{ConnectionFault, FaultProxy};
 pub(crate) use fixture::Workspace;
+pub(crate) use neon_proxy::NeonProxy;
 pub(crate) use programs::{MAJORS, PgVersion};
 pub(crate) use rng::Rng;
 pub(crate) use sqld::Sqld;

@@ -72,6 +72,12 @@ impl Target {
         Self::on(Arc::clone(&self.cluster))
     }
 
+    /// A fresh database of another encoding on the same server.
+    pub(crate) fn with_encoding(&self, encoding: &str) -> Self {
+        let clause = format!("ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        Self::create(Arc::clone(&self.cluster), &clause)
+    }
+
     /// A copy of this database on the same server. Nobody may be connected to this one. `clause` is the end of the
     /// statement, such as a tablespace.
     pub(crate) fn copy(&self, clause: &str) -> Self {

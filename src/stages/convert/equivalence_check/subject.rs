@@ -222,9 +222,9 @@ fn index_probes(
         }
         let (in_sqlite, in_postgres) = match both {
             // Outside of the predicate no key is computed.
-            Some((if_sqlite, if_postgres)) => (
-                format!("CASE WHEN ({if_sqlite}\n) THEN ({in_sqlite}\n) END"),
-                format!("CASE WHEN {if_postgres} THEN {in_postgres} END"),
+            Some((predicate, planned_predicate)) => (
+                format!("CASE WHEN ({predicate}\n) THEN ({in_sqlite}\n) END"),
+                format!("CASE WHEN {planned_predicate} THEN {in_postgres} END"),
             ),
             None => (format!("({in_sqlite}\n)"), in_postgres),
         };

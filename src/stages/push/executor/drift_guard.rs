@@ -104,7 +104,9 @@ impl PushExecutor<'_> {
         let replaced: Vec<String> = control.query_column("reading which tables are replaced", sql, &[&runs]).await?;
         tables.retain(|table| !replaced.contains(&table.name));
         // It drops foreign keys first and adds them at the end.
-        tables.iter_mut().for_each(|table| table.structure.clear());
+        for table in tables {
+            table.structure.clear();
+        }
         Ok(())
     }
 

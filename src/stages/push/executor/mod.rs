@@ -323,7 +323,7 @@ impl<'a> PushExecutor<'a> {
         }
         self.make_restore_point(target_state).await?;
         let chunks = chunk::counts(&chunk::cut(sizes), self.manifest.tables.len());
-        let mut tables = self.pushed_tables(&digests);
+        let mut tables = Self::pushed_tables(&digests);
         for (to_push, chunks) in self.manifest.tables.iter().zip(&chunks) {
             if let Some(pushed) = tables.get_mut(&to_push.table.source) {
                 pushed.chunks = *chunks;
@@ -422,7 +422,7 @@ impl<'a> PushExecutor<'a> {
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;
         self.record_sizes(sessions.control).await;
-        self.done(plan, self.pushed_tables(&digests))
+        self.done(plan, Self::pushed_tables(&digests))
     }
 
     fn row_change<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState) -> DiffPush<'b> {
@@ -451,7 +451,7 @@ impl<'a> PushExecutor<'a> {
             self.ctx.out.info(format!("{}: {inserted} inserted, {updated} updated, {deleted} deleted", table.source));
         }
         self.record_sizes(change.control).await;
-        let tables = self.pushed_tables(&changed.wanted);
+        let tables = Self::pushed_tables(&changed.wanted);
         self.done(plan, tables)
     }
 

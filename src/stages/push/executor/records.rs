@@ -39,7 +39,7 @@ impl PushExecutor<'_> {
     }
 
     /// What the checkpoint says of the tables.
-    pub(super) fn pushed_tables(&self, digests: &[ExpectedDigest<'_>]) -> BTreeMap<String, PushedTable> {
+    pub(super) fn pushed_tables(digests: &[ExpectedDigest<'_>]) -> BTreeMap<String, PushedTable> {
         let tables = digests.iter().map(|wanted| {
             let (rows, server_digest) = (wanted.digest.rows, Some(wanted.digest));
             (wanted.table.source.clone(), PushedTable { rows, server_digest, ..PushedTable::default() })

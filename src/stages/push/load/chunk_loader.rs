@@ -7,6 +7,8 @@ use std::{
     time::Instant,
 };
 
+use futures_util::future::try_join_all;
+
 use crate::{
     error::{Result, ResultExt, Retry},
     event::Event,
@@ -61,17 +63,21 @@ impl ChunkLoader<'_> {
     /// The first hard error of a worker; the others finish their chunk before it is told.
     pub(crate) async fn run(&self, chunks: &[Chunk], workers: usize) -> Result<()> {
         let (pending, queue) = self.pending(chunks);
-        let (pending, workers) = (Mutex::new(pending), workers.clamp(1, 16).min(queue.len()));
+        if queue.is_empty() {
+            return Ok(());
+        }
+        let sessions = self.target.sessions(self.path, workers.clamp(1, 16).min(queue.len())).await?;
+        let pairs = sessions
+            .into_iter()
+            .map(|target| async { self.open_local().await.map(|local| SessionPair { local, target }) });
+        let pairs: Vec<SessionPair> = try_join_all(pairs).await?;
+        let pending = Mutex::new(pending);
         let pending = &pending;
-        let load = |pair: Option<SessionPair>, chunk| async move {
-            let mut pair = match pair {
-                Some(pair) => pair,
-                None => SessionPair { local: self.open_local().await?, target: self.target.session(self.path).await? },
-            };
+        let load = |mut pair: SessionPair, chunk| async move {
             Box::pin(self.load(&mut pair, pending, chunk)).await?;
-            Ok((Some(pair), ()))
+            Ok((pair, ()))
         };
-        worker_pool::in_place(self.target.ctx, (0..workers).map(|_| None), queue, load).await.map(drop)
+        worker_pool::in_place(self.target.ctx, pairs, queue, load).await.map(drop)
     }
 
     /// The queue without the committed chunks, and the tables that are complete already told of.

@@ -134,12 +134,12 @@ pub(crate) struct SessionPool<'a> {
 }
 
 impl<'a> SessionPool<'a> {
-    /// Opens this many sessions, at least one.
+    /// Opens this many sessions, or as many as the server has free connections, at least one.
     ///
     /// # Errors
     /// `Target*`, `Interrupted`.
     pub(crate) async fn open(target: &Target<'a>, path: &[String], size: usize) -> Result<Self> {
-        let sessions = try_join_all((0..size.clamp(1, 16)).map(|_| target.session(path))).await?;
+        let sessions = target.sessions(path, size).await?;
         // Neon sets it by the size of the compute; a server that leaves it lower than PostgreSQL's default is raised.
         let sql = "SELECT set_config('maintenance_work_mem', '64MB', false) \
                    WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('64MB')";

@@ -35,6 +35,8 @@ struct Problem {
     text: String,
     /// It speaks only against replacing the tables, not against changing their rows in place.
     of_replacing: bool,
+    /// What to do about it, where the kind does not say enough.
+    hint: Option<&'static str>,
 }
 
 /// The target as it is before the push.
@@ -76,6 +78,11 @@ impl TargetState {
         let home = previous_schema(schema);
         let (facts, mut record) =
             tokio::try_join!(ServerFacts::read(control, schema), Box::pin(TargetRecord::read(control, schema, &home)))?;
+        if facts.connections.is_some_and(|most| most < 2) {
+            let text = "the role may have one connection at a time in this database, and a push needs two";
+            let hint = "raise the connection limit of the role and of the database to 2 or more; --jobs 1 uses two";
+            return Err(Error::new(Kind::TargetRejected, text).with_hint(hint));
+        }
         let forced = named(manifest, &record, &request.force_tables)?;
         // What a rollback brought back belongs to whom it belonged before.
         record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
@@ -118,7 +125,10 @@ impl TargetState {
         Err(match kind {
             Kind::TargetOccupied => error
                 .with_hint("nothing was changed; move these away, or push into another --schema or an empty database"),
-            _ => error,
+            _ => match problems.iter().find_map(|problem| problem.hint) {
+                Some(hint) => error.with_hint(format!("{hint}; nothing was changed")),
+                None => error,
+            },
         })
     }
 
@@ -148,11 +158,15 @@ impl TargetState {
     }
 
     fn add_problem(&mut self, kind: Kind, text: impl Into<String>) {
-        self.problems.push(Problem { kind, text: text.into(), of_replacing: false });
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: false, hint: None });
+    }
+
+    fn add_problem_with_hint(&mut self, kind: Kind, text: impl Into<String>, hint: &'static str) {
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: false, hint: Some(hint) });
     }
 
     fn add_replacing_problem(&mut self, kind: Kind, text: impl Into<String>) {
-        self.problems.push(Problem { kind, text: text.into(), of_replacing: true });
+        self.problems.push(Problem { kind, text: text.into(), of_replacing: true, hint: None });
     }
 
     /// What was complained of since there were this many complaints is only about replacing tables.
@@ -207,20 +221,26 @@ impl TargetState {
 
     fn check_server(&mut self, facts: &ServerFacts, schema: &str) {
         if facts.encoding != "UTF8" {
-            self.add_problem(Kind::TargetRejected, format!("the database's encoding is {}, not UTF8", facts.encoding));
+            let text = format!("the database's encoding is {}, not UTF8", facts.encoding);
+            let hint = "push into a database that is created with ENCODING 'UTF8' TEMPLATE template0";
+            self.add_problem_with_hint(Kind::TargetRejected, text, hint);
         }
         if facts.read_only {
-            self.add_problem(Kind::TargetRejected, "the target takes no writes (a replica, or read-only by setting)");
+            let text = "the target takes no writes (a replica, or read-only by setting)";
+            let hint =
+                "connect to the primary, or set default_transaction_read_only = off for the role and the database";
+            self.add_problem_with_hint(Kind::TargetRejected, text, hint);
         }
         // Staging and record are schemas of their own.
         if !facts.may_create_schemas {
-            self.add_problem(
-                Kind::TargetDenied,
-                "the role may not create schemas in this database (CREATE on the database)",
-            );
+            let text = "the role may not create schemas in this database (CREATE on the database)";
+            let hint = "GRANT CREATE ON DATABASE to the role, or use the database's owner";
+            self.add_problem_with_hint(Kind::TargetDenied, text, hint);
         }
         if facts.schema_exists && !facts.may_create_in_schema {
-            self.add_problem(Kind::TargetDenied, format!("the role may not create tables in schema {schema}"));
+            let text = format!("the role may not create tables in schema {schema}");
+            let hint = "GRANT CREATE ON SCHEMA to the role, or name another --schema";
+            self.add_problem_with_hint(Kind::TargetDenied, text, hint);
         }
     }
 
@@ -408,6 +428,8 @@ struct ServerFacts {
     may_create_in_public: bool,
     database_bytes: u64,
     limit: Option<String>,
+    /// The most connections of the role, or of all roles to this database.
+    connections: Option<i32>,
 }
 
 impl ServerFacts {
@@ -419,7 +441,9 @@ impl ServerFacts {
                EXISTS (SELECT FROM pg_namespace WHERE nspname = {namespace}), \
                coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = {namespace}), false), \
                coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false), \
-               pg_database_size(current_database()), current_setting('neon.max_cluster_size', true)"
+               pg_database_size(current_database()), current_setting('neon.max_cluster_size', true), \
+               (SELECT min(most) FROM (SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user AND NOT rolsuper \
+                UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()) l(most) WHERE most >= 0)"
         );
         let row = control.query_row("asking for the target's facts", &sql, &[]).await?;
         Ok(Self {
@@ -431,6 +455,7 @@ impl ServerFacts {
             may_create_in_public: row.get(5)?,
             database_bytes: row.count(6)?,
             limit: row.get(7)?,
+            connections: row.get(8)?,
         })
     }
 }

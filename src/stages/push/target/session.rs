@@ -4,15 +4,18 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
+use tokio_postgres::error::SqlState;
+
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, identifier::quote_ident},
+    model::{Stage, human_format::counted, identifier::quote_ident},
     postgres::{PgEndpoint, Session, error_map, session::CLIENT_CHECK},
     retry,
     workdir::sha256_of_bytes,
@@ -22,6 +25,9 @@ use crate::{
 const OWN_LOCK_WAIT: Duration = Duration::from_secs(20);
 /// How long to wait for somebody else's lock.
 const OTHERS_LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// The most sessions that work side by side.
+const MOST_SESSIONS: usize = 16;
 
 /// The target of one push.
 pub(crate) struct Target<'a> {
@@ -37,6 +43,8 @@ pub(crate) struct Target<'a> {
     pub lock_wait: Duration,
     /// The server process of the control session; 0 before there is one.
     control: AtomicI32,
+    /// How many sessions beside it the server has granted, if it has refused some.
+    granted: AtomicUsize,
     /// Server processes of control sessions that this process lost.
     former: Mutex<Vec<i32>>,
 }
@@ -45,8 +53,8 @@ impl<'a> Target<'a> {
     pub(crate) fn new(ctx: &'a Context, endpoint: &'a PgEndpoint, schema: &'a str, lock_wait: Duration) -> Self {
         let digest = sha256_of_bytes(schema.as_bytes());
         let application = format!("turso2neon push {}", digest.get(..12).unwrap_or_default());
-        let (control, former) = (AtomicI32::new(0), Mutex::new(Vec::new()));
-        Self { ctx, endpoint, schema, application, lock_wait, control, former }
+        let (control, granted) = (AtomicI32::new(0), AtomicUsize::new(MOST_SESSIONS));
+        Self { ctx, endpoint, schema, application, lock_wait, control, granted, former: Mutex::default() }
     }
 
     /// A session that loads or builds. `path` are the schemas of the extensions that types come from.
@@ -55,11 +63,50 @@ impl<'a> Target<'a> {
     /// `Target*`, `Interrupted`.
     pub(crate) async fn session(&self, path: &[String]) -> Result<Session> {
         let session = self.open(path).await?;
+        self.not_pooled(session)
+    }
+
+    fn not_pooled(&self, session: Session) -> Result<Session> {
         // Two live sessions in one server process: something between here and the server hands out connections.
         if session.process() == self.control.load(Ordering::SeqCst) {
             return Err(error_map::pooled(session.role()));
         }
         Ok(session)
+    }
+
+    /// Sessions that load or build side by side: as many as are wanted, or as many as the server has free connections,
+    /// at least one. `path` as in [`Self::session`].
+    ///
+    /// # Errors
+    /// `Target*`, `Interrupted`.
+    pub(crate) async fn sessions(&self, path: &[String], wanted: usize) -> Result<Vec<Session>> {
+        let most = self.granted.load(Ordering::SeqCst).min(wanted.clamp(1, MOST_SESSIONS));
+        let mut sessions = Vec::with_capacity(most);
+        let mut is_full = false;
+        for opened in join_all((0..most).map(|_| self.session_if_free(path))).await {
+            match opened {
+                Err(error) if error.sqlstate() == Some(&SqlState::TOO_MANY_CONNECTIONS) => is_full = true,
+                opened => sessions.push(opened?),
+            }
+        }
+        if sessions.is_empty() {
+            sessions.push(self.session(path).await?);
+        }
+        if is_full {
+            self.granted.store(sessions.len(), Ordering::SeqCst);
+            let free = counted(sessions.len() as u64, "connection", "connections");
+            self.ctx
+                .out
+                .info(format!("the server has no more connections for this role; the push goes on with {free}"));
+        }
+        Ok(sessions)
+    }
+
+    async fn session_if_free(&self, path: &[String]) -> Result<Session> {
+        let path = path_value(path);
+        let settings = self.settings(&path);
+        let opening = Session::connect_if_free(self.ctx, Stage::Push, self.endpoint, &settings);
+        self.not_pooled(Box::pin(opening).await?)
     }
 
     /// The session that decides; the others of this target come after it.

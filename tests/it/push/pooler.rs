@@ -1,54 +1,14 @@
-//! What stands before a server at Neon: a stand-in for its proxy, which answers with its messages, and PgBouncer.
+//! PgBouncer, which stands before a server at Neon's pooled host.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    path::Path,
-};
+use std::{net::TcpStream, path::Path};
 
 use rustix::process::Signal;
 
 use crate::support::{
-    FaultProxy, Target,
-    fault_proxy::Script,
+    Target,
     process::{Directory, Server, free_port},
     target::{Account, OWNER, PASSWORD},
 };
-
-/// Answers the first connections like Neon's proxy: TLS, then an error with SQLSTATE `XX000`. Those after them are
-/// forwarded to a real server. `certificates` has `server.pem` and `server.key`.
-pub(super) fn neon_proxy(certificates: &Path, messages: &'static [&'static str], server: u16) -> FaultProxy {
-    let pem = std::fs::read(certificates.join("server.pem")).unwrap();
-    let key = std::fs::read(certificates.join("server.key")).unwrap();
-    let identity = native_tls::Identity::from_pkcs8(&pem, &key).unwrap();
-    let acceptor = native_tls::TlsAcceptor::new(identity).unwrap();
-    let intercept = move |number: u64, client: TcpStream| {
-        let Some(message) = usize::try_from(number).ok().and_then(|number| messages.get(number)) else {
-            return Some(client);
-        };
-        refuse(client, &acceptor, message);
-        None
-    };
-    FaultProxy::start(move || server, Script { intercept: Box::new(intercept), ..Script::default() })
-}
-
-fn refuse(mut client: TcpStream, acceptor: &native_tls::TlsAcceptor, message: &str) {
-    let mut request = [0; 8];
-    client.read_exact(&mut request).unwrap();
-    client.write_all(b"S").unwrap();
-    // The client may refuse the certificate.
-    let Ok(mut stream) = acceptor.accept(client) else { return };
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).unwrap();
-    let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut startup).unwrap();
-    let fields = format!("SERROR\0CXX000\0M{message}\0\0");
-    let mut answer = vec![b'E'];
-    answer.extend(u32::try_from(fields.len() + 4).unwrap().to_be_bytes());
-    answer.extend(fields.as_bytes());
-    stream.write_all(&answer).unwrap();
-    stream.shutdown().ok();
-}
 
 /// A PgBouncer in transaction mode, as behind Neon's pooled host.
 pub(super) struct Pooler {

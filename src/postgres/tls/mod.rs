@@ -1,9 +1,13 @@
 //! How a connection is protected: which certificates are trusted, and whether the host's name must be in them.
 
+mod stream;
+
 use std::{fs, io};
 
 use native_tls::{Certificate, TlsConnector};
 
+pub(super) use self::stream::SessionTls;
+pub use self::stream::TlsVersion;
 use crate::{
     error::{Error, Kind, Result},
     tls_roots,
