@@ -232,8 +232,14 @@ impl Front {
             }
             Err(error) => {
                 self.show_findings(&ctx, &error);
-                let report = report.map(|report| report.markdown()).unwrap_or_default();
-                self.ui.summarise(&format!("**turso2neon run failed:** {error}\n\n{}\n\n{report}", error.hint()));
+                // The report describes the stages that are complete, which may be those of an earlier run.
+                let code = error.kind().code();
+                self.ui.summarise(&format!(
+                    "# turso2neon run failed ({code})\n\n{error}\n\n{}\n\nNothing later than stage `{}` of this run \
+                     took place. `report.md` describes the stages that are complete.",
+                    error.hint(),
+                    error.stage().map_or_else(|| "dump".to_owned(), |stage| stage.to_string()),
+                ));
                 Err(error)
             }
         }

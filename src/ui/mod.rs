@@ -135,7 +135,8 @@ impl Ui {
     /// Picks the screens once.
     #[must_use]
     pub fn open(options: OutputOptions) -> Self {
-        let (out, err) = (OutputStream::out(), Arc::new(OutputStream::err()));
+        let (out, err) =
+            (OutputStream::out(options.github.is_some()), Arc::new(OutputStream::err(options.github.is_some())));
         let err_paint = if options.color.unwrap_or_else(|| err.is_terminal()) { Palette::On } else { Palette::Off };
         let verbosity = match options.verbose {
             0 => Verbosity::Plain,
@@ -209,7 +210,7 @@ impl Ui {
             self.err.say(&format!("\n{} {hint}", self.err_paint.cyan("hint:")));
         }
         if self.github.is_some() {
-            self.err.say(&github::annotation(error));
+            self.err.command(&github::annotation(error));
         }
     }
 

@@ -174,7 +174,7 @@ fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
     assert_eq!(script.count("GET /projects/proj-1/branches/br-main/databases"), 5);
     assert_eq!(script.count("POST /projects/proj-1/endpoints/ep-1/start"), 2);
     environment.target.execute_as_owner("DELETE FROM t WHERE id = 2");
-    let push = script.tool(&environment, "push").run();
+    let push = script.tool(&environment, "push").args(["--on-drift", "overwrite"]).run();
     push.expect_exit(0).expect_text("restore point turso2neon-before-20");
     let points = script
         .seen()

@@ -3,6 +3,7 @@
 use crate::model::{
     PushCheckpoint,
     human_format::{bytes, counted, duration},
+    push_plan::PushPlan,
 };
 
 /// What was done and why, what it cost, what it left, and how to take it back: each as a name and a value.
@@ -24,6 +25,9 @@ pub fn push_lines(push: &PushCheckpoint) -> Vec<(&'static str, String)> {
     if let (Some(tables), Some(database)) = (account.tables_bytes, account.database_bytes) {
         let text = format!("{} with indexes; the whole database {}", bytes(tables), bytes(database));
         lines.push(("on target", text));
+    }
+    for line in push.plan.iter().flat_map(PushPlan::drift_lines) {
+        lines.push(("drift", line));
     }
     if let Some(home) = &push.previous_schema {
         let replaced = u64::try_from(push.replaced.len()).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@
 //! - every error is severity ERROR with SQLSTATE XX000, also PostgreSQL's own;
 //! - it repeats what its control plane answered for 30 seconds;
 //! - TLS records towards the client have 1 KB;
-//! - startup parameters other than five are left out, and BackendKeyData is random.
+//! - startup parameters other than five are left out, and `BackendKeyData` is not that of the server.
 
 use std::{
     io,
@@ -143,7 +143,7 @@ impl NeonProxy {
         self.shared.sessions.load(SeqCst)
     }
 
-    /// Sessions that ended with close_notify, and those that ended without, once all have ended.
+    /// Sessions that ended with `close_notify`, and those that ended without, once all have ended.
     pub(crate) fn ends(&self) -> (u64, u64) {
         let begun = Instant::now();
         loop {

@@ -29,7 +29,7 @@ fn views_and_triggers_reach_the_target_are_replaced_and_come_back() {
     environment.tool("verify").args(["--against", "target", "--level", "counts"]).run().expect_exit(1);
     target.execute_as_owner("GRANT SELECT ON public.cheap TO PUBLIC; COMMENT ON VIEW public.cheap IS 'ours'");
     // A replacement replaces views created by turso2neon, and keeps the old ones whole.
-    let replace = || environment.tool("run").args(["--mode", "swap"]).run();
+    let replace = || environment.tool("run").args(["--mode", "swap", "--on-drift", "overwrite"]).run();
     environment.source.execute("INSERT INTO items VALUES (3, 'z', 1, NULL, NULL); DELETE FROM log");
     replace().expect_exit(0);
     assert_eq!(names(), [row("Z"), row("ä")]);

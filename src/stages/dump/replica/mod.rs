@@ -1,5 +1,5 @@
-//! Method `replica`: the pages of a self-hosted server's database, from its replication log ([`frame_applier`],
-//! [`log_position`]).
+//! Method `replica`: the pages of a self-hosted server's database, from its replication log
+//! ([`frame_applier`]).
 //!
 //! The log's last commit is pinned by a greeting; what is written meanwhile is left out. An interrupted copy goes on
 //! where it stopped, and a finished one is brought up to date by what came after it, but only on the very same log:
