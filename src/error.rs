@@ -167,7 +167,7 @@ pub enum Retry {
     /// Perhaps, but most likely something has to be corrected.
     Briefly,
     /// It can: a compute is starting, a connection was lost.
-    Patiently,
+    WithPauses,
 }
 
 struct Inner {

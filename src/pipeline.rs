@@ -65,7 +65,7 @@ impl PlanDecisions {
             Some(typed) => Some(Box::new(Box::pin(SchemaFrom::of(typed).load(ctx, &self.local)).await?)),
             None if fresh => None,
             // What is wrong with a stored plan is the planning's to say.
-            None => ctx.workdir.load_plan().ok().and_then(|plan| plan.given),
+            None => ctx.workdir.load_plan().ok().and_then(|plan| plan.existing_schema),
         };
         Ok(Overrides { existing_schema, ..self.decided_without_schema().await? })
     }
@@ -214,7 +214,7 @@ async fn look_ahead(ctx: &Context, request: &RunRequest) -> Result<()> {
         Installation::find(&request.convert.local).in_stage(Stage::Convert)?;
     }
     let target = PgEndpoint::parse(&request.push.target, Role::Target).in_stage(Stage::Push)?.endpoint;
-    Session::connect_patiently(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
+    Session::connect_with_retry(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
     ctx.out.detail(format!("the target {} answers", target.address()));
     Ok(())
 }

@@ -124,8 +124,8 @@ pub struct LoadCheckpoint {
     /// Per source table.
     pub tables: BTreeMap<String, TableRecord>,
     /// What was tried on the loaded rows and not created.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub withheld: Vec<DroppedObject>,
+    #[serde(rename = "withheld", default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedObject>,
     /// Time per phase in milliseconds.
     pub phases_ms: BTreeMap<String, u64>,
     /// Seconds since 1970.
@@ -202,8 +202,8 @@ pub struct PushCheckpoint {
     /// Per source table: rows, server-side digest on the target.
     pub tables: BTreeMap<String, PushedTable>,
     /// What was dropped from the plan when the local PostgreSQL was loaded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub withheld: Vec<DroppedObject>,
+    #[serde(rename = "withheld", default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedObject>,
     /// Bytes of row data sent in all tries of this run.
     pub sent_bytes: u64,
     /// Bytes of hashes received from the target to find what differs.

@@ -15,7 +15,7 @@ use super::{
 
 pub use super::constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan};
 pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, TimeEncoding, VectorEncoding};
-pub use super::offtype::LEDGER_TABLE;
+pub use super::offtype::OFFTYPE_TABLE;
 pub use super::table_plan::{ColumnPlan, Origin, RowAddress, TablePlan};
 
 /// The format number of `plan.json` that this version writes and reads.
@@ -49,8 +49,8 @@ pub struct Plan {
     /// Everything that was noticed, sorted by severity (worst first), code and place.
     pub findings: Vec<Finding>,
     /// The schema that the user gave, if the types come from one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub given: Option<Box<ExistingSchema>>,
+    #[serde(rename = "given", default, skip_serializing_if = "Option::is_none")]
+    pub existing_schema: Option<Box<ExistingSchema>>,
     /// SQL of the user's that runs beside the tables.
     #[serde(default, skip_serializing_if = "UserSql::is_empty")]
     pub hooks: UserSql,
@@ -64,8 +64,8 @@ impl Plan {
 
     /// Whether any column sends cells to the off-type table.
     #[must_use]
-    pub fn has_ledger(&self) -> bool {
-        self.tables.iter().any(TablePlan::has_ledger)
+    pub fn has_offtype_cells(&self) -> bool {
+        self.tables.iter().any(TablePlan::has_offtype_cells)
     }
 
     /// The table of this source name.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The off-type table's name.
-pub const LEDGER_TABLE: &str = "_sqlite_offtype";
+pub const OFFTYPE_TABLE: &str = "_sqlite_offtype";
 
 /// The off-type table's columns and their types, in the order of its rows. All are NOT NULL.
 pub const COLUMNS: [(&str, PgType); 5] = [
@@ -24,7 +24,7 @@ pub const COLUMNS: [(&str, PgType); 5] = [
 #[must_use]
 pub fn plan() -> TablePlan {
     let columns = COLUMNS.map(column).into();
-    TablePlan { columns, ..TablePlan::new(LEDGER_TABLE, LEDGER_TABLE, RowAddress::Ordinal) }
+    TablePlan { columns, ..TablePlan::new(OFFTYPE_TABLE, OFFTYPE_TABLE, RowAddress::Ordinal) }
 }
 
 fn column((name, pg_type): (&str, PgType)) -> ColumnPlan {

@@ -108,7 +108,7 @@ impl PgColumnType {
             PgType::DoubleArray => Some(Self { element: Element::Double, array: true }),
             PgType::Enum(_) => one(Element::Enum),
             PgType::HalfVec(_) | PgType::Bit(_) => None,
-            PgType::Given(sql) => Self::named(sql),
+            PgType::ExistingType(sql) => Self::named(sql),
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn types_are_read_from_their_names() {
-        let shape = |sql: &str| PgColumnType::of(&PgType::Given(sql.to_owned()));
+        let shape = |sql: &str| PgColumnType::of(&PgType::ExistingType(sql.to_owned()));
         let one = |element| Some(PgColumnType { element, array: false });
         assert_eq!(shape("timestamp(3) without time zone"), one(Element::Timestamp { digits: 3 }));
         assert_eq!(shape("timestamp with time zone"), one(Element::TimestampTz { digits: 6 }));

@@ -54,7 +54,7 @@ pub enum PgType {
     /// An enumerated type that the existing schema makes, by its name.
     Enum(String),
     /// Any other type of the existing schema, as `format_type` writes it without schema.
-    Given(String),
+    ExistingType(String),
 }
 
 impl PgType {
@@ -97,7 +97,7 @@ impl fmt::Display for PgType {
             Self::DoubleArray => f.write_str("double precision[]"),
             Self::Bit(n) => write!(f, "bit({n})"),
             Self::Enum(name) => f.write_str(&quote_ident(name)),
-            Self::Given(sql) => f.write_str(sql),
+            Self::ExistingType(sql) => f.write_str(sql),
         }
     }
 }
@@ -185,7 +185,7 @@ impl Serialize for PgType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Enum(name) => serializer.collect_str(&format_args!("{ENUM_MARK}{name}")),
-            Self::Given(sql) => serializer.collect_str(&format_args!("{EXISTING_TYPE_MARK}{sql}")),
+            Self::ExistingType(sql) => serializer.collect_str(&format_args!("{EXISTING_TYPE_MARK}{sql}")),
             known => serializer.collect_str(known),
         }
     }
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for PgType {
             return Ok(Self::Enum(name.to_owned()));
         }
         if let Some(sql) = text.strip_prefix(EXISTING_TYPE_MARK) {
-            return Ok(Self::Given(sql.to_owned()));
+            return Ok(Self::ExistingType(sql.to_owned()));
         }
         text.parse().map_err(D::Error::custom)
     }

@@ -90,7 +90,7 @@ impl TablePlan {
 
     /// Whether any column sends cells to the off-type table.
     #[must_use]
-    pub fn has_ledger(&self) -> bool {
+    pub fn has_offtype_cells(&self) -> bool {
         self.loaded_columns().any(|column| column.records_off_type)
     }
 
@@ -182,7 +182,7 @@ pub struct ColumnPlan {
     /// The storage class that the PostgreSQL value stands for when the off-type table doesn't say otherwise.
     pub main_class: StorageClass,
     /// Whether non-NULL cells of another class than `main_class` are written to
-    /// [`LEDGER_TABLE`](super::offtype::LEDGER_TABLE). An off-type row holds the PostgreSQL table and column name, the
+    /// [`OFFTYPE_TABLE`](super::offtype::OFFTYPE_TABLE). An off-type row holds the PostgreSQL table and column name, the
     /// row's key, the class's word, and the raw value: TEXT and BLOB as their bytes, INTEGER as 8 bytes big-endian,
     /// REAL as its 8 IEEE bytes big-endian. The key is the rowid in decimal where the source has one, else a JSON array
     /// of the planned primary key's cells, each as text the way `Conversion::Text` with `BlobText::Hex` writes it (a

@@ -62,10 +62,10 @@ pub struct CommittedChunk {
     pub bytes: u64,
     /// Their digest as they were sent.
     pub digest: RowDigest,
-    /// Rows of the ledger that came with them.
-    pub ledger_rows: u64,
+    /// Rows of the off-type table that came with them.
+    pub offtype_rows: u64,
     /// The digest of these.
-    pub ledger_digest: RowDigest,
+    pub offtype_digest: RowDigest,
 }
 
 /// A table that the tool made and that is still the same one.
@@ -209,8 +209,8 @@ pub fn chunk_sql(chunk: &CommittedChunk) -> String {
         chunk.rows,
         chunk.bytes,
         chunk.digest,
-        chunk.ledger_rows,
-        chunk.ledger_digest
+        chunk.offtype_rows,
+        chunk.offtype_digest
     )
 }
 
@@ -230,8 +230,8 @@ pub async fn chunks(session: &Session) -> Result<BTreeMap<(String, u32), Committ
             rows: row.count(4)?,
             bytes: row.count(5)?,
             digest: row.parse(6)?,
-            ledger_rows: row.count(7)?,
-            ledger_digest: row.parse(8)?,
+            offtype_rows: row.count(7)?,
+            offtype_digest: row.parse(8)?,
         };
         Ok(((chunk.table.clone(), chunk.number), chunk))
     };

@@ -119,7 +119,7 @@ fn link(name: &str, pg_type: &PgType, so_far: &str) -> String {
         | PgType::DoubleArray
         | PgType::Bit(_)
         | PgType::Enum(_)
-        | PgType::Given(_) => format!("hashtextextended(coalesce({value}::text, '') COLLATE \"C\", {seed})"),
+        | PgType::ExistingType(_) => format!("hashtextextended(coalesce({value}::text, '') COLLATE \"C\", {seed})"),
     }
 }
 

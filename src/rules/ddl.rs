@@ -63,7 +63,7 @@ pub fn extensions(plan: &Plan) -> Vec<String> {
 
 /// The enumerated types that the plan creates.
 pub fn enums(plan: &Plan) -> impl Iterator<Item = &EnumType> {
-    plan.given.iter().flat_map(|existing| &existing.enums)
+    plan.existing_schema.iter().flat_map(|existing| &existing.enums)
 }
 
 /// `CREATE TYPE` of an enumerated type.
@@ -98,7 +98,7 @@ pub fn create_table(schema: &str, table: &TablePlan) -> Statement {
 /// CREATE TABLE of the off-type table, if the plan needs it.
 #[must_use]
 pub fn create_offtype_table(schema: &str, plan: &Plan) -> Option<String> {
-    plan.has_ledger().then(|| create_table(schema, &offtype::plan()).sql)
+    plan.has_offtype_cells().then(|| create_table(schema, &offtype::plan()).sql)
 }
 
 fn column_definition(schema: &str, table: &TablePlan, column: &ColumnPlan) -> String {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use md5::{Digest, Md5};
 
-use crate::model::{conversion_plan::LEDGER_TABLE, overrides::Identifiers};
+use crate::model::{conversion_plan::OFFTYPE_TABLE, overrides::Identifiers};
 
 /// Longest name in bytes (PostgreSQL 4.1.1, NAMEDATALEN - 1).
 const NAME_MAX: usize = 63;
@@ -39,7 +39,7 @@ impl Namespace {
     /// An empty schema. The off-type table's name is not given away.
     #[must_use]
     pub fn new(identifiers: Identifiers) -> Self {
-        Self { identifiers, taken: BTreeSet::from([LEDGER_TABLE.to_owned()]) }
+        Self { identifiers, taken: BTreeSet::from([OFFTYPE_TABLE.to_owned()]) }
     }
 
     /// How names are carried.

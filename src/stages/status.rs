@@ -294,7 +294,7 @@ impl Chain<'_> {
 fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
     let with = |typed: Vec<(String, String)>| {
         // An existing schema stays until another is given.
-        let mut all = Overrides { existing_schema: plan.given.clone(), ..overrides.clone() };
+        let mut all = Overrides { existing_schema: plan.existing_schema.clone(), ..overrides.clone() };
         for (code, place) in typed {
             all.accept.entry(code).or_default().push(place);
         }

@@ -116,7 +116,7 @@ impl Finished {
             local: LocalServerRecord::External { address: "here:5432/db".to_owned(), version: "15.1".to_owned() },
             state,
             tables: [(TABLE.to_owned(), record)].into(),
-            withheld: Vec::new(),
+            dropped: Vec::new(),
             phases_ms: [("load".to_owned(), 1500)].into(),
             started_s: 110,
             finished_s: 112,

@@ -32,7 +32,7 @@ const DIRECT: &str =
 /// The error for a failed statement.
 #[must_use]
 pub fn describe(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
-    let retry = if is_transient(cause) { Retry::Patiently } else { Retry::Never };
+    let retry = if is_transient(cause) { Retry::WithPauses } else { Retry::Never };
     let error = match cause.as_db_error() {
         Some(server) => describe_server(role, doing, server),
         None if cause.is_closed() => lost(role, &format!("{doing}: the connection was lost")),
@@ -147,7 +147,7 @@ pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
         .with_hint("add the password, or set PGPASSWORD, or write a line for this server into ~/.pgpass (mode 0600)"),
         (None, Failure::Unreached | Failure::Other) => {
             let refused = io_cause(cause).is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused);
-            let retry = if refused { Retry::Briefly } else { Retry::Patiently };
+            let retry = if refused { Retry::Briefly } else { Retry::WithPauses };
             lost(role, &format!("{doing}: {}", client_words(cause))).with_retry(retry)
         }
     };
@@ -185,7 +185,7 @@ fn refused_by_server(endpoint: &PgEndpoint, doing: &str, server: &DbError, cause
             }
         }
         state => describe_server(role, doing, server).with_retry(if is_transient_state(state) {
-            Retry::Patiently
+            Retry::WithPauses
         } else {
             Retry::Never
         }),
@@ -226,7 +226,7 @@ pub fn pooled(role: Role) -> Error {
 /// A connection that is gone or never was; doing it again can help.
 #[must_use]
 pub fn lost(role: Role, text: &str) -> Error {
-    Error::new(unreachable(role), text).with_retry(Retry::Patiently)
+    Error::new(unreachable(role), text).with_retry(Retry::WithPauses)
 }
 
 /// Why a connection ended, in words that quote nothing.

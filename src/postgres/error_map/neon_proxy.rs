@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn what_neons_proxy_says_is_classified_by_its_words() {
         const DENIED: (Kind, Retry, bool) = (Kind::TargetDenied, Retry::Never, false);
-        const WAKING: (Kind, Retry, bool) = (Kind::TargetUnreachable, Retry::Patiently, false);
+        const WAKING: (Kind, Retry, bool) = (Kind::TargetUnreachable, Retry::WithPauses, false);
         const QUOTA: (Kind, Retry, bool) = (Kind::TargetUnreachable, Retry::Briefly, true);
         for (message, expected, hint) in [
             ("password authentication failed for user 'u'", DENIED, "its host ep-cool-1.us-east-2.aws.neon.tech"),

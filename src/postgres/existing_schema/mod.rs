@@ -96,11 +96,11 @@ async fn of_server(ctx: &Context, url: &Secret<String>) -> Result<ExistingSchema
     for note in parsed.notes {
         ctx.out.warn(note);
     }
-    let session = Box::pin(Session::connect_patiently(ctx, Stage::Plan, &parsed.endpoint)).await?;
+    let session = Box::pin(Session::connect_with_retry(ctx, Stage::Plan, &parsed.endpoint)).await?;
     let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-    session.batch("reading the given schema", begin).await?;
+    session.batch("reading the existing schema", begin).await?;
     let schema = introspect::schema(&session, parsed.endpoint.address()).await?;
-    session.batch("reading the given schema", "ROLLBACK").await?;
+    session.batch("reading the existing schema", "ROLLBACK").await?;
     Ok(schema)
 }
 

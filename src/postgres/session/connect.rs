@@ -95,8 +95,8 @@ fn tries(error: &Error, when_full: WhenFull) -> u32 {
         Retry::Never => 1,
         Retry::Briefly if error.retry_after().is_some() => TRIES_OF_REPEATED_ANSWERS,
         Retry::Briefly => BRIEF_TRIES,
-        Retry::Patiently if is_full && when_full == WhenFull::GiveUp => BRIEF_TRIES,
-        Retry::Patiently => u32::MAX,
+        Retry::WithPauses if is_full && when_full == WhenFull::GiveUp => BRIEF_TRIES,
+        Retry::WithPauses => u32::MAX,
     }
 }
 
@@ -121,7 +121,7 @@ async fn within(endpoint: &PgEndpoint, settings: &[(&str, &str)], limit: Duratio
         // A server that refuses connections most likely is not there, unless it was there before: then it restarts.
         Err(error) if error.retry() == Retry::Briefly && error.sqlstate().is_none() => {
             let was_there = reached.contains(&endpoint.address);
-            Err(if was_there { error.with_retry(Retry::Patiently) } else { error })
+            Err(if was_there { error.with_retry(Retry::WithPauses) } else { error })
         }
         Err(error) => Err(error),
     }
@@ -183,7 +183,7 @@ async fn first_that_answers(
                 let unreached = error_map::is_unreached(&failure);
                 let mut error = error_map::refused(endpoint, &failure);
                 let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
-                if direct && error.retry() == Retry::Patiently && failure.as_db_error().is_none() && !unreached {
+                if direct && error.retry() == Retry::WithPauses && failure.as_db_error().is_none() && !unreached {
                     error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
                 }
                 if !unreached {

@@ -84,15 +84,15 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::connect`]; `Interrupted` when the user wants to stop.
-    pub async fn connect_patiently(ctx: &Context, stage: Stage, endpoint: &PgEndpoint) -> Result<Self> {
+    pub async fn connect_with_retry(ctx: &Context, stage: Stage, endpoint: &PgEndpoint) -> Result<Self> {
         connect::patiently(ctx, stage, endpoint, &[], WhenFull::Wait).await
     }
 
-    /// As [`Self::connect_patiently`], with more settings, which cost no round trip. Those that the server doesn't know
+    /// As [`Self::connect_with_retry`], with more settings, which cost no round trip. Those that the server doesn't know
     /// are left out.
     ///
     /// # Errors
-    /// As [`Self::connect_patiently`].
+    /// As [`Self::connect_with_retry`].
     pub async fn connect_with(
         ctx: &Context,
         stage: Stage,
@@ -105,7 +105,7 @@ impl Session {
     /// As [`Self::connect_with`], but gives up after a few tries if the server has no free connection (SQLSTATE 53300).
     ///
     /// # Errors
-    /// As [`Self::connect_patiently`].
+    /// As [`Self::connect_with_retry`].
     pub async fn connect_if_free(
         ctx: &Context,
         stage: Stage,

@@ -13,7 +13,7 @@ pub(super) const KEY_COLUMNS_MAX: usize = 32;
 pub(super) fn widest(column: &ColumnPlan) -> u64 {
     let evidence = &column.evidence;
     match column.pg_type {
-        PgType::Text | PgType::Varchar(_) | PgType::Enum(_) | PgType::Given(_) => {
+        PgType::Text | PgType::Varchar(_) | PgType::Enum(_) | PgType::ExistingType(_) => {
             evidence.text_longest.1.max(evidence.blob_longest.saturating_mul(2))
         }
         PgType::Json | PgType::Jsonb => evidence.text_longest.1.saturating_mul(2),

@@ -263,7 +263,7 @@ mod tests {
     use crate::model::PgType;
 
     fn read_as<'a>(sql: &str, cell: SqliteCell<'a>) -> Result<ReadValue<'a>, Mismatch> {
-        let pg_type = sql.parse().unwrap_or_else(|_| PgType::Given(sql.to_owned()));
+        let pg_type = sql.parse().unwrap_or_else(|_| PgType::ExistingType(sql.to_owned()));
         read(PgColumnType::of(&pg_type).unwrap(), Some(EpochUnit::Milliseconds), cell, &mut Checker::default())
     }
 
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn equal_values_have_equal_forms() {
         let of = |sql: &str, cell| {
-            let pg_type = sql.parse().unwrap_or_else(|_| PgType::Given(sql.to_owned()));
+            let pg_type = sql.parse().unwrap_or_else(|_| PgType::ExistingType(sql.to_owned()));
             form(PgColumnType::of(&pg_type).unwrap(), None, cell)
         };
         assert_eq!(of("citext", SqliteCell::Text(b"Ab")), of("citext", SqliteCell::Text(b"aB")));

@@ -4,7 +4,7 @@
 use super::{ColumnInput, ColumnRole, TypeChoice, counted, text_conversion};
 use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
-    conversion_plan::{LEDGER_TABLE, RowAddress},
+    conversion_plan::{OFFTYPE_TABLE, RowAddress},
     overrides::BadText,
 };
 
@@ -58,7 +58,7 @@ pub(super) fn not_storable(subject: &ColumnInput<'_>, reason: Option<&str>) -> F
 pub(super) fn replaced(subject: &ColumnInput<'_>) -> Finding {
     let message = format!(
         "PostgreSQL can't hold {}: each NUL and each invalid sequence becomes U+FFFD, and the exact bytes of these texts \
-         are kept in the table {LEDGER_TABLE}",
+         are kept in the table {OFFTYPE_TABLE}",
         unstorable_texts(subject)
     );
     let decided = subject.bad_text == Some(BadText::Replace);

@@ -22,7 +22,7 @@ use crate::model::{
     cell::StorageClass,
     column_profile::ColumnProfile,
     conversion::ClassLoss,
-    conversion_plan::{BlobText, Exceptions, LEDGER_TABLE, RowAddress},
+    conversion_plan::{BlobText, Exceptions, OFFTYPE_TABLE, RowAddress},
     overrides::BadText,
     source_schema::SourceColumn,
 };
@@ -130,7 +130,7 @@ impl ColumnInput<'_> {
             choice.pg_type
         );
         if choice.records_off_type {
-            let message = format!("{merged}; class and raw bytes of each are kept in the table {LEDGER_TABLE}");
+            let message = format!("{merged}; class and raw bytes of each are kept in the table {OFFTYPE_TABLE}");
             self.finding(FindingCode::ClassMerged, Severity::Warning, message).counting(others)
         } else {
             let message = format!("{merged}; the rows have no key under which their class could be kept");

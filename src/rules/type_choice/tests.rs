@@ -154,7 +154,7 @@ fn text_that_no_text_can_hold_is_replaced_and_kept_beside_it_or_bytes() {
     let finding = &choice.findings[0];
     assert_eq!((finding.severity, finding.count), (Severity::NeedsDecision, Some(2)));
     assert_eq!(finding.place(), "t.c");
-    for words in ["U+FFFD", LEDGER_TABLE, "rowid 301", "1 text with a NUL", "1 text of invalid UTF-8"] {
+    for words in ["U+FFFD", OFFTYPE_TABLE, "rowid 301", "1 text with a NUL", "1 text of invalid UTF-8"] {
         assert!(finding.message.contains(words), "{words}: {}", finding.message);
     }
     assert_eq!(finding.choices[0], "columns.\"t.c\" = { bad_text = \"replace\" }");

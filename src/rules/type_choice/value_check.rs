@@ -68,7 +68,7 @@ pub fn candidates(pg_type: &PgType, reading: Option<ReadingOverride>) -> Vec<Con
         PgType::RealArray => vectors(&[VectorEncoding::F32, VectorEncoding::F16, VectorEncoding::Fb16]),
         PgType::DoubleArray => vectors(&[VectorEncoding::F64]),
         PgType::Bit(_) => vectors(&[VectorEncoding::F1Bit]),
-        PgType::Enum(_) | PgType::Given(_) => vec![Conversion::ExistingType { unit: None }],
+        PgType::Enum(_) | PgType::ExistingType(_) => vec![Conversion::ExistingType { unit: None }],
     }
 }
 

@@ -148,7 +148,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
-            given: None,
+            existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),
@@ -203,8 +203,8 @@ mod tests {
                 rows: 0,
                 bytes: 0,
                 digest: crate::postgres::copy::row_digest::RowDigest::default(),
-                ledger_rows: 0,
-                ledger_digest: crate::postgres::copy::row_digest::RowDigest::default(),
+                offtype_rows: 0,
+                offtype_digest: crate::postgres::copy::row_digest::RowDigest::default(),
             };
             ((table.to_owned(), number), chunk)
         });

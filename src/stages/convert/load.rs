@@ -19,7 +19,7 @@ use crate::{
     model::{
         TablePlan,
         identifier::{qualified, quote_list},
-        offtype::{self, LEDGER_TABLE},
+        offtype::{self, OFFTYPE_TABLE},
     },
     postgres::{
         Session,
@@ -100,7 +100,7 @@ impl Loader {
                     let table = self.table(&work)?;
                     self.rows(table, bytes).await.at_table(&table.source)?;
                 }
-                ReaderMessage::OffTypeRows(bytes) => self.offtype_rows(bytes).await.at_table(LEDGER_TABLE)?,
+                ReaderMessage::OffTypeRows(bytes) => self.offtype_rows(bytes).await.at_table(OFFTYPE_TABLE)?,
                 ReaderMessage::PartEnd(totals) => {
                     let table = self.table(&work)?;
                     self.end_part(table, totals).await.at_table(&table.source)?;
@@ -145,7 +145,7 @@ impl Loader {
     async fn offtype_rows(&mut self, bytes: Bytes) -> Result<()> {
         self.end_copy().await?;
         let columns = quote_list(offtype::COLUMNS.iter().map(|(name, _)| *name));
-        let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, LEDGER_TABLE, &columns)).await?;
+        let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, OFFTYPE_TABLE, &columns)).await?;
         send(&self.session, &mut copying, bytes).await?;
         self.offtype_rows += close(&self.session, copying).await?;
         Ok(())
@@ -173,8 +173,8 @@ impl Loader {
             rows: totals.rows,
             bytes: totals.bytes,
             digest: totals.digest,
-            ledger_rows: totals.offtype_rows,
-            ledger_digest: totals.offtype_digest,
+            offtype_rows: totals.offtype_rows,
+            offtype_digest: totals.offtype_digest,
         });
         Ok(())
     }

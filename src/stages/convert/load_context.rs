@@ -109,14 +109,14 @@ impl SessionPool {
     /// # Errors
     /// `LocalRejected`, `LocalUnreachable`.
     pub(super) async fn see_types(&self, plan: &Plan) -> Result<()> {
-        if plan.extensions.is_empty() && plan.given.is_none() {
+        if plan.extensions.is_empty() && plan.existing_schema.is_none() {
             return Ok(());
         }
         let sql = "SELECT DISTINCT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
                    WHERE e.extname = ANY($1)";
         let schemas: Vec<String> =
             self.first()?.query_column("looking for extensions", sql, &[&plan.extensions]).await?;
-        let own = plan.given.iter().map(|_| plan.schema.as_str());
+        let own = plan.existing_schema.iter().map(|_| plan.schema.as_str());
         let path = quote_list(std::iter::once("pg_catalog").chain(own).chain(schemas.iter().map(String::as_str)));
         for session in &self.sessions {
             session.batch("preparing the session", &format!("SET search_path = {path}")).await?;

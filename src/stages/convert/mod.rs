@@ -172,13 +172,13 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     clock.record("server");
     ctx.workdir.subdir("convert")?;
     let mut checkpoint = begun(dump, &planned, server.record());
-    checkpoint.withheld = interrupted.map(|former| former.withheld).unwrap_or_default();
+    checkpoint.dropped = interrupted.map(|former| former.dropped).unwrap_or_default();
     sealed::store(&ctx.workdir.convert_checkpoint(), &checkpoint)?;
-    let plan = planned.plan.clone().without(&checkpoint.withheld);
+    let plan = planned.plan.clone().without(&checkpoint.dropped);
     let work = LoadContext { ctx: ctx.clone(), plan, source: ctx.workdir.source_db(), scope, key };
-    let (begun, mut dropped) = (checkpoint.clone(), std::mem::take(&mut checkpoint.withheld));
+    let (begun, mut dropped) = (checkpoint.clone(), std::mem::take(&mut checkpoint.dropped));
     let keep = |dropped: &[DroppedObject]| {
-        let kept = LoadCheckpoint { withheld: dropped.to_vec(), ..begun.clone() };
+        let kept = LoadCheckpoint { dropped: dropped.to_vec(), ..begun.clone() };
         sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
     };
     let mut steps = LoadSteps { server: &server, request, clock: &mut clock, dropped: &mut dropped, keep: &keep };
@@ -196,7 +196,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         server.close().await?;
         return Err(refused);
     }
-    checkpoint.withheld = dropped;
+    checkpoint.dropped = dropped;
     store_executed_plan(ctx, planned.plan, &checkpoint)?;
     server.close_durable().await?;
     clock.record("durable");
@@ -217,7 +217,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
 
 /// Stores the plan as it was carried out.
 fn store_executed_plan(ctx: &Context, plan: Plan, checkpoint: &LoadCheckpoint) -> Result<()> {
-    let (plan, plan_sha256) = (plan.without(&checkpoint.withheld), checkpoint.plan_sha256.clone());
+    let (plan, plan_sha256) = (plan.without(&checkpoint.dropped), checkpoint.plan_sha256.clone());
     sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan }).map(drop)
 }
 
@@ -290,7 +290,7 @@ fn begun(dump: &DumpCheckpoint, planned: &Planned, local: &LocalServerRecord) ->
         local: local.clone(),
         state: LoadState::Loading,
         tables: BTreeMap::new(),
-        withheld: Vec::new(),
+        dropped: Vec::new(),
         phases_ms: BTreeMap::new(),
         started_s: now_s(),
         finished_s: 0,
@@ -302,7 +302,7 @@ fn summary(checkpoint: &LoadCheckpoint) -> String {
         return "the schema is there, without rows; `turso2neon convert --data-only` loads them".to_owned();
     }
     let rows: u64 = checkpoint.tables.values().map(|table| table.rows).sum();
-    let dropped = match checkpoint.withheld.len() {
+    let dropped = match checkpoint.dropped.len() {
         0 => String::new(),
         1 => "; 1 object not created, because its trial failed: see `turso2neon report`".to_owned(),
         count => format!("; {count} objects not created, because their trials failed: see `turso2neon report`"),

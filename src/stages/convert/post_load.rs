@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         TablePlan,
-        conversion_plan::LEDGER_TABLE,
+        conversion_plan::OFFTYPE_TABLE,
         dropped_objects::DroppedObject,
         identifier::{qualified, quote_ident, quote_literal},
         source_schema::SourceSchema,
@@ -124,9 +124,9 @@ pub(super) async fn analyze(work: &Arc<LoadContext>, pool: &SessionPool) -> Resu
     for table in order {
         add(&mut batches, vec![statement(table)], table.bytes);
     }
-    if work.plan.has_ledger() {
-        let sql = format!("ANALYZE {}", qualified(&work.plan.schema, LEDGER_TABLE));
-        let (table, object) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
+    if work.plan.has_offtype_cells() {
+        let sql = format!("ANALYZE {}", qualified(&work.plan.schema, OFFTYPE_TABLE));
+        let (table, object) = (OFFTYPE_TABLE.to_owned(), OFFTYPE_TABLE.to_owned());
         add(&mut batches, vec![Statement { kind: StatementKind::Analyze, table, object, sql }], 0);
     }
     carry_out(work, pool, "analyze", batches, &RefusedStatements::default()).await

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         PgType, TablePlan,
-        conversion_plan::LEDGER_TABLE,
+        conversion_plan::OFFTYPE_TABLE,
         dropped_objects::{DroppedObject, DroppedObjectKind},
         identifier::{qualified, quote_ident, quote_literal},
     },
@@ -140,8 +140,8 @@ pub(super) async fn create_tables<'a>(
         let sql: String = group.iter().map(|table| create_sql(schema, table)).collect();
         session.batch("creating tables", &format!("BEGIN{sql}; COMMIT")).await?;
     }
-    if let Some(create) = ddl::create_offtype_table(schema, &work.plan).filter(|_| !is_made(LEDGER_TABLE)) {
-        let sql = format!("BEGIN; {create}; {}; COMMIT", load_journal::made_sql(schema, LEDGER_TABLE));
+    if let Some(create) = ddl::create_offtype_table(schema, &work.plan).filter(|_| !is_made(OFFTYPE_TABLE)) {
+        let sql = format!("BEGIN; {create}; {}; COMMIT", load_journal::made_sql(schema, OFFTYPE_TABLE));
         session.batch("creating the off-type table", &sql).await?;
     }
     Ok(())
@@ -160,8 +160,8 @@ pub(super) async fn discard_tables(work: &LoadContext, session: &Session, tables
             load_journal::unmade_sql(&made),
             load_journal::forget_chunks_sql(&table.name),
         ];
-        if work.plan.has_ledger() {
-            let offtype = qualified(schema, LEDGER_TABLE);
+        if work.plan.has_offtype_cells() {
+            let offtype = qualified(schema, OFFTYPE_TABLE);
             sql.push(format!("DELETE FROM {offtype} WHERE table_name = {}", quote_literal(&table.name)));
         }
         let sql = format!("BEGIN; {}; COMMIT", sql.join("; "));
@@ -231,7 +231,7 @@ async fn relations(work: &LoadContext, session: &Session) -> Result<BTreeSet<Str
 async fn refuse_foreign_objects(work: &LoadContext, session: &Session) -> Result<()> {
     let there = relations(work, session).await?;
     let made: BTreeSet<CreatedTable> = load_journal::made(session).await?.into_iter().collect();
-    let offtype = work.plan.has_ledger().then_some(LEDGER_TABLE);
+    let offtype = work.plan.has_offtype_cells().then_some(OFFTYPE_TABLE);
     let planned = work.plan.tables.iter().map(|table| table.name.as_str()).chain(offtype);
     let foreign: Vec<&str> = planned
         .filter(|name| there.contains(*name))
@@ -289,7 +289,7 @@ async fn expect_columns(work: &LoadContext, session: &Session, table: &TablePlan
         let read = found.and_then(|found| found.rsplit('.').next()).and_then(|found| found.parse().ok());
         let is_existing_type = match &column.pg_type {
             PgType::Enum(name) => found.is_some_and(|found| found == name || found == quote_ident(name)),
-            PgType::Given(sql) => found == Some(sql.as_str()),
+            PgType::ExistingType(sql) => found == Some(sql.as_str()),
             _ => false,
         };
         if read.as_ref() != Some(&column.pg_type) && !is_existing_type {

@@ -15,7 +15,7 @@ use crate::{
         ColumnPlan, TableDigest, TablePlan,
         checkpoint::TableRecord,
         identifier::{qualified, quote_list},
-        offtype::{self, LEDGER_TABLE},
+        offtype::{self, OFFTYPE_TABLE},
     },
     postgres::{
         Session,
@@ -76,7 +76,7 @@ impl ReadbackTable {
     }
 
     fn offtype() -> Self {
-        let (source, name) = (LEDGER_TABLE.to_owned(), LEDGER_TABLE.to_owned());
+        let (source, name) = (OFFTYPE_TABLE.to_owned(), OFFTYPE_TABLE.to_owned());
         Self { source, name, loaded: offtype::plan().columns, all: offtype::plan().columns }
     }
 }
@@ -93,7 +93,7 @@ pub(super) async fn prove(
 ) -> Result<BTreeMap<String, TableRecord>> {
     let mut subjects: Vec<Arc<ReadbackTable>> =
         work.plan.tables.iter().map(|table| Arc::new(ReadbackTable::of(table))).collect();
-    if work.plan.has_ledger() {
+    if work.plan.has_offtype_cells() {
         subjects.push(Arc::new(ReadbackTable::offtype()));
     }
     let seen = Arc::new(Mutex::new(sent(chunks)));
@@ -120,9 +120,9 @@ fn sent(chunks: &[CommittedChunk]) -> BTreeMap<String, TableReadback> {
         let table = seen.entry(chunk.table.clone()).or_default();
         table.sent_rows += chunk.rows;
         table.sent.merge(chunk.digest);
-        let offtype = seen.entry(LEDGER_TABLE.to_owned()).or_default();
-        offtype.sent_rows += chunk.ledger_rows;
-        offtype.sent.merge(chunk.ledger_digest);
+        let offtype = seen.entry(OFFTYPE_TABLE.to_owned()).or_default();
+        offtype.sent_rows += chunk.offtype_rows;
+        offtype.sent.merge(chunk.offtype_digest);
     }
     seen
 }

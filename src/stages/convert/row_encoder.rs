@@ -64,7 +64,7 @@ impl<'a> RowEncoder<'a> {
             before: usize::from(table.address.rowid_name().is_some()),
             fields,
             hasher: RowHasher::new(table.loaded_columns()),
-            offtype: table.has_ledger().then(|| (RowKey::of(table), offtype_hasher())),
+            offtype: table.has_offtype_cells().then(|| (RowKey::of(table), offtype_hasher())),
             nulled: vec![false; columns.len()],
             checker: Checker::default(),
             columns,

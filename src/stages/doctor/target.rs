@@ -65,7 +65,7 @@ pub(super) async fn examine(url: Option<&Secret<String>>, schema: &str) -> Vec<C
 
 async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)> {
     let session = match Session::connect(endpoint).await {
-        Err(error) if error.retry() == Retry::Patiently => {
+        Err(error) if error.retry() == Retry::WithPauses => {
             tokio::time::sleep(error.retry_after().unwrap_or(WAKING)).await;
             Session::connect(endpoint).await?
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use crate::model::{
     Finding, Plan, Severity,
-    conversion_plan::{LEDGER_TABLE, Outcome},
+    conversion_plan::{OFFTYPE_TABLE, Outcome},
     human_format::{counted, findings_to_decide},
     plan_summary::{self, Section},
 };
@@ -45,8 +45,8 @@ fn verdict(text: &mut String, plan: &Plan) {
             put!(text, "**Not ready to load: {}, {}.**\n", is_refused(refused), findings_to_decide(open))
         }
     };
-    if plan.has_ledger() {
-        put!(text, "The table `{LEDGER_TABLE}` keeps the storage class and the raw bytes of cells whose class their");
+    if plan.has_offtype_cells() {
+        put!(text, "The table `{OFFTYPE_TABLE}` keeps the storage class and the raw bytes of cells whose class their");
         put!(text, "PostgreSQL value doesn't show.\n");
     }
     if !plan.extensions.is_empty() {

@@ -10,7 +10,7 @@ use crate::{
         ColumnPlan, Conversion, Finding, PgType, Plan, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{LEDGER_TABLE, OffType, Origin, RowAddress},
+        conversion_plan::{OFFTYPE_TABLE, OffType, Origin, RowAddress},
         human_format::counted,
     },
 };
@@ -101,11 +101,11 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
     let profile = &column.evidence;
     let mut losses = Vec::new();
     if column.records_off_type {
-        losses.push(format!("storage classes other than {}, which {LEDGER_TABLE} keeps", column.main_class));
+        losses.push(format!("storage classes other than {}, which {OFFTYPE_TABLE} keeps", column.main_class));
     }
     if matches!(column.conversion, Conversion::Text { .. }) && profile.texts_not_storable() > 0 {
         losses.push(format!(
-            "NUL and invalid UTF-8 in {} texts, whose bytes {LEDGER_TABLE} keeps",
+            "NUL and invalid UTF-8 in {} texts, whose bytes {OFFTYPE_TABLE} keeps",
             profile.texts_not_storable()
         ));
     }
@@ -113,11 +113,11 @@ fn losses(column: &ColumnPlan) -> Vec<String> {
         Some(OffType::Reject) => {
             losses.push("rows whose value doesn't fit, which convert/rejects.jsonl keeps".to_owned());
         }
-        Some(OffType::Null) => losses.push(format!("values that don't fit, which {LEDGER_TABLE} keeps")),
+        Some(OffType::Null) => losses.push(format!("values that don't fit, which {OFFTYPE_TABLE} keeps")),
         None => {}
     }
     if column.exceptions.empty_as_null && profile.texts_empty > 0 {
-        losses.push(format!("{} empty texts become NULL, which {LEDGER_TABLE} records", profile.texts_empty));
+        losses.push(format!("{} empty texts become NULL, which {OFFTYPE_TABLE} records", profile.texts_empty));
     }
     let is_respelled = match column.conversion {
         Conversion::Json => column.pg_type == PgType::Jsonb,

@@ -184,7 +184,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         triggers: all.triggers,
         objects: all.objects,
         findings: all.findings,
-        given: overrides.existing_schema.clone(),
+        existing_schema: overrides.existing_schema.clone(),
         hooks: overrides.sql.clone(),
     })
 }

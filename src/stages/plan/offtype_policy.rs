@@ -5,7 +5,7 @@ use super::{assembled::Assembled, override_resolution::ResolvedOverride, table_o
 use crate::{
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
-        conversion_plan::{LEDGER_TABLE, OffType, RowAddress},
+        conversion_plan::{OFFTYPE_TABLE, OffType, RowAddress},
     },
     rules::type_choice::{self, ColumnInput, ColumnRole, TypeChoice, counted},
     sqlite::profile::{Candidate, ColumnSurvey, Mismatches},
@@ -104,7 +104,7 @@ fn nulled(subject: &ColumnInput<'_>, outline: &TableOutline<'_>, choice: &mut Ty
     }
     choice.records_off_type = true;
     let message = format!(
-        "{what}: they become NULL, and their class and raw bytes are kept in the table {LEDGER_TABLE}, as the configuration says"
+        "{what}: they become NULL, and their class and raw bytes are kept in the table {OFFTYPE_TABLE}, as the configuration says"
     );
     choice.findings.push(agreed(subject, message, count));
 }

@@ -24,7 +24,7 @@ mod target;
 
 pub use cutover::rollback;
 pub use plan::request::{PushPart, PushRequest, Pushed};
-pub use target::lock_acquisition::PATIENCE as LOCK_WAIT;
+pub use target::lock_acquisition::LOCK_WAIT;
 
 use std::time::Instant;
 

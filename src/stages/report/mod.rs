@@ -220,7 +220,7 @@ impl Report {
             .filter(|load| load.dump_sha256 == dump.sha256 && load.plan_sha256 == plan_sha256);
         let push = there(workdir.load_push())?.filter(|push| push.plan_sha256 == plan_sha256);
         let plan = match (plan, &convert) {
-            (Some(plan), Some(load)) => Some(workdir.load_executed_plan(plan, &plan_sha256, &load.withheld)?),
+            (Some(plan), Some(load)) => Some(workdir.load_executed_plan(plan, &plan_sha256, &load.dropped)?),
             (plan, _) => plan,
         };
         let verification = there(VerifyRecord::load(workdir))?

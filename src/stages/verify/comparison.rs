@@ -110,7 +110,7 @@ impl Worker {
         }
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.role() == role);
         let endpoint = endpoint.ok_or_else(|| Error::new(Kind::Bug, "a side is compared that isn't open"))?;
-        let opening = Session::connect_patiently(&self.ctx, Stage::Verify, endpoint);
+        let opening = Session::connect_with_retry(&self.ctx, Stage::Verify, endpoint);
         let session = Arc::new(Box::pin(opening).await?);
         self.sessions.push((role, Arc::clone(&session)));
         Ok(session)

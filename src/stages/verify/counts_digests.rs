@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},
-    model::{ColumnPlan, TablePlan, conversion_plan::LEDGER_TABLE, identifier::qualified},
+    model::{ColumnPlan, TablePlan, conversion_plan::OFFTYPE_TABLE, identifier::qualified},
     postgres::{Role, Session, table_digest},
 };
 
@@ -54,8 +54,8 @@ pub(super) async fn offtype_counts(
     let mut answers = Vec::new();
     for (role, schema) in sides {
         let session = worker.session(*role).await?;
-        let rows = count(&session, &qualified(schema, LEDGER_TABLE), &condition).await?;
-        answers.push(counted(*role, LEDGER_TABLE, rows, expected));
+        let rows = count(&session, &qualified(schema, OFFTYPE_TABLE), &condition).await?;
+        answers.push(counted(*role, OFFTYPE_TABLE, rows, expected));
     }
     Ok(answers)
 }

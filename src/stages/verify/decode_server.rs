@@ -180,7 +180,7 @@ pub(super) fn value(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> 
         },
         PgType::Numeric(_) => return numeric(image, sent),
         PgType::Enum(_) => image.value(sent),
-        PgType::Given(_) => return existing_schema::actual(image, pg_type, sent),
+        PgType::ExistingType(_) => return existing_schema::actual(image, pg_type, sent),
         PgType::Jsonb => image.value(&json::meaning(sent.strip_prefix(&[1])?)?.hash.to_be_bytes()),
         PgType::Date => {
             // The ends of the range stand for -infinity and infinity.

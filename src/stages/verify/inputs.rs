@@ -56,8 +56,8 @@ impl VerifyInputs {
             }
         }
         let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
-        let of_push = push.as_ref().map(|push| push.withheld.as_slice());
-        let dropped = convert.as_ref().map(|convert| convert.withheld.as_slice()).or(of_push);
+        let of_push = push.as_ref().map(|push| push.dropped.as_slice());
+        let dropped = convert.as_ref().map(|convert| convert.dropped.as_slice()).or(of_push);
         let plan = workdir.load_executed_plan(plan, &plan_sha256, dropped.unwrap_or_default())?;
         let tables = select(&plan, &request.tables)?;
         Ok(Self { dump, plan, convert, push, tables })

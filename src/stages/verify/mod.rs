@@ -233,7 +233,8 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
     let watch = ScanControl::new(ctx);
     let _end_scans = FailOnDrop(watch.clone());
     let proof = (request.level == VerifyLevel::Digest).then(|| prove_dump(ctx, &scope));
-    let offtype_tables = Arc::new(scope.tables.iter().filter(|table| table.has_ledger()).cloned().collect::<Vec<_>>());
+    let offtype_tables =
+        Arc::new(scope.tables.iter().filter(|table| table.has_offtype_cells()).cloned().collect::<Vec<_>>());
     let sides = open_sides(ctx, request, servers, &scope, !offtype_tables.is_empty()).await?;
     let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, offtype_tables };
     let task = Arc::new(task);
@@ -335,7 +336,7 @@ async fn side_schemas(
     schema: &str,
     tables: &[TablePlan],
 ) -> Result<(SideCatalog, BTreeMap<String, SchemaAnswer>)> {
-    let session = Box::pin(Session::connect_patiently(ctx, Stage::Verify, endpoint)).await?;
+    let session = Box::pin(Session::connect_with_retry(ctx, Stage::Verify, endpoint)).await?;
     let catalog = SideCatalog::read(&session, schema, tables).await?;
     let compare = async |table: &TablePlan| {
         let found = catalog.tables.get(&table.name);

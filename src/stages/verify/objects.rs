@@ -119,7 +119,7 @@ fn catalog_name(pg_type: &PgType) -> &'static str {
         PgType::DoubleArray => "_float8",
         PgType::Bit(_) => "bit",
         // Views are planned for types of the rules only.
-        PgType::Enum(_) | PgType::Given(_) => "",
+        PgType::Enum(_) | PgType::ExistingType(_) => "",
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         ColumnPlan, Conversion, TablePlan,
         cell::{SqliteCell, StorageClass},
         identifier::{qualified, quote_ident, quote_literal},
-        offtype::{COLUMNS, LEDGER_TABLE},
+        offtype::{COLUMNS, OFFTYPE_TABLE},
     },
     postgres::Role,
     sqlite::error_map,
@@ -54,7 +54,7 @@ pub(super) async fn compare(
             let (found, overflow) = second_pass(worker, tables, schema, *role, &choice, &key).await?;
             answer.differences = found.into_iter().map(|difference| name(*role, tables, difference)).collect();
             let unseen = u64::try_from(choice.left_out).unwrap_or(u64::MAX) + u64::from(overflow);
-            finish(&mut answer, *role, LEDGER_TABLE, unseen);
+            finish(&mut answer, *role, OFFTYPE_TABLE, unseen);
         }
         answers.push(answer);
     }
@@ -124,7 +124,7 @@ fn scan(schema: &str, tables: &[TablePlan], with_ctid: bool) -> ServerScan {
     let ctid = with_ctid.then(|| "ctid".to_owned());
     let names = COLUMNS.iter().map(|(name, _)| quote_ident(name));
     let list = ctid.into_iter().chain(names).collect::<Vec<_>>().join(", ");
-    let from = qualified(schema, LEDGER_TABLE);
+    let from = qualified(schema, OFFTYPE_TABLE);
     ServerScan {
         sql: format!("COPY (SELECT {list} FROM {from} WHERE {}) TO STDOUT (FORMAT binary)", condition(tables)),
         types: COLUMNS.map(|(_, pg_type)| pg_type).into(),
@@ -157,9 +157,9 @@ fn name(role: Role, tables: &[TablePlan], difference: RowDifference) -> Differen
             let plan = tables.iter().find(|plan| plan.name == table);
             // A name that the plan doesn't know comes from the server's rows: it is not repeated.
             let column = plan.and_then(|plan| plan.column(&column)).map(|column| column.source.clone());
-            (plan.map_or_else(|| LEDGER_TABLE.to_owned(), |plan| plan.source.clone()), column)
+            (plan.map_or_else(|| OFFTYPE_TABLE.to_owned(), |plan| plan.source.clone()), column)
         }
-        RowName::Rowid(_) | RowName::Ordinal(_) | RowName::Ctid(..) => (LEDGER_TABLE.to_owned(), None),
+        RowName::Rowid(_) | RowName::Ordinal(_) | RowName::Ctid(..) => (OFFTYPE_TABLE.to_owned(), None),
     };
     Difference { side: role.word().to_owned(), table, column, key, what }
 }

@@ -302,7 +302,7 @@ fn sequence(notes: &mut Notes<'_>, table: &TablePlan, found: &Table) {
 pub(super) fn type_name(pg_type: &PgType) -> String {
     match pg_type {
         PgType::Varchar(n) => format!("character varying({n})"),
-        PgType::Enum(_) | PgType::Given(_) => pg_type.to_string(),
+        PgType::Enum(_) | PgType::ExistingType(_) => pg_type.to_string(),
         PgType::Time => "time without time zone".to_owned(),
         PgType::Timestamp => "timestamp without time zone".to_owned(),
         PgType::TimestampTz => "timestamp with time zone".to_owned(),

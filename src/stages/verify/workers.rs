@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Result,
     event::Event,
-    model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::LEDGER_TABLE},
+    model::{ColumnPlan, Conversion, Stage, TablePlan, conversion_plan::OFFTYPE_TABLE},
     postgres::Role,
     worker_pool,
 };
@@ -49,7 +49,7 @@ pub(super) async fn all(task: &Arc<Task>) -> Result<Vec<(String, SideAnswer)>> {
     answers.sort_by_key(|(job, _)| *job);
     let name = |job: VerifyJob| match job {
         VerifyJob::Table(at) => task.scope.tables.get(at).map(|table| table.source.clone()).unwrap_or_default(),
-        VerifyJob::OffTypeTable => LEDGER_TABLE.to_owned(),
+        VerifyJob::OffTypeTable => OFFTYPE_TABLE.to_owned(),
     };
     Ok(answers
         .into_iter()
@@ -154,7 +154,7 @@ pub(super) fn milliseconds(started: std::time::Instant) -> u64 {
 pub(super) fn verdicts(task: &Task, answers: &[(String, SideAnswer)]) -> (Vec<TableVerdict>, Vec<Difference>, u64) {
     let mut tables: Vec<String> = task.scope.tables.iter().map(|table| table.source.clone()).collect();
     if !task.offtype_tables.is_empty() {
-        tables.push(LEDGER_TABLE.to_owned());
+        tables.push(OFFTYPE_TABLE.to_owned());
     }
     let (mut verdicts, mut differences, mut count) = (Vec::new(), Vec::new(), 0);
     for table in tables {

@@ -10,7 +10,7 @@ use rusqlite::{
 use turso2neon::model::{
     ColumnPlan, Conversion, Plan, TablePlan,
     cell::StorageClass,
-    conversion_plan::{EpochUnit, LEDGER_TABLE, RowAddress},
+    conversion_plan::{EpochUnit, OFFTYPE_TABLE, RowAddress},
     identifier::{quote_ident, quote_literal},
 };
 
@@ -69,10 +69,10 @@ pub(super) fn compare(source: &Path, plan: &Plan, target: &Target) -> Result<(),
 
 /// `(table, column, row)` to the class and the raw bytes.
 fn offtype(plan: &Plan, target: &Target) -> BTreeMap<(String, String, String), (String, Vec<u8>)> {
-    if !plan.has_ledger() {
+    if !plan.has_offtype_cells() {
         return BTreeMap::new();
     }
-    let sql = format!("SELECT table_name, column_name, row_key, storage_class, raw FROM public.{LEDGER_TABLE}");
+    let sql = format!("SELECT table_name, column_name, row_key, storage_class, raw FROM public.{OFFTYPE_TABLE}");
     let text = |cell: &Option<String>| cell.clone().unwrap();
     target
         .query(&sql)

@@ -89,7 +89,7 @@ fn a_wrong_password_is_sent_once() {
     let url = remote_url(&target).replace(PASSWORD, "wrong").replace("&hostaddr=127.0.0.1", "");
     let (ctx, recorder) = LocalFixture::new(shop_plan(), "").context();
     let endpoint = PgEndpoint::parse(&Secret::new(url), Role::Target).unwrap().endpoint;
-    let error = runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint)).err().unwrap();
+    let error = runtime().block_on(Session::connect_with_retry(&ctx, Stage::Push, &endpoint)).err().unwrap();
     assert_eq!(error.kind(), Kind::TargetDenied, "{error}");
     assert_eq!(recorder.retries(), 0);
     let log = std::fs::read_to_string(target.socket_directory().join("server.log")).unwrap();
@@ -134,7 +134,7 @@ fn what_the_proxy_refuses_for_good_is_tried_once() {
         let (ctx, _) = LocalFixture::new(shop_plan(), "").context();
         let url = Secret::new(remote_url_at(&target, proxy.port()));
         let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
-        let error = runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint)).err().unwrap();
+        let error = runtime().block_on(Session::connect_with_retry(&ctx, Stage::Push, &endpoint)).err().unwrap();
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(proxy.connections(), 1);
     }

@@ -71,9 +71,9 @@ fn values() -> Vec<(PgType, &'static [&'static str])> {
         (PgType::DoubleArray, &["'{}'", "'{0}'", "'{-0}'", "'{NULL}'", "'{0,0}'"]),
         (PgType::Bit(3), &["B'000'", "B'001'", "B'100'"]),
         (PgType::Enum("mood".to_owned()), &["'happy'", "'sad'"]),
-        (PgType::Given("interval".to_owned()), &["'1 day'", "'24 hours'", "'1 month'", "'30 days'"]),
-        (PgType::Given("inet".to_owned()), &["'10.0.0.1'", "'10.0.0.1/24'", "'::1'"]),
-        (PgType::Given("character(3)".to_owned()), &["'a'", "'b'", "''"]),
+        (PgType::ExistingType("interval".to_owned()), &["'1 day'", "'24 hours'", "'1 month'", "'30 days'"]),
+        (PgType::ExistingType("inet".to_owned()), &["'10.0.0.1'", "'10.0.0.1/24'", "'::1'"]),
+        (PgType::ExistingType("character(3)".to_owned()), &["'a'", "'b'", "''"]),
     ]
 }
 

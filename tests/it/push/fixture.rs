@@ -12,7 +12,7 @@ use turso2neon::{
     model::{
         ColumnPlan, Conversion, LoadCheckpoint, PgType, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord, TableRecord},
-        conversion_plan::{BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, LEDGER_TABLE},
+        conversion_plan::{BlobText, CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan, OFFTYPE_TABLE},
         drift::DriftPolicy,
         identifier::qualified,
         push_plan::RequestedMode,
@@ -130,7 +130,7 @@ impl LocalFixture {
             },
             state: LoadState::Done,
             tables,
-            withheld: Vec::new(),
+            dropped: Vec::new(),
             phases_ms: BTreeMap::new(),
             started_s: self.generation,
             finished_s: self.generation,
@@ -199,11 +199,11 @@ impl LocalFixture {
             let there = target.value(&table_digest::query(schema, &table.name, &table.columns));
             assert_eq!(here, there, "{}", table.name);
         }
-        if self.plan.has_ledger() {
+        if self.plan.has_offtype_cells() {
             let count = |server: &Target, schema: &str| {
                 server.value(&format!(
                     "SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {} t",
-                    qualified(schema, LEDGER_TABLE)
+                    qualified(schema, OFFTYPE_TABLE)
                 ))
             };
             assert_eq!(count(&self.server, "shop"), count(target, schema), "the off-type table");

@@ -25,7 +25,7 @@ fn endpoint(url: &str) -> PgEndpoint {
 fn patiently(url: &str) -> (Result<Session, Error>, std::sync::Arc<Recorder>, Duration) {
     let (ctx, recorder) = LocalFixture::new(shop_plan(), "").context();
     let begun = Instant::now();
-    let opened = runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint(url)));
+    let opened = runtime().block_on(Session::connect_with_retry(&ctx, Stage::Push, &endpoint(url)));
     (opened, recorder, begun.elapsed())
 }
 

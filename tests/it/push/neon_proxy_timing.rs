@@ -46,7 +46,7 @@ fn an_answer_that_the_proxy_repeats_is_asked_for_again_when_it_no_longer_does() 
     let url = Secret::new(remote_url_at(&target, proxy.port()));
     let endpoint = PgEndpoint::parse(&url, Role::Target).unwrap().endpoint;
     let begun = Instant::now();
-    runtime().block_on(Session::connect_patiently(&ctx, Stage::Push, &endpoint)).unwrap();
+    runtime().block_on(Session::connect_with_retry(&ctx, Stage::Push, &endpoint)).unwrap();
     let waited = begun.elapsed();
     assert!(waited > REPEATED && waited < REPEATED + Duration::from_secs(15), "{waited:?}");
     assert_eq!((recorder.retries(), proxy.connections()), (1, 2));

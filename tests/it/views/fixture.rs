@@ -65,7 +65,7 @@ impl Fixture {
     /// What is left of them on a server of this version.
     pub(crate) fn converted(&self, major: u32, names: &[String]) -> Vec<(String, ObjectOutcome)> {
         let (_target, checkpoint) = self.convert_into(major);
-        outcomes(&self.plan().without(&checkpoint.withheld), names)
+        outcomes(&self.plan().without(&checkpoint.dropped), names)
     }
 
     /// Converts into a fresh database of a server of this version.

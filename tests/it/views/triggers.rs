@@ -81,7 +81,7 @@ fn triggers_do_what_they_did() {
     .to_vec();
     for major in [14, 18] {
         let (target, checkpoint) = fixture.convert_into(major);
-        let plan = fixture.plan().without(&checkpoint.withheld);
+        let plan = fixture.plan().without(&checkpoint.dropped);
         for (name, outcome) in super::fixture::outcomes(&plan, &names) {
             assert_eq!(outcome, ObjectOutcome::Carried, "{name} on {major}");
         }

@@ -13,42 +13,42 @@ use crate::{
     postgres::{Session, session::Row},
 };
 
-const DOING: &str = "reading the given schema";
+const DOING: &str = "reading the existing schema";
 
 /// Reads the schema that holds the tables: `public` if it has some, else the only one that does.
 ///
 /// # Errors
 /// `Config` if there are no tables, or none can be chosen, or a column has a type that can't be made; by role.
 pub(super) async fn schema(session: &Session, origin: &str) -> Result<ExistingSchema> {
-    let mut given = ExistingSchema { origin: origin.to_owned(), ..ExistingSchema::default() };
-    let name = choose(session, &mut given).await?;
+    let mut existing = ExistingSchema { origin: origin.to_owned(), ..ExistingSchema::default() };
+    let name = choose(session, &mut existing).await?;
     let path: Vec<String> = session.query_column(DOING, queries::EXTENSION_SCHEMAS, &[]).await?;
     let path = [&["pg_catalog".to_owned(), name.clone()], path.as_slice()].concat();
     let path: Vec<String> = path.iter().map(|schema| quote_ident(schema)).collect();
     session.batch(DOING, &format!("SET search_path = {}", path.join(", "))).await?;
-    given.extensions = session.query_column(DOING, queries::EXTENSIONS, &[&name]).await?;
+    existing.extensions = session.query_column(DOING, queries::EXTENSIONS, &[&name]).await?;
     for row in session.query_rows(DOING, queries::ENUMS, &[&name]).await? {
-        given.enums.push(EnumType { name: row.get(0)?, labels: row.get(1)? });
+        existing.enums.push(EnumType { name: row.get(0)?, labels: row.get(1)? });
     }
     for table in session.query_column(DOING, queries::TABLES, &[&name]).await? {
-        given.tables.push(ExistingTable { name: table, ..ExistingTable::default() });
+        existing.tables.push(ExistingTable { name: table, ..ExistingTable::default() });
     }
     for row in session.query_rows(DOING, queries::COLUMNS, &[&name]).await? {
-        column(&mut given, &row)?;
+        column(&mut existing, &row)?;
     }
     for row in session.query_rows(DOING, queries::CONSTRAINTS, &[&name]).await? {
-        constraint(&mut given, &row)?;
+        constraint(&mut existing, &row)?;
     }
     for row in session.query_rows(DOING, queries::INDEXES, &[&name]).await? {
-        index(&mut given, &row)?;
+        index(&mut existing, &row)?;
     }
     for row in session.query_rows(DOING, queries::OTHERS, &[&name]).await? {
-        given.left_out.push(OmittedObject { table: row.get(0)?, what: row.get(1)?, sql: row.get(2)? });
+        existing.left_out.push(OmittedObject { table: row.get(0)?, what: row.get(1)?, sql: row.get(2)? });
     }
-    Ok(given)
+    Ok(existing)
 }
 
-async fn choose(session: &Session, given: &mut ExistingSchema) -> Result<String> {
+async fn choose(session: &Session, existing: &mut ExistingSchema) -> Result<String> {
     let schemas: Vec<(String, i64)> = session
         .query_rows(DOING, queries::SCHEMAS, &[])
         .await?
@@ -59,7 +59,7 @@ async fn choose(session: &Session, given: &mut ExistingSchema) -> Result<String>
     let chosen = match (public, schemas.as_slice()) {
         (Some((name, _)), _) | (None, [(name, _)]) => name.clone(),
         (None, []) => {
-            return Err(Error::new(Kind::Config, "the given schema has no tables")
+            return Err(Error::new(Kind::Config, "the existing schema has no tables")
                 .with_hint("--schema-from takes the SQL that creates the tables, or a database that has them"));
         }
         (None, several) => {
@@ -70,31 +70,36 @@ async fn choose(session: &Session, given: &mut ExistingSchema) -> Result<String>
     };
     for (name, count) in schemas.iter().filter(|(name, _)| *name != chosen) {
         let what = format!("{count} tables of schema {name} are left out: only those of {chosen} are made");
-        given.left_out.push(OmittedObject { table: None, what, sql: None });
+        existing.left_out.push(OmittedObject { table: None, what, sql: None });
     }
     Ok(chosen)
 }
 
-fn table<'a>(given: &'a mut ExistingSchema, name: &str) -> Result<&'a mut ExistingTable> {
-    let found = given.tables.iter_mut().find(|table| table.name == name);
+fn table<'a>(existing: &'a mut ExistingSchema, name: &str) -> Result<&'a mut ExistingTable> {
+    let found = existing.tables.iter_mut().find(|table| table.name == name);
     found.ok_or_else(|| Error::new(Kind::Bug, "the catalog speaks of a table that it doesn't list"))
 }
 
-fn leave_out(given: &mut ExistingSchema, table: &str, what: String, sql: Option<String>) {
-    given.left_out.push(OmittedObject { table: Some(table.to_owned()), what, sql });
+fn leave_out(existing: &mut ExistingSchema, table: &str, what: String, sql: Option<String>) {
+    existing.left_out.push(OmittedObject { table: Some(table.to_owned()), what, sql });
 }
 
-fn column(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
+fn column(existing: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let of: String = row.get(0)?;
     let name: String = row.get(1)?;
     let written: String = row.get(2)?;
     let kind: String = row.get(3)?;
     if kind == "domain" {
-        leave_out(given, &of, format!("column {name} has the domain's base type {written}, without its checks"), None);
+        leave_out(
+            existing,
+            &of,
+            format!("column {name} has the domain's base type {written}, without its checks"),
+            None,
+        );
     }
     if kind == "foreign" {
         let what =
-            format!("column {name} of the given schema has the type {written}, which is made by the schema itself");
+            format!("column {name} of the existing schema has the type {written}, which is made by the schema itself");
         return Err(Error::new(Kind::Config, what)
             .at_table(of)
             .with_hint("give the column a type of PostgreSQL or an enumerated type of the same schema"));
@@ -107,15 +112,15 @@ fn column(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
         } else {
             format!("the default of column {name} is not made: it calls a function of the schema")
         };
-        leave_out(given, &of, what, expression.take());
+        leave_out(existing, &of, what, expression.take());
     }
     if row.get::<bool>(9)? {
-        leave_out(given, &of, format!("column {name} is made with the default collation"), None);
+        leave_out(existing, &of, format!("column {name} is made with the default collation"), None);
     }
     let identity: String = row.get(5)?;
     let sequence: Option<String> = row.get(10)?;
     let numbers = expression.as_ref().is_some_and(|text| text.starts_with("nextval("));
-    let is_first = table(given, &of)?.columns.iter().all(|column| column.sequence.is_none());
+    let is_first = table(existing, &of)?.columns.iter().all(|column| column.sequence.is_none());
     let sequence = match (identity.as_str(), sequence) {
         ("d", Some(name)) => Some(ExistingSequence { name, kind: IdentityKind::ByDefault }),
         ("a", Some(name)) => Some(ExistingSequence { name, kind: IdentityKind::Always }),
@@ -126,13 +131,13 @@ fn column(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
         expression = None;
     }
     if sequence.is_some() && !is_first {
-        leave_out(given, &of, format!("column {name} is not numbered: only one column of a table is"), None);
+        leave_out(existing, &of, format!("column {name} is not numbered: only one column of a table is"), None);
     }
     let (default, generated) = if generated { (None, expression) } else { (expression, None) };
     let pg_type = type_of(&written, kind == "enum");
     let not_null = row.get(4)?;
     let sequence = sequence.filter(|_| is_first);
-    table(given, &of)?.columns.push(ExistingColumn { name, pg_type, not_null, default, generated, sequence });
+    table(existing, &of)?.columns.push(ExistingColumn { name, pg_type, not_null, default, generated, sequence });
     Ok(())
 }
 
@@ -143,11 +148,11 @@ fn type_of(written: &str, is_enum: bool) -> PgType {
     }
     match written.parse() {
         Ok(known) if !written.ends_with("[]") && written != "character varying" => known,
-        Ok(_) | Err(_) => PgType::Given(written.to_owned()),
+        Ok(_) | Err(_) => PgType::ExistingType(written.to_owned()),
     }
 }
 
-fn constraint(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
+fn constraint(existing: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let (of, name, kind): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let (columns, definition): (Vec<String>, String) = (row.get(3)?, row.get(4)?);
     let (deferrable, deferred): (bool, bool) = (row.get(5)?, row.get(6)?);
@@ -157,23 +162,23 @@ fn constraint(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     match kind.as_str() {
         "p" | "u" => {
             if deferrable || loses(&[" INCLUDE (", "NULLS NOT DISTINCT"]) {
-                leave_out(given, &of, format!("key {name} is made in its plain form"), Some(definition));
+                leave_out(existing, &of, format!("key {name} is made in its plain form"), Some(definition));
             }
             let key = KeyPlan { name, columns };
-            let table = table(given, &of)?;
+            let table = table(existing, &of)?;
             if kind == "p" { table.primary_key = Some(key) } else { table.uniques.push(key) }
         }
         "c" if !calls_own => {
             let expression: Option<String> = row.get(8)?;
             let not_valid = !row.get::<bool>(9)?;
             let check = CheckPlan { name, expression: expression.unwrap_or_default(), not_valid };
-            table(given, &of)?.checks.push(check);
+            table(existing, &of)?.checks.push(check);
         }
         "f" => {
             let parent: Option<String> = row.get(10)?;
             let Some(parent) = parent else {
                 leave_out(
-                    given,
+                    existing,
                     &of,
                     format!("foreign key {name} is not made: its parent is elsewhere"),
                     Some(definition),
@@ -181,7 +186,7 @@ fn constraint(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
                 return Ok(());
             };
             if (deferrable && !deferred) || loses(&[" MATCH FULL", "SET NULL (", "SET DEFAULT ("]) {
-                leave_out(given, &of, format!("foreign key {name} is made in its plain form"), Some(definition));
+                leave_out(existing, &of, format!("foreign key {name} is made in its plain form"), Some(definition));
             }
             let actions: String = row.get(12)?;
             let mut actions = actions.chars().map(action);
@@ -196,9 +201,9 @@ fn constraint(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
                 deferred: deferrable && deferred,
                 not_valid: !row.get::<bool>(9)?,
             };
-            table(given, &of)?.foreign_keys.push(key);
+            table(existing, &of)?.foreign_keys.push(key);
         }
-        "c" | "x" => leave_out(given, &of, format!("constraint {name} is not made"), Some(definition)),
+        "c" | "x" => leave_out(existing, &of, format!("constraint {name} is not made"), Some(definition)),
         _ => {}
     }
     Ok(())
@@ -214,20 +219,25 @@ const fn action(letter: char) -> &'static str {
     }
 }
 
-fn index(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
+fn index(existing: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
     let (of, name, unique, method): (String, String, bool, String) =
         (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
     let (expressions, definition): (Vec<String>, String) = (row.get(4)?, row.get(5)?);
     let (descending, nulls_first): (Vec<bool>, Vec<bool>) = (row.get(6)?, row.get(7)?);
     let (classes, collations): (Vec<Option<String>>, Vec<Option<String>>) = (row.get(8)?, row.get(9)?);
     if row.get::<bool>(11)? {
-        leave_out(given, &of, format!("index {name} is not made: it calls a function of the schema"), Some(definition));
+        leave_out(
+            existing,
+            &of,
+            format!("index {name} is not made: it calls a function of the schema"),
+            Some(definition),
+        );
         return Ok(());
     }
     let upper = definition.to_ascii_uppercase();
     if [" INCLUDE (", " NULLS NOT DISTINCT", " WITH ("].iter().any(|clause| upper.contains(clause)) {
         leave_out(
-            given,
+            existing,
             &of,
             format!("index {name} is made without its INCLUDE, WITH and NULLS clauses"),
             Some(definition),
@@ -249,6 +259,6 @@ fn index(given: &mut ExistingSchema, row: &Row<'_>) -> Result<()> {
         })
         .collect();
     let index = IndexPlan { name, source: String::new(), unique, method, keys, predicate: row.get(10)? };
-    table(given, &of)?.indexes.push(index);
+    table(existing, &of)?.indexes.push(index);
     Ok(())
 }

@@ -62,7 +62,7 @@ pub(super) async fn definitions(
     session: &Session,
 ) -> Result<Vec<DroppedObject>> {
     // What an existing schema defines was not translated from anything.
-    if work.plan.given.is_some() {
+    if work.plan.existing_schema.is_some() {
         return Ok(Vec::new());
     }
     let made = load_journal::made(session).await?;
@@ -124,7 +124,7 @@ fn generated(schema: &SourceSchema, table: &TablePlan) -> Vec<CheckedObject> {
 /// The generated columns that an error of the data phase may come from: PostgreSQL computes them while it takes
 /// rows. None if the error has another reason.
 pub(super) fn possible_causes(work: &LoadContext, schema: &SourceSchema, error: &Error) -> Vec<DroppedObject> {
-    let translated = work.plan.given.is_none() && work.scope == LoadScope::All;
+    let translated = work.plan.existing_schema.is_none() && work.scope == LoadScope::All;
     if !translated || !error.is_of_sqlstate_class(&["22", "23", "42", "54"]) {
         return Vec::new();
     }
@@ -145,7 +145,7 @@ pub(super) fn refused(
     statement: &Statement,
     words: &str,
 ) -> Option<DroppedObject> {
-    if work.plan.given.is_some() {
+    if work.plan.existing_schema.is_some() {
         return None;
     }
     let table = work.plan.table(&statement.table)?;
@@ -175,7 +175,7 @@ pub(super) async fn run(
     pool: &SessionPool,
     tried: &mut BTreeSet<String>,
 ) -> Result<Vec<DroppedObject>> {
-    if work.plan.given.is_some() {
+    if work.plan.existing_schema.is_some() {
         return Ok(Vec::new());
     }
     let to_check: BTreeSet<String> = match work.scope {

@@ -18,7 +18,7 @@ use crate::{
             catalog::names_of,
             objects,
             record::TargetRecord,
-            table_properties::{self, OldTableFate},
+            table_properties::{self, OldTableOutcome},
         },
     },
 };
@@ -88,7 +88,7 @@ pub(crate) async fn statements(
     let (of_staged, of_new, of_old) = tokio::try_join!(
         privileges(control, PRIVILEGES, &staged),
         privileges(control, DEFAULTS, &schema),
-        Box::pin(of_old(control, manifest, schema, live, OldTableFate::Kept)),
+        Box::pin(of_old(control, manifest, schema, live, OldTableOutcome::Kept)),
     )?;
     // What the staged tables got from general default privileges makes room for what the old ones had.
     for privilege in of_staged {
@@ -112,14 +112,14 @@ async fn of_old(
     manifest: &Manifest,
     schema: &str,
     live: &[u32],
-    fate: OldTableFate,
+    outcome: OldTableOutcome,
 ) -> Result<Vec<String>> {
     let mut sql = Vec::new();
     let tables: Vec<&TablePlan> = manifest.tables.iter().map(|to_push| &to_push.table).collect();
     let (of_live, comments, attached) = tokio::try_join!(
         privileges(control, PRIVILEGES, &live),
         comments(control, manifest, schema, live),
-        table_properties::statements(control, &tables, schema, live, fate),
+        table_properties::statements(control, &tables, schema, live, outcome),
     )?;
     for privilege in of_live {
         if let Some(table) = plan(manifest, &privilege.table) {
@@ -146,7 +146,7 @@ pub(crate) async fn save_grants(
     schema: &str,
     record: &TargetRecord,
 ) -> Result<Vec<String>> {
-    let mut carried = of_old(control, manifest, schema, &record.live_oids(), OldTableFate::Dropped).await?;
+    let mut carried = of_old(control, manifest, schema, &record.live_oids(), OldTableOutcome::Dropped).await?;
     carried.extend(objects::carried(control, &manifest.plan, schema, &record.live_objects).await?);
     let names = record.live.iter().map(|table| (Some(table.name.as_str()), None));
     let statements = carried.iter().map(|statement| (None, Some(statement.as_str())));

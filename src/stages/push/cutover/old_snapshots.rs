@@ -27,7 +27,7 @@ const OLDER: &str = "SELECT pid || ' ' || coalesce(xact_start::text, backend_xmi
 /// Waits for transactions whose snapshot is older than this moment.
 ///
 /// # Errors
-/// `TargetRejected` with [`Retry::Briefly`] if they don't end for as long as the user's patience lasts; `Target*`,
+/// `TargetRejected` with [`Retry::Briefly`] if they don't end for as long as --lock-wait says; `Target*`,
 /// `Interrupted`.
 pub(crate) async fn wait_for_older(target: &Target<'_>, control: &Session) -> Result<()> {
     let doing = "looking for transactions with an older snapshot";

@@ -180,7 +180,7 @@ impl<'a> ReplaceRows<'a> {
         let mut facts = diff::facts(self.control, &self.target_state.record.live_oids()).await?;
         self.control.batch("preparing the session", &search_path(&self.target_state.path)).await?;
         for to_push in self.manifest.tables.iter().filter(|to_push| !done.contains(&to_push.table.name)) {
-            debug_assert!(live.iter().any(|ours| ours.name == to_push.table.name), "the structure is the same");
+            debug_assert!(live.iter().any(|live| live.name == to_push.table.name), "the structure is the same");
             let facts = facts.remove(&to_push.table.name).unwrap_or_default();
             let trigger_toggles = facts.disable_triggers(&qualified(self.target.schema, &to_push.table.name));
             let attempt = |begin: String| self.load(run_id, to_push, &trigger_toggles, begin).boxed();

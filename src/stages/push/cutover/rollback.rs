@@ -35,7 +35,7 @@ use crate::{
             record::{self, LiveTableRecord, PushedTableRecord, TargetRecord},
             session::{STAGING_PREFIX, Target, previous_schema},
             source_identity,
-            table_properties::{self, OldTableFate},
+            table_properties::{self, OldTableOutcome},
             table_state::Transition,
         },
     },
@@ -114,7 +114,7 @@ async fn run(ctx: &Context, request: &RollbackRequest) -> Result<RolledBack> {
                 }
                 return Ok(RolledBack { target: address, tables, listed: request.list });
             }
-            Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
+            Err(error) if error.retry() == Retry::WithPauses && attempt < TRIES => error,
             Err(error) => return Err(error),
         };
         attempt += 1;
@@ -273,7 +273,9 @@ async fn swap_tables(
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();
-    sql.extend(table_properties::publications(control, schema, &record.live_oids(), &names, OldTableFate::Kept).await?);
+    sql.extend(
+        table_properties::publications(control, schema, &record.live_oids(), &names, OldTableOutcome::Kept).await?,
+    );
     sql.extend(record.transition(Transition::RollBack, schema));
     sql.extend(objects::transition(Transition::RollBack, schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
@@ -308,7 +310,7 @@ async fn restore_rows(
     run_id: i64,
 ) -> Result<()> {
     let schema = target.schema;
-    let oid = |name: &str| record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+    let oid = |name: &str| record.live.iter().find(|live| live.name == name).map(|live| live.oid);
     let tables = || kept.iter().map(|(table, _)| table);
     let gone = tables().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
     if let Some(table) = gone {

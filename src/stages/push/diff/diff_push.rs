@@ -152,7 +152,7 @@ impl<'a> DiffPush<'a> {
             .map(RowIdentity::new)
             .collect();
         let hands = pool.sessions().len().min(shapes.len());
-        let open = || async { Box::pin(Session::connect_patiently(self.ctx, Stage::Push, self.local)).await };
+        let open = || async { Box::pin(Session::connect_with_retry(self.ctx, Stage::Push, self.local)).await };
         let more = try_join_all((1..hands).map(|_| open())).await?;
         self.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let locals: Vec<&Session> = std::iter::once(self.reader).chain(&more).collect();
@@ -203,7 +203,7 @@ impl<'a> DiffPush<'a> {
 
     /// Sends the rows that differ into temporary tables of the target.
     async fn send(&self, findings: &TableDiffs<'a>) -> Result<Vec<TableChange<'a>>> {
-        let oid = |name: &str| self.target_state.record.live.iter().find(|ours| ours.name == name).map(|ours| ours.oid);
+        let oid = |name: &str| self.target_state.record.live.iter().find(|live| live.name == name).map(|live| live.oid);
         let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
         let mut facts = diff::facts(self.control, &oids).await?;
         self.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;

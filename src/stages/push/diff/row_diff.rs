@@ -57,20 +57,20 @@ impl DiffSessions<'_> {
         };
         let buckets = RowIdentity::buckets(rows, bounds);
         let some = self.differing_buckets(shape, &buckets).await?;
-        let (theirs, ours) = (format!("pg_temp.t2n_theirs_{number}"), format!("pg_temp.t2n_ours_{number}"));
-        let create = format!("CREATE TEMP TABLE t2n_theirs_{number} AS {}", shape.empty_listing(self.from));
+        let (remote, local_rows) = (format!("pg_temp.t2n_remote_{number}"), format!("pg_temp.t2n_local_{number}"));
+        let create = format!("CREATE TEMP TABLE t2n_remote_{number} AS {}", shape.empty_listing(self.from));
         self.local.batch("preparing the comparison", &create).await?;
         self.fetch(
             &shape.listing(self.to, &buckets, some.as_deref()),
-            &format!("COPY {theirs} FROM STDIN (FORMAT binary)"),
+            &format!("COPY {remote} FROM STDIN (FORMAT binary)"),
         )
         .await?;
         let mut sql = vec![format!(
-            "CREATE TEMP TABLE t2n_ours_{number} AS {}; ANALYZE {theirs}; ANALYZE {ours}",
+            "CREATE TEMP TABLE t2n_local_{number} AS {}; ANALYZE {remote}; ANALYZE {local_rows}",
             shape.listing(self.from, &buckets, some.as_deref())
         )];
-        sql.extend(compare(shape, &ours, &theirs, number));
-        sql.push(format!("DROP TABLE {ours}, {theirs}"));
+        sql.extend(compare(shape, &local_rows, &remote, number));
+        sql.push(format!("DROP TABLE {local_rows}, {remote}"));
         self.local.batch("comparing rows", &sql.join("; ")).await?;
         self.count(shape, number).await
     }
@@ -176,7 +176,7 @@ pub(crate) async fn find_all<'a>(
 }
 
 /// The statements that make the three lists.
-fn compare(shape: &RowIdentity<'_>, ours: &str, theirs: &str, number: usize) -> Vec<String> {
+fn compare(shape: &RowIdentity<'_>, local_rows: &str, remote: &str, number: usize) -> Vec<String> {
     let create = |word: &str, query: String| {
         format!("CREATE TEMP TABLE t2n_{word}_{number} AS {query}; ANALYZE pg_temp.t2n_{word}_{number}")
     };
@@ -191,11 +191,12 @@ fn compare(shape: &RowIdentity<'_>, ours: &str, theirs: &str, number: usize) -> 
                 names(alias)
             )
         };
-        let changed = format!("SELECT {} FROM {ours} AS o JOIN {theirs} AS t ON {same} WHERE o.h <> t.h", names("o"));
+        let changed =
+            format!("SELECT {} FROM {local_rows} AS o JOIN {remote} AS t ON {same} WHERE o.h <> t.h", names("o"));
         return vec![
-            create("ins", only((ours, "o"), (theirs, "t"))),
+            create("ins", only((local_rows, "o"), (remote, "t"))),
             create("upd", changed),
-            create("del", only((theirs, "t"), (ours, "o"))),
+            create("del", only((remote, "t"), (local_rows, "o"))),
         ];
     }
     let surplus = |one: (&str, &str), other: (&str, &str)| {
@@ -207,8 +208,8 @@ fn compare(shape: &RowIdentity<'_>, ours: &str, theirs: &str, number: usize) -> 
         )
     };
     vec![
-        create("ins", surplus((ours, "o"), (theirs, "t"))),
-        create("upd", format!("SELECT {}, o.h AS n FROM {ours} AS o WHERE false", names("o"))),
-        create("del", surplus((theirs, "t"), (ours, "o"))),
+        create("ins", surplus((local_rows, "o"), (remote, "t"))),
+        create("upd", format!("SELECT {}, o.h AS n FROM {local_rows} AS o WHERE false", names("o"))),
+        create("del", surplus((remote, "t"), (local_rows, "o"))),
     ]
 }

@@ -115,7 +115,7 @@ impl<'a> PushExecutor<'a> {
         loop {
             let sent = self.journal.sent_bytes();
             let error = match Box::pin(self.attempt(local)).await {
-                Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => error,
+                Err(error) if error.retry() == Retry::WithPauses && attempt < TRIES => error,
                 other => return other,
             };
             if self.journal.sent_bytes() > sent {
@@ -157,7 +157,7 @@ impl<'a> PushExecutor<'a> {
             None => local
                 .insert(LocalServer::open_loaded(self.ctx, &self.request.local, &self.manifest.convert.local).await?),
         };
-        let reader = Box::pin(Session::connect_patiently(self.ctx, Stage::Push, server.endpoint())).await?;
+        let reader = Box::pin(Session::connect_with_retry(self.ctx, Stage::Push, server.endpoint())).await?;
         let sizes = chunk::local_sizes(&reader, self.manifest).await?;
         target_state.check_room(sizes.iter().map(|size| size.bytes_in_all).sum());
         let sessions = Sessions { control, reader: &reader, local: server.endpoint() };

@@ -144,7 +144,7 @@ impl ChunkLoader<'_> {
         loop {
             let error = match pair.send(chunk_copy, |bytes| self.journal.sent(bytes)).await {
                 Ok(sent) => return Ok(sent),
-                Err(error) if error.retry() == Retry::Patiently && attempt < TRIES => at(chunk_copy, error),
+                Err(error) if error.retry() == Retry::WithPauses && attempt < TRIES => at(chunk_copy, error),
                 Err(error) => return Err(error),
             };
             attempt += 1;
@@ -172,7 +172,7 @@ impl ChunkLoader<'_> {
 
     async fn open_local(&self) -> Result<Session> {
         debug_assert_eq!(self.local.role(), Role::Local, "rows are read from the local PostgreSQL");
-        Box::pin(Session::connect_patiently(self.target.ctx, Stage::Push, self.local)).await
+        Box::pin(Session::connect_with_retry(self.target.ctx, Stage::Push, self.local)).await
     }
 
     fn report_started(&self, pending: &mut PendingChunks, index: usize) {

@@ -223,7 +223,7 @@ impl ProgressJournal {
             restore_point: entry.restore_point,
             state,
             tables: entry.tables,
-            withheld: manifest.convert.withheld.clone(),
+            dropped: manifest.convert.dropped.clone(),
             sent_bytes: self.sent_bytes(),
             compared_bytes: self.received_bytes.load(Ordering::Relaxed),
             account,

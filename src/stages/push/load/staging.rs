@@ -113,9 +113,9 @@ impl Staging {
         control.batch("creating the tables", &sql.join(";\n")).await
     }
 
-    /// The schemas in which types are looked for: a given schema's own are here.
+    /// The schemas in which types are looked for: an existing schema's own are here.
     pub(crate) fn path(&self, target_state: &TargetState, manifest: &Manifest) -> Vec<String> {
-        let own = manifest.plan.given.iter().map(|_| self.schema.clone());
+        let own = manifest.plan.existing_schema.iter().map(|_| self.schema.clone());
         own.chain(target_state.path.iter().cloned()).collect()
     }
 

@@ -6,7 +6,7 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
-        offtype::{self, LEDGER_TABLE},
+        offtype::{self, OFFTYPE_TABLE},
         table_digest::DIGEST_VERSION,
     },
     postgres::{Session, table_digest},
@@ -23,7 +23,7 @@ pub(crate) struct Manifest {
     pub plan_sha256: String,
     /// What `convert` left.
     pub convert: LoadCheckpoint,
-    /// Every table, the ledger included, in the plan's order.
+    /// Every table, the off-type table included, in the plan's order.
     pub tables: Vec<TableToPush>,
     /// What is pushed, as one digest: structure and content of every table, and the target's schema.
     pub run_key: String,
@@ -39,7 +39,7 @@ pub(crate) struct TableToPush {
     pub table: TablePlan,
     /// Digest of its structure.
     pub fingerprint: String,
-    /// What `convert` loaded of it; none for a ledger that its checkpoint doesn't list.
+    /// What `convert` loaded of it; none for an off-type table that its checkpoint doesn't list.
     pub loaded: Option<TableRecord>,
 }
 
@@ -70,7 +70,7 @@ impl TableToPush {
             // An earlier version loaded it. This digest is as good a name for the rows, but PostgreSQL can't compute
             // it.
             Some(loaded) => loaded.read_digest.clone(),
-            // A ledger without a digest of its own is a function of the dump.
+            // An off-type table without a digest of its own is a function of the dump.
             None => plan.dump_sha256.clone(),
         }
     }
@@ -93,7 +93,7 @@ impl Manifest {
     pub(crate) fn load(ctx: &Context, schema: &str, part: PushPart) -> Result<Self> {
         let convert = ctx.workdir.load_convert()?;
         let plan_sha256 = sha256_of(&ctx.workdir.plan_json())?;
-        let plan = ctx.workdir.load_executed_plan(ctx.workdir.load_plan()?, &plan_sha256, &convert.withheld)?;
+        let plan = ctx.workdir.load_executed_plan(ctx.workdir.load_plan()?, &plan_sha256, &convert.dropped)?;
         let source = check_chain(ctx, &convert, &plan, &plan_sha256)?;
         let mut tables = tables_to_push(&plan, &convert)?;
         if part == PushPart::Schema {
@@ -108,7 +108,7 @@ impl Manifest {
         self.run_key.get(..12).unwrap_or(&self.run_key)
     }
 
-    /// Rows in all, the ledger left out where its number isn't known.
+    /// Rows in all, the off-type table left out where its number isn't known.
     pub(crate) fn rows(&self) -> u64 {
         self.tables.iter().filter_map(|table| table.loaded.as_ref()).map(|loaded| loaded.rows).sum()
     }
@@ -152,8 +152,8 @@ fn tables_to_push(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<TableToPu
         })?;
         tables.push(TableToPush::new(table.clone(), Some(loaded)));
     }
-    if plan.has_ledger() {
-        tables.push(TableToPush::new(offtype::plan(), convert.tables.get(LEDGER_TABLE).cloned()));
+    if plan.has_offtype_cells() {
+        tables.push(TableToPush::new(offtype::plan(), convert.tables.get(OFFTYPE_TABLE).cloned()));
     }
     let shared = shared(plan);
     if !shared.is_empty() {
@@ -211,7 +211,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
-            given: None,
+            existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        conversion_plan::LEDGER_TABLE,
+        conversion_plan::OFFTYPE_TABLE,
         drift::{DriftPolicy, TableDrift},
         identifier::{quote_ident, quote_literal},
         push_plan::Action,
@@ -94,8 +94,8 @@ impl TargetState {
             problems: Vec::new(),
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
-            // A given schema's defaults call its types by their names alone.
-            path: manifest.plan.given.iter().map(|_| schema.to_owned()).collect(),
+            // An existing schema's defaults call its types by their names alone.
+            path: manifest.plan.existing_schema.iter().map(|_| schema.to_owned()).collect(),
             drift: Vec::new(),
             unchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -314,7 +314,7 @@ impl TargetState {
             names_of(control, doing, sql, &there),
             Box::pin(objects::conflicts(control, &manifest.plan, schema, &self.record)),
         )?;
-        let own = match manifest.plan.given {
+        let own = match manifest.plan.existing_schema {
             Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
             None => "",
         };
@@ -410,8 +410,8 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
         names.extend(table.indexes.iter().map(|index| index.name.as_str()));
         names.extend(table.identity.iter().map(|identity| identity.sequence.as_str()));
     }
-    if manifest.plan.has_ledger() {
-        names.push(LEDGER_TABLE);
+    if manifest.plan.has_offtype_cells() {
+        names.push(OFFTYPE_TABLE);
     }
     names.extend(manifest.plan.views.iter().map(|view| view.name.as_str()));
     names

@@ -35,15 +35,15 @@ pub(crate) async fn difference(
         return Ok(Some(format!("table {name} {words}")));
     }
     for to_push in to_push() {
-        let Some(ours) = live().find(|ours| ours.name == to_push.table.name) else { continue };
-        if ours.fingerprint != to_push.fingerprint {
-            return Ok(Some(format!("the structure of table {} changed", ours.name)));
+        let Some(pushed) = live().find(|pushed| pushed.name == to_push.table.name) else { continue };
+        if pushed.fingerprint != to_push.fingerprint {
+            return Ok(Some(format!("the structure of table {} changed", pushed.name)));
         }
         let comes_back = |part: &str| {
             replaces && to_push.table.foreign_keys.iter().any(|key| part == format!("constraint {}", key.name))
         };
-        if let Some(part) = ours.lost.iter().find(|part| !comes_back(part)) {
-            return Ok(Some(format!("{part} of table {} is gone from the target", ours.name)));
+        if let Some(part) = pushed.lost.iter().find(|part| !comes_back(part)) {
+            return Ok(Some(format!("{part} of table {} is gone from the target", pushed.name)));
         }
     }
     if !objects::are_there(&manifest.plan, schema, &target_state.record.live_objects) {

@@ -1,4 +1,4 @@
-//! Enumerated types of a given schema: they go where the tables that use them go.
+//! Enumerated types of an existing schema: they go where the tables that use them go.
 
 use crate::{
     error::Result,

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long to try to get the locks, unless the user says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const LOCK_WAIT: Duration = Duration::from_secs(300);
 /// How long to ask politely before sessions queue for the locks.
 const POLITE: Duration = Duration::from_secs(1);
 
@@ -87,7 +87,7 @@ impl Locks<'_> {
     ///
     /// # Errors
     /// Those of the work; `TargetRejected` with [`Retry::Briefly`] and the names of who is in the way if the tables
-    /// were in use for as long as the user's patience lasts; `Interrupted`.
+    /// were in use for as long as --lock-wait says; `Interrupted`.
     pub(crate) async fn with_locks<'f, T>(&self, work: impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         let begun = Instant::now();
         let mut progress = RetryProgress { told: begun, attempt: 1, rounds: 0 };
@@ -117,7 +117,7 @@ impl Locks<'_> {
             }
             self.control.batch("letting go of the locks", "ROLLBACK").await?;
             // What is lost on the local side doesn't come back in this session.
-            if error.retry() != Retry::Patiently || !error.kind().is_of_target() {
+            if error.retry() != Retry::WithPauses || !error.kind().is_of_target() {
                 return Err(error);
             }
             let watch = match &watch {

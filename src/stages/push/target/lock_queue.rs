@@ -169,7 +169,7 @@ impl QueueRound<'_, '_> {
     /// Starts the queue sessions and does the work as soon as the tables are empty.
     ///
     /// # Errors
-    /// Those of the work; one with [`Retry::Patiently`] if the tables don't come free in time.
+    /// Those of the work; one with [`Retry::WithPauses`] if the tables don't come free in time.
     pub(crate) async fn run<'f, T>(&self, work: &impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         self.locks.control.batch("taking the locks", &self.locks.begin()).await?;
         let ((), outcome) = join(self.hold(), self.pass(work)).await;
@@ -195,7 +195,7 @@ impl QueueRound<'_, '_> {
         let outcome = match self.wait().await {
             Ok(true) => work(self.take()).await,
             Ok(false) => Err(Error::new(Kind::TargetRejected, "taking the locks: the tables are in use")
-                .with_retry(Retry::Patiently)),
+                .with_retry(Retry::WithPauses)),
             Err(error) => Err(error),
         };
         if outcome.is_err() && !control.is_lost() {
@@ -239,7 +239,7 @@ impl QueueRound<'_, '_> {
             "SAVEPOINT gate; SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {table} IN {words} MODE; {back}"
         );
         match control.batch("waiting for a table", &sql).await {
-            Err(error) if error.retry() == Retry::Patiently && !control.is_lost() => {
+            Err(error) if error.retry() == Retry::WithPauses && !control.is_lost() => {
                 control.batch("letting go of a table", back).await
             }
             other => other,

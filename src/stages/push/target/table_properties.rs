@@ -48,7 +48,7 @@ pub(crate) fn is_carried(part: &str) -> bool {
 
 /// What becomes of the old tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OldTableFate {
+pub(crate) enum OldTableOutcome {
     /// They stay, in the schema of previous tables.
     Kept,
     /// They are dropped before the new ones come.
@@ -163,7 +163,7 @@ pub(crate) async fn statements(
     tables: &[&TablePlan],
     schema: &str,
     live: &[u32],
-    fate: OldTableFate,
+    outcome: OldTableOutcome,
 ) -> Result<Vec<String>> {
     let doing = "reading what hangs on the tables";
     let stays: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
@@ -172,7 +172,7 @@ pub(crate) async fn statements(
     let parameters: [&dyn Parameter; 1] = [&live];
     let questions = QUERIES.iter().map(|query| control.query_rows(doing, query, &parameters));
     let (answers, publications) =
-        tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays, fate))?;
+        tokio::try_join!(try_join_all(questions), publications(control, schema, live, &stays, outcome))?;
     for rows in answers {
         for row in rows {
             let (name, statement): (String, String) = (row.get(0)?, row.get(1)?);
@@ -196,7 +196,7 @@ pub(crate) async fn publications(
     schema: &str,
     live: &[u32],
     stays: &BTreeSet<&str>,
-    fate: OldTableFate,
+    outcome: OldTableOutcome,
 ) -> Result<Vec<String>> {
     let doing = "reading publications";
     let mut sql = Vec::new();
@@ -205,7 +205,7 @@ pub(crate) async fn publications(
         let publication: String = row.get(0)?;
         let (table, limits): (String, String) = (row.get(1)?, row.get(2)?);
         let alter = format!("ALTER PUBLICATION {}", quote_ident(&publication));
-        if fate == OldTableFate::Kept {
+        if outcome == OldTableOutcome::Kept {
             sql.push(format!("{alter} DROP TABLE ONLY {}", qualified(&previous_schema(schema), &table)));
         }
         if stays.contains(table.as_str()) {
