@@ -23,7 +23,7 @@ const FRAME_BYTES: usize = 24 + PAGE_BYTES;
 /// Bytes of a small JSON answer that are read at most.
 const SMALL_BYTES_MAX: usize = 1 << 16;
 
-/// Whether a server lends its generations.
+/// Whether a server offers its generations.
 pub enum Generations {
     /// It does, and this is the present one.
     Present(u64),

@@ -52,7 +52,7 @@ pub struct Log {
     session: HeaderValue,
 }
 
-/// Whether a server lends its log.
+/// Whether a server offers its log.
 #[derive(Debug)]
 pub enum Greeting {
     /// It does.

@@ -28,7 +28,7 @@ const FILES: [&str; 5] = ["verify.json", "report.json", "report.md", "report.htm
 pub struct Inventory {
     /// Files and directories of the tool.
     pub own: Vec<PathBuf>,
-    /// What others put there.
+    /// What others created there.
     pub others: Vec<PathBuf>,
     /// Bytes in `own`.
     pub size_bytes: u64,

@@ -4,7 +4,7 @@
 
 use std::error::Error as _;
 
-/// Why no session came about, where it was not the server that refused it.
+/// Why no session was established, where it was not the server that refused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// No connection was made, so another address may answer.

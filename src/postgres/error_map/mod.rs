@@ -131,7 +131,7 @@ pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
             if role == Role::Target { Kind::TargetTls } else { Kind::LocalRejected },
             format!("{doing}: the server did not use channel binding, which is required"),
         )
-        .with_hint("something may sit between you and the server; channel_binding=prefer does without"),
+        .with_hint("a proxy may be intercepting the connection; channel_binding=prefer does without"),
         (None, Failure::UnknownAuthentication) => Error::new(
             denied(role),
             format!("{doing}: the server asks for a kind of authentication that is not known here"),
@@ -211,7 +211,7 @@ fn tls(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
             }
         }
         Some(TlsFailure::Ended) => lost(role, &format!("{doing}: the connection ended during the TLS handshake")),
-        Some(TlsFailure::NotTls | TlsFailure::Other) => Error::new(kind, format!("{doing}: no TLS session came about")),
+        Some(TlsFailure::NotTls | TlsFailure::Other) => Error::new(kind, format!("{doing}: the TLS handshake failed")),
     }
 }
 
@@ -238,7 +238,7 @@ pub fn words_of_end(cause: &tokio_postgres::Error) -> String {
     }
 }
 
-/// Whether no connection came about at all, so that another address may answer.
+/// Whether no connection was established at all, so that another address may answer.
 #[must_use]
 pub fn is_unreached(cause: &tokio_postgres::Error) -> bool {
     Failure::of(cause) == Failure::Unreached

@@ -1,7 +1,7 @@
 //! Opening a connection: addresses, tries, patience.
 //!
 //! Decisions: the driver goes on to the next address after any failure, so a wrong password would be sent once per
-//! address; here the next address is tried only if no connection came about. Neon accepts TCP at once and wakes the
+//! address; here the next address is tried only if no connection was established. Neon accepts TCP at once and wakes the
 //! compute afterwards, so a time limit lies over the whole opening, not over the TCP connect alone.
 
 use std::{

@@ -65,7 +65,7 @@ pub(super) async fn pull(ctx: &Context, server: &Server, part: &Path) -> Result<
             ExportAttempt::Whole(exported) if seen == Some(exported.sha256) => return Ok(Ok(exported)),
             ExportAttempt::Whole(exported) if attempt < TRIES => seen = Some(exported.sha256),
             ExportAttempt::Whole(_) => {
-                return Err(Error::new(Kind::SourceTruncated, "the server's file came otherwise each time"));
+                return Err(Error::new(Kind::SourceTruncated, "the server returned a different file on each attempt"));
             }
             ExportAttempt::Again(why) if attempt == TRIES => return Err(Error::new(Kind::SourceTruncated, why)),
             ExportAttempt::Again(why) => server.wait(why, attempt + 1).await?,

@@ -202,11 +202,11 @@ impl ServerReader<'_> {
     /// Tries one method; if it makes no copy, remembers why.
     async fn attempt(&self, method: DumpMethod, failed: &mut Vec<FailedMethod>) -> Result<Option<MethodOutcome>> {
         let offer = match method {
-            DumpMethod::Pages => self.pages(&reason_after("the server lends its pages", failed)).await,
+            DumpMethod::Pages => self.pages(&reason_after("the server offers its pages", failed)).await,
             DumpMethod::Export => {
-                self.export(&reason_after("the server lends the file of its generation", failed)).await
+                self.export(&reason_after("the server offers the file of its generation", failed)).await
             }
-            DumpMethod::Replica => self.replica(&reason_after("the server lends its replication log", failed)).await,
+            DumpMethod::Replica => self.replica(&reason_after("the server offers its replication log", failed)).await,
             DumpMethod::Sql | DumpMethod::File => Ok(Err("it is not tried".to_owned())),
         };
         let why = match offer {

@@ -330,7 +330,7 @@ fn read_back(ctx: &Context, copy: &mut CompleteCopy, part: &Path) -> Result<Data
             ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase });
         }
     })?;
-    let broken = |what: &str| Error::new(Kind::Bug, format!("the finished file hasn't the source's {what}"));
+    let broken = |what: &str| Error::new(Kind::Bug, format!("the finished file does not match the source's {what}"));
     if content.schema != snapshot.schema {
         return Err(broken("schema"));
     }

@@ -1,4 +1,4 @@
-//! A database that is named instead of addressed: the Platform API says where it is, and lends a token to read it.
+//! A database that is named instead of addressed: the Platform API says where it is, and gives a token to read it.
 
 use crate::{
     context::Context,

@@ -52,7 +52,7 @@ impl VerifyInputs {
                 return Err(stale("the local PostgreSQL was filled from another dump or plan", "convert"));
             }
             if convert.state != LoadState::Done {
-                return Err(stale("the local PostgreSQL was not filled to the end", "convert"));
+                return Err(stale("the local PostgreSQL was not loaded completely", "convert"));
             }
         }
         let push = if needs_target(request) { load_push(workdir, &plan_sha256)? } else { None };
@@ -87,7 +87,7 @@ fn load_push(workdir: &Workdir, plan_sha256: &str) -> Result<Option<PushCheckpoi
         return Err(stale("the target was filled from another plan", "push"));
     }
     if push.state != LoadState::Done {
-        return Err(stale("the target was not filled to the end", "push"));
+        return Err(stale("the target was not loaded completely", "push"));
     }
     Ok(Some(push))
 }

@@ -193,7 +193,7 @@ impl FramePuller<'_> {
                     if looks < TRIES {
                         continue;
                     }
-                    Error::new(Kind::SourceTruncated, "the server's snapshot came otherwise each time")
+                    Error::new(Kind::SourceTruncated, "the server returned a different snapshot on each attempt")
                 }
                 ApplyOutcome::Ended(status) if replication::needs_snapshot(&status) && self.flow == FrameKind::Log => {
                     self.flow = FrameKind::Snapshot;
@@ -268,7 +268,7 @@ impl FramePuller<'_> {
         self.log = match self.server.hello().await? {
             Greeting::Log(log) => log,
             Greeting::NotOffered(why) => {
-                return Err(Error::new(Kind::SourceChanged, format!("the server lends its log no more: {why}")));
+                return Err(Error::new(Kind::SourceChanged, format!("the server no longer offers its log: {why}")));
             }
         };
         let (bytes, id, last) = (self.log.received_bytes, self.log.id.clone(), self.log.last);

@@ -318,12 +318,13 @@ impl TargetState {
             Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
             None => "",
         };
-        let text = format!("schema {schema} holds something of the same name that this tool did not put there{own}");
+        let text =
+            format!("schema {schema} already contains objects of the same name that turso2neon did not create{own}");
         self.add_problem_with_names(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
         self.add_problem_with_names(Kind::TargetOccupied, &text, &taken_there);
-        let text = "these stand in the way of triggers and their functions";
+        let text = "these objects block the creation of triggers and their functions";
         self.add_problem_with_names(Kind::TargetOccupied, text, &in_the_way);
         self.mark_replacing_only(before);
         Ok(())

@@ -21,7 +21,7 @@ use crate::{
     stages::push::target::{catalog::names_of, session::previous_schema},
 };
 
-/// What hangs on a table that this tool didn't necessarily put there. The same words are recorded at the cutover, so
+/// What hangs on a table that this tool didn't necessarily create. The same words are recorded at the cutover, so
 /// that what was added afterwards shows. For a table `c` of `pg_class`.
 pub(crate) const PARTS: &str = "(SELECT coalesce(array_agg(part ORDER BY part COLLATE \"C\"), '{}') FROM (
   SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid
