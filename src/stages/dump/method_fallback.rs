@@ -90,7 +90,9 @@ pub(super) async fn settle(
             remove_part(part)?;
             Ok(super::confirm(ctx, previous, received_bytes, started_s)?)
         }
-        (Ok(MethodOutcome::Unchanged { .. }), None) => Err(Error::new(Kind::Bug, "nothing can't be unchanged").into()),
+        (Ok(MethodOutcome::Unchanged { .. }), None) => {
+            Err(Error::new(Kind::Bug, "the server reported no change, but there is no earlier dump").into())
+        }
         (Err(error), _) => {
             if !resume_state::can_continue(part) {
                 // What is left of it would only take space; the next dump removes it if this fails.

@@ -178,3 +178,30 @@ fn a_target_without_any_of_the_tables_is_a_new_one() {
     assert_eq!(run(&fixture.context().0, &request).unwrap().plan.unwrap().action, Action::Create);
     fixture.assert_equal(&target, "public");
 }
+
+#[test]
+fn a_row_that_is_changed_while_the_push_runs_is_not_taken_back() {
+    let target = Target::start();
+    let (mut fixture, request) = pushed(&target);
+    fixture.change("UPDATE orders SET amount = 3 WHERE id = 1");
+    let error = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            target
+                .try_query("BEGIN; UPDATE orders SET amount = 99 WHERE id = 20000; SELECT pg_sleep(5); COMMIT")
+                .unwrap()
+        });
+        let begun =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        while target.value(begun) != "1" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // It waits for the writer's transaction, which it could not see when it compared.
+        let error = run(&fixture.context().0, &request).unwrap_err();
+        writer.join().unwrap();
+        error
+    });
+    assert_eq!(error.kind(), Kind::TargetDrifted, "{error}");
+    assert!(error.message().contains("while the push ran: ORDERS"), "{error}");
+    let amounts = "SELECT string_agg(amount::text, ' ' ORDER BY id) FROM orders WHERE id IN (1, 20000)";
+    assert_eq!(target.value(amounts), "0.01 99.00");
+}

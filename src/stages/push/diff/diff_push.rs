@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         Stage, TablePlan,
+        drift::DriftPolicy,
         identifier::{qualified, quote_literal},
         push_plan::{Kept, PushMode, PushPlan},
     },
@@ -57,6 +58,8 @@ pub(crate) struct DiffPush<'a> {
     pub journal: &'a ProgressJournal,
     /// Sessions that compare at once.
     pub workers: usize,
+    /// What is done with rows that others change while the push runs.
+    pub on_drift: DriftPolicy,
     /// Keep what is needed to change the rows back.
     pub keep_previous: bool,
 }
@@ -105,6 +108,11 @@ impl<'a> DiffPush<'a> {
             let reason = digest_check::explain(self.reader, self.manifest, &differing).await?;
             if reason.kind() == Kind::ArtifactStale {
                 return Err(reason);
+            }
+            if self.on_drift != DriftPolicy::Overwrite {
+                let text = format!("others changed rows on the target while the push ran: {}", differing.join(", "));
+                return Err(Error::new(Kind::TargetDrifted, text)
+                    .with_hint("nothing was changed; run the same command again to see what changed"));
             }
             self.ctx
                 .out

@@ -436,6 +436,7 @@ impl<'a> PushExecutor<'a> {
             target_state,
             journal: &self.journal,
             workers: self.workers(self.manifest.tables.len()),
+            on_drift: self.request.on_drift,
             keep_previous: self.request.keep_previous,
         }
     }

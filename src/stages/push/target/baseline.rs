@@ -82,6 +82,13 @@ fn baseline(row: &Row<'_>) -> Result<TableBaseline> {
         |name: &str| before_lines.get(&column(name)).is_none_or(|line| now_lines.get(&column(name)) == Some(line));
     let is_unreadable =
         columns.iter().flatten().any(|one| !now_lines.contains_key(&column(&one.name)) || !is_same(&one.name));
+    let mut structure = Vec::new();
+    if before.is_some() && now.is_some() {
+        structure = changes(&before_lines, &now_lines);
+    } else if now.is_some() && is_unreadable {
+        // A push that was interrupted after its commit has recorded no structure.
+        structure.push("a column that was pushed was dropped or renamed".to_owned());
+    }
     Ok(TableBaseline {
         name: row.get(0)?,
         source: row.get(1)?,
@@ -89,7 +96,7 @@ fn baseline(row: &Row<'_>) -> Result<TableBaseline> {
         fingerprint: row.get(3)?,
         columns,
         pushed_xid: row.get(5)?,
-        structure: if before.is_some() && now.is_some() { changes(&before_lines, &now_lines) } else { Vec::new() },
+        structure,
         is_gone: now.is_none(),
         is_unreadable,
     })
