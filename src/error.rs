@@ -73,6 +73,8 @@ words! {
         TargetOccupied = "target-occupied",
         /// Others changed tables on the target since the last push.
         TargetDrifted = "target-drifted",
+        /// The migration is marked as finished on the target.
+        Finished = "finished",
         /// Another run owns the working directory or the target.
         Locked = "locked",
         /// Stopped on the user's request.
@@ -107,7 +109,7 @@ impl Kind {
             | Self::TargetTls
             | Self::TargetRejected
             | Self::TargetFull => 7,
-            Self::TargetOccupied | Self::TargetDrifted | Self::Locked => 8,
+            Self::TargetOccupied | Self::TargetDrifted | Self::Finished | Self::Locked => 8,
             Self::Bug => 70,
             Self::Interrupted => 130,
         }
@@ -152,6 +154,9 @@ impl Kind {
                 "nothing was changed; --on-drift keep leaves these tables as they are, --on-drift overwrite replaces them"
             }
             Self::TargetOccupied => "push into another --schema or an empty database",
+            Self::Finished => {
+                "`turso2neon finish --purge` removes the mark; after that a push asks for --force-table for each table"
+            }
             Self::Locked => "wait until the other run ends",
             Self::Interrupted => "run the same command again to continue",
             Self::Bug => "please report it with log.jsonl (it holds no values and no secrets)",

@@ -214,7 +214,8 @@ async fn look_ahead(ctx: &Context, request: &RunRequest) -> Result<()> {
         Installation::find(&request.convert.local).in_stage(Stage::Convert)?;
     }
     let target = PgEndpoint::parse(&request.push.target, Role::Target).in_stage(Stage::Push)?.endpoint;
-    Session::connect_with_retry(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
+    let session = Session::connect_with_retry(ctx, Stage::Push, &target).await.in_stage(Stage::Push)?;
+    push::removal::refuse_if_finished(&session, &request.push.schema).await.in_stage(Stage::Push)?;
     ctx.out.detail(format!("the target {} answers", target.address()));
     Ok(())
 }

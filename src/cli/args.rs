@@ -127,15 +127,17 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Compare dump, local PostgreSQL and target, value by value
     Verify(VerifyArgs),
-    /// What each checkpoint holds, what is stale, what would run next
-    Status,
+    /// What each checkpoint holds, what is stale, what would run next; what the tool has on the target
+    Status(StatusArgs),
     /// Render the migration report from the artifacts
     Report(ReportArgs),
     /// Put back what the last push replaced or changed on the target
     Rollback(RollbackArgs),
     /// Check both ends, versions, rights, TLS, disk space; change nothing
     Doctor(DoctorArgs),
-    /// Stop the managed PostgreSQL and remove the local artifacts
+    /// Mark the migration as finished and remove the tool's own objects from the target
+    Finish(FinishArgs),
+    /// Stop the managed PostgreSQL and remove the local artifacts; or remove what unfinished pushes left on the target
     Clean(CleanArgs),
     /// Print a completion script for a shell
     Completions {
@@ -453,6 +455,9 @@ pub struct RollbackArgs {
     /// Only say what would be put back
     #[arg(long)]
     pub list: bool,
+    /// Put back without a question
+    #[arg(long)]
+    pub yes: bool,
     #[command(flatten)]
     pub wait: WaitArgs,
     /// Overwrite the Neon branch, with all its databases, by this restore point
@@ -483,9 +488,46 @@ pub struct LocalDoctorArgs {
     pub pg_bin: Option<PathBuf>,
 }
 
+/// `status`.
+#[derive(Debug, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+}
+
+/// `finish`.
+#[derive(Debug, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct FinishArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Only list what the tool has on the target and what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep a compressed copy of the dump there, with its metadata
+    #[arg(long, value_name = "DIR")]
+    pub archive: Option<PathBuf>,
+    /// Remove the mark of the finished migration too; a later push is not refused because of it
+    #[arg(long)]
+    pub purge: bool,
+    /// Remove without a question
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
 /// `clean`.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct CleanArgs {
+    /// Remove what unfinished pushes left on the target, and no local artifacts [default: the target of a push]
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    #[expect(clippy::option_option, reason = "a flag whose value is optional")]
+    pub target: Option<Option<Secret<String>>>,
+    /// Schema on the target [default: public]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub schema: Option<String>,
     /// Remove without a question
     #[arg(long)]
     pub yes: bool,

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{
     Front,
     args::{
-        CleanArgs, Command, ConvertArgs, DoctorArgs, DumpArgs, KeepArgs, LocalArgs, PlanArgs, PushArgs, ReportArgs,
-        RollbackArgs, RunArgs, VerifyArgs,
+        Command, ConvertArgs, DoctorArgs, DumpArgs, KeepArgs, LocalArgs, PlanArgs, PushArgs, ReportArgs, RollbackArgs,
+        RunArgs, StatusArgs, VerifyArgs,
     },
     completions_man,
     settings::{self, no_target},
@@ -20,11 +20,10 @@ use crate::{
     event::Sink,
     model::{Stage, overrides::Overrides},
     pipeline::{self, PlanDecisions, RunRequest, VectorMode, interruptible},
-    postgres::{PgEndpoint, Role, managed::LocalServer},
+    postgres::{PgEndpoint, Role},
     secret::Secret,
     source::endpoint::Source,
     stages::{
-        clean,
         convert::ConvertRequest,
         doctor::{self, DoctorRequest},
         dump, plan,
@@ -50,10 +49,12 @@ impl Front {
             Command::Push(typed) => self.push(typed).await,
             Command::Run(typed) => self.all(typed).await,
             Command::Verify(typed) => self.verify(typed).await,
-            Command::Status => self.status().await,
+            Command::Status(typed) => self.status(typed).await,
             Command::Report(typed) => self.report(typed),
             Command::Rollback(typed) => self.rollback(typed).await,
             Command::Doctor(typed) => self.doctor(typed).await,
+            Command::Finish(typed) => self.finish(typed).await,
+            Command::Clean(typed) if typed.target.is_some() => self.clean_target(typed).await,
             Command::Clean(typed) => self.clean(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", completions_man::completions(*shell)?)),
             Command::Man => Ok(self.document("man", completions_man::manual()?)),
@@ -61,7 +62,7 @@ impl Front {
     }
 
     /// The working directory, locked, with the log open. `create` makes the directory if it does not exist.
-    fn enter(&self, command: &str, create: bool) -> Result<(Context, Lock)> {
+    pub(super) fn enter(&self, command: &str, create: bool) -> Result<(Context, Lock)> {
         let root = &self.globals.dir;
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
@@ -245,14 +246,15 @@ impl Front {
         }
     }
 
-    async fn status(&self) -> Result<u8> {
+    async fn status(&self, typed: &StatusArgs) -> Result<u8> {
+        let on_target = self.look_at_target(typed).await?;
         if !self.globals.dir.exists() {
-            return Ok(self.ui.answer(&answers::status(&status::nothing())));
+            return Ok(self.ui.answer(&answers::status(&status::nothing(), &on_target)));
         }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&self.layers.group()?, &self.layers.group()?)?;
         let overrides = possible(decisions).await;
-        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides))))
+        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides), &on_target)))
     }
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
@@ -282,6 +284,10 @@ impl Front {
         }
         let pushed = ctx.workdir.load_push().ok().filter(|_| to.target.schema.is_none());
         let schema = pushed.map_or_else(|| settings::schema(&to.target), |push| push.schema);
+        if !typed.list && !typed.yes && !self.agreed_to_rollback(&schema) {
+            let json = json!({ "listed": false, "tables": [] });
+            return Ok(self.ui.answer(&Answer::new("rollback", "Nothing was put back\n".to_owned(), json)));
+        }
         let request =
             RollbackRequest { target, schema, list: typed.list, lock_wait: Duration::from_secs(typed.wait.lock_wait) };
         let back = interruptible(&ctx, Box::pin(rollback::rollback(&ctx, &request))).await?;
@@ -314,26 +320,6 @@ impl Front {
         Ok(self.ui.answer(&answers::doctor(&examination)))
     }
 
-    async fn clean(&self, typed: &CleanArgs) -> Result<u8> {
-        let workdir = Workdir::open(&self.globals.dir)?;
-        let _lock = Lock::take(&workdir)?;
-        let inventory = clean::inventory(&workdir)?;
-        if !typed.yes && !inventory.own.is_empty() {
-            let root = workdir.root().display();
-            let question = format!("Remove {} artifacts from {root}?", inventory.own.len());
-            if !self.ui.can_ask() {
-                let what = format!("cannot prompt for confirmation to remove artifacts from {root}");
-                return Err(Error::new(Kind::Usage, what).with_hint("use --yes"));
-            }
-            if !self.ui.confirm(&question) {
-                let json = json!({ "removed": [], "kept": [], "freed_bytes": 0 });
-                return Ok(self.ui.answer(&Answer::new("clean", "Nothing was removed".to_owned(), json)));
-            }
-        }
-        LocalServer::discard(&workdir).await?;
-        Ok(self.ui.answer(&answers::cleaned(&clean::clean(&workdir, &inventory)?)))
-    }
-
     fn document(&self, command: &'static str, text: String) -> u8 {
         let json = Value::String(text.clone());
         self.ui.answer(&Answer::new(command, text, json).raw())
@@ -341,7 +327,7 @@ impl Front {
 }
 
 /// Parses the URLs before anything else is done, so that a mistyped one is a usage error in every command.
-fn check_urls(
+pub(super) fn check_urls(
     source: Option<&Secret<String>>,
     local: Option<&Secret<String>>,
     target: Option<&Secret<String>>,

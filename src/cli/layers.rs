@@ -67,7 +67,12 @@ impl Layers {
         };
         let layers: [&Layer<'_>; 2] = [&environment, &file];
         for layer in layers {
-            let free = |arg: &&clap::Arg| !set.contains(arg.get_id()) && !is_excluded(&command, arg, &set);
+            // Of a flag whose value may be left out, its being typed counts.
+            let has_value = |arg: &clap::Arg| {
+                arg.get_num_args().is_none_or(|number| number.min_values() > 0 || !number.takes_values())
+            };
+            let free =
+                |arg: &&clap::Arg| has_value(arg) && !set.contains(arg.get_id()) && !is_excluded(&command, arg, &set);
             let found = command.get_arguments().filter(free);
             let found = found.filter_map(|arg| Some((arg, layer(arg.get_long()?)?)));
             let found: BTreeMap<Id, Vec<String>> = found

@@ -30,6 +30,8 @@ mod signals;
 
 mod commands;
 
+mod removals;
+
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use self::{

@@ -28,8 +28,9 @@ pub(super) const fn is_interruptible(command: &Command) -> bool {
         | Command::Push(_)
         | Command::Run(_)
         | Command::Verify(_)
-        | Command::Rollback(_) => true,
-        Command::Status
+        | Command::Rollback(_)
+        | Command::Finish(_) => true,
+        Command::Status(_)
         | Command::Report(_)
         | Command::Doctor(_)
         | Command::Clean(_)

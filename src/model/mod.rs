@@ -60,3 +60,5 @@ pub use finding::{Finding, FindingCode, Severity};
 pub use identifier::Stage;
 pub use pg_type::PgType;
 pub use table_digest::TableDigest;
+
+pub mod tool_objects;

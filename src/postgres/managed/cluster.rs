@@ -233,15 +233,24 @@ pub(super) fn is_durable(place: &DataDir) -> bool {
     major_of(&place.pgdata).is_some() && !place.pgdata.join(LOADING).exists()
 }
 
+/// Stops the server of a place, if one runs there.
+///
+/// # Errors
+/// `LocalUnreachable`.
+pub(super) fn stop(place: &DataDir) -> Result<()> {
+    if let Some(mut postmaster) = Postmaster::find(&place.pgdata) {
+        postmaster.stop()?;
+    }
+    place.remove_socket_dir();
+    Ok(())
+}
+
 /// Stops the server of a place and removes its data directory.
 ///
 /// # Errors
 /// `LocalUnreachable`, `ArtifactIo`.
 pub(super) fn wipe(place: &DataDir) -> Result<()> {
-    if let Some(mut postmaster) = Postmaster::find(&place.pgdata) {
-        postmaster.stop()?;
-    }
-    place.remove_socket_dir();
+    stop(place)?;
     remove_unfinished(place);
     remove_tree(&place.pgdata)
 }

@@ -146,6 +146,15 @@ impl LocalServer {
         .await
     }
 
+    /// Stops the managed server of this directory, if one runs. Its data stay.
+    ///
+    /// # Errors
+    /// `LocalUnreachable` if it doesn't stop.
+    pub async fn stop(workdir: &Workdir) -> Result<()> {
+        let places = [DataDir::inside(workdir), DataDir::outside(workdir, String::new())];
+        in_thread(move || places.iter().try_for_each(cluster::stop)).await
+    }
+
     /// Where to connect.
     #[must_use]
     pub fn endpoint(&self) -> &PgEndpoint {

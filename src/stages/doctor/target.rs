@@ -5,9 +5,13 @@ use std::time::Duration;
 use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind, Result, Retry},
-    model::human_format::{bytes, counted},
+    model::{
+        human_format::{bytes, counted},
+        tool_objects::{SchemaPurpose, ToolObjects},
+    },
     postgres::{PgEndpoint, Role, Session, TlsVersion},
     secret::Secret,
+    stages::push::removal,
 };
 
 /// The oldest version, as `server_version_num`.
@@ -57,13 +61,16 @@ pub(super) async fn examine(url: Option<&Secret<String>>, schema: &str) -> Vec<C
     let mut checks: Vec<Check> =
         parsed.notes.iter().map(|note| Check::ok(CheckSubject::Target, "connection string", note)).collect();
     match look(&parsed.endpoint, schema).await {
-        Ok((facts, number)) => checks.extend(judge(&facts, number, parsed.endpoint.address(), schema)),
+        Ok((facts, number, objects)) => {
+            checks.extend(judge(&facts, number, parsed.endpoint.address(), schema));
+            checks.extend(of_tool(&objects, schema));
+        }
         Err(error) => checks.push(Check::fail(CheckSubject::Target, "connection", &error)),
     }
     checks
 }
 
-async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)> {
+async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32, ToolObjects)> {
     let session = match Session::connect(endpoint).await {
         Err(error) if error.retry() == Retry::WithPauses => {
             tokio::time::sleep(error.retry_after().unwrap_or(WAKING)).await;
@@ -85,7 +92,29 @@ async fn look(endpoint: &PgEndpoint, schema: &str) -> Result<(TargetFacts, u32)>
         tables: row.count(8)?,
         connections: connections(&session).await?,
     };
-    Ok((facts, session.version()))
+    let objects = removal::tool_objects_of(&session, endpoint.address()).await?;
+    Ok((facts, session.version(), objects))
+}
+
+/// What the tool has there from earlier pushes, and whether the migration is finished.
+fn of_tool(objects: &ToolObjects, schema: &str) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for one in &objects.schemas {
+        let found = format!("schema {}, {}: {}", one.name, bytes(one.bytes()), one.purpose.words());
+        checks.push(match one.purpose {
+            SchemaPurpose::Staging => {
+                let todo = "a push that is run again goes on with it; `turso2neon clean --target` removes it";
+                Check::warn(CheckSubject::Target, "tool's objects", &found, todo)
+            }
+            _ => Check::ok(CheckSubject::Target, "tool's objects", found),
+        });
+    }
+    if let Some(mark) = objects.finished.iter().find(|mark| mark.schema == schema) {
+        let found = format!("the migration into schema {schema} was finished at {}", mark.finished_at);
+        let error = Error::new(Kind::Finished, found);
+        checks.push(Check::warn(CheckSubject::Target, "finished", error.message(), error.hint()));
+    }
+    checks
 }
 
 /// The connection limit of the role or the database, whichever is lower; none if there is none.

@@ -14,6 +14,7 @@ use std::{
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
+use super::on_thread;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
@@ -56,6 +57,15 @@ pub(super) fn add(ctx: &Context, settings: &ArchiveSettings, dump: &DumpCheckpoi
         Some(keep) => prune(directory, usize::try_from(keep.max(1)).unwrap_or(usize::MAX)),
         None => Ok(()),
     }
+}
+
+/// Adds the dump that is in the working directory now.
+///
+/// # Errors
+/// `ArtifactMissing` without a dump, and as when a dump is taken with `--archive`.
+pub async fn archive_present(ctx: &Context, settings: &ArchiveSettings) -> Result<()> {
+    let (ctx, settings, dump) = (ctx.clone(), settings.clone(), ctx.workdir.load_dump()?);
+    on_thread(move || add(&ctx, &settings, &dump)).await
 }
 
 fn store(ctx: &Context, directory: &Path, dump: &DumpCheckpoint) -> Result<String> {

@@ -58,7 +58,7 @@ use std::{
 };
 
 pub use self::{
-    archive::ArchiveSettings,
+    archive::{ArchiveSettings, archive_present},
     method_selection::Method,
     platform::{Reached, reach, unblock_writes},
 };

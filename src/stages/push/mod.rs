@@ -22,7 +22,7 @@ mod plan;
 
 mod target;
 
-pub use cutover::rollback;
+pub use cutover::{removal, rollback};
 pub use plan::request::{PushPart, PushRequest, Pushed};
 pub use target::lock_acquisition::LOCK_WAIT;
 

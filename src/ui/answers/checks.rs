@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::json as value_of;
+use super::{OnTarget, json as value_of};
 use crate::{
     model::{
         human_format::{bytes, count},
@@ -22,7 +22,7 @@ use crate::{
 
 /// `status`.
 #[must_use]
-pub fn status(status: &Status) -> Answer {
+pub fn status(status: &Status, on_target: &OnTarget) -> Answer {
     let mut table = TextTable::new([
         ("STAGE", Align::Left),
         ("STATE", Align::Left),
@@ -43,7 +43,12 @@ pub fn status(status: &Status) -> Answer {
             words.join("; "),
         ]);
     }
-    Answer::new("status", format!("{}\nnext: {}\n", table.render(), harmless(&status.advice)), value_of(status))
+    let text = format!("{}\nnext: {}\n{}", table.render(), harmless(&status.advice), on_target.text());
+    let mut json = value_of(status);
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert("target".to_owned(), on_target.json());
+    }
+    Answer::new("status", text, json)
 }
 
 /// `doctor`.

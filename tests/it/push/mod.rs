@@ -30,6 +30,8 @@ mod exchanges;
 
 mod faults;
 
+mod finish;
+
 mod attached_objects;
 
 mod removed_tables;

@@ -9,6 +9,8 @@ pub(super) mod old_snapshots;
 
 pub(super) mod replace_rows;
 
+pub mod removal;
+
 pub mod rollback;
 
 use std::{

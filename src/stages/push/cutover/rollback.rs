@@ -29,7 +29,7 @@ use crate::{
         },
         load::staging,
         target::{
-            dependents, enums,
+            dependents, enums, lifecycle,
             lock_acquisition::{LockMode, Locks},
             objects,
             record::{self, LiveTableRecord, PushedTableRecord, TargetRecord},
@@ -137,6 +137,7 @@ async fn attempt_once(
     {
         return Ok((tables.clone(), run_key.clone()));
     }
+    lifecycle::refuse_if_finished(&control, schema).await?;
     let record = TargetRecord::read(&control, schema, &previous_schema(schema)).await?;
     let former = previous_state(&control, schema, &record).await?;
     let tables = former.described();

@@ -154,20 +154,28 @@ async fn begin(control: &Session, purpose: &StagingRequest<'_>) -> Result<Stagin
 pub(crate) async fn drop_run(control: &Session, run: &UnfinishedRun) -> Result<()> {
     let mut sql = Vec::new();
     if run.staging.starts_with(STAGING_PREFIX) {
-        let (first, last) = objects::drops(control, &run.staging).await?;
-        let tables = tables(control, &run.staging).await?;
-        sql.extend(first);
-        let names: Vec<String> = tables.iter().map(|name| qualified(&run.staging, name)).collect();
-        if !names.is_empty() {
-            sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
-        }
-        sql.extend(last);
-        sql.extend(enums::dropped(&run.staging, &enums::of_schema(control, &run.staging).await?));
-        sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(&run.staging)));
+        sql.extend(drop_schema(control, &run.staging).await?);
     }
     sql.push(format!("DELETE FROM turso2neon.chunks WHERE run_id = {}", run.run_id));
     sql.push(format!("DELETE FROM turso2neon.runs WHERE run_id = {}", run.run_id));
     control.batch("dropping the staging schema of a former run", &sql.join("; ")).await
+}
+
+/// The statements that drop a staging schema with everything in it that a push makes.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn drop_schema(control: &Session, staging: &str) -> Result<Vec<String>> {
+    let (mut sql, last) = objects::drops(control, staging).await?;
+    let tables = tables(control, staging).await?;
+    let names: Vec<String> = tables.iter().map(|name| qualified(staging, name)).collect();
+    if !names.is_empty() {
+        sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
+    }
+    sql.extend(last);
+    sql.extend(enums::dropped(staging, &enums::of_schema(control, staging).await?));
+    sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(staging)));
+    Ok(sql)
 }
 
 /// What can be dropped as a table, by name.

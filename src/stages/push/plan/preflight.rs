@@ -16,7 +16,7 @@ use crate::{
         plan::{manifest::Manifest, request::PushRequest},
         target::{
             catalog::names_of,
-            dependents, objects,
+            dependents, lifecycle, objects,
             record::{self, TargetRecord},
             session::previous_schema,
             source_identity, table_properties,
@@ -76,8 +76,11 @@ impl TargetState {
         }
         // Here and below: on one connection questions follow each other without waiting for answers.
         let home = previous_schema(schema);
-        let (facts, mut record) =
-            tokio::try_join!(ServerFacts::read(control, schema), Box::pin(TargetRecord::read(control, schema, &home)))?;
+        let (facts, mut record, ()) = tokio::try_join!(
+            ServerFacts::read(control, schema),
+            Box::pin(TargetRecord::read(control, schema, &home)),
+            lifecycle::refuse_if_finished(control, schema)
+        )?;
         if facts.connections.is_some_and(|most| most < 2) {
             let text = "the role may have one connection at a time in this database, and a push needs two";
             let hint = "raise the connection limit of the role and of the database to 2 or more; --jobs 1 uses two";

@@ -8,6 +8,8 @@ pub(super) mod dependents;
 
 pub(super) mod enums;
 
+pub(super) mod lifecycle;
+
 pub(super) mod lock_acquisition;
 
 pub(super) mod lock_monitor;
@@ -25,3 +27,5 @@ pub(super) mod source_identity;
 pub(super) mod table_properties;
 
 pub(super) mod table_state;
+
+pub(super) mod tool_objects;

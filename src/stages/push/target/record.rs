@@ -32,6 +32,8 @@ const RUNS_KEPT: u32 = 100;
 
 /// The statements that create the record, without the end of their transaction.
 const CREATE: &str = include_str!("record.sql");
+/// The statements that drop the record if it is empty.
+const DROP_EMPTY: &str = include_str!("drop_empty_record.sql");
 
 /// A table of ours.
 #[derive(Debug, Clone)]
@@ -84,6 +86,13 @@ pub(crate) struct UnfinishedRun {
     pub staging: String,
     /// Whether it may be continued: it was interrupted, not given up.
     pub usable: bool,
+}
+
+impl UnfinishedRun {
+    /// Whether it was replacing the rows of one table after the other, so that some may be empty.
+    pub(crate) fn is_replacing(&self) -> bool {
+        self.usable && self.mode == PushMode::Replace.word()
+    }
 }
 
 /// What the target knows of pushes into one schema.
@@ -203,10 +212,15 @@ impl TargetRecord {
     }
 }
 
-/// Whether the record exists, in this version's format.
-async fn is_there(control: &Session) -> Result<bool> {
+/// Whether the record exists, in this version's format. After `finish` its schema has the marks alone.
+///
+/// # Errors
+/// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer`, `Target*`.
+pub(crate) async fn is_there(control: &Session) -> Result<bool> {
     let sql = "SELECT coalesce(obj_description(n.oid, 'pg_namespace'), ''), \
-               EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid) FROM pg_namespace n WHERE n.nspname = $1";
+               EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid), \
+               EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'runs') \
+               FROM pg_namespace n WHERE n.nspname = $1";
     let rows = control.query_rows("looking for the record of earlier pushes", sql, &[&SCHEMA]).await?;
     let Some(row) = rows.first() else { return Ok(false) };
     let (comment, used) = (row.get::<&str>(0)?, row.get::<bool>(1)?);
@@ -216,7 +230,7 @@ async fn is_there(control: &Session) -> Result<bool> {
             format!("schema {SCHEMA} on the target has format {format}; this version reads up to {FORMAT}"),
         )
         .with_hint("use the newer turso2neon that pushed there")),
-        Some(_) => Ok(true),
+        Some(_) => row.get(2),
         None if used => Err(Error::new(
             Kind::TargetOccupied,
             format!("schema {SCHEMA} on the target holds something that is not this tool's record"),
@@ -359,14 +373,29 @@ pub(crate) fn done(schema: &str, run_id: i64, rows: u64) -> Vec<String> {
 /// # Errors
 /// `Target*`.
 pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &TargetRecord) -> Result<()> {
-    if record.previous.is_empty() && record.previous_objects.is_empty() {
+    let drops = previous_drops(control, schema, record).await?;
+    if drops.is_empty() {
         return Ok(());
     }
+    let sql = format!("BEGIN; SET LOCAL lock_timeout = '5s'; {}; COMMIT", drops.join("; "));
+    let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
+    if dropped.is_err() && !control.is_lost() {
+        control.batch("leaving a failed transaction", "ROLLBACK").await?;
+    }
+    dropped
+}
+
+/// The statements that drop the tables and objects that an earlier push replaced.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn previous_drops(control: &Session, schema: &str, record: &TargetRecord) -> Result<Vec<String>> {
+    if record.previous.is_empty() && record.previous_objects.is_empty() {
+        return Ok(Vec::new());
+    }
     let home = previous_schema(schema);
-    let (first, last) = objects::drops(control, &home).await?;
+    let (mut work, last) = objects::drops(control, &home).await?;
     let names: Vec<String> = record.previous.iter().map(|table| qualified(&home, &table.name)).collect();
-    let mut work = vec!["BEGIN; SET LOCAL lock_timeout = '5s'".to_owned()];
-    work.extend(first);
     if !names.is_empty() {
         work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
     }
@@ -374,9 +403,26 @@ pub(crate) async fn drop_previous(control: &Session, schema: &str, record: &Targ
     work.extend(enums::dropped(&home, &enums::of_schema(control, &home).await?));
     work.extend(objects::transition(Transition::DropPrevious, schema, record));
     work.extend(record.transition(Transition::DropPrevious, schema));
-    work.push("COMMIT".to_owned());
-    let sql = work.join("; ");
-    let dropped = control.batch("dropping the tables that an earlier push replaced", &sql).await;
+    Ok(work)
+}
+
+/// The statements that remove everything that the record says of pushes into a schema.
+pub(crate) fn forget(schema: &str) -> Vec<String> {
+    let place = quote_literal(schema);
+    let mut sql = vec![format!(
+        "DELETE FROM turso2neon.chunks WHERE run_id IN (SELECT run_id FROM turso2neon.runs WHERE target_schema = {place})"
+    )];
+    let tables = ["runs", "tables", "objects", "carried", "undo", "origins"];
+    sql.extend(tables.map(|table| format!("DELETE FROM turso2neon.{table} WHERE target_schema = {place}")));
+    sql
+}
+
+/// Drops the record if it says nothing of any push, and its schema if no migration is marked as finished.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn drop_if_empty(control: &Session) -> Result<()> {
+    let dropped = control.batch("dropping the record of pushes", DROP_EMPTY).await;
     if dropped.is_err() && !control.is_lost() {
         control.batch("leaving a failed transaction", "ROLLBACK").await?;
     }
