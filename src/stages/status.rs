@@ -15,6 +15,7 @@ use crate::{
         human_format,
         overrides::Overrides,
     },
+    postgres::{Role, managed::LocalServer},
     workdir::{Workdir, sha256_of},
 };
 
@@ -70,6 +71,8 @@ pub struct Status {
     pub next: Option<Stage>,
     /// The command for it, and what else to do.
     pub advice: String,
+    /// The arguments of that command after the program's name; none if all is done.
+    pub command: Option<Vec<&'static str>>,
 }
 
 /// Everything that could be loaded.
@@ -100,7 +103,8 @@ pub fn status(workdir: &Workdir, overrides: &[Overrides]) -> Status {
     let checkpoints = chained(checkpoints);
     let first = checkpoints.iter().find(|checkpoint| checkpoint.state != CheckpointState::Current);
     let next = first.map(|checkpoint| checkpoint.stage);
-    Status { advice: advice(first), next, checkpoints }
+    let (advice, command) = advice(first, chain.differing_side());
+    Status { checkpoints, next, advice, command }
 }
 
 /// What was made from something that isn't current isn't current either. A target that was never filled keeps nothing
@@ -125,29 +129,47 @@ fn chained(mut checkpoints: Vec<CheckpointStatus>) -> Vec<CheckpointStatus> {
 pub fn nothing() -> Status {
     let stages = [Stage::Dump, Stage::Plan, Stage::Convert, Stage::Push, Stage::Verify];
     let checkpoints: Vec<CheckpointStatus> = stages.into_iter().map(missing).collect();
-    Status { advice: advice(checkpoints.first()), next: Some(Stage::Dump), checkpoints }
+    let (advice, command) = advice(checkpoints.first(), None);
+    Status { checkpoints, next: Some(Stage::Dump), advice, command }
 }
 
-fn advice(first: Option<&CheckpointStatus>) -> String {
-    match first {
-        None => "everything is done; `turso2neon run` looks for changes of the source".to_owned(),
-        Some(checkpoint) => match checkpoint.state {
-            CheckpointState::Blocked => {
-                "decide the findings that `turso2neon plan` lists, then `turso2neon convert` or `turso2neon run`"
-                    .to_owned()
-            }
-            CheckpointState::Different => {
-                "`turso2neon verify` shows the differences; `turso2neon push --fresh` loads again".to_owned()
-            }
-            CheckpointState::Unusable if checkpoint.stage != Stage::Verify => {
-                format!("`turso2neon {} --fresh` makes it again", checkpoint.stage)
-            }
-            _ => format!("`turso2neon {}`, or `turso2neon run` for all", checkpoint.stage),
-        },
+/// What to do next, as a sentence and as the arguments of the command.
+fn advice(first: Option<&CheckpointStatus>, differing: Option<Role>) -> (String, Option<Vec<&'static str>>) {
+    let Some(checkpoint) = first else {
+        return ("everything is done; `turso2neon run` looks for changes of the source".to_owned(), None);
+    };
+    let stage = checkpoint.stage.word();
+    match checkpoint.state {
+        CheckpointState::Blocked => (
+            "decide the findings that `turso2neon plan` lists, then `turso2neon convert` or `turso2neon run`".to_owned(),
+            Some(vec!["convert"]),
+        ),
+        CheckpointState::Different if differing == Some(Role::Local) => (
+            "`turso2neon verify` shows the differences; `turso2neon convert --fresh` loads the local PostgreSQL again"
+                .to_owned(),
+            Some(vec!["convert", "--fresh"]),
+        ),
+        CheckpointState::Different => (
+            "`turso2neon verify` shows the differences; `turso2neon push --fresh` loads the target again, and asks for \
+             --on-drift if others changed it"
+                .to_owned(),
+            Some(vec!["push", "--fresh"]),
+        ),
+        CheckpointState::Unusable if checkpoint.stage != Stage::Verify => {
+            (format!("`turso2neon {stage} --fresh` makes it again"), Some(vec![stage, "--fresh"]))
+        }
+        _ => (format!("`turso2neon {stage}`, or `turso2neon run` for all"), Some(vec![stage])),
     }
 }
 
 impl Chain<'_> {
+    /// The server that has to be loaded again before the other one, if the verification found differences.
+    fn differing_side(&self) -> Option<Role> {
+        let differences = &self.verified.as_ref().ok()?.verified.differences;
+        let differs = |role: Role| differences.iter().any(|difference| difference.side == role.word());
+        [Role::Local, Role::Target].into_iter().find(|role| differs(*role))
+    }
+
     fn of_dump(&self) -> CheckpointStatus {
         match &self.dump {
             Err(error) => unusable(Stage::Dump, error, &self.workdir.dump_checkpoint()),
@@ -206,6 +228,9 @@ impl Chain<'_> {
             }
             (_, Ok((_, plan_sha256))) if *plan_sha256 != load.plan_sha256 => {
                 (CheckpointState::Stale, "made from another plan".to_owned())
+            }
+            (Ok(_), Ok(_)) if load.state == LoadState::Done && !LocalServer::is_there(self.workdir, &load.local) => {
+                (CheckpointState::Stale, "the data of the local PostgreSQL are gone".to_owned())
             }
             (Ok(_), Ok(_)) => of_load(load.state),
             (Err(_), _) | (_, Err(_)) => (CheckpointState::Stale, "its dump or plan can't be used".to_owned()),

@@ -63,3 +63,5 @@ mod hazards;
 mod views;
 
 mod property;
+
+mod states;

@@ -120,6 +120,13 @@ fn kept_tables_stay_and_the_others_are_pushed() {
     assert_eq!(error.kind(), Kind::TargetDrifted);
     assert!(error.message().contains("others changed: orders"), "{error}");
     assert_eq!(target.value("SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o"), edited);
+    // All of them may be such tables.
+    target.query(
+        "UPDATE customers SET version = 9 WHERE id = 1; DELETE FROM _sqlite_offtype; INSERT INTO empty DEFAULT VALUES",
+    );
+    fixture.refill(&shop_rows(4));
+    run(&fixture.context().0, &PushRequest { mode: requested("auto"), ..swap }).unwrap();
+    assert_eq!(target.value("SELECT version FROM customers WHERE id = 1"), "9");
 }
 
 #[test]

@@ -34,6 +34,8 @@ mod finish;
 
 mod attached_objects;
 
+mod random_walk;
+
 mod removed_tables;
 
 mod latency;

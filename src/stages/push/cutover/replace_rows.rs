@@ -239,7 +239,7 @@ impl<'a> ReplaceRows<'a> {
             })
             .collect();
         let mut sql = vec!["BEGIN".to_owned()];
-        sql.push(record::live(self.target.schema, run_id, &self.manifest.run_key, &tables));
+        sql.extend(record::live(self.target.schema, run_id, &self.manifest.run_key, &tables));
         sql.extend(record::done(self.target.schema, run_id, self.manifest.rows()));
         sql.push("COMMIT".to_owned());
         self.control.batch("recording the push", &sql.join("; ")).await

@@ -353,7 +353,7 @@ async fn restore_rows(
         })
         .collect();
     let run_key = tables().next().map_or("", |table| table.run_key.as_str());
-    after.push(record::live(schema, run_id, run_key, &described));
+    after.extend(record::live(schema, run_id, run_key, &described));
     after.extend(record::done(schema, run_id, 0));
     let wanted = changed().map(|(_, _, plan, digest)| (RowIdentity::new(plan), digest)).collect();
     let work = ChangeSet { schema, items: &items, keep, after, wanted };

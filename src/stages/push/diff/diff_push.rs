@@ -283,7 +283,7 @@ impl<'a> DiffPush<'a> {
         let restarts = findings.restarts.iter().filter_map(|restart| ddl::sequence(schema, restart.table));
         after.extend(restarts.map(|statement| statement.sql));
         let rows: u64 = self.manifest.rows();
-        after.push(record::live(schema, run_id, &self.manifest.run_key, &self.described(findings)));
+        after.extend(record::live(schema, run_id, &self.manifest.run_key, &self.described(findings)));
         after.extend(record::done(schema, run_id, rows));
         // A key that guards new rows only can take action on rows of tables that are not touched.
         let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);

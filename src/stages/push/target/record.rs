@@ -332,15 +332,18 @@ pub(crate) fn digest_columns(table: &TablePlan) -> String {
     serde_json::to_string(&columns).unwrap_or_default()
 }
 
-/// The statement that records the new content of tables which stay in place.
-pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTableRecord<'_>]) -> String {
+/// The statement that records the new content of tables which stay in place; none without tables.
+pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTableRecord<'_>]) -> Option<String> {
+    if tables.is_empty() {
+        return None;
+    }
     let values = tables.iter().map(|table| {
         let [name, source, fingerprint, digest] =
             [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
         let columns = table.columns.as_ref().map_or("NULL".to_owned(), |columns| quote_literal(columns));
         format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint, {columns}::text)", table.digest.rows)
     });
-    format!(
+    Some(format!(
         "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
          digest = v.digest, row_count = v.row_count, columns = coalesce(v.columns, t.columns), \
          pushed_xid = CASE WHEN v.columns IS NOT NULL THEN pg_current_xact_id()::text END \
@@ -349,7 +352,7 @@ pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTable
         quote_literal(run_key),
         values.collect::<Vec<_>>().join(", "),
         quote_literal(schema)
-    )
+    ))
 }
 
 /// The statements that record the end of a run.
