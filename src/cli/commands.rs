@@ -31,12 +31,12 @@ use crate::{
             self, PushPart, PushRequest,
             rollback::{self, RollbackRequest},
         },
-        report::{Report, verify_record::VerifyRecord},
+        report::{Report, run_record::RunRecord, verify_record::VerifyRecord},
         status,
         verify::VerifyRequest,
     },
     ui::{Answer, Ui, answers},
-    workdir::{Workdir, lock::Lock},
+    workdir::{Workdir, lock::Lock, now_s},
 };
 
 impl Front {
@@ -223,9 +223,13 @@ impl Front {
         };
         check_urls(None, None, Some(&request.push.target))?;
         let (ctx, _lock) = self.enter("run", true)?;
+        let started_s = now_s();
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // A failed run has a report, too. If it cannot be made, the error of the run is still the one to show.
-        let report = Report::build(&ctx.workdir).and_then(|report| report.store(&ctx.workdir).map(|()| report));
+        let recorded = RunRecord::new(&ctx.workdir, started_s, ran.as_ref()).store(&ctx.workdir);
+        let report = recorded
+            .and_then(|()| Report::build(&ctx.workdir))
+            .and_then(|report| report.store(&ctx.workdir).map(|()| report));
         match ran {
             Ok(ran) => {
                 self.ui.summarise(&report?.markdown());

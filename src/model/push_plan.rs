@@ -142,6 +142,9 @@ pub struct PushPlan {
     pub reason: String,
     /// Every table that is pushed, in the order of the plan.
     pub tables: Vec<PlannedTable>,
+    /// Rows of the tables of the last push, as it recorded them; none if it pushed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_before: Option<u64>,
     /// Statements that create the schema and extensions that are missing.
     pub creates: Vec<String>,
     /// Tables of the last push that others replace.

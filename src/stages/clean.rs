@@ -21,7 +21,7 @@ const STAGES: [(&str, &[&str]); 4] = [
 ];
 
 /// Files of the tool beside the stages.
-const FILES: [&str; 5] = ["verify.json", "report.json", "report.md", "report.html", "log.jsonl"];
+const FILES: [&str; 6] = ["verify.json", "run.json", "report.json", "report.md", "report.html", "log.jsonl"];
 
 /// What is there.
 #[derive(Debug, Clone, Default)]

@@ -91,6 +91,7 @@ impl Workdir {
             self.rejects(),
             self.push_checkpoint(),
             self.verify_json(),
+            self.run_json(),
             self.report("json"),
         ];
         for path in written.map(|path| atomic::unfinished(&path)) {
@@ -162,6 +163,12 @@ impl Workdir {
     #[must_use]
     pub fn verify_json(&self) -> PathBuf {
         self.root.join("verify.json")
+    }
+
+    /// `run.json`: how the last `run` ended.
+    #[must_use]
+    pub fn run_json(&self) -> PathBuf {
+        self.root.join("run.json")
     }
 
     /// `report.json`, `report.md`, `report.html`.

@@ -394,3 +394,45 @@ fn status_in_json_is_what_status_says() {
     let nowhere = Tool::new(["status", "--json"]).run().expect_exit(0).last_json();
     assert_eq!(nowhere["answer"]["next"], "dump");
 }
+
+#[test]
+fn the_report_begins_with_the_last_run() {
+    let environment = crate::support::Environment::from(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v DECIMAL(10,2)); INSERT INTO t VALUES (1, 1.5), (2, 2.5); \
+         CREATE TABLE same (id INTEGER PRIMARY KEY); CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('y')",
+    );
+    let head = || {
+        let text = environment.workspace.read("report.md");
+        text.lines().take(10).map(str::to_owned).collect::<Vec<_>>().join("\n")
+    };
+    let expect = |parts: &[&str]| {
+        let head = head();
+        for part in parts {
+            assert!(head.contains(part), "no `{part}` in\n{head}");
+        }
+    };
+    let run = environment.tool("run").run().expect_exit(0);
+    assert!(run.stdout.contains("3 tables created, 3 rows inserted"), "{}", run.stdout);
+    expect(&["report: equal", "On the target: 3 tables created, 3 rows inserted", "first completed run"]);
+    let report = environment.workspace.read("report.md");
+    assert!(report.contains("3 of them loaded; not loaded") && report.contains("f_content"), "{report}");
+
+    environment.source.execute("DELETE FROM t WHERE id = 1; UPDATE t SET v = 3; INSERT INTO t VALUES (7, 1), (8, 1)");
+    let run = environment.tool("run").run().expect_exit(0);
+    let effect = "2 rows inserted, 1 updated, 1 deleted in 1 of 3 tables";
+    assert!(run.stdout.contains(effect), "{}", run.stdout);
+    expect(&[effect, "rows in the source instead of"]);
+    environment.call(&["run"]);
+    expect(&["On the target: nothing was changed", "the same number of rows, columns, types and findings"]);
+
+    // A run that failed is the last run, whatever the stages before it were.
+    environment.target.execute_as_owner("DELETE FROM t WHERE id = 7");
+    environment.tool("run").run().expect_exit(8);
+    expect(&["report: failed", "failed at stage push (target-drifted)", "the last completed run ended at"]);
+    let html = environment.workspace.read("report.html");
+    assert!(html.contains("failed at stage push (target-drifted)"), "{html}");
+    environment.tool("report").run().expect_exit(0);
+    expect(&["report: failed"]);
+    environment.tool("run").args(["--on-drift", "overwrite"]).run().expect_exit(0);
+    expect(&["report: equal", "1 row inserted, 0 updated, 0 deleted in 1 of 3 tables", "the same number of rows"]);
+}

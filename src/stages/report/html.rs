@@ -5,6 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     DecisionPart, ObjectPlan, Report, TablePart, TimingPart,
     markdown::{groups, hop, names, outcome, sent, sentence, spent, summary},
+    run_record::RunRecord,
 };
 use crate::{
     model::{
@@ -33,6 +34,7 @@ pub(super) fn render(report: &Report) -> String {
             body {
                 h1 { "Migration report " span class={ "verdict " (verdict) } { (verdict) } }
                 p { (sentence(&report.because)) "." }
+                (run(report))
                 (facts(report))
                 (differences(report))
                 (tables(report))
@@ -64,6 +66,12 @@ fn list(lines: &[String]) -> Markup {
             @for line in lines { li { (line) } }
         }
     }
+}
+
+/// How the last run ended and what it changed.
+fn run(report: &Report) -> Markup {
+    let lines = report.run.iter().flat_map(RunRecord::lines);
+    list(&lines.map(|(what, value)| format!("{what}: {value}")).collect::<Vec<_>>())
 }
 
 fn grid(headers: &[&str], rows: &[Markup]) -> Markup {

@@ -1,6 +1,6 @@
 //! Writes the report as Markdown, for people, pull requests and GitHub's step summary.
 
-use super::{Report, TablePart};
+use super::{Report, TablePart, run_record::RunRecord};
 use crate::model::{
     Finding, Severity,
     human_format::{bytes, count, duration, tables_and_rows},
@@ -10,10 +10,13 @@ use crate::model::{
 
 /// More tables than this are in `report.json` alone.
 const TABLES_MAX: usize = 500;
+/// How many tables that are not loaded are named in one line.
+const NOT_LOADED_NAMED: usize = 8;
 
 /// The whole document.
 pub(super) fn render(report: &Report) -> String {
     let mut text = format!("# Migration report: {}\n\n{}.\n", report.verdict, sentence(&report.because));
+    text.push_str(&run(report));
     text.push_str(&facts(report));
     text.push_str(&tables(report));
     text.push_str(&push(report));
@@ -25,6 +28,13 @@ pub(super) fn render(report: &Report) -> String {
     text.push_str(&timings(report));
     text.push_str(&format!("\nMade by turso2neon {} at {}.\n", report.tool, rfc3339_s(report.made_s)));
     text
+}
+
+/// How the last run ended and what it changed.
+fn run(report: &Report) -> String {
+    let lines: Vec<_> = report.run.iter().flat_map(RunRecord::lines).collect();
+    let line = |(what, value): &(&str, String)| format!("- {what}: {}\n", prose(value));
+    if lines.is_empty() { String::new() } else { format!("\n{}", lines.iter().map(line).collect::<String>()) }
 }
 
 /// A sentence begins with a capital.
@@ -43,7 +53,7 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
     let mut lines = vec![
         ("Source", format!("{} (method {})", source.source, source.method)),
         ("Dumped", format!("{}, {}", rfc3339_s(source.finished_s), bytes(source.size_bytes))),
-        ("Content", tables_and_rows(source.tables, source.rows)),
+        ("Content", content(report)),
         ("SHA-256 of the dump", source.sha256.clone()),
     ];
     if let Some(local) = &report.local {
@@ -60,6 +70,26 @@ pub(super) fn summary(report: &Report) -> Vec<(&'static str, String)> {
             .push(("Verified", format!("{}, level {}: {result}", rfc3339_s(record.finished_s), record.verified.level)));
     }
     lines
+}
+
+/// Tables and rows of the dump, and why fewer of them are loaded.
+fn content(report: &Report) -> String {
+    let source = &report.source;
+    let all = tables_and_rows(source.tables, source.rows);
+    if source.not_loaded.is_empty() {
+        return all;
+    }
+    let loaded = u64::try_from(report.tables.iter().filter(|table| table.name.is_some()).count()).unwrap_or(u64::MAX);
+    let more = source.not_loaded.len().saturating_sub(NOT_LOADED_NAMED);
+    let mut names = source.not_loaded.iter().take(NOT_LOADED_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        names.push_str(&format!(" and {more} more"));
+    }
+    format!(
+        "{all}; {} of them loaded; not loaded, because they hold the content of virtual tables or bookkeeping, or are \
+         excluded: {names}",
+        count(loaded)
+    )
 }
 
 /// One word for a verified hop.

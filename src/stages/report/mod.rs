@@ -3,6 +3,8 @@
 //! `report.json` is a public contract: fields are only ever added. Nothing in it is a row value or a secret; SQL of
 //! objects that are not carried is in it, to be finished by hand.
 
+pub mod run_record;
+
 pub mod verify_record;
 
 mod push_summary;
@@ -16,7 +18,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::push_summary::push_lines;
-use self::verify_record::VerifyRecord;
+use self::{
+    run_record::{RunOutcome, RunRecord},
+    verify_record::VerifyRecord,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{
@@ -45,6 +50,8 @@ words! {
         Different = "different",
         /// Something isn't done or isn't verified yet.
         Incomplete = "incomplete",
+        /// The last run failed; the stages are those of an earlier run.
+        Failed = "failed",
     }
 }
 
@@ -61,6 +68,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, as a sentence.
     pub because: String,
+    /// The last run, if nothing was pushed or verified after it.
+    pub run: Option<RunRecord>,
     /// The dump.
     pub source: SourcePart,
     /// Per table, in the source's order.
@@ -104,6 +113,8 @@ pub struct SourcePart {
     pub tables: u64,
     /// Rows in it.
     pub rows: u64,
+    /// Tables in it that are not loaded: they hold the content of virtual tables or bookkeeping, or are excluded.
+    pub not_loaded: Vec<String>,
 }
 
 /// One table on its way.
@@ -227,12 +238,23 @@ impl Report {
             .filter(|record| record.dump_sha256 == dump.sha256 && record.plan_sha256 == plan_sha256);
         let target = push.as_ref().map(|push| target_part(push, convert.as_ref()));
         let (verdict, because) = judge(workdir, plan.as_ref(), convert.as_ref(), push.as_ref(), verification.as_ref());
+        let later_s =
+            push.as_ref().map(|push| push.finished_s).max(verification.as_ref().map(|record| record.finished_s));
+        let run = RunRecord::load(workdir).ok().filter(|run| later_s.is_none_or(|later_s| later_s <= run.finished_s));
+        let (verdict, because) = match &run {
+            Some(RunRecord { outcome: RunOutcome::Failed { .. }, .. }) => (
+                Verdict::Failed,
+                format!("the last run failed; the stages below are those that are complete: {because}"),
+            ),
+            _ => (verdict, because),
+        };
         Ok(Self {
             format: REPORT_FORMAT,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             made_s: now_s(),
             verdict,
             because,
+            run,
             tables: table_parts(&dump, plan.as_ref(), convert.as_ref(), push.as_ref(), verification.as_ref()),
             decisions: plan.as_ref().map(decision_parts).unwrap_or_default(),
             objects: plan.as_ref().map(changed_objects).unwrap_or_default(),
@@ -241,7 +263,7 @@ impl Report {
             notices: plan.as_ref().map(plan_summary::notices).unwrap_or_default(),
             local: convert.as_ref().map(|load| local_words(&load.local)),
             timings: timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
-            source: source_part(&dump),
+            source: source_part(&dump, plan.as_ref()),
             target,
             verification,
         })
@@ -334,7 +356,8 @@ fn judge(
     }
 }
 
-fn source_part(dump: &DumpCheckpoint) -> SourcePart {
+fn source_part(dump: &DumpCheckpoint, plan: Option<&Plan>) -> SourcePart {
+    let is_planned = |name: &&String| plan.is_none_or(|plan| plan.table(name).is_some());
     SourcePart {
         source: dump.source.clone(),
         method: dump.method,
@@ -344,6 +367,7 @@ fn source_part(dump: &DumpCheckpoint) -> SourcePart {
         sha256: dump.sha256.clone(),
         tables: u64::try_from(dump.rows.len()).unwrap_or(u64::MAX),
         rows: dump.rows.values().sum(),
+        not_loaded: dump.rows.keys().filter(|name| !is_planned(name)).cloned().collect(),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     model::{
         Finding, Severity, Stage,
         human_format::{bytes, count, counted, duration},
+        push_plan::PushPlan,
     },
     pipeline::Ran,
     stages::{report::verify_record::VerifyRecord, verify::VerifyLevel},
@@ -142,7 +143,9 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
     let mark = |unchanged: bool| if unchanged { "unchanged: " } else { "" };
     let pushed = ran.pushed.checkpoint.as_ref().map(|push| {
         let moved = rows(push.tables.len(), push.tables.values().map(|table| table.rows).sum());
-        format!("{}{moved} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
+        let effect = ran.pushed.plan.as_ref().filter(|_| !ran.pushed.unchanged).map(PushPlan::effect);
+        let effect = effect.map(|effect| format!("{effect}; ")).unwrap_or_default();
+        format!("{}{effect}{moved} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
     });
     let verdict = if ran.verified.equal() { "equal" } else { "different" };
     [
@@ -163,11 +166,20 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
                 "{}{}",
                 mark(ran.converted.unchanged),
                 rows(load.tables.len(), load.tables.values().map(|table| table.rows).sum())
-            ),
+            ) + &not_loaded(ran),
         ),
         (Stage::Push, pushed.unwrap_or_default()),
         (Stage::Verify, format!("{verdict}, every hop, level {}", ran.verified.verified.level)),
     ]
+}
+
+/// Why fewer tables are loaded than were dumped.
+fn not_loaded(ran: &Ran) -> String {
+    let missing = ran.dumped.checkpoint.rows.len().saturating_sub(ran.converted.checkpoint.tables.len());
+    match missing {
+        0 => String::new(),
+        _ => format!(" ({missing} of the dump are internal or excluded; the report names them)"),
+    }
 }
 
 /// `13 warnings, 12 notes, 1 of them accepted`.

@@ -17,7 +17,10 @@ use crate::{
         identifier::quote_ident,
         push_plan::{Action, Kept, PlannedTable, PushPlan},
     },
-    stages::push::target::session::{changed_rows_schema, previous_schema},
+    stages::push::target::{
+        record::PushedTableRecord,
+        session::{changed_rows_schema, previous_schema},
+    },
 };
 
 use manifest::Manifest;
@@ -34,8 +37,7 @@ pub(super) fn make(
     choice: Choice,
 ) -> PushPlan {
     let Choice { action, reason } = choice;
-    let names =
-        |tables: &[super::target::record::PushedTableRecord]| tables.iter().map(|table| table.name.clone()).collect();
+    let names = |tables: &[PushedTableRecord]| tables.iter().map(|table| table.name.clone()).collect();
     let none: fn() -> Vec<String> = Vec::new;
     let mut creates = none();
     if action.loads_tables() {
@@ -56,6 +58,7 @@ pub(super) fn make(
         action,
         reason,
         tables: manifest.tables.iter().map(table).collect(),
+        rows_before: rows_before(&target_state.record.live),
         creates,
         replaced: if action.loads_tables() { names(&target_state.record.live) } else { none() },
         leaving: if action.loads_tables() {
@@ -74,6 +77,12 @@ pub(super) fn make(
             }
         },
     }
+}
+
+/// Rows of the tables of the last push.
+fn rows_before(live: &[PushedTableRecord]) -> Option<u64> {
+    let pushed = || live.iter().filter(|table| table.is_pushed());
+    pushed().next().is_some().then(|| pushed().map(|table| table.rows).sum())
 }
 
 /// What is kept for a rollback.
