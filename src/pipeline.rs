@@ -24,7 +24,7 @@ use crate::{
         dump::{self, DumpRequest, Dumped},
         plan::{self, PlanRequest, Planned},
         push::{self, PushRequest, Pushed},
-        report::verify_record::VerifyRecord,
+        report::{run_record::RunResult, verify_record::VerifyRecord},
         verify::{self, Against, VerifyLevel, VerifyRequest},
     },
 };
@@ -114,6 +114,19 @@ pub struct Ran {
     pub verified: VerifyRecord,
     /// Milliseconds per stage.
     pub stages_ms: BTreeMap<Stage, u64>,
+}
+
+impl Ran {
+    /// What the record of the run says of it.
+    #[must_use]
+    pub fn result(&self) -> RunResult<'_> {
+        RunResult {
+            dump: &self.dumped.checkpoint,
+            plan: &self.planned.plan,
+            push: self.pushed.plan.as_ref(),
+            unchanged: self.pushed.unchanged,
+        }
+    }
 }
 
 /// Source to `DIR/dump`.

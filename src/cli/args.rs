@@ -523,7 +523,6 @@ pub struct FinishArgs {
 pub struct CleanArgs {
     /// Remove what unfinished pushes left on the target, and no local artifacts [default: the target of a push]
     #[arg(long, value_name = "URL", value_parser = parse_secret)]
-    #[expect(clippy::option_option, reason = "a flag whose value is optional")]
     pub target: Option<Option<Secret<String>>>,
     /// Schema on the target [default: public]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
-    pipeline::{self, PlanDecisions, RunRequest, VectorMode, interruptible},
+    pipeline::{self, PlanDecisions, Ran, RunRequest, VectorMode, interruptible},
     postgres::{PgEndpoint, Role},
     secret::Secret,
     source::endpoint::Source,
@@ -198,7 +198,8 @@ impl Front {
     async fn all(&self, typed: &RunArgs) -> Result<u8> {
         let layers = &self.layers;
         let decisions = layers.decisions(&typed.decisions, &typed.local)?;
-        let dump = layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        let mut dump = layers.dump(&typed.source, &typed.method, &typed.fresh)?;
+        dump.exclude.clone_from(&typed.decisions.exclude);
         let source = dump.platform.is_none().then_some(&dump.source);
         check_urls(source, decisions.local.url.as_ref(), None)?;
         let to = self.destination(&typed.target, &typed.trial).await?;
@@ -226,7 +227,7 @@ impl Front {
         let started_s = now_s();
         let ran = interruptible(&ctx, Box::pin(pipeline::run(&ctx, &request))).await;
         // A failed run has a report, too. If it cannot be made, the error of the run is still the one to show.
-        let recorded = RunRecord::new(&ctx.workdir, started_s, ran.as_ref()).store(&ctx.workdir);
+        let recorded = RunRecord::new(&ctx.workdir, started_s, ran.as_ref().map(Ran::result)).store(&ctx.workdir);
         let report = recorded
             .and_then(|()| Report::build(&ctx.workdir))
             .and_then(|report| report.store(&ctx.workdir).map(|()| report));

@@ -15,6 +15,9 @@ const SHOP: &str = "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NO
 /// How many commands may be needed.
 const COMMANDS: usize = 8;
 
+/// A state by its name, and how to get there from where everything is done.
+type State = (&'static str, fn(&World));
+
 /// A source, a working directory and a target, all of their own.
 struct World {
     workspace: Workspace,
@@ -28,7 +31,7 @@ impl World {
     fn done() -> Self {
         let workspace = Workspace::new();
         let source = workspace.sqlite("source.db", SHOP);
-        let dir = workspace.dir().to_owned();
+        let dir = workspace.dir().clone();
         let world = Self { workspace, source, dir, target: Target::start() };
         world.tool(&["run"]).run().expect_exit(0);
         world
@@ -99,7 +102,7 @@ impl World {
 }
 
 /// After each walk everything is done again, which is where the next state begins.
-fn walk_from(states: &[(&str, fn(&World))]) {
+fn walk_from(states: &[State]) {
     let world = World::done();
     for (state, change) in states {
         change(&world);

@@ -15,7 +15,7 @@ use super::{
     storage_layout::{self, SchemaRow},
 };
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     model::{checkpoint::LeftOutObject, identifier::quote_ident},
     sqlite::{
         catalog::{self, TURSO_INTERNAL},
@@ -23,10 +23,32 @@ use crate::{
     },
 };
 
-const UNREADABLE: &str = "this tool's engine can't read its definition";
-const WITH_TABLE: &str = "its table is left out";
-const OF_ENGINE: &str = "it serves a table of the Turso engine's own";
-const EXCLUDED: &str = "it is excluded";
+/// Why an object is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    /// The engine can't read its definition.
+    Unreadable,
+    /// It is an index of a kind that another engine has.
+    ForeignIndex(String),
+    /// Its table is left out.
+    WithTable,
+    /// It serves a table of the Turso engine's own.
+    OfEngine,
+    /// The user excludes it.
+    Excluded,
+}
+
+impl Reason {
+    fn words(&self) -> &str {
+        match self {
+            Self::Unreadable => "this tool's engine can't read its definition",
+            Self::ForeignIndex(reason) => reason,
+            Self::WithTable => "its table is left out",
+            Self::OfEngine => "it serves a table of the Turso engine's own",
+            Self::Excluded => "it is excluded",
+        }
+    }
+}
 
 /// An object that is left out, and its place in `sqlite_schema`.
 #[derive(Debug, Clone)]
@@ -35,15 +57,16 @@ pub(super) struct LeftOut {
     pub(super) object: LeftOutObject,
 }
 
-/// What is left out of a schema.
+/// What is left out of a schema. A table that can't be read is left out only if the user excludes it.
 ///
 /// # Errors
-/// `ArtifactIo` if the engine has no memory.
+/// `SourceInvalid` with the names of tables that can't be read; `ArtifactIo` if the engine has no memory.
 pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<LeftOut>> {
     let mut reasons = unreadable(rows)?;
     for row in rows.iter().filter(|row| row.kind == "table" && is_excluded(&row.name, excluded)) {
-        reasons.insert(row.rowid, EXCLUDED.to_owned());
+        reasons.insert(row.rowid, Reason::Excluded);
     }
+    refuse_unreadable(rows, &reasons)?;
     let gone = |name: &str| {
         let mut owners = rows.iter().filter(|row| matches!(row.kind.as_str(), "table" | "view"));
         owners.any(|owner| owner.name.eq_ignore_ascii_case(name) && reasons.contains_key(&owner.rowid))
@@ -57,25 +80,36 @@ pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<Left
     let of_engine =
         |row: &&SchemaRow| row.kind == "index" && row.table.to_ascii_lowercase().starts_with(TURSO_INTERNAL);
     for row in rows.iter().filter(of_engine) {
-        reasons.entry(row.rowid).and_modify(|reason| OF_ENGINE.clone_into(reason));
+        reasons.entry(row.rowid).and_modify(|reason| *reason = Reason::OfEngine);
     }
     for rowid in dependents {
-        reasons.entry(rowid).or_insert_with(|| WITH_TABLE.to_owned());
+        reasons.entry(rowid).or_insert(Reason::WithTable);
     }
     let object = |row: &SchemaRow| {
-        let reason = reasons.get(&row.rowid)?.clone();
+        let reason = reasons.get(&row.rowid)?;
         let object = LeftOutObject {
             kind: row.kind.clone(),
             name: row.name.clone(),
             table: row.table.clone(),
-            excluded: reason == EXCLUDED,
-            with_its_table: reason == WITH_TABLE || reason == OF_ENGINE,
-            reason,
+            excluded: *reason == Reason::Excluded,
+            with_its_table: matches!(reason, Reason::WithTable | Reason::OfEngine),
+            reason: reason.words().to_owned(),
             sql: row.sql.clone().unwrap_or_default(),
         };
         Some(LeftOut { rowid: row.rowid, object })
     };
     Ok(rows.iter().filter_map(object).collect())
+}
+
+/// The rows of such a table would be lost.
+fn refuse_unreadable(rows: &[SchemaRow], reasons: &BTreeMap<i64, Reason>) -> Result<()> {
+    let is_lost = |row: &&SchemaRow| row.kind == "table" && reasons.get(&row.rowid) == Some(&Reason::Unreadable);
+    let names: Vec<&str> = rows.iter().filter(is_lost).map(|row| row.name.as_str()).collect();
+    let Some(first) = names.first() else { return Ok(()) };
+    let text = format!("SQLite can't read the definitions of these tables: {}", names.join(", "));
+    Err(Error::new(Kind::SourceInvalid, text).with_hint(format!(
+        "nothing was kept; --exclude {first} leaves a table out, or create it without custom types and new syntax"
+    )))
 }
 
 /// Removes from a copy what is left out of it.
@@ -154,7 +188,7 @@ fn is_excluded(name: &str, patterns: &[String]) -> bool {
 }
 
 /// The places of the rows whose text the engine can't read, with the reason.
-fn unreadable(rows: &[SchemaRow]) -> Result<BTreeMap<i64, String>> {
+fn unreadable(rows: &[SchemaRow]) -> Result<BTreeMap<i64, Reason>> {
     let all: Vec<&SchemaRow> = rows.iter().collect();
     let mut found = BTreeMap::new();
     if loads(&all)? {
@@ -164,7 +198,7 @@ fn unreadable(rows: &[SchemaRow]) -> Result<BTreeMap<i64, String>> {
         all.into_iter().partition(|row| matches!(row.kind.as_str(), "table" | "view"));
     for row in &owners {
         if !loads(&[row])? {
-            found.insert(row.rowid, UNREADABLE.to_owned());
+            found.insert(row.rowid, Reason::Unreadable);
         }
     }
     for row in others {
@@ -173,7 +207,7 @@ fn unreadable(rows: &[SchemaRow]) -> Result<BTreeMap<i64, String>> {
         let Some(owner) = owner.filter(|owner| !found.contains_key(&owner.rowid)) else { continue };
         if !loads(&[owner, row])? {
             let foreign = row.sql.as_deref().filter(|_| row.kind == "index").and_then(catalog::foreign_index);
-            found.insert(row.rowid, foreign.unwrap_or_else(|| UNREADABLE.to_owned()));
+            found.insert(row.rowid, foreign.map_or(Reason::Unreadable, Reason::ForeignIndex));
         }
     }
     Ok(found)
@@ -215,8 +249,13 @@ mod tests {
              UPDATE sqlite_schema SET sql='CREATE INDEX kept_i ON kept USING fts (a)' WHERE name='kept_i'",
         );
         assert!(Connection::open(&path).unwrap().prepare("SELECT a FROM kept").is_err());
-        let names: Vec<(String, String)> =
-            remove(&path, &[]).unwrap().into_iter().map(|left| (left.object.kind, left.object.name)).collect();
+        let error = remove(&path, &[]).unwrap_err();
+        assert!(error.message().ends_with("tables: bad") && error.hint().contains("--exclude bad"), "{error}");
+        let names: Vec<(String, String)> = remove(&path, &["bad".to_owned()])
+            .unwrap()
+            .into_iter()
+            .map(|left| (left.object.kind, left.object.name))
+            .collect();
         let expected =
             [("table", "bad"), ("index", "sqlite_autoindex_bad_1"), ("index", "bad_i"), ("trigger", "bad_t")];
         let expected = expected.into_iter().chain([("index", "kept_i")]);

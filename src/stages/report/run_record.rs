@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     model::{
-        Plan, Stage,
+        DumpCheckpoint, Plan, Stage,
         checkpoint::CHECKPOINT_FORMAT,
         human_format::{count, counted, duration},
         push_plan::PushPlan,
         timestamp::rfc3339_s,
     },
-    pipeline::Ran,
     workdir::{Workdir, now_s, sealed},
 };
 
@@ -74,17 +73,30 @@ pub struct RunRecord {
     pub before: Option<RunState>,
 }
 
+/// What the stages of a completed run gave.
+#[derive(Debug, Clone, Copy)]
+pub struct RunResult<'a> {
+    /// The dump.
+    pub dump: &'a DumpCheckpoint,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What the push did; none if an interrupted push had done everything.
+    pub push: Option<&'a PushPlan>,
+    /// Whether the push found nothing to do.
+    pub unchanged: bool,
+}
+
 impl RunRecord {
-    /// The record of a run that has just ended, after those that the working directory knows of.
+    /// The record of a run that has just ended with this, after those that the working directory knows of.
     #[must_use]
-    pub fn new(workdir: &Workdir, started_s: u64, ended: std::result::Result<&Ran, &Error>) -> Self {
+    pub fn new(workdir: &Workdir, started_s: u64, ended: std::result::Result<RunResult<'_>, &Error>) -> Self {
         // An unreadable record of an earlier run only costs the comparison with it.
         let last = Self::load(workdir).ok();
         let finished_s = now_s();
         let (outcome, on_target, completed, before) = match ended {
-            Ok(ran) => {
-                let state = RunState::of(&ran.planned.plan, ran.dumped.checkpoint.rows.values().sum(), finished_s);
-                (RunOutcome::Completed, Some(on_target(ran)), Some(state), last.and_then(|last| last.completed))
+            Ok(run) => {
+                let state = RunState::of(run.plan, run.dump.rows.values().sum(), finished_s);
+                (RunOutcome::Completed, Some(on_target(run)), Some(state), last.and_then(|last| last.completed))
             }
             Err(error) => {
                 let (stage, code) = (error.stage(), error.kind().code().to_owned());
@@ -144,9 +156,9 @@ impl RunRecord {
 }
 
 /// What the push of a run did to the rows on the target.
-fn on_target(ran: &Ran) -> String {
-    match &ran.pushed.plan {
-        _ if ran.pushed.unchanged => "nothing was changed".to_owned(),
+fn on_target(run: RunResult<'_>) -> String {
+    match run.push {
+        _ if run.unchanged => "nothing was changed".to_owned(),
         Some(plan) => plan.effect(),
         None => "a push that was interrupted before had changed everything".to_owned(),
     }

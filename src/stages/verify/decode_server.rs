@@ -3,11 +3,13 @@
 
 use super::{
     canonical_row::{CanonicalRow, Mismatch},
-    existing_schema,
     expected_value::{INFINITY, MINUS_INFINITY},
     json, vector,
 };
-use crate::model::PgType;
+use crate::model::{
+    PgType,
+    pg_column_type::{Element, PgColumnType},
+};
 
 /// The eleven bytes that every binary COPY begins with.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -180,7 +182,7 @@ pub(super) fn value(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> 
         },
         PgType::Numeric(_) => return numeric(image, sent),
         PgType::Enum(_) => image.value(sent),
-        PgType::ExistingType(_) => return existing_schema::actual(image, pg_type, sent),
+        PgType::ExistingType(_) => return of_existing_type(image, pg_type, sent),
         PgType::Jsonb => image.value(&json::meaning(sent.strip_prefix(&[1])?)?.hash.to_be_bytes()),
         PgType::Date => {
             // The ends of the range stand for -infinity and infinity.
@@ -234,6 +236,64 @@ fn numeric(image: &mut CanonicalRow, sent: &[u8]) -> Option<()> {
     bytes.extend_from_slice(kept.as_flattened());
     image.number(scale, &bytes);
     Some(())
+}
+
+/// Appends what a server sent for a value of a type that only the existing schema knows. None, and nothing appended, if
+/// the bytes aren't such a value.
+fn of_existing_type(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> Option<()> {
+    let shape = PgColumnType::of(pg_type)?;
+    if !shape.array {
+        return one_element(image, shape.element, sent);
+    }
+    let (head, mut rest) = sent.split_first_chunk::<12>()?;
+    let mut inner = CanonicalRow::default();
+    if head.first_chunk::<4>()? != &[0; 4] {
+        let (_length, elements) = rest.split_first_chunk::<8>()?;
+        rest = elements;
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+                inner.null();
+                rest = behind;
+                continue;
+            };
+            let (element, behind) = behind.split_at_checked(length)?;
+            one_element(&mut inner, shape.element, element)?;
+            rest = behind;
+        }
+    }
+    if !rest.is_empty() {
+        return None;
+    }
+    image.value(inner.bytes());
+    Some(())
+}
+
+fn one_element(image: &mut CanonicalRow, element: Element, sent: &[u8]) -> Option<()> {
+    let plain = match element {
+        Element::Boolean => PgType::Boolean,
+        Element::SmallInt => PgType::SmallInt,
+        Element::Integer => PgType::Integer,
+        Element::BigInt => PgType::BigInt,
+        Element::Double => PgType::Double,
+        Element::Numeric(limits) => PgType::Numeric(limits),
+        Element::Text { .. } | Element::Enum => PgType::Text,
+        Element::Uuid => PgType::Uuid,
+        Element::Bytea => PgType::Bytea,
+        Element::Date => PgType::Date,
+        Element::Time { .. } => PgType::Time,
+        Element::Timestamp { .. } => PgType::Timestamp,
+        Element::TimestampTz { .. } => PgType::TimestampTz,
+        Element::Json => PgType::Json,
+        Element::Jsonb => PgType::Jsonb,
+        // The image of a vector doesn't depend on what its type says of dimensions.
+        Element::Vector(dimensions) => PgType::Vector(dimensions.unwrap_or(1)),
+        Element::Real => {
+            let bits: [u8; 4] = sent.try_into().ok()?;
+            image.value(&bits);
+            return Some(());
+        }
+    };
+    value(image, &plain, sent)
 }
 
 #[cfg(test)]

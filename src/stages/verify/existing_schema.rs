@@ -1,5 +1,5 @@
-//! Verifies columns whose type an existing schema decides: what PostgreSQL must hold for a cell by the meaning of the
-//! type, and what it sends. Nothing of the loader's rules is used.
+//! Says what PostgreSQL must hold for a cell of a column whose type an existing schema decides, by the meaning of the
+//! type. Nothing of the loader's rules is used.
 
 use serde_json::value::RawValue;
 
@@ -298,62 +298,4 @@ fn vector(image: &mut CanonicalRow, cell: SqliteCell<'_>, dimensions: Option<u32
     }
     image.value(&VectorElements::Single(singles).bytes());
     Ok(())
-}
-
-/// Appends what a server sent for a value of a type that only the existing schema knows. None, and nothing appended, if
-/// the bytes aren't such a value.
-pub(super) fn actual(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> Option<()> {
-    let shape = PgColumnType::of(pg_type)?;
-    if !shape.array {
-        return sent_one(image, shape.element, sent);
-    }
-    let (head, mut rest) = sent.split_first_chunk::<12>()?;
-    let mut inner = CanonicalRow::default();
-    if head.first_chunk::<4>()? != &[0; 4] {
-        let (_length, elements) = rest.split_first_chunk::<8>()?;
-        rest = elements;
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-                inner.null();
-                rest = behind;
-                continue;
-            };
-            let (element, behind) = behind.split_at_checked(length)?;
-            sent_one(&mut inner, shape.element, element)?;
-            rest = behind;
-        }
-    }
-    if !rest.is_empty() {
-        return None;
-    }
-    image.value(inner.bytes());
-    Some(())
-}
-
-fn sent_one(image: &mut CanonicalRow, element: Element, sent: &[u8]) -> Option<()> {
-    let plain = match element {
-        Element::Boolean => PgType::Boolean,
-        Element::SmallInt => PgType::SmallInt,
-        Element::Integer => PgType::Integer,
-        Element::BigInt => PgType::BigInt,
-        Element::Double => PgType::Double,
-        Element::Numeric(limits) => PgType::Numeric(limits),
-        Element::Text { .. } | Element::Enum => PgType::Text,
-        Element::Uuid => PgType::Uuid,
-        Element::Bytea => PgType::Bytea,
-        Element::Date => PgType::Date,
-        Element::Time { .. } => PgType::Time,
-        Element::Timestamp { .. } => PgType::Timestamp,
-        Element::TimestampTz { .. } => PgType::TimestampTz,
-        Element::Json => PgType::Json,
-        Element::Jsonb => PgType::Jsonb,
-        // The image of a vector doesn't depend on what its type says of dimensions.
-        Element::Vector(dimensions) => PgType::Vector(dimensions.unwrap_or(1)),
-        Element::Real => {
-            let bits: [u8; 4] = sent.try_into().ok()?;
-            image.value(&bits);
-            return Some(());
-        }
-    };
-    super::decode_server::value(image, &plain, sent)
 }

@@ -53,9 +53,10 @@ impl OnTarget {
 
 fn found(objects: &ToolObjects) -> String {
     let target = harmless(&objects.target);
-    let mut text = match objects.schemas.is_empty() {
-        true => format!("\nThe tool has no objects at {target}\n"),
-        false => format!("\nThe tool has these schemas at {target}:\n{}", schemas(&objects.schemas)),
+    let mut text = if objects.schemas.is_empty() {
+        format!("\nThe tool has no objects at {target}\n")
+    } else {
+        format!("\nThe tool has these schemas at {target}:\n{}", schemas(&objects.schemas))
     };
     for mark in &objects.finished {
         let schema = harmless(&mark.schema);
@@ -81,8 +82,8 @@ fn schemas(schemas: &[ToolSchema]) -> String {
 }
 
 fn content(schema: &ToolSchema) -> String {
-    let named = schema.objects.iter().take(NAMED).map(|object| format!("{} {}", object.kind, object.name));
-    let mut names: Vec<String> = named.collect();
+    let first = schema.objects.iter().take(NAMED);
+    let mut names: Vec<String> = first.map(|object| format!("{} {}", object.kind, object.name)).collect();
     let more = schema.objects.len().saturating_sub(NAMED);
     if more > 0 {
         names.push(format!("{more} more"));
@@ -94,9 +95,10 @@ fn content(schema: &ToolSchema) -> String {
 #[must_use]
 pub fn removal_list(removal: &Removal, scope: RemovalScope) -> String {
     let (target, schema) = (harmless(&removal.target), harmless(&removal.schema));
-    let mut text = match removal.schemas.is_empty() {
-        true => format!("There is nothing to remove at {target} for schema {schema}.\n"),
-        false => format!("To remove at {target}:\n{}", schemas(&removal.schemas)),
+    let mut text = if removal.schemas.is_empty() {
+        format!("There is nothing to remove at {target} for schema {schema}.\n")
+    } else {
+        format!("To remove at {target}:\n{}", schemas(&removal.schemas))
     };
     if scope != RemovalScope::UnfinishedPushes {
         let tables = counted(u64::try_from(removal.tables.len()).unwrap_or(u64::MAX), "table", "tables");
@@ -154,9 +156,10 @@ pub fn finished(removal: &Removal, scope: RemovalScope) -> Answer {
 #[must_use]
 pub fn target_cleaned(removal: &Removal) -> Answer {
     let target = harmless(&removal.target);
-    let mut text = match removal.schemas.is_empty() {
-        true => format!("Unfinished pushes left nothing at {target} for schema {}\n", harmless(&removal.schema)),
-        false => format!("Removed at {target}, {}:\n", bytes(removal.schemas.iter().map(ToolSchema::bytes).sum())),
+    let mut text = if removal.schemas.is_empty() {
+        format!("Unfinished pushes left nothing at {target} for schema {}\n", harmless(&removal.schema))
+    } else {
+        format!("Removed at {target}, {}:\n", bytes(removal.schemas.iter().map(ToolSchema::bytes).sum()))
     };
     for schema in &removal.schemas {
         text.push_str(&format!("  {} ({})\n", harmless(&schema.name), schema.purpose.words()));

@@ -212,9 +212,8 @@ impl Walk {
                 Some(rows) if kept(&table) => (table, rows.clone()),
                 _ => (table, rows),
             });
-            // A push that left tables as they are has come to its end, too: a rollback goes back to before it.
-            let kept = self.pushed.as_ref().map(|pushed| (before, pushed.base.clone()));
-            self.pushed = Some(Pushed { base: base.collect(), kept });
+            let base = base.collect();
+            self.was_pushed(before, after, base);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         target::{
             dependents, lifecycle,
             lock_acquisition::{LockMode, Locks},
-            record::{self, TargetRecord, UnfinishedRun},
+            record::{self, PushedTableRecord, TargetRecord, UnfinishedRun},
             session::{Target, changed_rows_schema, previous_schema},
             tool_objects,
         },
@@ -167,7 +167,7 @@ impl Found {
         let is_of_migration = request.scope != RemovalScope::UnfinishedPushes;
         if is_of_migration {
             refuse_half_done(&record, schema)?;
-            let is_pushed = record.live.iter().any(|table| table.is_pushed());
+            let is_pushed = record.live.iter().any(PushedTableRecord::is_pushed);
             if !is_pushed && mark.is_none() && request.scope == RemovalScope::Migration {
                 let text = format!("no push into schema {schema} of {address} has come to its end");
                 let hint =

@@ -264,3 +264,17 @@ fn drifted(drift: &[TableDrift], when: &str) -> Error {
     }
     Error::new(Kind::TargetDrifted, format!("others changed {tables} on the target {when}: {}", list.join("; ")))
 }
+
+/// Rows may refer to rows of tables that are left as they are.
+pub(super) fn naming_kept(error: Error, target_state: &TargetState) -> Error {
+    if target_state.kept.is_empty() {
+        return error;
+    }
+    let kept: Vec<&str> = target_state.kept.iter().map(String::as_str).collect();
+    let text = format!(
+        "the rows can't be changed while tables that others changed are left as they are ({}): {}",
+        kept.join(", "),
+        error.message()
+    );
+    Error::new(Kind::TargetDrifted, text).with_hint("nothing was changed; use --on-drift overwrite")
+}

@@ -173,6 +173,7 @@ impl<'a> PushExecutor<'a> {
                 let choice = mode_selection::without_diff();
                 Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await
             }
+            Err(error) if blocks_diff(&error) => Err(drift_guard::naming_kept(error, &target_state)),
             applied => applied,
         }
     }
