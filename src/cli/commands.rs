@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
-    pipeline::{self, PlanDecisions, RunRequest, VectorMode, interruptible},
+    pipeline::{self, RunRequest, interruptible},
     postgres::{PgEndpoint, Role, managed::LocalServer},
     secret::Secret,
     source::endpoint::Source,
@@ -50,7 +50,7 @@ impl Front {
             Command::Push(typed) => self.push(typed).await,
             Command::Run(typed) => self.all(typed).await,
             Command::Verify(typed) => self.verify(typed).await,
-            Command::Status => self.status().await,
+            Command::Status => self.status(),
             Command::Report(typed) => self.report(typed),
             Command::Rollback(typed) => self.rollback(typed).await,
             Command::Doctor(typed) => self.doctor(typed).await,
@@ -245,14 +245,13 @@ impl Front {
         }
     }
 
-    async fn status(&self) -> Result<u8> {
+    fn status(&self) -> Result<u8> {
         if !self.globals.dir.exists() {
             return Ok(self.ui.answer(&answers::status(&status::nothing())));
         }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&self.layers.group()?, &self.layers.group()?)?;
-        let overrides = possible(decisions).await;
-        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides))))
+        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &decisions.forms()))))
     }
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
@@ -356,19 +355,6 @@ fn check_urls(
         PgEndpoint::parse(target, Role::Target)?;
     }
     Ok(())
-}
-
-/// The decisions in every form that the present configuration can take: where only a server could tell whether it
-/// offers pgvector, both.
-async fn possible(decisions: PlanDecisions) -> Vec<Overrides> {
-    let asks_a_server = decisions.vector == VectorMode::Auto && decisions.local.url.is_some();
-    let known = if asks_a_server { None } else { decisions.decided_without_schema().await.ok() };
-    match known {
-        Some(overrides) => vec![overrides],
-        None => {
-            [false, true].map(|vector_extension| Overrides { vector_extension, ..decisions.overrides.clone() }).to_vec()
-        }
-    }
 }
 
 /// A document as it is, and the same inside JSON.

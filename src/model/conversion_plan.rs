@@ -4,6 +4,8 @@
 //! Two names everywhere: `source` is SQLite's spelling, `name` is PostgreSQL's. All SQL fragments in here are
 //! PostgreSQL's, use quoted names, and name no schema.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,6 +34,9 @@ pub struct Plan {
     pub dump_sha256: String,
     /// SHA-256 of the overrides it was made with.
     pub overrides_sha256: String,
+    /// Of these, the findings that were accepted on the command line: code to places.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consents: BTreeMap<String, Vec<String>>,
     /// The schema that the tables go to on the local PostgreSQL.
     pub schema: String,
     /// Extensions the types need, such as `vector`.

@@ -1,6 +1,7 @@
 //! Turns the values of the flags into requests.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -96,15 +97,10 @@ impl Layers {
     /// `Usage` for an `--accept` that names no finding code.
     pub fn decisions(&self, typed: &DecisionArgs, local: &LocalArgs) -> Result<PlanDecisions> {
         let file = &self.file.overrides;
-        let mut accept = self.file.accept.clone();
+        let mut consents = BTreeMap::<String, Vec<String>>::new();
         for text in &typed.accept {
             let (code, place) = accepted(text)?;
-            accept.entry(code).or_default().push(place);
-        }
-        // The same decisions are the same plan, in whatever order they were typed.
-        for places in accept.values_mut() {
-            places.sort();
-            places.dedup();
+            consents.entry(code).or_default().push(place);
         }
         Ok(PlanDecisions {
             overrides: Overrides {
@@ -115,7 +111,8 @@ impl Layers {
                 tables: file.tables.clone(),
                 existing_schema: None,
                 sql: user_sql::read(&file.sql)?,
-                accept,
+                accept: self.file.accept.clone(),
+                consents,
                 include: typed.include.clone(),
                 exclude: typed.exclude.clone(),
                 vector_extension: false,

@@ -124,7 +124,7 @@ pub struct Converted {
 pub async fn convert(ctx: &Context, request: &ConvertRequest) -> Result<Converted> {
     request.scope()?;
     let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
-    let planning = PlanRequest { overrides: request.overrides.clone(), fresh: false };
+    let planning = PlanRequest { overrides: request.overrides.clone(), ..PlanRequest::default() };
     let planned = Box::pin(plan::plan(ctx, &planning)).await?;
     plan::refuse_if_blocked(&planned.plan)?;
     convert_planned(ctx, request, &dump, planned).await
@@ -192,7 +192,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
             return Err(if is_full { error.with_hint(DISK_FULL_HINT) } else { error });
         }
     };
-    if let Err(refused) = report_dropped(ctx, &dropped, request) {
+    if let Err(refused) = report_dropped(ctx, &dropped, request, &planned.plan) {
         server.close().await?;
         return Err(refused);
     }
@@ -222,11 +222,12 @@ fn store_executed_plan(ctx: &Context, plan: Plan, checkpoint: &LoadCheckpoint) -
 }
 
 /// Says what was dropped, and refuses to go on without the consent that some of it needs.
-fn report_dropped(ctx: &Context, dropped: &[DroppedObject], request: &ConvertRequest) -> Result<()> {
+fn report_dropped(ctx: &Context, dropped: &[DroppedObject], request: &ConvertRequest, plan: &Plan) -> Result<()> {
     for one in dropped {
         ctx.out.emit(&Event::Found(one.finding()));
     }
-    plan::refuse_if_unguarded(dropped, &request.overrides.accept)
+    // What was accepted when the plan was made covers what the load drops, too.
+    plan::refuse_if_unguarded(dropped, &request.overrides.clone().agreeing(&plan.consents).accepted())
 }
 
 /// The checkpoint of an earlier load of the same dump and plan into the same kind of server.

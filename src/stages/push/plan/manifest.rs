@@ -211,6 +211,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
+            consents: std::collections::BTreeMap::new(),
             existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "s".to_owned(),

@@ -1,0 +1,3 @@
+//! What the user decided stays decided, and what was not decided does not happen.
+
+mod questions;
