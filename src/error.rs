@@ -73,6 +73,8 @@ words! {
         TargetOccupied = "target-occupied",
         /// Others changed tables on the target since the last push.
         TargetDrifted = "target-drifted",
+        /// The working directory holds the dump of another source.
+        OtherSource = "other-source",
         /// Another run owns the working directory or the target.
         Locked = "locked",
         /// Stopped on the user's request.
@@ -107,7 +109,7 @@ impl Kind {
             | Self::TargetTls
             | Self::TargetRejected
             | Self::TargetFull => 7,
-            Self::TargetOccupied | Self::TargetDrifted | Self::Locked => 8,
+            Self::TargetOccupied | Self::TargetDrifted | Self::OtherSource | Self::Locked => 8,
             Self::Bug => 70,
             Self::Interrupted => 130,
         }
@@ -150,6 +152,9 @@ impl Kind {
             Self::TargetFull => "raise the project's storage limit, then run `turso2neon push` again",
             Self::TargetDrifted => {
                 "nothing was changed; --on-drift keep leaves these tables as they are, --on-drift overwrite replaces them"
+            }
+            Self::OtherSource => {
+                "nothing was changed; use another --dir for this source, or --fresh, which replaces the dump"
             }
             Self::TargetOccupied => "push into another --schema or an empty database",
             Self::Locked => "wait until the other run ends",
