@@ -29,6 +29,8 @@ words! {
         PlanBlocked = "plan-blocked",
         /// Verification found differences (a verdict, not a failure).
         Different = "different",
+        /// A push would change tables that are in use in a way that nobody decided (a verdict, not a failure).
+        TypeChanged = "type-changed",
         /// The source can't be reached, or went away.
         SourceUnreachable = "source-unreachable",
         /// The source refused the credentials or the rights.
@@ -89,7 +91,7 @@ impl Kind {
     #[must_use]
     pub const fn exit(self) -> u8 {
         match self {
-            Self::PlanBlocked | Self::Different => 1,
+            Self::PlanBlocked | Self::Different | Self::TypeChanged => 1,
             Self::Usage | Self::Config => 2,
             Self::SourceUnreachable
             | Self::SourceDenied
@@ -129,6 +131,7 @@ impl Kind {
             Self::Config => "correct the configuration file and run the same command again",
             Self::PlanBlocked => "decide each finding in turso2neon.toml, or accept it with --accept CODE@TABLE.COLUMN",
             Self::Different => "run `turso2neon verify --level full --tables TABLE` to see keys and columns",
+            Self::TypeChanged => "the target was not changed; use --on-type-change follow to make the changes",
             Self::SourceUnreachable => "check the URL and the network with `turso2neon doctor`",
             Self::SourceDenied => "make a new read-only token and set TURSO_AUTH_TOKEN",
             Self::SourceRefused => "check that the URL is a libSQL server with `turso2neon doctor`",

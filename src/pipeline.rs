@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, overrides::Overrides},
+    model::{Stage, checkpoint::LoadState, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
         existing_schema::SchemaFrom,
@@ -201,6 +201,10 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let planning = PlanRequest { overrides: overrides.clone(), any_vector: false, fresh: request.dump.fresh };
     let planned = Box::pin(plan_with(ctx, planning)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
+    if !is_loaded(ctx, &planned) {
+        let refused = push::refuse_undecided(ctx, &request.push, &planned.plan, &dumped.checkpoint.source);
+        Box::pin(refused).await.in_stage(Stage::Push)?;
+    }
     lap(Stage::Plan);
     skipped(ctx, Stage::Plan, planned.unchanged, "the plan was made from this dump and configuration");
     let converted = Box::pin(convert_with(ctx, overrides, &request.convert)).await?;
@@ -211,6 +215,12 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let verified = Box::pin(verify(ctx, &request.verification())).await?;
     lap(Stage::Verify);
     Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
+}
+
+/// Whether the local PostgreSQL was loaded with this plan already.
+fn is_loaded(ctx: &Context, planned: &Planned) -> bool {
+    let loaded = ctx.workdir.load_convert().ok();
+    loaded.is_some_and(|load| load.state == LoadState::Done && load.plan_sha256 == planned.sha256)
 }
 
 /// What would stop a later stage is found before hours are spent on the first: no PostgreSQL on this machine, a target

@@ -21,7 +21,7 @@ use super::{
     value_enums::{ColorChoice, PlanFormat, ReportFormat, whole_number},
 };
 use crate::{
-    model::{drift::DriftPolicy, push_plan::RequestedMode},
+    model::{drift::DriftPolicy, push_plan::RequestedMode, structure_change::TypeChangePolicy},
     pipeline::VectorMode,
     secret::{Secret, parse_secret},
     stages::{
@@ -192,6 +192,9 @@ pub struct DecisionArgs {
     /// Accept a finding, everywhere or at one place (repeatable); `all` accepts every finding
     #[arg(long, value_name = "CODE[@TABLE[.COLUMN]]")]
     pub accept: Vec<String>,
+    /// Require a decision for each view, trigger and index that is not carried
+    #[arg(long)]
+    pub strict: bool,
     /// Only tables that match this pattern (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -267,12 +270,15 @@ pub struct WaitArgs {
     pub lock_wait: u64,
 }
 
-/// Tables that others changed on the target.
+/// Tables in use that others changed on the target, or that a push changes.
 #[derive(Debug, Clone, ClapArgs)]
-pub struct DriftArgs {
+pub struct ChangeArgs {
     /// What to do with tables that others changed on the target since the last push
     #[arg(long, value_name = "POLICY", default_value = "refuse")]
     pub on_drift: DriftPolicy,
+    /// What to do if a type, a key or an object changes that the last push brought
+    #[arg(long, value_name = "POLICY", default_value = "decide")]
+    pub on_type_change: TypeChangePolicy,
 }
 
 /// What a push leaves for `rollback`.
@@ -382,7 +388,7 @@ pub struct PushArgs {
     #[command(flatten)]
     pub wait: WaitArgs,
     #[command(flatten)]
-    pub drift: DriftArgs,
+    pub changes: ChangeArgs,
 }
 
 /// `run`.
@@ -410,7 +416,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub wait: WaitArgs,
     #[command(flatten)]
-    pub drift: DriftArgs,
+    pub changes: ChangeArgs,
     #[command(flatten)]
     pub jobs: JobsArgs,
     #[command(flatten)]

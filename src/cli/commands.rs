@@ -163,7 +163,8 @@ impl Front {
             dry_run: typed.dry_run,
             keep_previous: !typed.keep.no_keep_previous,
             lock_wait: Duration::from_secs(typed.wait.lock_wait),
-            on_drift: typed.drift.on_drift,
+            on_drift: typed.changes.on_drift,
+            on_type_change: typed.changes.on_type_change,
             ..request
         };
         check_urls(None, None, Some(&request.target))?;
@@ -214,7 +215,8 @@ impl Front {
                 neon: to.branch,
                 keep_previous: !layers.group::<KeepArgs>()?.no_keep_previous,
                 lock_wait: Duration::from_secs(typed.wait.lock_wait),
-                on_drift: typed.drift.on_drift,
+                on_drift: typed.changes.on_drift,
+                on_type_change: typed.changes.on_type_change,
                 ..push
             },
             level: typed.level,

@@ -79,6 +79,24 @@ impl Plan {
         self.tables.iter().find(|table| table.source == source)
     }
 
+    /// Views, triggers and indexes that the target does not get. An index or trigger of a table that is left out goes
+    /// with its table.
+    #[must_use]
+    pub fn not_carried(&self) -> Vec<ObjectPlan> {
+        let lost = |object: &&ObjectPlan| object.outcome == Outcome::NotCarried;
+        let tables: Vec<&str> = self
+            .objects
+            .iter()
+            .filter(lost)
+            .filter(|object| object.kind == "table")
+            .map(|object| object.source.as_str())
+            .collect();
+        let is_listed = |object: &&ObjectPlan| {
+            ["view", "trigger", "index"].contains(&object.kind.as_str()) && !tables.contains(&object.table.as_str())
+        };
+        self.objects.iter().filter(lost).filter(is_listed).cloned().collect()
+    }
+
     /// Findings with this code.
     pub fn with_code(&self, code: FindingCode) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.code == code)

@@ -67,6 +67,15 @@ pub struct Overrides {
     pub exclude: Vec<String>,
     /// Whether the server that will hold the tables offers pgvector.
     pub vector_extension: bool,
+    /// Whether views, triggers and indexes that are not carried need a decision.
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict: bool,
+}
+
+/// For serde, which wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Overrides {

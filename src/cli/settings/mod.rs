@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode},
+    model::{
+        FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode,
+        structure_change::TypeChangePolicy,
+    },
     pipeline::PlanDecisions,
     postgres::{PasswordSources, PgEndpoint, existing_schema::SchemaFrom, managed::LocalChoice},
     secret::Secret,
@@ -116,6 +119,7 @@ impl Layers {
                 include: typed.include.clone(),
                 exclude: typed.exclude.clone(),
                 vector_extension: false,
+                strict: typed.strict,
             },
             vector: typed.vector,
             local: self.local_choice(local)?,
@@ -213,6 +217,7 @@ pub(super) fn push(
         local,
         mode,
         on_drift: DriftPolicy::Refuse,
+        on_type_change: TypeChangePolicy::Decide,
         part: PushPart::All,
         jobs: jobs(jobs_at_once),
         schema: schema(to),

@@ -159,6 +159,9 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         }
         None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
     };
+    if overrides.strict {
+        acceptance::be_strict(&mut all.findings);
+    }
     acceptance::accept(&mut all.findings, &overrides.accepted());
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
     let mut extensions =

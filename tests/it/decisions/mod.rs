@@ -3,3 +3,5 @@
 mod other_source;
 
 mod questions;
+
+mod structure;
