@@ -29,6 +29,8 @@ words! {
         PlanBlocked = "plan-blocked",
         /// Verification found differences (a verdict, not a failure).
         Different = "different",
+        /// A push would change tables that are in use in a way that nobody decided (a verdict, not a failure).
+        TypeChanged = "type-changed",
         /// The source can't be reached, or went away.
         SourceUnreachable = "source-unreachable",
         /// The source refused the credentials or the rights.
@@ -75,6 +77,8 @@ words! {
         TargetDrifted = "target-drifted",
         /// The migration is marked as finished on the target.
         Finished = "finished",
+        /// The working directory holds the dump of another source.
+        OtherSource = "other-source",
         /// Another run owns the working directory or the target.
         Locked = "locked",
         /// Stopped on the user's request.
@@ -89,7 +93,7 @@ impl Kind {
     #[must_use]
     pub const fn exit(self) -> u8 {
         match self {
-            Self::PlanBlocked | Self::Different => 1,
+            Self::PlanBlocked | Self::Different | Self::TypeChanged => 1,
             Self::Usage | Self::Config => 2,
             Self::SourceUnreachable
             | Self::SourceDenied
@@ -109,7 +113,7 @@ impl Kind {
             | Self::TargetTls
             | Self::TargetRejected
             | Self::TargetFull => 7,
-            Self::TargetOccupied | Self::TargetDrifted | Self::Finished | Self::Locked => 8,
+            Self::TargetOccupied | Self::TargetDrifted | Self::OtherSource | Self::Finished | Self::Locked => 8,
             Self::Bug => 70,
             Self::Interrupted => 130,
         }
@@ -129,6 +133,7 @@ impl Kind {
             Self::Config => "correct the configuration file and run the same command again",
             Self::PlanBlocked => "decide each finding in turso2neon.toml, or accept it with --accept CODE@TABLE.COLUMN",
             Self::Different => "run `turso2neon verify --level full --tables TABLE` to see keys and columns",
+            Self::TypeChanged => "the target was not changed; use --on-type-change follow to make the changes",
             Self::SourceUnreachable => "check the URL and the network with `turso2neon doctor`",
             Self::SourceDenied => "make a new read-only token and set TURSO_AUTH_TOKEN",
             Self::SourceRefused => "check that the URL is a libSQL server with `turso2neon doctor`",
@@ -152,6 +157,9 @@ impl Kind {
             Self::TargetFull => "raise the project's storage limit, then run `turso2neon push` again",
             Self::TargetDrifted => {
                 "nothing was changed; --on-drift keep leaves these tables as they are, --on-drift overwrite replaces them"
+            }
+            Self::OtherSource => {
+                "nothing was changed; use another --dir for this source, or --fresh, which replaces the dump"
             }
             Self::TargetOccupied => "push into another --schema or an empty database",
             Self::Finished => {

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Finding, Stage};
+use crate::model::{Finding, Stage, structure_change::StructureChange};
 
 /// How important a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -106,6 +106,8 @@ pub enum Event {
     },
     /// The plan noticed something.
     Found(Finding),
+    /// A push changes, or would change, something about tables that are in use.
+    StructureChanged(StructureChange),
     /// Anything else worth a line.
     Note {
         /// How important it is.

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, overrides::Overrides},
+    model::{Stage, checkpoint::LoadState, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
         existing_schema::SchemaFrom,
@@ -59,7 +59,7 @@ impl PlanDecisions {
     /// new one the stored plan's is taken, unless `fresh` forgets it.
     ///
     /// # Errors
-    /// Those of [`Self::decided_without_schema`] and of reading the schema.
+    /// Those of reading the schema; `Local*` if the server named by `--local-url` must be asked and can't be.
     pub async fn decided(&self, ctx: &Context, fresh: bool) -> Result<Overrides> {
         let existing_schema = match &self.schema_from {
             Some(typed) => Some(Box::new(Box::pin(SchemaFrom::of(typed).load(ctx, &self.local)).await?)),
@@ -67,20 +67,25 @@ impl PlanDecisions {
             // What is wrong with a stored plan is the planning's to say.
             None => ctx.workdir.load_plan().ok().and_then(|plan| plan.existing_schema),
         };
-        Ok(Overrides { existing_schema, ..self.decided_without_schema().await? })
-    }
-
-    /// The overrides with everything decided except the existing schema.
-    ///
-    /// # Errors
-    /// `Local*` if the server named by `--local-url` must be asked and can't be.
-    pub async fn decided_without_schema(&self) -> Result<Overrides> {
         let vector_extension = match self.vector {
             VectorMode::On => true,
             VectorMode::Off => false,
             VectorMode::Auto => pgvector::offered(&self.local).await?,
         };
-        Ok(Overrides { vector_extension, ..self.overrides.clone() })
+        Ok(Overrides { existing_schema, vector_extension, ..self.overrides.clone() })
+    }
+
+    /// The overrides in every form that they can take, without a look at a server: where only one could tell whether
+    /// it offers pgvector, both. The existing schema is left out.
+    #[must_use]
+    pub fn forms(&self) -> Vec<Overrides> {
+        let answers: &[bool] = match self.vector {
+            VectorMode::On => &[true],
+            VectorMode::Off => &[false],
+            VectorMode::Auto => &[false, true],
+        };
+        let form = |answer: &bool| Overrides { vector_extension: *answer, ..self.overrides.clone() };
+        answers.iter().map(form).collect()
     }
 }
 
@@ -143,11 +148,11 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 /// Those of the stage.
 pub async fn plan(ctx: &Context, decisions: &PlanDecisions, fresh: bool) -> Result<Planned> {
     let overrides = decisions.decided(ctx, fresh).await.in_stage(Stage::Plan)?;
-    plan_with(ctx, overrides, fresh).await
+    plan_with(ctx, PlanRequest { overrides, any_vector: decisions.vector == VectorMode::Auto, fresh }).await
 }
 
-async fn plan_with(ctx: &Context, overrides: Overrides, fresh: bool) -> Result<Planned> {
-    plan::plan(ctx, &PlanRequest { overrides, fresh }).await.in_stage(Stage::Plan)
+async fn plan_with(ctx: &Context, request: PlanRequest) -> Result<Planned> {
+    plan::plan(ctx, &request).await.in_stage(Stage::Plan)
 }
 
 /// Dump and plan to the local PostgreSQL.
@@ -206,8 +211,13 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let dumped = Box::pin(dump(ctx, &request.dump)).await?;
     lap(Stage::Dump);
     let overrides = Box::pin(request.decisions.decided(ctx, request.dump.fresh)).await.in_stage(Stage::Plan)?;
-    let planned = Box::pin(plan_with(ctx, overrides.clone(), request.dump.fresh)).await?;
+    let planning = PlanRequest { overrides: overrides.clone(), any_vector: false, fresh: request.dump.fresh };
+    let planned = Box::pin(plan_with(ctx, planning)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
+    if !is_loaded(ctx, &planned) {
+        let refused = push::refuse_undecided(ctx, &request.push, &planned.plan, &dumped.checkpoint.source);
+        Box::pin(refused).await.in_stage(Stage::Push)?;
+    }
     lap(Stage::Plan);
     skipped(ctx, Stage::Plan, planned.unchanged, "the plan was made from this dump and configuration");
     let converted = Box::pin(convert_with(ctx, overrides, &request.convert)).await?;
@@ -218,6 +228,12 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let verified = Box::pin(verify(ctx, &request.verification())).await?;
     lap(Stage::Verify);
     Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
+}
+
+/// Whether the local PostgreSQL was loaded with this plan already.
+fn is_loaded(ctx: &Context, planned: &Planned) -> bool {
+    let loaded = ctx.workdir.load_convert().ok();
+    loaded.is_some_and(|load| load.state == LoadState::Done && load.plan_sha256 == planned.sha256)
 }
 
 /// What would stop a later stage is found before hours are spent on the first: no PostgreSQL on this machine, a target

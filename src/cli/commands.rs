@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::{
     Front,
     args::{
-        Command, ConvertArgs, DoctorArgs, DumpArgs, KeepArgs, LocalArgs, PlanArgs, PushArgs, ReportArgs, RollbackArgs,
-        RunArgs, StatusArgs, VerifyArgs,
+        Command, ConvertArgs, DoctorArgs, DumpArgs, PlanArgs, PushArgs, ReportArgs, RollbackArgs, RunArgs, StatusArgs,
+        VerifyArgs,
     },
     completions_man,
+    flag_groups::{KeepArgs, LocalArgs},
     settings::{self, no_target},
     value_enums::{PlanFormat, ReportFormat},
 };
@@ -19,7 +20,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{Stage, overrides::Overrides},
-    pipeline::{self, PlanDecisions, Ran, RunRequest, VectorMode, interruptible},
+    pipeline::{self, Ran, RunRequest, interruptible},
     postgres::{PgEndpoint, Role},
     secret::Secret,
     source::endpoint::Source,
@@ -164,7 +165,8 @@ impl Front {
             dry_run: typed.dry_run,
             keep_previous: !typed.keep.no_keep_previous,
             lock_wait: Duration::from_secs(typed.wait.lock_wait),
-            on_drift: typed.drift.on_drift,
+            on_drift: typed.changes.on_drift,
+            on_type_change: typed.changes.on_type_change,
             ..request
         };
         check_urls(None, None, Some(&request.target))?;
@@ -216,7 +218,8 @@ impl Front {
                 neon: to.branch,
                 keep_previous: !layers.group::<KeepArgs>()?.no_keep_previous,
                 lock_wait: Duration::from_secs(typed.wait.lock_wait),
-                on_drift: typed.drift.on_drift,
+                on_drift: typed.changes.on_drift,
+                on_type_change: typed.changes.on_type_change,
                 ..push
             },
             level: typed.level,
@@ -258,8 +261,7 @@ impl Front {
         }
         let workdir = Workdir::open(&self.globals.dir)?;
         let decisions = self.layers.decisions(&self.layers.group()?, &self.layers.group()?)?;
-        let overrides = possible(decisions).await;
-        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &overrides), &on_target)))
+        Ok(self.ui.answer(&answers::status(&status::status(&workdir, &decisions.forms()), &on_target)))
     }
 
     fn report(&self, typed: &ReportArgs) -> Result<u8> {
@@ -347,19 +349,6 @@ pub(super) fn check_urls(
         PgEndpoint::parse(target, Role::Target)?;
     }
     Ok(())
-}
-
-/// The decisions in every form that the present configuration can take: where only a server could tell whether it
-/// offers pgvector, both.
-async fn possible(decisions: PlanDecisions) -> Vec<Overrides> {
-    let asks_a_server = decisions.vector == VectorMode::Auto && decisions.local.url.is_some();
-    let known = if asks_a_server { None } else { decisions.decided_without_schema().await.ok() };
-    match known {
-        Some(overrides) => vec![overrides],
-        None => {
-            [false, true].map(|vector_extension| Overrides { vector_extension, ..decisions.overrides.clone() }).to_vec()
-        }
-    }
 }
 
 /// A document as it is, and the same inside JSON.

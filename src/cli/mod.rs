@@ -3,6 +3,8 @@
 
 pub mod args;
 
+pub mod flag_groups;
+
 pub mod clap_errors;
 
 pub mod value_enums;

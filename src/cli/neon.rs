@@ -2,7 +2,7 @@
 
 use super::{
     Front,
-    args::{TargetArgs, TrialArgs},
+    flag_groups::{TargetArgs, TrialArgs},
     settings::target,
 };
 use crate::{

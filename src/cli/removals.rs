@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{
     Front,
-    args::{CleanArgs, FinishArgs, StatusArgs, TargetArgs},
+    args::{CleanArgs, FinishArgs, StatusArgs},
     commands::check_urls,
+    flag_groups::TargetArgs,
     settings::{self, no_target},
 };
 use crate::{

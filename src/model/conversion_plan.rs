@@ -4,6 +4,8 @@
 //! Two names everywhere: `source` is SQLite's spelling, `name` is PostgreSQL's. All SQL fragments in here are
 //! PostgreSQL's, use quoted names, and name no schema.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -32,6 +34,9 @@ pub struct Plan {
     pub dump_sha256: String,
     /// SHA-256 of the overrides it was made with.
     pub overrides_sha256: String,
+    /// Of these, the findings that were accepted on the command line: code to places.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consents: BTreeMap<String, Vec<String>>,
     /// The schema that the tables go to on the local PostgreSQL.
     pub schema: String,
     /// Extensions the types need, such as `vector`.
@@ -72,6 +77,24 @@ impl Plan {
     #[must_use]
     pub fn table(&self, source: &str) -> Option<&TablePlan> {
         self.tables.iter().find(|table| table.source == source)
+    }
+
+    /// Views, triggers and indexes that the target does not get. An index or trigger of a table that is left out goes
+    /// with its table.
+    #[must_use]
+    pub fn not_carried(&self) -> Vec<ObjectPlan> {
+        let lost = |object: &&ObjectPlan| object.outcome == Outcome::NotCarried;
+        let tables: Vec<&str> = self
+            .objects
+            .iter()
+            .filter(lost)
+            .filter(|object| object.kind == "table")
+            .map(|object| object.source.as_str())
+            .collect();
+        let is_listed = |object: &&ObjectPlan| {
+            ["view", "trigger", "index"].contains(&object.kind.as_str()) && !tables.contains(&object.table.as_str())
+        };
+        self.objects.iter().filter(lost).filter(is_listed).cloned().collect()
     }
 
     /// Findings with this code.

@@ -40,6 +40,8 @@ pub mod row_changes;
 
 pub mod drift;
 
+pub mod structure_change;
+
 pub mod table_digest;
 
 pub mod checkpoint;

@@ -57,22 +57,60 @@ pub struct Overrides {
     pub sql: UserSql,
     /// Finding code to the places where it is accepted: `table`, `table.column`, or `*`. The code `all` accepts all.
     pub accept: BTreeMap<String, Vec<String>>,
+    /// Findings that are accepted on the command line, as `accept` has them. They belong to a plan, not to the
+    /// configuration, and are digested as if they stood in `accept`.
+    #[serde(skip)]
+    pub consents: BTreeMap<String, Vec<String>>,
     /// Table name patterns to read; empty means all.
     pub include: Vec<String>,
     /// Table name patterns to leave out.
     pub exclude: Vec<String>,
     /// Whether the server that will hold the tables offers pgvector.
     pub vector_extension: bool,
+    /// Whether views, triggers and indexes that are not carried need a decision.
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict: bool,
+}
+
+/// For serde, which wants a reference.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Overrides {
+    /// Everything that is accepted, by the configuration and on the command line.
+    #[must_use]
+    pub fn accepted(&self) -> BTreeMap<String, Vec<String>> {
+        both(&self.accept, &self.consents)
+    }
+
+    /// The same, with more that is accepted on the command line.
+    #[must_use]
+    pub fn agreeing(self, more: &BTreeMap<String, Vec<String>>) -> Self {
+        Self { consents: both(&self.consents, more), ..self }
+    }
+
     /// SHA-256 over all of them, hexadecimal: what `Plan::overrides_sha256` records.
     #[must_use]
     pub fn sha256(&self) -> String {
         // Strings, lists and maps with string keys always have a JSON form.
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let text = serde_json::to_string(&Self { accept: self.accepted(), ..self.clone() }).unwrap_or_default();
         Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
     }
+}
+
+/// The places of both, each once and in one order: the same decisions are the same plan, however they are given.
+fn both(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    let mut all = one.clone();
+    for (code, places) in other {
+        all.entry(code.clone()).or_default().extend(places.iter().cloned());
+    }
+    for places in all.values_mut() {
+        places.sort();
+        places.dedup();
+    }
+    all
 }
 
 /// SQL of the user's that runs before the tables are made and after they are complete, on both servers.

@@ -12,6 +12,7 @@ use super::{
     drift::{DriftPolicy, TableDrift},
     human_format::counted,
     row_changes::RowChanges,
+    structure_change::{StructureChange, TypeChangePolicy},
 };
 
 /// How the user asks to bring the tables on the target up to date.
@@ -161,6 +162,12 @@ pub struct PushPlan {
     /// What is done with the tables of `drift`.
     #[serde(default)]
     pub on_drift: DriftPolicy,
+    /// What changes about the tables that are in use: types, keys, and what the target will not have any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<StructureChange>,
+    /// What is done about `changes`.
+    #[serde(default)]
+    pub on_type_change: TypeChangePolicy,
 }
 
 impl PushPlan {
@@ -198,6 +205,7 @@ impl PushPlan {
         };
         lines.push(format!("reason: {}", self.reason));
         lines.extend(self.drift_lines());
+        lines.extend(self.changes.iter().map(|change| format!("would change: {change}")));
         lines.extend(self.creates.iter().map(|sql| format!("would run: {sql}")));
         let listed =
             |text: &str, names: &[String]| (!names.is_empty()).then(|| format!("{text}: {}", names.join(", ")));

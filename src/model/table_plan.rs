@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     cell::StorageClass,
     column_profile::ColumnProfile,
-    constraint::{CheckPlan, ForeignKeyPlan, IdentityPlan, IndexPlan, KeyPlan},
+    constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
     conversion::{Conversion, Exceptions},
     identifier::{quote_ident, quote_list},
     pg_type::PgType,
@@ -86,6 +86,13 @@ impl TablePlan {
     pub fn stored_columns(&self) -> String {
         let stored = self.columns.iter().filter(|column| column.generated.is_none());
         quote_list(stored.map(|column| column.name.as_str()))
+    }
+
+    /// Whether this is an identity column, which takes no NULL.
+    #[must_use]
+    pub fn is_identity(&self, column: &str) -> bool {
+        let identity = self.identity.as_ref().filter(|identity| identity.column == column);
+        identity.is_some_and(|identity| identity.kind != IdentityKind::Serial)
     }
 
     /// Whether any column sends cells to the off-type table.

@@ -41,6 +41,14 @@ pub struct Endpoint {
     ignored_parameters: usize,
 }
 
+/// Where a server is, apart from how its URL is spelled: neither the scheme nor the port that it implies is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
 impl Source {
     /// Reads a URL or a path: `libsql://`, `https://`, `wss://` and a bare host mean HTTPS; `http://`, `ws://` and
     /// `libsql://host:port?tls=0` mean HTTP; `file:` and anything that looks like a path mean a local file.
@@ -145,6 +153,16 @@ impl Endpoint {
         let name = self.base.host_str()?;
         let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
         name.split_once('.').filter(|_| !is_address).map(|(label, _)| label.to_owned())
+    }
+
+    /// Where the server is.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let host = self.base.host_str().unwrap_or_default();
+        // The names of this machine itself.
+        let host = if ["127.0.0.1", "[::1]"].contains(&host) { "localhost" } else { host };
+        let port = self.base.port_or_known_default().filter(|port| ![80, 443].contains(port));
+        Place { host: host.to_owned(), port, path: self.base.path().trim_end_matches('/').to_owned() }
     }
 
     fn is_loopback(&self) -> bool {
@@ -344,6 +362,21 @@ mod tests {
             assert_eq!(server(given).to_string(), address, "{given}");
         }
         assert_eq!(server("libsql://h.io").path("v3/cursor"), "https://h.io/v3/cursor");
+    }
+
+    #[test]
+    fn the_spelling_of_a_url_does_not_change_its_place() {
+        for (one, other) in [
+            ("libsql://h.io", "http://H.io/?authToken=t"),
+            ("https://h.io:443", "wss://user:word@h.io"),
+            ("libsql://127.0.0.1:8080?tls=0", "http://localhost:8080"),
+            ("http://h.io/dev/a/", "https://h.io/dev/a"),
+        ] {
+            assert_eq!(server(one).place(), server(other).place(), "{one}");
+        }
+        for (one, other) in [("h.io", "g.io"), ("h.io:8080", "h.io:8081"), ("http://h.io/dev/a", "http://h.io/dev/b")] {
+            assert_ne!(server(one).place(), server(other).place(), "{one}");
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::report::{same_content, verify_record::VerifyRecord};
+use super::{
+    plan::made_with,
+    report::{same_content, verify_record::VerifyRecord},
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, Stage,
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, Stage,
         checkpoint::{LoadState, LocalServerRecord},
         human_format,
         overrides::Overrides,
@@ -191,7 +194,7 @@ impl Chain<'_> {
             Ok(plan) => plan,
         };
         let blocking = plan.blocking().count();
-        let configured = overrides.is_empty() || overrides.iter().any(|one| made_with(plan, one));
+        let configured = overrides.is_empty() || made_with(plan, overrides).is_some();
         let (state, why) = match &self.dump {
             Ok(dump) if dump.sha256 != plan.dump_sha256 => {
                 (CheckpointState::Stale, "made from another dump".to_owned())
@@ -312,32 +315,6 @@ impl Chain<'_> {
             finished_s: finished(record.finished_s),
         }
     }
-}
-
-/// Whether the plan was made with these decisions, apart from findings that were accepted on the command line: those
-/// are in the plan's findings, not in the configuration. Of the ways to type them, the common ones are tried.
-fn made_with(plan: &Plan, overrides: &Overrides) -> bool {
-    let with = |typed: Vec<(String, String)>| {
-        // An existing schema stays until another is given.
-        let mut all = Overrides { existing_schema: plan.existing_schema.clone(), ..overrides.clone() };
-        for (code, place) in typed {
-            all.accept.entry(code).or_default().push(place);
-        }
-        for places in all.accept.values_mut() {
-            places.sort();
-            places.dedup();
-        }
-        all.sha256() == plan.overrides_sha256
-    };
-    let accepted: Vec<&Finding> = plan.findings.iter().filter(|finding| finding.accepted).collect();
-    let each = |place: fn(&Finding) -> String| {
-        accepted.iter().map(|finding| (finding.code.word().to_owned(), place(finding))).collect::<Vec<_>>()
-    };
-    with(Vec::new())
-        || with(vec![("all".to_owned(), "*".to_owned())])
-        || with(each(|_| "*".to_owned()))
-        || with(each(Finding::place))
-        || with(each(|finding| finding.table.clone().unwrap_or_default()))
 }
 
 fn of_load(state: LoadState) -> (CheckpointState, String) {

@@ -36,7 +36,9 @@ pub(super) fn line(event: &Event, verbosity: Verbosity, bars: Bars, palette: Pal
     }
     let text = harmless(&text).into_owned();
     Some(match event {
-        Event::Note { level: Level::Warning, .. } => format!("{} {text}", palette.yellow("warning:")),
+        Event::Note { level: Level::Warning, .. } | Event::StructureChanged(_) => {
+            format!("{} {text}", palette.yellow("warning:"))
+        }
         _ => text,
     })
 }
@@ -70,6 +72,7 @@ fn line_of(event: &Event, bars: Bars) -> Option<(Verbosity, String)> {
         Event::Retrying { stage, reason, attempt, wait_ms } => {
             Some((Verbosity::Plain, format!("{stage}: {reason}; try {attempt} in {}", duration(*wait_ms))))
         }
+        Event::StructureChanged(change) => Some((Verbosity::Quiet, change.to_string())),
         Event::Found(finding) => Some((
             Verbosity::More,
             format!("plan: {} at {}: {}", finding.code.word(), finding.place(), finding.message),

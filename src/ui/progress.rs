@@ -101,7 +101,7 @@ impl StageProgress {
                 self.tables_done += 1;
             }
             Event::StageFinished { .. } => *self = Self::new(now),
-            Event::Retrying { .. } | Event::Found(_) | Event::Note { .. } => {}
+            Event::Retrying { .. } | Event::StructureChanged(_) | Event::Found(_) | Event::Note { .. } => {}
         }
     }
 

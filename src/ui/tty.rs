@@ -100,7 +100,7 @@ impl TtyState {
             | Event::Stepped { .. } => {
                 self.show_total(multi, now);
             }
-            Event::Retrying { .. } | Event::Found(_) | Event::Note { .. } => {}
+            Event::Retrying { .. } | Event::StructureChanged(_) | Event::Found(_) | Event::Note { .. } => {}
         }
     }
 

@@ -21,6 +21,8 @@ mod support;
 
 mod convert;
 
+mod decisions;
+
 mod expressions;
 
 mod harness;

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     fn try_plan(&self, overrides: &Overrides) -> Result<Planned> {
-        let request = PlanRequest { overrides: overrides.clone(), fresh: false };
+        let request = PlanRequest { overrides: overrides.clone(), ..PlanRequest::default() };
         block_on(async { plan(&self.ctx, &request).await })
     }
 
@@ -370,7 +370,7 @@ fn the_same_input_gives_the_same_bytes_and_a_current_plan_is_kept() {
     assert!(again.unchanged);
     assert_eq!((again.sha256.as_str(), &again.plan), (first.sha256.as_str(), &first.plan));
     for _ in 0..3 {
-        let request = PlanRequest { overrides: Overrides::default(), fresh: true };
+        let request = PlanRequest { fresh: true, ..PlanRequest::default() };
         let made = block_on(async { plan(&fixture.ctx, &request).await }).unwrap();
         assert!(!made.unchanged);
         assert!(files() == before, "the bytes differ");
@@ -439,7 +439,7 @@ fn events_report_the_steps_and_a_request_to_stop_is_obeyed() {
     assert!(has(&|event| matches!(event, Event::TableFinished { table, rows: 2, .. } if table == "t")));
     assert!(matches!(events.last(), Some(Event::StageFinished { .. })));
     fixture.ctx.stop.request();
-    let request = PlanRequest { overrides: Overrides::default(), fresh: true };
+    let request = PlanRequest { fresh: true, ..PlanRequest::default() };
     let stopped = block_on(async { plan(&fixture.ctx, &request).await }).unwrap_err();
     assert_eq!(stopped.kind(), Kind::Interrupted);
 }
@@ -453,7 +453,7 @@ fn a_damaged_plan_is_said_to_be_and_made_again_on_request() {
     let error = fixture.try_plan(&Overrides::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::ArtifactDamaged);
     assert!(error.hint().contains("plan --fresh"), "{}", error.hint());
-    let request = PlanRequest { overrides: Overrides::default(), fresh: true };
+    let request = PlanRequest { fresh: true, ..PlanRequest::default() };
     assert!(block_on(async { plan(&fixture.ctx, &request).await }).is_ok());
 }
 

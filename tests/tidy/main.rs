@@ -68,7 +68,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/verify", &["WORDS", "sqlite", "postgres"]),
     // What is reported about the stages, from their artifacts.
     ("stages/report", &["WORDS", "stages/verify"]),
-    ("stages/status", &["WORDS", "postgres", "stages/report"]),
+    ("stages/status", &["WORDS", "postgres", "stages/plan", "stages/report"]),
     ("stages/doctor", &["WORDS", "source", "sqlite", "postgres", "stages/dump", "stages/push"]),
     ("stages/clean", &["WORDS"]),
     // The way and the front.

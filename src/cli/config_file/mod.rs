@@ -95,9 +95,12 @@ impl ConfigFile {
                 return Err(refused(&key, "is not in this version").with_hint("remove the key"));
             }
             // A list is the flag of `verify`, a table is what the tables are called.
-            if keys.contains(&key) && !(key == "tables" && value.is_table()) {
-                let values = flag_values::read(&key, &value).map_err(|sentence| refused(&key, &sentence))?;
-                flags.insert(key, values);
+            let flag = key.replace('_', "-");
+            if keys.contains(&flag) && !(key == "tables" && value.is_table()) {
+                let values = flag_values::read(&flag, &value).map_err(|sentence| refused(&key, &sentence))?;
+                if flags.insert(flag, values).is_some() {
+                    return Err(refused(&key, "is there twice").with_hint("remove the spelling with `_` or with `-`"));
+                }
             } else {
                 tables.insert(key, value);
             }

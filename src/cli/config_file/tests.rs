@@ -24,11 +24,19 @@ fn the_contract_example_is_read() {
 #[test]
 fn an_unknown_key_names_the_nearest() {
     assert_eq!(refused("taget = 'x'").hint(), "did you mean `target`?");
-    assert_eq!(refused("auth_token_file = 'x'").hint(), "did you mean `auth-token-file`?");
+    assert_eq!(refused("auth_token_fil = 'x'").hint(), "did you mean `auth-token-file`?");
     assert_eq!(refused("[columns.'a.b']\ntyp = 'text'").hint(), "did you mean `type`?");
     assert_eq!(refused("[accept]\norphan-row = ['x']").hint(), "did you mean `orphan-rows`?");
     assert!(refused("zzzzzz = 1").hint().starts_with("the keys are dir, "));
     assert!(refused("sample = 1").message().contains("not in this version"));
+}
+
+#[test]
+fn a_key_may_be_written_with_underscores() {
+    for text in ["on_type_change = 'follow'", "on-type-change = 'follow'"] {
+        let file = ConfigFile::parse(text, "t.toml").unwrap();
+        assert_eq!(file.flag("on-type-change"), Some(vec!["follow".to_owned()]), "{text}");
+    }
 }
 
 #[test]
@@ -79,6 +87,7 @@ fn a_wrong_value_says_what_the_key_takes() {
     ] {
         assert!(refused(text).message().starts_with(&format!("t.toml: {said}")), "{text}: {}", refused(text));
     }
+    assert_eq!(refused("on_drift = 'keep'\non-drift = 'keep'").message(), "t.toml: `on_drift` is there twice");
     assert_eq!(refused("sql.afer = []").message(), "t.toml: unknown key `sql.afer`");
     assert_eq!(refused("tables.t.nam = 'x'").hint(), "did you mean `name`?");
 }

@@ -1,21 +1,26 @@
 //! Turns the values of the flags into requests.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use super::{
-    args::{DecisionArgs, FreshArgs, JobsArgs, LocalArgs, MethodArgs, PartArgs, SourceArgs, TargetArgs, VerifyArgs},
+    args::VerifyArgs,
     config_file::{code_words, nearest},
     environment,
+    flag_groups::{DecisionArgs, FreshArgs, JobsArgs, LocalArgs, MethodArgs, PartArgs, SourceArgs, TargetArgs},
     layers::Layers,
     user_sql,
 };
 use crate::{
     error::{Error, Kind, Result},
-    model::{FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode},
+    model::{
+        FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode,
+        structure_change::TypeChangePolicy,
+    },
     pipeline::PlanDecisions,
     postgres::{PasswordSources, PgEndpoint, existing_schema::SchemaFrom, managed::LocalChoice},
     secret::Secret,
@@ -96,15 +101,10 @@ impl Layers {
     /// `Usage` for an `--accept` that names no finding code.
     pub fn decisions(&self, typed: &DecisionArgs, local: &LocalArgs) -> Result<PlanDecisions> {
         let file = &self.file.overrides;
-        let mut accept = self.file.accept.clone();
+        let mut consents = BTreeMap::<String, Vec<String>>::new();
         for text in &typed.accept {
             let (code, place) = accepted(text)?;
-            accept.entry(code).or_default().push(place);
-        }
-        // The same decisions are the same plan, in whatever order they were typed.
-        for places in accept.values_mut() {
-            places.sort();
-            places.dedup();
+            consents.entry(code).or_default().push(place);
         }
         Ok(PlanDecisions {
             overrides: Overrides {
@@ -115,10 +115,12 @@ impl Layers {
                 tables: file.tables.clone(),
                 existing_schema: None,
                 sql: user_sql::read(&file.sql)?,
-                accept,
+                accept: self.file.accept.clone(),
+                consents,
                 include: typed.include.clone(),
                 exclude: typed.exclude.clone(),
                 vector_extension: false,
+                strict: typed.strict,
             },
             vector: typed.vector,
             local: self.local_choice(local)?,
@@ -216,6 +218,7 @@ pub(super) fn push(
         local,
         mode,
         on_drift: DriftPolicy::Refuse,
+        on_type_change: TypeChangePolicy::Decide,
         part: PushPart::All,
         jobs: jobs(jobs_at_once),
         schema: schema(to),

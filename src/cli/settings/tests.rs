@@ -142,8 +142,10 @@ fn decisions(layers: &Layers, accept: &[&str]) -> Result<PlanDecisions> {
 fn accepted_findings_of_file_and_flags_add_up() {
     let file = layers(&[], "[accept]\norphan-rows = ['comments']");
     let decisions = decisions(&file, &["orphan-rows@posts.author_id", "view-not-carried"]).unwrap();
-    assert_eq!(decisions.overrides.accept["orphan-rows"], ["comments", "posts.author_id"]);
-    assert_eq!(decisions.overrides.accept["view-not-carried"], ["*"]);
+    let accepted = decisions.overrides.accepted();
+    assert_eq!(accepted["orphan-rows"], ["comments", "posts.author_id"]);
+    assert_eq!(accepted["view-not-carried"], ["*"]);
+    assert_eq!(decisions.overrides.accept["orphan-rows"], ["comments"], "what is typed is not configuration");
 }
 
 #[test]

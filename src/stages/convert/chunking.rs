@@ -148,6 +148,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            consents: std::collections::BTreeMap::new(),
             existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),

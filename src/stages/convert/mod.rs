@@ -57,7 +57,7 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, Stage,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, LocalServerRecord},
-        conversion_plan::PLAN_FORMAT,
+        conversion_plan::{ObjectPlan, PLAN_FORMAT},
         dropped_objects::{DroppedObject, ExecutedPlan},
         human_format,
         overrides::Overrides,
@@ -111,6 +111,8 @@ pub struct Converted {
     pub checkpoint: LoadCheckpoint,
     /// Whether it was done already for this dump and plan.
     pub unchanged: bool,
+    /// Views, triggers and indexes of the source that the local PostgreSQL does not have.
+    pub not_carried: Vec<ObjectPlan>,
 }
 
 /// Makes or loads the plan, refuses if findings block, loads, and proves what it loaded.
@@ -124,7 +126,7 @@ pub struct Converted {
 pub async fn convert(ctx: &Context, request: &ConvertRequest) -> Result<Converted> {
     request.scope()?;
     let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
-    let planning = PlanRequest { overrides: request.overrides.clone(), fresh: false };
+    let planning = PlanRequest { overrides: request.overrides.clone(), ..PlanRequest::default() };
     let planned = Box::pin(plan::plan(ctx, &planning)).await?;
     plan::refuse_if_blocked(&planned.plan)?;
     convert_planned(ctx, request, &dump, planned).await
@@ -155,15 +157,15 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     if let Some(done) = done
         && is_there(ctx, named.as_ref(), done, &key).await?
     {
-        return Ok(Converted { checkpoint: done.clone(), unchanged: true });
+        let not_carried = planned.plan.without(&done.dropped).not_carried();
+        return Ok(Converted { checkpoint: done.clone(), unchanged: true, not_carried });
     }
     let interrupted = former.filter(|former| former.state == LoadState::Loading);
-    let continues = interrupted.is_some();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Convert });
     report_expected(ctx, &planned.plan);
     let mut clock = PhaseTimer::start();
     if named.is_none() {
-        if scope != LoadScope::Data && !continues {
+        if scope != LoadScope::Data && interrupted.is_none() {
             LocalServer::discard(&ctx.workdir).await?;
         }
         named = Some(LocalServer::open_for_load(ctx, &request.local).await?);
@@ -197,7 +199,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         return Err(refused);
     }
     checkpoint.dropped = dropped;
-    store_executed_plan(ctx, planned.plan, &checkpoint)?;
+    let not_carried = store_executed_plan(ctx, planned.plan, &checkpoint)?.not_carried();
     server.close_durable().await?;
     clock.record("durable");
     checkpoint.phases_ms = clock.phases_ms();
@@ -212,13 +214,15 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         elapsed_ms: clock.total_ms(),
         summary: summary(&checkpoint),
     });
-    Ok(Converted { checkpoint, unchanged: false })
+    Ok(Converted { checkpoint, unchanged: false, not_carried })
 }
 
-/// Stores the plan as it was carried out.
-fn store_executed_plan(ctx: &Context, plan: Plan, checkpoint: &LoadCheckpoint) -> Result<()> {
+/// Stores the plan as it was carried out, and gives it back.
+fn store_executed_plan(ctx: &Context, plan: Plan, checkpoint: &LoadCheckpoint) -> Result<Plan> {
     let (plan, plan_sha256) = (plan.without(&checkpoint.dropped), checkpoint.plan_sha256.clone());
-    sealed::store(&ctx.workdir.executed_plan(), &ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan }).map(drop)
+    let executed = ExecutedPlan { format: PLAN_FORMAT, plan_sha256, plan };
+    sealed::store(&ctx.workdir.executed_plan(), &executed)?;
+    Ok(executed.plan)
 }
 
 /// Says what was dropped, and refuses to go on without the consent that some of it needs.
@@ -226,7 +230,7 @@ fn report_dropped(ctx: &Context, dropped: &[DroppedObject], request: &ConvertReq
     for one in dropped {
         ctx.out.emit(&Event::Found(one.finding()));
     }
-    plan::refuse_if_unguarded(dropped, &request.overrides.accept)
+    plan::refuse_if_unguarded(dropped, &request.overrides)
 }
 
 /// The checkpoint of an earlier load of the same dump and plan into the same kind of server.

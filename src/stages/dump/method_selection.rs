@@ -7,7 +7,7 @@ use clap::{ValueEnum, builder::PossibleValue};
 use super::{
     CompleteCopy, billing_estimate, disk_space, export,
     left_out::{self, LeftOut},
-    on_thread,
+    on_thread, other_source,
     pages::{self, PullOutcome, Revision},
     replica::{self, PreviousDump},
     resume_state,
@@ -110,8 +110,7 @@ pub(super) async fn copy(
     let token = token::one_of(endpoint.token(), settings.token)?;
     let server = Server::new(ctx, &ServerSettings { token: token.as_ref(), ..*settings })?;
     // The namespaces of one server are databases of their own.
-    let source =
-        settings.namespace.map_or_else(|| endpoint.to_string(), |name| format!("{endpoint} (namespace {name})"));
+    let source = other_source::recorded_source(&endpoint.to_string(), settings.namespace);
     let reader = ServerReader { ctx, server: &server, source, part, previous, exclude };
     match method {
         Method::Auto if is_mvcc => reader.sql(MVCC.to_owned()).await,

@@ -28,6 +28,8 @@ mod left_out;
 
 mod local_file;
 
+mod other_source;
+
 mod pages;
 
 mod platform;
@@ -117,7 +119,7 @@ pub struct Dumped {
 ///
 /// # Errors
 /// `Usage` for a source, method or token that makes no sense; `Source*` kinds (exit 3); `ArtifactIo` (exit 4);
-/// `Interrupted`.
+/// `OtherSource` (exit 8); `Interrupted`.
 pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
     Box::pin(make(ctx, request)).await.in_stage(Stage::Dump)
 }
@@ -152,6 +154,9 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
         None => (Source::parse(&request.source)?, request.token.clone(), false),
     };
     require_server(request.method, &source)?;
+    if !request.fresh {
+        other_source::refuse(ctx, &source, request.namespace.as_deref())?;
+    }
     ctx.out.emit(&Event::StageStarted { stage: Stage::Dump });
     let part = local_file::beside(&ctx.workdir.subdir("dump")?.join("source.db"), ".part");
     if request.fresh {

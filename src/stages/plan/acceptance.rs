@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::{DroppedObject, Finding, Plan, Severity, Stage},
+    model::{DroppedObject, Finding, FindingCode, Plan, Severity, Stage, overrides::Overrides},
 };
 
 /// The code that accepts every finding that needs a decision.
@@ -22,6 +22,24 @@ pub(super) fn accept(findings: &mut [Finding], accepted: &BTreeMap<String, Vec<S
         let by_all = finding.severity == Severity::NeedsDecision && covers(ALL, finding).is_some();
         finding.accepted |= by_code || by_all;
     }
+}
+
+/// Makes the loss of views, triggers and indexes a finding that needs a decision.
+pub(super) fn be_strict(findings: &mut [Finding]) {
+    let lost = [FindingCode::ViewNotCarried, FindingCode::TriggerNotCarried, FindingCode::IndexNotCarried];
+    let needs_none = |finding: &&mut Finding| finding.severity < Severity::NeedsDecision;
+    for finding in findings.iter_mut().filter(|finding| lost.contains(&finding.code)).filter(needs_none) {
+        finding.severity = Severity::NeedsDecision;
+        finding.choices.push(format!("--accept {}@{}", finding.code.word(), finding.place()));
+    }
+    order(findings);
+}
+
+/// The order in which a plan has its findings.
+pub(super) fn order(findings: &mut [Finding]) {
+    findings.sort_by_cached_key(|finding| {
+        (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
+    });
 }
 
 /// Whether a place of the configuration names the finding's place: all, its table, or its table and column.
@@ -64,13 +82,17 @@ pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
     })
 }
 
-/// The verdict on what a load dropped: `PlanBlocked` (exit 1) if something of it guards data and isn't accepted.
+/// The verdict on what a load dropped: `PlanBlocked` (exit 1) if something of it guards data, or the user wants to decide
+/// on each object, and isn't accepted.
 ///
 /// # Errors
 /// As said, with the first object.
-pub fn refuse_if_unguarded(dropped: &[DroppedObject], accepted: &BTreeMap<String, Vec<String>>) -> Result<()> {
+pub fn refuse_if_unguarded(dropped: &[DroppedObject], overrides: &Overrides) -> Result<()> {
     let mut findings: Vec<Finding> = dropped.iter().map(DroppedObject::finding).collect();
-    accept(&mut findings, accepted);
+    if overrides.strict {
+        be_strict(&mut findings);
+    }
+    accept(&mut findings, &overrides.accepted());
     let Some(first) = findings.iter().find(|finding| finding.blocks()) else { return Ok(()) };
     let place = first.place();
     let error = Error::new(Kind::PlanBlocked, format!("{place} can't be created as it is: {}", first.message));
@@ -81,7 +103,7 @@ pub fn refuse_if_unguarded(dropped: &[DroppedObject], accepted: &BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FindingCode, conversion_plan::PLAN_FORMAT};
+    use crate::model::conversion_plan::PLAN_FORMAT;
 
     fn finding(severity: Severity, table: &str, column: &str) -> Finding {
         Finding::new(FindingCode::KeysMerged, severity, "words").at_table(table).at_column(column)
@@ -117,6 +139,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: String::new(),
             overrides_sha256: String::new(),
+            consents: std::collections::BTreeMap::new(),
             existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),

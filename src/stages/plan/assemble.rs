@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    acceptance,
     assembled::Assembled,
     fk_unification::DroppedKey,
     offtype_policy,
@@ -93,9 +94,7 @@ pub(super) fn assemble(
     offtype_policy::restrain(&mut all);
     views_triggers::translate(schema, &views, overrides.identifiers, &mut all);
     all.objects.sort_by_cached_key(|object| position(schema, &object.table));
-    all.findings.sort_by_cached_key(|finding| {
-        (std::cmp::Reverse(finding.severity), finding.code, finding.place(), finding.message.clone())
-    });
+    acceptance::order(&mut all.findings);
     all.findings.dedup();
     Ok(all)
 }

@@ -30,6 +30,8 @@ mod rescan;
 
 mod acceptance;
 
+mod stored_plan;
+
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -51,11 +53,13 @@ use crate::{
 };
 use assembled::Assembled;
 use override_resolution::ResolvedOverrides;
+use stored_plan::StoredPlan;
 use table_draft::TableDraft;
 use table_outline::TableOutline;
 
 pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
 pub use explain::explain;
+pub use stored_plan::made_with;
 
 /// The schema that the tables go to on the local PostgreSQL.
 const LOCAL_SCHEMA: &str = "public";
@@ -65,6 +69,8 @@ const LOCAL_SCHEMA: &str = "public";
 pub struct PlanRequest {
     /// The user's decisions.
     pub overrides: Overrides,
+    /// Take a stored plan as it is with regard to pgvector: no server is named that could tell.
+    pub any_vector: bool,
     /// Make the plan even if a current one is there.
     pub fresh: bool,
 }
@@ -80,8 +86,8 @@ pub struct Planned {
     pub unchanged: bool,
 }
 
-/// Makes the plan, or loads the stored one if it was made from this dump, these overrides and this version.
-/// Returns it even if findings block loading; see [`refuse_if_blocked`].
+/// Makes the plan, or loads the stored one if it was made from this dump, these overrides and this version, and if
+/// what is accepted now decides nothing that waits for a decision. Returns it even if findings block loading; see [`refuse_if_blocked`].
 ///
 /// May be dropped and repeated: the stored plan is replaced as a whole or not at all.
 ///
@@ -96,14 +102,25 @@ pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
 
 fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
     let dump = ctx.workdir.load_dump()?;
-    if !request.fresh
-        && let Some(planned) = current(ctx, &dump, &request.overrides)?
-    {
-        return Ok(planned);
+    let mut forms = vec![request.overrides.clone()];
+    if request.any_vector {
+        let vector_extension = !request.overrides.vector_extension;
+        forms.push(Overrides { vector_extension, ..request.overrides.clone() });
+    }
+    let stored = if request.fresh { None } else { StoredPlan::load(ctx, &dump, &forms)? };
+    let mut overrides = request.overrides.clone();
+    if let Some(mut stored) = stored {
+        let decides = stored.agree(&request.overrides);
+        let is_whole = ctx.workdir.schema_sql().is_file() && ctx.workdir.assessment().is_file();
+        if is_whole && !decides {
+            let sha256 = sha256_of(&ctx.workdir.plan_json())?;
+            return Ok(Planned { plan: stored.plan, sha256, unchanged: true });
+        }
+        overrides = stored.overrides;
     }
     let began = Instant::now();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Plan });
-    let plan = make(ctx, &dump, &request.overrides)?;
+    let plan = make(ctx, &dump, &overrides)?;
     ctx.stop.check()?;
     ctx.workdir.subdir("plan")?;
     atomic::write(&ctx.workdir.schema_sql(), ddl::schema_sql(&plan).as_bytes())?;
@@ -116,29 +133,6 @@ fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     ctx.out.emit(&Event::StageFinished { stage: Stage::Plan, elapsed_ms, summary: summary(&plan) });
     Ok(Planned { plan, sha256, unchanged: false })
-}
-
-/// The stored plan with its files, if it is of this dump, these overrides and this version.
-fn current(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<Option<Planned>> {
-    let plan = match ctx.workdir.load_plan() {
-        Ok(plan) => plan,
-        Err(error) if error.kind() == Kind::ArtifactMissing => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let is_current =
-        plan.dump_sha256 == dump.sha256
-            && plan.overrides_sha256 == overrides.sha256()
-            && plan.tool == env!("CARGO_PKG_VERSION")
-            && dump.left_out.iter().map(left_out).all(|left| {
-                plan.objects.iter().any(|object| object.source == left.name && object.reason == left.reason)
-            })
-            && ctx.workdir.schema_sql().is_file()
-            && ctx.workdir.assessment().is_file();
-    if !is_current {
-        return Ok(None);
-    }
-    let sha256 = sha256_of(&ctx.workdir.plan_json())?;
-    Ok(Some(Planned { plan, sha256, unchanged: true }))
 }
 
 fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<Plan> {
@@ -165,7 +159,10 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         }
         None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
     };
-    acceptance::accept(&mut all.findings, &overrides.accept);
+    if overrides.strict {
+        acceptance::be_strict(&mut all.findings);
+    }
+    acceptance::accept(&mut all.findings, &overrides.accepted());
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
     let mut extensions =
         overrides.existing_schema.as_ref().map(|existing| existing.extensions.clone()).unwrap_or_default();
@@ -177,6 +174,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         dump_sha256: dump.sha256.clone(),
         overrides_sha256: overrides.sha256(),
+        consents: overrides.consents.clone(),
         schema: LOCAL_SCHEMA.to_owned(),
         extensions,
         tables: all.tables,

@@ -247,7 +247,7 @@ fn check_accepted(schema: &SourceSchema, overrides: &Overrides) -> Result<()> {
         let views = schema.views.iter().map(|view| &view.name);
         tables.chain(views).chain(schema.skipped.iter().map(|object| &object.name))
     };
-    for (code, places) in &overrides.accept {
+    for (code, places) in &overrides.accepted() {
         if code != "all" && code.parse::<FindingCode>().is_err() {
             let codes = FindingCode::ALL.iter().map(|code| code.word().to_owned());
             return Err(unknown(&format!("accept names {code}, which is no finding code"), code, codes));

@@ -33,15 +33,23 @@ use crate::{
     error::{Kind, Result, ResultExt},
     event::Event,
     model::{
-        Stage,
+        Plan, Stage,
+        drift::DriftPolicy,
         human_format::counted,
         push_plan::{PushMode, RequestedMode},
+        structure_change::TypeChangePolicy,
     },
-    postgres::{Parsed, PgEndpoint, Role},
+    postgres::{Parsed, PgEndpoint, Role, Session},
 };
 
 use executor::PushExecutor;
-use plan::manifest::Manifest;
+use plan::{manifest::Manifest, structure_changes};
+use target::{
+    contract,
+    record::{PushedTableRecord, TargetRecord},
+    session::previous_schema,
+    source_identity,
+};
 
 /// Pushes what `convert` loaded.
 ///
@@ -71,11 +79,39 @@ async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
         ctx.out.info(note);
     }
     let begun = Instant::now();
-    let pushed = PushExecutor::new(ctx, request, &endpoint, &manifest).run().await?;
+    let mut pushed = PushExecutor::new(ctx, request, &endpoint, &manifest).run().await?;
+    pushed.not_carried = manifest.plan.not_carried();
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let summary = summary(&pushed, &manifest, endpoint.address());
     ctx.out.emit(&Event::StageFinished { stage: Stage::Push, elapsed_ms, summary });
     Ok(pushed)
+}
+
+/// Refuses a plan whose push would change tables that are in use without a decision, before the plan is carried out.
+/// What else speaks against a push is left to the push. `source` is where the plan's dump came from.
+///
+/// # Errors
+/// `TypeChanged`, `Target*`.
+pub async fn refuse_undecided(ctx: &Context, request: &PushRequest, plan: &Plan, source: &str) -> Result<()> {
+    // Which tables others changed and keep their structure is known when the rows are compared.
+    if request.on_type_change == TypeChangePolicy::Follow || request.on_drift == DriftPolicy::Keep {
+        return Ok(());
+    }
+    let endpoint = PgEndpoint::parse(&request.target, Role::Target)?.endpoint;
+    let control = Box::pin(Session::connect_with_retry(ctx, Stage::Push, &endpoint)).await?;
+    let schema = request.schema.as_str();
+    let record = Box::pin(TargetRecord::read(&control, schema, &previous_schema(schema))).await?;
+    let stays = |table: &PushedTableRecord| plan.tables.iter().any(|planned| planned.name == table.name);
+    let is_other = source_identity::read(&control, schema).await?.is_some_and(|known| known != source);
+    if is_other || !record.live.iter().any(stays) {
+        return Ok(());
+    }
+    let live = contract::read(&control, schema).await?;
+    let changes = structure_changes::find(&live, &record.live_objects, plan);
+    for change in &changes {
+        ctx.out.emit(&Event::StructureChanged(change.clone()));
+    }
+    if changes.is_empty() { Ok(()) } else { Err(structure_changes::undecided(&changes)) }
 }
 
 /// Whether the artifacts are there that a push takes its tables from.

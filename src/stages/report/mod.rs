@@ -11,6 +11,8 @@ mod push_summary;
 
 mod markdown;
 
+mod parts;
+
 mod html;
 
 use std::collections::BTreeMap;
@@ -26,11 +28,10 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         DumpCheckpoint, Finding, LoadCheckpoint, Plan, PushCheckpoint, TablePlan,
-        checkpoint::{LoadState, LocalServerRecord, PushAccount},
-        conversion_plan::{ObjectPlan, Origin, Outcome},
+        checkpoint::{LoadState, PushAccount},
+        conversion_plan::ObjectPlan,
         dump_method::DumpMethod,
-        human_format,
-        plan_summary::{self, Decision},
+        human_format, plan_summary,
     },
     stages::verify::{Against, VerifyLevel},
     workdir::{Workdir, atomic, now_s, sha256_of},
@@ -256,13 +257,13 @@ impl Report {
             because,
             run,
             tables: table_parts(&dump, plan.as_ref(), convert.as_ref(), push.as_ref(), verification.as_ref()),
-            decisions: plan.as_ref().map(decision_parts).unwrap_or_default(),
-            objects: plan.as_ref().map(changed_objects).unwrap_or_default(),
-            carried: plan.as_ref().map(carried_objects).unwrap_or_default(),
+            decisions: plan.as_ref().map(parts::decision_parts).unwrap_or_default(),
+            objects: plan.as_ref().map(parts::changed_objects).unwrap_or_default(),
+            carried: plan.as_ref().map(parts::carried_objects).unwrap_or_default(),
             findings: plan.as_ref().map(|plan| plan.findings.clone()).unwrap_or_default(),
             notices: plan.as_ref().map(plan_summary::notices).unwrap_or_default(),
-            local: convert.as_ref().map(|load| local_words(&load.local)),
-            timings: timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
+            local: convert.as_ref().map(|load| parts::local_words(&load.local)),
+            timings: parts::timing_parts(&dump, convert.as_ref(), push.as_ref(), verification.as_ref()),
             source: source_part(&dump, plan.as_ref()),
             target,
             verification,
@@ -439,73 +440,4 @@ fn table_parts(
         }
     };
     all.into_iter().map(part).collect()
-}
-
-fn decision_parts(plan: &Plan) -> Vec<DecisionPart> {
-    let part = |decision: Decision| {
-        let column = plan.table(&decision.table)?.columns.iter().find(|column| column.source == decision.column)?;
-        Some(DecisionPart {
-            line: decision.line(),
-            rule: column.rule.clone(),
-            configured: column.origin == Origin::Override,
-            records_off_type: column.records_off_type,
-            table: decision.table,
-            column: decision.column,
-            declared: decision.declared,
-            pg_type: decision.pg_type,
-            reason: decision.reason,
-            counts: decision.counts,
-            options: decision.options,
-        })
-    };
-    plan_summary::decisions(plan).into_iter().filter_map(part).collect()
-}
-
-fn changed_objects(plan: &Plan) -> Vec<ObjectPlan> {
-    plan.objects.iter().filter(|object| object.outcome != Outcome::Carried).cloned().collect()
-}
-
-fn carried_objects(plan: &Plan) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for object in plan.objects.iter().filter(|object| object.outcome == Outcome::Carried) {
-        *counts.entry(object.kind.clone()).or_insert(0) += 1;
-    }
-    counts
-}
-
-fn local_words(local: &LocalServerRecord) -> String {
-    match local {
-        LocalServerRecord::Managed { version, .. } => format!("PostgreSQL {version}, managed by this tool"),
-        LocalServerRecord::External { address, version } => format!("PostgreSQL {version} at {address}"),
-    }
-}
-
-fn timing_parts(
-    dump: &DumpCheckpoint,
-    convert: Option<&LoadCheckpoint>,
-    push: Option<&PushCheckpoint>,
-    verification: Option<&VerifyRecord>,
-) -> Vec<TimingPart> {
-    let whole = |stage: &'static str, started: u64, finished: u64| TimingPart {
-        stage,
-        phase: String::new(),
-        elapsed_ms: finished.saturating_sub(started) * 1000,
-    };
-    let phases = |stage: &'static str, phases: &BTreeMap<String, u64>| {
-        let parts = phases.iter();
-        parts.map(|(phase, ms)| TimingPart { stage, phase: phase.clone(), elapsed_ms: *ms }).collect::<Vec<_>>()
-    };
-    let mut parts = vec![whole("dump", dump.started_s, dump.finished_s)];
-    if let Some(load) = convert {
-        parts.push(whole("convert", load.started_s, load.finished_s));
-        parts.extend(phases("convert", &load.phases_ms));
-    }
-    if let Some(push) = push {
-        parts.push(whole("push", push.started_s, push.finished_s));
-        parts.extend(phases("push", &push.phases_ms));
-    }
-    if let Some(record) = verification {
-        parts.push(TimingPart { stage: "verify", phase: String::new(), elapsed_ms: record.elapsed_ms });
-    }
-    parts
 }

@@ -29,6 +29,9 @@ pub fn push_lines(push: &PushCheckpoint) -> Vec<(&'static str, String)> {
     for line in push.plan.iter().flat_map(PushPlan::drift_lines) {
         lines.push(("drift", line));
     }
+    for change in push.plan.iter().flat_map(|plan| &plan.changes) {
+        lines.push(("changed", change.to_string()));
+    }
     if let Some(home) = &push.previous_schema {
         let replaced = u64::try_from(push.replaced.len()).unwrap_or(u64::MAX);
         lines.push(("replaced", format!("{}, kept in schema {home}", counted(replaced, "table", "tables"))));

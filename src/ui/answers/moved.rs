@@ -7,6 +7,7 @@ use crate::{
     model::{
         LoadCheckpoint,
         checkpoint::LocalServerRecord,
+        conversion_plan::ObjectPlan,
         human_format::{bytes, count, counted},
         timestamp::rfc3339_s,
     },
@@ -68,7 +69,13 @@ pub fn converted(converted: &Converted) -> Answer {
     if !table.is_empty() {
         text.push_str(&format!("\n{}", table.render()));
     }
-    Answer::new("convert", text, json!({ "unchanged": converted.unchanged, "checkpoint": value_of(load) }))
+    text.push_str(&not_carried(&converted.not_carried));
+    Answer::new(
+        "convert",
+        text,
+        json!({ "unchanged": converted.unchanged, "checkpoint": value_of(load),
+            "not-carried": value_of(&converted.not_carried) }),
+    )
 }
 
 fn local_words(load: &LoadCheckpoint) -> String {
@@ -76,6 +83,19 @@ fn local_words(load: &LoadCheckpoint) -> String {
         LocalServerRecord::Managed { version, .. } => format!("the managed PostgreSQL {version}"),
         LocalServerRecord::External { address, version } => format!("PostgreSQL {version} at {address}"),
     }
+}
+
+/// The views, triggers and indexes that are not carried, each with its reason; empty if there are none.
+pub(super) fn not_carried(objects: &[ObjectPlan]) -> String {
+    if objects.is_empty() {
+        return String::new();
+    }
+    let line = |object: &ObjectPlan| {
+        let of = if object.source == object.table { String::new() } else { format!(" of {}", object.table) };
+        format!("  {} {}{}: {}\n", object.kind, harmless(&object.source), harmless(&of), harmless(&object.reason))
+    };
+    let lines: String = objects.iter().map(line).collect();
+    format!("\nNot carried ({})\n{lines}", objects.len())
 }
 
 /// `push`.
@@ -86,7 +106,10 @@ pub fn pushed(pushed: &Pushed) -> Answer {
         for line in &pushed.dry_run {
             text.push_str(&format!("  {}\n", harmless(line)));
         }
-        return Answer::new("push", text, json!({ "dry-run": pushed.dry_run, "plan": &pushed.plan }));
+        text.push_str(&not_carried(&pushed.not_carried));
+        let json = json!({ "dry-run": pushed.dry_run, "plan": &pushed.plan,
+            "not-carried": value_of(&pushed.not_carried) });
+        return Answer::new("push", text, json);
     };
     let mut text = format!(
         "{}{}, {} at {}, schema {}\n",
@@ -123,7 +146,10 @@ pub fn pushed(pushed: &Pushed) -> Answer {
     if !table.is_empty() {
         text.push_str(&format!("\n{}", table.render()));
     }
-    Answer::new("push", text, json!({ "unchanged": pushed.unchanged, "checkpoint": value_of(push) }))
+    text.push_str(&not_carried(&pushed.not_carried));
+    let json = json!({ "unchanged": pushed.unchanged, "checkpoint": value_of(push),
+        "not-carried": value_of(&pushed.not_carried) });
+    Answer::new("push", text, json)
 }
 
 /// `rollback`.

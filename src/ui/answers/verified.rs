@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::json as value_of;
+use super::{json as value_of, moved::not_carried};
 use crate::{
     error::{Error, Kind},
     model::{
@@ -116,14 +116,16 @@ pub fn ran(ran: &Ran, report: &Path) -> Answer {
     let plan = &ran.planned.plan;
     let findings = tally(&plan.findings);
     let shown = if ran.verified.equal() { String::new() } else { differences(&ran.verified) };
-    let text =
-        format!("{}\nplan: {findings}\nreport: {}\n{shown}", table.render(), harmless(&report.display().to_string()));
+    let not_carried = not_carried(&ran.pushed.not_carried);
+    let report = report.display().to_string();
+    let text = format!("{}\nplan: {findings}\nreport: {}\n{not_carried}{shown}", table.render(), harmless(&report));
     let json = json!({
         "dump": { "unchanged": ran.dumped.unchanged, "checkpoint": value_of(&ran.dumped.checkpoint) },
         "plan": { "unchanged": ran.planned.unchanged, "findings": value_of(&plan.findings) },
         "convert": { "unchanged": ran.converted.unchanged, "checkpoint": value_of(&ran.converted.checkpoint) },
         "push": { "unchanged": ran.pushed.unchanged, "checkpoint": value_of(&ran.pushed.checkpoint) },
         "verify": { "equal": ran.verified.equal(), "record": value_of(&ran.verified) },
+        "not-carried": value_of(&ran.pushed.not_carried),
         "stages_ms": value_of(&ran.stages_ms),
     });
     let answer = Answer::new("run", text, json);

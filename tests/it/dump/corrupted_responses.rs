@@ -72,6 +72,9 @@ impl Subject {
         };
         // What was kept of it must not damage the next one.
         let healthy = Proxy::to(self.port, |_, _| Fault::None);
+        if outcome.is_ok() {
+            fixture.take_for_dump_of(&healthy.url());
+        }
         let healed = fixture.dump(&self.request(&healthy)).unwrap_or_else(|error| panic!("{label}, healed: {error}"));
         assert_eq!(healed.checkpoint.content_sha256, self.content, "{label}, healed");
         assert_same_values(&fixture.source_db(), &self.reference.source_db(), &label);

@@ -98,8 +98,9 @@ fn refused(server: &Sqld, script: impl Fn(&str, u32, Vec<u8>) -> Answer + Send +
         let read = |name: &str| std::fs::read(fixture.dir().join("dump").join(name)).unwrap();
         (fixture.listing(), read("source.db"), read("checkpoint.json"))
     };
-    let first = state(&fixture);
     let stub = before(server, script);
+    fixture.take_for_dump_of(&stub.url());
+    let first = state(&fixture);
     let error = fixture.dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert!(state(&fixture) == first, "the dump before has changed after: {error}");
     assert_eq!(error.kind().exit(), 3, "{error}");
@@ -343,6 +344,7 @@ fn a_request_to_stop_ends_the_dump_and_keeps_the_one_before() {
         }
         whole(body)
     });
+    fixture.take_for_dump_of(&stub.url());
     let begun = std::time::Instant::now();
     let error = fixture.dump(&sql_request(stub.url(), server.token())).unwrap_err();
     assert_eq!((code(&error), error.kind().exit()), ("interrupted", 130));

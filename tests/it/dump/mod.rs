@@ -36,9 +36,10 @@ use turso2neon::{
     context::{Cancellation, Context},
     error::{Error, Result},
     event::{Event, Sink},
+    model::{DumpCheckpoint, checkpoint::CHECKPOINT_FORMAT},
     secret::Secret,
     stages::dump::{DumpRequest, Dumped, Method, dump},
-    workdir::Workdir,
+    workdir::{Workdir, sealed},
 };
 
 use crate::support::{plan_builder::dump_request as request, process::block_on};
@@ -76,6 +77,13 @@ impl Fixture {
         let workdir = Workdir::create(&self.dir())?;
         let ctx = Context { workdir, out: self.events.clone(), stop: self.stop.clone() };
         block_on(async { dump(&ctx, request).await })
+    }
+
+    /// Lets the dump that is there count as one of this address: what stands before a server has a port of its own.
+    fn take_for_dump_of(&self, url: &str) {
+        let path = Workdir::create(&self.dir()).unwrap().dump_checkpoint();
+        let checkpoint: DumpCheckpoint = sealed::load(&path, CHECKPOINT_FORMAT, "dump").unwrap();
+        sealed::store(&path, &DumpCheckpoint { source: url.to_owned(), ..checkpoint }).unwrap();
     }
 
     fn events(&self) -> Vec<Event> {

@@ -16,7 +16,7 @@ use turso2neon::{
     context::{Cancellation, Context},
     error::Kind,
     event::{Event, Sink},
-    model::{Plan, overrides::Overrides, source_schema::SourceSchema},
+    model::{Plan, source_schema::SourceSchema},
     rules::expression::{self, NameScope},
     sqlite::catalog,
     stages::{
@@ -297,7 +297,7 @@ fn planned() -> (Plan, SourceSchema) {
     let workspace = Workspace::new();
     let source = workspace.sqlite("source.db", COLUMNS);
     let ctx = dumped(&workspace, &source);
-    let request = PlanRequest { overrides: Overrides::default(), fresh: false };
+    let request = PlanRequest::default();
     let planned = block_on(async { plan(&ctx, &request).await }).unwrap();
     (planned.plan, catalog::read(&Connection::open(&source).unwrap()).unwrap())
 }
@@ -373,7 +373,7 @@ fn mutated_schemas_are_read_or_refused() {
             let request = plan_builder::dump_request(source.to_str().unwrap());
             let end = block_on(async {
                 dump(&ctx, &request).await?;
-                plan(&ctx, &PlanRequest { overrides: Overrides::default(), fresh: false }).await.map(|_| ())
+                plan(&ctx, &PlanRequest::default()).await.map(|_| ())
             });
             sent.send(end.err().map(|error| error.kind())).ok();
         });

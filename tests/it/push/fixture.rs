@@ -16,6 +16,7 @@ use turso2neon::{
         drift::DriftPolicy,
         identifier::qualified,
         push_plan::RequestedMode,
+        structure_change::TypeChangePolicy,
     },
     postgres::{managed::LocalChoice, table_digest},
     rules::ddl,
@@ -160,6 +161,8 @@ impl LocalFixture {
             local: LocalChoice { url: Some(Secret::new(self.server.admin_url())), ..LocalChoice::default() },
             mode: RequestedMode::Auto,
             on_drift: DriftPolicy::default(),
+            // Whether a change of the structure is made is tested in `decisions`; here, how it is made.
+            on_type_change: TypeChangePolicy::Follow,
             part: turso2neon::stages::push::PushPart::All,
             jobs: 0,
             schema: "public".to_owned(),

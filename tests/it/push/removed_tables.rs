@@ -1,6 +1,11 @@
 //! Tables that the source no longer has: said before they leave the target, and refused where nothing would stay.
 
-use crate::support::Environment;
+use crate::support::{Environment, Tool};
+
+/// A push that may take tables away.
+fn following(environment: &Environment) -> Tool {
+    environment.tool("push").args(["--on-type-change", "follow"])
+}
 
 #[test]
 fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
@@ -11,15 +16,15 @@ fn tables_that_leave_are_named_and_a_source_that_lost_them_all_is_refused() {
     environment.call(&["run"]);
     environment.source.execute("DROP TABLE leaving");
     environment.call(&["dump", "convert"]);
-    let output = environment.tool("push").args(["--dry-run"]).run().expect_exit(0);
+    let output = following(&environment).args(["--dry-run"]).run().expect_exit(0);
     assert!(output.stdout.contains("these are no longer in the plan and would be gone: leaving"), "{}", output.stdout);
-    let output = environment.tool("push").run().expect_exit(0);
+    let output = following(&environment).run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; `turso2neon rollback` can put them back";
     assert!(output.stderr.contains(said), "{}", output.stderr);
     assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");
     environment.call(&["rollback"]);
     assert_eq!(environment.target.value("SELECT id FROM public.leaving"), "7");
-    environment.call(&["push"]);
+    following(&environment).run().expect_exit(0);
 
     // Another database, with a table of the same name, pushed to the same place by mistake.
     let other =
@@ -63,7 +68,7 @@ fn a_replacement_in_place_names_the_tables_that_leave_too() {
     environment.source.execute("DROP TABLE leaving");
     environment.source.execute("ALTER TABLE kept ADD COLUMN new TEXT");
     environment.call(&["dump", "convert"]);
-    let output = environment.tool("push").args(["--mode", "replace"]).run().expect_exit(0);
+    let output = following(&environment).args(["--mode", "replace"]).run().expect_exit(0);
     let said = "no longer in the plan and leave schema public: leaving; none is kept";
     assert!(output.stderr.contains(said), "{}", output.stderr);
     assert_eq!(environment.target.value("SELECT to_regclass('public.leaving')::text IS NULL"), "t");

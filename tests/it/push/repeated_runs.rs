@@ -301,7 +301,7 @@ fn one_database(seed: u64, target: &Target, local: &Target) {
         }
         let run = workspace
             .tool("run")
-            .args(["--accept", "all", "--source"])
+            .args(["--accept", "all", "--on-type-change", "follow", "--source"])
             .arg(&path)
             .env("NEON_DATABASE_URL", target.url())
             .env("TURSO2NEON_LOCAL_URL", local.admin_url())

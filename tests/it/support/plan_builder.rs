@@ -44,6 +44,7 @@ pub(crate) fn plan(schema: &str, tables: Vec<TablePlan>) -> Plan {
         tool: "test".to_owned(),
         dump_sha256: String::new(),
         overrides_sha256: String::new(),
+        consents: std::collections::BTreeMap::new(),
         existing_schema: None,
         hooks: UserSql::default(),
         schema: schema.to_owned(),

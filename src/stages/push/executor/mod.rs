@@ -4,6 +4,8 @@ mod drift_guard;
 
 mod records;
 
+mod structure_guard;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -134,6 +136,7 @@ impl<'a> PushExecutor<'a> {
         let pushed = Box::pin(self.look_and_apply(&control, local)).await?;
         if pushed.checkpoint.is_some() && !pushed.unchanged {
             baseline::note_structure(&control, &self.request.schema).await?;
+            self.note_contract(&control).await?;
         }
         if let Some(source) = self.manifest.source.as_ref().filter(|_| pushed.checkpoint.is_some() && !pushed.unchanged)
         {
@@ -146,7 +149,7 @@ impl<'a> PushExecutor<'a> {
         let mut target_state = TargetState::look(control, self.manifest, self.request).await?;
         if let Some(checkpoint) = self.committed_result(&target_state)? {
             self.drop_leftovers(control, &target_state, self.request.keep_previous).await?;
-            return Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, plan: None, dry_run: Vec::new() });
+            return Ok(Pushed { checkpoint: Some(checkpoint), ..Pushed::default() });
         }
         let drift = Box::pin(self.find_drift(control, &target_state)).await?;
         if self.holds_already(&target_state, &drift) {
@@ -163,6 +166,7 @@ impl<'a> PushExecutor<'a> {
         let sessions = Sessions { control, reader: &reader, local: server.endpoint() };
         let servers = (control, &reader);
         self.decide_drift(servers, drift, &mut target_state).await?;
+        self.decide_changes(control, &mut target_state).await?;
         let choice = mode_selection::choose(self.ctx, servers, self.manifest, &target_state, self.request).await?;
         let is_diff =
             choice.action == Action::Diff && self.request.mode == RequestedMode::Auto && target_state.kept.is_empty();
@@ -199,14 +203,14 @@ impl<'a> PushExecutor<'a> {
         let reason = "the target holds these tables with these rows".to_owned();
         let plan = self.plan(target_state, Choice { action: Action::Nothing, reason });
         if self.request.dry_run {
-            return Ok(Pushed { checkpoint: None, unchanged: true, dry_run: plan.lines(""), plan: Some(plan) });
+            return Ok(Pushed { unchanged: true, dry_run: plan.lines(""), plan: Some(plan), ..Pushed::default() });
         }
         self.drop_leftovers(control, target_state, true).await?;
         let checkpoint = match self.ctx.workdir.load_push() {
             Ok(known) if self.is_of_this_push(&known) => known,
             Ok(_) | Err(_) => self.write_done(&target_state.record, Some(&plan))?,
         };
-        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: true, plan: Some(plan), dry_run: Vec::new() })
+        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: true, plan: Some(plan), ..Pushed::default() })
     }
 
     /// Drops what a push that was cut off after its commit has left: remains of other runs, and replaced tables that a
@@ -478,7 +482,7 @@ impl<'a> PushExecutor<'a> {
 }
 
 fn dry_run(plan: PushPlan, sent: &str) -> Pushed {
-    Pushed { checkpoint: None, unchanged: false, dry_run: plan.lines(sent), plan: Some(plan) }
+    Pushed { dry_run: plan.lines(sent), plan: Some(plan), ..Pushed::default() }
 }
 
 /// Whether a change of rows was refused for a reason that replacing whole tables may not meet.

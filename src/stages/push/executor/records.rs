@@ -49,7 +49,7 @@ impl PushExecutor<'_> {
 
     pub(super) fn done(&self, plan: PushPlan, tables: BTreeMap<String, PushedTable>) -> Result<Pushed> {
         let checkpoint = self.write(&plan, LoadState::Done, tables)?;
-        Ok(Pushed { checkpoint: Some(checkpoint), unchanged: false, plan: Some(plan), dry_run: Vec::new() })
+        Ok(Pushed { checkpoint: Some(checkpoint), plan: Some(plan), ..Pushed::default() })
     }
 
     /// Writes the checkpoint of a push that is under way or just done.

@@ -44,8 +44,9 @@ pub(crate) struct TableToPush {
 }
 
 impl TableToPush {
-    fn new(table: TablePlan, loaded: Option<TableRecord>) -> Self {
-        let fingerprint = fingerprint(&table);
+    /// `shared` is what [`shared`] gives.
+    fn new(table: TablePlan, loaded: Option<TableRecord>, shared: &str) -> Self {
+        let fingerprint = fingerprint(&table, shared);
         Self { table, fingerprint, loaded }
     }
 
@@ -144,35 +145,32 @@ fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256
 
 fn tables_to_push(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<TableToPush>> {
     let mut tables = Vec::new();
+    let shared = shared(plan);
     for table in &plan.tables {
         let loaded = convert.tables.get(&table.source).cloned().ok_or_else(|| {
             Error::new(Kind::ArtifactDamaged, "the checkpoint of convert doesn't have this table of the plan")
                 .at_table(&table.source)
                 .with_hint("run `turso2neon convert --fresh`")
         })?;
-        tables.push(TableToPush::new(table.clone(), Some(loaded)));
+        tables.push(TableToPush::new(table.clone(), Some(loaded), &shared));
     }
     if plan.has_offtype_cells() {
-        tables.push(TableToPush::new(offtype::plan(), convert.tables.get(OFFTYPE_TABLE).cloned()));
-    }
-    let shared = shared(plan);
-    if !shared.is_empty() {
-        for item in &mut tables {
-            item.fingerprint = sha256_of_bytes(format!("{}\n{shared}", item.fingerprint).as_bytes());
-        }
+        let loaded = convert.tables.get(OFFTYPE_TABLE).cloned();
+        tables.push(TableToPush::new(offtype::plan(), loaded, &shared));
     }
     Ok(tables)
 }
 
 /// What tables share: enumerated types, and the user's SQL. A change of it is a change of every table.
-fn shared(plan: &Plan) -> String {
+pub(crate) fn shared(plan: &Plan) -> String {
     let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
     let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
     hooks.chain(enums).collect()
 }
 
-/// Digest of everything that makes up a table except its rows and the next number of its identity column.
-fn fingerprint(table: &TablePlan) -> String {
+/// Digest of everything that makes up a table except its rows and the next number of its identity column. `shared` is
+/// what [`shared`] gives.
+pub(crate) fn fingerprint(table: &TablePlan, shared: &str) -> String {
     let statements = [
         vec![ddl::create_table("", table)],
         ddl::keys("", table),
@@ -183,7 +181,8 @@ fn fingerprint(table: &TablePlan) -> String {
         ddl::defaults("", table),
     ];
     let text: Vec<String> = statements.into_iter().flatten().map(|statement| statement.sql).collect();
-    sha256_of_bytes(text.join(";\n").as_bytes())
+    let own = sha256_of_bytes(text.join(";\n").as_bytes());
+    if shared.is_empty() { own } else { sha256_of_bytes(format!("{own}\n{shared}").as_bytes()) }
 }
 
 fn run_key(tables: &[TableToPush], plan: &Plan, schema: &str) -> String {
@@ -211,6 +210,7 @@ mod tests {
             tool: String::new(),
             dump_sha256: dump.to_owned(),
             overrides_sha256: String::new(),
+            consents: std::collections::BTreeMap::new(),
             existing_schema: None,
             hooks: crate::model::overrides::UserSql::default(),
             schema: "s".to_owned(),
@@ -227,14 +227,14 @@ mod tests {
             read_digest: String::new(),
             server_digest: Some(digest.parse().unwrap()),
         };
-        let with = |digest: &str| vec![TableToPush::new(offtype::plan(), Some(record(digest)))];
+        let with = |digest: &str| vec![TableToPush::new(offtype::plan(), Some(record(digest)), "")];
         let mut wider = offtype::plan();
         wider.columns[0].not_null = false;
         let keys = [
             run_key(&with("2:1:1"), &plan("a"), "public"),
             run_key(&with("2:1:2"), &plan("a"), "public"),
             run_key(&with("2:1:1"), &plan("a"), "other"),
-            run_key(&[TableToPush::new(wider, Some(record("2:1:1")))], &plan("a"), "public"),
+            run_key(&[TableToPush::new(wider, Some(record("2:1:1")), "")], &plan("a"), "public"),
         ];
         assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
         // A dump with another digest but the same tables is the same push.

@@ -12,6 +12,8 @@ pub(super) mod request;
 
 pub(super) mod structure;
 
+pub(super) mod structure_changes;
+
 use crate::{
     model::{
         identifier::quote_ident,
@@ -69,6 +71,8 @@ pub(super) fn make(
         kept: kept(request, action),
         drift: target_state.drift.clone(),
         on_drift: request.on_drift,
+        changes: target_state.changes.clone(),
+        on_type_change: request.on_type_change,
         // A push in mode `diff` drops them only if it changes something.
         dropped: match action {
             Action::Nothing | Action::Diff => none(),

@@ -9,6 +9,7 @@ use crate::{
         drift::{DriftPolicy, TableDrift},
         identifier::{quote_ident, quote_literal},
         push_plan::Action,
+        structure_change::StructureChange,
     },
     postgres::{Parameter, Session},
     rules::ddl,
@@ -57,6 +58,8 @@ pub(crate) struct TargetState {
     pub unchanged: BTreeSet<String>,
     /// Tables that others changed and that are left as they are.
     pub kept: BTreeSet<String>,
+    /// What this push changes about the tables that are in use.
+    pub changes: Vec<StructureChange>,
     /// Size of the database in bytes.
     pub database_bytes: u64,
     /// The project's limit in bytes, if it has one.
@@ -102,6 +105,7 @@ impl TargetState {
             drift: Vec::new(),
             unchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
+            changes: Vec::new(),
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };

@@ -6,8 +6,10 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         PushCheckpoint,
+        conversion_plan::ObjectPlan,
         drift::DriftPolicy,
         push_plan::{PushPlan, RequestedMode},
+        structure_change::TypeChangePolicy,
     },
     neon::Branch,
     postgres::managed::LocalChoice,
@@ -38,6 +40,8 @@ pub struct PushRequest {
     pub mode: RequestedMode,
     /// What is done with tables that others changed on the target since the last push.
     pub on_drift: DriftPolicy,
+    /// What is done about changes of the structure of tables that are in use.
+    pub on_type_change: TypeChangePolicy,
     /// All of it, or the schema or the rows alone.
     pub part: PushPart,
     /// Connections that load at once; 0 means the default.
@@ -59,7 +63,7 @@ pub struct PushRequest {
 }
 
 /// What came of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Pushed {
     /// The checkpoint; none after a dry run.
     pub checkpoint: Option<PushCheckpoint>,
@@ -69,6 +73,8 @@ pub struct Pushed {
     pub plan: Option<PushPlan>,
     /// After a dry run: what would be done, one line each.
     pub dry_run: Vec<String>,
+    /// Views, triggers and indexes of the source that are not pushed.
+    pub not_carried: Vec<ObjectPlan>,
 }
 
 /// Checks what can be checked without looking anywhere.
@@ -109,6 +115,7 @@ mod tests {
             local: LocalChoice::default(),
             mode: RequestedMode::Auto,
             on_drift: DriftPolicy::Refuse,
+            on_type_change: TypeChangePolicy::Decide,
             part: PushPart::All,
             jobs: 0,
             schema: schema.to_owned(),

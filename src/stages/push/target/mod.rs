@@ -4,6 +4,8 @@ pub(super) mod baseline;
 
 pub(super) mod catalog;
 
+pub(super) mod contract;
+
 pub(super) mod dependents;
 
 pub(super) mod enums;

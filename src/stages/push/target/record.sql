@@ -78,4 +78,7 @@ DO $$ BEGIN
     ALTER TABLE turso2neon.tables ADD COLUMN columns text, ADD COLUMN pushed_xid text, ADD COLUMN structure text[];
     ALTER TABLE turso2neon.undo ADD COLUMN pushed_digest text;
   END IF;
+  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'turso2neon.tables'::regclass AND attname = 'contract') THEN
+    ALTER TABLE turso2neon.tables ADD COLUMN contract text;
+  END IF;
 END $$;
