@@ -51,6 +51,8 @@ words! {
         ArtifactNewer = "artifact-newer",
         /// The working directory can't be read or written.
         ArtifactIo = "artifact-io",
+        /// The working directory is another user's, or others can write to it, or a link stands for one of its files.
+        DirUnsafe = "dir-unsafe",
         /// A value or an object that the plan can't place.
         DataRefused = "data-refused",
         /// No PostgreSQL was found on this machine.
@@ -99,7 +101,8 @@ impl Kind {
             | Self::ArtifactDamaged
             | Self::ArtifactStale
             | Self::ArtifactNewer
-            | Self::ArtifactIo => 4,
+            | Self::ArtifactIo
+            | Self::DirUnsafe => 4,
             Self::DataRefused => 5,
             Self::LocalMissing | Self::LocalUnreachable | Self::LocalRejected => 6,
             Self::TargetUnreachable
@@ -137,6 +140,9 @@ impl Kind {
             Self::ArtifactStale => "run the stage that made it again; `turso2neon status` shows which",
             Self::ArtifactNewer => "use the newer turso2neon, or make the artifact again with --fresh",
             Self::ArtifactIo => "check the free space and the rights of the directory given by --dir",
+            Self::DirUnsafe => {
+                "name another directory with --dir; one that does not exist yet is created with mode 0700"
+            }
             Self::DataRefused => "`turso2neon plan --explain TABLE.COLUMN` shows the evidence and the choices",
             Self::LocalMissing => {
                 "install PostgreSQL 14 or newer (Debian: apt install postgresql), or name it with --pg-bin or --local-url"

@@ -18,6 +18,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
+    file_access,
     model::{Stage, overrides::Overrides},
     pipeline::{self, PlanDecisions, RunRequest, VectorMode, interruptible},
     postgres::{PgEndpoint, Role, managed::LocalServer},
@@ -111,7 +112,7 @@ impl Front {
             PlanFormat::Md => (ctx.workdir.assessment(), "md"),
             PlanFormat::Sql => (ctx.workdir.schema_sql(), "sql"),
         };
-        let text = std::fs::read_to_string(&path)
+        let text = file_access::read_to_string(&path)
             .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
         let json = match word {
             "json" => serde_json::to_value(&planned.plan).unwrap_or(Value::Null),

@@ -1,14 +1,17 @@
 //! A database file put together from pages, without SQLite: complete with every page, or not a database.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
     ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// Page size of libSQL servers; they support no other.
 pub const PAGE_BYTES: usize = 4096;
@@ -42,14 +45,7 @@ impl PageFile {
     /// # Errors
     /// `ArtifactIo`.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))?;
+        let file = file_access::create(path).map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))?;
         Ok(Self { file, path: path.to_owned(), present: Vec::new() })
     }
 
@@ -58,11 +54,7 @@ impl PageFile {
     /// # Errors
     /// `ArtifactIo`; `ArtifactDamaged` if the file is shorter than what it should hold.
     pub fn reopen(path: &Path, present: &[PageRange]) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        let file = file_access::change(path).map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
         let length = file.metadata().map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))?.len();
         let mut opened = Self { file, path: path.to_owned(), present: Vec::new() };
         for (first, end) in present {

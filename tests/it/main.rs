@@ -60,6 +60,9 @@ mod plan;
 mod existing_schema;
 
 mod hazards;
+
+mod hostile;
+
 mod views;
 
 mod property;
