@@ -10,7 +10,7 @@ use super::{
         CleanArgs, Command, ConvertArgs, DoctorArgs, DumpArgs, KeepArgs, LocalArgs, PlanArgs, PushArgs, ReportArgs,
         RollbackArgs, RunArgs, VerifyArgs,
     },
-    completions_man,
+    completions_man, configuration,
     settings::{self, no_target},
     value_enums::{PlanFormat, ReportFormat},
 };
@@ -67,6 +67,9 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
+        if let Some(event) = configuration(&self.layers) {
+            self.ui.log(&event);
+        }
         Ok((self.context(workdir), lock))
     }
 

@@ -1,5 +1,7 @@
 //! Inputs that are made to harm: links in the working directory, files of other users, servers that send too much.
 
+mod configuration;
+
 mod directory;
 
 mod programs;
