@@ -14,6 +14,8 @@ mod cutovers;
 
 mod fixture;
 
+mod foreign_schemas;
+
 mod diff;
 
 mod digests;
