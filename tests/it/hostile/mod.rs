@@ -6,6 +6,8 @@ mod directory;
 
 mod programs;
 
+mod startup;
+
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
 /// An account without rights that every system has.
