@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use roaring::RoaringBitmap;
+
 use crate::{
     error::{Error, Kind, Result},
     file_access,
@@ -28,6 +30,9 @@ const VALID_FOR_AT: usize = 92;
 /// The page at 1 GiB, where SQLite keeps its locks and stores nothing (SQLite "Database File Format", section 1.4).
 const LOCK_BYTE_PAGE: u64 = (1 << 30) / PAGE_BYTES as u64;
 
+/// How many pages a database can have (SQLite "Database File Format", section 1.3.7).
+const PAGES_MAX: u64 = 0xffff_fffe;
+
 /// Pages without a gap: the first, and the one after the last, counted from 0.
 pub type PageRange = (u64, u64);
 
@@ -36,7 +41,8 @@ pub type PageRange = (u64, u64);
 pub struct PageFile {
     file: File,
     path: PathBuf,
-    present: Vec<u64>,
+    /// The pages that came. What it takes follows their number, not the highest index that a server claims.
+    present: RoaringBitmap,
 }
 
 impl PageFile {
@@ -46,7 +52,7 @@ impl PageFile {
     /// `ArtifactIo`.
     pub fn create(path: &Path) -> Result<Self> {
         let file = file_access::create(path).map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))?;
-        Ok(Self { file, path: path.to_owned(), present: Vec::new() })
+        Ok(Self { file, path: path.to_owned(), present: RoaringBitmap::new() })
     }
 
     /// Opens the file of an earlier try, in which these pages are present already.
@@ -56,7 +62,7 @@ impl PageFile {
     pub fn reopen(path: &Path, present: &[PageRange]) -> Result<Self> {
         let file = file_access::change(path).map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
         let length = file.metadata().map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))?.len();
-        let mut opened = Self { file, path: path.to_owned(), present: Vec::new() };
+        let mut opened = Self { file, path: path.to_owned(), present: RoaringBitmap::new() };
         for (first, end) in present {
             if end.saturating_mul(PAGE_BYTES as u64) > length {
                 let text = format!("{} is shorter than what was written", path.display());
@@ -76,8 +82,7 @@ impl PageFile {
     pub fn settle(&self) -> Result<Vec<PageRange>> {
         self.file.sync_data().map_err(|cause| self.io("syncing", &cause))?;
         let mut runs: Vec<PageRange> = Vec::new();
-        let words = self.present.len() as u64;
-        for index in (0..words * 64).filter(|index| self.has(*index)) {
+        for index in self.present.iter().map(u64::from) {
             match runs.last_mut().filter(|run| run.1 == index) {
                 Some(run) => run.1 += 1,
                 None => runs.push((index, index + 1)),
@@ -97,19 +102,16 @@ impl PageFile {
                 format!("the server sent a page of {} bytes instead of {PAGE_BYTES}", page.len()),
             ));
         }
+        if index >= PAGES_MAX {
+            return Err(too_large());
+        }
         let offset = index.saturating_mul(PAGE_BYTES as u64);
         self.file.write_all_at(page, offset).map_err(|cause| self.io("writing", &cause))?;
         self.mark(index)
     }
 
     fn mark(&mut self, index: u64) -> Result<()> {
-        let slot = usize::try_from(index / 64).map_err(|_| too_large())?;
-        if slot >= self.present.len() {
-            self.present.resize(slot + 1, 0);
-        }
-        if let Some(word) = self.present.get_mut(slot) {
-            *word |= 1 << (index % 64);
-        }
+        self.present.insert(u32::try_from(index).map_err(|_| too_large())?);
         Ok(())
     }
 
@@ -138,8 +140,7 @@ impl PageFile {
     }
 
     fn has(&self, index: u64) -> bool {
-        let word = usize::try_from(index / 64).ok().and_then(|slot| self.present.get(slot));
-        word.is_some_and(|word| word & (1 << (index % 64)) != 0)
+        u32::try_from(index).is_ok_and(|index| self.present.contains(index))
     }
 
     /// Cuts the file to its size, checks that it is whole and a database that this engine reads, marks it as one
@@ -195,7 +196,7 @@ fn word_at(header: &[u8; 100], at: usize) -> Option<u32> {
 }
 
 fn too_large() -> Error {
-    Error::new(Kind::SourceRefused, "the server names a page beyond what this machine can address")
+    Error::new(Kind::SourceRefused, "the server names a page beyond the largest database")
 }
 
 #[cfg(test)]

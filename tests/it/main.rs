@@ -59,6 +59,8 @@ mod plan;
 
 mod existing_schema;
 
+mod fuzz;
+
 mod hazards;
 
 mod hostile;
