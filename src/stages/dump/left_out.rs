@@ -38,8 +38,9 @@ pub(super) struct LeftOut {
 /// What is left out of a schema.
 ///
 /// # Errors
-/// `ArtifactIo` if the engine has no memory.
+/// `ArtifactIo` if the engine has no memory; `SourceInvalid` if two objects have one name.
 pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<LeftOut>> {
+    storage_layout::require_distinct_names(rows)?;
     let mut reasons = unreadable(rows)?;
     for row in rows.iter().filter(|row| row.kind == "table" && is_excluded(&row.name, excluded)) {
         reasons.insert(row.rowid, EXCLUDED.to_owned());

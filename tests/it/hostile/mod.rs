@@ -6,6 +6,8 @@ mod directory;
 
 mod programs;
 
+mod schema;
+
 mod startup;
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
