@@ -209,10 +209,25 @@ impl Error {
         }))
     }
 
-    /// An I/O failure on a path of the working directory or the source.
+    /// An I/O failure on a path of the working directory or the source. Says what to do where disk or memory is
+    /// exhausted.
     pub fn io(kind: Kind, doing: &str, path: &Path, cause: &io::Error) -> Self {
         let cause = without_content(cause);
-        Self::new(kind, format!("{doing} {}: {cause}", path.display())).with_source(cause)
+        let error = Self::new(kind, format!("{doing} {}: {cause}", path.display()));
+        let error = match cause.kind() {
+            io::ErrorKind::StorageFull => error.with_hint(disk_full_hint(path)),
+            io::ErrorKind::QuotaExceeded => error.with_hint(format!(
+                "the account's quota on the disk of {} is used up: remove files, or name a directory on another disk with \
+                 --dir",
+                path.display()
+            )),
+            io::ErrorKind::FileTooLarge => error.with_hint(
+                "the limit for the size of a file is reached: raise it (`ulimit -f`), or use another file system",
+            ),
+            io::ErrorKind::OutOfMemory => error.with_hint(MEMORY_HINT),
+            _ => error,
+        };
+        error.with_source(cause)
     }
 
     /// Names the stage unless one is named already.
@@ -367,6 +382,18 @@ impl StdError for Error {
     }
 }
 
+/// What to do where a program of this machine has no memory left.
+pub(crate) const MEMORY_HINT: &str = "free memory on this machine, raise the limit of the container or of `ulimit -v`, or load less at once with --jobs 1";
+
+/// What to do where the disk of this path is full.
+pub(crate) fn disk_full_hint(path: &Path) -> String {
+    format!(
+        "free space on the disk that holds {}, then run the same command again; or name a directory on a larger disk with \
+         --dir",
+        path.display()
+    )
+}
+
 /// Adds the place to an error on its way up.
 pub trait ResultExt<T> {
     /// Names the stage unless one is named already.
@@ -399,6 +426,18 @@ pub(crate) fn without_content(cause: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_exhausted_is_named_with_its_path() {
+        let hint = |number| {
+            let cause = io::Error::from_raw_os_error(number);
+            Error::io(Kind::ArtifactIo, "writing", Path::new("mig/dump/source.db"), &cause).hint().to_owned()
+        };
+        assert!(hint(28).contains("the disk that holds mig/dump/source.db"), "ENOSPC: {}", hint(28));
+        assert!(hint(12).contains("free memory"), "ENOMEM: {}", hint(12));
+        assert!(hint(27).contains("ulimit -f"), "EFBIG: {}", hint(27));
+        assert_eq!(hint(13), Kind::ArtifactIo.hint());
+    }
 
     #[test]
     fn all_kinds_are_in_the_list_once() {

@@ -85,6 +85,12 @@ fn is_private_group(group: u32, owner: u32) -> bool {
     group == owner && !uzers::get_group_by_gid(group).is_some_and(others)
 }
 
+/// The space that is free on the disk of a path; none if it cannot be asked.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(path).ok()?;
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
 /// Creates a file (0600) to read and write it; one that exists is made empty.
 ///
 /// # Errors

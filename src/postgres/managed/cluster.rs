@@ -16,6 +16,7 @@ use super::{
     os_user::OsUser,
     postmaster::Postmaster,
     server_config::{self, ServerPurpose},
+    shortage,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -210,7 +211,8 @@ impl RunningCluster {
         let socket_dir = self.place.socket_dir(self.os_user.as_ref())?;
         server_config::write(&self.place.pgdata, purpose, &socket_dir)?;
         let (pgdata, os_user) = (&self.place.pgdata, self.os_user.as_ref());
-        let started = Postmaster::start(&self.binaries, pgdata, &socket_dir, os_user, &self.log)?;
+        let started = Postmaster::start(&self.binaries, pgdata, &socket_dir, os_user, &self.log)
+            .map_err(|error| shortage::explain(pgdata, error))?;
         self.postmaster = Some(started);
         Ok(())
     }
@@ -279,6 +281,7 @@ fn remove_unfinished(place: &DataDir) {
 /// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing
 /// that looks like a cluster.
 fn create(binaries: &Binaries, place: &DataDir, os_user: Option<&OsUser>) -> Result<()> {
+    shortage::require_room(&place.pgdata)?;
     let new = unfinished(place);
     let mut last = String::new();
     let mut made = false;

@@ -114,7 +114,10 @@ impl Postmaster {
                 if sqlstate == SqlState::LOCK_FILE_EXISTS.code() {
                     return Ok(StartOutcome::OrphansLeft);
                 }
-                return Err(failed(&format!("the server didn't start: {words}")));
+                let error = failed(&format!("the server didn't start: {words}"));
+                // Before the configuration is read there is something else in its place.
+                let is_state = sqlstate.len() == 5 && sqlstate.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                return Err(if is_state { error.with_sqlstate(SqlState::from_code(sqlstate)) } else { error });
             }
             if began.elapsed() > START_PATIENCE {
                 kill_process(pid, Signal::QUIT).ok();

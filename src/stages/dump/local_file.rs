@@ -55,6 +55,8 @@ pub(super) fn copy(ctx: &Context, source: &Path, part: &Path) -> Result<String> 
     for _ in 0..TRIES {
         super::remove_part(part)?;
         let state = FileState::look(source)?;
+        let files = [&state.database, &state.log, &state.journal].into_iter().flatten();
+        super::disk_space::require(part, files.map(|stamp| stamp.bytes).sum())?;
         let proof = match state.way() {
             CopyStrategy::ReadTransaction => match copy_in_transaction(ctx, source, part, "mode=ro")? {
                 // Reading would begin with rolling back what a crash left, and thus with writing.

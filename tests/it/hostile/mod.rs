@@ -4,6 +4,8 @@ mod configuration;
 
 mod directory;
 
+mod exhaustion;
+
 mod programs;
 
 mod schema;
