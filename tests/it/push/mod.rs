@@ -52,6 +52,8 @@ mod pooler;
 
 mod readers;
 
+mod refusals;
+
 mod repeated_runs;
 
 mod replacement;
