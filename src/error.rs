@@ -53,6 +53,8 @@ words! {
         ArtifactNewer = "artifact-newer",
         /// The working directory can't be read or written.
         ArtifactIo = "artifact-io",
+        /// The working directory is another user's, or others can write to it, or a link stands for one of its files.
+        DirUnsafe = "dir-unsafe",
         /// A value or an object that the plan can't place.
         DataRefused = "data-refused",
         /// No PostgreSQL was found on this machine.
@@ -105,7 +107,8 @@ impl Kind {
             | Self::ArtifactDamaged
             | Self::ArtifactStale
             | Self::ArtifactNewer
-            | Self::ArtifactIo => 4,
+            | Self::ArtifactIo
+            | Self::DirUnsafe => 4,
             Self::DataRefused => 5,
             Self::LocalMissing | Self::LocalUnreachable | Self::LocalRejected => 6,
             Self::TargetUnreachable
@@ -144,6 +147,9 @@ impl Kind {
             Self::ArtifactStale => "run the stage that made it again; `turso2neon status` shows which",
             Self::ArtifactNewer => "use the newer turso2neon, or make the artifact again with --fresh",
             Self::ArtifactIo => "check the free space and the rights of the directory given by --dir",
+            Self::DirUnsafe => {
+                "name another directory with --dir; one that does not exist yet is created with mode 0700"
+            }
             Self::DataRefused => "`turso2neon plan --explain TABLE.COLUMN` shows the evidence and the choices",
             Self::LocalMissing => {
                 "install PostgreSQL 14 or newer (Debian: apt install postgresql), or name it with --pg-bin or --local-url"
@@ -216,10 +222,25 @@ impl Error {
         }))
     }
 
-    /// An I/O failure on a path of the working directory or the source.
+    /// An I/O failure on a path of the working directory or the source. Says what to do where disk or memory is
+    /// exhausted.
     pub fn io(kind: Kind, doing: &str, path: &Path, cause: &io::Error) -> Self {
         let cause = without_content(cause);
-        Self::new(kind, format!("{doing} {}: {cause}", path.display())).with_source(cause)
+        let error = Self::new(kind, format!("{doing} {}: {cause}", path.display()));
+        let error = match cause.kind() {
+            io::ErrorKind::StorageFull => error.with_hint(disk_full_hint(path)),
+            io::ErrorKind::QuotaExceeded => error.with_hint(format!(
+                "the account's quota on the disk of {} is used up: remove files, or name a directory on another disk with \
+                 --dir",
+                path.display()
+            )),
+            io::ErrorKind::FileTooLarge => error.with_hint(
+                "the limit for the size of a file is reached: raise it (`ulimit -f`), or use another file system",
+            ),
+            io::ErrorKind::OutOfMemory => error.with_hint(MEMORY_HINT),
+            _ => error,
+        };
+        error.with_source(cause)
     }
 
     /// Names the stage unless one is named already.
@@ -374,6 +395,18 @@ impl StdError for Error {
     }
 }
 
+/// What to do where a program of this machine has no memory left.
+pub(crate) const MEMORY_HINT: &str = "free memory on this machine, raise the limit of the container or of `ulimit -v`, or load less at once with --jobs 1";
+
+/// What to do where the disk of this path is full.
+pub(crate) fn disk_full_hint(path: &Path) -> String {
+    format!(
+        "free space on the disk that holds {}, then run the same command again; or name a directory on a larger disk with \
+         --dir",
+        path.display()
+    )
+}
+
 /// Adds the place to an error on its way up.
 pub trait ResultExt<T> {
     /// Names the stage unless one is named already.
@@ -406,6 +439,18 @@ pub(crate) fn without_content(cause: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_exhausted_is_named_with_its_path() {
+        let hint = |number| {
+            let cause = io::Error::from_raw_os_error(number);
+            Error::io(Kind::ArtifactIo, "writing", Path::new("mig/dump/source.db"), &cause).hint().to_owned()
+        };
+        assert!(hint(28).contains("the disk that holds mig/dump/source.db"), "ENOSPC: {}", hint(28));
+        assert!(hint(12).contains("free memory"), "ENOMEM: {}", hint(12));
+        assert!(hint(27).contains("ulimit -f"), "EFBIG: {}", hint(27));
+        assert_eq!(hint(13), Kind::ArtifactIo.hint());
+    }
 
     #[test]
     fn all_kinds_are_in_the_list_once() {

@@ -32,6 +32,10 @@ pub mod error;
 
 pub mod event;
 
+mod file_access;
+
+mod program;
+
 mod tls_failure;
 
 mod tls_roots;

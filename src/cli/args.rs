@@ -7,8 +7,6 @@
 //! Arguments that can hold a secret are `Secret<String>` with a parser that cannot fail, so that neither clap nor a
 //! `Debug` has a reason to print them.
 
-#![expect(clippy::doc_markdown, reason = "the comments are the help texts")]
-
 use std::path::PathBuf;
 
 use clap::{

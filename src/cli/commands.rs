@@ -10,7 +10,7 @@ use super::{
         Command, ConvertArgs, DoctorArgs, DumpArgs, PlanArgs, PushArgs, ReportArgs, RollbackArgs, RunArgs, StatusArgs,
         VerifyArgs,
     },
-    completions_man,
+    completions_man, configuration,
     flag_groups::{KeepArgs, LocalArgs},
     settings::{self, no_target},
     value_enums::{PlanFormat, ReportFormat},
@@ -19,6 +19,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
+    file_access,
     model::{Stage, overrides::Overrides},
     pipeline::{self, Ran, RunRequest, interruptible},
     postgres::{PgEndpoint, Role},
@@ -68,6 +69,9 @@ impl Front {
         let workdir = if create { Workdir::create(root)? } else { Workdir::open(root)? };
         let lock = Lock::take(&workdir)?;
         self.ui.log_to(&workdir.log(), command)?;
+        if let Some(event) = configuration(&self.layers) {
+            self.ui.log(&event);
+        }
         Ok((self.context(workdir), lock))
     }
 
@@ -113,7 +117,7 @@ impl Front {
             PlanFormat::Md => (ctx.workdir.assessment(), "md"),
             PlanFormat::Sql => (ctx.workdir.schema_sql(), "sql"),
         };
-        let text = std::fs::read_to_string(&path)
+        let text = file_access::read_to_string(&path)
             .map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &path, &cause).in_stage(Stage::Plan))?;
         let json = match word {
             "json" => serde_json::to_value(&planned.plan).unwrap_or(Value::Null),

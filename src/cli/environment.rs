@@ -1,4 +1,5 @@
-//! Reads the environment variables of this tool. No other module reads the environment.
+//! Reads the environment variables of this tool. No other module reads the environment; `program` hands some variables
+//! on to the programs that it starts.
 
 use std::collections::BTreeMap;
 

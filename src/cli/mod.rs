@@ -47,6 +47,7 @@ use self::{
 use crate::{
     context,
     error::{Error, Kind},
+    event::{Event, Level, Sink},
     postgres::session,
     ui::{OutputOptions, Ui, github::GitHub},
 };
@@ -100,6 +101,9 @@ impl Front {
             Err(error) => return Err(Ui::open(early_output_options(json, &environment)).fail(&error)),
         };
         let ui = Arc::new(Ui::open(output_options(&globals, &layers.environment)));
+        if let Some(event) = configuration(&layers).filter(|_| !is_document(&command)) {
+            ui.emit(&event);
+        }
         let stop = context::Cancellation::default();
         if signals::is_interruptible(&command)
             && let Err(error) = signals::listen(Arc::<Ui>::clone(&ui), stop.clone())
@@ -132,6 +136,17 @@ impl Front {
     pub fn crashed(&self) -> u8 {
         self.ui.fail(&panic_hook::crashed())
     }
+}
+
+/// Which configuration file was read, if one was.
+fn configuration(layers: &Layers) -> Option<Event> {
+    let path = layers.file.path.as_ref()?;
+    Some(Event::Note { level: Level::Info, text: format!("the configuration is read from {}", path.display()) })
+}
+
+/// Whether the command prints a document that no setting changes.
+fn is_document(command: &Command) -> bool {
+    matches!(command, Command::Completions { .. } | Command::Man)
 }
 
 fn early_output_options(json: bool, environment: &Environment) -> OutputOptions {

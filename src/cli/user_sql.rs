@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use super::config_file::trusted_text::{self, Named};
 use crate::{
     error::{Error, Kind, Result},
     model::overrides::UserSql,
@@ -52,7 +53,7 @@ fn file(name: &str, refused: &impl Fn(&str) -> Error) -> Result<String> {
     if facts.len() > FILE_BYTES_MAX {
         return Err(refused("the file is too large"));
     }
-    fs::read_to_string(path).map_err(|cause| Error::io(Kind::Config, "reading", path, &cause))
+    trusted_text::read(path, Named::ByUser).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ pub mod session;
 
 mod tls;
 
+mod startup_limit;
+
 pub mod error_map;
 
 pub mod table_digest;

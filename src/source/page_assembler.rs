@@ -1,14 +1,19 @@
 //! A database file put together from pages, without SQLite: complete with every page, or not a database.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io,
     ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Kind, Result};
+use roaring::RoaringBitmap;
+
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// Page size of libSQL servers; they support no other.
 pub const PAGE_BYTES: usize = 4096;
@@ -25,6 +30,9 @@ const VALID_FOR_AT: usize = 92;
 /// The page at 1 GiB, where SQLite keeps its locks and stores nothing (SQLite "Database File Format", section 1.4).
 const LOCK_BYTE_PAGE: u64 = (1 << 30) / PAGE_BYTES as u64;
 
+/// How many pages a database can have (SQLite "Database File Format", section 1.3.7).
+const PAGES_MAX: u64 = 0xffff_fffe;
+
 /// Pages without a gap: the first, and the one after the last, counted from 0.
 pub type PageRange = (u64, u64);
 
@@ -33,7 +41,8 @@ pub type PageRange = (u64, u64);
 pub struct PageFile {
     file: File,
     path: PathBuf,
-    present: Vec<u64>,
+    /// The pages that came. What it takes follows their number, not the highest index that a server claims.
+    present: RoaringBitmap,
 }
 
 impl PageFile {
@@ -42,15 +51,8 @@ impl PageFile {
     /// # Errors
     /// `ArtifactIo`.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))?;
-        Ok(Self { file, path: path.to_owned(), present: Vec::new() })
+        let file = file_access::create(path).map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))?;
+        Ok(Self { file, path: path.to_owned(), present: RoaringBitmap::new() })
     }
 
     /// Opens the file of an earlier try, in which these pages are present already.
@@ -58,13 +60,9 @@ impl PageFile {
     /// # Errors
     /// `ArtifactIo`; `ArtifactDamaged` if the file is shorter than what it should hold.
     pub fn reopen(path: &Path, present: &[PageRange]) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        let file = file_access::change(path).map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
         let length = file.metadata().map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))?.len();
-        let mut opened = Self { file, path: path.to_owned(), present: Vec::new() };
+        let mut opened = Self { file, path: path.to_owned(), present: RoaringBitmap::new() };
         for (first, end) in present {
             if end.saturating_mul(PAGE_BYTES as u64) > length {
                 let text = format!("{} is shorter than what was written", path.display());
@@ -84,8 +82,7 @@ impl PageFile {
     pub fn settle(&self) -> Result<Vec<PageRange>> {
         self.file.sync_data().map_err(|cause| self.io("syncing", &cause))?;
         let mut runs: Vec<PageRange> = Vec::new();
-        let words = self.present.len() as u64;
-        for index in (0..words * 64).filter(|index| self.has(*index)) {
+        for index in self.present.iter().map(u64::from) {
             match runs.last_mut().filter(|run| run.1 == index) {
                 Some(run) => run.1 += 1,
                 None => runs.push((index, index + 1)),
@@ -105,19 +102,16 @@ impl PageFile {
                 format!("the server sent a page of {} bytes instead of {PAGE_BYTES}", page.len()),
             ));
         }
+        if index >= PAGES_MAX {
+            return Err(too_large());
+        }
         let offset = index.saturating_mul(PAGE_BYTES as u64);
         self.file.write_all_at(page, offset).map_err(|cause| self.io("writing", &cause))?;
         self.mark(index)
     }
 
     fn mark(&mut self, index: u64) -> Result<()> {
-        let slot = usize::try_from(index / 64).map_err(|_| too_large())?;
-        if slot >= self.present.len() {
-            self.present.resize(slot + 1, 0);
-        }
-        if let Some(word) = self.present.get_mut(slot) {
-            *word |= 1 << (index % 64);
-        }
+        self.present.insert(u32::try_from(index).map_err(|_| too_large())?);
         Ok(())
     }
 
@@ -146,8 +140,7 @@ impl PageFile {
     }
 
     fn has(&self, index: u64) -> bool {
-        let word = usize::try_from(index / 64).ok().and_then(|slot| self.present.get(slot));
-        word.is_some_and(|word| word & (1 << (index % 64)) != 0)
+        u32::try_from(index).is_ok_and(|index| self.present.contains(index))
     }
 
     /// Cuts the file to its size, checks that it is whole and a database that this engine reads, marks it as one
@@ -203,7 +196,7 @@ fn word_at(header: &[u8; 100], at: usize) -> Option<u32> {
 }
 
 fn too_large() -> Error {
-    Error::new(Kind::SourceRefused, "the server names a page beyond what this machine can address")
+    Error::new(Kind::SourceRefused, "the server names a page beyond the largest database")
 }
 
 #[cfg(test)]

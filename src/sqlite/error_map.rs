@@ -3,7 +3,7 @@
 
 use rusqlite::ErrorCode;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, MEMORY_HINT};
 
 /// The error for a failed call on the dump or the local source.
 #[must_use]
@@ -25,5 +25,13 @@ pub fn describe(doing: &str, failure: &rusqlite::Error) -> Error {
         ErrorCode::OutOfMemory => (Kind::ArtifactIo, "memory is exhausted"),
         _ => (Kind::SourceInvalid, "SQLite refused the statement"),
     };
-    Error::new(kind, format!("{doing}: {words}"))
+    let error = Error::new(kind, format!("{doing}: {words}"));
+    match code {
+        ErrorCode::DiskFull => error.with_hint(
+            "free space on the disk of the directory given by --dir, and on that of temporary files (TMPDIR), then run the \
+             same command again",
+        ),
+        ErrorCode::OutOfMemory => error.with_hint(MEMORY_HINT),
+        _ => error,
+    }
 }

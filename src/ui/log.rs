@@ -1,14 +1,16 @@
 //! Writes `log.jsonl` in the working directory: every event of every run.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Mutex,
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// The open log. A log that can't be written (disk full) falls silent; it doesn't stop the work.
 pub(super) struct Log(Mutex<Option<File>>);
@@ -19,8 +21,8 @@ impl Log {
     /// # Errors
     /// `ArtifactIo`.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-        let mut file = file.map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
+        let mut file =
+            file_access::append(path).map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
         // A log that can't be read to its end is written to all the same.
         end_last_line(&mut file).ok();
         Ok(Self(Mutex::new(Some(file))))

@@ -176,6 +176,11 @@ impl Ui {
         Ok(())
     }
 
+    /// Writes an event to the log alone: it was shown before there was a log.
+    pub fn log(&self, event: &Event) {
+        self.to_log(&json::event_line(event, None, now_ms()));
+    }
+
     /// Ends the command with an answer. Returns the exit status: that of the answer, or 4 if the answer was all the
     /// command was for and could not be written.
     pub fn answer(&self, answer: &Answer) -> u8 {

@@ -1,13 +1,15 @@
 //! Replaces files atomically: a reader finds the old content or the new one.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// Writes a file (0600) by temporary file, fsync, rename, and fsync of the directory.
 ///
@@ -48,7 +50,7 @@ pub fn sync_dir(directory: &Path) -> Result<()> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = file_access::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

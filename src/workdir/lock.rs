@@ -4,13 +4,15 @@
 //! owner's pid for the message.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
 };
 
 use super::Workdir;
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// Held for the length of a run; released when dropped or when the process dies.
 #[derive(Debug)]
@@ -26,14 +28,7 @@ impl Lock {
     pub fn take(workdir: &Workdir) -> Result<Self> {
         let path = workdir.root().join("lock");
         let failed = |cause: &std::io::Error| Error::io(Kind::ArtifactIo, "locking", &path, cause);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|cause| failed(&cause))?;
+        let mut file = file_access::keep(&path).map_err(|cause| failed(&cause))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(owned_by_another(&mut file, workdir)),

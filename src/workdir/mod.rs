@@ -3,6 +3,8 @@
 //! Files are 0600 and directories 0700. JSON artifacts carry a `checksum` over the rest of the document, so that a
 //! damaged one is recognised.
 
+mod admission;
+
 pub mod atomic;
 
 pub mod lock;
@@ -20,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Kind, Result},
+    file_access,
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint,
         checkpoint::{CHECKPOINT_FORMAT, FileStamp},
@@ -38,18 +41,22 @@ impl Workdir {
     /// Opens the directory, creating it (0700) if it isn't there.
     ///
     /// # Errors
-    /// `ArtifactIo` if it can't be created or isn't a directory.
+    /// `ArtifactIo` if it can't be created or isn't a directory; `DirUnsafe` if others can write to it, or if a link is
+    /// in the place of one of its files.
     pub fn create(root: &Path) -> Result<Self> {
+        admission::check_way(root)?;
         make_private_dir(root)?;
         let root = root.canonicalize().map_err(|cause| Error::io(Kind::ArtifactIo, "opening", root, &cause))?;
+        admission::check(&root)?;
         Ok(Self { root })
     }
 
     /// Opens the directory only if it is there.
     ///
     /// # Errors
-    /// `ArtifactMissing` if it isn't.
+    /// `ArtifactMissing` if it isn't; `DirUnsafe` as for [`Self::create`].
     pub fn open(root: &Path) -> Result<Self> {
+        admission::check_way(root)?;
         let root = root.canonicalize().map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => {
                 Error::new(Kind::ArtifactMissing, format!("there is no directory {}", root.display()))
@@ -57,6 +64,7 @@ impl Workdir {
             }
             _ => Error::io(Kind::ArtifactIo, "opening", root, &cause),
         })?;
+        admission::check(&root)?;
         Ok(Self { root })
     }
 
@@ -69,10 +77,11 @@ impl Workdir {
     /// A subdirectory, created (0700) if it isn't there.
     ///
     /// # Errors
-    /// `ArtifactIo`.
+    /// `ArtifactIo`, `DirUnsafe`.
     pub fn subdir(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
         make_private_dir(&path)?;
+        admission::check_stage(&path)?;
         Ok(path)
     }
 
@@ -250,7 +259,7 @@ impl Workdir {
 /// `ArtifactIo`.
 pub fn sha256_of(path: &Path) -> Result<String> {
     let failed = |cause: &io::Error| Error::io(Kind::ArtifactIo, "reading", path, cause);
-    let mut file = fs::File::open(path).map_err(|cause| failed(&cause))?;
+    let mut file = file_access::read(path).map_err(|cause| failed(&cause))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0_u8; 1 << 20];
     loop {

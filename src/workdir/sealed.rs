@@ -1,12 +1,15 @@
 //! Reads and writes JSON documents with a format number and a checksum over everything else in them.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{atomic, sha256_of_bytes};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 const CHECKSUM: &str = "checksum";
 
@@ -41,7 +44,7 @@ pub fn render<T: Serialize>(document: &T) -> Result<String> {
 /// `ArtifactMissing`, `ArtifactNewer`, `ArtifactDamaged`, `ArtifactIo`.
 pub fn load<T: DeserializeOwned>(path: &Path, format: u32, stage: &str) -> Result<T> {
     let again = format!("run `turso2neon {stage} --fresh`");
-    let text = fs::read_to_string(path).map_err(|cause| match cause.kind() {
+    let text = file_access::read_to_string(path).map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => {
             Error::new(Kind::ArtifactMissing, format!("{stage} has left no {}", file_name(path)))
                 .with_hint(format!("run `turso2neon {stage}` first"))
@@ -83,6 +86,8 @@ fn file_name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde::Deserialize;
 
     use super::*;

@@ -61,7 +61,12 @@ mod plan;
 
 mod existing_schema;
 
+mod fuzz;
+
 mod hazards;
+
+mod hostile;
+
 mod views;
 
 mod property;

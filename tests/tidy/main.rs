@@ -44,19 +44,34 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("tls_roots", &[]),
     ("error", &["model"]),
     ("event", &["model", "error"]),
+    ("file_access", &[]),
+    ("program", &[]),
     // Rules decide; they see words alone.
     ("rules", &["model", "error"]),
     // Doors: one per outside system, none knows another.
-    ("source", &["model", "error", "event", "secret", "tls_failure", "tls_roots", "context", "retry"]),
+    ("source", &["model", "error", "event", "file_access", "secret", "tls_failure", "tls_roots", "context", "retry"]),
     // Reading values asks the rules what they look like; these are pure, so this still goes down.
     ("sqlite", &["model", "error", "event", "rules", "worker_pool"]),
-    ("workdir", &["model", "error", "event"]),
+    ("workdir", &["model", "error", "event", "file_access"]),
     ("context", &["model", "error", "event", "workdir"]),
     ("retry", &["model", "error", "event", "context"]),
     ("worker_pool", &["error", "context"]),
     (
         "postgres",
-        &["model", "error", "event", "secret", "tls_failure", "tls_roots", "context", "workdir", "rules", "retry"],
+        &[
+            "model",
+            "error",
+            "event",
+            "file_access",
+            "program",
+            "secret",
+            "tls_failure",
+            "tls_roots",
+            "context",
+            "workdir",
+            "rules",
+            "retry",
+        ],
     ),
     // Stages use rules and doors, and of the other stages only what the way there has made.
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
@@ -86,7 +101,8 @@ const NOT_IN_VERIFICATION: &[&str] =
 const CIRCLES: &[&str] = &["rules::expression", "rules::query", "rules::trigger", "stages::push"];
 
 /// What `WORDS` stands for in [`IMPORTS`].
-const WORDS: &[&str] = &["model", "error", "event", "secret", "context", "workdir", "retry", "worker_pool"];
+const WORDS: &[&str] =
+    &["model", "error", "event", "file_access", "secret", "context", "workdir", "retry", "worker_pool"];
 
 /// Where a secret is turned back into text, and how often in each file.
 const EXPOSED: &[(&str, usize)] = &[

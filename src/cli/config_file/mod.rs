@@ -7,13 +7,21 @@ mod deserialize;
 
 mod flag_values;
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+pub(super) mod trusted_text;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use strsim::levenshtein;
 use toml::{Table, Value};
 
-use self::deserialize::{Entry, What, below};
+use self::{
+    deserialize::{Entry, What, below},
+    trusted_text::Named,
+};
 use super::args::LATER;
 use crate::{
     error::{Error, Kind, Result},
@@ -37,6 +45,8 @@ pub struct ConfigFile {
     pub accept: BTreeMap<String, Vec<String>>,
     /// What has no flag.
     pub overrides: FileOverrides,
+    /// Where it is; none if there is no file.
+    pub path: Option<PathBuf>,
 }
 
 /// The keys that have no flag, and what `[accept]` adds to `--accept`.
@@ -66,15 +76,13 @@ impl ConfigFile {
     /// Reads the named file, or [`DEFAULT_FILE`] if it exists.
     ///
     /// # Errors
-    /// `Config`: no such file, not TOML, an unknown key (with the nearest one), a value that its key does not take.
+    /// `Config`: no such file, another user's or one that others can write, not TOML, an unknown key (with the nearest one), a value that its key does not take.
     pub fn load(named: Option<&Path>) -> Result<Self> {
         let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &path.display().to_string()),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
-            Err(cause) => Err(Error::io(Kind::Config, "reading", path, &cause)
-                .with_hint("name a readable TOML file with --config, or leave the flag out")),
-        }
+        let how = if named.is_some() { Named::ByUser } else { Named::ByDefault };
+        let Some(text) = trusted_text::read(path, how)? else { return Ok(Self::default()) };
+        let file = Self::parse(&text, &path.display().to_string())?;
+        Ok(Self { path: Some(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())), ..file })
     }
 
     /// Reads the text of a file called `file`.
@@ -121,7 +129,7 @@ impl ConfigFile {
         });
         let accept = accept.collect::<Result<_>>()?;
         overrides.types = overrides.types.into_iter().map(|(declared, wanted)| (squeeze(&declared), wanted)).collect();
-        Ok(Self { flags, accept, overrides })
+        Ok(Self { flags, accept, overrides, path: None })
     }
 
     /// What the file says about a flag.

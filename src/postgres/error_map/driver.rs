@@ -7,8 +7,6 @@ use std::error::Error as _;
 /// Why no session was established, where it was not the server that refused it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No connection was made, so another address may answer.
-    Unreached,
     /// TLS was not agreed upon.
     Tls,
     /// The server wants a password, and there is none.
@@ -24,8 +22,7 @@ pub(super) enum Failure {
 }
 
 /// The driver's text, the beginning of its cause's text, and what they mean. The first that fits decides.
-const TEXTS: [(&str, &str, Failure); 6] = [
-    ("error connecting to server", "", Failure::Unreached),
+const TEXTS: [(&str, &str, Failure); 5] = [
     ("error performing TLS handshake", "", Failure::Tls),
     ("invalid configuration", "password missing", Failure::NoPassword),
     ("authentication error", "server did not use channel binding", Failure::ChannelBinding),
@@ -103,9 +100,5 @@ mod tests {
         config.ssl_mode(SslMode::Require);
         assert_eq!(against(&config, b"N", true).await, Failure::Tls);
         assert_eq!(against(&config, b"S, but no handshake", true).await, Failure::Tls);
-        let mut nowhere = Config::new();
-        nowhere.user("u").host("127.0.0.1").port(1);
-        let unreached = nowhere.connect(NoTls).await.err().unwrap();
-        assert_eq!(Failure::of(&unreached), Failure::Unreached);
     }
 }

@@ -21,6 +21,10 @@ pub(super) fn of_sqlstate(state: &SqlState) -> Option<&'static str> {
             "use a database with encoding UTF8 (SHOW server_encoding); SQL_ASCII and single-byte encodings do not hold all \
              texts"
         }
+        "53200" => {
+            "the server has no memory left: load over fewer connections with --jobs 1, or give the server more memory (at \
+             Neon, a larger compute)"
+        }
         "53300" => {
             "load over fewer connections with --jobs 1 (one more is needed beside them), or raise the role's or the \
              database's connection limit"

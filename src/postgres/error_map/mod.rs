@@ -16,7 +16,7 @@ use std::{error::Error as StdError, fmt, io};
 use tokio_postgres::error::{DbError, SqlState};
 
 use self::{driver::Failure, neon_proxy::ProxyAnswer};
-use super::{PgEndpoint, Role};
+use super::{PgEndpoint, Role, startup_limit::StartupExcess};
 use crate::{
     error::{Error, Kind, Retry, without_content},
     tls_failure::{self, TlsFailure},
@@ -119,11 +119,23 @@ fn describe_server(role: Role, doing: &str, server: &DbError) -> Error {
     }
 }
 
-/// The error for a connection that didn't come about, or that the server refused.
+/// The error for a connection that could not be made, so that another address may answer.
+#[must_use]
+pub fn unreached(endpoint: &PgEndpoint, cause: &io::Error) -> Error {
+    let retry = if cause.kind() == io::ErrorKind::ConnectionRefused { Retry::Briefly } else { Retry::WithPauses };
+    let text = format!("connecting to {}: the connection failed ({})", endpoint.address, cause.kind());
+    lost(endpoint.role, &text).with_retry(retry).with_source(without_content(cause))
+}
+
+/// The error for a connection that the server refused, or that ended before there was a session.
 #[must_use]
 pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
     let role = endpoint.role;
     let doing = format!("connecting to {}", endpoint.address);
+    if let Some(excess) = io_cause(cause).and_then(StartupExcess::in_error) {
+        return Error::new(unreachable(role), format!("{doing}: {excess}"))
+            .with_hint("check that host and port are those of a PostgreSQL server");
+    }
     let error = match (cause.as_db_error(), Failure::of(cause)) {
         (Some(server), _) => return refused_by_server(endpoint, &doing, server, cause),
         (None, Failure::Tls) => tls(role, &doing, cause),
@@ -145,11 +157,7 @@ pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
             format!("{doing}: the server asks for a password and the connection string has none"),
         )
         .with_hint("add the password, or set PGPASSWORD, or write a line for this server into ~/.pgpass (mode 0600)"),
-        (None, Failure::Unreached | Failure::Other) => {
-            let refused = io_cause(cause).is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused);
-            let retry = if refused { Retry::Briefly } else { Retry::WithPauses };
-            lost(role, &format!("{doing}: {}", client_words(cause))).with_retry(retry)
-        }
+        (None, Failure::Other) => lost(role, &format!("{doing}: {}", client_words(cause))),
     };
     with_cause(error, cause)
 }
@@ -236,12 +244,6 @@ pub fn words_of_end(cause: &tokio_postgres::Error) -> String {
         Some(server) => format!("{} [SQLSTATE {}]", server_words(server), server.code().code()),
         None => client_words(cause),
     }
-}
-
-/// Whether no connection was established at all, so that another address may answer.
-#[must_use]
-pub fn is_unreached(cause: &tokio_postgres::Error) -> bool {
-    Failure::of(cause) == Failure::Unreached
 }
 
 /// Whether trying again on a new connection can help: the connection was lost, the server is starting or stopping,

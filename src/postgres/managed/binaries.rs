@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::os_user::OsUser;
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    program,
+};
 
 /// The oldest version that has `hash_record_extended`.
 const OLDEST: u32 = 14;
@@ -71,15 +74,12 @@ impl Binaries {
     /// A command that runs one of the programs as `os_user`, with nothing of this process's environment: it may hold
     /// tokens, and PostgreSQL's own variables would change what the programs do.
     pub(super) fn command(&self, program: &str, os_user: Option<&OsUser>) -> Command {
-        let mut command = Command::new(self.bin.join(program));
+        let mut command = program::bare(self.bin.join(program));
         command
-            .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()))
             .env("LC_ALL", "C")
             .env("TZ", "UTC")
-            .env("LD_LIBRARY_PATH", self.bin.join("../lib"))
-            .current_dir("/")
-            .stdin(Stdio::null());
+            .env("LD_LIBRARY_PATH", self.bin.join("../lib"));
         if let Some(os_user) = os_user {
             os_user.take_on(&mut command);
         }
@@ -108,13 +108,13 @@ fn installations(given: Option<&Path>) -> Vec<Binaries> {
 fn usual_places() -> Vec<PathBuf> {
     let mut places = Vec::new();
     // The shell knows PATH; what it finds may be a link into the real directory.
-    let on_path = answer(Command::new("/bin/sh").args(["-c", "command -v postgres; command -v pg_ctl"]));
+    let on_path = answer(program::command("/bin/sh").args(["-c", "command -v postgres; command -v pg_ctl"]));
     for line in on_path.unwrap_or_default().lines() {
         if let Some(directory) = fs::canonicalize(line).ok().and_then(|path| path.parent().map(Path::to_path_buf)) {
             places.push(directory);
         }
     }
-    if let Some(directory) = answer(Command::new("pg_config").arg("--bindir")) {
+    if let Some(directory) = answer(program::command("pg_config").arg("--bindir")) {
         places.push(PathBuf::from(directory.trim()));
     }
     for (parent, prefix, inner) in VERSIONED {
@@ -144,7 +144,7 @@ fn version_in(text: &str) -> Option<String> {
 }
 
 fn answer(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output = command.stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

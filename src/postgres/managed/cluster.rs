@@ -6,8 +6,8 @@
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use super::{
@@ -16,9 +16,11 @@ use super::{
     os_user::OsUser,
     postmaster::Postmaster,
     server_config::{self, ServerPurpose},
+    shortage,
 };
 use crate::{
     error::{Error, Kind, Result},
+    file_access, program,
     workdir::{Workdir, atomic},
 };
 
@@ -66,7 +68,7 @@ impl RunningCluster {
     /// `LocalMissing`, `LocalUnreachable`, `ArtifactIo`.
     pub(super) fn for_load(workdir: &Workdir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
         let newest = Binaries::newest(pg_bin)?;
-        let os_user = OsUser::for_dir(workdir.root())?;
+        let os_user = OsUser::of_server()?;
         let place = DataDir::prepare(workdir, os_user.as_ref())?;
         let log = workdir.root().join("convert/postgres.log");
         if let Some(os_user) = os_user.as_ref().filter(|_| place.pgdata.exists()) {
@@ -99,6 +101,10 @@ impl RunningCluster {
     /// `ArtifactMissing`, `ArtifactStale`, `LocalMissing`, `LocalUnreachable`.
     pub(super) fn for_reading(workdir: &Workdir, place: DataDir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
         let pgdata = &place.pgdata;
+        if !place.is_of(workdir) {
+            let what = "convert/checkpoint.json names a data directory where this tool creates none";
+            return Err(Error::new(Kind::ArtifactDamaged, what).with_hint("run `turso2neon convert --fresh`"));
+        }
         let Some(major) = major_of(pgdata) else {
             return Err(Error::new(Kind::ArtifactMissing, format!("there is no data directory {}", pgdata.display()))
                 .with_hint("run `turso2neon convert`"));
@@ -107,7 +113,7 @@ impl RunningCluster {
             return Err(Error::new(Kind::ArtifactStale, "the local PostgreSQL is in the middle of a load")
                 .with_hint("run `turso2neon convert` to finish it"));
         }
-        let os_user = OsUser::for_dir(pgdata.parent().unwrap_or(pgdata))?;
+        let os_user = OsUser::of_server()?;
         if let Some(os_user) = &os_user {
             if pgdata.starts_with(workdir.root()) && !data_dir::reach(workdir, os_user)? {
                 let what = format!("{} can't reach {}", os_user.name, pgdata.display());
@@ -205,7 +211,8 @@ impl RunningCluster {
         let socket_dir = self.place.socket_dir(self.os_user.as_ref())?;
         server_config::write(&self.place.pgdata, purpose, &socket_dir)?;
         let (pgdata, os_user) = (&self.place.pgdata, self.os_user.as_ref());
-        let started = Postmaster::start(&self.binaries, pgdata, &socket_dir, os_user, &self.log)?;
+        let started = Postmaster::start(&self.binaries, pgdata, &socket_dir, os_user, &self.log)
+            .map_err(|error| shortage::explain(pgdata, error))?;
         self.postmaster = Some(started);
         Ok(())
     }
@@ -283,11 +290,20 @@ fn remove_unfinished(place: &DataDir) {
 /// Makes a cluster under another name and renames it when it is whole, so that an interrupted `initdb` leaves nothing
 /// that looks like a cluster.
 fn create(binaries: &Binaries, place: &DataDir, os_user: Option<&OsUser>) -> Result<()> {
+    shortage::require_room(&place.pgdata)?;
     let new = unfinished(place);
     let mut last = String::new();
     let mut made = false;
     for locale in LOCALES {
         remove_tree(&new)?;
+        if let Some(os_user) = os_user {
+            // The directory above stays root's: nobody else can put a link in the place of this one.
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&new)
+                .map_err(|cause| Error::io(Kind::LocalUnreachable, "creating", &new, &cause))?;
+            os_user.give(&new)?;
+        }
         let mut command = binaries.command("initdb", os_user);
         command.arg("-D").arg(&new).args(["-U", USER, "-E", "UTF8", "--no-sync", "--no-instructions"]);
         command.args(["--auth-local=trust", "--auth-host=reject", &format!("--locale={locale}")]);
@@ -315,7 +331,7 @@ fn condition(pgdata: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -> Cl
     if !pgdata.join(server_config::FILE).exists() && !pgdata.join(LOADING).exists() {
         return ClusterState::Absent;
     }
-    let Ok(boot) = fs::read_to_string(pgdata.join(LOADING)) else { return ClusterState::Durable };
+    let Ok(boot) = file_access::read_to_string(&pgdata.join(LOADING)) else { return ClusterState::Durable };
     if Postmaster::find(pgdata).is_some() {
         return ClusterState::Loading;
     }
@@ -333,7 +349,7 @@ fn was_shut_down(pgdata: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -
 }
 
 fn major_of(pgdata: &Path) -> Option<u32> {
-    fs::read_to_string(pgdata.join("PG_VERSION")).ok()?.trim().parse().ok()
+    file_access::read_to_string(&pgdata.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 /// What changes with each boot of the machine; unknown on systems that don't tell.
@@ -341,7 +357,7 @@ fn boot_identity() -> Option<String> {
     if let Ok(identity) = fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         return Some(identity.trim().to_owned());
     }
-    let output = Command::new("sysctl").args(["-n", "kern.bootsessionuuid"]).output().ok()?;
+    let output = program::command("sysctl").args(["-n", "kern.bootsessionuuid"]).output().ok()?;
     let identity = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.success() && !identity.is_empty()).then_some(identity)
 }

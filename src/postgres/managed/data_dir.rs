@@ -1,12 +1,13 @@
 //! Where the managed cluster and its socket are.
 //!
-//! The data directory is `DIR/convert/pgdata`. A root process gives DIR and `DIR/convert`, which are 0700, to the
-//! server's account, so that it can get there; where it can't even then (a home of mode 0700 above), the cluster is
-//! kept under `/var/tmp`. The socket is inside the data directory if its path is short enough for a socket address,
+//! The data directory is `DIR/convert/pgdata`. A root process lets other accounts pass through DIR and `DIR/convert`
+//! (mode 0711), so that the server's account can get there; both stay root's. Where it can't even then (a home of mode
+//! 0700 above), the cluster is kept under `/var/tmp`. The socket is inside the data directory if its path is short enough for a socket address,
 //! else in a private directory under `/tmp`.
 
 use std::{
-    fs, io,
+    fs::{self, Permissions},
+    io,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -14,14 +15,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::os_user::OsUser;
+use super::os_user::{OsUser, open_directory};
 use crate::{
     error::{Error, Kind, Result},
+    file_access::Distrust,
     workdir::{Workdir, sha256_of_bytes},
 };
 
-/// What this tool puts into DIR. Only a directory that holds nothing else is given to the server's account.
-const OURS: [&str; 11] = [
+/// What this tool puts into DIR. Only a directory that holds nothing else is opened for the server's account.
+const OURS: [&str; 12] = [
     "dump",
     "plan",
     "convert",
@@ -33,7 +35,15 @@ const OURS: [&str; 11] = [
     "report.html",
     "rejects",
     "verify",
+    "verify.json",
 ];
+
+/// Where clusters are kept that can't be in DIR, and how the names of the tool's directories outside DIR begin.
+const OUTSIDE: &str = "/var/tmp";
+const PREFIX: &str = "turso2neon-";
+
+/// What lets other accounts pass through a directory without seeing what is in it.
+const PASSAGE: u32 = 0o011;
 
 /// The longest path of a socket: 104 bytes with the final NUL on macOS, 108 on Linux.
 const SOCKET_PATH_MAX: usize = 103;
@@ -58,8 +68,8 @@ impl DataDir {
 
     /// The data directory outside DIR, named after DIR so that it is found again.
     pub(super) fn outside(workdir: &Workdir, because: String) -> Self {
-        let name = format!("turso2neon-{}", short_digest(workdir.root()));
-        Self { pgdata: Path::new("/var/tmp").join(name).join("pgdata"), because: Some(because) }
+        let name = format!("{PREFIX}{}", short_digest(workdir.root()));
+        Self { pgdata: Path::new(OUTSIDE).join(name).join("pgdata"), because: Some(because) }
     }
 
     /// Chooses the place and makes the directory that holds it usable for the account.
@@ -76,7 +86,7 @@ impl DataDir {
         let because = format!("{} can't reach {}", os_user.name, root.display());
         let place = Self::outside(workdir, because);
         if let Some(home) = place.pgdata.parent() {
-            private_dir(home, Some(os_user))?;
+            home_dir(home)?;
         }
         Ok(place)
     }
@@ -90,6 +100,19 @@ impl DataDir {
     /// The place that a checkpoint names.
     pub(super) fn of_record(workdir: &Workdir, pgdata: &str, because: Option<&String>) -> Self {
         Self { pgdata: workdir.root().join(pgdata), because: because.cloned() }
+    }
+
+    /// Whether the place is one where this tool keeps the cluster of a working directory. After DIR was moved, a cluster
+    /// outside has the name that it was given before.
+    pub(super) fn is_of(&self, workdir: &Workdir) -> bool {
+        if self.pgdata == Self::inside(workdir).pgdata {
+            return true;
+        }
+        let (Some(home), Some(name)) = (self.pgdata.parent(), self.pgdata.file_name()) else { return false };
+        let is_home = home.parent() == Some(Path::new(OUTSIDE))
+            && home.file_name().is_some_and(|name| name.as_bytes().starts_with(PREFIX.as_bytes()));
+        let trusted = fs::symlink_metadata(home).map_or(true, |facts| facts.is_dir() && Distrust::of(&facts).is_none());
+        is_home && name == "pgdata" && trusted
     }
 
     /// The directory of the socket, made if it isn't there.
@@ -113,7 +136,7 @@ impl DataDir {
     }
 
     fn short_socket_dir(&self) -> PathBuf {
-        Path::new("/tmp").join(format!("turso2neon-{}", short_digest(&self.pgdata)))
+        Path::new("/tmp").join(format!("{PREFIX}{}", short_digest(&self.pgdata)))
     }
 
     /// Whether the path is short enough, and free of characters that have a meaning in the server's setting.
@@ -124,8 +147,8 @@ impl DataDir {
     }
 }
 
-/// Lets the account get to `DIR/convert` if only DIR and `DIR/convert` themselves stand in the way. Says whether it
-/// can.
+/// Lets other accounts pass through DIR and `DIR/convert` if only these two block the server's account. Says whether
+/// it can get to `DIR/convert`.
 ///
 /// # Errors
 /// `LocalUnreachable`.
@@ -134,14 +157,37 @@ pub(super) fn reach(workdir: &Workdir, os_user: &OsUser) -> Result<bool> {
     if !root.parent().is_none_or(|parent| os_user.can_enter(parent)) {
         return Ok(false);
     }
-    if !os_user.can_enter(root) && only_ours(root) {
-        os_user.give(root)?;
+    let convert = root.join("convert");
+    for (directory, is_ours) in [(root, only_ours(root)), (convert.as_path(), true)] {
+        if !os_user.can_enter(directory) && is_ours {
+            let_pass(directory).map_err(|cause| Error::io(Kind::LocalUnreachable, "opening", directory, &cause))?;
+        }
+        if !os_user.can_enter(directory) {
+            return Ok(false);
+        }
     }
-    if !os_user.can_enter(root) {
-        return Ok(false);
-    }
-    os_user.give(&workdir.root().join("convert"))?;
     Ok(true)
+}
+
+/// Adds the permission to pass through, by the directory's descriptor.
+fn let_pass(directory: &Path) -> io::Result<()> {
+    let opened = open_directory(directory)?;
+    let mode = opened.metadata()?.permissions().mode() & 0o7777;
+    opened.set_permissions(Permissions::from_mode(mode | PASSAGE))
+}
+
+/// Makes the directory around a cluster outside DIR: root's, with passage for the server's account.
+fn home_dir(path: &Path) -> Result<()> {
+    let failed = |cause: io::Error| Error::io(Kind::LocalUnreachable, "creating", path, &cause);
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(failed(cause)),
+        Ok(()) | Err(_) => {}
+    }
+    let facts = fs::symlink_metadata(path).map_err(failed)?;
+    if !facts.is_dir() || Distrust::of(&facts).is_some() {
+        return Err(not_private(path));
+    }
+    let_pass(path).map_err(failed)
 }
 
 /// Makes a directory of mode 0700 for the account; takes one that is there only if it is exactly that, because others
@@ -165,14 +211,15 @@ fn private_dir(path: &Path, os_user: Option<&OsUser>) -> Result<()> {
             if own {
                 return Ok(());
             }
-            Err(Error::new(
-                Kind::LocalUnreachable,
-                format!("{} is there but isn't a private directory", path.display()),
-            )
-            .with_hint("remove it, or use --local-url"))
+            Err(not_private(path))
         }
         Err(cause) => Err(Error::io(Kind::LocalUnreachable, "creating", path, &cause)),
     }
+}
+
+fn not_private(path: &Path) -> Error {
+    Error::new(Kind::LocalUnreachable, format!("{} is there but isn't a private directory", path.display()))
+        .with_hint("remove it, or use --local-url")
 }
 
 fn only_ours(root: &Path) -> bool {

@@ -19,10 +19,13 @@ mod binaries;
 
 mod server_config;
 
+mod shortage;
+
 use std::{path::PathBuf, time::Duration};
 
 use cluster::RunningCluster;
 use data_dir::DataDir;
+use tokio_postgres::error::SqlState;
 
 use super::{PgEndpoint, Role, Session};
 use crate::{
@@ -165,6 +168,18 @@ impl LocalServer {
     #[must_use]
     pub fn record(&self) -> &LocalServerRecord {
         &self.record
+    }
+
+    /// Adds to an error of this server what is exhausted, disk or memory, and where.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        match &self.running {
+            Some(running) => shortage::explain(&running.place().pgdata, error),
+            None if error.sqlstate() == Some(&SqlState::DISK_FULL) => {
+                error.with_hint("free space on the disk of the server named by --local-url, then run the same command")
+            }
+            None => error,
+        }
     }
 
     /// Ends a load: brings what was loaded to disk and stops the managed server, or leaves it running in durable

@@ -1,21 +1,33 @@
 //! Whose name the managed server runs under. PostgreSQL refuses to run as root.
+//!
+//! The account gets its own directories and nothing else: the data directory, and the directory of the socket. What is
+//! given is opened first, without following a link, and given by its descriptor.
 
 use std::{
-    fs, io,
+    ffi::CStr,
+    fs::{self, File},
+    io,
     os::unix::{
-        fs::{MetadataExt, chown, lchown},
+        fs::{MetadataExt, fchown},
         process::CommandExt,
     },
     path::Path,
     process::{Command, Stdio},
 };
 
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, openat, statat};
 use uzers::User;
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    program,
+};
 
-/// Accounts that a root process runs the server under if DIR is root's own, in order of preference.
+/// Accounts that a root process runs the server under, in order of preference.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
+
+/// How a directory is opened: not through a link.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// An account other than the process's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,20 +39,14 @@ pub(super) struct OsUser {
 }
 
 impl OsUser {
-    /// The account for a server whose files belong to `root_dir`; none where the process isn't root and everything
-    /// runs as itself. As root: the owner of the directory, else `postgres`, else `nobody`.
+    /// The account of the server; none where the process isn't root and everything runs as itself. As root: `postgres`,
+    /// else `nobody`.
     ///
     /// # Errors
     /// `LocalUnreachable` if there is no such account.
-    pub(super) fn for_dir(root_dir: &Path) -> Result<Option<Self>> {
+    pub(super) fn of_server() -> Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
-        }
-        let owner = fs::metadata(root_dir).ok().filter(|facts| facts.uid() != 0);
-        if let Some(facts) = owner {
-            let known = uzers::get_user_by_uid(facts.uid()).map(|user| Self::of(&user));
-            let unknown = Self { name: format!("user {}", facts.uid()), uid: facts.uid(), gid: facts.gid() };
-            return Ok(Some(known.unwrap_or(unknown)));
         }
         let found = UNPRIVILEGED.iter().find_map(uzers::get_user_by_name);
         found.map(|user| Some(Self::of(&user))).ok_or_else(|| {
@@ -61,23 +67,28 @@ impl OsUser {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Makes a file or directory this account's.
+    /// Makes a directory this account's, but not what is in it.
     ///
     /// # Errors
-    /// `LocalUnreachable`.
-    pub(super) fn give(&self, path: &Path) -> Result<()> {
-        chown(path, Some(self.uid), Some(self.gid)).map_err(|cause| self.cannot_give(path, &cause))
+    /// `LocalUnreachable`, also for a link and for anything else than a directory.
+    pub(super) fn give(&self, directory: &Path) -> Result<()> {
+        open_directory(directory)
+            .and_then(|opened| fchown(&opened, Some(self.uid), Some(self.gid)))
+            .map_err(|cause| self.cannot_give(directory, &cause))
     }
 
-    /// Makes a directory and all that is in it this account's, unless it is already.
+    /// Makes a data directory and all that is in it this account's, unless it is already: it came from another machine,
+    /// where the account has another number. A file with a second name elsewhere is refused.
     ///
     /// # Errors
     /// `LocalUnreachable`.
-    pub(super) fn give_all(&self, path: &Path) -> Result<()> {
-        if self.owns(path) {
+    pub(super) fn give_all(&self, pgdata: &Path) -> Result<()> {
+        if self.owns(pgdata) {
             return Ok(());
         }
-        self.give_tree(path).map_err(|cause| self.cannot_give(path, &cause))
+        open_directory(pgdata)
+            .and_then(|opened| self.give_tree(&opened))
+            .map_err(|cause| self.cannot_give(pgdata, &cause))
     }
 
     /// Whether this account owns a file or directory (not what a link points to).
@@ -87,20 +98,42 @@ impl OsUser {
 
     /// Whether this account can enter a directory, as the kernel says.
     pub(super) fn can_enter(&self, directory: &Path) -> bool {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "cd -- \"$1\"", "sh"]).arg(directory);
-        command.env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = program::bare("/bin/sh");
+        command.args(["-c", "cd -- \"$1\"", "sh"]).arg(directory).stdout(Stdio::null()).stderr(Stdio::null());
         self.take_on(&mut command);
         command.status().is_ok_and(|status| status.success())
     }
 
-    fn give_tree(&self, path: &Path) -> io::Result<()> {
-        if fs::symlink_metadata(path)?.is_dir() {
-            for entry in fs::read_dir(path)? {
-                self.give_tree(&entry?.path())?;
+    fn give_tree(&self, directory: &File) -> io::Result<()> {
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_bytes() != b"." && name.to_bytes() != b".." {
+                self.give_entry(directory, name)?;
             }
         }
-        lchown(path, Some(self.uid), Some(self.gid))
+        fchown(directory, Some(self.uid), Some(self.gid))
+    }
+
+    fn give_entry(&self, directory: &File, name: &CStr) -> io::Result<()> {
+        let facts = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(facts.st_mode) {
+            FileType::Directory => self.give_tree(&openat(directory, name, DIRECTORY, Mode::empty())?.into()),
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                let file = File::from(openat(directory, name, flags, Mode::empty())?);
+                let facts = file.metadata()?;
+                if !facts.is_file() || facts.nlink() != 1 {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                fchown(&file, Some(self.uid), Some(self.gid))
+            }
+            // A link itself, or a socket.
+            _ => {
+                let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+                Ok(chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+            }
+        }
     }
 
     fn cannot_give(&self, path: &Path, cause: &io::Error) -> Error {
@@ -109,13 +142,46 @@ impl OsUser {
     }
 }
 
+/// Opens a directory, not through a link.
+///
+/// # Errors
+/// Any failure; a link or anything else than a directory.
+pub(super) fn open_directory(path: &Path) -> io::Result<File> {
+    Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?.into())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
     fn an_account_has_the_name_and_the_numbers_of_the_system() {
         let root = uzers::get_user_by_uid(0).expect("every system has root");
         assert_eq!(OsUser::of(&root), OsUser { name: "root".to_owned(), uid: 0, gid: 0 });
+    }
+
+    #[test]
+    fn only_what_is_in_the_directory_is_given() {
+        let Some(account) = OsUser::of_server().unwrap() else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir_all(path("pgdata/base")).unwrap();
+        fs::create_dir(path("victim")).unwrap();
+        for file in ["pgdata/PG_VERSION", "pgdata/base/1", "victim/file"] {
+            fs::write(path(file), "x").unwrap();
+        }
+        symlink(path("victim"), path("pgdata/pg_wal")).unwrap();
+        symlink(path("victim"), path("link")).unwrap();
+        assert!(account.give(&path("link")).is_err() && account.give(&path("victim/file")).is_err());
+        account.give_all(&path("pgdata")).unwrap();
+        assert!(["pgdata", "pgdata/base/1", "pgdata/pg_wal"].iter().all(|name| account.owns(&path(name))));
+        assert!(!account.owns(&path("victim")) && !account.owns(&path("victim/file")));
+        // A second name of a file outside.
+        fs::create_dir(path("other")).unwrap();
+        fs::hard_link(path("victim/file"), path("other/file")).unwrap();
+        assert!(account.give_all(&path("other")).is_err());
+        assert!(!account.owns(&path("victim/file")));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Read,
     os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::Child,
@@ -15,7 +16,10 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio_postgres::error::SqlState;
 
 use super::{binaries::Binaries, data_dir::SOCKET_NAME, os_user::OsUser, server_config::remove_if_there};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// How long a start may take: recovery after a crash included.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -110,7 +114,10 @@ impl Postmaster {
                 if sqlstate == SqlState::LOCK_FILE_EXISTS.code() {
                     return Ok(StartOutcome::OrphansLeft);
                 }
-                return Err(failed(&format!("the server didn't start: {words}")));
+                let error = failed(&format!("the server didn't start: {words}"));
+                // Before the configuration is read there is something else in its place.
+                let is_state = sqlstate.len() == 5 && sqlstate.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                return Err(if is_state { error.with_sqlstate(SqlState::from_code(sqlstate)) } else { error });
             }
             if began.elapsed() > START_PATIENCE {
                 kill_process(pid, Signal::QUIT).ok();
@@ -174,7 +181,7 @@ struct PidFile {
 
 impl PidFile {
     fn read(pgdata: &Path) -> Option<Self> {
-        let text = fs::read_to_string(pgdata.join("postmaster.pid")).ok()?;
+        let text = file_access::read_to_string(&pgdata.join("postmaster.pid")).ok()?;
         let mut lines = text.lines();
         let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?)?;
         let socket_dir = PathBuf::from(lines.nth(3).unwrap_or_default());
@@ -197,15 +204,15 @@ fn is_postmaster_of(pid: Pid, pgdata: &Path, socket_dir: &Path) -> bool {
 }
 
 fn open_log(path: &Path) -> Result<(fs::File, usize)> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    let opened = file.and_then(|file| file.metadata().map(|facts| (file, facts.len())));
+    let opened = file_access::append(path).and_then(|file| file.metadata().map(|facts| (file, facts.len())));
     let (file, length) = opened.map_err(|cause| Error::io(Kind::ArtifactIo, "opening", path, &cause))?;
     Ok((file, usize::try_from(length).unwrap_or(0)))
 }
 
 fn log_since(path: &Path, from: usize) -> String {
-    let bytes = fs::read(path).unwrap_or_default();
+    let mut bytes = Vec::new();
+    // A log that cannot be read has no reason in it.
+    file_access::read(path).and_then(|mut file| file.read_to_end(&mut bytes)).unwrap_or_default();
     String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
 

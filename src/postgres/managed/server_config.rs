@@ -1,13 +1,22 @@
 //! The server's settings: one file, included by `postgresql.conf`, rewritten before each start.
 
 use std::{
-    fs, io,
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, fchown},
+    fs::{self, File},
+    io::{self, Seek, SeekFrom, Write},
+    os::unix::fs::{MetadataExt, fchown},
     path::Path,
 };
 
-use crate::error::{Error, Kind, Result};
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, openat, unlinkat},
+    io::Errno,
+};
+
+use super::os_user::open_directory;
+use crate::{
+    error::{Error, Kind, Result},
+    file_access,
+};
 
 /// The file in the data directory.
 pub(super) const FILE: &str = "turso2neon.conf";
@@ -89,10 +98,12 @@ pub(super) fn write(pgdata: &Path, purpose: ServerPurpose, socket_dir: &Path) ->
 /// `LocalUnreachable`.
 pub(super) fn include(pgdata: &Path) -> Result<()> {
     let path = pgdata.join("postgresql.conf");
-    fs::OpenOptions::new()
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| writeln!(file, "\ninclude = '{FILE}'"))
+    let write = |mut file: File| {
+        file.seek(SeekFrom::End(0))?;
+        writeln!(file, "\ninclude = '{FILE}'")
+    };
+    file_access::change(&path)
+        .and_then(write)
         .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &path, &cause))
 }
 
@@ -103,18 +114,22 @@ pub(super) fn include(pgdata: &Path) -> Result<()> {
 /// `LocalUnreachable`.
 pub(super) fn replace(pgdata: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = pgdata.join(name);
-    write_new(pgdata, &path, bytes).map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &path, &cause))
+    write_new(pgdata, name, bytes).map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &path, &cause))
 }
 
-fn write_new(pgdata: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    remove_if_there(path)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn write_new(pgdata: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let directory = open_directory(pgdata)?;
+    match unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(cause) => return Err(cause.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&directory, name, flags, Mode::RUSR | Mode::WUSR)?);
     file.write_all(bytes)?;
-    let owner = fs::metadata(pgdata)?;
+    let owner = directory.metadata()?;
     fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     file.sync_all()?;
-    fs::File::open(pgdata)?.sync_all()
+    directory.sync_all()
 }
 
 /// Removes a file; it may be gone already.

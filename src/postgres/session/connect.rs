@@ -7,24 +7,26 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::{net::lookup_host, time::timeout};
-use tokio_postgres::{Client, Config, NoTls, config::SslNegotiation, error::SqlState};
+use tokio_postgres::{
+    Config,
+    config::{SslNegotiation, TargetSessionAttrs},
+    error::SqlState,
+};
 
-use super::{OWN, Session, attendant::Attendant};
+use super::{
+    OWN, Session,
+    dial::{DialFailure, Opened, Peer, dial},
+};
 use crate::{
     context::Context,
     error::{Error, Result, Retry},
     model::Stage,
-    postgres::{
-        PgEndpoint,
-        endpoint::ServerAddress,
-        error_map,
-        tls::{SessionTls, TlsPolicy, TlsVersion},
-    },
+    postgres::{PgEndpoint, endpoint::ServerAddress, error_map},
     retry,
 };
 
@@ -49,13 +51,6 @@ pub(super) enum WhenFull {
     Wait,
     /// Give up after a few tries: the caller has a session already.
     GiveUp,
-}
-
-/// A driver's client and its task, and the version of TLS between here and the other side.
-pub(super) struct Opened {
-    client: Client,
-    attendant: Attendant,
-    tls: Option<TlsVersion>,
 }
 
 pub(super) async fn once(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Session> {
@@ -134,8 +129,10 @@ async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Sessio
     config.options(format!("{given}-c {OWN}={own}"));
     let opened = match &endpoint.place {
         ServerAddress::Socket(directory) => {
-            config.host_path(directory);
-            dial(endpoint, &config).await.map_err(|failure| error_map::refused(endpoint, &failure))?
+            dial(&endpoint.tls, &config, Peer::Unix(directory)).await.map_err(|failure| match failure {
+                DialFailure::Unreached(cause) => error_map::unreached(endpoint, &cause),
+                DialFailure::Refused(cause) => error_map::refused(endpoint, &cause),
+            })?
         }
         ServerAddress::Tcp { name, address, loopback } => {
             let found = addresses(endpoint, name, *address, *loopback).await?;
@@ -145,7 +142,26 @@ async fn open(endpoint: &PgEndpoint, settings: &[(&str, &str)]) -> Result<Sessio
     let Opened { client, attendant, tls } = opened;
     let mut session = Session { client, attendant, role: endpoint.role, tls, process: 0, version: 0 };
     session.prepare(&own, settings).await?;
+    require_access(endpoint, &session).await?;
     Ok(session)
+}
+
+/// Refuses a server that accepts writes, or none, if the connection string asks for the other kind.
+async fn require_access(endpoint: &PgEndpoint, session: &Session) -> Result<()> {
+    let wanted = match endpoint.config.get_target_session_attrs() {
+        TargetSessionAttrs::ReadWrite => "off",
+        TargetSessionAttrs::ReadOnly => "on",
+        _ => return Ok(()),
+    };
+    let sql = "SELECT pg_catalog.current_setting('transaction_read_only')";
+    let found: String = session.query_value("asking whether the server accepts writes", sql, &[]).await?;
+    if found == wanted {
+        return Ok(());
+    }
+    let accepts = if found == "off" { "accepts writes" } else { "accepts no writes" };
+    let text = format!("connecting to {}: the server {accepts}", endpoint.address);
+    let hint = "name the server that target_session_attrs in the connection string asks for, or leave that setting out";
+    Err(error_map::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint))
 }
 
 async fn addresses(endpoint: &PgEndpoint, name: &str, given: Option<IpAddr>, loopback: bool) -> Result<Vec<IpAddr>> {
@@ -175,38 +191,19 @@ async fn first_that_answers(
 ) -> Result<Opened> {
     let mut last = None;
     for address in addresses {
-        let mut config = config.clone();
-        config.host(name).hostaddr(*address);
-        match dial(endpoint, &config).await {
+        match dial(&endpoint.tls, config, Peer::Tcp(name, *address)).await {
             Ok(opened) => return Ok(opened),
-            Err(failure) => {
-                let unreached = error_map::is_unreached(&failure);
-                let mut error = error_map::refused(endpoint, &failure);
+            Err(DialFailure::Unreached(cause)) => last = Some(error_map::unreached(endpoint, &cause)),
+            Err(DialFailure::Refused(cause)) => {
+                let error = error_map::refused(endpoint, &cause);
                 let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
-                if direct && error.retry() == Retry::WithPauses && failure.as_db_error().is_none() && !unreached {
-                    error = error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS);
-                }
-                if !unreached {
-                    return Err(error);
-                }
-                last = Some(error);
+                return Err(if direct && error.retry() == Retry::WithPauses && cause.as_db_error().is_none() {
+                    error.with_retry(Retry::Briefly).with_hint(DIRECT_TLS)
+                } else {
+                    error
+                });
             }
         }
     }
     Err(last.unwrap_or_else(|| error_map::lost(endpoint.role, "connecting: no address to try")))
-}
-
-async fn dial(endpoint: &PgEndpoint, config: &Config) -> std::result::Result<Opened, tokio_postgres::Error> {
-    match &endpoint.tls {
-        TlsPolicy::Plain => {
-            let (client, connection) = Box::pin(config.connect(NoTls)).await?;
-            Ok(Opened { client, attendant: Attendant::of(connection), tls: None })
-        }
-        TlsPolicy::Tls(connector) => {
-            let version = Arc::new(OnceLock::new());
-            let tls = SessionTls::new(connector.clone(), Arc::clone(&version));
-            let (client, connection) = Box::pin(config.connect(tls)).await?;
-            Ok(Opened { client, attendant: Attendant::of(connection), tls: version.get().copied() })
-        }
-    }
 }

@@ -4,6 +4,8 @@ mod attendant;
 
 mod connect;
 
+mod dial;
+
 mod parameter;
 
 mod row;

@@ -13,7 +13,9 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use crate::postgres::startup_limit::{Expected, StartupLimit};
 
 /// What one read is offered: the content of the largest TLS record.
 const OFFERED: usize = 16 * 1024;
@@ -40,8 +42,7 @@ impl fmt::Display for TlsVersion {
     }
 }
 
-/// Makes the TLS streams of one session.
-#[derive(Clone)]
+/// Makes the TLS stream of one session.
 pub(in crate::postgres) struct SessionTls {
     connector: native_tls::TlsConnector,
     version: Arc<OnceLock<TlsVersion>>,
@@ -52,19 +53,11 @@ impl SessionTls {
     pub(in crate::postgres) fn new(connector: native_tls::TlsConnector, version: Arc<OnceLock<TlsVersion>>) -> Self {
         Self { connector, version }
     }
-}
 
-impl<S> MakeTlsConnect<S> for SessionTls
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Stream = SessionStream<postgres_native_tls::TlsStream<ObservedStream<S>>>;
-    type TlsConnect = Handshake;
-    type Error = native_tls::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Handshake, native_tls::Error> {
-        let connector = postgres_native_tls::TlsConnector::new(self.connector.clone(), domain);
-        Ok(Handshake { connector, version: Arc::clone(&self.version) })
+    /// The handshake with a host of this name.
+    pub(in crate::postgres) fn handshake(self, name: &str) -> Handshake {
+        let connector = postgres_native_tls::TlsConnector::new(self.connector, name);
+        Handshake { connector, version: self.version }
     }
 }
 
@@ -89,13 +82,14 @@ where
     }
 }
 
-/// A TLS stream whose reads are offered little room, and which announces its end.
+/// A TLS stream whose reads are offered little room, whose first messages are limited, and which announces its end.
 pub(in crate::postgres) struct SessionStream<T>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     tls: T,
     buffer: Box<[u8]>,
+    limit: StartupLimit,
     is_shut: bool,
 }
 
@@ -104,7 +98,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     fn new(tls: T) -> Self {
-        Self { tls, buffer: vec![0; OFFERED].into_boxed_slice(), is_shut: false }
+        let limit = StartupLimit::new(Expected::Messages);
+        Self { tls, buffer: vec![0; OFFERED].into_boxed_slice(), limit, is_shut: false }
     }
 }
 
@@ -119,7 +114,7 @@ where
         let mut part = ReadBuf::new(offered);
         ready!(Pin::new(&mut this.tls).poll_read(cx, &mut part))?;
         buf.put_slice(part.filled());
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.limit.observe(part.filled()))
     }
 }
 
@@ -249,6 +244,10 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
+    use crate::postgres::startup_limit::StartupExcess;
+
+    /// The message after which nothing is limited; what follows here repeats it.
+    const READY: &[u8] = b"Z\0\0\0\x05I";
 
     /// Clears all that it is offered, as the TLS library does, and gives 1 KB of it: a record of Neon's proxy.
     struct Records {
@@ -265,7 +264,10 @@ mod tests {
 
     impl AsyncRead for Records {
         fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            self.cleared += buf.initialize_unfilled().len();
+            let room = buf.initialize_unfilled();
+            self.cleared += room.len();
+            // A message that says that the session is established.
+            room[..READY.len()].copy_from_slice(READY);
             let record = self.left.min(1024).min(buf.remaining());
             buf.advance(record);
             self.left -= record;
@@ -301,6 +303,15 @@ mod tests {
         }
         assert_eq!(cleared[0], cleared[1]);
         assert!(cleared[0] <= OFFERED / 1024, "{cleared:?}");
+    }
+
+    #[tokio::test]
+    async fn a_huge_message_inside_tls_is_refused_before_the_session_is_established() {
+        let (mut server, tls) = duplex(64);
+        let mut stream = SessionStream::new(tls);
+        server.write_all(b"E\x7f\xff\xff\xffx").await.unwrap();
+        let error = stream.read(&mut [0; 16]).await.unwrap_err();
+        assert_eq!(StartupExcess::in_error(&error), Some(StartupExcess::Message(0x7fff_ffff)));
     }
 
     #[tokio::test]

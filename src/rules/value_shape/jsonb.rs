@@ -19,14 +19,15 @@ pub fn text_of(blob: &[u8]) -> Option<String> {
 fn element<'a>(bytes: &'a [u8], out: &mut Vec<u8>, depth: usize) -> Option<&'a [u8]> {
     let (kind, payload, rest) = take_apart(bytes)?;
     match kind {
-        0..=2 if payload.is_empty() => out.extend_from_slice(match kind {
+        // SQLite takes these in one byte alone, without a length of its own.
+        0..=2 if bytes.first() == Some(&kind) => out.extend_from_slice(match kind {
             0 => b"null",
             1 => b"true",
             _ => b"false",
         }),
         3 => integer(payload, out)?,
         4 => hexadecimal(payload, out)?,
-        5 | 6 => float(payload, out)?,
+        5 | 6 => float(kind, payload, out)?,
         7..=10 => string(kind, payload, out)?,
         11 if depth < DEPTH_MOST => array(payload, out, depth + 1)?,
         12 if depth < DEPTH_MOST => object(payload, out, depth + 1)?,
@@ -76,8 +77,8 @@ fn hexadecimal(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A number with point or exponent; JSON5 may leave out the digits on one side of the point.
-fn float(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
+/// A number with point or exponent, or both. Kind 6 is JSON5's, which may leave out the digits on one side of the point.
+fn float(kind: u8, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (sign, number) = unsigned(payload);
     let mark = number.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(number.len());
     let (digits, power) = number.split_at_checked(mark)?;
@@ -88,6 +89,10 @@ fn float(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let all_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
     let leading_zero = whole.len() > 1 && whole.first() == Some(&b'0');
     let nothing = whole.is_empty() && fraction.is_none_or(<[u8]>::is_empty);
+    let is_json = !whole.is_empty() && !fraction.is_some_and(<[u8]>::is_empty);
+    if (fraction.is_none() && power.is_empty()) || (kind == 5 && !is_json) {
+        return None;
+    }
     if !all_digits(whole) || !fraction.is_none_or(all_digits) || leading_zero || nothing {
         return None;
     }
@@ -229,6 +234,20 @@ mod tests {
             .unwrap();
         assert_eq!(text_of(&raw), judged(&connection, &raw));
         assert!(text_of(&raw).is_some());
+    }
+
+    #[test]
+    fn a_number_of_another_kind_than_it_claims_is_refused() {
+        let connection = sqlite();
+        for blob in
+            [&b"\x25-2"[..], b"\xd1\0\0", b"\xc0\0", b"\x1512", b"\x25.5", b"\x255.", b"\x3612", b"\x16.", b"\x26-."]
+        {
+            assert_eq!(judged(&connection, blob), None, "{blob:02x?}");
+            assert_eq!(text_of(blob), None, "{blob:02x?}");
+        }
+        for blob in [&b"\x26.5"[..], b"\x265.", b"\x351.5", b"\x351e5"] {
+            assert_eq!(text_of(blob), judged(&connection, blob), "{blob:02x?}");
+        }
     }
 
     proptest::proptest! {

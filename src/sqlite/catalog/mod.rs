@@ -13,13 +13,13 @@ mod virtual_tables;
 
 mod pragmas;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, types::ValueRef};
 
 use super::{error_map, open};
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     model::{
         identifier::quote_ident,
         source_schema::{SkippedObject, SourceColumn, SourceObject, SourceSchema, SourceTable, TableKind},
@@ -32,12 +32,13 @@ use objects::{ObjectRole, SchemaEntry, SchemaObjects};
 /// Reads the whole schema. A broken object never fails the read; it is skipped with its reason.
 ///
 /// # Errors
-/// `SourceInvalid` if the file can't be read.
+/// `SourceInvalid` if the file can't be read; `DataRefused` if two objects have one name.
 pub fn read(connection: &Connection) -> Result<SourceSchema> {
     let encoding = connection
         .query_row("PRAGMA encoding", [], |row| row.get(0))
         .map_err(|failure| error_map::describe("reading the encoding", &failure))?;
     let listing = SchemaObjects::read(connection)?;
+    require_distinct_names(listing.entries())?;
     let mut schema = SourceSchema { encoding, ..SourceSchema::default() };
     for entry in listing.entries() {
         match listing.role(connection, entry) {
@@ -64,6 +65,21 @@ pub fn read(connection: &Connection) -> Result<SourceSchema> {
     schema.sequences = sequences(connection, &schema);
     schema.needed_writable_schema = schema.tables.iter().any(|table| table.random_rowid);
     Ok(schema)
+}
+
+/// Refuses a schema in which two objects have one name: SQLite reads the first alone, so that the rows of the other one
+/// would be lost.
+fn require_distinct_names(entries: &[SchemaEntry]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.readable) {
+        let list = if entry.kind == "view" { "table" } else { entry.kind.as_str() };
+        if !seen.insert((list, entry.name.to_ascii_lowercase())) {
+            let text = format!("sqlite_schema has two objects with the name {}", entry.name);
+            return Err(Error::new(Kind::DataRefused, text)
+                .with_hint("run `turso2neon dump` again, from a copy of the source that is whole"));
+        }
+    }
+    Ok(())
 }
 
 impl SchemaEntry {

@@ -47,7 +47,6 @@ use std::collections::BTreeMap;
 
 use load_context::{LoadContext, PhaseTimer};
 use load_steps::LoadSteps;
-use tokio_postgres::error::SqlState;
 
 use super::plan::{self, PlanRequest, Planned};
 use crate::{
@@ -69,9 +68,6 @@ use crate::{
     },
     workdir::{now_s, sealed, sha256_of_bytes},
 };
-
-/// What to do about a full disk.
-const DISK_FULL_HINT: &str = "free some space on the disk of the directory given by --dir, then run the same command";
 
 /// Connections that a server of usual settings can spare.
 const JOBS_MAX: usize = 32;
@@ -188,10 +184,10 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let tables = match loaded {
         Ok(tables) => tables,
         Err(error) => {
+            let error = server.explain(error);
             // The first error is the one to report; a server that doesn't stop is found by the next command.
             server.close().await.ok();
-            let is_full = error.sqlstate() == Some(&SqlState::DISK_FULL);
-            return Err(if is_full { error.with_hint(DISK_FULL_HINT) } else { error });
+            return Err(error);
         }
     };
     if let Err(refused) = report_dropped(ctx, &dropped, request) {

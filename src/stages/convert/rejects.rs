@@ -5,17 +5,14 @@
 //! columns whose cells don't fit; `cells`, each with `column`, `class` and `raw`: TEXT and BLOB as their bytes, INTEGER
 //! as 8 bytes big-endian, REAL as its 8 IEEE bytes big-endian, all in hexadecimal. Names are SQLite's.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
-};
+use std::io::{self, BufWriter, Write};
 
 use rusqlite::{Connection, Row};
 
 use super::{load_context::LoadContext, row_encoder::RowEncoder};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
+    file_access,
     model::{TablePlan, cell::SqliteCell},
     sqlite,
     workdir::{atomic, hex},
@@ -42,8 +39,7 @@ pub(super) fn write(work: &LoadContext) -> Result<()> {
     }
     let temporary = atomic::unfinished(&path);
     let failed = |cause: &io::Error| Error::io(Kind::ArtifactIo, "writing", &temporary, cause);
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
-    let mut out = BufWriter::new(opened.map_err(|cause| failed(&cause))?);
+    let mut out = BufWriter::new(file_access::create(&temporary).map_err(|cause| failed(&cause))?);
     let connection = sqlite::open::read_only(&work.source)?;
     for table in tables {
         let rows =

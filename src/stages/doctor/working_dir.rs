@@ -8,6 +8,7 @@ use super::{Check, CheckSubject};
 use crate::{
     error::{Error, Kind},
     model::human_format::bytes,
+    workdir::Workdir,
 };
 
 /// Below this the disk holds only a small database: dump, managed PostgreSQL and its indexes.
@@ -32,7 +33,13 @@ pub(super) fn examine(root: &Path, source_bytes: Option<u64>) -> Vec<Check> {
             &refused(&nearest, &format!("can't be written: {}", std::io::Error::from(cause).kind())),
         ),
     };
-    vec![writable, free_space(&nearest, source_bytes)]
+    let mut checks = vec![writable];
+    // A directory that the other commands refuse.
+    if let Some(error) = Some(root).filter(|root| root.is_dir()).and_then(|root| Workdir::open(root).err()) {
+        checks.push(Check::fail(CheckSubject::Directory, "private", &error));
+    }
+    checks.push(free_space(&nearest, source_bytes));
+    checks
 }
 
 fn refused(path: &Path, what: &str) -> Error {
@@ -83,6 +90,15 @@ mod tests {
         let checks = examine(&directory.path().join("a/b"), None);
         assert_eq!(checks.first().map(|check| check.grade), Some(Grade::Ok));
         assert!(!directory.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_fails() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let checks = examine(directory.path(), None);
+        assert_eq!(checks.get(1).map(|check| check.grade), Some(Grade::Fail));
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! at all, and only after it was unpacked again and compared.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, BufReader, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use super::on_thread;
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
+    file_access,
     model::{DumpCheckpoint, checkpoint::CHECKPOINT_FORMAT, timestamp::rfc3339_s},
     workdir::{atomic, hex, sealed},
 };
@@ -96,10 +97,10 @@ fn store(ctx: &Context, directory: &Path, dump: &DumpCheckpoint) -> Result<Strin
 
 fn pack(ctx: &Context, from: &Path, to: &Path) -> Result<()> {
     let written = |cause: io::Error| Error::io(Kind::ArtifactIo, "writing", to, &cause);
-    let file = File::options().write(true).create_new(true).mode(0o600).open(to).map_err(written)?;
+    let file = file_access::create_new(to).map_err(written)?;
     let mut encoder = GzEncoder::new(file, Compression::default());
     let read = |cause: io::Error| Error::io(Kind::ArtifactIo, "reading", from, &cause);
-    let mut source = File::open(from).map_err(read)?;
+    let mut source = file_access::read(from).map_err(read)?;
     let mut block = vec![0_u8; BLOCK_BYTES];
     loop {
         ctx.stop.check()?;
@@ -114,7 +115,7 @@ fn pack(ctx: &Context, from: &Path, to: &Path) -> Result<()> {
 
 fn unpacked_sha256(ctx: &Context, packed: &Path) -> Result<String> {
     let failed = |cause: io::Error| Error::io(Kind::ArtifactIo, "unpacking", packed, &cause);
-    let mut decoder = MultiGzDecoder::new(BufReader::new(File::open(packed).map_err(failed)?));
+    let mut decoder = MultiGzDecoder::new(BufReader::new(file_access::read(packed).map_err(failed)?));
     let (mut hasher, mut block) = (Sha256::new(), vec![0_u8; BLOCK_BYTES]);
     loop {
         ctx.stop.check()?;
@@ -155,8 +156,11 @@ fn is_copy(name: &str) -> bool {
 
 /// Removes a copy's two files and its directory, which must hold nothing else.
 fn remove_copy(copy: &Path) -> Result<()> {
-    if !copy.exists() {
-        return Ok(());
+    match fs::symlink_metadata(copy) {
+        Ok(facts) if facts.is_dir() => {}
+        // A link, or a file: what a link points to is not ours.
+        Ok(_) => return remove_file(copy),
+        Err(_) => return Ok(()),
     }
     for name in [PACKED, CHECKPOINT, "checkpoint.tmp"] {
         remove_file(&copy.join(name))?;
@@ -191,6 +195,12 @@ mod tests {
         prune(directory.path(), 1).unwrap();
         let left = |name: &str| directory.path().join(name).exists();
         assert_eq!(names.map(left), [false, false, true, true, true]);
+        // What a link points to is not removed.
+        fs::create_dir(directory.path().join("victim")).unwrap();
+        fs::write(directory.path().join("victim").join(PACKED), "x").unwrap();
+        symlink("victim", directory.path().join(UNFINISHED)).unwrap();
+        remove_copy(&directory.path().join(UNFINISHED)).unwrap();
+        assert!(!left(UNFINISHED) && left("victim/source.db.gz"));
         // A directory with something else in it isn't removed with it.
         fs::create_dir(directory.path().join("2026-01-01T000000Z")).unwrap();
         fs::write(directory.path().join("2026-01-01T000000Z/mine"), "x").unwrap();

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use rustix::fs::statvfs;
-
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, disk_full_hint},
+    file_access::free_bytes,
     model::human_format,
 };
 
@@ -17,21 +16,22 @@ const SPARE_BYTES: u64 = 16 << 20;
 /// # Errors
 /// `ArtifactIo`.
 pub(super) fn require(part: &Path, bytes: u64) -> Result<()> {
-    let Some(Ok(facts)) = part.parent().map(statvfs) else { return Ok(()) };
-    enough(facts.f_bavail.saturating_mul(facts.f_frsize), bytes)
+    let Some(directory) = part.parent() else { return Ok(()) };
+    free_bytes(directory).map_or(Ok(()), |free| enough(directory, free, bytes))
 }
 
-fn enough(free: u64, bytes: u64) -> Result<()> {
+fn enough(directory: &Path, free: u64, bytes: u64) -> Result<()> {
     let wanted = bytes.saturating_add(SPARE_BYTES);
     if free >= wanted {
         return Ok(());
     }
     let text = format!(
-        "the copy needs about {} and the disk has {} free",
+        "the copy needs about {}, and the disk of {} has {} free",
         human_format::bytes(wanted),
+        directory.display(),
         human_format::bytes(free)
     );
-    Err(Error::new(Kind::ArtifactIo, text).with_hint("make room, or name a larger disk with --dir"))
+    Err(Error::new(Kind::ArtifactIo, text).with_hint(disk_full_hint(directory)))
 }
 
 #[cfg(test)]
@@ -44,7 +44,8 @@ mod tests {
         require(&directory.path().join("part"), 1).unwrap();
         let error = require(&directory.path().join("part"), u64::MAX / 2).unwrap_err();
         assert_eq!(error.kind(), Kind::ArtifactIo);
-        assert!(enough(100 << 20, 90 << 20).is_err());
-        enough(107 << 20, 90 << 20).unwrap();
+        assert!(error.message().contains(&*directory.path().to_string_lossy()), "{error}");
+        assert!(enough(directory.path(), 100 << 20, 90 << 20).is_err());
+        enough(directory.path(), 107 << 20, 90 << 20).unwrap();
     }
 }

@@ -7,7 +7,7 @@
 //! source's own text, then each index is filled by the engine under its real definition. Vector indexes have their
 //! content in shadow tables and stay as they came.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, panic::AssertUnwindSafe, path::Path};
+use std::{panic::AssertUnwindSafe, path::Path};
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, Statement, ToSql,
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     context::Cancellation,
     error::{Error, Kind, Result, ResultExt},
+    file_access,
     model::identifier::quote_ident,
     source::hrana::Cell,
     sqlite::error_map,
@@ -215,13 +216,7 @@ pub(super) fn filled_indexes(schema: &[SchemaRow]) -> Vec<&SchemaRow> {
 /// # Errors
 /// `ArtifactIo`.
 pub(super) fn create_private(path: &Path) -> Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map(|_| ())
-        .map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))
+    file_access::create_new(path).map(|_| ()).map_err(|cause| Error::io(Kind::ArtifactIo, "creating", path, &cause))
 }
 
 /// Opens a file of the working directory to fill it: no journal, for a half-made file is thrown away anyway.

@@ -60,8 +60,10 @@ pub(super) struct LeftOut {
 /// What is left out of a schema. A table that can't be read is left out only if the user excludes it.
 ///
 /// # Errors
-/// `SourceInvalid` with the names of tables that can't be read; `ArtifactIo` if the engine has no memory.
+/// `SourceInvalid` with the names of tables that can't be read, or if two objects have one name; `ArtifactIo` if the
+/// engine has no memory.
 pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<LeftOut>> {
+    storage_layout::require_distinct_names(rows)?;
     let mut reasons = unreadable(rows)?;
     for row in rows.iter().filter(|row| row.kind == "table" && is_excluded(&row.name, excluded)) {
         reasons.insert(row.rowid, Reason::Excluded);

@@ -26,6 +26,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
+    file_access,
     model::Stage,
 };
 
@@ -54,6 +55,8 @@ pub(super) fn copy(ctx: &Context, source: &Path, part: &Path) -> Result<String> 
     for _ in 0..TRIES {
         super::remove_part(part)?;
         let state = FileState::look(source)?;
+        let files = [&state.database, &state.log, &state.journal].into_iter().flatten();
+        super::disk_space::require(part, files.map(|stamp| stamp.bytes).sum())?;
         let proof = match state.way() {
             CopyStrategy::ReadTransaction => match copy_in_transaction(ctx, source, part, "mode=ro")? {
                 // Reading would begin with rolling back what a crash left, and thus with writing.
@@ -259,7 +262,7 @@ fn copy_bytes(ctx: &Context, from: &Path, to: &Path) -> Result<bool> {
     };
     file_builder::create_private(to)?;
     let written = |cause: io::Error| Error::io(Kind::ArtifactIo, "writing", to, &cause);
-    let mut copy = File::options().write(true).open(to).map_err(written)?;
+    let mut copy = file_access::change(to).map_err(written)?;
     let mut buffer = vec![0_u8; COPY_BYTES];
     loop {
         ctx.stop.check()?;
@@ -295,7 +298,7 @@ fn recover(ctx: &Context, part: &Path) -> Result<()> {
 /// Makes a file whose log has been applied say so (header bytes 18 and 19), so that reading it makes no log.
 fn without_log(part: &Path) -> Result<()> {
     let failed = |cause: io::Error| Error::io(Kind::ArtifactIo, "writing", part, &cause);
-    let mut file = File::options().read(true).write(true).open(part).map_err(failed)?;
+    let mut file = file_access::change(part).map_err(failed)?;
     file.seek(SeekFrom::Start(18)).and_then(|_| file.write_all(&[1, 1])).map_err(failed)
 }
 

@@ -51,8 +51,7 @@ mod sql_snapshot;
 mod resume_state;
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -72,6 +71,7 @@ use crate::{
     context::{Cancellation, Context},
     error::{Error, Kind, Result, ResultExt},
     event::Event,
+    file_access,
     model::{
         DumpCheckpoint, Stage, checkpoint::CHECKPOINT_FORMAT, consistency_mark::ConsistencyMark,
         dump_method::DumpMethod, human_format,
@@ -457,7 +457,7 @@ fn remove_part(part: &Path) -> Result<()> {
 }
 
 fn sync(path: &Path) -> Result<()> {
-    File::open(path)
+    file_access::read(path)
         .and_then(|file| file.sync_all())
         .map_err(|cause| Error::io(Kind::ArtifactIo, "syncing", path, &cause))
 }

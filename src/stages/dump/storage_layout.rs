@@ -55,6 +55,29 @@ impl SchemaRow {
     }
 }
 
+/// Refuses a schema in which two objects have one name: SQLite never makes one, and reads the first object alone.
+///
+/// # Errors
+/// `SourceInvalid`.
+pub(super) fn require_distinct_names(rows: &[SchemaRow]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        // SQLite finds tables and views by one list of names, indexes and triggers by two others.
+        let list = if row.kind == "view" { "table" } else { row.kind.as_str() };
+        if !seen.insert((list, row.name.to_ascii_lowercase())) {
+            let text = format!(
+                "the file is damaged: sqlite_schema has two objects with the name {}, and SQLite reads only one of them",
+                row.name
+            );
+            return Err(Error::new(Kind::SourceInvalid, text).with_hint(
+                "restore the file from a copy that is whole; or, in a copy, give one of the objects another name and \
+                 SQL in sqlite_schema (`PRAGMA writable_schema`)",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The names of all tables with rows of their own.
 pub(super) fn table_names(rows: &[SchemaRow]) -> BTreeSet<&str> {
     rows.iter().filter(|row| row.holds_rows()).map(|row| row.name.as_str()).collect()

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{BufRead as _, BufReader, ErrorKind},
     path::Path,
 };
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    file_access,
     model::{TablePlan, cell::SqliteCell, identifier::quote_ident},
     sqlite::error_map,
 };
@@ -63,7 +63,7 @@ struct Cell {
 pub(super) fn of_file(path: &Path) -> Result<BTreeMap<String, Rejected>> {
     let mut found: BTreeMap<String, Rejected> = BTreeMap::new();
     let failed = |cause: &std::io::Error| Error::io(Kind::ArtifactIo, "reading", path, cause);
-    let file = match File::open(path) {
+    let file = match file_access::read(path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(found),
         Err(cause) => return Err(failed(&cause)),

@@ -47,13 +47,18 @@ fn the_cluster_is_private_and_stopped_when_the_work_is_done() {
     let fixture = Fixture::new(ONE);
     let converted = fixture.convert(&one(), &ConvertRequest::default()).unwrap();
     assert_eq!(place(&converted.checkpoint.local), ("convert/pgdata".into(), None));
-    for path in [fixture.dir.clone(), fixture.dir.join("convert"), fixture.pgdata()] {
-        assert_eq!(mode(&path), 0o700, "{}", path.display());
+    // The account that runs the server passes through two directories of root's; nobody else can see what is in them.
+    let passed = if is_root() { 0o711 } else { 0o700 };
+    let modes = [(fixture.dir.clone(), passed), (fixture.dir.join("convert"), passed), (fixture.pgdata(), 0o700)];
+    for (path, expected) in modes {
+        assert_eq!(mode(&path), expected, "{}", path.display());
     }
     assert_eq!(mode(&fixture.dir.join("convert/postgres.log")), 0o600);
     if is_root() {
         assert_ne!(std::fs::metadata(fixture.pgdata()).unwrap().uid(), 0);
-        assert_eq!(std::fs::metadata(fixture.dir.join("dump")).unwrap().uid(), 0);
+        for root in ["", "dump", "convert"] {
+            assert_eq!(std::fs::metadata(fixture.dir.join(root)).unwrap().uid(), 0, "{root}");
+        }
     }
     assert!(Fixture::servers(&fixture.pgdata()).is_empty());
     let sql = "SELECT name, setting FROM pg_settings
@@ -73,7 +78,8 @@ fn a_home_that_the_servers_account_cannot_enter_is_reported() {
     if is_root() {
         assert!(pgdata.starts_with("/var/tmp"), "{}", pgdata.display());
         assert!(because.unwrap().contains("can't reach"));
-        assert_eq!(mode(pgdata.parent().unwrap()), 0o700);
+        assert_eq!((mode(pgdata.parent().unwrap()), mode(&pgdata)), (0o711, 0o700));
+        assert_eq!(std::fs::metadata(pgdata.parent().unwrap()).unwrap().uid(), 0);
     } else {
         assert_eq!((pgdata.as_path(), because), (Path::new("convert/pgdata"), None));
     }

@@ -14,6 +14,8 @@ mod cutovers;
 
 mod fixture;
 
+mod foreign_schemas;
+
 mod diff;
 
 mod digests;
@@ -53,6 +55,8 @@ mod pooled;
 mod pooler;
 
 mod readers;
+
+mod refusals;
 
 mod repeated_runs;
 

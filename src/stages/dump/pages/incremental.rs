@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 use super::{Revision, beyond};
 use crate::{
     error::{Error, Kind, Result},
+    file_access,
     source::{
         page_assembler::PageFile,
         pull_updates::{UpdatesFault, UpdatesReader},
@@ -78,6 +79,6 @@ fn take_changes(part: &Path, base: &Path, before: &Revision, reader: &mut Update
 
 fn copy_of(base: &Path, part: &Path, pages: u64) -> Result<PageFile> {
     super::super::remove_part(part)?;
-    std::fs::copy(base, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
+    file_access::copy(base, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
     PageFile::reopen(part, &[(0, pages)])
 }

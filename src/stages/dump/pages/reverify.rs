@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::PagePuller;
 use crate::{
     error::{Error, Kind, Result},
+    file_access,
     source::{
         page_assembler::{PAGE_BYTES, PageRange},
         pull_updates::{PageSelection, Updates, UpdatesFault, UpdatesReader},
@@ -242,7 +243,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))
+    file_access::read(path).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", path, &cause))
 }
 
 fn stopped() -> Error {

@@ -19,6 +19,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result},
     event::Event,
+    file_access,
     model::{Stage, consistency_mark::LogPosition, dump_method::DumpMethod, human_format},
     source::{
         hrana_cursor::CursorEnd,
@@ -147,7 +148,7 @@ fn begin(
 fn copy_base(ctx: &Context, part: &Path, base: &PreviousDump) -> Result<(FrameApplier, CopyBase)> {
     super::remove_part(part)?;
     let bytes =
-        std::fs::copy(&base.file, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
+        file_access::copy(&base.file, part).map_err(|cause| Error::io(Kind::ArtifactIo, "copying to", part, &cause))?;
     let pages = bytes / PAGE_BYTES as u64;
     let mut intake = FrameApplier::resume(ctx, part, &base.position, &[(0, pages)])?;
     intake.record()?;

@@ -19,6 +19,7 @@ use crate::{
             catalog::names_of,
             enums, objects,
             record::{self, UnfinishedRun},
+            schema_owner,
             session::{STAGING_PREFIX, search_path},
         },
     },
@@ -52,7 +53,7 @@ impl Staging {
     /// Continues the run that was interrupted, or begins a new one; throws away the remains of all others.
     ///
     /// # Errors
-    /// `Target*`.
+    /// `TargetOccupied` if a schema of that name is somebody else's; `Target*`.
     pub(crate) async fn open(
         control: &Session,
         target_state: &TargetState,
@@ -71,6 +72,7 @@ impl Staging {
             Some(run) => Self { run_id: run.run_id, schema: run.staging.clone(), committed: Vec::new() },
             None => begin(control, purpose).await?,
         };
+        schema_owner::require_trusted(control, &[&staging.schema]).await?;
         staging.create_missing(control, target_state, purpose).await?;
         let committed = committed(control, staging.run_id).await?;
         Ok(Self { committed, ..staging })

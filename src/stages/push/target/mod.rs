@@ -22,6 +22,8 @@ pub(super) mod objects;
 
 pub(super) mod record;
 
+pub(super) mod schema_owner;
+
 pub(super) mod session;
 
 pub(super) mod source_identity;

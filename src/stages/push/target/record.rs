@@ -15,7 +15,8 @@ use crate::{
     stages::push::target::{
         enums,
         objects::{self, PushedObject},
-        session::previous_schema,
+        schema_owner,
+        session::{changed_rows_schema, previous_schema},
         table_properties::PARTS,
         table_state::{RecordState, Recorded, Transition},
     },
@@ -116,8 +117,9 @@ impl TargetRecord {
     /// Reads it; an absent record is an empty one. Tables that are gone, renamed or moved since are left out.
     ///
     /// # Errors
-    /// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer`, `Target*`.
+    /// `TargetOccupied` if the record's schema, or another one with a name of this tool, is somebody else's, `ArtifactNewer`, `Target*`.
     pub(crate) async fn read(control: &Session, schema: &str, previous_schema: &str) -> Result<Self> {
+        schema_owner::require_trusted(control, &[SCHEMA, previous_schema, &changed_rows_schema(schema)]).await?;
         if !is_there(control).await? {
             return Ok(Self::default());
         }
