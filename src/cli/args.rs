@@ -320,10 +320,10 @@ pub struct DoctorArgs {
 
 /// `status`.
 #[derive(Debug, Clone, ClapArgs)]
-#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
 pub struct StatusArgs {
-    #[command(flatten)]
-    pub target: TargetArgs,
+    /// Connection string of a target whose objects of this tool are listed
+    #[arg(long, value_name = "URL", value_parser = parse_secret)]
+    pub target: Option<Secret<String>>,
 }
 
 /// `finish`.

@@ -290,14 +290,16 @@ impl Front {
         let (ctx, _lock) = self.enter("rollback", true)?;
         if let Some(point) = &typed.restore_point {
             let branch = to.branch.ok_or_else(|| Error::new(Kind::Usage, "--restore-point needs --neon-project"))?;
+            if !self.may_restore(&ctx, &target, &branch.name, typed.yes).await? {
+                return Ok(self.ui.answer(&answers::nothing_put_back()));
+            }
             let preserved = interruptible(&ctx, Box::pin(branch.restore(&ctx, point))).await?;
             return Ok(self.ui.answer(&answers::restored(&branch.name, point, &preserved)));
         }
         let pushed = ctx.workdir.load_push().ok().filter(|_| to.target.schema.is_none());
         let schema = pushed.map_or_else(|| settings::schema(&to.target), |push| push.schema);
         if !typed.list && !typed.yes && !self.agreed_to_rollback(&schema) {
-            let json = json!({ "listed": false, "tables": [] });
-            return Ok(self.ui.answer(&Answer::new("rollback", "Nothing was put back\n".to_owned(), json)));
+            return Ok(self.ui.answer(&answers::nothing_put_back()));
         }
         let request =
             RollbackRequest { target, schema, list: typed.list, lock_wait: Duration::from_secs(typed.wait.lock_wait) };

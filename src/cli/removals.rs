@@ -14,8 +14,10 @@ use super::{
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
+    model::timestamp::rfc3339_s,
     pipeline::interruptible,
     postgres::managed::LocalServer,
+    secret::Secret,
     stages::{
         clean,
         dump::{ArchiveSettings, archive_present},
@@ -39,9 +41,9 @@ impl Front {
     /// What the tool has on the target of `status`, if one is named. A target that does not answer keeps nothing from
     /// being said of the artifacts.
     pub(super) async fn look_at_target(&self, typed: &StatusArgs) -> Result<OnTarget> {
-        let Some(target) = settings::target(&self.layers.completed(&typed.target)?)? else {
-            return Ok(OnTarget::NotAsked);
-        };
+        let Some(target) = &typed.target else { return Ok(OnTarget::NotAsked) };
+        let typed = TargetArgs { target: Some(target.clone()), ..self.layers.group()? };
+        let Some(target) = settings::target(&self.layers.completed(&typed)?)? else { return Ok(OnTarget::NotAsked) };
         check_urls(None, None, Some(&target))?;
         let found = tokio::time::timeout(TARGET_WAIT, Box::pin(removal::tool_objects(&target))).await;
         Ok(match found {
@@ -60,16 +62,23 @@ impl Front {
             return Ok(self.ui.answer(&answers::to_remove(&listed, scope)));
         }
         warn_unless_verified(&ctx);
+        let archive = typed.archive.clone().map(|directory| ArchiveSettings { directory, keep: None });
+        if archive.is_some() {
+            let dump = ctx.workdir.load_dump()?;
+            let taken = rfc3339_s(dump.finished_s);
+            ctx.out.info(format!("the dump of {} that was taken at {taken} will be archived", dump.source));
+        }
         if !typed.yes && !self.agreed(&answers::removal_list(&listed, scope), "finish the migration")? {
             return Ok(self.ui.answer(&answers::nothing_removed("finish")));
         }
-        let archive = typed.archive.clone().map(|directory| ArchiveSettings { directory, keep: None });
         if let Some(settings) = &archive {
             interruptible(&ctx, archive_present(&ctx, settings)).await?;
         }
-        interruptible(&ctx, Box::pin(removal::remove(&ctx, &request, &listed))).await?;
-        LocalServer::stop(&ctx.workdir).await?;
-        Ok(self.ui.answer(&answers::finished(&listed, scope)))
+        let mark = interruptible(&ctx, Box::pin(removal::remove(&ctx, &request, &listed))).await?;
+        if let Err(error) = LocalServer::stop(&ctx.workdir).await {
+            ctx.out.warn(format!("the local PostgreSQL still runs: {}; `turso2neon clean` stops it", error.message()));
+        }
+        Ok(self.ui.answer(&answers::finished(&listed, scope, mark.as_ref())))
     }
 
     pub(super) async fn clean_target(&self, typed: &CleanArgs) -> Result<u8> {
@@ -94,7 +103,11 @@ impl Front {
         let to = self.destination(typed, &self.layers.group()?).await?;
         let target = settings::target(&to.target)?.ok_or_else(no_target)?;
         check_urls(None, None, Some(&target))?;
-        Ok(RemovalRequest { target, schema: settings::schema(&to.target), scope, lock_wait })
+        // Where this directory pushed to, unless another schema is named.
+        let pushed = Workdir::open(&self.globals.dir).ok().filter(|_| to.target.schema.is_none());
+        let pushed = pushed.and_then(|workdir| workdir.load_push().ok());
+        let schema = pushed.map_or_else(|| settings::schema(&to.target), |push| push.schema);
+        Ok(RemovalRequest { target, schema, scope, lock_wait })
     }
 
     /// Shows what would be done and asks for it.
@@ -103,10 +116,39 @@ impl Front {
     /// `Usage` if nobody is there to answer.
     fn agreed(&self, list: &str, what: &str) -> Result<bool> {
         if !self.ui.can_ask() {
-            return Err(Error::new(Kind::Usage, format!("cannot prompt for confirmation to {what}"))
-                .with_hint("look at the list with --dry-run or `turso2neon status`, then use --yes"));
+            return Err(Error::new(Kind::Usage, format!("cannot prompt for confirmation to {what}")).with_hint(
+                "`turso2neon status` lists what the tool has on the target; use --yes to go on without a question",
+            ));
         }
         Ok(self.ui.confirm(&format!("{list}\nDo you want to {what}?")))
+    }
+
+    /// Whether the whole branch may be set back: not where a migration is finished, and on a terminal only if the user
+    /// agrees. A database that can't be reached has nothing to protect that could be seen.
+    pub(super) async fn may_restore(
+        &self,
+        ctx: &Context,
+        target: &Secret<String>,
+        branch: &str,
+        is_agreed: bool,
+    ) -> Result<bool> {
+        match Box::pin(removal::tool_objects(target)).await {
+            Ok(objects) => {
+                if let Some(mark) = objects.finished.first() {
+                    let (schema, at) = (&mark.schema, &mark.finished_at);
+                    let text = format!(
+                        "the migration into schema {schema} was finished at {at}; branch {branch} is not restored"
+                    );
+                    return Err(Error::new(Kind::Finished, text));
+                }
+            }
+            Err(error) => ctx.out.warn(format!("the branch's database could not be looked at: {}", error.message())),
+        }
+        let question = format!(
+            "Set branch {branch} with all its databases back to the restore point? Everything that was written since is \
+             kept in a branch of its own only."
+        );
+        Ok(is_agreed || !self.ui.can_ask() || self.ui.confirm(&question))
     }
 
     /// Asks on a terminal; without one, nobody can be asked, and the command is the consent.

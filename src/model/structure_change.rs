@@ -140,7 +140,7 @@ impl KeyContract {
     pub fn words(&self) -> String {
         let columns = self.columns.join(", ");
         match &self.parent {
-            Some((parent, theirs)) => format!("({columns}) to {parent} ({})", theirs.join(", ")),
+            Some((parent, referenced)) => format!("({columns}) to {parent} ({})", referenced.join(", ")),
             None => format!("({columns})"),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::{Error, Kind, Result},
-    workdir::Workdir,
+    workdir::{ROOT_FILES, Workdir},
 };
 
 /// Directories of the stages, and the beginnings of the names of the files that they leave there.
@@ -19,9 +19,6 @@ const STAGES: [(&str, &[&str]); 4] = [
     ("convert", &["checkpoint.", "rejects.", "postgres.log", "pgdata"]),
     ("push", &["checkpoint."]),
 ];
-
-/// Files of the tool beside the stages.
-const FILES: [&str; 6] = ["verify.json", "run.json", "report.json", "report.md", "report.html", "log.jsonl"];
 
 /// What is there.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +59,7 @@ pub fn inventory(workdir: &Workdir) -> Result<Inventory> {
             }
             Some(_) | None => {
                 if name != "lock" {
-                    inventory.add(path, FILES.contains(&name.as_str()));
+                    inventory.add(path, ROOT_FILES.contains(&name.as_str()));
                 }
             }
         }

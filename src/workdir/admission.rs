@@ -13,13 +13,17 @@ use std::{
 use crate::{
     error::{Error, Kind, Result},
     file_access::{self, Distrust},
+    workdir::{ROOT_FILES, STAGE_DIRECTORIES},
 };
 
-/// The directories of the stages.
-const STAGES: [&str; 4] = ["dump", "plan", "convert", "push"];
+/// Names in DIR of earlier versions.
+const FORMER: [&str; 2] = ["rejects", "archive"];
 
-/// The names, up to the first dot, of what the tool writes into DIR itself.
-const NAMES: [&str; 10] = ["dump", "plan", "convert", "push", "lock", "log", "report", "verify", "rejects", "archive"];
+/// Whether this is, up to the first dot, the name of something that the tool writes into DIR itself.
+fn is_own(stem: &str) -> bool {
+    let files = ROOT_FILES.iter().filter_map(|name| name.split('.').next());
+    files.chain(STAGE_DIRECTORIES).chain(FORMER).any(|name| name == stem)
+}
 
 /// What to do about a directory that others can write to.
 const PRIVATE: &str = "(one that does not exist yet is created with mode 0700)";
@@ -51,11 +55,11 @@ pub(super) fn check(root: &Path) -> Result<()> {
     for path in links_in(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = name.split('.').next().unwrap_or_default();
-        if NAMES.contains(&stem) {
+        if is_own(stem) {
             return Err(link(&path));
         }
     }
-    for stage in STAGES.map(|stage| root.join(stage)) {
+    for stage in STAGE_DIRECTORIES.map(|stage| root.join(stage)) {
         match fs::symlink_metadata(&stage) {
             Ok(facts) if facts.is_dir() => check_stage(&stage)?,
             // Something of somebody else's with this name is the business of the command that needs the directory.

@@ -31,6 +31,13 @@ use crate::{
     },
 };
 
+/// The directories of the stages in DIR.
+pub(crate) const STAGE_DIRECTORIES: [&str; 4] = ["dump", "plan", "convert", "push"];
+
+/// The files that the tool writes into DIR itself.
+pub(crate) const ROOT_FILES: [&str; 7] =
+    ["lock", "log.jsonl", "report.html", "report.json", "report.md", "run.json", "verify.json"];
+
 /// The directory given by `--dir`.
 #[derive(Debug, Clone)]
 pub struct Workdir {

@@ -198,6 +198,13 @@ fn a_project_is_enough_to_push_with_a_restore_point_and_to_restore_it() {
     );
     script.tool(&environment, "rollback").run().expect_exit(0);
     assert_eq!(environment.target.value("SELECT count(*) FROM t"), "1");
+    // The rows of a finished migration are not set back with the branch.
+    script.tool(&environment, "finish").arg("--yes").run().expect_exit(0);
+    let count = || script.seen().iter().filter(|line| line.contains("/restore")).count();
+    let before = count();
+    let refused = script.tool(&environment, "rollback").args(["--restore-point", "turso2neon-before-1"]).run();
+    refused.expect_exit(8).expect_text("was finished at");
+    assert_eq!(count(), before);
 }
 
 #[test]

@@ -82,6 +82,11 @@ impl World {
                 run = self.tool(&[&words[..], &["--json"]].concat()).run();
                 way.push(format!("{} -> {}", words.join(" "), run.code().unwrap()));
             }
+            if run.code() == Some(1) && run.last_json()["code"] == "type-changed" {
+                words.extend(["--on-type-change", "follow"]);
+                run = self.tool(&[&words[..], &["--json"]].concat()).run();
+                way.push(format!("{} -> {}", words.join(" "), run.code().unwrap()));
+            }
             if is_done && run.code() == Some(0) {
                 self.assert_equal(state);
                 return;

@@ -224,7 +224,7 @@ fn tls(role: Role, doing: &str, cause: &tokio_postgres::Error) -> Error {
 }
 
 /// The error for a pooler that was recognised by what it does: settings, locks and temporary tables of a session would
-/// be other clients', and theirs ours.
+/// belong to other clients, and theirs to this one.
 #[must_use]
 pub fn pooled(role: Role) -> Error {
     let text = "the server is behind a connection pooler that shares sessions among its clients";

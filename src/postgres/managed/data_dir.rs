@@ -19,24 +19,8 @@ use super::os_user::{OsUser, open_directory};
 use crate::{
     error::{Error, Kind, Result},
     file_access::Distrust,
-    workdir::{Workdir, sha256_of_bytes},
+    workdir::{ROOT_FILES, STAGE_DIRECTORIES, Workdir, sha256_of_bytes},
 };
-
-/// What this tool puts into DIR. Only a directory that holds nothing else is opened for the server's account.
-const OURS: [&str; 12] = [
-    "dump",
-    "plan",
-    "convert",
-    "push",
-    "lock",
-    "log.jsonl",
-    "report.json",
-    "report.md",
-    "report.html",
-    "rejects",
-    "verify",
-    "verify.json",
-];
 
 /// Where clusters are kept that can't be in DIR, and how the names of the tool's directories outside DIR begin.
 const OUTSIDE: &str = "/var/tmp";
@@ -158,7 +142,7 @@ pub(super) fn reach(workdir: &Workdir, os_user: &OsUser) -> Result<bool> {
         return Ok(false);
     }
     let convert = root.join("convert");
-    for (directory, is_ours) in [(root, only_ours(root)), (convert.as_path(), true)] {
+    for (directory, is_ours) in [(root, holds_only_artifacts(root)), (convert.as_path(), true)] {
         if !os_user.can_enter(directory) && is_ours {
             let_pass(directory).map_err(|cause| Error::io(Kind::LocalUnreachable, "opening", directory, &cause))?;
         }
@@ -222,9 +206,10 @@ fn not_private(path: &Path) -> Error {
         .with_hint("remove it, or use --local-url")
 }
 
-fn only_ours(root: &Path) -> bool {
+fn holds_only_artifacts(root: &Path) -> bool {
     fs::read_dir(root).is_ok_and(|entries| {
-        entries.flatten().all(|entry| OURS.iter().any(|name| entry.file_name().as_bytes() == name.as_bytes()))
+        let is_own = |name: &str| ROOT_FILES.iter().chain(&STAGE_DIRECTORIES).any(|own| *own == name);
+        entries.flatten().all(|entry| entry.file_name().to_str().is_some_and(is_own))
     })
 }
 
@@ -249,8 +234,8 @@ mod tests {
     fn a_directory_with_other_files_is_not_given_away() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("dump")).unwrap();
-        assert!(only_ours(directory.path()));
+        assert!(holds_only_artifacts(directory.path()));
         fs::create_dir(directory.path().join("letters")).unwrap();
-        assert!(!only_ours(directory.path()));
+        assert!(!holds_only_artifacts(directory.path()));
     }
 }

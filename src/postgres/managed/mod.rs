@@ -141,7 +141,7 @@ impl LocalServer {
             let outside = DataDir::outside(&workdir, String::new());
             cluster::wipe(&outside)?;
             if let Some(home) = outside.pgdata.parent() {
-                // Gone already, or not ours to remove.
+                // Gone already, or it has files of others.
                 std::fs::remove_dir(home).ok();
             }
             Ok(())

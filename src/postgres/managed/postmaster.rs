@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// How long a start may take: recovery after a crash included.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a clean stop may take: it writes what is in memory.
-const STOP_PATIENCE: Duration = Duration::from_secs(180);
+const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How long the backends of a killed postmaster may take to notice.
-const ORPHANS_PATIENCE: Duration = Duration::from_secs(20);
+const ORPHANS_TIMEOUT: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -47,8 +47,13 @@ impl Postmaster {
     /// The server that runs on this data directory, whoever started it.
     pub(super) fn find(pgdata: &Path) -> Option<Self> {
         let file = PidFile::read(pgdata)?;
-        let ours = is_postmaster_of(file.pid, pgdata, &file.socket_dir);
-        ours.then(|| Self { pgdata: pgdata.to_path_buf(), pid: file.pid, socket_dir: file.socket_dir, child: None })
+        let is_of_cluster = is_postmaster_of(file.pid, pgdata, &file.socket_dir);
+        is_of_cluster.then(|| Self {
+            pgdata: pgdata.to_path_buf(),
+            pid: file.pid,
+            socket_dir: file.socket_dir,
+            child: None,
+        })
     }
 
     /// Starts the server, with the settings that are in its directory, and waits until it takes connections. Nobody
@@ -68,7 +73,7 @@ impl Postmaster {
             match Self::try_start(binaries, pgdata, socket_dir, os_user, log)? {
                 StartOutcome::Ready(postmaster) => return Ok(postmaster),
                 // Backends of a postmaster that was killed hold its shared memory until they notice.
-                StartOutcome::OrphansLeft if began.elapsed() < ORPHANS_PATIENCE => {
+                StartOutcome::OrphansLeft if began.elapsed() < ORPHANS_TIMEOUT => {
                     thread::sleep(Duration::from_millis(250));
                 }
                 StartOutcome::OrphansLeft => {
@@ -119,7 +124,7 @@ impl Postmaster {
                 let is_state = sqlstate.len() == 5 && sqlstate.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 return Err(if is_state { error.with_sqlstate(SqlState::from_code(sqlstate)) } else { error });
             }
-            if began.elapsed() > START_PATIENCE {
+            if began.elapsed() > START_TIMEOUT {
                 kill_process(pid, Signal::QUIT).ok();
                 child.wait().ok();
                 return Err(failed("the server didn't take connections in time"));
@@ -136,7 +141,7 @@ impl Postmaster {
         kill_process(self.pid, Signal::INT).ok();
         let began = Instant::now();
         while !self.has_ended() {
-            if began.elapsed() > STOP_PATIENCE {
+            if began.elapsed() > STOP_TIMEOUT {
                 return Err(failed(&format!("the server (process {}) doesn't stop", self.pid.as_raw_nonzero())));
             }
             thread::sleep(POLL);

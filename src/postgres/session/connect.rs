@@ -1,4 +1,4 @@
-//! Opening a connection: addresses, tries, patience.
+//! Opens a connection: addresses, tries, and how long to wait.
 //!
 //! Decisions: the driver goes on to the next address after any failure, so a wrong password would be sent once per
 //! address; here the next address is tried only if no connection was established. Neon accepts TCP at once and wakes the
@@ -32,7 +32,7 @@ use crate::{
 
 /// How long one opening may take: a compute that wakes answers within seconds, but its proxy may try for longer.
 const ONE_TRY: Duration = Duration::from_secs(60);
-/// How long patience lasts in all.
+/// How long a connection is tried in all.
 const ALL_TRIES: Duration = Duration::from_secs(90);
 /// What to say where a server ends a connection that begins with TLS at once.
 const DIRECT_TLS: &str = "sslnegotiation=direct needs PostgreSQL 17 or newer; leave it out of the connection string";
@@ -75,7 +75,7 @@ pub(super) async fn patiently(
         };
         let wait = pause(&error, attempt);
         if attempt >= tries(&error, when_full) || begun.elapsed() + wait >= ALL_TRIES {
-            // Patience has been had; the caller's own must not begin anew.
+            // All tries are used up; the caller must not begin its own.
             return Err(error.with_retry(Retry::Never));
         }
         attempt += 1;
@@ -158,7 +158,7 @@ async fn require_access(endpoint: &PgEndpoint, session: &Session) -> Result<()> 
     if found == wanted {
         return Ok(());
     }
-    let accepts = if found == "off" { "accepts writes" } else { "accepts no writes" };
+    let accepts = if found == "off" { "accepts writes, and read-only was asked for" } else { "accepts no writes" };
     let text = format!("connecting to {}: the server {accepts}", endpoint.address);
     let hint = "name the server that target_session_attrs in the connection string asks for, or leave that setting out";
     Err(error_map::lost(endpoint.role, &text).with_retry(Retry::Briefly).with_hint(hint))

@@ -205,8 +205,8 @@ impl<'a> TableAccumulator<'a> {
         self.bytes += other.bytes;
         self.heaviest = greater(self.heaviest, other.heaviest);
         self.widest = greater(self.widest, other.widest);
-        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
-            mine.merge(theirs);
+        for (own, other) in self.columns.iter_mut().zip(other.columns) {
+            own.merge(other);
         }
     }
 

@@ -126,7 +126,9 @@ impl SessionPool {
 
     /// The connection for what is done one after the other.
     pub(super) fn first(&self) -> Result<&Arc<Session>> {
-        self.sessions.first().ok_or_else(|| Error::new(Kind::Bug, "a session pool without a session"))
+        self.sessions
+            .first()
+            .ok_or_else(|| Error::new(Kind::Bug, "the local PostgreSQL was to be read without a connection"))
     }
 
     /// All connections.

@@ -127,7 +127,7 @@ fn unpacked_sha256(ctx: &Context, packed: &Path) -> Result<String> {
     }
 }
 
-/// Removes the oldest copies until so many are left. What isn't a copy of ours is let alone.
+/// Removes the oldest copies until so many are left. Other files stay.
 fn prune(directory: &Path, keep: usize) -> Result<()> {
     let names = copies(directory)?;
     let old = names.len().saturating_sub(keep);
@@ -158,7 +158,7 @@ fn is_copy(name: &str) -> bool {
 fn remove_copy(copy: &Path) -> Result<()> {
     match fs::symlink_metadata(copy) {
         Ok(facts) if facts.is_dir() => {}
-        // A link, or a file: what a link points to is not ours.
+        // A link, or a file: what a link points to belongs to others.
         Ok(_) => return remove_file(copy),
         Err(_) => return Ok(()),
     }

@@ -154,17 +154,17 @@ pub(super) enum DigestStep<'a> {
 ///
 /// # Errors
 /// `SourceInvalid` for a file that can't be read to its end, `Interrupted`.
-pub(super) fn read(path: &Path, stop: &Cancellation, told: &dyn Fn(DigestStep<'_>)) -> Result<DatabaseContent> {
+pub(super) fn read(path: &Path, stop: &Cancellation, on_step: &dyn Fn(DigestStep<'_>)) -> Result<DatabaseContent> {
     let connection = open::read_only(path)?;
     let header = read_header(&connection)?;
     let schema = storage_layout::read_schema(&connection)?;
     let mut tables = Vec::new();
     for shape in storage_layout::shapes(&connection, &schema)? {
-        told(DigestStep::Begin(&shape.name));
+        on_step(DigestStep::Begin(&shape.name));
         let begun = Instant::now();
-        let table = read_table(&connection, &shape, header.is_utf8(), stop, told).at_table(&shape.name)?;
+        let table = read_table(&connection, &shape, header.is_utf8(), stop, on_step).at_table(&shape.name)?;
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        told(DigestStep::End(&shape.name, table.rows, elapsed_ms));
+        on_step(DigestStep::End(&shape.name, table.rows, elapsed_ms));
         tables.push(table);
     }
     let sha256 = digest(&header, &schema, &tables);
@@ -186,7 +186,7 @@ fn read_table(
     shape: &TableShape,
     is_utf8: bool,
     stop: &Cancellation,
-    told: &dyn Fn(DigestStep<'_>),
+    on_step: &dyn Fn(DigestStep<'_>),
 ) -> Result<TableContent> {
     let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
     let sql = if is_utf8 { shape.select(str::to_owned) } else { shape.select(hrana::safe_expression) };
@@ -206,10 +206,10 @@ fn read_table(
         digest.end_row();
         if digest.rows().is_multiple_of(ROWS_PER_LOOK) {
             stop.check()?;
-            told(DigestStep::Rows(&shape.name, ROWS_PER_LOOK));
+            on_step(DigestStep::Rows(&shape.name, ROWS_PER_LOOK));
         }
     }
-    told(DigestStep::Rows(&shape.name, digest.rows() % ROWS_PER_LOOK));
+    on_step(DigestStep::Rows(&shape.name, digest.rows() % ROWS_PER_LOOK));
     Ok(digest.finish(&shape.name))
 }
 

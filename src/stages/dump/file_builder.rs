@@ -113,7 +113,7 @@ impl FileBuilder {
         self.connection.prepare(sql).map_err(|failure| describe("preparing the rows", &self.stop, &failure))
     }
 
-    /// Gives the file its schema and fills the indexes. `told` is called after each index.
+    /// Gives the file its schema and fills the indexes. `on_index` is called after each index.
     ///
     /// # Errors
     /// `ArtifactIo`; `SourceInvalid` if the source's rows break a unique index of the source; `Interrupted`.
@@ -122,7 +122,7 @@ impl FileBuilder {
         path: &Path,
         header: &DatabaseHeader,
         schema: &[SchemaRow],
-        told: &dyn Fn(),
+        on_index: &dyn Fn(),
     ) -> Result<()> {
         let failed = |failure: rusqlite::Error| describe("writing the schema", &self.stop, &failure);
         storage_layout::install_rows(&self.connection, schema, &self.roots).map_err(failed)?;
@@ -138,7 +138,7 @@ impl FileBuilder {
         connection.execute_batch("PRAGMA writable_schema=ON; BEGIN").map_err(failed)?;
         for index in filled_indexes(schema) {
             fill(&connection, index, &self.stop)?;
-            told();
+            on_index();
         }
         connection.execute_batch("COMMIT").map_err(failed)?;
         connection.close().map_err(|(_, failure)| failed(failure))

@@ -49,7 +49,7 @@ pub(super) struct IntegrityReport {
     pub(super) sound: usize,
 }
 
-/// Checks every table with rows of its own and its indexes. `told` is called after each, `working` now and then while
+/// Checks every table with rows of its own and its indexes. `on_table` is called after each, `working` now and then while
 /// one takes long.
 ///
 /// Small files by `PRAGMA integrity_check`. It looks each row up in each index, which takes minutes in a large file;
@@ -61,17 +61,17 @@ pub(super) struct IntegrityReport {
 pub(super) fn integrity(
     path: &Path,
     stop: &Cancellation,
-    told: &dyn Fn(),
+    on_table: &dyn Fn(),
     working: &Arc<Heartbeat>,
 ) -> Result<IntegrityReport> {
     let size = std::fs::metadata(path).map_or(0, |facts| facts.len());
-    check(path, stop, told, working, size <= SMALL_BYTES_MAX)
+    check(path, stop, on_table, working, size <= SMALL_BYTES_MAX)
 }
 
 fn check(
     path: &Path,
     stop: &Cancellation,
-    told: &dyn Fn(),
+    on_table: &dyn Fn(),
     working: &Arc<Heartbeat>,
     small: bool,
 ) -> Result<IntegrityReport> {
@@ -116,7 +116,7 @@ fn check(
                 return Err(error_map::describe("checking the file", &failure)).at_table(&table.name);
             }
         }
-        told();
+        on_table();
     }
     checked.small = small;
     Ok(checked)
@@ -144,7 +144,7 @@ fn only_damage(complaints: Vec<String>) -> Vec<String> {
     complaints.into_iter().filter(|complaint| is_damage(complaint)).collect()
 }
 
-/// What is told now and then while a check takes long.
+/// What is reported now and then while a check takes long.
 pub(super) type Heartbeat = dyn Fn() + Send + Sync;
 
 /// How often that is.
@@ -153,13 +153,13 @@ const WORKING_EVERY: Duration = Duration::from_secs(10);
 /// Lets a cancellation request end the check, and tells that it goes on.
 fn watch(connection: &Connection, stop: &Cancellation, working: &Arc<Heartbeat>) {
     let watched = AssertUnwindSafe((stop.clone(), working.clone()));
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     connection.progress_handler(
         file_builder::INSTRUCTIONS_PER_LOOK,
         Some(move || {
             let (stop, working) = &*watched;
-            if told.elapsed() >= WORKING_EVERY {
-                told = Instant::now();
+            if reported.elapsed() >= WORKING_EVERY {
+                reported = Instant::now();
                 working();
             }
             stop.check().is_err()

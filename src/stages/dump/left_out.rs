@@ -57,18 +57,29 @@ pub(super) struct LeftOut {
     pub(super) object: LeftOutObject,
 }
 
-/// What is left out of a schema. A table that can't be read is left out only if the user excludes it.
+/// Who has the rows of a table whose definition this engine can't read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowsOwner {
+    /// A server, whose engine can read the table: leaving it out would lose rows, so the user has to exclude it.
+    Server,
+    /// A file, which nobody here can read.
+    File,
+}
+
+/// What is left out of a schema.
 ///
 /// # Errors
 /// `SourceInvalid` with the names of tables that can't be read, or if two objects have one name; `ArtifactIo` if the
 /// engine has no memory.
-pub(super) fn choose(rows: &[SchemaRow], excluded: &[String]) -> Result<Vec<LeftOut>> {
+pub(super) fn choose(rows: &[SchemaRow], excluded: &[String], owner: RowsOwner) -> Result<Vec<LeftOut>> {
     storage_layout::require_distinct_names(rows)?;
     let mut reasons = unreadable(rows)?;
     for row in rows.iter().filter(|row| row.kind == "table" && is_excluded(&row.name, excluded)) {
         reasons.insert(row.rowid, Reason::Excluded);
     }
-    refuse_unreadable(rows, &reasons)?;
+    if owner == RowsOwner::Server {
+        refuse_unreadable(rows, &reasons)?;
+    }
     let gone = |name: &str| {
         let mut owners = rows.iter().filter(|row| matches!(row.kind.as_str(), "table" | "view"));
         owners.any(|owner| owner.name.eq_ignore_ascii_case(name) && reasons.contains_key(&owner.rowid))
@@ -118,12 +129,12 @@ fn refuse_unreadable(rows: &[SchemaRow], reasons: &BTreeMap<i64, Reason>) -> Res
 ///
 /// # Errors
 /// `ArtifactIo`; `SourceInvalid` if the copy can't be read.
-pub(super) fn remove(part: &Path, excluded: &[String]) -> Result<Vec<LeftOut>> {
+pub(super) fn remove(part: &Path, excluded: &[String], owner: RowsOwner) -> Result<Vec<LeftOut>> {
     let rows = {
         let connection = open::without_stand_ins(part)?;
         storage_layout::read_schema(&connection)?
     };
-    let left_out = choose(&rows, excluded)?;
+    let left_out = choose(&rows, excluded, owner)?;
     if left_out.is_empty() {
         return Ok(left_out);
     }
@@ -251,9 +262,9 @@ mod tests {
              UPDATE sqlite_schema SET sql='CREATE INDEX kept_i ON kept USING fts (a)' WHERE name='kept_i'",
         );
         assert!(Connection::open(&path).unwrap().prepare("SELECT a FROM kept").is_err());
-        let error = remove(&path, &[]).unwrap_err();
+        let error = remove(&path, &[], RowsOwner::Server).unwrap_err();
         assert!(error.message().ends_with("tables: bad") && error.hint().contains("--exclude bad"), "{error}");
-        let names: Vec<(String, String)> = remove(&path, &["bad".to_owned()])
+        let names: Vec<(String, String)> = remove(&path, &[], RowsOwner::File)
             .unwrap()
             .into_iter()
             .map(|left| (left.object.kind, left.object.name))
@@ -267,13 +278,13 @@ mod tests {
         assert_eq!(one("SELECT group_concat(a) FROM v"), "1,2");
         assert_eq!(one("PRAGMA integrity_check"), "ok");
         assert_eq!(one("SELECT group_concat(name) FROM sqlite_schema"), "kept,sqlite_autoindex_kept_1,v");
-        assert!(remove(&path, &[]).unwrap().is_empty());
+        assert!(remove(&path, &[], RowsOwner::Server).unwrap().is_empty());
     }
 
     #[test]
     fn an_excluded_table_goes_with_its_indexes() {
         let (_directory, path) = file("CREATE TABLE log_a(a UNIQUE); CREATE TABLE b(a); INSERT INTO b VALUES ('x')");
-        let left = remove(&path, &["LOG_*".to_owned()]).unwrap();
+        let left = remove(&path, &["LOG_*".to_owned()], RowsOwner::Server).unwrap();
         assert!(left.len() == 2 && left[0].object.excluded && !left[1].object.excluded);
         let connection = Connection::open(&path).unwrap();
         assert_eq!(connection.query_row("SELECT a FROM b", [], |row| row.get::<_, String>(0)).unwrap(), "x");

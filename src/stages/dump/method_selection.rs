@@ -256,7 +256,7 @@ impl ServerReader<'_> {
         };
         let mut proof = copied.proof();
         let left_out = self.leave_out(&mut proof).await?;
-        let told = self.told_of(&mut proof, CopiedState::Revision(&copied.revision), &left_out).await?;
+        let server_facts = self.ask_facts(&mut proof, CopiedState::Revision(&copied.revision), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Pages,
@@ -266,7 +266,7 @@ impl ServerReader<'_> {
             received_bytes: copied.received_bytes,
             left_out,
             snapshot: None,
-            told,
+            server_facts,
         }))))
     }
 
@@ -286,7 +286,7 @@ impl ServerReader<'_> {
             received_bytes: exported.received_bytes,
             left_out,
             snapshot: None,
-            told: None,
+            server_facts: None,
         }))))
     }
 
@@ -316,7 +316,7 @@ impl ServerReader<'_> {
         let pulled = replica::pull(self.ctx, self.server, log, self.part, base).await?;
         let mut proof = pulled.proof();
         let left_out = self.leave_out(&mut proof).await?;
-        let told = self.told_of(&mut proof, CopiedState::Frame(&pulled.position), &left_out).await?;
+        let server_facts = self.ask_facts(&mut proof, CopiedState::Frame(&pulled.position), &left_out).await?;
         Ok(Ok(MethodOutcome::Copied(Box::new(CompleteCopy {
             source: self.source.clone(),
             method: DumpMethod::Replica,
@@ -326,14 +326,14 @@ impl ServerReader<'_> {
             received_bytes: pulled.counters.received_bytes + greeting_bytes,
             left_out,
             snapshot: None,
-            told,
+            server_facts,
         }))))
     }
 
     /// Removes from a copy of pages what is left out of it.
     async fn leave_out(&self, proof: &mut Vec<String>) -> Result<Vec<LeftOut>> {
         let (part, exclude) = (self.part.to_owned(), self.exclude.to_vec());
-        let left_out = on_thread(move || left_out::remove(&part, &exclude)).await?;
+        let left_out = on_thread(move || left_out::remove(&part, &exclude, left_out::RowsOwner::Server)).await?;
         proof.extend(left_out::note(&left_out));
         Ok(left_out)
     }
@@ -352,7 +352,7 @@ impl ServerReader<'_> {
     }
 
     /// What the server says of itself, if it is still where the copy is from when it has said it.
-    async fn told_of(
+    async fn ask_facts(
         &self,
         proof: &mut Vec<String>,
         copied: CopiedState<'_>,
@@ -361,8 +361,8 @@ impl ServerReader<'_> {
         let bytes = std::fs::metadata(self.part).map_or(0, |facts| facts.len());
         // Who hosts databases bills rows; whoever serves without TLS doesn't.
         let cheap = self.server.is_encrypted() && bytes >= billing_estimate::LARGE_BYTES;
-        let told = match server_facts::ask(self.server, self.part, cheap, left_out).await {
-            Ok(told) => told,
+        let facts = match server_facts::ask(self.server, self.part, cheap, left_out).await {
+            Ok(facts) => facts,
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
                 // The copy is complete and yet can't be read: nobody can go on from it.
@@ -375,11 +375,11 @@ impl ServerReader<'_> {
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(_) => false,
         };
-        let told = told.filter(|_| same);
-        if told.is_none() {
+        let facts = facts.filter(|_| same);
+        if facts.is_none() {
             proof.push("not compared with the server's own counts, for it went on or didn't answer".to_owned());
         }
-        Ok(told)
+        Ok(facts)
     }
 
     /// Whether the server's newest state is the one that was copied.
@@ -405,7 +405,7 @@ impl ServerReader<'_> {
             received_bytes: received.bytes,
             left_out,
             snapshot: Some(snapshot),
-            told: None,
+            server_facts: None,
         })))
     }
 }

@@ -137,7 +137,7 @@ struct CompleteCopy {
     /// What a server sent row by row, to be compared with what the file holds.
     snapshot: Option<sql_method::Snapshot>,
     /// What the server says of itself at the copy's commit, where it was asked.
-    told: Option<server_facts::ServerFacts>,
+    server_facts: Option<server_facts::ServerFacts>,
 }
 
 async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
@@ -213,7 +213,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
         let mut proof = vec![local_file::copy(&ctx, &path, &part)?];
         let received_bytes =
             fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
-        let left_out = left_out::remove(&part, &exclude)?;
+        let left_out = left_out::remove(&part, &exclude, left_out::RowsOwner::File)?;
         proof.extend(left_out::note(&left_out));
         Ok(CompleteCopy {
             source: path.display().to_string(),
@@ -224,7 +224,7 @@ async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &P
             received_bytes,
             left_out,
             snapshot: None,
-            told: None,
+            server_facts: None,
         })
     })
     .await
@@ -320,10 +320,10 @@ fn confirm(ctx: &Context, previous: DumpCheckpoint, received_bytes: u64, started
 /// Reads the finished file and compares it with what the server sent.
 fn read_back(ctx: &Context, copy: &mut CompleteCopy, part: &Path) -> Result<DatabaseContent> {
     let Some(snapshot) = &copy.snapshot else {
-        // What came as pages tells of its tables here; rows were told of as they came.
+        // The tables of a copy by pages are reported here; rows were reported as they came.
         let content = content_digest::read(part, &ctx.stop, &|step| report_step(ctx, &step))?;
-        if let Some(told) = &copy.told {
-            copy.proof.push(told.check(&content)?);
+        if let Some(facts) = &copy.server_facts {
+            copy.proof.push(facts.check(&content)?);
         }
         return Ok(content);
     };
@@ -375,13 +375,13 @@ fn report_step(ctx: &Context, step: &DigestStep<'_>) {
 fn examine(ctx: &Context, copy: &mut CompleteCopy, part: &Path) -> Result<DatabaseContent> {
     let (sender, checked_tables) = mpsc::channel();
     thread::scope(|scope| {
-        let told = move || sender.send(()).unwrap_or_default();
+        let on_table = move || sender.send(()).unwrap_or_default();
         let (out, begun) = (ctx.out.clone(), Instant::now());
         let working: Arc<integrity_check::Heartbeat> = Arc::new(move || {
             let elapsed_s = begun.elapsed().as_secs();
             out.info(format!("the check of tables and indexes goes on since {elapsed_s} s"));
         });
-        let checking = scope.spawn(move || integrity_check::integrity(part, &ctx.stop, &told, &working));
+        let checking = scope.spawn(move || integrity_check::integrity(part, &ctx.stop, &on_table, &working));
         let content = read_back(ctx, copy, part)?;
         let (phase, steps) = ("check", u64::try_from(content.tables.len()).ok());
         ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase, steps });

@@ -35,7 +35,7 @@ enum TableFact {
     /// Its number of rows.
     Rows(u64),
     /// Its lowest and highest rowid, and those of the copy.
-    Ends { told: RowidRange, own: RowidRange },
+    Ends { of_server: RowidRange, own: RowidRange },
 }
 
 /// A question about a table.
@@ -69,7 +69,7 @@ pub(super) async fn ask(
         Err(_) => return Ok(None),
     };
     let answers = answers.into_iter().collect::<std::result::Result<Vec<_>, _>>().ok();
-    let mut facts = answers.and_then(|answers| told(answers, &questions));
+    let mut facts = answers.and_then(|answers| parse(answers, &questions));
     if let Some(facts) = &mut facts {
         facts.schema.retain(|row| !left_out.iter().any(|left| left.rowid == row.rowid));
     }
@@ -97,7 +97,7 @@ fn questions(part: &Path, cheap: bool) -> Result<Vec<Option<TableQuery>>> {
     storage_layout::shapes(&connection, &schema)?.into_iter().map(ends).collect()
 }
 
-fn told(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<TableQuery>]) -> Option<ServerFacts> {
+fn parse(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<TableQuery>]) -> Option<ServerFacts> {
     let mut answers = answers.into_iter().skip(1);
     let schema = answers.next()?.into_iter().map(sql_snapshot::schema_row).collect::<Option<_>>()?;
     let mut tables = Vec::with_capacity(questions.len());
@@ -108,7 +108,7 @@ fn told(answers: Vec<Vec<Vec<Cell>>>, questions: &[Option<TableQuery>]) -> Optio
                 let row = answers.next()?.into_iter().next()?;
                 Some(match question.own {
                     None => TableFact::Rows(u64::try_from(row.first()?.integer()?).ok()?),
-                    Some(own) => TableFact::Ends { told: [row.first()?.integer(), row.get(1)?.integer()], own },
+                    Some(own) => TableFact::Ends { of_server: [row.first()?.integer(), row.get(1)?.integer()], own },
                 })
             }
         };
@@ -134,9 +134,9 @@ impl ServerFacts {
         for (held, fact) in content.tables.iter().zip(&self.tables) {
             let same = match fact {
                 Some(TableFact::Rows(rows)) => held.rows == *rows,
-                Some(TableFact::Ends { told, own }) => {
+                Some(TableFact::Ends { of_server, own }) => {
                     ends += 1;
-                    told == own
+                    of_server == own
                 }
                 None => true,
             };

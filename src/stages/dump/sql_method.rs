@@ -201,7 +201,7 @@ async fn ask_facts(ctx: &Context, server: &Server, exclude: &[String]) -> Result
     let schema = schema.ok_or_else(|| server.refused("its schema isn't one of SQLite"))?;
     let page_count = answers.next().and_then(single).and_then(|cell| cell.integer());
     let page_count = page_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
-    let left_out = left_out::choose(&schema, exclude)?;
+    let left_out = left_out::choose(&schema, exclude, left_out::RowsOwner::Server)?;
     let mut schema = schema;
     schema.retain(|row| !left_out.iter().any(|left| left.rowid == row.rowid));
     let shapes = storage_layout::shapes_of_text(&schema)?;

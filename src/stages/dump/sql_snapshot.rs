@@ -30,7 +30,7 @@ use crate::{
 /// Rows between two looks at the clock and at a cancellation request.
 const ROWS_PER_LOOK: u64 = 1024;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// Error codes that mean: the same again may work.
@@ -218,8 +218,8 @@ impl<'a> SnapshotReader<'a> {
         let schema = &self.job.facts.schema;
         let steps = u64::try_from(super::file_builder::filled_indexes(schema).len()).ok();
         self.ctx.out.emit(&Event::PhaseStarted { stage: Stage::Dump, phase: "indexes", steps });
-        let told = || self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: "indexes" });
-        Ok(restore.finish(&self.job.part, header, schema, &told)?)
+        let on_index = || self.ctx.out.emit(&Event::Stepped { stage: Stage::Dump, phase: "indexes" });
+        Ok(restore.finish(&self.job.part, header, schema, &on_index)?)
     }
 
     /// Waits for the statement's first entry.
@@ -303,7 +303,10 @@ impl<'a> SnapshotReader<'a> {
             Ok(())
         })?;
         number.ok_or_else(|| {
-            SnapshotFailure::Failed(Error::new(Kind::SourceRefused, "a number that was asked for is missing"))
+            SnapshotFailure::Failed(Error::new(
+                Kind::SourceRefused,
+                "the answer to a query for one number has no number",
+            ))
         })
     }
 
@@ -408,7 +411,7 @@ struct ReadProgress<'a> {
     ctx: &'a Context,
     table: &'a str,
     begun: Instant,
-    told: Instant,
+    reported: Instant,
     rows: u64,
     bytes: u64,
 }
@@ -417,11 +420,11 @@ impl<'a> ReadProgress<'a> {
     fn begin(ctx: &'a Context, table: &'a str, rows_total: Option<u64>) -> Self {
         ctx.out.emit(&Event::TableStarted { stage: Stage::Dump, table: table.to_owned(), rows_total });
         let now = Instant::now();
-        Self { ctx, table, begun: now, told: now, rows: 0, bytes: 0 }
+        Self { ctx, table, begun: now, reported: now, rows: 0, bytes: 0 }
     }
 
     fn tell(&mut self, rows: u64, bytes: u64) {
-        if self.told.elapsed() >= TELL_EVERY {
+        if self.reported.elapsed() >= TELL_EVERY {
             self.report_now(rows, bytes);
         }
     }
@@ -430,7 +433,7 @@ impl<'a> ReadProgress<'a> {
         let table = self.table.to_owned();
         let (more_rows, more_bytes) = (rows - self.rows, bytes - self.bytes);
         self.ctx.out.emit(&Event::Committed { stage: Stage::Dump, table, rows: more_rows, bytes: more_bytes });
-        (self.rows, self.bytes, self.told) = (rows, bytes, Instant::now());
+        (self.rows, self.bytes, self.reported) = (rows, bytes, Instant::now());
     }
 
     fn finish(mut self, rows: u64, bytes: u64) {

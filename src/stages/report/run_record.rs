@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     model::{
         DumpCheckpoint, Plan, Stage,
-        checkpoint::CHECKPOINT_FORMAT,
+        checkpoint::{CHECKPOINT_FORMAT, LoadState},
         human_format::{count, counted, duration},
         push_plan::PushPlan,
         timestamp::rfc3339_s,
@@ -102,7 +102,7 @@ impl RunRecord {
                 let (stage, code) = (error.stage(), error.kind().code().to_owned());
                 let outcome = RunOutcome::Failed { stage, code, message: error.message().to_owned() };
                 let (completed, before) = last.map(|last| (last.completed, last.before)).unwrap_or_default();
-                (outcome, None, completed, before)
+                (outcome, pushed_since(workdir, started_s), completed, before)
             }
         };
         let tool = env!("CARGO_PKG_VERSION").to_owned();
@@ -135,6 +135,7 @@ impl RunRecord {
                 let stage = stage.map_or_else(|| "the start".to_owned(), |stage| format!("stage {stage}"));
                 let mut lines =
                     vec![("This run", format!("began at {began} and failed at {stage} ({code}): {message}"))];
+                lines.extend(self.on_target.clone().map(|text| ("On the target", text)));
                 if let Some(completed) = &self.completed {
                     let text = format!("the last completed run ended at {}", rfc3339_s(completed.finished_s));
                     lines.push(("Before", text));
@@ -153,6 +154,13 @@ impl RunRecord {
             }
         }
     }
+}
+
+/// What a push did that came to its end in a run that failed later.
+fn pushed_since(workdir: &Workdir, started_s: u64) -> Option<String> {
+    let push = workdir.load_push().ok()?;
+    let is_of_run = push.state == LoadState::Done && push.finished_s >= started_s;
+    push.plan.filter(|_| is_of_run).map(|plan| plan.effect())
 }
 
 /// What the push of a run did to the rows on the target.

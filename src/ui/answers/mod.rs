@@ -11,7 +11,7 @@ mod removed;
 mod verified;
 
 pub use checks::{cleaned, doctor, status};
-pub use moved::{converted, dumped, pushed, restored, rolled_back};
+pub use moved::{converted, dumped, nothing_put_back, pushed, restored, rolled_back};
 pub use planned::{explained, plan_document, plan_text, planned};
 pub use removed::{OnTarget, finished, nothing_removed, removal_list, target_cleaned, to_remove};
 pub use verified::{ran, verified};

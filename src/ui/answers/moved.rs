@@ -185,6 +185,12 @@ pub fn rolled_back(back: &RolledBack, points: &[String]) -> Answer {
     )
 }
 
+/// `rollback` whose question was not answered with yes.
+#[must_use]
+pub fn nothing_put_back() -> Answer {
+    Answer::new("rollback", "Nothing was put back\n".to_owned(), json!({ "listed": false, "tables": [] }))
+}
+
 /// `rollback --restore-point`.
 #[must_use]
 pub fn restored(branch: &str, point: &str, preserved: &str) -> Answer {

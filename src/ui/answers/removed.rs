@@ -7,7 +7,7 @@ use crate::{
     model::{
         conversion_plan::OFFTYPE_TABLE,
         human_format::{bytes, counted},
-        tool_objects::{ToolObjects, ToolSchema},
+        tool_objects::{FinishMark, ToolObjects, ToolSchema},
     },
     stages::push::removal::{Removal, RemovalScope},
     ui::{
@@ -121,12 +121,12 @@ pub fn removal_list(removal: &Removal, scope: RemovalScope) -> String {
 /// `finish --dry-run`.
 #[must_use]
 pub fn to_remove(removal: &Removal, scope: RemovalScope) -> Answer {
-    Answer::new("finish", removal_list(removal, scope), document(removal, false))
+    Answer::new("finish", removal_list(removal, scope), document(removal, removal.mark.as_ref(), false))
 }
 
 /// `finish`.
 #[must_use]
-pub fn finished(removal: &Removal, scope: RemovalScope) -> Answer {
+pub fn finished(removal: &Removal, scope: RemovalScope, mark: Option<&FinishMark>) -> Answer {
     let (target, schema) = (harmless(&removal.target), harmless(&removal.schema));
     let freed = bytes(removal.schemas.iter().map(ToolSchema::bytes).sum());
     let number = counted(u64::try_from(removal.schemas.len()).unwrap_or(u64::MAX), "schema", "schemas");
@@ -149,7 +149,7 @@ pub fn finished(removal: &Removal, scope: RemovalScope) -> Answer {
          delete the source database when you no longer need it, and its tokens\n  \
          `turso2neon clean` removes the local artifacts\n",
     );
-    Answer::new("finish", text, document(removal, true))
+    Answer::new("finish", text, document(removal, mark, true))
 }
 
 /// `clean --target`.
@@ -164,7 +164,7 @@ pub fn target_cleaned(removal: &Removal) -> Answer {
     for schema in &removal.schemas {
         text.push_str(&format!("  {} ({})\n", harmless(&schema.name), schema.purpose.words()));
     }
-    Answer::new("clean", text, document(removal, true))
+    Answer::new("clean", text, document(removal, removal.mark.as_ref(), true))
 }
 
 /// The answer of a command whose question was not answered with yes.
@@ -173,13 +173,13 @@ pub fn nothing_removed(command: &'static str) -> Answer {
     Answer::new(command, "Nothing was removed\n".to_owned(), json!({ "removed": [] }))
 }
 
-fn document(removal: &Removal, is_done: bool) -> Value {
+fn document(removal: &Removal, mark: Option<&FinishMark>, is_done: bool) -> Value {
     json!({
         "target": removal.target,
         "schema": removal.schema,
         "dry-run": !is_done,
         "removed": value_of(&removal.schemas),
         "tables": removal.tables,
-        "finished": value_of(&removal.mark),
+        "finished": value_of(&mark),
     })
 }

@@ -146,8 +146,8 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
     let pushed = ran.pushed.checkpoint.as_ref().map(|push| {
         let moved = rows(push.tables.len(), push.tables.values().map(|table| table.rows).sum());
         let effect = ran.pushed.plan.as_ref().filter(|_| !ran.pushed.unchanged).map(PushPlan::effect);
-        let effect = effect.map(|effect| format!("{effect}; ")).unwrap_or_default();
-        format!("{}{effect}{moved} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
+        let what = effect.unwrap_or(moved);
+        format!("{}{what} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
     });
     let verdict = if ran.verified.equal() { "equal" } else { "different" };
     [

@@ -146,11 +146,17 @@ fn tls_at_once_works_where_the_server_knows_it() {
         let target = Target::start_on(PgVersion::Major(major));
         let proxy = FaultProxy::to(target.port());
         let url = remote_url_at(&target, proxy.port());
-        connect(&format!("{url}&sslnegotiation=postgres&channel_binding=require")).unwrap();
-        let all_trips = proxy.round_trips();
-        connect(&format!("{url}&sslnegotiation=direct&channel_binding=require")).unwrap();
-        let direct = proxy.round_trips() - all_trips;
-        assert!(direct < all_trips, "{direct} round trips instead of {all_trips}");
+        // Messages that cross each other on a busy machine count as more round trips, never as fewer.
+        let least_trips = |negotiation: &str| {
+            let trips = |_| {
+                let before = proxy.round_trips();
+                connect(&format!("{url}&sslnegotiation={negotiation}&channel_binding=require")).unwrap();
+                proxy.round_trips() - before
+            };
+            (0..5).map(trips).min().unwrap()
+        };
+        let (with_request, direct) = (least_trips("postgres"), least_trips("direct"));
+        assert!(direct < with_request, "{direct} round trips instead of {with_request}");
     }
     let error = refusal(&format!("{}&sslnegotiation=direct", remote_url(&Target::start_on(PgVersion::Major(16)))));
     assert_eq!(error.kind().exit(), 7, "{error}");

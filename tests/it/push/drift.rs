@@ -14,6 +14,7 @@ use turso2neon::{
     },
 };
 
+use super::cutovers::few_rows;
 use super::fixture::{LocalFixture, remote_url, requested, run, runtime, shop_plan, shop_rows};
 use crate::support::{PgVersion, Target};
 
@@ -145,7 +146,9 @@ fn changes_of_the_structure_are_named() {
         ("ALTER TABLE orders RENAME TO purchases", "table orders: the table was dropped, renamed or moved"),
     ] {
         let target = Target::start();
-        let (fixture, request) = pushed(&target);
+        let fixture = LocalFixture::new(shop_plan(), &few_rows());
+        let request = fixture.request(&remote_url(&target));
+        run(&fixture.context().0, &request).unwrap();
         target.execute_as_owner(edit);
         let before = target.definitions("public");
         let error = run(&fixture.context().0, &request).unwrap_err();

@@ -90,28 +90,29 @@ fn other_schemas_and_objects_of_others_are_kept() {
     let environment = migrated();
     let target = &environment.target;
     environment.tool("push").args(["--schema", "other"]).run().expect_exit(0);
+    let finish = || environment.tool("finish").args(["--yes", "--schema", "public"]);
     target.execute_as_owner("CREATE VIEW old AS SELECT * FROM turso2neon_previous.products");
-    let refused = environment.tool("finish").arg("--yes").run().expect_exit(8);
+    let refused = finish().run().expect_exit(8);
     assert!(refused.stderr.contains("view public.old uses products"), "{}", refused.stderr);
     target.execute_as_owner("DROP VIEW old");
     // What somebody else put into the tool's schema is not dropped with it.
     target.execute_as_owner("CREATE TABLE turso2neon_previous.mine (x int)");
-    environment.tool("finish").arg("--yes").run().expect_exit(7);
+    finish().run().expect_exit(7);
     assert_eq!(target.value("SELECT count(*) FROM turso2neon_previous.products"), "2");
     target.execute_as_owner("DROP TABLE turso2neon_previous.mine");
-    environment.tool("finish").arg("--yes").run().expect_exit(0);
+    finish().run().expect_exit(0);
     // The other schema's pushes go on.
     environment.source.execute("INSERT INTO products VALUES (9, 'z', 1)");
     environment.call(&["dump", "convert"]);
-    environment.tool("push").run().expect_exit(8).expect_text("finished");
+    environment.tool("push").args(["--schema", "public"]).run().expect_exit(8).expect_text("finished");
     environment.tool("push").args(["--schema", "other"]).run().expect_exit(0);
     assert_eq!(target.value("SELECT count(*) FROM other.products"), "3");
     assert_eq!(target.value("SELECT count(*) FROM public.products"), "2");
     // The last one takes the record along, but for the marks.
     environment.tool("finish").args(["--yes", "--schema", "other", "--purge"]).run().expect_exit(0);
     assert_eq!(target.value(SCHEMAS), "turso2neon");
-    environment.tool("push").run().expect_exit(8).expect_text("finished");
-    environment.tool("finish").args(["--yes", "--purge"]).run().expect_exit(0);
+    environment.tool("push").args(["--schema", "public"]).run().expect_exit(8).expect_text("finished");
+    finish().arg("--purge").run().expect_exit(0);
     assert_eq!(target.value(SCHEMAS), "");
 }
 
@@ -183,5 +184,23 @@ fn a_running_push_and_a_half_replaced_target_are_not_finished() {
     assert_eq!(error.kind(), Kind::TargetOccupied, "{error}");
     assert!(error.message().contains("mode replace was interrupted"), "{error}");
     target.execute_as_owner("DELETE FROM turso2neon.runs WHERE run_key = 'k'");
+    // Tables were dropped, and what they had is kept for their successors.
+    target.execute_as_owner(
+        "INSERT INTO turso2neon.carried VALUES ('public', 1, 'orders', 'GRANT SELECT ON orders TO x')",
+    );
+    assert_eq!(look().unwrap_err().kind(), Kind::TargetOccupied);
+    target.execute_as_owner("DELETE FROM turso2neon.carried");
     assert!(look().unwrap().tables.contains(&"orders".to_owned()));
+}
+
+#[test]
+fn a_record_that_an_earlier_version_made_is_removed_too() {
+    let environment = migrated();
+    let target = &environment.target;
+    target.execute_as_owner("DROP TABLE turso2neon.undo, turso2neon.origins, turso2neon.carried");
+    let run = environment.tool("finish").args(["--yes", "--json"]).run().expect_exit(0);
+    let answer = &run.last_json()["answer"];
+    assert_eq!(answer["finished"]["schema"], "public", "{answer}");
+    assert_eq!(target.value(SCHEMAS), "turso2neon");
+    environment.tool("run").run().expect_exit(8);
 }

@@ -3,7 +3,7 @@
 use turso2neon::error::Kind;
 
 use super::fixture::{LocalFixture, remote_url, shop_plan, shop_rows};
-use crate::support::{Target, target::OWNER};
+use crate::support::{Target, Tool, target::OWNER};
 
 /// A role that may create schemas in the database, and nothing else.
 fn with_stranger() -> Target {
@@ -73,5 +73,39 @@ fn a_superuser_does_not_trust_it_either_but_trusts_the_owner_of_the_database() {
     fixture.change("DELETE FROM orders");
     fixture.push(&remote_url(&target)).0.unwrap();
     target.query(&format!("ALTER SCHEMA turso2neon OWNER TO {OWNER}"));
+    forget(&target);
+}
+
+#[test]
+fn code_of_another_role_is_not_run_by_questions() {
+    let target = with_stranger();
+    let stranger = stranger(&target);
+    // Views of the record's names call a function that leaves a trace.
+    target.query(&format!(
+        "CREATE SCHEMA turso2neon AUTHORIZATION {stranger}; COMMENT ON SCHEMA turso2neon IS 'turso2neon record, format 1'; \
+         SET ROLE {stranger}; GRANT ALL ON SCHEMA turso2neon TO PUBLIC; CREATE TABLE turso2neon.trace (x int); \
+         GRANT ALL ON turso2neon.trace TO PUBLIC; CREATE FUNCTION turso2neon.spy() RETURNS text LANGUAGE sql AS \
+           $$ INSERT INTO turso2neon.trace VALUES (1) RETURNING 'public'::text $$; \
+         CREATE VIEW turso2neon.lifecycle AS SELECT turso2neon.spy() AS target_schema, 'finished' AS state, now() AS since; \
+         CREATE VIEW turso2neon.runs AS SELECT turso2neon.spy() AS target_schema, 'x' AS staging_schema, 'loading' AS state; \
+         CREATE VIEW turso2neon.tables AS SELECT turso2neon.spy() AS target_schema; \
+         GRANT ALL ON ALL TABLES IN SCHEMA turso2neon TO PUBLIC"
+    ));
+    let fixture = LocalFixture::new(shop_plan(), &shop_rows(1));
+    for command in [
+        &["status"][..],
+        &["doctor"],
+        &["rollback", "--list"],
+        &["finish", "--dry-run"],
+        &["clean", "--yes"],
+        &["push"],
+    ] {
+        let call = Tool::new(command).arg("--target").arg(remote_url(&target));
+        let run = call.arg("--dir").arg(fixture.workdir().root()).run();
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(&stranger), "{command:?}: {said}");
+        assert_eq!(target.value("SELECT count(*) FROM turso2neon.trace"), "0", "{command:?}");
+    }
+    target.query("DROP SCHEMA turso2neon CASCADE");
     forget(&target);
 }

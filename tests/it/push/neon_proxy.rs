@@ -21,7 +21,7 @@ fn endpoint(url: &str) -> PgEndpoint {
     PgEndpoint::parse(&Secret::new(url.to_owned()), Role::Target).unwrap().endpoint
 }
 
-/// Connects with patience. Gives what was told meanwhile, too.
+/// Connects with retries. Gives what was reported meanwhile, too.
 fn patiently(url: &str) -> (Result<Session, Error>, std::sync::Arc<Recorder>, Duration) {
     let (ctx, recorder) = LocalFixture::new(shop_plan(), "").context();
     let begun = Instant::now();

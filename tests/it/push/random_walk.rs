@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::support::{Rng, Target, Tool, Workspace, rng};
 
 /// How long it goes on, by default.
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 15;
 /// Steps of one walk.
 const STEPS: usize = 8;
 /// Commands after which the target must be equal, whatever the walk did.
@@ -199,8 +199,9 @@ impl Walk {
         } else if drifted.is_empty() || policy == "overwrite" {
             self.require(code == 0 && after == source, "the target is not equal");
             self.was_pushed(before, after, source);
-        } else if policy == "refuse" || error == "target-drifted" {
-            self.require(code == 8 && error == "target-drifted" && after == before, "rows of others were touched");
+        } else if policy == "refuse" || code == 8 {
+            let is_named = error == "target-drifted" || policy == "keep" && error == "target-occupied";
+            self.require(code == 8 && is_named && after == before, "rows of others were touched");
         } else {
             let kept = |table: &String| drifted.contains(table);
             let is_right = |(table, rows): (&String, &Vec<String>)| {
@@ -256,8 +257,13 @@ impl Walk {
             // Rows that others changed since are not overwritten by rows that are changed back.
             Some((base, _)) if code == 8 => self.require(base != before && after == before, "a rollback was refused"),
             Some((base, (old, old_base))) => {
-                // A column that others added stays where rows are changed back.
-                let is_right = code == 0 && without_columns_of_others(&after) == without_columns_of_others(&old);
+                // Where rows are changed back, a column that others added stays, and so does a table that the push had not
+                // changed, with the rows that others wrote into it.
+                let (back, wanted) = (without_columns_of_others(&after), without_columns_of_others(&old));
+                let is_untouched =
+                    |table: &String| base.get(table) == old.get(table) && after.get(table) == before.get(table);
+                let is_right = |table: &String| back.get(table) == wanted.get(table) || is_untouched(table);
+                let is_right = code == 0 && back.keys().chain(wanted.keys()).all(is_right);
                 self.require(is_right, "the rollback brought something else");
                 self.pushed = Some(Pushed { base: old_base, kept: Some((before, base)) });
             }

@@ -58,6 +58,12 @@ fn chance() -> u64 {
     u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos())
 }
 
+/// How often a campaign repeats: `TURSO2NEON_TEST_FAULTS`, or `usual`.
+pub(crate) fn times(usual: usize) -> usize {
+    let given = std::env::var("TURSO2NEON_TEST_FAULTS").ok();
+    given.map_or(usual, |text| text.parse().expect("TURSO2NEON_TEST_FAULTS is a number"))
+}
+
 /// Calls `round` with one seed after the other until the time is over: `TURSO2NEON_TEST_SECONDS`, or `seconds`. With
 /// `TURSO2NEON_TEST_SEED` it is called once with that seed. The seed of a round that fails is the last that was
 /// printed.

@@ -344,9 +344,9 @@ impl<'a> ColumnAccumulator<'a> {
         merge_profiles(&mut self.profile, other.profile);
         self.shapes.merge(&other.shapes);
         self.offsets.extend(other.offsets);
-        for (mine, theirs) in self.mismatches.iter_mut().zip(other.mismatches) {
-            mine.count += theirs.count;
-            mine.first = least(mine.first, theirs.first);
+        for (own, other) in self.mismatches.iter_mut().zip(other.mismatches) {
+            own.count += other.count;
+            own.first = least(own.first, other.first);
         }
     }
 
@@ -361,7 +361,7 @@ impl<'a> ColumnAccumulator<'a> {
 
 impl ShapeCounts {
     fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in [
+        for (own, other) in [
             (&mut self.date, other.date),
             (&mut self.naive, other.naive),
             (&mut self.zoned, other.zoned),
@@ -378,7 +378,7 @@ impl ShapeCounts {
             (&mut self.sqlite_jsonb, other.sqlite_jsonb),
             (&mut self.sqlite_json, other.sqlite_json),
         ] {
-            *mine += theirs;
+            *own += other;
         }
         self.not_json |= other.not_json;
         self.not_sqlite_jsonb |= other.not_sqlite_jsonb;
@@ -413,42 +413,42 @@ impl ShapeCounts {
     }
 }
 
-fn merge_profiles(mine: &mut ColumnProfile, theirs: ColumnProfile) {
+fn merge_profiles(own: &mut ColumnProfile, other: ColumnProfile) {
     for (sum, more) in [
-        (&mut mine.nulls, theirs.nulls),
-        (&mut mine.integers, theirs.integers),
-        (&mut mine.reals, theirs.reals),
-        (&mut mine.texts, theirs.texts),
-        (&mut mine.blobs, theirs.blobs),
-        (&mut mine.integers_beyond_double, theirs.integers_beyond_double),
-        (&mut mine.reals_integral, theirs.reals_integral),
-        (&mut mine.reals_infinite, theirs.reals_infinite),
-        (&mut mine.reals_negative_zero, theirs.reals_negative_zero),
-        (&mut mine.texts_empty, theirs.texts_empty),
-        (&mut mine.texts_with_nul, theirs.texts_with_nul),
-        (&mut mine.texts_not_utf8, theirs.texts_not_utf8),
-        (&mut mine.texts_like_numbers, theirs.texts_like_numbers),
-        (&mut mine.texts_whole, theirs.texts_whole),
-        (&mut mine.texts_over_declared, theirs.texts_over_declared),
-        (&mut mine.texts_respelled, theirs.texts_respelled),
+        (&mut own.nulls, other.nulls),
+        (&mut own.integers, other.integers),
+        (&mut own.reals, other.reals),
+        (&mut own.texts, other.texts),
+        (&mut own.blobs, other.blobs),
+        (&mut own.integers_beyond_double, other.integers_beyond_double),
+        (&mut own.reals_integral, other.reals_integral),
+        (&mut own.reals_infinite, other.reals_infinite),
+        (&mut own.reals_negative_zero, other.reals_negative_zero),
+        (&mut own.texts_empty, other.texts_empty),
+        (&mut own.texts_with_nul, other.texts_with_nul),
+        (&mut own.texts_not_utf8, other.texts_not_utf8),
+        (&mut own.texts_like_numbers, other.texts_like_numbers),
+        (&mut own.texts_whole, other.texts_whole),
+        (&mut own.texts_over_declared, other.texts_over_declared),
+        (&mut own.texts_respelled, other.texts_respelled),
     ] {
         *sum += more;
     }
-    mine.integer_range = match (mine.integer_range, theirs.integer_range) {
+    own.integer_range = match (own.integer_range, other.integer_range) {
         (Some((least, most)), Some((other_least, other_most))) => Some((least.min(other_least), most.max(other_most))),
         (one, other) => one.or(other),
     };
-    mine.decimal_digits.0 = mine.decimal_digits.0.max(theirs.decimal_digits.0);
-    mine.decimal_digits.1 = mine.decimal_digits.1.max(theirs.decimal_digits.1);
-    mine.text_longest.0 = mine.text_longest.0.max(theirs.text_longest.0);
-    mine.text_longest.1 = mine.text_longest.1.max(theirs.text_longest.1);
-    mine.blob_longest = mine.blob_longest.max(theirs.blob_longest);
-    mine.first_not_storable = least(mine.first_not_storable, theirs.first_not_storable);
-    mine.first_off_shape = least(mine.first_off_shape, theirs.first_off_shape);
-    for (class, at) in theirs.first_of_class {
-        match mine.first_of_class.iter_mut().find(|(found, _)| *found == class) {
+    own.decimal_digits.0 = own.decimal_digits.0.max(other.decimal_digits.0);
+    own.decimal_digits.1 = own.decimal_digits.1.max(other.decimal_digits.1);
+    own.text_longest.0 = own.text_longest.0.max(other.text_longest.0);
+    own.text_longest.1 = own.text_longest.1.max(other.text_longest.1);
+    own.blob_longest = own.blob_longest.max(other.blob_longest);
+    own.first_not_storable = least(own.first_not_storable, other.first_not_storable);
+    own.first_off_shape = least(own.first_off_shape, other.first_off_shape);
+    for (class, at) in other.first_of_class {
+        match own.first_of_class.iter_mut().find(|(found, _)| *found == class) {
             Some((_, first)) => *first = at.min(*first),
-            None => mine.first_of_class.push((class, at)),
+            None => own.first_of_class.push((class, at)),
         }
     }
 }

@@ -24,21 +24,20 @@ use tokio::sync::Mutex;
 use crate::{
     error::Result,
     model::identifier::{qualified, quote_ident, quote_literal},
-    postgres::Session,
     rules::ddl,
     stages::push::{
         diff::row_undo,
         load::{
             digest_check::ExpectedDigest,
+            push_scope::PushScope,
             staging::{self, Staging},
         },
-        plan::{manifest::Manifest, preflight::TargetState},
         target::{
             enums,
             lock_acquisition::{LockMode, Locks},
             objects,
             record::{self, TargetRecord},
-            session::{STAGING_PREFIX, Target, previous_schema},
+            session::{STAGING_PREFIX, previous_schema},
             table_properties::PARTS,
             table_state::Transition,
         },
@@ -50,14 +49,8 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// Everything that a cutover needs.
 pub(crate) struct Cutover<'a> {
-    /// The target.
-    pub target: &'a Target<'a>,
-    /// The session that holds the push's lock.
-    pub control: &'a Session,
-    /// What was pushed.
-    pub manifest: &'a Manifest,
-    /// What the target was like before.
-    pub target_state: &'a TargetState,
+    /// What it works on.
+    pub scope: PushScope<'a>,
     /// Where the new tables are.
     pub staging: &'a Staging,
     /// The digest that each table was found to have.
@@ -82,7 +75,7 @@ impl Cutover<'_> {
     pub(crate) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
         if self.chunks.iter().any(|chunks| *chunks > 1) {
-            old_snapshots::wait_for_older(self.target, self.control).await?;
+            old_snapshots::wait_for_older(self.scope.target, self.scope.control).await?;
         }
         self.take_over().await?;
         self.clear_up().await
@@ -91,25 +84,25 @@ impl Cutover<'_> {
     /// Everything after the locks, with what hangs on the old tables at this moment.
     async fn read(&self) -> Result<String> {
         let mut replaced: BTreeSet<String> =
-            self.target_state.record.live.iter().map(|table| table.name.clone()).collect();
+            self.scope.target_state.record.live.iter().map(|table| table.name.clone()).collect();
         let mut put_down = Vec::new();
         if replaced.is_empty() {
-            (replaced, put_down) = grants::saved_grants(self.control, self.target.schema).await?;
+            (replaced, put_down) = grants::saved_grants(self.scope.control, self.scope.target.schema).await?;
         }
-        let live = self.target_state.record.live_oids();
-        let schema = self.target.schema;
+        let live = self.scope.target_state.record.live_oids();
+        let schema = self.scope.target.schema;
         let home = previous_schema(schema);
-        let record = &self.target_state.record;
-        let plan = &self.manifest.plan;
+        let record = &self.scope.target_state.record;
+        let plan = &self.scope.manifest.plan;
         // These questions follow each other without waiting for answers.
         let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
             self.staged_oids(),
-            row_undo::read(self.control, schema),
-            objects::carried(self.control, plan, schema, &record.live_objects),
-            enums::used(self.control, schema, &live),
-            enums::of_schema(self.control, &home),
+            row_undo::read(self.scope.control, schema),
+            objects::carried(self.scope.control, plan, schema, &record.live_objects),
+            enums::used(self.scope.control, schema, &live),
+            enums::of_schema(self.scope.control, &home),
         )?;
-        let carrying = grants::statements(self.control, self.manifest, schema, &staged, &live, &replaced);
+        let carrying = grants::statements(self.scope.control, self.scope.manifest, schema, &staged, &live, &replaced);
         let carried = Box::pin(carrying).await?;
         let enums = Enums { live: of_live, previous: of_previous };
         let mut work = self.work(&carried, &enums);
@@ -118,8 +111,8 @@ impl Cutover<'_> {
         work.extend(put_down);
         work.push(grants::forget_saved_grants(schema));
         work.extend(row_undo::forget(schema, &kept));
-        if !self.manifest.plan.hooks.after.is_empty() {
-            work.extend(staging::hooks(schema, &self.manifest.plan.hooks.after));
+        if !self.scope.manifest.plan.hooks.after.is_empty() {
+            work.extend(staging::hooks(schema, &self.scope.manifest.plan.hooks.after));
         }
         Ok(work.join(";\n"))
     }
@@ -127,24 +120,25 @@ impl Cutover<'_> {
     async fn staged_oids(&self) -> Result<Vec<u32>> {
         let sql = "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                    WHERE n.nspname = $1 AND c.relkind = 'r'";
-        let rows = self.control.query_rows("listing the staged tables", sql, &[&self.staging.schema]).await?;
+        let rows = self.scope.control.query_rows("listing the staged tables", sql, &[&self.staging.schema]).await?;
         rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Everything after the locks.
     fn work(&self, carried: &[String], enums: &Enums) -> Vec<String> {
-        let schema = self.target.schema;
+        let schema = self.scope.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
-        let TargetRecord { live, previous, .. } = &self.target_state.record;
+        let TargetRecord { live, previous, .. } = &self.scope.target_state.record;
         let move_to = |from: &str, name: &str, to: &str| {
             format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
         };
-        let (newer, older) = (&self.target_state.record.live_objects, &self.target_state.record.previous_objects);
+        let (newer, older) =
+            (&self.scope.target_state.record.live_objects, &self.scope.target_state.record.previous_objects);
         if !previous.is_empty() || !older.is_empty() {
             let attic = self.attic();
             sql.push(format!("CREATE SCHEMA {}", quote_ident(&attic)));
-            sql.push(record::given_up(schema, &self.manifest.run_key, &attic));
+            sql.push(record::given_up(schema, &self.scope.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
             sql.extend(objects::moves(older, &home, &attic));
             sql.extend(enums::moved(&home, &enums.previous, &attic));
@@ -157,9 +151,9 @@ impl Cutover<'_> {
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
         sql.extend(objects::moves(newer, schema, &home));
         sql.extend(enums::moved(schema, &enums.live, &home));
-        let made: Vec<String> = ddl::enums(&self.manifest.plan).map(|made| made.name.clone()).collect();
+        let made: Vec<String> = ddl::enums(&self.scope.manifest.plan).map(|made| made.name.clone()).collect();
         sql.extend(enums::moved(&self.staging.schema, &made, schema));
-        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
+        let tables = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());
         sql.extend(self.record());
@@ -174,29 +168,29 @@ impl Cutover<'_> {
 
     /// Drops what is no longer kept. The cutover stands, whatever comes of it: the next push tries again.
     async fn clear_up(&self) -> Result<()> {
-        let schema = self.target.schema;
+        let schema = self.scope.target.schema;
         let dropping = async {
-            let record = TargetRecord::read(self.control, schema, &previous_schema(schema)).await?;
+            let record = TargetRecord::read(self.scope.control, schema, &previous_schema(schema)).await?;
             for run in &record.unfinished {
-                staging::drop_run(self.control, run).await?;
+                staging::drop_run(self.scope.control, run).await?;
             }
-            if self.keep_previous { Ok(()) } else { record::drop_previous(self.control, schema, &record).await }
+            if self.keep_previous { Ok(()) } else { record::drop_previous(self.scope.control, schema, &record).await }
         };
         if let Err(error) = dropping.await {
-            if self.control.is_lost() {
+            if self.scope.control.is_lost() {
                 return Err(error);
             }
-            self.target.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
+            self.scope.target.ctx.out.warn(format!("replaced tables are still there: {}", error.message()));
         }
         Ok(())
     }
 
     /// Records the staged tables before the locks: what hangs on them takes a while to list.
     async fn record_staged(&self) -> Result<()> {
-        let schema = quote_literal(self.target.schema);
+        let schema = quote_literal(self.scope.target.schema);
         let staging = quote_literal(&self.staging.schema);
         let run_id = self.staging.run_id;
-        let tables = self.manifest.tables.iter().zip(&self.digests).zip(&self.chunks);
+        let tables = self.scope.manifest.tables.iter().zip(&self.digests).zip(&self.chunks);
         let values: Vec<String> = tables
             .map(|((to_push, wanted), chunks)| {
                 format!(
@@ -216,32 +210,32 @@ impl Cutover<'_> {
              v.fingerprint, v.row_count, v.digest, v.chunks, {PARTS}, v.columns, pg_current_xact_id()::text \
              FROM (VALUES {}) AS v(name, source, fingerprint, row_count, digest, chunks, columns) \
              JOIN pg_class c ON c.relname = v.name JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = {staging}",
-            quote_literal(&self.manifest.run_key),
+            quote_literal(&self.scope.manifest.run_key),
             values.join(", ")
         );
-        self.control.batch("recording the staged tables", &format!("{forget}; {insert}")).await
+        self.scope.control.batch("recording the staged tables", &format!("{forget}; {insert}")).await
     }
 
     /// The record's part of the cutover.
     fn record(&self) -> Vec<String> {
-        let record = &self.target_state.record;
-        let mut sql = record.enter_adopted(self.target.schema);
-        sql.extend(record.transition(Transition::CutOver, self.target.schema));
-        sql.extend(record::done(self.target.schema, self.staging.run_id, self.manifest.rows()));
+        let record = &self.scope.target_state.record;
+        let mut sql = record.enter_adopted(self.scope.target.schema);
+        sql.extend(record.transition(Transition::CutOver, self.scope.target.schema));
+        sql.extend(record::done(self.scope.target.schema, self.staging.run_id, self.scope.manifest.rows()));
         sql
     }
 
     async fn take_over(&self) -> Result<()> {
-        let live = self.target_state.record.live.iter();
-        let staged = self.manifest.tables.iter();
+        let live = self.scope.target_state.record.live.iter();
+        let staged = self.scope.manifest.tables.iter();
         let staged = staged.map(|to_push| qualified(&self.staging.schema, &to_push.table.name));
-        let home = previous_schema(self.target.schema);
-        let previous = self.target_state.record.previous.iter().map(|table| qualified(&home, &table.name));
+        let home = previous_schema(self.scope.target.schema);
+        let previous = self.scope.target_state.record.previous.iter().map(|table| qualified(&home, &table.name));
         let locks = Locks {
-            target: self.target,
-            control: self.control,
-            ours: staged.chain(previous).collect(),
-            theirs: live.map(|table| qualified(self.target.schema, &table.name)).collect(),
+            target: self.scope.target,
+            control: self.scope.control,
+            private: staged.chain(previous).collect(),
+            shared: live.map(|table| qualified(self.scope.target.schema, &table.name)).collect(),
             strength: LockMode::AgainstEverybody,
         };
         let latest = Mutex::new((Instant::now(), self.read().await?));
@@ -255,6 +249,6 @@ impl Cutover<'_> {
         if latest.0.elapsed() > FRESH {
             *latest = (Instant::now(), self.read().await?);
         }
-        self.control.batch("replacing the tables", &format!("{begin}; {}; COMMIT", latest.1)).await
+        self.scope.control.batch("replacing the tables", &format!("{begin}; {}; COMMIT", latest.1)).await
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Transactions that have begun before a look and whose snapshot is older than transaction `$1`. A statement outside a
-/// transaction has chosen its tables when it began; whether it is one, a role without `pg_read_all_stats` isn't told.
+/// transaction has chosen its tables when it began; whether it is one, a role without `pg_read_all_stats` isn't reported.
 const OLDER: &str = "SELECT pid || ' ' || coalesce(xact_start::text, backend_xmin::text) FROM pg_stat_activity \
      WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend' \
        AND pid <> pg_backend_pid() AND age(backend_xmin) > age($1::text::xid) \
@@ -33,7 +33,7 @@ pub(crate) async fn wait_for_older(target: &Target<'_>, control: &Session) -> Re
     let doing = "looking for transactions with an older snapshot";
     let now: String = control.query_value(doing, "SELECT pg_current_xact_id()::xid::text", &[]).await?;
     let mut older = names_of(control, doing, OLDER, &[&now]).await?;
-    let (begun, mut told) = (Instant::now(), Instant::now());
+    let (begun, mut reported) = (Instant::now(), Instant::now());
     let mut attempt = 1;
     while !older.is_empty() {
         let names: Vec<&str> = older.iter().filter_map(|one| one.split(' ').next()).take(5).collect();
@@ -45,8 +45,8 @@ pub(crate) async fn wait_for_older(target: &Target<'_>, control: &Session) -> Re
             ));
         }
         attempt += 1;
-        if told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
+        if reported.elapsed() > Duration::from_secs(5) {
+            reported = Instant::now();
             retry::wait_for(target.ctx, Stage::Push, &error, attempt, PAUSE).await?;
         } else {
             retry::rest(target.ctx, PAUSE).await?;

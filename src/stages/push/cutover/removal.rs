@@ -75,6 +75,8 @@ pub struct Removal {
     pub tables: Vec<String>,
     /// Values that fit no column type, which stay in a table of their own beside those tables.
     pub keeps_offtype: bool,
+    /// The push that brought the tables; a later one kept other tables and rows.
+    last_run: Option<i64>,
 }
 
 /// Lists everything that the tool has in the database of this connection string.
@@ -118,11 +120,11 @@ pub async fn look(ctx: &Context, request: &RemovalRequest) -> Result<Removal> {
     looking.await.in_stage(Stage::Push)
 }
 
-/// Removes what [`look`] listed.
+/// Removes what [`look`] listed. Gives the mark that the migration has afterwards.
 ///
 /// # Errors
 /// Those of [`look`]; `Locked` if a push into the schema is running, or if the tool has more there now than was listed.
-pub async fn remove(ctx: &Context, request: &RemovalRequest, listed: &Removal) -> Result<()> {
+pub async fn remove(ctx: &Context, request: &RemovalRequest, listed: &Removal) -> Result<Option<FinishMark>> {
     let removing = async {
         let Parsed { endpoint, .. } = PgEndpoint::parse(&request.target, Role::Target)?;
         let target = Target::new(ctx, &endpoint, &request.schema, request.lock_wait);
@@ -140,16 +142,38 @@ pub async fn remove(ctx: &Context, request: &RemovalRequest, listed: &Removal) -
     removing.await.in_stage(Stage::Push)
 }
 
-async fn attempt_once(target: &Target<'_>, address: &str, request: &RemovalRequest, listed: &Removal) -> Result<()> {
+async fn attempt_once(
+    target: &Target<'_>,
+    address: &str,
+    request: &RemovalRequest,
+    listed: &Removal,
+) -> Result<Option<FinishMark>> {
     let control = target.control().await?;
     target.lock(&control).await?;
+    if record::is_there(&control).await? {
+        // What an earlier version made lacks some tables and columns.
+        record::create(&control).await?;
+    }
     let found = Box::pin(Found::look(&control, address, request)).await?;
-    if found.removal.schemas.iter().any(|schema| !listed.schemas.iter().any(|one| one.name == schema.name)) {
+    if found.removal.exceeds(listed) {
         let text = "another push changed what the tool has on the target since it was listed; nothing was removed";
         return Err(Error::new(Kind::Locked, text).with_hint("run the same command again and look at the new list"));
     }
     Box::pin(found.remove(target, &control, request)).await?;
-    record::drop_if_empty(&control).await
+    if let Err(error) = record::drop_if_empty(&control).await {
+        let text =
+            format!("the empty record of pushes is still there: {}; run the same command again", error.message());
+        target.ctx.out.warn(text);
+    }
+    lifecycle::of_schema(&control, &request.schema).await
+}
+
+impl Removal {
+    /// Whether this removes something that the other list does not name.
+    fn exceeds(&self, listed: &Self) -> bool {
+        let is_listed = |schema: &ToolSchema| listed.schemas.iter().any(|one| one.name == schema.name);
+        !self.schemas.iter().all(is_listed) || self.last_run.is_some() && self.last_run != listed.last_run
+    }
 }
 
 /// The state of the target that a removal works on.
@@ -165,20 +189,20 @@ impl Found {
         let objects = tool_objects::read(control, address).await?;
         let mark = objects.finished.iter().find(|mark| mark.schema == schema).cloned();
         let is_of_migration = request.scope != RemovalScope::UnfinishedPushes;
+        refuse_half_done(control, &record, schema).await?;
         if is_of_migration {
-            refuse_half_done(&record, schema)?;
             let is_pushed = record.live.iter().any(PushedTableRecord::is_pushed);
             if !is_pushed && mark.is_none() && request.scope == RemovalScope::Migration {
                 let text = format!("no push into schema {schema} of {address} has come to its end");
-                let hint =
-                    "there is nothing to finish; `turso2neon clean --target` removes what an interrupted push left";
+                let hint = "there is nothing to finish; --schema names another schema, and `turso2neon clean --target` removes what \
+                            an interrupted push left";
                 return Err(Error::new(Kind::Usage, text).with_hint(hint));
             }
             refuse_dependents(control, &record).await?;
         }
         let is_of_others = |other: &ToolSchema| other.target_schema.as_deref().is_some_and(|of| of != schema);
         let others =
-            objects.schemas.iter().any(is_of_others) || objects.finished.iter().any(|one| one.schema != schema);
+            has_other_migrations(control, schema).await? || objects.finished.iter().any(|one| one.schema != schema);
         let goes = |one: &ToolSchema| match one.purpose {
             SchemaPurpose::Staging => !is_of_others(one),
             SchemaPurpose::PreviousTables | SchemaPurpose::ChangedRows => {
@@ -188,9 +212,10 @@ impl Found {
         };
         let schemas = objects.schemas.into_iter().filter(goes).collect();
         let tables = record.live.iter().filter(|table| table.is_pushed()).map(|table| table.name.clone()).collect();
+        let last_run = record.live.iter().map(|table| table.run_id).max();
         let keeps_offtype = record.live.iter().any(|table| table.name == OFFTYPE_TABLE);
         let (target, schema) = (address.to_owned(), schema.to_owned());
-        Ok(Self { record, removal: Removal { target, schema, schemas, mark, tables, keeps_offtype } })
+        Ok(Self { record, removal: Removal { target, schema, schemas, mark, tables, keeps_offtype, last_run } })
     }
 
     /// Removes it in one transaction, which also sets or removes the mark.
@@ -201,16 +226,17 @@ impl Found {
             sql.extend(staging::drop_schema(control, &staging.name).await?);
         }
         let has_record = record::is_there(control).await?;
-        let mut ours = Vec::new();
+        let mut private = Vec::new();
         if request.scope == RemovalScope::UnfinishedPushes {
-            // A push that was replacing rows has left nothing else, and the next push must know of it.
-            let over = self.record.unfinished.iter().filter(|run| !run.is_replacing());
-            sql.extend(over.flat_map(|run| {
+            sql.extend(self.record.unfinished.iter().flat_map(|run| {
                 ["chunks", "runs"].map(|table| format!("DELETE FROM turso2neon.{table} WHERE run_id = {}", run.run_id))
             }));
+            if has_record {
+                sql.push(record::forget_staged(schema));
+            }
         } else {
             let home = previous_schema(schema);
-            ours.extend(self.record.previous.iter().map(|table| qualified(&home, &table.name)));
+            private.extend(self.record.previous.iter().map(|table| qualified(&home, &table.name)));
             sql.extend(record::previous_drops(control, schema, &self.record).await?);
             sql.extend(row_undo::drop_kept(schema, &row_undo::read(control, schema).await?));
             let emptied = [home, changed_rows_schema(schema)];
@@ -228,7 +254,7 @@ impl Found {
             return Ok(());
         }
         let work = sql.join("; ");
-        let locks = Locks { target, control, ours, theirs: Vec::new(), strength: LockMode::AgainstEverybody };
+        let locks = Locks { target, control, private, shared: Vec::new(), strength: LockMode::AgainstEverybody };
         let work = work.as_str();
         let attempt = |begin: String| {
             async move { control.batch("removing the tool's objects", &format!("{begin}; {work}; COMMIT")).await }
@@ -239,13 +265,24 @@ impl Found {
 }
 
 /// A push that has emptied or dropped tables and not filled them again must come to its end first.
-fn refuse_half_done(record: &TargetRecord, schema: &str) -> Result<()> {
-    if !record.unfinished.iter().any(UnfinishedRun::is_replacing) {
+async fn refuse_half_done(control: &Session, record: &TargetRecord, schema: &str) -> Result<()> {
+    let is_replacing = record.unfinished.iter().any(UnfinishedRun::is_replacing);
+    if !is_replacing && !record::has_carried(control, schema).await? {
         return Ok(());
     }
     let text = format!("a push into schema {schema} in mode replace was interrupted; tables may be missing or empty");
     Err(Error::new(Kind::TargetOccupied, text)
         .with_hint("nothing was changed; run `turso2neon push --mode replace` to its end first"))
+}
+
+/// Whether the record tells of pushes into another schema.
+async fn has_other_migrations(control: &Session, schema: &str) -> Result<bool> {
+    if !record::is_there(control).await? {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT FROM turso2neon.tables WHERE target_schema <> $1) \
+               OR EXISTS (SELECT FROM turso2neon.runs WHERE target_schema <> $1)";
+    control.query_value("reading the record of earlier pushes", sql, &[&schema]).await
 }
 
 /// Objects of others that use the kept tables and would stop the removal.

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt;
 
 use crate::{
-    context::Context,
     error::{Error, Kind, Result, ResultExt},
     model::{
         identifier::{qualified, quote_ident, quote_literal},
@@ -25,7 +24,7 @@ use crate::{
             chunk::Chunk,
             copy_stream::{SentCounts, relay},
             digest_check::{self, ExpectedDigest},
-            progress_journal::ProgressJournal,
+            push_scope::PushScope,
             session_pool::SessionPool,
             staging,
         },
@@ -44,28 +43,14 @@ use crate::{
     },
 };
 
-/// Foreign keys of other tables that point to ours: PostgreSQL doesn't empty a table that others point to.
+/// Foreign keys of other tables that point to private: PostgreSQL doesn't empty a table that others point to.
 const FOREIGN_KEYS: &str = "SELECT 'constraint ' || k.conname || ' on table ' || k.conrelid::regclass FROM pg_constraint k \
      WHERE k.contype = 'f' AND k.confrelid = ANY($1) AND k.conrelid <> ALL($1) ORDER BY 1";
 
 /// One push that replaces the rows of table after table.
 pub(crate) struct ReplaceRows<'a> {
-    /// The directory and the listener.
-    pub ctx: &'a Context,
-    /// Where to.
-    pub target: &'a Target<'a>,
-    /// The session that holds the push's lock.
-    pub control: &'a Session,
-    /// The local PostgreSQL.
-    pub reader: &'a Session,
-    /// What.
-    pub manifest: &'a Manifest,
-    /// What the target is like.
-    pub target_state: &'a TargetState,
-    /// Told of what is sent.
-    pub journal: &'a ProgressJournal,
-    /// Sessions for the digests.
-    pub workers: usize,
+    /// What it works on.
+    pub scope: PushScope<'a>,
     /// Load every table, whatever an interrupted run has done.
     pub fresh: bool,
 }
@@ -77,29 +62,36 @@ impl<'a> ReplaceRows<'a> {
     /// `TargetOccupied` if foreign keys of others point to the tables; `Local*`, `Target*`, `Interrupted`.
     pub(crate) async fn run(&self, run: impl Fn(i64)) -> Result<Vec<ExpectedDigest<'a>>> {
         self.refuse_foreign_keys().await?;
-        record::create(self.control).await?;
+        record::create(self.scope.control).await?;
         let run_id = self.begin().await?;
         run(run_id);
-        make_room(self.target, self.control, self.target_state).await?;
-        let wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
+        make_room(self.scope.target, self.scope.control, self.scope.target_state).await?;
+        let wanted = digest_check::expected_digests(self.scope.reader, self.scope.manifest).await?;
         self.locked("dropping foreign keys", &self.foreign_keys_off()).await?;
         let loading = self.load_all(run_id);
-        self.journal.run_phase(self.ctx, "load", Some(self.manifest.tables.len() as u64), loading).await?;
-        self.journal.run_phase(self.ctx, "constraints", None, self.foreign_keys_on()).await?;
-        let pool = SessionPool::open(self.target, &self.target_state.path, self.workers).await?;
-        let comparing = digest_check::differing(&pool, self.target.schema, &wanted);
-        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), comparing).await?;
+        self.scope
+            .journal
+            .run_phase(self.scope.target.ctx, "load", Some(self.scope.manifest.tables.len() as u64), loading)
+            .await?;
+        self.scope.journal.run_phase(self.scope.target.ctx, "constraints", None, self.foreign_keys_on()).await?;
+        let pool = SessionPool::open(self.scope.target, &self.scope.target_state.path, self.scope.workers).await?;
+        let comparing = digest_check::differing(&pool, self.scope.target.schema, &wanted);
+        let differing = self
+            .scope
+            .journal
+            .run_phase(self.scope.target.ctx, "digests", Some(wanted.len() as u64), comparing)
+            .await?;
         if !differing.is_empty() {
             self.unmark(run_id, &differing).await?;
-            return Err(digest_check::explain(self.reader, self.manifest, &differing).await?);
+            return Err(digest_check::explain(self.scope.reader, self.scope.manifest, &differing).await?);
         }
         self.finish(run_id, &wanted).await?;
         Ok(wanted)
     }
 
     async fn refuse_foreign_keys(&self) -> Result<()> {
-        let live = self.target_state.record.live_oids();
-        let keys = names_of(self.control, "looking for foreign keys", FOREIGN_KEYS, &[&live]).await?;
+        let live = self.scope.target_state.record.live_oids();
+        let keys = names_of(self.scope.control, "looking for foreign keys", FOREIGN_KEYS, &[&live]).await?;
         if keys.is_empty() {
             return Ok(());
         }
@@ -109,36 +101,36 @@ impl<'a> ReplaceRows<'a> {
 
     /// Continues an interrupted run of the same content, or begins one.
     async fn begin(&self) -> Result<i64> {
-        let key = &self.manifest.run_key;
-        let unfinished = &self.target_state.record.unfinished;
+        let key = &self.scope.manifest.run_key;
+        let unfinished = &self.scope.target_state.record.unfinished;
         let fits = |run: &&UnfinishedRun| run.mode == "replace" && run.staging.is_empty() && run.run_key == *key;
         let continued = unfinished.iter().rev().find(fits).filter(|_| !self.fresh);
         for run in unfinished.iter().filter(|run| continued.is_none_or(|kept| kept.run_id != run.run_id)) {
-            staging::drop_run(self.control, run).await?;
+            staging::drop_run(self.scope.control, run).await?;
         }
         match continued {
             Some(run) => Ok(run.run_id),
-            None => record::begin_run(self.control, key, self.target.schema, PushMode::Replace).await,
+            None => record::begin_run(self.scope.control, key, self.scope.target.schema, PushMode::Replace).await,
         }
     }
 
     /// Takes the marks from these source tables, so that the next try loads them.
     async fn unmark(&self, run_id: i64, sources: &[String]) -> Result<()> {
-        let tables = self.manifest.tables.iter().map(|to_push| &to_push.table);
+        let tables = self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
         let names = tables.filter(|table| sources.contains(&table.source)).map(|table| quote_literal(&table.name));
         let names = names.collect::<Vec<_>>().join(", ");
         // The mark goes on saying that the run changed the table.
         let sql =
             format!("UPDATE turso2neon.chunks SET chunk = -1 WHERE run_id = {run_id} AND table_name IN ({names})");
-        self.control.batch("taking the marks of tables that differ", &sql).await
+        self.scope.control.batch("taking the marks of tables that differ", &sql).await
     }
 
     fn foreign_keys_off(&self) -> Vec<String> {
-        let tables = self.manifest.tables.iter().map(|to_push| &to_push.table);
+        let tables = self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
         let drop = |name: &str, key: &str| {
             format!(
                 "ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}",
-                qualified(self.target.schema, name),
+                qualified(self.scope.target.schema, name),
                 quote_ident(key)
             )
         };
@@ -146,20 +138,20 @@ impl<'a> ReplaceRows<'a> {
     }
 
     async fn foreign_keys_on(&self) -> Result<()> {
-        let schema = self.target.schema;
-        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table);
+        let schema = self.scope.target.schema;
+        let tables = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
         let mut sql = self.foreign_keys_off();
         sql.extend(tables().flat_map(|table| ddl::foreign_keys(schema, table)).map(|statement| statement.sql));
         self.locked("adding foreign keys", &sql).await?;
         let validations = tables().flat_map(|table| ddl::validations(schema, table));
         for statement in validations {
-            self.ctx.stop.check()?;
-            self.control.batch("validating constraints", &statement.sql).await.at_table(&statement.table)?;
+            self.scope.target.ctx.stop.check()?;
+            self.scope.control.batch("validating constraints", &statement.sql).await.at_table(&statement.table)?;
         }
         let sequences = tables().filter_map(|table| ddl::sequence(schema, table)).map(|statement| statement.sql);
         let analyze = tables().map(|table| format!("ANALYZE {}", qualified(schema, &table.name)));
         let last: Vec<String> = sequences.chain(analyze).collect();
-        self.control.batch("gathering statistics", &last.join("; ")).await
+        self.scope.control.batch("gathering statistics", &last.join("; ")).await
     }
 
     /// Runs statements in one transaction with all tables locked.
@@ -167,30 +159,35 @@ impl<'a> ReplaceRows<'a> {
         if statements.is_empty() {
             return Ok(());
         }
-        let tables: Vec<String> =
-            self.manifest.tables.iter().map(|to_push| qualified(self.target.schema, &to_push.table.name)).collect();
-        alone(self.target, self.control, tables, doing, &statements.join(";\n")).await
+        let tables: Vec<String> = self
+            .scope
+            .manifest
+            .tables
+            .iter()
+            .map(|to_push| qualified(self.scope.target.schema, &to_push.table.name))
+            .collect();
+        alone(self.scope.target, self.scope.control, tables, doing, &statements.join(";\n")).await
     }
 
     async fn load_all(&self, run_id: i64) -> Result<()> {
         let sql = "SELECT table_name FROM turso2neon.chunks WHERE run_id = $1 AND chunk >= 0";
-        let done = names_of(self.control, "reading which tables are done", sql, &[&run_id]).await?;
+        let done = names_of(self.scope.control, "reading which tables are done", sql, &[&run_id]).await?;
         let done: BTreeSet<String> = done.into_iter().collect();
-        let live = &self.target_state.record.live;
-        let mut facts = diff::facts(self.control, &self.target_state.record.live_oids()).await?;
-        self.control.batch("preparing the session", &search_path(&self.target_state.path)).await?;
-        for to_push in self.manifest.tables.iter().filter(|to_push| !done.contains(&to_push.table.name)) {
+        let live = &self.scope.target_state.record.live;
+        let mut facts = diff::facts(self.scope.control, &self.scope.target_state.record.live_oids()).await?;
+        self.scope.control.batch("preparing the session", &search_path(&self.scope.target_state.path)).await?;
+        for to_push in self.scope.manifest.tables.iter().filter(|to_push| !done.contains(&to_push.table.name)) {
             debug_assert!(live.iter().any(|live| live.name == to_push.table.name), "the structure is the same");
             let facts = facts.remove(&to_push.table.name).unwrap_or_default();
-            let trigger_toggles = facts.disable_triggers(&qualified(self.target.schema, &to_push.table.name));
+            let trigger_toggles = facts.disable_triggers(&qualified(self.scope.target.schema, &to_push.table.name));
             let attempt = |begin: String| self.load(run_id, to_push, &trigger_toggles, begin).boxed();
-            let table = qualified(self.target.schema, &to_push.table.name);
-            let locks = locks(self.target, self.control, vec![table]);
+            let table = qualified(self.scope.target.schema, &to_push.table.name);
+            let locks = locks(self.scope.target, self.scope.control, vec![table]);
             let sent = locks.with_locks(attempt).await.at_table(&to_push.table.source)?;
-            self.journal.moved(&to_push.table.source, sent);
-            self.ctx.out.info(format!("{}: {} rows replaced", to_push.table.source, sent.rows));
+            self.scope.journal.moved(&to_push.table.source, sent);
+            self.scope.target.ctx.out.info(format!("{}: {} rows replaced", to_push.table.source, sent.rows));
         }
-        self.control.batch("preparing the session", &search_path(&[])).await
+        self.scope.control.batch("preparing the session", &search_path(&[])).await
     }
 
     async fn load(
@@ -200,18 +197,20 @@ impl<'a> ReplaceRows<'a> {
         trigger_toggles: &(Vec<String>, Vec<String>),
         begin: String,
     ) -> Result<SentCounts> {
-        let schema = self.target.schema;
+        let schema = self.scope.target.schema;
         let table = qualified(schema, &to_push.table.name);
         let (off, on) = trigger_toggles;
         let mut begin = vec![begin];
         begin.extend(off.iter().cloned());
         begin.push(format!("TRUNCATE ONLY {table}"));
-        self.control.batch("emptying the table", &begin.join("; ")).await?;
+        self.scope.control.batch("emptying the table", &begin.join("; ")).await?;
         let whole = Chunk { table: 0, number: 0, first: 0, end: None, whole: true };
-        let prepared = self.control.client().prepare(&whole.destination(schema, to_push)).await;
-        let statement = prepared.map_err(|failure| self.control.error("preparing the load", &failure))?;
-        let output = whole.source(&self.manifest.plan.schema, to_push);
-        let sent = relay(self.reader, &output, self.control, &statement, |bytes| self.journal.sent(bytes)).await?;
+        let prepared = self.scope.control.client().prepare(&whole.destination(schema, to_push)).await;
+        let statement = prepared.map_err(|failure| self.scope.control.error("preparing the load", &failure))?;
+        let output = whole.source(&self.scope.manifest.plan.schema, to_push);
+        let sent =
+            relay(self.scope.reader, &output, self.scope.control, &statement, |bytes| self.scope.journal.sent(bytes))
+                .await?;
         let mut end = on.clone();
         end.push(format!(
             "INSERT INTO turso2neon.chunks (run_id, table_name, chunk, row_count, byte_count) VALUES ({run_id}, {}, 0, {}, {})",
@@ -220,12 +219,13 @@ impl<'a> ReplaceRows<'a> {
             sent.bytes
         ));
         end.push("COMMIT".to_owned());
-        self.control.batch("committing the table", &end.join("; ")).await?;
+        self.scope.control.batch("committing the table", &end.join("; ")).await?;
         Ok(sent)
     }
 
     async fn finish(&self, run_id: i64, wanted: &[ExpectedDigest<'_>]) -> Result<()> {
         let tables: Vec<LiveTableRecord<'_>> = self
+            .scope
             .manifest
             .tables
             .iter()
@@ -239,10 +239,10 @@ impl<'a> ReplaceRows<'a> {
             })
             .collect();
         let mut sql = vec!["BEGIN".to_owned()];
-        sql.extend(record::live(self.target.schema, run_id, &self.manifest.run_key, &tables));
-        sql.extend(record::done(self.target.schema, run_id, self.manifest.rows()));
+        sql.extend(record::live(self.scope.target.schema, run_id, &self.scope.manifest.run_key, &tables));
+        sql.extend(record::done(self.scope.target.schema, run_id, self.scope.manifest.rows()));
         sql.push("COMMIT".to_owned());
-        self.control.batch("recording the push", &sql.join("; ")).await
+        self.scope.control.batch("recording the push", &sql.join("; ")).await
     }
 }
 
@@ -285,8 +285,8 @@ pub(crate) async fn drop_live(
     alone(target, control, tables, "dropping the tables", &work.join("; ")).await
 }
 
-fn locks<'a>(target: &'a Target<'a>, control: &'a Session, theirs: Vec<String>) -> Locks<'a> {
-    Locks { target, control, ours: Vec::new(), theirs, strength: LockMode::AgainstEverybody }
+fn locks<'a>(target: &'a Target<'a>, control: &'a Session, shared: Vec<String>) -> Locks<'a> {
+    Locks { target, control, private: Vec::new(), shared, strength: LockMode::AgainstEverybody }
 }
 
 /// Runs statements in one transaction that has these tables for itself.

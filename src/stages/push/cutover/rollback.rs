@@ -281,9 +281,9 @@ async fn swap_tables(
     sql.extend(objects::transition(Transition::RollBack, schema, record));
     sql.extend(record::done(schema, run_id, previous.iter().map(|table| table.rows).sum()));
     let work = sql.join(";\n");
-    let ours: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
+    let private: Vec<String> = previous.iter().map(|table| qualified(&home, &table.name)).collect();
     let live: Vec<String> = record.live.iter().map(|table| qualified(schema, &table.name)).collect();
-    let locks = Locks { target, control, ours, theirs: live, strength: LockMode::AgainstEverybody };
+    let locks = Locks { target, control, private, shared: live, strength: LockMode::AgainstEverybody };
     let work = work.as_str();
     let attempt = |begin: String| {
         async move { control.batch("putting the replaced tables back", &format!("{begin}; {work}; COMMIT")).await }

@@ -55,14 +55,14 @@ impl ChangeSet<'_> {
     /// After `TargetUnreachable` it may have happened or not; the record knows.
     ///
     /// # Errors
-    /// `Target*`, `Interrupted`. `TargetRejected` without a wish for another try: a constraint stands in the way.
+    /// `Target*`, `Interrupted`. `TargetRejected` without another try if a constraint refuses the rows.
     pub(crate) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
         let changes = self.statements().join(";\n");
         let locks = Locks {
             target,
             control,
-            ours: Vec::new(),
-            theirs: self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect(),
+            private: Vec::new(),
+            shared: self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect(),
             strength: LockMode::AgainstWriters,
         };
         locks.with_locks(|begin| self.attempt(control, begin, &changes).boxed()).await

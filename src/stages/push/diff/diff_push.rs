@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::try_join_all;
 
 use crate::{
-    context::Context,
     error::{Error, Kind, Result},
     model::{
         Stage, TablePlan,
@@ -20,18 +19,12 @@ use crate::{
         load::{
             copy_stream::{SentCounts, measure_bytes, relay},
             digest_check::{self, ExpectedDigest},
-            progress_journal::ProgressJournal,
+            push_scope::PushScope,
             session_pool::SessionPool,
             staging,
         },
-        plan::{
-            manifest::{Manifest, TableToPush},
-            preflight::TargetState,
-        },
-        target::{
-            record::{self, TargetRecord},
-            session::Target,
-        },
+        plan::manifest::TableToPush,
+        target::record::{self, TargetRecord},
     },
 };
 
@@ -40,24 +33,10 @@ const ROUNDS: u32 = 3;
 
 /// One push that changes rows in place.
 pub(crate) struct DiffPush<'a> {
-    /// The directory and the listener.
-    pub ctx: &'a Context,
-    /// Where to.
-    pub target: &'a Target<'a>,
-    /// The session that holds the push's lock.
-    pub control: &'a Session,
-    /// The local PostgreSQL.
-    pub reader: &'a Session,
-    /// Where more sessions of it come from.
+    /// What it works on.
+    pub scope: PushScope<'a>,
+    /// Where more sessions of the local PostgreSQL come from.
     pub local: &'a PgEndpoint,
-    /// What.
-    pub manifest: &'a Manifest,
-    /// What the target is like.
-    pub target_state: &'a TargetState,
-    /// Told of what is sent.
-    pub journal: &'a ProgressJournal,
-    /// Sessions that compare at once.
-    pub workers: usize,
     /// What is done with rows that others change while the push runs.
     pub on_drift: DriftPolicy,
     /// Keep what is needed to change the rows back.
@@ -89,23 +68,28 @@ impl<'a> DiffPush<'a> {
     /// # Errors
     /// `Local*`, `Target*`, `Interrupted`, `ArtifactStale`.
     pub(crate) async fn run(&self, mut findings: TableDiffs<'a>, run: impl Fn(i64)) -> Result<TableDiffs<'a>> {
-        record::create(self.control).await?;
-        for unfinished in &self.target_state.record.unfinished {
-            staging::drop_run(self.control, unfinished).await?;
+        record::create(self.scope.control).await?;
+        for unfinished in &self.scope.target_state.record.unfinished {
+            staging::drop_run(self.scope.control, unfinished).await?;
         }
-        let run_id =
-            record::begin_run(self.control, &self.manifest.run_key, self.target.schema, PushMode::Diff).await?;
+        let run_id = record::begin_run(
+            self.scope.control,
+            &self.scope.manifest.run_key,
+            self.scope.target.schema,
+            PushMode::Diff,
+        )
+        .await?;
         run(run_id);
         for _ in 0..ROUNDS {
             let items = self.send(&findings).await?;
             let work = self.work(run_id, &findings, &items).await?;
-            let making = work.run(self.target, self.control);
-            let differing = self.journal.run_phase(self.ctx, "apply", None, making).await?;
+            let making = work.run(self.scope.target, self.scope.control);
+            let differing = self.scope.journal.run_phase(self.scope.target.ctx, "apply", None, making).await?;
             if differing.is_empty() {
                 self.clear_up(&findings).await?;
                 return Ok(findings);
             }
-            let reason = digest_check::explain(self.reader, self.manifest, &differing).await?;
+            let reason = digest_check::explain(self.scope.reader, self.scope.manifest, &differing).await?;
             if reason.kind() == Kind::ArtifactStale {
                 return Err(reason);
             }
@@ -114,7 +98,9 @@ impl<'a> DiffPush<'a> {
                 return Err(Error::new(Kind::TargetDrifted, text)
                     .with_hint("nothing was changed; run the same command again to see what changed"));
             }
-            self.ctx
+            self.scope
+                .target
+                .ctx
                 .out
                 .warn(format!("rows changed on the target meanwhile; comparing anew: {}", differing.join(", ")));
             findings = self.find().await?;
@@ -130,8 +116,8 @@ impl<'a> DiffPush<'a> {
     pub(crate) async fn measure(&self, findings: &TableDiffs<'a>) -> Result<u64> {
         let mut bytes = 0;
         for (number, TableDiff { shape, place, .. }) in findings.tables.iter().enumerate() {
-            for batch in shape.changed_row_queries(&self.manifest.plan.schema, number) {
-                self.ctx.stop.check()?;
+            for batch in shape.changed_row_queries(&self.scope.manifest.plan.schema, number) {
+                self.scope.target.ctx.stop.check()?;
                 bytes += measure_bytes(self.lister(findings, *place), &batch).await?;
             }
         }
@@ -140,7 +126,7 @@ impl<'a> DiffPush<'a> {
 
     /// The session that lists the rows of a table.
     fn lister<'b>(&'b self, findings: &'b TableDiffs<'_>, place: usize) -> &'b Session {
-        place.checked_sub(1).and_then(|place| findings.more.get(place)).unwrap_or(self.reader)
+        place.checked_sub(1).and_then(|place| findings.more.get(place)).unwrap_or(self.scope.reader)
     }
 
     /// Compares the tables. Writes nothing but temporary tables on the local PostgreSQL.
@@ -148,11 +134,12 @@ impl<'a> DiffPush<'a> {
     /// # Errors
     /// `Local*`, `Target*`, `Interrupted`.
     pub(crate) async fn find(&self) -> Result<TableDiffs<'a>> {
-        let mut wanted = digest_check::expected_digests(self.reader, self.manifest).await?;
-        wanted.retain(|wanted| !self.target_state.kept.contains(&wanted.table.name));
-        let pool = SessionPool::open(self.target, &self.target_state.path, self.workers).await?;
-        let work = digest_check::differing(&pool, self.target.schema, &wanted);
-        let differing = self.journal.run_phase(self.ctx, "digests", Some(wanted.len() as u64), work).await?;
+        let mut wanted = digest_check::expected_digests(self.scope.reader, self.scope.manifest).await?;
+        wanted.retain(|wanted| !self.scope.target_state.kept.contains(&wanted.table.name));
+        let pool = SessionPool::open(self.scope.target, &self.scope.target_state.path, self.scope.workers).await?;
+        let work = digest_check::differing(&pool, self.scope.target.schema, &wanted);
+        let differing =
+            self.scope.journal.run_phase(self.scope.target.ctx, "digests", Some(wanted.len() as u64), work).await?;
         let shapes: Vec<RowIdentity<'a>> = wanted
             .iter()
             .map(|wanted| wanted.table)
@@ -160,35 +147,40 @@ impl<'a> DiffPush<'a> {
             .map(RowIdentity::new)
             .collect();
         let hands = pool.sessions().len().min(shapes.len());
-        let open = || async { Box::pin(Session::connect_with_retry(self.ctx, Stage::Push, self.local)).await };
+        let open =
+            || async { Box::pin(Session::connect_with_retry(self.scope.target.ctx, Stage::Push, self.local)).await };
         let more = try_join_all((1..hands).map(|_| open())).await?;
-        self.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
-        let locals: Vec<&Session> = std::iter::once(self.reader).chain(&more).collect();
+        self.scope.reader.batch("forgetting a former comparison", "DISCARD TEMP").await?;
+        let locals: Vec<&Session> = std::iter::once(self.scope.reader).chain(&more).collect();
         let ends: Vec<DiffSessions<'_>> =
             locals.into_iter().zip(pool.sessions()).map(|(local, target)| self.ends(local, target)).collect();
         let size = |shape: &RowIdentity<'_>| {
-            let to_push = self.manifest.tables.iter().find(|to_push| to_push.table.source == shape.table.source);
+            let to_push = self.scope.manifest.tables.iter().find(|to_push| to_push.table.source == shape.table.source);
             to_push.and_then(|to_push| to_push.loaded.as_ref()).map_or(0, |loaded| loaded.rows)
         };
-        let work = diff::find_all(self.ctx, &ends, shapes, size);
-        let tables = self.journal.run_phase(self.ctx, "differences", Some(differing.len() as u64), work).await?;
+        let work = diff::find_all(self.scope.target.ctx, &ends, shapes, size);
+        let tables = self
+            .scope
+            .journal
+            .run_phase(self.scope.target.ctx, "differences", Some(differing.len() as u64), work)
+            .await?;
         let received = ends.iter().map(|ends| ends.received.load(Ordering::Relaxed)).sum();
         let restarts = self.restarts().await?;
-        self.journal.received(received);
+        self.scope.journal.received(received);
         Ok(TableDiffs { wanted, tables, more, restarts, received })
     }
 
     fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> DiffSessions<'b> {
         let received = AtomicU64::new(0);
-        DiffSessions { local, from: &self.manifest.plan.schema, target, to: self.target.schema, received }
+        DiffSessions { local, from: &self.scope.manifest.plan.schema, target, to: self.scope.target.schema, received }
     }
 
     /// Identity columns whose next number isn't the plan's.
     async fn restarts(&self) -> Result<Vec<SequenceRestart<'a>>> {
-        let kept = |table: &&TablePlan| self.target_state.kept.contains(&table.name);
-        let tables = || self.manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| !kept(table));
+        let kept = |table: &&TablePlan| self.scope.target_state.kept.contains(&table.name);
+        let tables = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| !kept(table));
         let query = |table: &TablePlan| {
-            let sequence = qualified(self.target.schema, &table.identity.as_ref()?.sequence);
+            let sequence = qualified(self.scope.target.schema, &table.identity.as_ref()?.sequence);
             let name = quote_literal(&table.name);
             Some(format!("SELECT {name}::text, last_value, is_called FROM {sequence}"))
         };
@@ -197,7 +189,7 @@ impl<'a> DiffPush<'a> {
             return Ok(Vec::new());
         }
         let doing = "reading the next numbers of identity columns";
-        let rows = self.control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
+        let rows = self.scope.control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
         let mut restarts = Vec::new();
         for row in &rows {
             let name: String = row.get(0)?;
@@ -211,33 +203,34 @@ impl<'a> DiffPush<'a> {
 
     /// Sends the rows that differ into temporary tables of the target.
     async fn send(&self, findings: &TableDiffs<'a>) -> Result<Vec<TableChange<'a>>> {
-        let oid = |name: &str| self.target_state.record.live.iter().find(|live| live.name == name).map(|live| live.oid);
+        let oid =
+            |name: &str| self.scope.target_state.record.live.iter().find(|live| live.name == name).map(|live| live.oid);
         let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
-        let mut facts = diff::facts(self.control, &oids).await?;
-        self.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
+        let mut facts = diff::facts(self.scope.control, &oids).await?;
+        self.scope.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let mut items = Vec::new();
         let sending = async {
             for (number, TableDiff { shape, place, .. }) in findings.tables.iter().enumerate() {
-                self.ctx.stop.check()?;
+                self.scope.target.ctx.stop.check()?;
                 let lister = self.lister(findings, *place);
                 let [inserts, updates, deletes] = ["ins", "upd", "del"].map(|word| format!("t2n_{word}_{number}"));
-                let rows = shape.empty_rows(self.target.schema);
-                let list = shape.empty_list(self.target.schema);
+                let rows = shape.empty_rows(self.scope.target.schema);
+                let list = shape.empty_list(self.scope.target.schema);
                 let create = format!(
                     "CREATE TEMP TABLE {inserts} AS {rows}; CREATE TEMP TABLE {updates} AS {rows}; \
                      CREATE TEMP TABLE {deletes} AS {list}"
                 );
-                self.control.batch("preparing the change", &create).await?;
+                self.scope.control.batch("preparing the change", &create).await?;
                 let places = [inserts, updates, deletes].map(|name| format!("pg_temp.{name}"));
                 let columns = [shape.copy_columns(), shape.copy_columns(), shape.list_columns()];
-                let batches = shape.changed_row_queries(&self.manifest.plan.schema, number);
+                let batches = shape.changed_row_queries(&self.scope.manifest.plan.schema, number);
                 for ((chunk_copy, place), columns) in batches.iter().zip(&places).zip(&columns) {
                     let input = format!("COPY {place} ({columns}) FROM STDIN (FORMAT binary)");
-                    self.journal.moved(&shape.table.source, self.send_one(lister, chunk_copy, &input).await?);
+                    self.scope.journal.moved(&shape.table.source, self.send_one(lister, chunk_copy, &input).await?);
                 }
                 let [inserts, updates, deletes] = places;
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
-                self.control.batch("preparing the change", &analyze).await?;
+                self.scope.control.batch("preparing the change", &analyze).await?;
                 items.push(TableChange {
                     shape: RowIdentity::new(shape.table),
                     facts: facts.remove(&shape.table.name).unwrap_or_default(),
@@ -246,14 +239,17 @@ impl<'a> DiffPush<'a> {
             }
             Ok(())
         };
-        self.journal.run_phase(self.ctx, "send", Some(findings.tables.len() as u64), sending).await?;
+        self.scope
+            .journal
+            .run_phase(self.scope.target.ctx, "send", Some(findings.tables.len() as u64), sending)
+            .await?;
         Ok(items)
     }
 
     async fn send_one(&self, lister: &Session, output: &str, input: &str) -> Result<SentCounts> {
-        let prepared = self.control.client().prepare(input).await;
-        let statement = prepared.map_err(|failure| self.control.error("preparing the change", &failure))?;
-        relay(lister, output, self.control, &statement, |bytes| self.journal.sent(bytes)).await
+        let prepared = self.scope.control.client().prepare(input).await;
+        let statement = prepared.map_err(|failure| self.scope.control.error("preparing the change", &failure))?;
+        relay(lister, output, self.scope.control, &statement, |bytes| self.scope.journal.sent(bytes)).await
     }
 
     async fn work<'b>(
@@ -265,8 +261,8 @@ impl<'a> DiffPush<'a> {
     where
         'a: 'b,
     {
-        let schema = self.target.schema;
-        let kept = row_undo::read(self.control, schema).await?;
+        let schema = self.scope.target.schema;
+        let kept = row_undo::read(self.scope.control, schema).await?;
         let touched = !items.is_empty() || !findings.restarts.is_empty();
         let is_changed =
             |wanted: &ExpectedDigest<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
@@ -282,12 +278,12 @@ impl<'a> DiffPush<'a> {
         }
         let restarts = findings.restarts.iter().filter_map(|restart| ddl::sequence(schema, restart.table));
         after.extend(restarts.map(|statement| statement.sql));
-        let rows: u64 = self.manifest.rows();
-        after.extend(record::live(schema, run_id, &self.manifest.run_key, &self.described(findings)));
+        let rows: u64 = self.scope.manifest.rows();
+        after.extend(record::live(schema, run_id, &self.scope.manifest.run_key, &self.described(findings)));
         after.extend(record::done(schema, run_id, rows));
         // A key that guards new rows only can take action on rows of tables that are not touched.
         let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);
-        let all = self.manifest.tables.iter().any(|to_push| guarded(&to_push.table));
+        let all = self.scope.manifest.tables.iter().any(|to_push| guarded(&to_push.table));
         let counts = |wanted: &&ExpectedDigest<'_>| all || is_changed(wanted);
         let wanted = findings.wanted.iter().filter(counts);
         let wanted = wanted.map(|wanted| (RowIdentity::new(wanted.table), wanted.digest)).collect();
@@ -305,20 +301,26 @@ impl<'a> DiffPush<'a> {
                 columns: Some(record::digest_columns(&to_push.table)),
             })
         };
-        self.manifest.tables.iter().filter_map(describe).collect()
+        self.scope.manifest.tables.iter().filter_map(describe).collect()
     }
 
     /// What the push before kept of replaced tables is no longer what a rollback would bring back.
     async fn clear_up(&self, findings: &TableDiffs<'a>) -> Result<()> {
-        self.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
+        self.scope.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
         let touched = !findings.tables.is_empty() || !findings.restarts.is_empty();
         if touched
-            && let Err(error) = record::drop_previous(self.control, self.target.schema, &self.target_state.record).await
+            && let Err(error) =
+                record::drop_previous(self.scope.control, self.scope.target.schema, &self.scope.target_state.record)
+                    .await
         {
-            if self.control.is_lost() {
+            if self.scope.control.is_lost() {
                 return Err(error);
             }
-            self.ctx.out.warn(format!("the tables that an earlier push replaced are still there: {}", error.message()));
+            self.scope
+                .target
+                .ctx
+                .out
+                .warn(format!("the tables that an earlier push replaced are still there: {}", error.message()));
         }
         Ok(())
     }

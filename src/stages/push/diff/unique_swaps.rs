@@ -160,7 +160,7 @@ impl CatalogFacts {
     }
 }
 
-/// The condition that the row `t`, which becomes `u`, stands in the way of another one.
+/// The condition that the row `t`, which becomes `u`, holds a unique value that another row gets.
 fn moves(unique: &UniqueIndex, shape: &RowIdentity<'_>, rows: &ChangedRows) -> String {
     let loaded = |name: &String| shape.loaded_names().any(|other| other == name);
     if !unique.columns.iter().all(loaded) {

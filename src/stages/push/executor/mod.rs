@@ -39,6 +39,7 @@ use crate::{
             digest_check::{self, ExpectedDigest},
             post_load::{PostLoadInput, build},
             progress_journal::ProgressJournal,
+            push_scope::PushScope,
             session_pool::SessionPool,
             staging::{self, Staging, StagingRequest},
         },
@@ -171,7 +172,7 @@ impl<'a> PushExecutor<'a> {
         let is_diff =
             choice.action == Action::Diff && self.request.mode == RequestedMode::Auto && target_state.kept.is_empty();
         match Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await {
-            // A constraint stands in the way of a change row by row; whole tables can still take their places.
+            // A constraint refuses a change row by row; whole tables can still take their places.
             Err(error) if is_diff && blocks_diff(&error) && !control.is_lost() => {
                 self.ctx.out.warn(format!("the tables are replaced, because their rows can't be changed: {error}"));
                 let choice = mode_selection::without_diff();
@@ -335,10 +336,7 @@ impl<'a> PushExecutor<'a> {
             }
         }
         let cutover = Cutover {
-            target: &self.target,
-            control,
-            manifest: self.manifest,
-            target_state,
+            scope: self.scope(sessions, target_state),
             staging: &staging,
             digests,
             chunks,
@@ -413,17 +411,8 @@ impl<'a> PushExecutor<'a> {
     async fn replace_rows(&self, sessions: Sessions<'_>, target_state: &TargetState, plan: PushPlan) -> Result<Pushed> {
         self.make_restore_point(target_state).await?;
         let known = self.run.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let replacement = ReplaceRows {
-            ctx: self.ctx,
-            target: &self.target,
-            control: sessions.control,
-            reader: sessions.reader,
-            manifest: self.manifest,
-            target_state,
-            journal: &self.journal,
-            workers: self.workers(self.manifest.tables.len()),
-            fresh: self.request.fresh && !known,
-        };
+        let scope = self.scope(sessions, target_state);
+        let replacement = ReplaceRows { scope, fresh: self.request.fresh && !known };
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let digests = Box::pin(replacement.run(know)).await?;
         self.record_sizes(sessions.control).await;
@@ -432,31 +421,36 @@ impl<'a> PushExecutor<'a> {
 
     fn row_change<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState) -> DiffPush<'b> {
         DiffPush {
-            ctx: self.ctx,
-            target: &self.target,
-            control: sessions.control,
-            reader: sessions.reader,
+            scope: self.scope(sessions, target_state),
             local: sessions.local,
-            manifest: self.manifest,
-            target_state,
-            journal: &self.journal,
-            workers: self.workers(self.manifest.tables.len()),
             on_drift: self.request.on_drift,
             keep_previous: self.request.keep_previous,
         }
     }
 
+    fn scope<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState) -> PushScope<'b> {
+        PushScope {
+            target: &self.target,
+            control: sessions.control,
+            reader: sessions.reader,
+            manifest: self.manifest,
+            target_state,
+            journal: &self.journal,
+            workers: self.workers(self.manifest.tables.len()),
+        }
+    }
+
     async fn change_rows(&self, change: &DiffPush<'_>, findings: TableDiffs<'_>, mut plan: PushPlan) -> Result<Pushed> {
-        self.make_restore_point(change.target_state).await?;
+        self.make_restore_point(change.scope.target_state).await?;
         let know = |run| *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
         let changed = Box::pin(change.run(findings, know)).await?;
         // Rows that somebody changed meanwhile were compared anew.
-        changed.enter(&mut plan, &change.target_state.record);
+        changed.enter(&mut plan, &change.scope.target_state.record);
         for (table, RowChanges { inserted, updated, deleted }) in plan.changed() {
             let inserted = counted(inserted, "row", "rows");
             self.ctx.out.info(format!("{}: {inserted} inserted, {updated} updated, {deleted} deleted", table.source));
         }
-        self.record_sizes(change.control).await;
+        self.record_sizes(change.scope.control).await;
         let tables = Self::pushed_tables(&changed.wanted);
         self.done(plan, tables)
     }

@@ -12,6 +12,8 @@ pub(super) mod post_load;
 
 pub(super) mod progress_journal;
 
+pub(super) mod push_scope;
+
 pub(super) mod session_pool;
 
 pub(super) mod staging;

@@ -1,5 +1,5 @@
 //! What is written down while a push goes on: the checkpoint, the time of each phase, the bytes sent, and what has
-//! been told already, so that a try that begins anew doesn't tell it twice.
+//! been reported already, so that a try that begins anew doesn't report it twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ pub(crate) struct ProgressJournal {
     begun: Instant,
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
-    told: Mutex<ReportedProgress>,
+    reported: Mutex<ReportedProgress>,
 }
 
 #[derive(Default)]
@@ -74,12 +74,12 @@ impl ProgressJournal {
             begun: Instant::now(),
             sent_bytes: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, ReportedProgress> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> MutexGuard<'_, ReportedProgress> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts bytes of row data as they leave.
@@ -109,57 +109,57 @@ impl ProgressJournal {
         self.sent(noted.map_or(0, |former| former.sent_bytes).max(committed_bytes));
     }
 
-    /// Whether this table is told of for the first time.
+    /// Whether this table is reported for the first time.
     pub(crate) fn is_first_report(&self, index: usize) -> bool {
-        self.told().begun.insert(index)
+        self.reported().begun.insert(index)
     }
 
-    /// Whether this table's end is told for the first time.
+    /// Whether this table's end is reported for the first time.
     pub(crate) fn is_first_end_report(&self, index: usize) -> bool {
-        self.told().ended.insert(index)
+        self.reported().ended.insert(index)
     }
 
     /// One more chunk of this table is committed.
     pub(crate) fn committed(&self, index: usize, sent: SentCounts) {
-        let mut told = self.told();
-        let sum = told.committed.entry(index).or_default();
+        let mut reported = self.reported();
+        let sum = reported.committed.entry(index).or_default();
         *sum = SentCounts { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
     }
 
     /// So much of this source table was sent at once.
     pub(crate) fn moved(&self, table: &str, sent: SentCounts) {
-        let mut told = self.told();
-        let sum = told.moved.entry(table.to_owned()).or_default();
+        let mut reported = self.reported();
+        let sum = reported.moved.entry(table.to_owned()).or_default();
         *sum = SentCounts { rows: sum.rows + sent.rows, bytes: sum.bytes + sent.bytes };
     }
 
     /// What tables take on the target: name, bytes, bytes of the database.
     pub(crate) fn record_table_sizes(&self, sizes: Vec<(String, u64, u64)>) {
-        let mut told = self.told();
+        let mut reported = self.reported();
         for (name, bytes, database_bytes) in sizes {
-            told.sizes.insert(name, bytes);
-            told.database_bytes = Some(database_bytes);
+            reported.sizes.insert(name, bytes);
+            reported.database_bytes = Some(database_bytes);
         }
     }
 
     /// Adds to each table what was sent of it and what it takes on the target.
     fn account(&self, manifest: &Manifest, entry: &mut CheckpointEntry) -> PushAccount {
-        let told = self.told();
+        let reported = self.reported();
         let mut account = PushAccount {
             why: entry.plan.as_ref().map(|plan| plan.reason.clone()).unwrap_or_default(),
             elapsed_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             kept: entry.kept,
-            database_bytes: told.database_bytes,
+            database_bytes: reported.database_bytes,
             ..PushAccount::default()
         };
         for (index, to_push) in manifest.tables.iter().enumerate() {
             let Some(pushed) = entry.tables.get_mut(&to_push.table.source) else { continue };
-            let (chunks, moved) = (told.committed.get(&index), told.moved.get(&to_push.table.source));
+            let (chunks, moved) = (reported.committed.get(&index), reported.moved.get(&to_push.table.source));
             for sent in chunks.into_iter().chain(moved) {
                 pushed.sent_rows += sent.rows;
                 pushed.sent_bytes += sent.bytes;
             }
-            pushed.target_bytes = told.sizes.get(&to_push.table.name).copied();
+            pushed.target_bytes = reported.sizes.get(&to_push.table.name).copied();
             account.sent_rows += pushed.sent_rows;
             if let Some(bytes) = pushed.target_bytes {
                 *account.tables_bytes.get_or_insert(0) += bytes;
@@ -168,10 +168,10 @@ impl ProgressJournal {
         account
     }
 
-    /// The part of this total that nobody was told of yet; it counts as told from now on.
+    /// The part of this total that was not reported yet; it counts as reported from now on.
     pub(crate) fn catch_up(&self, index: usize, total: SentCounts) -> SentCounts {
-        let mut told = self.told();
-        let sum = told.committed.entry(index).or_default();
+        let mut reported = self.reported();
+        let sum = reported.committed.entry(index).or_default();
         let news =
             SentCounts { rows: total.rows.saturating_sub(sum.rows), bytes: total.bytes.saturating_sub(sum.bytes) };
         *sum = total;
@@ -193,7 +193,7 @@ impl ProgressJournal {
         let begun = Instant::now();
         let done = work.await;
         let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        *self.told().phases_ms.entry(phase.to_owned()).or_default() += elapsed;
+        *self.reported().phases_ms.entry(phase.to_owned()).or_default() += elapsed;
         done
     }
 
@@ -227,7 +227,7 @@ impl ProgressJournal {
             sent_bytes: self.sent_bytes(),
             compared_bytes: self.received_bytes.load(Ordering::Relaxed),
             account,
-            phases_ms: self.told().phases_ms.clone(),
+            phases_ms: self.reported().phases_ms.clone(),
             started_s: self.started_s,
             finished_s: if state == LoadState::Done { now_s() } else { 0 },
         };

@@ -120,7 +120,7 @@ impl TargetState {
     /// Raises everything that speaks against this action as one error.
     ///
     /// # Errors
-    /// `TargetOccupied` if tables are in the way, else the first problem's kind.
+    /// `TargetOccupied` if the names of tables are taken, else the first problem's kind.
     pub(crate) fn require_clear(&self, action: Action) -> Result<()> {
         let counts = |problem: &&Problem| action.loads_tables() || !problem.of_replacing;
         let problems: Vec<&Problem> = self.problems.iter().filter(counts).collect();

@@ -7,8 +7,12 @@ DECLARE
   is_used boolean;
 BEGIN
   IF to_regclass('turso2neon.runs') IS NOT NULL THEN
+    -- A push into another schema may be entering its run.
+    LOCK TABLE turso2neon.runs, turso2neon.tables, turso2neon.undo, turso2neon.origins, turso2neon.carried
+      IN ACCESS EXCLUSIVE MODE;
     SELECT EXISTS (SELECT FROM turso2neon.runs) OR EXISTS (SELECT FROM turso2neon.tables)
-        OR EXISTS (SELECT FROM turso2neon.undo) OR EXISTS (SELECT FROM turso2neon.origins) INTO is_used;
+        OR EXISTS (SELECT FROM turso2neon.undo) OR EXISTS (SELECT FROM turso2neon.origins)
+        OR EXISTS (SELECT FROM turso2neon.carried) INTO is_used;
     IF is_used THEN
       RETURN;
     END IF;
@@ -16,6 +20,7 @@ BEGIN
       turso2neon.carried, turso2neon.undo, turso2neon.origins RESTRICT;
   END IF;
   IF to_regclass('turso2neon.lifecycle') IS NOT NULL THEN
+    LOCK TABLE turso2neon.lifecycle IN ACCESS EXCLUSIVE MODE;
     SELECT EXISTS (SELECT FROM turso2neon.lifecycle) INTO is_used;
     IF is_used THEN
       RETURN;

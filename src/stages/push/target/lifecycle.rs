@@ -3,7 +3,8 @@
 use crate::{
     error::{Error, Kind, Result},
     model::{identifier::quote_literal, tool_objects::FinishMark},
-    postgres::{Session, session::Row},
+    postgres::{Parameter, Session, session::Row},
+    stages::push::target::{record::SCHEMA, schema_owner},
 };
 
 words! {
@@ -22,16 +23,33 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS turso2neon.lifecycle (\
 /// The marks of finished migrations into this database, by schema.
 ///
 /// # Errors
-/// `ArtifactNewer` if the state of a migration is one that this version does not know, `Target*`.
+/// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer` if the state of a migration is one that
+/// this version does not know, `Target*`.
 pub(crate) async fn finished(control: &Session) -> Result<Vec<FinishMark>> {
+    read(control, "true", &[]).await
+}
+
+/// The mark of the migration into this schema.
+///
+/// # Errors
+/// Those of [`finished`].
+pub(crate) async fn of_schema(control: &Session, schema: &str) -> Result<Option<FinishMark>> {
+    Ok(read(control, "target_schema = $1", &[&schema]).await?.pop())
+}
+
+async fn read(control: &Session, condition: &str, values: &[&dyn Parameter]) -> Result<Vec<FinishMark>> {
     let doing = "looking for finished migrations";
+    // A view of somebody else's would run that role's code.
+    schema_owner::require_trusted(control, &[SCHEMA]).await?;
     let there = "SELECT to_regclass('turso2neon.lifecycle') IS NOT NULL";
     if !control.query_value::<bool>(doing, there, &[]).await? {
         return Ok(Vec::new());
     }
-    let sql = "SELECT target_schema, state, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
-               FROM turso2neon.lifecycle ORDER BY target_schema COLLATE \"C\"";
-    control.query_rows(doing, sql, &[]).await?.iter().map(mark).collect()
+    let sql = format!(
+        "SELECT target_schema, state, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
+         FROM turso2neon.lifecycle WHERE {condition} ORDER BY target_schema COLLATE \"C\""
+    );
+    control.query_rows(doing, &sql, values).await?.iter().map(mark).collect()
 }
 
 fn mark(row: &Row<'_>) -> Result<FinishMark> {
@@ -51,7 +69,7 @@ fn mark(row: &Row<'_>) -> Result<FinishMark> {
 /// # Errors
 /// `Finished`, and those of [`finished`].
 pub(crate) async fn refuse_if_finished(control: &Session, schema: &str) -> Result<()> {
-    match finished(control).await?.into_iter().find(|mark| mark.schema == schema) {
+    match of_schema(control, schema).await? {
         Some(mark) => Err(Error::new(
             Kind::Finished,
             format!(

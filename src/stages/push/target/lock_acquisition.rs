@@ -73,9 +73,9 @@ pub(crate) struct Locks<'a> {
     /// The session whose transaction it is.
     pub control: &'a Session,
     /// Tables that nobody else knows of.
-    pub ours: Vec<String>,
+    pub private: Vec<String>,
     /// Tables that others use.
-    pub theirs: Vec<String>,
+    pub shared: Vec<String>,
     /// What is taken on the latter; on the former it is everything.
     pub strength: LockMode,
 }
@@ -90,7 +90,7 @@ impl Locks<'_> {
     /// were in use for as long as --lock-wait says; `Interrupted`.
     pub(crate) async fn with_locks<'f, T>(&self, work: impl Fn(String) -> BoxFuture<'f, Result<T>>) -> Result<T> {
         let begun = Instant::now();
-        let mut progress = RetryProgress { told: begun, attempt: 1, rounds: 0 };
+        let mut progress = RetryProgress { reported: begun, attempt: 1, rounds: 0 };
         let mut lock_queue = LockQueue::none();
         let mut watch = None;
         loop {
@@ -129,8 +129,8 @@ impl Locks<'_> {
                 return Err(self.give_up(&error).await?);
             }
             progress.attempt = progress.attempt.saturating_add(1);
-            if progress.told.elapsed() > Duration::from_secs(5) {
-                progress.told = Instant::now();
+            if progress.reported.elapsed() > Duration::from_secs(5) {
+                progress.reported = Instant::now();
                 retry::wait_for(self.target.ctx, Stage::Push, &error, progress.attempt, LOOKS).await?;
             }
             self.rest(pause, &lock_queue, watch).await?;
@@ -154,7 +154,7 @@ impl Locks<'_> {
         let names = lock_monitor::by_whom(self).await?;
         let by = if names.is_empty() { error.message().to_owned() } else { names.join(", ") };
         let text = format!(
-            "the tables were in use for {} s, so nothing was changed; in the way: {by}",
+            "the tables were in use for {} s, so nothing was changed; blocked by {by}",
             self.target.lock_wait.as_secs()
         );
         // Whole tables can't take their places either: no reason to try that instead.
@@ -168,11 +168,11 @@ impl Locks<'_> {
     pub(crate) fn begin(&self) -> String {
         // The commit is the one that makes everything before it durable too.
         let mut sql = vec!["BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '10s'".to_owned()];
-        if !self.ours.is_empty() {
-            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", only(&self.ours)));
+        if !self.private.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", only(&self.private)));
         }
-        if !self.theirs.is_empty() {
-            sql.push(format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", only(&self.theirs)));
+        if !self.shared.is_empty() {
+            sql.push(format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", only(&self.shared)));
         }
         sql.push("SET LOCAL lock_timeout = '100ms'".to_owned());
         sql.join("; ")
@@ -181,10 +181,10 @@ impl Locks<'_> {
     /// The beginning with the locks that count.
     fn begin_politely(&self) -> String {
         let mut sql = vec![self.begin()];
-        let mut theirs = self.theirs.clone();
-        theirs.sort_by_cached_key(|_| retry::random_below(u64::MAX));
+        let mut shared = self.shared.clone();
+        shared.sort_by_cached_key(|_| retry::random_below(u64::MAX));
         let words = self.strength.words();
-        if let Some((first, others)) = theirs.split_first() {
+        if let Some((first, others)) = shared.split_first() {
             sql.push(format!("LOCK TABLE ONLY {first} IN {words} MODE"));
             if !others.is_empty() {
                 sql.push(format!("LOCK TABLE {} IN {words} MODE NOWAIT", only(others)));
@@ -196,8 +196,8 @@ impl Locks<'_> {
 
 /// What the tries so far have shown.
 struct RetryProgress {
-    /// When somebody was last told.
-    told: Instant,
+    /// When progress was last reported.
+    reported: Instant,
     /// The number of the next try.
     attempt: u32,
     /// Rounds with queue sessions.

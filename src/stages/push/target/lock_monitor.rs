@@ -23,7 +23,7 @@ pub(crate) struct TableUsage {
     pub held: Vec<BTreeSet<usize>>,
     /// How many of the named processes wait for a table.
     pub waiting: usize,
-    /// Somebody else waits for a lock that even a weak one of ours keeps away: a change of a table's structure.
+    /// Somebody else waits for a lock that even a weak lock of the push keeps away: a change of a table's structure.
     pub altering: bool,
 }
 
@@ -64,7 +64,7 @@ impl<'a> LockMonitor<'a> {
             "SELECT l.virtualtransaction, t.place, l.granted, coalesce(l.pid = ANY ($2), false) FROM {} \
              WHERE CASE WHEN l.granted THEN l.mode = ANY ($1) \
                ELSE l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') END",
-            locks(&wanted.theirs)
+            locks(&wanted.shared)
         );
         let control = wanted.control;
         let prepared = control.client().prepare(&sql).await;
@@ -114,8 +114,8 @@ pub(crate) async fn by_whom(wanted: &Locks<'_>) -> Result<Vec<String>> {
              UNION ALL SELECT l.pid FROM {} WHERE l.granted) AS l \
            LEFT JOIN pg_stat_activity a ON a.pid = l.pid) AS s \
          ORDER BY since NULLS FIRST, pid LIMIT {NAMED}",
-        locks(&wanted.theirs),
-        locks(&wanted.ours)
+        locks(&wanted.shared),
+        locks(&wanted.private)
     );
     names_of(wanted.control, "looking who uses the tables", &sql, &[&wanted.strength.conflicts()]).await
 }

@@ -181,7 +181,7 @@ impl QueueRound<'_, '_> {
         let words = self.locks.strength.words();
         let most = self.length.saturating_add(SLACK).as_millis();
         let lock_queue = self.lock_queue.active().filter_map(|(table, session)| {
-            let name = self.locks.theirs.get(table)?;
+            let name = self.locks.shared.get(table)?;
             let sql = format!("SET LOCAL lock_timeout = '{most}ms'; LOCK TABLE ONLY {name} IN {words} MODE");
             Some(async move { session.batch("standing at a table", &sql).await })
         });
@@ -219,7 +219,7 @@ impl QueueRound<'_, '_> {
             if left.is_zero() {
                 return Ok(false);
             }
-            match state.busiest().and_then(|table| self.locks.theirs.get(table)) {
+            match state.busiest().and_then(|table| self.locks.shared.get(table)) {
                 // Whoever alters a table would be in a circle with us that the server can't open.
                 Some(table) if closed && !state.altering => self.wait_at(table, left).await?,
                 Some(_) | None => retry::rest(self.locks.target.ctx, LOOKS).await?,
@@ -251,7 +251,7 @@ impl QueueRound<'_, '_> {
     fn take(&self) -> String {
         let words = self.locks.strength.words();
         let gated: BTreeSet<usize> = self.lock_queue.active().map(|(table, _)| table).collect();
-        let tables = self.locks.theirs.iter().enumerate();
+        let tables = self.locks.shared.iter().enumerate();
         let (behind, open): (Vec<_>, Vec<_>) = tables.partition(|(table, _)| gated.contains(table));
         let names = |some: Vec<(usize, &String)>| some.into_iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
         let mut sql = vec!["SET LOCAL lock_timeout = '20ms'".to_owned()];

@@ -1,5 +1,5 @@
 //! Views, triggers and their functions on the target: created with the new tables in the cutover, and kept with the
-//! old ones. They are ours by their OIDs, as tables are.
+//! old ones. The record knows them by their OIDs, as it knows tables.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::{
     workdir::sha256_of_bytes,
 };
 
-/// A view or a trigger's function of ours.
+/// A view or a trigger's function that a push made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PushedObject {
     /// `view` or `function`.
@@ -65,7 +65,7 @@ pub(crate) fn planned(plan: &Plan, schema: &str) -> Vec<PlannedObject> {
     views.chain(triggers).collect()
 }
 
-/// Objects of ours in a state of the record that are still where they belong.
+/// Recorded objects in a state that are still where they belong.
 ///
 /// # Errors
 /// `Target*`.
@@ -167,7 +167,7 @@ pub(crate) fn cutover(plan: &Plan, schema: &str, record: &TargetRecord) -> Vec<S
             quote_literal(&one.digest())
         ));
     }
-    // A trigger of ours is no addition of somebody else's.
+    // A trigger that the push makes is no addition of somebody else's.
     sql.extend(plan.triggers.iter().map(|trigger| {
         format!(
             "UPDATE turso2neon.tables SET parts = array_append(parts, {}) WHERE target_schema = {place} \
@@ -186,7 +186,7 @@ pub(crate) fn transition(transition: Transition, schema: &str, record: &TargetRe
     transition.statements(Recorded::Objects, schema, &live, &previous)
 }
 
-/// What drops our objects in a schema: the views before its tables, the functions after them.
+/// What drops the recorded objects in a schema: the views before its tables, the functions after them.
 ///
 /// # Errors
 /// `Target*`.
@@ -212,7 +212,7 @@ pub(crate) async fn drops(control: &Session, schema: &str) -> Result<(Vec<String
 }
 
 /// What speaks against making and keeping the objects: functions of the same name, and triggers of others that call
-/// ours.
+/// those that a push made.
 ///
 /// # Errors
 /// `Target*`.
@@ -227,7 +227,7 @@ pub(crate) async fn conflicts(
         objects.iter().filter(|object| object.kind == "function").map(|object| object.oid).collect()
     };
     let live = functions(&record.live_objects);
-    let doing = "looking for functions in the way";
+    let doing = "looking for functions of the same name";
     let sql = "SELECT 'function ' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
                WHERE n.nspname = $1 AND p.proname = ANY($2) AND p.pronargs = 0 AND p.oid <> ALL($3) ORDER BY 1";
     let kept: Vec<String> = record.live_objects.iter().map(|object| object.name.clone()).collect();
@@ -236,11 +236,11 @@ pub(crate) async fn conflicts(
     let there: [&dyn Parameter; 3] = [&home, &kept, &previous];
     let calls = "SELECT 'trigger ' || g.tgname || ' calls ' || p.proname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
                WHERE g.tgfoid = ANY($1) AND g.tgrelid <> ALL($2) AND NOT g.tgisinternal ORDER BY 1";
-    let ours: Vec<u32> = live.iter().chain(&previous).copied().collect();
+    let recorded: Vec<u32> = live.iter().chain(&previous).copied().collect();
     let relations = record.live_oids().into_iter().chain(record.previous_oids());
     let views = view_oids(&record.live_objects).chain(view_oids(&record.previous_objects));
     let relations: Vec<u32> = relations.chain(views).collect();
-    let callers: [&dyn Parameter; 2] = [&ours, &relations];
+    let callers: [&dyn Parameter; 2] = [&recorded, &relations];
     let (found, found_there, calling) = tokio::try_join!(
         names_of(control, doing, sql, &here),
         names_of(control, doing, sql, &there),

@@ -1,7 +1,7 @@
 //! What this tool knows on the target itself: which tables it pushed, which chunks are committed, which runs there
 //! were. Kept in a schema of its own, so that another machine's DIR can go on with the same target.
 //!
-//! Invariant: a table is ours by its OID, never by its name. A chunk's row commits with the chunk's data.
+//! Invariant: a table is known by its OID, never by its name. A chunk's row commits with the chunk's data.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -36,7 +36,7 @@ const CREATE: &str = include_str!("record.sql");
 /// The statements that drop the record if it is empty.
 const DROP_EMPTY: &str = include_str!("drop_empty_record.sql");
 
-/// A table of ours.
+/// A table that a push brought.
 #[derive(Debug, Clone)]
 pub(crate) struct PushedTableRecord {
     /// Its name.
@@ -135,7 +135,7 @@ impl TargetRecord {
         Ok(Self { live, previous, live_objects, previous_objects, unfinished, last_mode })
     }
 
-    /// Takes tables of these names for ours that somebody else created, because the user says so.
+    /// Adopts tables of these names that somebody else created, because the user says so.
     ///
     /// # Errors
     /// `Target*`.
@@ -219,6 +219,7 @@ impl TargetRecord {
 /// # Errors
 /// `TargetOccupied` if the record's schema is somebody else's, `ArtifactNewer`, `Target*`.
 pub(crate) async fn is_there(control: &Session) -> Result<bool> {
+    schema_owner::require_trusted(control, &[SCHEMA]).await?;
     let sql = "SELECT coalesce(obj_description(n.oid, 'pg_namespace'), ''), \
                EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid), \
                EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'runs') \
@@ -417,9 +418,28 @@ pub(crate) fn forget(schema: &str) -> Vec<String> {
     let mut sql = vec![format!(
         "DELETE FROM turso2neon.chunks WHERE run_id IN (SELECT run_id FROM turso2neon.runs WHERE target_schema = {place})"
     )];
-    let tables = ["runs", "tables", "objects", "carried", "undo", "origins"];
+    let tables = ["runs", "tables", "objects", "undo", "origins"];
     sql.extend(tables.map(|table| format!("DELETE FROM turso2neon.{table} WHERE target_schema = {place}")));
     sql
+}
+
+/// The statement that forgets the tables that an unfinished push into a schema has staged.
+pub(crate) fn forget_staged(schema: &str) -> String {
+    format!("DELETE FROM turso2neon.tables WHERE target_schema = {} AND state = 'staged'", quote_literal(schema))
+}
+
+/// Whether a push into a schema has dropped tables and keeps what it has to give to their successors.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn has_carried(control: &Session, schema: &str) -> Result<bool> {
+    let doing = "reading the record of earlier pushes";
+    let there = "SELECT to_regclass('turso2neon.carried') IS NOT NULL";
+    if !control.query_value::<bool>(doing, there, &[]).await? {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT FROM turso2neon.carried WHERE target_schema = $1)";
+    control.query_value(doing, sql, &[&schema]).await
 }
 
 /// Drops the record if it says nothing of any push, and its schema if no migration is marked as finished.

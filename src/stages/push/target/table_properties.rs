@@ -5,7 +5,7 @@
 //! Triggers of the plan are not among them: the cutover makes them anew (`objects`).
 //!
 //! Everything is written as the server describes it, with the schema of the target, so that it means the new tables
-//! once they are there. The old tables keep theirs, except that they leave their publications.
+//! once they are there. The old tables keep their own, except that they leave their publications.
 
 use std::collections::BTreeSet;
 
@@ -139,7 +139,7 @@ const LIMITS: &str = "coalesce((SELECT ' (' || string_agg(quote_ident(a.attname)
        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (m.prattrs::int2[])), '') || \
      coalesce(' WHERE (' || pg_get_expr(m.prqual, m.prrelid) || ')', '')";
 
-/// Policies, triggers and statistics of other tables that name one of ours are found by `dependents`; publications of
+/// Policies, triggers and statistics of other tables that name a pushed table are found by `dependents`; publications of
 /// other owners here: only their owner can put a table into them.
 const FOREIGN_PUBLICATIONS: &str = "SELECT DISTINCT 'publication ' || p.pubname || ' of ' || pg_get_userbyid(p.pubowner) \
      FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid \
