@@ -148,7 +148,7 @@ impl Kind {
             Self::ArtifactNewer => "use the newer turso2neon, or make the artifact again with --fresh",
             Self::ArtifactIo => "check the free space and the rights of the directory given by --dir",
             Self::DirUnsafe => {
-                "name another directory with --dir; one that does not exist yet is created with mode 0700"
+                "name another directory with --dir; the tool creates a missing one, and nobody else can write to it"
             }
             Self::DataRefused => "`turso2neon plan --explain TABLE.COLUMN` shows the evidence and the choices",
             Self::LocalMissing => {

@@ -48,7 +48,7 @@ pub const VARIABLES: [Variable; 18] = [
     Variable::plain("TURSO2NEON_DIR", Some("dir"), "the working directory"),
     Variable {
         is_exact: true,
-        ..Variable::secret("PGPASSWORD", None, "the password of a connection string of PostgreSQL that has none")
+        ..Variable::secret("PGPASSWORD", None, "the password for PostgreSQL connection strings that contain none")
     },
     Variable::plain("PGPASSFILE", None, "the file with such passwords, `~/.pgpass` if it is not set"),
     Variable::plain("HOME", None, "the directory of `.pgpass`"),

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::timestamp::rfc3339_s,
     pipeline::interruptible,
-    postgres::managed::LocalServer,
+    postgres::{PgEndpoint, Role, managed::LocalServer},
     secret::Secret,
     stages::{
         clean,
@@ -103,9 +103,11 @@ impl Front {
         let to = self.destination(typed, &self.layers.group()?).await?;
         let target = settings::target(&to.target)?.ok_or_else(no_target)?;
         check_urls(None, None, Some(&target))?;
-        // Where this directory pushed to, unless another schema is named.
+        // Where this directory pushed to, unless another database or schema is named.
+        let endpoint = PgEndpoint::parse(&target, Role::Target)?.endpoint;
         let pushed = Workdir::open(&self.globals.dir).ok().filter(|_| to.target.schema.is_none());
         let pushed = pushed.and_then(|workdir| workdir.load_push().ok());
+        let pushed = pushed.filter(|push| push.target == endpoint.address());
         let schema = pushed.map_or_else(|| settings::schema(&to.target), |push| push.schema);
         Ok(RemovalRequest { target, schema, scope, lock_wait })
     }

@@ -26,7 +26,7 @@ fn is_own(stem: &str) -> bool {
 }
 
 /// What to do about a directory that others can write to.
-const PRIVATE: &str = "(one that does not exist yet is created with mode 0700)";
+const PRIVATE: &str = "(the tool creates a missing directory, and nobody else can write to it)";
 
 /// Checks the path that was given for DIR, before it is resolved: a link on the way must not be somebody else's.
 ///

@@ -143,7 +143,9 @@ pub fn refused(endpoint: &PgEndpoint, cause: &tokio_postgres::Error) -> Error {
             if role == Role::Target { Kind::TargetTls } else { Kind::LocalRejected },
             format!("{doing}: the server did not use channel binding, which is required"),
         )
-        .with_hint("a proxy may be intercepting the connection; channel_binding=prefer does without"),
+        .with_hint(
+            "a proxy may be intercepting the connection; channel_binding=prefer connects without channel binding",
+        ),
         (None, Failure::UnknownAuthentication) => Error::new(
             denied(role),
             format!("{doing}: the server asks for a kind of authentication that is not known here"),

@@ -148,7 +148,11 @@ fn read(arguments: &[TypedExpr]) -> Result<CurrentTime, Untranslatable> {
                 let step = interval(&word).ok_or_else(|| refuse("a date modifier has no exact equivalent"))?;
                 time = CurrentTime { at: format!("({} + interval '{step}')", time.at), present: false, ..time };
             }
-            _ => return Err(refuse("a date function of a fixed or unknown time has no exact equivalent")),
+            _ => {
+                return Err(refuse(
+                    "a date function whose time is a constant, or is not known, has no exact equivalent",
+                ));
+            }
         }
     }
     Ok(time)

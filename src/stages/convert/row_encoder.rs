@@ -132,7 +132,9 @@ impl<'a> RowEncoder<'a> {
                 .and_then(|key| offtype::write_row(out, self.table, column, &key, cell))
                 .map_err(|refusal| refused(self.table, number, column, cell, refusal))?;
             let hash = hasher.hash(out.get(start..).unwrap_or_default());
-            totals.offtype_digest.add(hash.map_err(|_| Error::new(Kind::Bug, "the off-type table holds no JSON"))?);
+            totals
+                .offtype_digest
+                .add(hash.map_err(|_| Error::new(Kind::Bug, "a row for the off-type table is not a JSON document"))?);
             totals.offtype_rows += 1;
         }
         Ok(())

@@ -215,3 +215,15 @@ fn a_row_that_is_changed_while_the_push_runs_is_not_taken_back() {
     let amounts = "SELECT string_agg(amount::text, ' ' ORDER BY id) FROM orders WHERE id IN (1, 20000)";
     assert_eq!(target.value(amounts), "0.01 99.00");
 }
+
+#[test]
+fn a_record_that_cannot_be_read_stops_the_push() {
+    let target = Target::start();
+    let (mut fixture, request) = pushed(&target);
+    fixture.refill(&shop_rows(2));
+    target.execute_as_owner("UPDATE turso2neon.tables SET columns = '{}' WHERE name = 'orders'");
+    let before = target.content("public");
+    let error = run(&fixture.context().0, &request).unwrap_err();
+    assert_eq!((error.kind(), error.table()), (Kind::ArtifactNewer, Some("orders")), "{error}");
+    assert_eq!(target.content("public"), before);
+}

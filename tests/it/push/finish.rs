@@ -204,3 +204,39 @@ fn a_record_that_an_earlier_version_made_is_removed_too() {
     assert_eq!(target.value(SCHEMAS), "turso2neon");
     environment.tool("run").run().expect_exit(8);
 }
+
+/// A command on a terminal, where this is typed.
+fn on_a_terminal(environment: &Environment, words: &str, typed: &str) -> String {
+    let tool = crate::support::tool::bin().display();
+    let dir = environment.workspace.dir();
+    let command = format!("'{tool}' {words} --dir '{}' --color never", dir.display());
+    let mut script = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("NEON_DATABASE_URL", environment.target.url())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = script.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, typed.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_person_is_asked_before_anything_is_put_back_or_removed() {
+    let environment = migrated();
+    let before = environment.target.content("public");
+    let said = on_a_terminal(&environment, "rollback", "n\n");
+    assert!(said.contains("no longer in these tables") && said.contains("Nothing was put back"), "{said}");
+    assert_eq!(environment.target.content("public"), before);
+    let said = on_a_terminal(&environment, "finish", "n\n");
+    assert!(said.contains("turso2neon_previous") && said.contains("Nothing was removed"), "{said}");
+    assert_eq!(environment.target.value(SCHEMAS), "turso2neon turso2neon_previous");
+    let said = on_a_terminal(&environment, "rollback", "y\n");
+    assert!(said.contains("Put back"), "{said}");
+    assert_ne!(environment.target.content("public"), before);
+    let said = on_a_terminal(&environment, "finish", "y\n");
+    assert!(said.contains("is finished"), "{said}");
+    assert_eq!(environment.target.value(SCHEMAS), "turso2neon");
+}

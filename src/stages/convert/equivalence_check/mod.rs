@@ -240,7 +240,10 @@ async fn one(
         match pass::run(work, session, table, alone, until).await.at_table(&table.source)? {
             PassOutcome::Compared(differing) => dropped.extend(disagreeing(table, alone, &differing)),
             PassOutcome::OutOfTime => {
-                dropped.push(subject.dropped(table, "SQLite takes too long to compute it; all trials have one limit"));
+                dropped.push(subject.dropped(
+                    table,
+                    "SQLite takes too long to compute it; one time limit holds for all trials together",
+                ));
             }
             PassOutcome::SqliteFailed => dropped.push(subject.dropped(table, "SQLite itself can't compute it here")),
             PassOutcome::TheirsFailed(words) => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result, ResultExt},
     model::{TableDigest, identifier::quote_literal, table_digest::DigestColumn},
     postgres::{Session, session::Row},
 };
@@ -73,8 +73,7 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<TableBas
 }
 
 fn baseline(row: &Row<'_>) -> Result<TableBaseline> {
-    let columns: Option<Vec<DigestColumn>> =
-        row.get::<Option<&str>>(4)?.and_then(|text| serde_json::from_str(text).ok());
+    let columns = row.get::<Option<&str>>(4)?.map(digest_columns).transpose().at_table(row.get::<&str>(0)?)?;
     let (before, now): (Option<Vec<String>>, Option<Vec<String>>) = (row.get(6)?, row.get(7)?);
     let (before_lines, now_lines) = (lines(before.as_deref()), lines(now.as_deref()));
     let column = |name: &str| ("column", name.to_owned());
@@ -99,6 +98,14 @@ fn baseline(row: &Row<'_>) -> Result<TableBaseline> {
         structure,
         is_gone: now.is_none(),
         is_unreadable,
+    })
+}
+
+/// The columns that the recorded digest covers. Without them nobody could see that others changed rows.
+fn digest_columns(text: &str) -> Result<Vec<DigestColumn>> {
+    serde_json::from_str(text).map_err(|_| {
+        Error::new(Kind::ArtifactNewer, "the record of pushes on the target has a form that this version can't read")
+            .with_hint("nothing was changed; use the newer turso2neon that pushed there")
     })
 }
 
