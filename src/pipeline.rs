@@ -11,14 +11,14 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, checkpoint::LoadState, overrides::Overrides},
+    model::{Stage, checkpoint::LoadState, existing_schema::ExistingSchema, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
         existing_schema::SchemaFrom,
         managed::{LocalChoice, installation::Installation},
         pgvector,
     },
-    secret::Secret,
+    rules::identifiers,
     stages::{
         convert::{self, ConvertRequest, Converted},
         dump::{self, DumpRequest, Dumped},
@@ -50,8 +50,10 @@ pub struct PlanDecisions {
     pub vector: VectorMode,
     /// The local PostgreSQL that will hold the tables.
     pub local: LocalChoice,
-    /// The schema that gives the types: a file of SQL or a URL.
-    pub schema_from: Option<Secret<String>>,
+    /// The schema that gives the types: a file of SQL, a database, or the target.
+    pub schema_from: Option<SchemaFrom>,
+    /// The schema of it that the rows go to, if one is named.
+    pub target_schema: Option<String>,
 }
 
 impl PlanDecisions {
@@ -62,7 +64,7 @@ impl PlanDecisions {
     /// Those of reading the schema; `Local*` if the server named by `--local-url` must be asked and can't be.
     pub async fn decided(&self, ctx: &Context, fresh: bool) -> Result<Overrides> {
         let existing_schema = match &self.schema_from {
-            Some(typed) => Some(Box::new(Box::pin(SchemaFrom::of(typed).load(ctx, &self.local)).await?)),
+            Some(from) => Some(Box::new(self.existing_schema(ctx, from).await?)),
             None if fresh => None,
             // What is wrong with a stored plan is the planning's to say.
             None => ctx.workdir.load_plan().ok().and_then(|plan| plan.existing_schema),
@@ -73,6 +75,15 @@ impl PlanDecisions {
             VectorMode::Auto => pgvector::offered(&self.local).await?,
         };
         Ok(Overrides { existing_schema, vector_extension, ..self.overrides.clone() })
+    }
+
+    async fn existing_schema(&self, ctx: &Context, from: &SchemaFrom) -> Result<ExistingSchema> {
+        let sources = plan::source_tables(ctx)?;
+        let fed = |name: &str| {
+            let renamed = self.overrides.tables.values().any(|table| table.name.as_deref() == Some(name));
+            renamed || sources.iter().any(|source| identifiers::is_match(source, name))
+        };
+        Box::pin(from.load(ctx, &self.local, self.target_schema.as_deref(), &fed)).await
     }
 
     /// The overrides in every form that they can take, without a look at a server: where only one could tell whether
@@ -148,7 +159,16 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 /// Those of the stage.
 pub async fn plan(ctx: &Context, decisions: &PlanDecisions, fresh: bool) -> Result<Planned> {
     let overrides = decisions.decided(ctx, fresh).await.in_stage(Stage::Plan)?;
-    plan_with(ctx, PlanRequest { overrides, any_vector: decisions.vector == VectorMode::Auto, fresh }).await
+    plan_with(
+        ctx,
+        PlanRequest {
+            overrides,
+            any_vector: decisions.vector == VectorMode::Auto,
+            fresh,
+            local: decisions.local.clone(),
+        },
+    )
+    .await
 }
 
 async fn plan_with(ctx: &Context, request: PlanRequest) -> Result<Planned> {
@@ -211,7 +231,12 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let dumped = Box::pin(dump(ctx, &request.dump)).await?;
     lap(Stage::Dump);
     let overrides = Box::pin(request.decisions.decided(ctx, request.dump.fresh)).await.in_stage(Stage::Plan)?;
-    let planning = PlanRequest { overrides: overrides.clone(), any_vector: false, fresh: request.dump.fresh };
+    let planning = PlanRequest {
+        overrides: overrides.clone(),
+        any_vector: false,
+        fresh: request.dump.fresh,
+        local: request.decisions.local.clone(),
+    };
     let planned = Box::pin(plan_with(ctx, planning)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
     if !is_loaded(ctx, &planned) {
@@ -223,9 +248,10 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let converted = Box::pin(convert_with(ctx, overrides, &request.convert)).await?;
     lap(Stage::Convert);
     skipped(ctx, Stage::Convert, converted.unchanged, "the local PostgreSQL holds this dump and plan");
-    let pushed = Box::pin(push(ctx, &request.push)).await?;
+    let schema = push::schema_for(&planned.plan, &request.push.schema);
+    let pushed = Box::pin(push(ctx, &PushRequest { schema: schema.clone(), ..request.push.clone() })).await?;
     lap(Stage::Push);
-    let verified = Box::pin(verify(ctx, &request.verification())).await?;
+    let verified = Box::pin(verify(ctx, &request.verification(schema))).await?;
     lap(Stage::Verify);
     Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
 }
@@ -250,13 +276,13 @@ async fn look_ahead(ctx: &Context, request: &RunRequest) -> Result<()> {
 }
 
 impl RunRequest {
-    fn verification(&self) -> VerifyRequest {
+    fn verification(&self, schema: String) -> VerifyRequest {
         VerifyRequest {
             against: Against::Both,
             level: self.level,
             tables: Vec::new(),
             target: Some(self.push.target.clone()),
-            schema: self.push.schema.clone(),
+            schema,
             local: self.push.local.clone(),
         }
     }

@@ -17,8 +17,8 @@ use clap::{
 use super::{
     environment::{self, VARIABLES},
     flag_groups::{
-        ChangeArgs, DecisionArgs, FreshArgs, JobsArgs, KeepArgs, LocalArgs, LocalDoctorArgs, MethodArgs, PartArgs,
-        SourceArgs, TargetArgs, TrialArgs, WaitArgs,
+        ChangeArgs, DecisionArgs, ForceArgs, FreshArgs, JobsArgs, KeepArgs, LocalArgs, LocalDoctorArgs, MethodArgs,
+        PartArgs, SourceArgs, TargetArgs, TrialArgs, WaitArgs,
     },
     value_enums::{ColorChoice, PlanFormat, ReportFormat},
 };
@@ -170,6 +170,8 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub decisions: DecisionArgs,
     #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
     pub fresh: FreshArgs,
     /// Show the evidence behind one table or column
     #[arg(long, value_name = "TABLE[.COLUMN]", conflicts_with = "format", value_parser = NonEmptyStringValueParser::new())]
@@ -185,6 +187,8 @@ pub struct PlanArgs {
 pub struct ConvertArgs {
     #[command(flatten)]
     pub decisions: DecisionArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
     #[command(flatten)]
     pub local: LocalArgs,
     #[command(flatten)]
@@ -217,9 +221,8 @@ pub struct PushArgs {
     pub keep: KeepArgs,
     #[command(flatten)]
     pub part: PartArgs,
-    /// Replace this table of the target although another tool created it (repeatable)
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub force_table: Vec<String>,
+    #[command(flatten)]
+    pub force: ForceArgs,
     #[command(flatten)]
     pub trial: TrialArgs,
     #[command(flatten)]
@@ -244,6 +247,8 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub trial: TrialArgs,
+    #[command(flatten)]
+    pub force: ForceArgs,
     /// How the tables get to the target
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub mode: RequestedMode,

@@ -11,7 +11,7 @@ use super::{
         VerifyArgs,
     },
     completions_man, configuration,
-    flag_groups::{KeepArgs, LocalArgs},
+    flag_groups::{DecisionArgs, KeepArgs, LocalArgs, TargetArgs},
     settings::{self, no_target},
     value_enums::{PlanFormat, ReportFormat},
 };
@@ -21,8 +21,8 @@ use crate::{
     event::Sink,
     file_access,
     model::{Stage, overrides::Overrides},
-    pipeline::{self, Ran, RunRequest, interruptible},
-    postgres::{PgEndpoint, Role},
+    pipeline::{self, PlanDecisions, Ran, RunRequest, interruptible},
+    postgres::{PgEndpoint, Role, existing_schema::SchemaFrom},
     secret::Secret,
     source::endpoint::Source,
     stages::{
@@ -103,7 +103,7 @@ impl Front {
     }
 
     async fn plan(&self, typed: &PlanArgs) -> Result<u8> {
-        let decisions = self.layers.decisions(&typed.decisions, &self.layers.group()?)?;
+        let decisions = self.decisions(&typed.decisions, &self.layers.group()?, &typed.target).await?;
         let (ctx, _lock) = self.enter("plan", false)?;
         let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, typed.fresh.fresh))).await?;
         if let Some(place) = &typed.explain {
@@ -126,8 +126,18 @@ impl Front {
         Ok(self.ui.answer(&answers::plan_document(text, json, verdict)))
     }
 
+    /// What the plan is made with, the target's schema where `--schema-from` names it.
+    async fn decisions(&self, typed: &DecisionArgs, local: &LocalArgs, target: &TargetArgs) -> Result<PlanDecisions> {
+        let mut decisions = self.layers.decisions(typed, local)?;
+        if names_target(typed) {
+            let to = self.destination(target, &self.layers.group()?).await?;
+            decisions.schema_from = Some(schema_of(&to.target)?);
+        }
+        Ok(decisions)
+    }
+
     async fn convert(&self, typed: &ConvertArgs) -> Result<u8> {
-        let decisions = self.layers.decisions(&typed.decisions, &typed.local)?;
+        let decisions = self.decisions(&typed.decisions, &typed.local, &typed.target).await?;
         let part = settings::part(&typed.part)?;
         let request = ConvertRequest {
             schema_only: part == PushPart::Schema,
@@ -163,7 +173,7 @@ impl Front {
         let to = self.destination(&typed.target, &typed.trial).await?;
         let request = settings::push(&to.target, typed.mode, local, &typed.jobs, &typed.fresh)?;
         let request = PushRequest {
-            force_tables: typed.force_table.clone(),
+            force_tables: typed.force.force_table.clone(),
             neon: to.branch,
             part,
             dry_run: typed.dry_run,
@@ -203,13 +213,16 @@ impl Front {
 
     async fn all(&self, typed: &RunArgs) -> Result<u8> {
         let layers = &self.layers;
-        let decisions = layers.decisions(&typed.decisions, &typed.local)?;
+        let mut decisions = layers.decisions(&typed.decisions, &typed.local)?;
         let mut dump = layers.dump(&typed.source, &typed.method, &typed.fresh)?;
         dump.exclude.clone_from(&typed.decisions.exclude);
         let source = dump.platform.is_none().then_some(&dump.source);
         check_urls(source, decisions.local.url.as_ref(), None)?;
         let to = self.destination(&typed.target, &typed.trial).await?;
         let push = settings::push(&to.target, typed.mode, decisions.local.clone(), &typed.jobs, &typed.fresh)?;
+        if names_target(&typed.decisions) {
+            decisions.schema_from = Some(schema_of(&to.target)?);
+        }
         let request = RunRequest {
             dump,
             convert: ConvertRequest {
@@ -219,6 +232,7 @@ impl Front {
                 ..ConvertRequest::default()
             },
             push: PushRequest {
+                force_tables: typed.force.force_table.clone(),
                 neon: to.branch,
                 keep_previous: !layers.group::<KeepArgs>()?.no_keep_previous,
                 lock_wait: Duration::from_secs(typed.wait.lock_wait),
@@ -361,4 +375,18 @@ pub(super) fn check_urls(
 fn document(format: &str, text: String) -> (String, Value) {
     let json = json!({ "format": format, "text": text });
     (text, json)
+}
+
+/// Whether `--schema-from` names the target.
+fn names_target(typed: &DecisionArgs) -> bool {
+    typed.schema_from.as_ref().is_some_and(SchemaFrom::is_target)
+}
+
+/// The schema of the target as an existing schema.
+fn schema_of(target: &TargetArgs) -> Result<SchemaFrom> {
+    let url = settings::target(target)?.ok_or_else(|| {
+        no_target().with_hint("--schema-from target requires --target, NEON_DATABASE_URL or --neon-project")
+    })?;
+    check_urls(None, None, Some(&url))?;
+    Ok(SchemaFrom::Target { url, schema: settings::schema(target) })
 }

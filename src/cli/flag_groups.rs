@@ -72,7 +72,7 @@ pub struct DecisionArgs {
     /// No tables that match this pattern (repeatable)
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// A PostgreSQL schema that gives the types: a file of SQL, or the URL of a database that has the tables
+    /// A PostgreSQL schema that gives the types: a file of SQL, the URL of a database that has the tables, or `target`
     #[arg(long, value_name = "FILE-or-URL", value_parser = parse_secret)]
     pub schema_from: Option<Secret<String>>,
     /// Whether vectors become pgvector types
@@ -115,6 +115,15 @@ pub struct TargetArgs {
     /// Role to connect as [default: the database's owner]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "target")]
     pub neon_role: Option<String>,
+}
+
+/// What may be replaced on the target.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ForceArgs {
+    /// Replace this table of the target although another tool created it, or the rows of the application in a table that
+    /// the application created; `*` and `?` make a pattern (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub force_table: Vec<String>,
 }
 
 /// Where a trial goes.

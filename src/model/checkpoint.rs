@@ -232,8 +232,12 @@ impl PushCheckpoint {
             (PushMode::Create, _) => "nothing to put back: the tables are new".to_owned(),
             (PushMode::Replace, _) => "mode replace keeps nothing to put back".to_owned(),
             (PushMode::Rollback, _) => "run `turso2neon rollback` again to undo this".to_owned(),
-            (PushMode::Diff | PushMode::Swap, false) => "nothing was kept to put back".to_owned(),
+            (PushMode::Diff | PushMode::Load | PushMode::Swap, false) => "nothing was kept to put back".to_owned(),
             (PushMode::Diff, true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
+            (PushMode::Load, true) => {
+                "`turso2neon rollback` removes the loaded rows and restores the rows that were there, until the next push"
+                    .to_owned()
+            }
             (PushMode::Swap, true) => {
                 let home = self.previous_schema.as_deref().unwrap_or_default();
                 format!("`turso2neon rollback` puts back the tables kept in schema {home}, until the next push")

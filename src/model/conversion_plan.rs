@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    existing_schema::ExistingSchema,
+    existing_schema::{ExistingSchema, SequenceStart, WeakenedObject},
     finding::{Finding, FindingCode},
     overrides::UserSql,
     view_trigger_plan::{TriggerPlan, ViewPlan},
@@ -56,6 +56,12 @@ pub struct Plan {
     /// The schema that the user gave, if the types come from one.
     #[serde(rename = "given", default, skip_serializing_if = "Option::is_none")]
     pub existing_schema: Option<Box<ExistingSchema>>,
+    /// Objects of that schema that are created in a weaker form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weakened: Vec<WeakenedObject>,
+    /// Sequences of that schema that number columns besides the tables' own ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequences: Vec<SequenceStart>,
     /// SQL of the user's that runs beside the tables.
     #[serde(default, skip_serializing_if = "UserSql::is_empty")]
     pub hooks: UserSql,

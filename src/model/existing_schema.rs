@@ -1,12 +1,17 @@
 //! Describes an existing PostgreSQL schema as far as a plan needs it: what an ORM created for PostgreSQL and this tool
 //! fills.
 //!
-//! Names are PostgreSQL's. SQL fragments name no schema: they are read with the schema in the search path.
+//! The catalog has every object. The tables are the same ones as the planning sees them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    catalog::{
+        Catalog, ColumnDefinition, ConstraintDefinition, ConstraintKind, ObjectFacts, ObjectKind, ObjectName,
+        TableDefinition, quote_ident_if_needed,
+    },
     constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
+    identifier::quote_ident,
     pg_type::PgType,
 };
 
@@ -15,14 +20,77 @@ use super::{
 pub struct ExistingSchema {
     /// Where it came from, without secrets: `a file` or the address of a server.
     pub origin: String,
+    /// Whether it was read from a database rather than a file: its objects are there.
+    #[serde(default)]
+    pub is_live: bool,
     /// Extensions that its types, defaults and indexes need.
     pub extensions: Vec<String>,
-    /// Enumerated types.
+    /// Enumerated types of the schema that the rows go to.
     pub enums: Vec<EnumType>,
-    /// Tables by name.
+    /// Tables of that schema by name; partitions are left out.
     pub tables: Vec<ExistingTable>,
-    /// What it holds besides, and is not created: one sentence each.
-    pub left_out: Vec<OmittedObject>,
+    /// Every object.
+    #[serde(default)]
+    pub catalog: Catalog,
+    /// Rows of tables that the source lacks, and that others may refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<ExistingRows>,
+}
+
+/// Where a sequence goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceStart {
+    /// Its name as SQL writes it in the search path of the catalog.
+    pub sequence: String,
+    /// Its next number.
+    pub next: i64,
+}
+
+/// The rows of a table of the existing schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExistingRows {
+    /// The table's schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// Its columns, in the order of the fields.
+    pub columns: Vec<String>,
+    /// How many rows.
+    pub count: u64,
+    /// The rows in COPY's text format.
+    pub copy: String,
+}
+
+/// An object that is created in a weaker form than the existing schema has it, because rows of the source break it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeakenedObject {
+    /// The object; of a column its table.
+    pub name: ObjectName,
+    /// How it is created.
+    #[serde(flatten)]
+    pub form: WeakerForm,
+}
+
+/// How an object is created that the rows break.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "form")]
+pub enum WeakerForm {
+    /// It is not created.
+    NotCreated,
+    /// It is created NOT VALID: it holds for new rows only.
+    NotValid,
+    /// The column has the type that its domain is made of.
+    BaseType {
+        /// The column.
+        column: String,
+        /// The type.
+        base: String,
+    },
+    /// The column takes NULL.
+    NullAllowed {
+        /// The column.
+        column: String,
+    },
 }
 
 /// An enumerated type.
@@ -49,7 +117,7 @@ pub struct ExistingTable {
     pub indexes: Vec<IndexPlan>,
     /// CHECK constraints.
     pub checks: Vec<CheckPlan>,
-    /// Foreign keys.
+    /// Foreign keys to tables of the same schema.
     pub foreign_keys: Vec<ForeignKeyPlan>,
 }
 
@@ -58,13 +126,16 @@ pub struct ExistingTable {
 pub struct ExistingColumn {
     /// Its name.
     pub name: String,
-    /// Its type.
+    /// Its type; of a domain the type that it is made of.
     #[serde(rename = "type")]
     pub pg_type: PgType,
     /// NOT NULL.
     pub not_null: bool,
     /// DEFAULT.
     pub default: Option<String>,
+    /// Whether every row can get another default.
+    #[serde(default)]
+    pub is_volatile: bool,
     /// The expression of a generated column.
     pub generated: Option<String>,
     /// The sequence that numbers it.
@@ -76,25 +147,152 @@ pub struct ExistingColumn {
 pub struct ExistingSequence {
     /// Its name.
     pub name: String,
+    /// Its name as SQL writes it in the search path.
+    pub written: String,
     /// How the column is tied to it.
     pub kind: IdentityKind,
 }
 
-/// Something of the existing schema that is not created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OmittedObject {
-    /// The table it belongs to, if it belongs to one.
-    pub table: Option<String>,
-    /// What it is and why it is left out.
-    pub what: String,
-    /// Its SQL, where the server prints it.
-    pub sql: Option<String>,
-}
-
 impl ExistingSchema {
-    /// The labels of an enumerated type.
+    /// A schema with these objects.
+    #[must_use]
+    pub fn new(origin: &str, is_live: bool, catalog: Catalog, rows: Vec<ExistingRows>) -> Self {
+        let tables = catalog
+            .tables()
+            .filter(|(_, table)| table.partition_of.is_none())
+            .map(|(name, table)| ExistingTable::new(&catalog, name, table))
+            .collect();
+        let enums = catalog.objects.iter().filter(|object| object.name.schema == catalog.schema).filter_map(|object| {
+            let ObjectFacts::Labels(labels) = &object.facts else { return None };
+            Some(EnumType { name: object.name.name.clone(), labels: labels.clone() })
+        });
+        let (enums, extensions) = (enums.collect(), needed_extensions(&catalog));
+        Self { origin: origin.to_owned(), is_live, extensions, enums, tables, catalog, rows }
+    }
+
+    /// The labels of an enumerated type, by the name that a column's type has.
     #[must_use]
     pub fn labels(&self, name: &str) -> Option<&[String]> {
-        self.enums.iter().find(|found| found.name == name).map(|found| found.labels.as_slice())
+        let own = self.enums.iter().find(|found| found.name == name).map(|found| found.labels.as_slice());
+        own.or_else(|| self.catalog.labels(name))
+    }
+}
+
+/// Extensions that another object needs. Those that only happen to be in the database are none of the schema's.
+fn needed_extensions(catalog: &Catalog) -> Vec<String> {
+    let is_needed = |place: usize| catalog.objects.iter().any(|object| object.needs.contains(&place));
+    let extensions = catalog.objects.iter().enumerate().filter(|(_, object)| object.name.kind == ObjectKind::Extension);
+    extensions.filter(|(place, _)| is_needed(*place)).map(|(_, object)| object.name.name.clone()).collect()
+}
+
+impl ExistingTable {
+    fn new(catalog: &Catalog, name: &str, table: &TableDefinition) -> Self {
+        let mut existing = Self { name: name.to_owned(), ..Self::default() };
+        existing.columns = table.columns.iter().map(|column| ExistingColumn::new(catalog, column)).collect();
+        for (name, constraint) in catalog.constraints(name) {
+            existing.add_constraint(&catalog.schema, name, constraint);
+        }
+        for (name, index) in catalog.indexes(name) {
+            existing.indexes.push(IndexPlan {
+                name: name.name.clone(),
+                source: String::new(),
+                unique: index.unique,
+                method: index.method.clone(),
+                keys: index.keys.clone(),
+                predicate: index.predicate.clone(),
+            });
+        }
+        existing
+    }
+
+    fn add_constraint(&mut self, schema: &str, name: &ObjectName, constraint: &ConstraintDefinition) {
+        let name = name.name.clone();
+        let not_valid = !constraint.validated;
+        match (constraint.kind, &constraint.foreign_key) {
+            (ConstraintKind::PrimaryKey, _) => {
+                self.primary_key = Some(KeyPlan { name, columns: constraint.columns.clone() });
+            }
+            (ConstraintKind::Unique, _) => {
+                self.uniques.push(KeyPlan { name, columns: constraint.columns.clone() });
+            }
+            (ConstraintKind::Check, _) => {
+                let expression = constraint.expression.clone().unwrap_or_default();
+                self.checks.push(CheckPlan { name, expression, not_valid });
+            }
+            (ConstraintKind::ForeignKey, Some(other)) if other.schema == schema => {
+                self.foreign_keys.push(ForeignKeyPlan {
+                    name,
+                    columns: constraint.columns.clone(),
+                    parent: other.table.clone(),
+                    parent_columns: other.columns.clone(),
+                    on_update: other.on_update.clone(),
+                    on_delete: other.on_delete.clone(),
+                    deferred: constraint.deferrable && constraint.deferred,
+                    not_valid,
+                });
+            }
+            (ConstraintKind::ForeignKey | ConstraintKind::Exclusion, _) => {}
+        }
+    }
+}
+
+impl ExistingColumn {
+    fn new(catalog: &Catalog, column: &ColumnDefinition) -> Self {
+        Self {
+            name: column.name.clone(),
+            pg_type: type_of(catalog, column),
+            not_null: column.not_null,
+            default: column.default.clone().filter(|_| sequence_of(column).is_none()),
+            is_volatile: column.is_volatile,
+            generated: column.generated.clone(),
+            sequence: sequence_of(column),
+        }
+    }
+}
+
+impl ExistingSequence {
+    /// Whether it is in the schema of its table.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.written == self.name || self.written == quote_ident(&self.name)
+    }
+}
+
+/// The sequence that gives a column its numbers.
+fn sequence_of(column: &ColumnDefinition) -> Option<ExistingSequence> {
+    if let Some(identity) = &column.identity {
+        let kind = if identity.always { IdentityKind::Always } else { IdentityKind::ByDefault };
+        let name = identity.sequence.clone();
+        return Some(ExistingSequence { written: quote_ident(&name), name, kind });
+    }
+    let numbers =
+        column.default.as_ref().is_some_and(|text| text.starts_with("nextval(") && text.ends_with("::regclass)"));
+    let name = column.sequence.as_ref().filter(|_| numbers)?;
+    Some(ExistingSequence { name: unquoted(name), written: name.clone(), kind: IdentityKind::Serial })
+}
+
+/// A name without the quotes that `regclass` gives it.
+fn unquoted(name: &str) -> String {
+    let inner = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    inner.map_or_else(|| name.to_owned(), |name| name.replace("\"\"", "\""))
+}
+
+/// The type by the name that `format_type` gives it. Arrays of floats keep that name, because they may hold NULLs.
+fn type_of(catalog: &Catalog, column: &ColumnDefinition) -> PgType {
+    let written = &column.base_type;
+    if column.is_enum {
+        let own = catalog.objects.iter().find(|object| {
+            matches!(object.facts, ObjectFacts::Labels(_))
+                && object.name.schema == catalog.schema
+                && quote_ident_if_needed(&object.name.name) == *written
+        });
+        if let Some(own) = own {
+            return PgType::Enum(own.name.name.clone());
+        }
+        return PgType::ExistingType(written.clone());
+    }
+    match written.parse() {
+        Ok(known) if !written.ends_with("[]") && written != "character varying" => known,
+        Ok(_) | Err(_) => PgType::ExistingType(written.clone()),
     }
 }

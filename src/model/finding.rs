@@ -38,6 +38,7 @@ words! {
         NotNullViolated = "not-null-violated",
         CheckViolated = "check-violated",
         CheckNotCarried = "check-not-carried",
+        GeneratedValueDiffers = "generated-value-differs",
         OrphanRows = "orphan-rows",
         ForeignKeyNotCarried = "foreign-key-not-carried",
         DefaultNotCarried = "default-not-carried",

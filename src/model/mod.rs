@@ -2,6 +2,8 @@
 
 pub mod identifier;
 
+pub mod catalog;
+
 pub mod cell;
 
 pub mod source_schema;

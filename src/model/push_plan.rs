@@ -45,6 +45,8 @@ words! {
         Swap = "swap",
         /// It replaced the rows of one table after the other.
         Replace = "replace",
+        /// It loaded rows into tables that the application had created.
+        Load = "load",
         /// It put back what the push before had replaced or changed.
         Rollback = "rollback",
     }
@@ -69,6 +71,8 @@ pub enum Action {
     Swap,
     /// Changes the rows that differ, in one transaction.
     Diff,
+    /// Loads rows into tables that the application created, in one transaction.
+    Load,
     /// Replaces the rows of one table after the other.
     ReplaceRows,
     /// Drops the tables of the last push, then creates others.
@@ -84,8 +88,15 @@ impl Action {
             Self::Create | Self::DropAndCreate => Some(PushMode::Create),
             Self::Swap => Some(PushMode::Swap),
             Self::Diff => Some(PushMode::Diff),
+            Self::Load => Some(PushMode::Load),
             Self::ReplaceRows => Some(PushMode::Replace),
         }
+    }
+
+    /// Whether the tables stay and only their rows change, in one transaction.
+    #[must_use]
+    pub const fn changes_rows(self) -> bool {
+        matches!(self, Self::Diff | Self::Load)
     }
 
     /// Whether whole tables are loaded into a staging schema first.
@@ -125,6 +136,9 @@ pub struct PlannedTable {
     /// In mode `diff`, the rows that differ; none if the table is equal or rows are not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<RowChanges>,
+    /// Rows that the application's table has already; none for other tables and for empty ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_there: Option<u64>,
     /// The number that new rows are given first, where the identity column has to go on with another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_number: Option<i64>,
@@ -148,6 +162,15 @@ pub struct PushPlan {
     pub rows_before: Option<u64>,
     /// Statements that create the schema and extensions that are missing.
     pub creates: Vec<String>,
+    /// Objects of the existing schema that the target lacks and gets, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created_objects: Vec<String>,
+    /// Objects on the target that are dropped or weakened, because rows of the source break them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weakened_objects: Vec<String>,
+    /// Objects of the existing schema that the target lacks and does not get, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_objects: Vec<String>,
     /// Tables of the last push that others replace.
     pub replaced: Vec<String>,
     /// Tables of the last push that the target will not have any more.
@@ -202,11 +225,15 @@ impl PushPlan {
                 )]
             }
             Action::Diff => self.diff_lines(sent),
+            Action::Load => self.load_lines(&tables, &rows, sent),
         };
         lines.push(format!("reason: {}", self.reason));
         lines.extend(self.drift_lines());
         lines.extend(self.changes.iter().map(|change| format!("would change: {change}")));
         lines.extend(self.creates.iter().map(|sql| format!("would run: {sql}")));
+        lines.extend(self.created_objects.iter().map(|words| format!("would create: {words}")));
+        lines.extend(self.weakened_objects.iter().map(|words| format!("would drop or weaken: {words}")));
+        lines.extend(self.missing_objects.iter().map(|words| format!("not created: {words}")));
         let listed =
             |text: &str, names: &[String]| (!names.is_empty()).then(|| format!("{text}: {}", names.join(", ")));
         lines.extend(listed("these tables of the last push would be replaced", &self.replaced));
@@ -225,6 +252,27 @@ impl PushPlan {
     pub fn drift_lines(&self) -> impl Iterator<Item = String> {
         let outcome = if self.on_drift == DriftPolicy::Keep { "left as it is" } else { "overwritten" };
         self.drift.iter().map(move |drift| format!("changed by others since the last push, {outcome}: {drift}"))
+    }
+
+    fn load_lines(&self, tables: &str, rows: &str, sent: &str) -> Vec<String> {
+        let at = format!("schema {} of {}", self.schema, self.target);
+        let mut lines =
+            vec![format!("{rows} ({sent}) would be loaded into {tables} that are in {at}, in one transaction")];
+        lines.extend(self.rows_there_lines());
+        lines
+    }
+
+    /// What becomes of the rows that the application's tables have already.
+    pub fn rows_there_lines(&self) -> impl Iterator<Item = String> {
+        self.tables.iter().filter_map(|table| {
+            let RowChanges { inserted, updated, deleted } = table.changes.unwrap_or_default();
+            Some(format!(
+                "table {} already contains {}: {} inserted, {updated} updated, {deleted} deleted",
+                table.name,
+                counted(table.rows_there?, "row", "rows"),
+                counted(inserted, "row", "rows"),
+            ))
+        })
     }
 
     fn diff_lines(&self, sent: &str) -> Vec<String> {

@@ -81,11 +81,27 @@ impl TablePlan {
         self.columns.iter().filter(|column| column.generated.is_none() && column.conversion != Conversion::Absent)
     }
 
-    /// The PostgreSQL column list of everything that one server can send to another.
+    /// Columns whose values a push sends from one server to another. The target computes generated columns, and it puts
+    /// the default into those that the source lacks: only there a value such as `gen_random_uuid()` is made, once.
+    /// Without any column of the source, what the local PostgreSQL has is sent.
+    pub fn pushed_columns(&self) -> impl Iterator<Item = &ColumnPlan> {
+        let is_of_source = self.address != RowAddress::Absent;
+        let is_left = move |column: &&ColumnPlan| is_of_source && column.conversion == Conversion::Absent;
+        self.columns.iter().filter(move |column| column.generated.is_none() && !is_left(column))
+    }
+
+    /// Whether the target makes values of its own, in columns that the source lacks.
     #[must_use]
-    pub fn stored_columns(&self) -> String {
-        let stored = self.columns.iter().filter(|column| column.generated.is_none());
-        quote_list(stored.map(|column| column.name.as_str()))
+    pub fn has_own_values(&self) -> bool {
+        let has_absent = self.columns.iter().any(|column| column.conversion == Conversion::Absent);
+        self.address != RowAddress::Absent && has_absent
+    }
+
+    /// Columns whose values are equal on the dump's side and on the target: without those in which the target has values
+    /// of its own, and then without generated ones, which may depend on them.
+    #[must_use]
+    pub fn compared_columns(&self) -> Vec<&ColumnPlan> {
+        if self.has_own_values() { self.pushed_columns().collect() } else { self.columns.iter().collect() }
     }
 
     /// Whether this is an identity column, which takes no NULL.
@@ -270,5 +286,21 @@ mod tests {
         let table = TablePlan { columns, ..TablePlan::new("T", "t", address) };
         assert_eq!(table.source_query(), r#"SELECT t._rowid_, t."A", t."B" FROM "T" AS t NOT INDEXED"#);
         assert_eq!(table.copy_columns(), r#""a", "b""#);
+    }
+
+    #[test]
+    fn columns_that_the_source_lacks_are_neither_pushed_nor_compared() {
+        let mut absent = column("N");
+        absent.conversion = Conversion::Absent;
+        let mut generated = column("G");
+        generated.generated = Some("n + 1".to_owned());
+        let names = |columns: Vec<&ColumnPlan>| columns.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        let columns = vec![column("A"), absent, generated];
+        let address = RowAddress::Rowid("rowid".to_owned());
+        let mut table = TablePlan { columns, ..TablePlan::new("T", "t", address) };
+        assert_eq!(names(table.pushed_columns().collect()), ["a"]);
+        assert_eq!(names(table.compared_columns()), ["a"]);
+        table.columns.remove(1);
+        assert_eq!(names(table.compared_columns()), ["a", "g"]);
     }
 }

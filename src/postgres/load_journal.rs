@@ -2,7 +2,7 @@
 //! they speak of. They are the authority on which tables the tool made and which chunks are loaded, whatever happened
 //! to the tool or its checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Session, copy::row_digest::RowDigest, session::Row};
 use crate::{
@@ -19,6 +19,9 @@ CREATE TABLE IF NOT EXISTS turso2neon.load (load_key text NOT NULL, scope text N
 CREATE TABLE IF NOT EXISTS turso2neon.made (schema_name text NOT NULL, table_name text NOT NULL, oid bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS turso2neon.made_object (schema_name text NOT NULL, kind text NOT NULL,
   object_name text NOT NULL, oid bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS turso2neon.created (object text PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS turso2neon.dropping (number integer PRIMARY KEY, after_tables boolean NOT NULL,
+  statement text NOT NULL);
 CREATE TABLE IF NOT EXISTS turso2neon.chunk (table_name text NOT NULL, number integer NOT NULL, low bigint, high bigint,
   row_count bigint NOT NULL, byte_count bigint NOT NULL, digest text NOT NULL,
   ledger_count bigint NOT NULL, ledger_digest text NOT NULL, PRIMARY KEY (table_name, number))";
@@ -174,6 +177,53 @@ pub async fn drop_objects(session: &Session) -> Result<()> {
     drops.extend(session.query_column::<String>(doing, sql, &[]).await?);
     drops.push("DELETE FROM turso2neon.made_object".to_owned());
     session.batch(doing, &drops.join("; ")).await
+}
+
+/// The statement that records an object of an existing schema as created, for the transaction that creates it.
+#[must_use]
+pub fn created_sql(object: &str) -> String {
+    format!("INSERT INTO turso2neon.created VALUES ({})", quote_literal(object))
+}
+
+/// The statement that forgets which objects of an existing schema are created after the rows.
+pub const FORGET_CREATED: &str = "DELETE FROM turso2neon.created";
+
+/// The objects of an existing schema that are created after the rows and that are there.
+///
+/// # Errors
+/// By role and SQLSTATE.
+pub async fn created_objects(session: &Session) -> Result<BTreeSet<String>> {
+    let sql = "SELECT object FROM turso2neon.created";
+    Ok(session.query_column("reading which objects are created", sql, &[]).await?.into_iter().collect())
+}
+
+/// The statements that record how the objects of an existing schema are dropped: before its tables, and after them.
+#[must_use]
+pub fn record_drops(drops: &[Vec<String>; 2]) -> Vec<String> {
+    let [before, after] = drops;
+    let all = before.iter().map(|sql| (false, sql)).chain(after.iter().map(|sql| (true, sql)));
+    let rows =
+        (1..).zip(all).map(|(number, (is_after, sql))| format!("({number}, {is_after}, {})", quote_literal(sql)));
+    vec![
+        "DELETE FROM turso2neon.dropping".to_owned(),
+        format!("INSERT INTO turso2neon.dropping VALUES {}", rows.collect::<Vec<_>>().join(", ")),
+    ]
+}
+
+/// Drops the objects of an existing schema that an earlier load created, those before its tables or those after them.
+///
+/// # Errors
+/// By role and SQLSTATE.
+pub async fn drop_existing_schema(session: &Session, after_tables: bool) -> Result<()> {
+    let doing = "dropping the objects of an earlier load";
+    let condition = if after_tables { "after_tables" } else { "NOT after_tables" };
+    let sql = format!("SELECT statement FROM turso2neon.dropping WHERE {condition} ORDER BY number");
+    let statements: Vec<String> = session.query_column(doing, &sql, &[]).await?;
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let forget = format!("DELETE FROM turso2neon.dropping WHERE {condition}; {FORGET_CREATED}");
+    session.batch(doing, &format!("BEGIN; {}; {forget}; COMMIT", statements.join("; "))).await
 }
 
 /// The statement that forgets the chunks of a table, for the transaction that drops it.

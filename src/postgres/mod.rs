@@ -20,6 +20,8 @@ pub mod managed;
 
 pub mod pgvector;
 
+pub mod catalog;
+
 pub mod existing_schema;
 
 pub use endpoint::{Parsed, PasswordSources, PgEndpoint};

@@ -44,7 +44,7 @@ const CHAIN_LENGTH: usize = 100;
 
 /// The query for one table: one row, one text column, which [`TableDigest`] reads.
 #[must_use]
-pub fn query(schema: &str, table: &str, columns: &[ColumnPlan]) -> String {
+pub fn query<'a>(schema: &str, table: &str, columns: impl IntoIterator<Item = &'a ColumnPlan>) -> String {
     query_over(schema, table, &row_hash(columns, Seed::Digest))
 }
 
@@ -133,7 +133,12 @@ fn both_halves(bits: &str, seed: &str) -> String {
 ///
 /// # Errors
 /// By role and SQLSTATE.
-pub async fn of_table(session: &Session, schema: &str, table: &str, columns: &[ColumnPlan]) -> Result<TableDigest> {
-    let doing = "computing a digest";
-    session.query_row(doing, &query(schema, table, columns), &[]).await?.parse(0)
+pub async fn of_table<'a>(
+    session: &Session,
+    schema: &str,
+    table: &str,
+    columns: impl IntoIterator<Item = &'a ColumnPlan>,
+) -> Result<TableDigest> {
+    let sql = query(schema, table, columns);
+    session.query_row("computing a digest", &sql, &[]).await?.parse(0)
 }

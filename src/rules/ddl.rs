@@ -6,6 +6,7 @@
 //! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers
 //! (docs/conversion-rules.md, section 0.2).
 
+use super::existing_ddl;
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
     conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
@@ -352,6 +353,9 @@ fn free_tag(text: &str) -> String {
 /// Everything of `plan/schema.sql`, in the order in which it is run, as a reader would write it.
 #[must_use]
 pub fn schema_sql(plan: &Plan) -> String {
+    if plan.existing_schema.is_some() {
+        return existing_ddl::schema_sql(plan);
+    }
     let schema = &plan.schema;
     let mut text = format!("-- PostgreSQL schema made by turso2neon {}\n", plan.tool);
     let mut section = |title: &str, statements: Vec<String>| {

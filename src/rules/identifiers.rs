@@ -126,6 +126,11 @@ fn prefix(name: &str, bytes: usize) -> &str {
     (0..=bytes.min(name.len())).rev().find_map(|end| name.get(..end)).unwrap_or_default()
 }
 
+/// Whether a name of the source matches one of an existing schema: the same, in another case, or in snake case.
+pub(crate) fn is_match(source: &str, existing: &str) -> bool {
+    source.eq_ignore_ascii_case(existing) || snake(source) == snake(existing)
+}
+
 /// `createdAt` to `created_at`, `HTTPServer` to `http_server`, everything but letters and digits to `_`.
 pub(crate) fn snake(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();

@@ -23,3 +23,7 @@ pub mod constraints;
 pub mod ddl;
 
 pub mod existing_schema;
+
+pub mod existing_ddl;
+
+pub mod migration_history;

@@ -41,6 +41,8 @@ mod neon_api;
 
 mod objects;
 
+mod orm;
+
 mod pipeline;
 
 mod push;

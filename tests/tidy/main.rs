@@ -111,7 +111,7 @@ const EXPOSED: &[(&str, usize)] = &[
     ("src/neon/api.rs", 1),
     ("src/postgres/endpoint/mod.rs", 1),
     ("src/postgres/endpoint/password.rs", 3),
-    ("src/postgres/existing_schema/mod.rs", 1),
+    ("src/postgres/existing_schema/mod.rs", 2),
     ("src/source/endpoint.rs", 1),
     ("src/source/http.rs", 2),
     ("src/source/turso_api.rs", 1),

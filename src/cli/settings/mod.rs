@@ -124,10 +124,14 @@ impl Layers {
             },
             vector: typed.vector,
             local: self.local_choice(local)?,
-            schema_from: match flag_value("--schema-from", typed.schema_from.as_ref())? {
-                Some(from) if matches!(SchemaFrom::of(&from), SchemaFrom::Server(_)) => Some(self.with_password(&from)),
-                from => from,
-            },
+            // The target is named by other flags: `Front::decisions` takes it from there.
+            schema_from: flag_value("--schema-from", typed.schema_from.as_ref())?
+                .filter(|typed| !SchemaFrom::is_target(typed))
+                .map(|typed| match SchemaFrom::of(&typed) {
+                    SchemaFrom::Server(url) => SchemaFrom::Server(self.with_password(&url)),
+                    other => other,
+                }),
+            target_schema: self.group::<TargetArgs>()?.schema,
         })
     }
 

@@ -3,22 +3,28 @@
 //!
 //! What comes out ([`ExistingSchema`]) is stored in the plan, so that neither file nor database is needed again.
 
-mod introspect;
+mod rows;
+
+mod scratch;
+
+mod script;
 
 mod sql_splitter;
 
-use std::{fs, io, path::PathBuf};
+use std::{collections::BTreeSet, fs, io, path::PathBuf};
 
-use super::{
-    PgEndpoint, Role, Session,
-    managed::{LocalChoice, LocalServer},
-};
+pub use scratch::ScratchCluster;
+
+use super::{PgEndpoint, Role, Session, catalog, managed::LocalChoice};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, existing_schema::ExistingSchema},
+    model::{
+        Stage,
+        catalog::{Catalog, ConstraintDefinition, ObjectFacts, ObjectName},
+        existing_schema::ExistingSchema,
+    },
     secret::Secret,
-    workdir::Workdir,
 };
 
 /// A schema's SQL is some hundred kilobytes; a file much larger holds rows.
@@ -31,9 +37,25 @@ pub enum SchemaFrom {
     File(PathBuf),
     /// A database that has the tables.
     Server(Secret<String>),
+    /// The database that is pushed to, and the schema of its tables there.
+    Target {
+        /// Its connection string.
+        url: Secret<String>,
+        /// The schema.
+        schema: String,
+    },
 }
 
+/// The word for the database that is pushed to.
+const TARGET: &str = "target";
+
 impl SchemaFrom {
+    /// Whether the target is meant. A file of that name is `./target`.
+    #[must_use]
+    pub fn is_target(typed: &Secret<String>) -> bool {
+        typed.expose() == TARGET
+    }
+
     /// What was typed: a PostgreSQL URL or a path.
     #[must_use]
     pub fn of(typed: &Secret<String>) -> Self {
@@ -44,16 +66,24 @@ impl SchemaFrom {
         if is_url { Self::Server(typed.clone()) } else { Self::File(PathBuf::from(text)) }
     }
 
-    /// Reads the schema. A server is only read; a file runs in a cluster that is removed afterwards.
+    /// Reads the schema. A server is only read; a file runs in a cluster that is removed afterwards. `schema` is the one
+    /// whose tables the rows go to; `fed` says for a table's name whether the source has rows for it.
     ///
     /// May be dropped and repeated: what a dropped run leaves of the scratch cluster is removed by the next.
     ///
     /// # Errors
     /// `Config` for a file that can't be read or run, or a schema that holds what this tool can't make; `Usage` and
     /// `Target*` for a database; `Local*` if the scratch cluster doesn't start.
-    pub async fn load(&self, ctx: &Context, local: &LocalChoice) -> Result<ExistingSchema> {
+    pub async fn load(
+        &self,
+        ctx: &Context,
+        local: &LocalChoice,
+        schema: Option<&str>,
+        fed: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<ExistingSchema> {
         match self {
-            Self::Server(url) => of_server(ctx, url).await,
+            Self::Server(url) => of_server(ctx, url, schema, fed).await,
+            Self::Target { url, schema } => of_server(ctx, url, Some(schema), fed).await,
             Self::File(path) => {
                 let facts = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
                 if facts.len() > FILE_BYTES_MAX {
@@ -67,7 +97,12 @@ impl SchemaFrom {
                 })?;
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 let statements = sql_splitter::statements(&text).map_err(|error| in_file(&name, &error))?;
-                in_scratch(ctx, local, &name, &statements).await
+                let cluster = ScratchCluster::open(ctx, local).await?;
+                let read = Box::pin(run_and_read(ctx, cluster.endpoint(), &statements, schema, fed)).await;
+                // The first error is the one to report.
+                let closed = cluster.close().await;
+                let read = read.map_err(|error| in_file(&name, &error))?;
+                closed.map(|()| read)
             }
         }
     }
@@ -91,7 +126,12 @@ fn in_file(name: &str, error: &Error) -> Error {
     Error::new(Kind::Config, format!("{name}: {}", error.message())).with_hint(hint)
 }
 
-async fn of_server(ctx: &Context, url: &Secret<String>) -> Result<ExistingSchema> {
+async fn of_server(
+    ctx: &Context,
+    url: &Secret<String>,
+    schema: Option<&str>,
+    fed: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<ExistingSchema> {
     let parsed = PgEndpoint::parse(url, Role::Target)?;
     for note in parsed.notes {
         ctx.out.warn(note);
@@ -99,70 +139,50 @@ async fn of_server(ctx: &Context, url: &Secret<String>) -> Result<ExistingSchema
     let session = Box::pin(Session::connect_with_retry(ctx, Stage::Plan, &parsed.endpoint)).await?;
     let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     session.batch("reading the existing schema", begin).await?;
-    let schema = introspect::schema(&session, parsed.endpoint.address()).await?;
+    let catalog = catalog::read(&session, schema).await?;
+    // A foreign key of a table that gets rows must find the rows that it refers to.
+    let parents: BTreeSet<(String, String)> = foreign_parents(&catalog, fed);
+    let wanted = |name: &ObjectName| parents.contains(&(name.schema.clone(), name.name.clone()));
+    let rows = rows::of_tables(&session, &catalog, wanted).await?;
     session.batch("reading the existing schema", "ROLLBACK").await?;
-    Ok(schema)
+    Ok(ExistingSchema::new(parsed.endpoint.address(), true, catalog, rows))
 }
 
-async fn in_scratch(
-    ctx: &Context,
-    local: &LocalChoice,
-    name: &str,
-    statements: &[sql_splitter::Statement],
-) -> Result<ExistingSchema> {
-    let home = ctx.workdir.subdir("plan")?.join("scratch");
-    let workdir = Workdir::create(&home)?;
-    LocalServer::discard(&workdir).await?;
-    let scratch = Context { workdir: workdir.clone(), ..ctx.clone() };
-    let choice = LocalChoice { url: None, pg_bin: local.pg_bin.clone(), keep_running: false };
-    let server = LocalServer::open_for_load(&scratch, &choice).await?;
-    let schema = Box::pin(run_and_read(ctx, &server, statements)).await;
-    // The first error is the one to tell; what is left is removed by the next run.
-    let closed = server.close().await;
-    let discarded = LocalServer::discard(&workdir).await;
-    let removed = remove(&home);
-    let schema = schema.map_err(|error| in_file(name, &error))?;
-    closed.and(discarded).and(removed)?;
-    Ok(schema)
-}
-
-fn remove(home: &std::path::Path) -> Result<()> {
-    match fs::remove_dir_all(home) {
-        Ok(()) => Ok(()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(cause) => Err(Error::io(Kind::ArtifactIo, "removing", home, &cause)),
+/// Tables without rows of the source to which tables with such rows refer, and those to which these refer in turn.
+fn foreign_parents(catalog: &Catalog, fed: &(dyn Fn(&str) -> bool + Sync)) -> BTreeSet<(String, String)> {
+    let is_fed = |schema: &str, table: &str| schema == catalog.schema && fed(table);
+    let mut found: BTreeSet<(String, String)> = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for object in &catalog.objects {
+            let ObjectFacts::Constraint(ConstraintDefinition { foreign_key: Some(key), .. }) = &object.facts else {
+                continue;
+            };
+            let child = (object.name.schema.clone(), object.name.table.clone());
+            let refers = is_fed(&child.0, &child.1) || found.contains(&child);
+            if refers && !is_fed(&key.schema, &key.table) {
+                found.insert((key.schema.clone(), key.table.clone()));
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
     }
 }
 
 async fn run_and_read(
     ctx: &Context,
-    server: &LocalServer,
+    endpoint: &PgEndpoint,
     statements: &[sql_splitter::Statement],
+    schema: Option<&str>,
+    fed: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<ExistingSchema> {
-    let session = Session::connect(server.endpoint()).await?;
-    session.batch("preparing the scratch cluster", "SET search_path = \"$user\", public").await?;
-    for statement in statements {
-        ctx.stop.check()?;
-        run(&session, statement).await?;
-    }
+    let session = Session::connect(endpoint).await?;
+    script::run_all(ctx, &session, statements).await?;
     // The script may have left its settings behind.
-    let reader = Session::connect(server.endpoint()).await?;
-    introspect::schema(&reader, "a file").await
-}
-
-async fn run(session: &Session, statement: &sql_splitter::Statement) -> Result<()> {
-    let doing = format!("line {}", statement.line);
-    let Err(error) = session.batch(&doing, &statement.sql).await else { return Ok(()) };
-    if session.is_lost() {
-        return Err(error);
-    }
-    if statement.may_fail(&error) {
-        return Ok(());
-    }
-    let hint = if statement.begins_with(&["CREATE", "EXTENSION"]) {
-        "install the extension for this machine's PostgreSQL, or give the URL of a database that has it to --schema-from"
-    } else {
-        "the file must run in an empty database, as psql would run it; pg_dump --schema-only makes one that does"
-    };
-    Err(Error::new(Kind::Config, error.message()).with_hint(hint))
+    let reader = Session::connect(endpoint).await?;
+    let catalog = catalog::read(&reader, schema).await?;
+    let home = catalog.schema.clone();
+    let rows = rows::of_tables(&reader, &catalog, |name| name.schema != home || !fed(&name.name)).await?;
+    Ok(ExistingSchema::new("a file", false, catalog, rows))
 }

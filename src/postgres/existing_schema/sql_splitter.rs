@@ -1,6 +1,6 @@
 //! A file of SQL as psql takes it, cut into statements: what Drizzle, Prisma and `pg_dump --schema-only` write.
 //!
-//! What is about roles and databases is left out, because a schema's tables don't need it and its roles aren't here.
+//! What creates roles and databases or names owners is left out: tables are owned by the role that pushes them.
 
 use tokio_postgres::error::SqlState;
 
@@ -19,17 +19,13 @@ pub(super) struct Statement {
 const IGNORED_COMMANDS: [&str; 8] = ["restrict", "unrestrict", "connect", "c", "echo", "set", "encoding", "pset"];
 
 /// First words of statements that are left out; `*` stands for any word.
-const LEFT_OUT: [&[&str]; 12] = [
-    &["GRANT"],
-    &["REVOKE"],
-    &["ALTER", "DEFAULT", "PRIVILEGES"],
+const LEFT_OUT: [&[&str]; 8] = [
     &["CREATE", "ROLE"],
     &["CREATE", "USER"],
+    &["ALTER", "ROLE"],
     &["CREATE", "DATABASE"],
     &["ALTER", "DATABASE"],
     &["DROP", "DATABASE"],
-    &["CREATE", "POLICY"],
-    &["CREATE", "PUBLICATION"],
     &["COMMENT", "ON", "EXTENSION"],
     &["SET", "ROLE"],
 ];
@@ -259,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_is_about_roles_and_psql_is_left_out() {
-        let text = "\\restrict abc\n\\connect shop\nALTER TABLE public.a OWNER TO neondb_owner;\nGRANT ALL ON a TO b;\n\
+        let text = "\\restrict abc\n\\connect shop\nALTER TABLE public.a OWNER TO neondb_owner;\nCREATE ROLE b;\n\
                     CREATE TABLE a (owner int);\n\\unrestrict abc\n";
         assert_eq!(found(text), [(5, "CREATE TABLE a (owner int)".to_owned())]);
         assert!(statements("\\i other.sql\n").is_err());

@@ -68,7 +68,8 @@ impl ChunkLayout {
         let mut layout = Self { chunks: vec![1; plan.tables.len()], ..Self::default() };
         let mut order: Vec<(usize, &TablePlan)> = plan.tables.iter().enumerate().collect();
         order.sort_by_key(|(_, table)| std::cmp::Reverse(table.bytes));
-        let creates = scope == LoadScope::All;
+        // The tables of an existing schema are created with its other objects.
+        let creates = scope == LoadScope::All && plan.existing_schema.is_none();
         let mut group = LoadJob { creates, ..LoadJob::default() };
         let mut group_bytes = 0;
         for (index, table) in order {
@@ -150,6 +151,8 @@ mod tests {
             overrides_sha256: String::new(),
             consents: std::collections::BTreeMap::new(),
             existing_schema: None,
+            weakened: Vec::new(),
+            sequences: Vec::new(),
             hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),

@@ -12,7 +12,7 @@ use std::{
 use super::{
     ConvertRequest, JOBS_MAX,
     chunking::ChunkLayout,
-    equivalence_check, load,
+    equivalence_check, existing_objects, load,
     load_context::{LoadContext, PhaseTimer, SessionPool},
     post_load, prepare, readback, reader, rejects, triggers, views,
 };
@@ -50,7 +50,7 @@ impl LoadSteps<'_> {
         prepare::before(&work, self.server, pool.first()?).await?;
         pool.see_types(&work.plan).await?;
         if work.scope != LoadScope::Data {
-            prepare::create_enums(&work, pool.first()?).await?;
+            existing_objects::create_before(&work, pool.first()?).await?;
         }
         let schema = equivalence_check::schema(&work).await?;
         if work.scope != LoadScope::Data {
@@ -58,7 +58,8 @@ impl LoadSteps<'_> {
             work = self.without(&work, refused)?;
         }
         if work.scope == LoadScope::Schema {
-            prepare::create_tables(&work, pool.first()?, work.plan.tables.iter()).await?;
+            let own = work.plan.tables.iter().filter(|_| work.plan.existing_schema.is_none());
+            prepare::create_tables(&work, pool.first()?, own).await?;
             let (_, failed) = self.finish(&work, &schema, &pool).await?;
             self.dropped.extend(failed);
             post_load::sequences(&work, &pool).await?;
@@ -187,6 +188,11 @@ impl LoadSteps<'_> {
         schema: &SourceSchema,
         pool: &SessionPool,
     ) -> Result<(Arc<LoadContext>, Vec<DroppedObject>)> {
+        if work.plan.existing_schema.is_some() {
+            existing_objects::create_after(work, pool).await?;
+            self.clock.record("objects");
+            return Ok((Arc::clone(work), Vec::new()));
+        }
         let refused = post_load::finish(work, schema, pool, self.clock).await?;
         Ok((Arc::new(work.without(&refused)), refused))
     }

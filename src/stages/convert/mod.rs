@@ -13,6 +13,8 @@ mod row_encoder;
 
 mod post_load;
 
+mod existing_objects;
+
 mod existing_schema;
 
 mod prepare;
@@ -34,6 +36,8 @@ mod rejects;
 mod load_steps;
 
 mod equivalence_check;
+
+mod trial_load;
 
 mod triggers;
 
@@ -68,6 +72,8 @@ use crate::{
     },
     workdir::{now_s, sealed, sha256_of_bytes},
 };
+
+pub(in crate::stages) use trial_load::load_rows;
 
 /// Connections that a server of usual settings can spare.
 const JOBS_MAX: usize = 32;
@@ -122,7 +128,8 @@ pub struct Converted {
 pub async fn convert(ctx: &Context, request: &ConvertRequest) -> Result<Converted> {
     request.scope()?;
     let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
-    let planning = PlanRequest { overrides: request.overrides.clone(), ..PlanRequest::default() };
+    let planning =
+        PlanRequest { overrides: request.overrides.clone(), local: request.local.clone(), ..PlanRequest::default() };
     let planned = Box::pin(plan::plan(ctx, &planning)).await?;
     plan::refuse_if_blocked(&planned.plan)?;
     convert_planned(ctx, request, &dump, planned).await

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{load::create_sql, load_context::LoadContext};
+use super::{existing_objects, load::create_sql, load_context::LoadContext};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
@@ -33,7 +33,9 @@ pub(super) async fn prepare(work: &LoadContext, session: &Session, fresh: bool) 
     if schema != "public" {
         session.batch("creating the schema", &format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(schema))).await?;
     }
-    for extension in ddl::extensions(&work.plan) {
+    // The catalog of an existing schema says where its extensions are.
+    let extensions = if work.plan.existing_schema.is_some() { Vec::new() } else { ddl::extensions(&work.plan) };
+    for extension in extensions {
         // An extension goes to the first schema of the path, which is the catalog's otherwise.
         let sql = format!("SET search_path = {}; {extension}; SET search_path = pg_catalog", quote_ident(schema));
         session.batch("creating an extension", &sql).await.map_err(|error| {
@@ -51,12 +53,17 @@ pub(super) async fn prepare(work: &LoadContext, session: &Session, fresh: bool) 
     if !continues {
         if work.scope != LoadScope::Data {
             load_journal::drop_objects(session).await?;
+            load_journal::drop_existing_schema(session, false).await?;
             drop_made(session).await?;
+            load_journal::drop_existing_schema(session, true).await?;
         }
         session.batch("forgetting an earlier load", load_journal::FORGET).await?;
     }
     if work.scope == LoadScope::Data {
         expect_tables(work, session, continues).await?;
+        if !continues {
+            existing_objects::drop_after(work, session).await?;
+        }
     } else {
         refuse_foreign_objects(work, session).await?;
     }
@@ -94,31 +101,6 @@ async fn run(work: &LoadContext, server: &LocalServer, key: &str, statements: &[
     for (number, statement) in (1..).zip(statements) {
         work.ctx.stop.check()?;
         session.batch(&format!("{key}, statement {number}"), statement).await?;
-    }
-    Ok(())
-}
-
-/// Creates the enumerated types that aren't there; one of the same name with other labels is replaced if nothing uses
-/// it.
-///
-/// # Errors
-/// `LocalRejected` if something uses it.
-pub(super) async fn create_enums(work: &LoadContext, session: &Session) -> Result<()> {
-    let schema = &work.plan.schema;
-    let sql = "SELECT t.typname::text, ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid \
-               ORDER BY e.enumsortorder) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-               WHERE n.nspname = $1 AND t.typtype = 'e'";
-    let rows = session.query_rows("looking for types that are there", sql, &[schema]).await?;
-    let there: Vec<(String, Vec<String>)> =
-        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_>>()?;
-    for made in ddl::enums(&work.plan) {
-        let create = ddl::create_enum(schema, made);
-        let sql = match there.iter().find(|(name, _)| *name == made.name) {
-            Some((_, labels)) if *labels == made.labels => continue,
-            Some(_) => format!("DROP TYPE {}; {create}", qualified(schema, &made.name)),
-            None => create,
-        };
-        session.batch("creating an enumerated type", &sql).await?;
     }
     Ok(())
 }
@@ -267,7 +249,8 @@ async fn expect_tables(work: &LoadContext, session: &Session, continues: bool) -
                     .with_hint("empty the tables first, or convert without --data-only"));
             }
         }
-        if made.contains(&CreatedTable { schema: schema.clone(), table: table.name.clone() }) {
+        let is_own = made.contains(&CreatedTable { schema: schema.clone(), table: table.name.clone() });
+        if is_own && work.plan.existing_schema.is_none() {
             let keys = table.foreign_keys.iter().map(|key| key.name.as_str());
             let names = keys.chain(table.checks.iter().map(|check| check.name.as_str()));
             drop_constraints(session, schema, &table.name, names).await?;

@@ -61,8 +61,8 @@ struct ReadbackTable {
     name: String,
     /// Loaded columns.
     loaded: Vec<ColumnPlan>,
-    /// All columns.
-    all: Vec<ColumnPlan>,
+    /// The columns of the digest by which servers are compared.
+    compared: Vec<ColumnPlan>,
 }
 
 impl ReadbackTable {
@@ -71,13 +71,13 @@ impl ReadbackTable {
             source: table.source.clone(),
             name: table.name.clone(),
             loaded: table.loaded_columns().cloned().collect(),
-            all: table.columns.clone(),
+            compared: table.compared_columns().into_iter().cloned().collect(),
         }
     }
 
     fn offtype() -> Self {
         let (source, name) = (OFFTYPE_TABLE.to_owned(), OFFTYPE_TABLE.to_owned());
-        Self { source, name, loaded: offtype::plan().columns, all: offtype::plan().columns }
+        Self { source, name, loaded: offtype::plan().columns, compared: offtype::plan().columns }
     }
 }
 
@@ -171,7 +171,7 @@ async fn read(
             });
         }
         ReadTask::Server { subject } => {
-            let digest = table_digest::of_table(session, &work.plan.schema, &subject.name, &subject.all);
+            let digest = table_digest::of_table(session, &work.plan.schema, &subject.name, &subject.compared);
             let digest = digest.await.at_table(&subject.source)?;
             note(&subject.name, &|seen| seen.server = Some(digest));
         }

@@ -141,6 +141,8 @@ mod tests {
             overrides_sha256: String::new(),
             consents: std::collections::BTreeMap::new(),
             existing_schema: None,
+            weakened: Vec::new(),
+            sequences: Vec::new(),
             hooks: crate::model::overrides::UserSql::default(),
             schema: "public".to_owned(),
             extensions: Vec::new(),

@@ -3,6 +3,7 @@
 use crate::model::{
     Finding, TablePlan,
     conversion_plan::ObjectPlan,
+    existing_schema::{SequenceStart, WeakenedObject},
     view_trigger_plan::{TriggerPlan, ViewPlan},
 };
 
@@ -14,4 +15,6 @@ pub(super) struct Assembled {
     pub(super) triggers: Vec<TriggerPlan>,
     pub(super) objects: Vec<ObjectPlan>,
     pub(super) findings: Vec<Finding>,
+    pub(super) weakened: Vec<WeakenedObject>,
+    pub(super) sequences: Vec<SequenceStart>,
 }

@@ -44,6 +44,7 @@ use crate::{
         DumpCheckpoint, Plan, Stage, checkpoint::LeftOutObject, conversion_plan::PLAN_FORMAT, human_format,
         overrides::Overrides, source_schema::SkippedObject, source_schema::SourceSchema,
     },
+    postgres::managed::LocalChoice,
     rules::ddl,
     sqlite::{
         catalog, constraint_stats, open,
@@ -73,6 +74,8 @@ pub struct PlanRequest {
     pub any_vector: bool,
     /// Make the plan even if a current one is there.
     pub fresh: bool,
+    /// Which PostgreSQL an existing schema is tried on.
+    pub local: LocalChoice,
 }
 
 /// What came of it.
@@ -95,12 +98,44 @@ pub struct Planned {
 /// `ArtifactMissing` without a dump, `ArtifactDamaged` and `ArtifactNewer` for a stored plan that can't be used (unless
 /// `fresh`), `Config` for overrides that name what isn't there, `SourceInvalid` if the dump can't be read.
 pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
-    let (ctx, request) = (ctx.clone(), request.clone());
-    let task = tokio::task::spawn_blocking(move || make_or_load(&ctx, &request));
-    task.await.map_err(|_| Error::new(Kind::Bug, "the planning thread panicked"))?.in_stage(Stage::Plan)
+    let began = Instant::now();
+    let drafted = {
+        let (ctx, request) = (ctx.clone(), request.clone());
+        in_thread(move || draft(&ctx, &request)).await.in_stage(Stage::Plan)?
+    };
+    let (mut plan, overrides) = match drafted {
+        Draft::Stored(planned) => return Ok(*planned),
+        Draft::New(plan, overrides) => (*plan, *overrides),
+    };
+    let outcome = Box::pin(existing_schema::trial::run(ctx, &request.local, &plan)).await.in_stage(Stage::Plan)?;
+    plan.findings.extend(outcome.findings);
+    for weakened in outcome.weakened {
+        existing_schema::weaken(&mut plan.tables, &weakened);
+        plan.weakened.push(weakened);
+    }
+    if overrides.strict {
+        acceptance::be_strict(&mut plan.findings);
+    }
+    acceptance::accept(&mut plan.findings, &overrides.accepted());
+    acceptance::order(&mut plan.findings);
+    let ctx = ctx.clone();
+    in_thread(move || store(&ctx, plan, began)).await.in_stage(Stage::Plan)
 }
 
-fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Error::new(Kind::Bug, "the planning thread panicked"))?
+}
+
+/// A plan before the existing schema was tried.
+enum Draft {
+    /// The stored one is current.
+    Stored(Box<Planned>),
+    /// A new one, and what it was made with.
+    New(Box<Plan>, Box<Overrides>),
+}
+
+fn draft(ctx: &Context, request: &PlanRequest) -> Result<Draft> {
     let dump = ctx.workdir.load_dump()?;
     let mut forms = vec![request.overrides.clone()];
     if request.any_vector {
@@ -114,13 +149,16 @@ fn make_or_load(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
         let is_whole = ctx.workdir.schema_sql().is_file() && ctx.workdir.assessment().is_file();
         if is_whole && !decides {
             let sha256 = sha256_of(&ctx.workdir.plan_json())?;
-            return Ok(Planned { plan: stored.plan, sha256, unchanged: true });
+            return Ok(Draft::Stored(Box::new(Planned { plan: stored.plan, sha256, unchanged: true })));
         }
         overrides = stored.overrides;
     }
-    let began = Instant::now();
     ctx.out.emit(&Event::StageStarted { stage: Stage::Plan });
     let plan = make(ctx, &dump, &overrides)?;
+    Ok(Draft::New(Box::new(plan), Box::new(overrides)))
+}
+
+fn store(ctx: &Context, plan: Plan, began: Instant) -> Result<Planned> {
     ctx.stop.check()?;
     ctx.workdir.subdir("plan")?;
     atomic::write(&ctx.workdir.schema_sql(), ddl::schema_sql(&plan).as_bytes())?;
@@ -144,7 +182,7 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     let outlines = table_outline::outlines(&schema, &decisions, overrides.vector_extension);
     let scans: Vec<_> = outlines.iter().map(TableOutline::scan).collect();
     let surveys = profile::survey(&path, &scans, &|progress| report_progress(ctx, dump, progress))?;
-    let mut all = match &overrides.existing_schema {
+    let all = match &overrides.existing_schema {
         Some(existing) => {
             let stop = &ctx.stop;
             let work = existing_schema::PlanInputs {
@@ -159,10 +197,6 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         }
         None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
     };
-    if overrides.strict {
-        acceptance::be_strict(&mut all.findings);
-    }
-    acceptance::accept(&mut all.findings, &overrides.accepted());
     let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
     let mut extensions =
         overrides.existing_schema.as_ref().map(|existing| existing.extensions.clone()).unwrap_or_default();
@@ -175,7 +209,10 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         dump_sha256: dump.sha256.clone(),
         overrides_sha256: overrides.sha256(),
         consents: overrides.consents.clone(),
-        schema: LOCAL_SCHEMA.to_owned(),
+        schema: match &overrides.existing_schema {
+            Some(existing) => existing.catalog.schema.clone(),
+            None => LOCAL_SCHEMA.to_owned(),
+        },
         extensions,
         tables: all.tables,
         views: all.views,
@@ -183,8 +220,20 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         objects: all.objects,
         findings: all.findings,
         existing_schema: overrides.existing_schema.clone(),
+        weakened: all.weakened,
+        sequences: all.sequences,
         hooks: overrides.sql.clone(),
     })
+}
+
+/// The tables that the dump has.
+///
+/// # Errors
+/// `ArtifactMissing` without a dump, `SourceInvalid`.
+pub fn source_tables(ctx: &Context) -> Result<Vec<String>> {
+    ctx.workdir.load_dump()?;
+    let connection = open::read_only(&ctx.workdir.source_db())?;
+    Ok(catalog::read(&connection)?.tables.into_iter().map(|table| table.name).collect())
 }
 
 /// What the source has and the dump hasn't.

@@ -23,7 +23,7 @@ mod plan;
 mod target;
 
 pub use cutover::{removal, rollback};
-pub use plan::request::{PushPart, PushRequest, Pushed};
+pub use plan::request::{PushPart, PushRequest, Pushed, schema_for};
 pub use target::lock_acquisition::LOCK_WAIT;
 
 use std::time::Instant;
@@ -64,6 +64,9 @@ pub async fn push(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
 async fn run(ctx: &Context, request: &PushRequest) -> Result<Pushed> {
     plan::request::check(request)?;
     let mut request = request.clone();
+    if let Ok(plan) = ctx.workdir.load_plan() {
+        request.schema = schema_for(&plan, &request.schema);
+    }
     if request.part == PushPart::Rows && request.mode == RequestedMode::Auto {
         // Never other tables in the place of those that are there.
         request.mode = RequestedMode::Diff;
@@ -99,7 +102,7 @@ pub async fn refuse_undecided(ctx: &Context, request: &PushRequest, plan: &Plan,
     }
     let endpoint = PgEndpoint::parse(&request.target, Role::Target)?.endpoint;
     let control = Box::pin(Session::connect_with_retry(ctx, Stage::Push, &endpoint)).await?;
-    let schema = request.schema.as_str();
+    let schema = &schema_for(plan, &request.schema);
     let record = Box::pin(TargetRecord::read(&control, schema, &previous_schema(schema))).await?;
     let stays = |table: &PushedTableRecord| plan.tables.iter().any(|planned| planned.name == table.name);
     let is_other = source_identity::read(&control, schema).await?.is_some_and(|known| known != source);
@@ -141,6 +144,7 @@ fn summary(pushed: &Pushed, manifest: &Manifest, address: &str) -> String {
             let verb = match checkpoint.mode {
                 PushMode::Swap | PushMode::Replace => "replaced",
                 PushMode::Diff => "changed",
+                PushMode::Load => "loaded",
                 PushMode::Create | PushMode::Rollback => "created",
             };
             format!("{verb} {tables} with {} on {address}", counted(rows, "row", "rows"))

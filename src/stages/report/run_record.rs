@@ -230,6 +230,7 @@ impl PushPlan {
             Action::Nothing => "nothing was changed".to_owned(),
             Action::Create => format!("{tables} created, {now} inserted"),
             Action::Swap | Action::DropAndCreate => format!("{tables} replaced: {now}{before}"),
+            Action::Load => format!("{now} loaded into {tables} of the application"),
             Action::ReplaceRows => format!("the rows of {tables} replaced: {now}{before}"),
             Action::Diff => {
                 let changed: Vec<_> = self.changed().map(|(_, changes)| changes).collect();

@@ -82,7 +82,7 @@ pub(super) async fn digests(
     columns: &[&ColumnPlan],
     sides: &[(Role, String)],
 ) -> Result<Vec<SideAnswer>> {
-    let whole = columns.len() == table.columns.len();
+    let whole = columns.len() == table.compared_columns().len();
     let columns: Vec<ColumnPlan> = columns.iter().map(|column| (*column).clone()).collect();
     let loaded = task.scope.convert.as_ref().and_then(|convert| convert.tables.get(&table.source));
     let mut expected = match loaded.filter(|_| whole) {

@@ -27,6 +27,8 @@ mod counts_digests;
 
 mod full;
 
+mod existing_catalog;
+
 mod existing_schema;
 
 mod offtype;
@@ -73,7 +75,7 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, TablePlan, human_format},
+    model::{Plan, Stage, TablePlan, human_format},
     postgres::{
         PgEndpoint, Role, Session,
         managed::{LocalChoice, LocalServer},
@@ -288,7 +290,7 @@ async fn open_sides(
     let mut local: Option<(SideCatalog, BTreeMap<String, SchemaAnswer>)> = None;
     if request.against != Against::Target {
         let endpoint = needed(servers.local.as_ref())?;
-        let (catalog, schemas) = side_schemas(ctx, endpoint, &scope.plan.schema, &tables).await?;
+        let (catalog, schemas) = side_schemas(ctx, endpoint, &scope.plan.schema, &tables, &scope.plan).await?;
         sides.push(ServerSide {
             endpoint: endpoint.clone(),
             schema: scope.plan.schema.clone(),
@@ -298,11 +300,11 @@ async fn open_sides(
     }
     if inputs::needs_target(request) {
         let endpoint = needed(servers.target.as_ref())?;
-        let (catalog, mut schemas) = side_schemas(ctx, endpoint, &request.schema, &tables).await?;
+        let (catalog, mut schemas) = side_schemas(ctx, endpoint, &request.schema, &tables, &scope.plan).await?;
         if !tables.is_empty() && schemas.values().all(|answer| !answer.present) {
             nothing_there(request, scope)?;
         }
-        if let Some((local, of_local)) = &local {
+        if let Some((local, of_local)) = local.as_ref().filter(|_| scope.plan.existing_schema.is_none()) {
             like_local(&tables, (local, of_local), &catalog, &mut schemas);
         }
         sides.push(ServerSide { endpoint: endpoint.clone(), schema: request.schema.clone(), schemas });
@@ -335,9 +337,14 @@ async fn side_schemas(
     endpoint: &PgEndpoint,
     schema: &str,
     tables: &[TablePlan],
+    plan: &Plan,
 ) -> Result<(SideCatalog, BTreeMap<String, SchemaAnswer>)> {
     let session = Box::pin(Session::connect_with_retry(ctx, Stage::Verify, endpoint)).await?;
     let catalog = SideCatalog::read(&session, schema, tables).await?;
+    if let Some(existing) = &plan.existing_schema {
+        let answers = existing_catalog::against_plan(&session, schema, plan, existing, tables).await?;
+        return Ok((catalog, answers));
+    }
     let compare = async |table: &TablePlan| {
         let found = catalog.tables.get(&table.name);
         let answer = schema::against_plan(&session, schema, table, found).await.at_table(&table.source)?;

@@ -83,9 +83,18 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
     let (present, columns) = common_columns(task, table);
     let mut answers = match task.level {
         VerifyLevel::Counts => counts_digests::counts(task, worker, table, &present).await?,
-        VerifyLevel::Digest => counts_digests::digests(task, worker, table, &columns, &present).await?,
+        VerifyLevel::Digest => {
+            let compared: Vec<&str> = table.compared_columns().iter().map(|column| column.name.as_str()).collect();
+            let columns: Vec<&ColumnPlan> =
+                columns.into_iter().filter(|column| compared.contains(&column.name.as_str())).collect();
+            counts_digests::digests(task, worker, table, &columns, &present).await?
+        }
         VerifyLevel::Full => {
-            let columns: Vec<&ColumnPlan> = columns.into_iter().filter(|column| is_of_source(column)).collect();
+            // What an existing schema computes is compared with its expression, not with the source.
+            let is_existing = task.scope.plan.existing_schema.is_some();
+            let is_compared =
+                |column: &&ColumnPlan| is_of_source(column) && !(is_existing && column.generated.is_some());
+            let columns: Vec<&ColumnPlan> = columns.into_iter().filter(is_compared).collect();
             if columns.is_empty() {
                 counts_digests::counts(task, worker, table, &present).await?
             } else {

@@ -42,6 +42,8 @@ mod removed_tables;
 
 mod latency;
 
+mod live_tables;
+
 mod neon_proxy;
 
 mod neon_proxy_timing;

@@ -46,6 +46,8 @@ pub(crate) fn plan(schema: &str, tables: Vec<TablePlan>) -> Plan {
         overrides_sha256: String::new(),
         consents: std::collections::BTreeMap::new(),
         existing_schema: None,
+        weakened: Vec::new(),
+        sequences: Vec::new(),
         hooks: UserSql::default(),
         schema: schema.to_owned(),
         extensions: Vec::new(),

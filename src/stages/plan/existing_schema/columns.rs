@@ -169,10 +169,9 @@ pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mu
         let at = |code, severity, message: String| {
             Finding::new(code, severity, message).at_table(&source).at_column(&column.source)
         };
-        let numbered = existing.sequence.is_some();
         if column.conversion == Conversion::Absent {
-            let filled = existing.default.is_some() || existing.generated.is_some();
-            if rows > 0 && ((existing.not_null && !filled) || numbered) {
+            let filled = existing.default.is_some() || existing.generated.is_some() || existing.sequence.is_some();
+            if rows > 0 && existing.not_null && !filled {
                 let message = format!(
                     "the existing column {} is NOT NULL, and the source has nothing for it in {}",
                     existing.name,
@@ -184,9 +183,13 @@ pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mu
                         .choice(format!("[columns.\"{source}.COLUMN\"] name = \"{}\"", existing.name))
                         .choice("give the column a default in the existing schema"),
                 );
-            } else if rows > 0 && existing.default.is_some() {
-                let message = "the source has no such column: its rows get the default".to_owned();
-                findings.push(at(FindingCode::Advice, Severity::Info, message));
+            } else if rows > 0 && filled && existing.generated.is_none() {
+                let message = if existing.is_volatile || existing.sequence.is_some() {
+                    "the source has no such column: each row gets a default of its own, which it keeps on the target"
+                } else {
+                    "the source has no such column: its rows get the default"
+                };
+                findings.push(at(FindingCode::Advice, Severity::Info, message.to_owned()));
             }
             continue;
         }

@@ -11,7 +11,10 @@ use crate::{
         overrides::{ColumnOverride, Identifiers, Overrides},
         source_schema::{SourceSchema, SourceTable},
     },
-    rules::identifiers::snake,
+    rules::{
+        identifiers::snake,
+        migration_history::{self, Framework},
+    },
 };
 
 /// For each source table that is planned, by its position, the position of its existing table and columns.
@@ -63,12 +66,19 @@ pub(super) fn find(
         let (Some(source), Some(target)) = (schema.tables.get(source_at), existing.tables.get(existing_at)) else {
             continue;
         };
-        if selected(&source_at) {
+        // A history is loaded only if the configuration says where to.
+        let is_history = chosen.get(source_at).is_some_and(Option::is_none) && history_of(source).is_some();
+        if selected(&source_at) && !is_history {
             let columns = columns(source_at, source, target, decisions)?;
             matches.tables.insert(source_at, TableMatch { existing: existing_at, columns });
         }
     }
     Ok(matches)
+}
+
+/// The framework whose migrations the table of the source records, if it is such a table.
+pub(super) fn history_of(source: &SourceTable) -> Option<Framework> {
+    migration_history::recognise(&source.name, source.columns.iter().map(|column| column.name.as_str()))
 }
 
 fn columns(

@@ -11,6 +11,8 @@ mod objects;
 
 mod values;
 
+pub(super) mod trial;
+
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -21,14 +23,34 @@ use crate::{
     error::Result,
     model::{
         Finding, FindingCode, Severity, TablePlan,
+        catalog::{ObjectKind, ObjectName},
         conversion_plan::RowAddress,
-        existing_schema::{ExistingSchema, ExistingTable},
+        existing_schema::{ExistingSchema, ExistingTable, WeakenedObject, WeakerForm},
+        human_format::counted,
         overrides::Overrides,
         source_schema::SourceSchema,
     },
+    rules::migration_history,
     sqlite::{open, profile::TableSurvey},
 };
 use matching::{Matches, TableMatch};
+
+/// Takes what is not created out of the tables of the plan.
+pub(super) fn weaken(tables: &mut [TablePlan], weakened: &WeakenedObject) {
+    let Some(table) = tables.iter_mut().find(|table| table.name == weakened.name.table) else { return };
+    let name = &weakened.name.name;
+    if weakened.form == WeakerForm::NotCreated {
+        table.primary_key = table.primary_key.take().filter(|key| key.name != *name);
+        table.uniques.retain(|key| key.name != *name);
+        table.indexes.retain(|index| index.name != *name);
+        table.checks.retain(|check| check.name != *name);
+        table.foreign_keys.retain(|key| key.name != *name);
+    }
+    if weakened.form == WeakerForm::NotValid {
+        table.checks.iter_mut().filter(|check| check.name == *name).for_each(|check| check.not_valid = true);
+        table.foreign_keys.iter_mut().filter(|key| key.name == *name).for_each(|key| key.not_valid = true);
+    }
+}
 
 /// What a plan is made of here.
 pub(super) struct PlanInputs<'a> {
@@ -70,10 +92,14 @@ impl PlanInputs<'_> {
             };
             let table =
                 self.table(&connection, &SurveyedTable { outline, survey }, at, target, found, &mut all.findings)?;
+            all.weakened.extend(self.nullable(&table, target));
             all.tables.push(table);
         }
         self.extra_tables(&matches, &mut all);
-        keys::carry(self, &connection, &mut all)?;
+        keys::carry(self, &mut all);
+        for weakened in &all.weakened {
+            weaken(&mut all.tables, weakened);
+        }
         let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
         objects::report(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
@@ -110,17 +136,47 @@ impl PlanInputs<'_> {
         Ok(table)
     }
 
-    /// Tables that only the existing schema has.
-    fn extra_tables(&self, matches: &Matches, all: &mut Assembled) {
-        for (at, target) in self.target.tables.iter().enumerate() {
-            if matches.tables.values().any(|found| found.existing == at) {
+    /// Columns that take NULL, unlike the existing ones, and the primary key that they are in.
+    fn nullable(&self, table: &TablePlan, target: &ExistingTable) -> Vec<WeakenedObject> {
+        let schema = &self.target.catalog.schema;
+        let mut found = Vec::new();
+        for (column, existing) in table.columns.iter().zip(&target.columns) {
+            if column.not_null || !existing.not_null || existing.generated.is_some() {
                 continue;
             }
-            let mut table = TablePlan::new(&target.name, &target.name, RowAddress::Absent);
-            table.columns = target.columns.iter().map(columns::absent).collect();
-            let message = "the source has no such table: it is created empty";
+            let key = target.primary_key.as_ref().filter(|key| key.columns.contains(&existing.name));
+            if let Some(key) = key {
+                let name = ObjectName::of_table(ObjectKind::Constraint, schema, &target.name, &key.name);
+                found.push(WeakenedObject { name, form: WeakerForm::NotCreated });
+            }
+            let name = ObjectName::new(ObjectKind::Table, schema, &target.name);
+            found.push(WeakenedObject { name, form: WeakerForm::NullAllowed { column: existing.name.clone() } });
+        }
+        found
+    }
+
+    /// Names the tables that only the existing schema has: they are created as they are, or left as they are.
+    fn extra_tables(&self, matches: &Matches, all: &mut Assembled) {
+        for (at, target) in self.target.tables.iter().enumerate() {
+            let is_matched = matches.tables.values().any(|found| found.existing == at);
+            let columns = target.columns.iter().map(|column| column.name.as_str());
+            // A migration history is its framework's to make.
+            if is_matched || migration_history::recognise(&target.name, columns).is_some() {
+                continue;
+            }
+            let schema = &self.target.catalog.schema;
+            let rows = self.target.rows.iter().find(|rows| rows.schema == *schema && rows.table == target.name);
+            let message = match (self.target.is_live, rows) {
+                (true, _) => "the source has no such table: it is left as it is on the target".to_owned(),
+                (false, Some(rows)) => {
+                    format!(
+                        "the source has no such table: it is created with the {} of the existing schema",
+                        counted(rows.count, "row", "rows")
+                    )
+                }
+                (false, None) => "the source has no such table: it is created empty".to_owned(),
+            };
             all.findings.push(Finding::new(FindingCode::Advice, Severity::Info, message).at_table(&target.name));
-            all.tables.push(table);
         }
     }
 }

@@ -5,32 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     super::{assembled::Assembled, override_resolution::nearest},
     PlanInputs,
-    matching::Matches,
+    matching::{self, Matches},
 };
-use crate::model::{
-    Finding, FindingCode, Severity, TablePlan,
-    conversion_plan::{ObjectPlan, Outcome},
-    human_format::counted,
-    source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceTable},
+use crate::{
+    model::{
+        Finding, FindingCode, Severity, TablePlan,
+        conversion_plan::{ObjectPlan, Outcome},
+        human_format::counted,
+        source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceTable},
+    },
+    rules::migration_history::Framework,
 };
 
 /// Why an object of the source is not made.
 const DECIDES: &str = "the existing schema decides what the tables have";
-
-/// Tables in which migrations of the source are recorded; the existing schema's own migrations are recorded elsewhere.
-const BOOKKEEPING: [&str; 11] = [
-    "_prisma_migrations",
-    "__drizzle_migrations",
-    "django_migrations",
-    "schema_migrations",
-    "ar_internal_metadata",
-    "alembic_version",
-    "knex_migrations",
-    "knex_migrations_lock",
-    "sequelizemeta",
-    "d1_migrations",
-    "_migrations",
-];
 
 /// Adds one object for each of the source, and the findings.
 pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&str, u64>, all: &mut Assembled) {
@@ -43,8 +31,11 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
                 all.objects.extend(own_objects(source, Some(table)));
             }
             None => {
-                let reason =
-                    if selected { "the existing schema has no such table" } else { "the configuration leaves it out" };
+                let reason = match matching::history_of(source) {
+                    _ if !selected => "the configuration leaves it out",
+                    Some(_) => "it is the migration history of the source",
+                    None => "the existing schema has no such table",
+                };
                 all.objects.push(object("table", &source.name, &source.name, false, reason));
                 all.objects.extend(own_objects(source, None));
                 let rows = rows.get(source.name.as_str()).copied().unwrap_or(0);
@@ -70,7 +61,7 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
 }
 
 fn left_out(work: &PlanInputs<'_>, all: &mut Assembled) {
-    for one in &work.target.left_out {
+    for one in &work.target.catalog.omitted {
         let message = format!("of the existing schema: {}", one.what);
         let mut finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
         if let Some(table) = &one.table {
@@ -97,9 +88,9 @@ fn skipped(
         let message = "the configuration leaves it out";
         return Finding::new(FindingCode::TableSkipped, Severity::Info, message).at_table(name);
     }
-    if BOOKKEEPING.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-        let message = "left out: it is the migration history of the source, and the existing schema has its own";
-        return Finding::new(FindingCode::TableSkipped, Severity::Warning, message).at_table(name);
+    if let Some(framework) = matching::history_of(source) {
+        let stays = work.target.tables.iter().any(|existing| existing.name.eq_ignore_ascii_case(name));
+        return history(framework, stays, rows).at_table(name);
     }
     let message = format!("the existing schema has no such table: {} left out", counted(rows, "row is", "rows are"));
     let severity = if rows == 0 { Severity::Info } else { Severity::NeedsDecision };
@@ -111,6 +102,24 @@ fn skipped(
         finding = finding.choice(format!("[tables.\"{name}\"] name = \"{near}\""));
     }
     finding.choice(format!("exclude = [\"{name}\"]")).choice(format!("--accept table-skipped@{name}"))
+}
+
+/// The migration history of the source. That of PostgreSQL's tables, where there is one, is the valid one for them.
+fn history(framework: Framework, stays: bool, rows: u64) -> Finding {
+    let framework = framework.word();
+    let rows = counted(rows, "row is", "rows are");
+    if stays {
+        let message = format!(
+            "it is a migration history of {framework}: that of the existing schema stays as it is, and the source's {rows} \
+             not loaded"
+        );
+        return Finding::new(FindingCode::TableSkipped, Severity::Info, message);
+    }
+    let message = format!(
+        "it is a migration history of {framework}, and the existing schema does not have this table: the source's {rows} not \
+         loaded"
+    );
+    Finding::new(FindingCode::TableSkipped, Severity::Warning, message)
 }
 
 fn object(kind: &str, source: &str, table: &str, carried: bool, reason: &str) -> ObjectPlan {

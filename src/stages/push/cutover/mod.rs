@@ -7,7 +7,11 @@ pub(super) mod grants;
 
 pub(super) mod old_snapshots;
 
+pub(super) mod own_values;
+
 pub(super) mod replace_rows;
+
+mod row_restore;
 
 pub mod removal;
 
@@ -57,6 +61,8 @@ pub(crate) struct Cutover<'a> {
     pub digests: Vec<ExpectedDigest<'a>>,
     /// Chunks per table, in the manifest's order.
     pub chunks: Vec<u32>,
+    /// Rows of the new tables were changed after they had been loaded.
+    pub has_carried_values: bool,
     /// Keep the replaced tables.
     pub keep_previous: bool,
 }
@@ -74,7 +80,7 @@ impl Cutover<'_> {
     /// `Target*`, `Interrupted`.
     pub(crate) async fn run(&self) -> Result<()> {
         self.record_staged().await?;
-        if self.chunks.iter().any(|chunks| *chunks > 1) {
+        if self.has_carried_values || self.chunks.iter().any(|chunks| *chunks > 1) {
             old_snapshots::wait_for_older(self.scope.target, self.scope.control).await?;
         }
         self.take_over().await?;

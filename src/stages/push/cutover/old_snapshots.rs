@@ -1,7 +1,7 @@
 //! Transactions that look at the past.
 //!
 //! A table that went in as one piece is frozen: whatever snapshot a transaction has, it sees all rows. One that went in
-//! as several can't be: a transaction with a snapshot from the time of the load, that comes to the table after the
+//! as several, or one whose rows changed after it, can't be: a transaction with a snapshot from the time of the load, that comes to the table after the
 //! cutover for the first time, would see some of its rows. So those transactions are waited for.
 
 use std::time::{Duration, Instant};

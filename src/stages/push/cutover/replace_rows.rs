@@ -179,7 +179,7 @@ impl<'a> ReplaceRows<'a> {
         for to_push in self.scope.manifest.tables.iter().filter(|to_push| !done.contains(&to_push.table.name)) {
             debug_assert!(live.iter().any(|live| live.name == to_push.table.name), "the structure is the same");
             let facts = facts.remove(&to_push.table.name).unwrap_or_default();
-            let trigger_toggles = facts.disable_triggers(&qualified(self.scope.target.schema, &to_push.table.name));
+            let trigger_toggles = facts.disable_triggers();
             let attempt = |begin: String| self.load(run_id, to_push, &trigger_toggles, begin).boxed();
             let table = qualified(self.scope.target.schema, &to_push.table.name);
             let locks = locks(self.scope.target, self.scope.control, vec![table]);

@@ -14,25 +14,21 @@ use crate::{
     model::{
         PushCheckpoint, Stage, TableDigest,
         checkpoint::{LoadState, PushAccount, PushedTable},
-        conversion_plan::IdentityPlan,
         identifier::{qualified, quote_ident},
         push_plan::PushMode,
     },
     postgres::{Parsed, PgEndpoint, Role, Session},
     retry,
-    rules::ddl,
     secret::Secret,
     stages::push::{
-        diff::{
-            self, ChangeSet, RowIdentity, TableChange,
-            row_undo::{self, RecordedUndo},
-        },
+        cutover::row_restore::RowRestore,
+        diff::row_undo::{self, RecordedUndo},
         load::staging,
         target::{
             dependents, enums, lifecycle,
             lock_acquisition::{LockMode, Locks},
             objects,
-            record::{self, LiveTableRecord, PushedTableRecord, TargetRecord},
+            record::{self, PushedTableRecord, TargetRecord},
             session::{STAGING_PREFIX, Target, previous_schema},
             source_identity,
             table_properties::{self, OldTableOutcome},
@@ -157,7 +153,9 @@ async fn attempt_once(
     *begun = Some((run_id, tables.clone(), run_key.clone()));
     match &former {
         PreviousState::Tables(previous) => swap_tables(target, &control, &record, previous, run_id).await?,
-        PreviousState::Rows(kept) => restore_rows(target, &control, &record, kept, run_id).await?,
+        PreviousState::Rows(kept) => {
+            RowRestore { target, control: &control, record: &record, kept, run_id }.run().await?;
+        }
     }
     source_identity::swap(&control, schema).await?;
     Ok((tables, run_key))
@@ -232,7 +230,7 @@ impl PreviousState {
                     source: table.source.clone(),
                     digest: Some(*digest),
                     rows: digest.rows,
-                    how: if table.number.is_some() || table.next.is_some() { "changed" } else { "unchanged" },
+                    how: if table.is_changed() { "changed" } else { "unchanged" },
                 })
                 .collect(),
         }
@@ -300,77 +298,4 @@ async fn refuse_dependents(control: &Session, record: &TargetRecord) -> Result<(
     let text = format!("the tables are used by objects that would stay with the newer ones: {}", hanging.join(", "));
     Err(Error::new(Kind::TargetOccupied, text)
         .with_hint("nothing was changed; drop these and create them again afterwards"))
-}
-
-/// The rows that the last push changed get their old form.
-async fn restore_rows(
-    target: &Target<'_>,
-    control: &Session,
-    record: &TargetRecord,
-    kept: &[(RecordedUndo, TableDigest)],
-    run_id: i64,
-) -> Result<()> {
-    let schema = target.schema;
-    let oid = |name: &str| record.live.iter().find(|live| live.name == name).map(|live| live.oid);
-    let tables = || kept.iter().map(|(table, _)| table);
-    let gone = tables().find(|table| (table.number.is_some() || table.next.is_some()) && oid(&table.name).is_none());
-    if let Some(table) = gone {
-        return Err(Error::new(Kind::TargetOccupied, "the table whose rows would be changed back is gone")
-            .at_table(&table.source));
-    }
-    let changed =
-        || kept.iter().filter_map(|(table, digest)| Some((table, table.number?, table.plan.as_ref()?, *digest)));
-    let oids: Vec<u32> = changed().filter_map(|(table, ..)| oid(&table.name)).collect();
-    let mut facts = diff::facts(control, &oids).await?;
-    let items: Vec<TableChange<'_>> = changed()
-        .map(|(table, number, plan, _)| TableChange {
-            shape: RowIdentity::new(plan),
-            facts: facts.remove(&table.name).unwrap_or_default(),
-            rows: row_undo::rows(schema, table.run_id, number),
-        })
-        .collect();
-    let (mut nexts, mut after) = (Vec::new(), Vec::new());
-    for (plan, next) in tables().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
-        let Some(identity) = &plan.identity else { continue };
-        nexts.push((plan, next_number(control, &qualified(schema, &identity.sequence)).await?));
-        let mut plan = plan.clone();
-        plan.identity = plan.identity.map(|identity| IdentityPlan { next: Some(next), ..identity });
-        after.extend(ddl::sequence(schema, &plan).map(|statement| statement.sql));
-    }
-    let is_changed = |name: &str| items.iter().any(|item| item.shape.table.name == name);
-    let equal = kept.iter().filter(|(table, _)| !is_changed(&table.name));
-    let equal: Vec<_> = equal.map(|(table, digest)| (table.name.as_str(), *digest)).collect();
-    let keep = row_undo::keep(schema, run_id, &items, &nexts, &equal);
-    after.extend(row_undo::drop_kept(schema, tables()));
-    let described: Vec<LiveTableRecord<'_>> = kept
-        .iter()
-        .map(|(table, digest)| LiveTableRecord {
-            name: &table.name,
-            source: &table.source,
-            fingerprint: &table.fingerprint,
-            digest: table.pushed_digest.unwrap_or(*digest),
-            columns: None,
-        })
-        .collect();
-    let run_key = tables().next().map_or("", |table| table.run_key.as_str());
-    after.extend(record::live(schema, run_id, run_key, &described));
-    after.extend(record::done(schema, run_id, 0));
-    let wanted = changed().map(|(_, _, plan, digest)| (RowIdentity::new(plan), digest)).collect();
-    let work = ChangeSet { schema, items: &items, keep, after, wanted };
-    let differing = work.run(target, control).await?;
-    if differing.is_empty() {
-        return Ok(());
-    }
-    let text = format!("rows changed since the last push, so they can't be changed back: {}", differing.join(", "));
-    Err(Error::new(Kind::TargetOccupied, text)
-        .with_hint("nothing was changed; `turso2neon push` brings the tables into a known state"))
-}
-
-/// The number that the next row gets.
-async fn next_number(control: &Session, sequence: &str) -> Result<i64> {
-    let sql = format!(
-        "SELECT CASE WHEN is_called AND last_value < {0} THEN last_value + 1 ELSE last_value END FROM {sequence}",
-        i64::MAX
-    );
-    control.query_value("reading the next number of an identity column", &sql, &[]).await
 }

@@ -16,12 +16,14 @@ use crate::{
     postgres::{Session, table_digest},
     stages::push::{
         diff::{
+            in_place_load::{FilledTable, InPlaceLoad},
+            load_order,
             row_identity::RowIdentity,
             unique_swaps::{CatalogFacts, ChangedRows},
         },
         target::{
             lock_acquisition::{LockMode, Locks},
-            session::Target,
+            session::{Target, path_setting},
         },
     },
 };
@@ -34,14 +36,32 @@ pub(crate) struct TableChange<'a> {
     pub facts: CatalogFacts,
     /// The rows.
     pub rows: ChangedRows,
+    /// The rows to be inserted have the columns too that the source lacks.
+    pub has_stored_rows: bool,
+}
+
+/// A table that loses all its rows.
+pub(crate) struct EmptiedTable<'a> {
+    /// How its rows are addressed.
+    pub shape: RowIdentity<'a>,
+    /// What the catalog says of it.
+    pub facts: CatalogFacts,
+    /// The digest of the rows that it must have, or nothing is changed.
+    pub digest: TableDigest,
 }
 
 /// A change that is ready to be made.
 pub(crate) struct ChangeSet<'a> {
     /// The tables' schema.
     pub schema: &'a str,
+    /// Where functions that defaults and checks call look for names.
+    pub path: &'a [String],
     /// The tables whose rows change.
     pub items: &'a [TableChange<'a>],
+    /// Tables that lose all their rows.
+    pub emptied: Vec<EmptiedTable<'a>>,
+    /// What is loaded into tables of the application.
+    pub in_place: Option<InPlaceLoad<'a>>,
     /// Statements that run before the rows change, under the locks: what is kept of them.
     pub keep: Vec<String>,
     /// Statements that run after: sequences, the record.
@@ -55,49 +75,93 @@ impl ChangeSet<'_> {
     /// After `TargetUnreachable` it may have happened or not; the record knows.
     ///
     /// # Errors
-    /// `Target*`, `Interrupted`. `TargetRejected` without another try if a constraint refuses the rows.
+    /// `Local*`, `Target*`, `Interrupted`. `TargetRejected` without another try if a constraint refuses the rows.
     pub(crate) async fn run(&self, target: &Target<'_>, control: &Session) -> Result<Vec<String>> {
-        let changes = self.statements().join(";\n");
+        let filled = self.filled().iter().filter(|filled| filled.is_there);
+        let names = self.items.iter().map(|item| item.shape.table.name.as_str());
+        let names = names.chain(self.emptied.iter().map(|one| one.shape.table.name.as_str()));
+        let names = names.chain(filled.map(|filled| filled.to_push.table.name.as_str()));
         let locks = Locks {
             target,
             control,
             private: Vec::new(),
-            shared: self.items.iter().map(|item| qualified(self.schema, &item.shape.table.name)).collect(),
+            shared: names.map(|name| qualified(self.schema, name)).collect(),
             strength: LockMode::AgainstWriters,
         };
-        locks.with_locks(|begin| self.attempt(control, begin, &changes).boxed()).await
+        locks.with_locks(|begin| self.attempt(control, begin).boxed()).await
     }
 
-    async fn attempt(&self, control: &Session, begin: String, changes: &str) -> Result<Vec<String>> {
+    async fn attempt(&self, control: &Session, begin: String) -> Result<Vec<String>> {
         // A row that somebody locks is not waited for as long as it takes PostgreSQL to look for deadlocks.
         let settings = "SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = off";
-        control.batch("taking the locks", &format!("{begin}; {settings}")).await?;
-        control.batch("changing the rows", changes).await?;
-        let differing = self.differing(control).await?;
+        let path = format!("SET LOCAL {}", path_setting(self.path));
+        control.batch("taking the locks", &format!("{begin}; {settings}; {path}")).await?;
+        let guards = self.emptied.iter().map(|one| (&one.shape, one.digest));
+        let changed = Self::differing(self.schema, guards, control).await?;
+        if !changed.is_empty() {
+            control.batch("leaving the transaction", "ROLLBACK").await?;
+            return Ok(changed);
+        }
+        let (mut first, last) = (self.preparation(), self.change_and_end());
+        match &self.in_place {
+            None => {
+                first.extend(last);
+                first.extend(self.after.iter().cloned());
+                control.batch("changing the rows", &first.join(";\n")).await?;
+            }
+            Some(in_place) => {
+                control.batch("preparing the tables", &first.join(";\n")).await?;
+                in_place.fill(control, self.schema).await?;
+                control.batch("changing the rows", &last.join(";\n")).await?;
+                in_place.number(control, self.schema).await?;
+                control.batch("recording the change", &self.after.join(";\n")).await?;
+            }
+        }
+        let wanted = self.wanted.iter().map(|(shape, digest)| (shape, *digest));
+        let differing = Self::differing(self.schema, wanted, control).await?;
         let end = if differing.is_empty() { "COMMIT" } else { "ROLLBACK" };
         control.batch("committing the change", end).await?;
         Ok(differing)
     }
 
-    fn statements(&self) -> Vec<String> {
-        let mut sql = Vec::new();
-        let mut trigger_toggles = Vec::new();
-        for item in self.items {
-            let (off, on) = item.facts.disable_triggers(&qualified(self.schema, &item.shape.table.name));
-            sql.extend(off);
-            trigger_toggles.extend(on);
-        }
+    fn filled(&self) -> &[FilledTable<'_>] {
+        self.in_place.as_ref().map_or(&[], |in_place| in_place.filled.as_slice())
+    }
+
+    /// Everything that the catalog says of the tables.
+    fn facts(&self) -> impl Iterator<Item = &CatalogFacts> {
+        let emptied = self.emptied.iter().map(|one| &one.facts);
+        let filled = self.filled().iter().map(|one| &one.facts);
+        self.items.iter().map(|item| &item.facts).chain(emptied).chain(filled)
+    }
+
+    /// What comes before new rows.
+    fn preparation(&self) -> Vec<String> {
+        let mut sql: Vec<String> = Vec::new();
+        sql.extend(self.in_place.iter().flat_map(|in_place| in_place.statements.before.iter().cloned()));
+        sql.extend(self.facts().flat_map(|facts| facts.disable_triggers().0));
         sql.extend(self.keep.iter().cloned());
+        if let Some(in_place) = &self.in_place {
+            sql.extend(load_order::put_off(self.schema, &in_place.put_off).0);
+        }
         for (number, item) in self.items.iter().enumerate() {
             sql.extend(item.facts.free_unique_values(&item.shape, self.schema, &item.rows, number));
         }
         sql.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
-        sql.extend(self.change());
+        sql
+    }
+
+    /// The change of rows, and what brings the tables back into their usual state.
+    fn change_and_end(&self) -> Vec<String> {
+        let mut sql: Vec<String> = self.change().into_iter().collect();
         sql.push("SET CONSTRAINTS ALL IMMEDIATE".to_owned());
-        sql.extend(trigger_toggles);
+        if let Some(in_place) = &self.in_place {
+            sql.extend(load_order::put_off(self.schema, &in_place.put_off).1);
+        }
+        sql.extend(self.facts().flat_map(|facts| facts.disable_triggers().1));
+        sql.extend(self.in_place.iter().flat_map(|in_place| in_place.statements.after.iter().cloned()));
         // What others have put off until the end of a transaction waits for it.
         sql.push("SET CONSTRAINTS ALL DEFERRED".to_owned());
-        sql.extend(self.after.iter().cloned());
         sql
     }
 
@@ -105,26 +169,36 @@ impl ChangeSet<'_> {
     fn change(&self) -> Option<String> {
         let mut parts = Vec::new();
         for item in self.items {
-            let TableChange { shape, facts, rows } = item;
-            parts.push(shape.insert(self.schema, &rows.inserts));
+            let TableChange { shape, facts, rows, has_stored_rows } = item;
+            parts.push(if *has_stored_rows {
+                shape.insert_stored(self.schema, &rows.inserts)
+            } else {
+                shape.insert(self.schema, &rows.inserts)
+            });
             parts.extend(shape.update(self.schema, &rows.updates));
             if !facts.deletes_first(shape) {
                 parts.push(shape.delete(self.schema, &rows.deletes));
             }
         }
+        parts.extend(self.emptied.iter().map(|one| one.shape.delete_all(self.schema)));
         let parts: Vec<String> =
             parts.into_iter().enumerate().map(|(number, part)| format!("c{number} AS ({part})")).collect();
         (!parts.is_empty()).then(|| format!("WITH {} SELECT", parts.join(",\n")))
     }
 
-    async fn differing(&self, control: &Session) -> Result<Vec<String>> {
-        let query = |(shape, wanted): &(RowIdentity<'_>, TableDigest)| {
+    /// Source names of tables that do not have these digests.
+    async fn differing<'b>(
+        schema: &str,
+        tables: impl Iterator<Item = (&'b RowIdentity<'b>, TableDigest)>,
+        control: &Session,
+    ) -> Result<Vec<String>> {
+        let query = |(shape, wanted): (&RowIdentity<'_>, TableDigest)| {
             let table = shape.table;
-            let digest = table_digest::query(self.schema, &table.name, &table.columns);
+            let digest = table_digest::query(schema, &table.name, table.compared_columns());
             let source = quote_literal(&table.source);
             format!("SELECT {source}::text WHERE ({digest}) IS DISTINCT FROM {}", quote_literal(&wanted.to_string()))
         };
-        let queries: Vec<String> = self.wanted.iter().map(query).collect();
+        let queries: Vec<String> = tables.map(query).collect();
         if queries.is_empty() {
             return Ok(Vec::new());
         }

@@ -10,12 +10,16 @@ use crate::{
         Stage, TablePlan,
         drift::DriftPolicy,
         identifier::{qualified, quote_literal},
-        push_plan::{Kept, PushMode, PushPlan},
+        push_plan::{Action, Kept, PushMode, PushPlan},
     },
     postgres::{PgEndpoint, Session},
     rules::ddl,
     stages::push::{
-        diff::{self, ChangeSet, ChangedRows, DiffSessions, RowIdentity, TableChange, TableDiff, row_undo},
+        diff::{
+            self, ChangeSet, ChangedRows, DiffSessions, InPlaceLoad, RowIdentity, TableChange, TableDiff,
+            numbering::{self, SequenceRaise},
+            row_undo,
+        },
         load::{
             copy_stream::{SentCounts, measure_bytes, relay},
             digest_check::{self, ExpectedDigest},
@@ -23,7 +27,7 @@ use crate::{
             session_pool::SessionPool,
             staging,
         },
-        plan::manifest::TableToPush,
+        plan::manifest::{Manifest, TableToPush},
         target::record::{self, TargetRecord},
     },
 };
@@ -41,6 +45,8 @@ pub(crate) struct DiffPush<'a> {
     pub on_drift: DriftPolicy,
     /// Keep what is needed to change the rows back.
     pub keep_previous: bool,
+    /// How the record calls the push.
+    pub mode: PushMode,
 }
 
 /// What was found to differ.
@@ -51,6 +57,8 @@ pub(crate) struct TableDiffs<'a> {
     /// Sessions of the local PostgreSQL, besides the usual one, whose temporary tables list the rows.
     more: Vec<Session>,
     restarts: Vec<SequenceRestart<'a>>,
+    /// Sequences of the application's tables that have to go on with another number.
+    raises: Vec<SequenceRaise>,
     /// Bytes of hashes that were received to find them.
     pub received: u64,
 }
@@ -72,20 +80,18 @@ impl<'a> DiffPush<'a> {
         for unfinished in &self.scope.target_state.record.unfinished {
             staging::drop_run(self.scope.control, unfinished).await?;
         }
-        let run_id = record::begin_run(
-            self.scope.control,
-            &self.scope.manifest.run_key,
-            self.scope.target.schema,
-            PushMode::Diff,
-        )
-        .await?;
+        let run_id =
+            record::begin_run(self.scope.control, &self.scope.manifest.run_key, self.scope.target.schema, self.mode)
+                .await?;
         run(run_id);
         for _ in 0..ROUNDS {
             let items = self.send(&findings).await?;
+            self.refuse_references(&items).await?;
             let work = self.work(run_id, &findings, &items).await?;
             let making = work.run(self.scope.target, self.scope.control);
             let differing = self.scope.journal.run_phase(self.scope.target.ctx, "apply", None, making).await?;
             if differing.is_empty() {
+                work.in_place.iter().for_each(InPlaceLoad::report_committed);
                 self.clear_up(&findings).await?;
                 return Ok(findings);
             }
@@ -136,6 +142,13 @@ impl<'a> DiffPush<'a> {
     pub(crate) async fn find(&self) -> Result<TableDiffs<'a>> {
         let mut wanted = digest_check::expected_digests(self.scope.reader, self.scope.manifest).await?;
         wanted.retain(|wanted| !self.scope.target_state.kept.contains(&wanted.table.name));
+        let (filled, mut wanted): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|wanted| self.is_filled(&wanted.table.name));
+        if wanted.is_empty() {
+            let raises = self.raises().await?;
+            let (tables, more, restarts) = (Vec::new(), Vec::new(), Vec::new());
+            return Ok(TableDiffs { wanted: filled, tables, more, restarts, raises, received: 0 });
+        }
         let pool = SessionPool::open(self.scope.target, &self.scope.target_state.path, self.scope.workers).await?;
         let work = digest_check::differing(&pool, self.scope.target.schema, &wanted);
         let differing =
@@ -144,7 +157,7 @@ impl<'a> DiffPush<'a> {
             .iter()
             .map(|wanted| wanted.table)
             .filter(|table| differing.contains(&table.source))
-            .map(RowIdentity::new)
+            .map(|table| self.identity(table))
             .collect();
         let hands = pool.sessions().len().min(shapes.len());
         let open =
@@ -165,9 +178,29 @@ impl<'a> DiffPush<'a> {
             .run_phase(self.scope.target.ctx, "differences", Some(differing.len() as u64), work)
             .await?;
         let received = ends.iter().map(|ends| ends.received.load(Ordering::Relaxed)).sum();
-        let restarts = self.restarts().await?;
+        let (restarts, raises) = match self.scope.target_state.in_place {
+            Some(_) => (Vec::new(), self.raises().await?),
+            None => (self.restarts().await?, Vec::new()),
+        };
         self.scope.journal.received(received);
-        Ok(TableDiffs { wanted, tables, more, restarts, received })
+        wanted.extend(filled);
+        Ok(TableDiffs { wanted, tables, more, restarts, raises, received })
+    }
+
+    /// How the rows of a table are told apart, on the target as it is there.
+    fn identity(&self, table: &'a TablePlan) -> RowIdentity<'a> {
+        let live = self.scope.target_state.in_place.as_ref().and_then(|tables| tables.table(&table.name));
+        RowIdentity::new(table).in_partitions(live.is_some_and(|live| live.is_partitioned))
+    }
+
+    /// Whether the application's table has no rows and gets all of them.
+    fn is_filled(&self, name: &str) -> bool {
+        self.scope.target_state.in_place.as_ref().is_some_and(|tables| tables.is_filled(name))
+    }
+
+    async fn raises(&self) -> Result<Vec<SequenceRaise>> {
+        let schemas = (self.scope.manifest.plan.schema.as_str(), self.scope.target.schema);
+        numbering::raises((self.scope.control, self.scope.reader), schemas, &self.scope.manifest.tables).await
     }
 
     fn ends<'b>(&'b self, local: &'b Session, target: &'b Session) -> DiffSessions<'b> {
@@ -203,9 +236,7 @@ impl<'a> DiffPush<'a> {
 
     /// Sends the rows that differ into temporary tables of the target.
     async fn send(&self, findings: &TableDiffs<'a>) -> Result<Vec<TableChange<'a>>> {
-        let oid =
-            |name: &str| self.scope.target_state.record.live.iter().find(|live| live.name == name).map(|live| live.oid);
-        let oids: Vec<u32> = findings.tables.iter().filter_map(|found| oid(&found.shape.table.name)).collect();
+        let oids: Vec<u32> = findings.tables.iter().filter_map(|found| self.oid(&found.shape.table.name)).collect();
         let mut facts = diff::facts(self.scope.control, &oids).await?;
         self.scope.control.batch("forgetting a former comparison", "DISCARD TEMP").await?;
         let mut items = Vec::new();
@@ -232,9 +263,10 @@ impl<'a> DiffPush<'a> {
                 let analyze = format!("ANALYZE {inserts}; ANALYZE {updates}; ANALYZE {deletes}");
                 self.scope.control.batch("preparing the change", &analyze).await?;
                 items.push(TableChange {
-                    shape: RowIdentity::new(shape.table),
+                    shape: shape.clone(),
                     facts: facts.remove(&shape.table.name).unwrap_or_default(),
                     rows: ChangedRows { inserts, updates, deletes },
+                    has_stored_rows: false,
                 });
             }
             Ok(())
@@ -252,8 +284,14 @@ impl<'a> DiffPush<'a> {
         relay(lister, output, self.scope.control, &statement, |bytes| self.scope.journal.sent(bytes)).await
     }
 
+    fn oid(&self, name: &str) -> Option<u32> {
+        let live = self.scope.target_state.in_place.as_ref().and_then(|tables| tables.table(name));
+        let recorded = || self.scope.target_state.record.live.iter().find(|live| live.name == name);
+        live.map(|live| live.oid).or_else(|| recorded().map(|live| live.oid))
+    }
+
     async fn work<'b>(
-        &self,
+        &'b self,
         run_id: i64,
         findings: &TableDiffs<'a>,
         items: &'b [TableChange<'a>],
@@ -263,15 +301,18 @@ impl<'a> DiffPush<'a> {
     {
         let schema = self.scope.target.schema;
         let kept = row_undo::read(self.scope.control, schema).await?;
-        let touched = !items.is_empty() || !findings.restarts.is_empty();
+        let touched = findings.touches() || findings.wanted.iter().any(|wanted| self.is_filled(&wanted.table.name));
         let is_changed =
             |wanted: &ExpectedDigest<'_>| items.iter().any(|item| item.shape.table.name == wanted.table.name);
-        let (mut keep, mut after) = (Vec::new(), Vec::new());
+        let (mut keep, mut after) = (self.entries(), Vec::new());
         if touched && self.keep_previous {
-            let nexts = findings.restarts.iter().map(|restart| (restart.table, restart.now));
-            let equal = findings.wanted.iter().filter(|wanted| !is_changed(wanted));
+            let nexts: Vec<_> = findings.nexts(self.scope.manifest).collect();
+            let (filled, others): (Vec<_>, Vec<_>) =
+                findings.wanted.iter().partition(|wanted| self.is_filled(&wanted.table.name));
+            let equal = others.into_iter().filter(|wanted| !is_changed(wanted));
             let equal: Vec<_> = equal.map(|wanted| (wanted.table.name.as_str(), wanted.digest)).collect();
-            keep = row_undo::keep(schema, run_id, items, &nexts.collect::<Vec<_>>(), &equal);
+            let filled: Vec<&TablePlan> = filled.into_iter().map(|wanted| wanted.table).collect();
+            keep.extend(row_undo::keep(schema, run_id, items, &nexts, &equal, &filled));
             after.extend(row_undo::drop_kept(schema, &kept));
         } else if touched {
             after.extend(row_undo::forget(schema, &kept));
@@ -279,15 +320,18 @@ impl<'a> DiffPush<'a> {
         let restarts = findings.restarts.iter().filter_map(|restart| ddl::sequence(schema, restart.table));
         after.extend(restarts.map(|statement| statement.sql));
         let rows: u64 = self.scope.manifest.rows();
+        after.extend(self.forget_absent());
         after.extend(record::live(schema, run_id, &self.scope.manifest.run_key, &self.described(findings)));
         after.extend(record::done(schema, run_id, rows));
         // A key that guards new rows only can take action on rows of tables that are not touched.
         let guarded = |table: &TablePlan| table.foreign_keys.iter().any(|key| key.not_valid);
         let all = self.scope.manifest.tables.iter().any(|to_push| guarded(&to_push.table));
-        let counts = |wanted: &&ExpectedDigest<'_>| all || is_changed(wanted);
+        let counts = |wanted: &&ExpectedDigest<'_>| all || is_changed(wanted) || self.is_filled(&wanted.table.name);
         let wanted = findings.wanted.iter().filter(counts);
-        let wanted = wanted.map(|wanted| (RowIdentity::new(wanted.table), wanted.digest)).collect();
-        Ok(ChangeSet { schema, items, keep, after, wanted })
+        let wanted = wanted.map(|wanted| (self.identity(wanted.table), wanted.digest)).collect();
+        let in_place = self.in_place(items).await?;
+        let (path, emptied) = (self.scope.target_state.path.as_slice(), Vec::new());
+        Ok(ChangeSet { schema, path, items, emptied, in_place, keep, after, wanted })
     }
 
     fn described(&self, findings: &TableDiffs<'a>) -> Vec<record::LiveTableRecord<'a>> {
@@ -307,8 +351,7 @@ impl<'a> DiffPush<'a> {
     /// What the push before kept of replaced tables is no longer what a rollback would bring back.
     async fn clear_up(&self, findings: &TableDiffs<'a>) -> Result<()> {
         self.scope.control.batch("forgetting the sent rows", "DISCARD TEMP").await?;
-        let touched = !findings.tables.is_empty() || !findings.restarts.is_empty();
-        if touched
+        if findings.touches()
             && let Err(error) =
                 record::drop_previous(self.scope.control, self.scope.target.schema, &self.scope.target_state.record)
                     .await
@@ -327,15 +370,34 @@ impl<'a> DiffPush<'a> {
 }
 
 impl TableDiffs<'_> {
+    /// Whether anything of the tables that were compared changes.
+    fn touches(&self) -> bool {
+        !self.tables.is_empty() || !self.restarts.is_empty() || !self.raises.is_empty()
+    }
+
+    /// Tables whose sequence goes on with another number, and the number that it gives now. Of the application's
+    /// sequences these are the ones that the plan knows by name.
+    fn nexts<'b>(&'b self, manifest: &'b Manifest) -> impl Iterator<Item = (&'b TablePlan, i64)> {
+        let restarts = self.restarts.iter().map(|restart| (restart.table, restart.now));
+        let known = |raise: &'b SequenceRaise| {
+            let tables = manifest.tables.iter().map(|to_push| &to_push.table);
+            let table = tables.into_iter().find(|table| table.name == raise.sequence.table)?;
+            let identity = table.identity.as_ref().filter(|identity| identity.sequence == raise.sequence.name)?;
+            (identity.column == raise.sequence.column).then_some((table, raise.sequence.next))
+        };
+        restarts.chain(self.raises.iter().filter_map(known))
+    }
+
     /// Enters into the plan what differs. `record` is what the last push left.
     pub(crate) fn enter(&self, plan: &mut PushPlan, record: &TargetRecord) {
         for table in &mut plan.tables {
             let found = self.tables.iter().find(|found| found.shape.table.name == table.name);
             table.changes = found.map(|found| found.changes);
             let restart = self.restarts.iter().find(|restart| restart.table.name == table.name);
-            table.next_number = restart.map(SequenceRestart::next);
+            let raise = self.raises.iter().find(|raise| raise.sequence.table == table.name);
+            table.next_number = restart.map(SequenceRestart::next).or_else(|| raise.map(|raise| raise.wanted));
         }
-        let touched = !self.tables.is_empty() || !self.restarts.is_empty();
+        let touched = self.touches() || plan.action == Action::Load;
         plan.dropped =
             if touched { record.previous.iter().map(|table| table.name.clone()).collect() } else { Vec::new() };
         if !touched {

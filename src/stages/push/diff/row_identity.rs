@@ -23,13 +23,16 @@ const BUCKETS_NAMED: usize = 100_000;
 const WHOLE_ROW: [Seed; 2] = [Seed::Row, Seed::Copy];
 
 /// How the rows of one table are compared.
+#[derive(Clone)]
 pub(crate) struct RowIdentity<'a> {
     /// The table.
     pub table: &'a TablePlan,
     /// The columns that tell rows apart; empty if the whole row does.
     key: Vec<&'a ColumnPlan>,
-    /// Columns that are loaded, not generated.
+    /// Columns that are pushed: neither generated nor left to the target.
     loaded: Vec<ColumnPlan>,
+    /// Its rows are in partitions on the target.
+    is_partitioned: bool,
 }
 
 /// A table cut into buckets.
@@ -47,7 +50,8 @@ impl<'a> RowIdentity<'a> {
     pub(crate) fn new(table: &'a TablePlan) -> Self {
         let fits = |columns: &[String]| -> Option<Vec<&'a ColumnPlan>> {
             let found: Vec<&ColumnPlan> = columns.iter().filter_map(|name| table.column(name)).collect();
-            let usable = found.len() == columns.len() && found.iter().all(|column| column.generated.is_none());
+            let is_pushed = |column: &&ColumnPlan| table.pushed_columns().any(|one| one.name == column.name);
+            let usable = found.len() == columns.len() && found.iter().all(is_pushed);
             (usable && !found.is_empty()).then_some(found)
         };
         let primary = table.primary_key.as_ref().and_then(|key| fits(&key.columns));
@@ -56,8 +60,36 @@ impl<'a> RowIdentity<'a> {
             table.uniques.iter().filter_map(|key| fits(&key.columns)).find(without_nulls)
         };
         let key = primary.or_else(unique).unwrap_or_default();
-        let loaded = table.columns.iter().filter(|column| column.generated.is_none()).cloned().collect();
-        Self { table, key, loaded }
+        let loaded = table.pushed_columns().cloned().collect();
+        Self { table, key, loaded, is_partitioned: false }
+    }
+
+    /// The same of a table whose rows are in partitions on the target.
+    pub(crate) fn in_partitions(mut self, is_partitioned: bool) -> Self {
+        self.is_partitioned = is_partitioned;
+        self
+    }
+
+    /// The table in a schema, without the rows of tables that inherit from it.
+    pub(crate) fn relation(&self, schema: &str) -> String {
+        let table = qualified(schema, &self.table.name);
+        if self.is_partitioned { table } else { format!("ONLY {table}") }
+    }
+
+    /// The place of a row of the table `t`.
+    const fn place(&self) -> &'static str {
+        if self.is_partitioned { "(t.tableoid, t.ctid)" } else { "t.ctid" }
+    }
+
+    /// Every column that a row can be written with, those too that the source lacks, as a list with this prefix.
+    pub(crate) fn stored_columns(&self, prefix: &str) -> String {
+        let stored = self.table.columns.iter().filter(|column| column.generated.is_none());
+        stored.map(|column| format!("{prefix}{}", quote_ident(&column.name))).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the target has values in these rows that are nowhere else.
+    pub(crate) fn keeps_own_values(&self) -> bool {
+        self.table.has_own_values()
     }
 
     /// Whether rows have a key.
@@ -133,7 +165,7 @@ impl<'a> RowIdentity<'a> {
             }
             Some(_) | None => String::new(),
         };
-        let from = format!("FROM ONLY {} AS t{condition}", qualified(schema, &self.table.name));
+        let from = format!("FROM {} AS t{condition}", self.relation(schema));
         if self.has_key() {
             format!("SELECT {}, {} AS h {from}", self.identity_named(), self.hash(Seed::Row))
         } else {
@@ -143,8 +175,8 @@ impl<'a> RowIdentity<'a> {
 
     /// A list of rows without rows, of the same types.
     pub(crate) fn empty_listing(&self, schema: &str) -> String {
-        let table = qualified(schema, &self.table.name);
-        format!("SELECT {}, 0::bigint AS h FROM ONLY {table} AS t WHERE false", self.identity_named())
+        let table = self.relation(schema);
+        format!("SELECT {}, 0::bigint AS h FROM {table} AS t WHERE false", self.identity_named())
     }
 
     /// How to cut the table. `bounds` are the lowest and highest number of a whole-number key.
@@ -166,10 +198,7 @@ impl<'a> RowIdentity<'a> {
     /// The query for the bounds that [`Self::buckets`] wants, where there are any.
     pub(crate) fn bounds_query(&self, schema: &str) -> Option<String> {
         let name = quote_ident(&self.number_key()?.name);
-        Some(format!(
-            "SELECT min({name})::bigint, max({name})::bigint FROM ONLY {}",
-            qualified(schema, &self.table.name)
-        ))
+        Some(format!("SELECT min({name})::bigint, max({name})::bigint FROM {}", self.relation(schema)))
     }
 
     fn number_key(&self) -> Option<&ColumnPlan> {
@@ -198,52 +227,63 @@ impl<'a> RowIdentity<'a> {
     /// Rows and sum of hashes per bucket: `b`, `n`, `s`.
     pub(crate) fn sums(&self, schema: &str, buckets: &Buckets) -> String {
         format!(
-            "SELECT {} AS b, count(*) AS n, sum({})::text AS s FROM ONLY {} AS t GROUP BY 1",
+            "SELECT {} AS b, count(*) AS n, sum({})::text AS s FROM {} AS t GROUP BY 1",
             self.bucket(buckets),
             self.hash(Seed::Row),
-            qualified(schema, &self.table.name)
+            self.relation(schema)
         )
     }
 
     /// The rows of the table `t` that a list of identities names, as `SELECT what`; a list of rows without key says in
     /// `n` how many copies are meant.
     pub(crate) fn named(&self, what: &str, schema: &str, list: &str) -> String {
-        let table = qualified(schema, &self.table.name);
+        let table = self.relation(schema);
         if self.has_key() {
-            return format!("SELECT {what} FROM ONLY {table} AS t JOIN {list} AS l ON {}", self.is_row_of("l"));
+            return format!("SELECT {what} FROM {table} AS t JOIN {list} AS l ON {}", self.is_row_of("l"));
         }
-        format!("SELECT {what} FROM ONLY {table} AS t JOIN {} AS p ON t.ctid = p.c", self.picked(schema, list))
+        format!("SELECT {what} FROM {table} AS t JOIN {} AS p ON {} = p.c", self.picked(schema, list), self.place())
     }
 
     /// The places of as many copies of rows as a list names.
     fn picked(&self, schema: &str, list: &str) -> String {
         let partition = self.identity().join(", ");
         format!(
-            "(SELECT x.c FROM (SELECT t.ctid AS c, {}, row_number() OVER (PARTITION BY {partition}) AS r \
-             FROM ONLY {} AS t) AS x JOIN {list} AS l ON {} WHERE x.r <= l.n)",
+            "(SELECT x.c FROM (SELECT {} AS c, {}, row_number() OVER (PARTITION BY {partition}) AS r \
+             FROM {} AS t) AS x JOIN {list} AS l ON {} WHERE x.r <= l.n)",
+            self.place(),
             self.identity_named(),
-            qualified(schema, &self.table.name),
+            self.relation(schema),
             self.same("x", "l")
         )
     }
 
     /// Deletes the rows that a list names.
     pub(crate) fn delete(&self, schema: &str, list: &str) -> String {
-        let table = qualified(schema, &self.table.name);
+        let table = self.relation(schema);
         if self.has_key() {
-            return format!("DELETE FROM ONLY {table} AS t USING {list} AS l WHERE {}", self.is_row_of("l"));
+            return format!("DELETE FROM {table} AS t USING {list} AS l WHERE {}", self.is_row_of("l"));
         }
-        format!("DELETE FROM ONLY {table} AS t USING {} AS p WHERE t.ctid = p.c", self.picked(schema, list))
+        format!("DELETE FROM {table} AS t USING {} AS p WHERE {} = p.c", self.picked(schema, list), self.place())
+    }
+
+    /// Deletes all rows.
+    pub(crate) fn delete_all(&self, schema: &str) -> String {
+        format!("DELETE FROM {}", self.relation(schema))
     }
 
     /// Inserts the rows of a table with the loaded columns.
     pub(crate) fn insert(&self, schema: &str, rows: &str) -> String {
-        format!(
-            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {rows} AS n",
-            qualified(schema, &self.table.name),
-            self.columns(""),
-            self.columns("n.")
-        )
+        self.insert_columns(schema, rows, &self.columns(""), &self.columns("n."))
+    }
+
+    /// Inserts the rows of a table with the columns of [`Self::stored_columns`].
+    pub(crate) fn insert_stored(&self, schema: &str, rows: &str) -> String {
+        self.insert_columns(schema, rows, &self.stored_columns(""), &self.stored_columns("n."))
+    }
+
+    fn insert_columns(&self, schema: &str, rows: &str, columns: &str, values: &str) -> String {
+        let table = qualified(schema, &self.table.name);
+        format!("INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {rows} AS n")
     }
 
     /// Changes the rows that a table with the loaded columns has by key; none if there is nothing that could change.
@@ -253,8 +293,8 @@ impl<'a> RowIdentity<'a> {
         let sets: Vec<String> = sets.map(quote_ident).map(|name| format!("{name} = n.{name}")).collect();
         (self.has_key() && !sets.is_empty()).then(|| {
             format!(
-                "UPDATE ONLY {} AS t SET {} FROM {rows} AS n WHERE {}",
-                qualified(schema, &self.table.name),
+                "UPDATE {} AS t SET {} FROM {rows} AS n WHERE {}",
+                self.relation(schema),
                 sets.join(", "),
                 self.same_key("n")
             )
@@ -275,21 +315,21 @@ impl<'a> RowIdentity<'a> {
         if !self.has_key() {
             return self.empty_rows(schema);
         }
-        let (table, same) = (qualified(schema, &self.table.name), self.same_key("n"));
-        format!("SELECT {} FROM ONLY {table} AS t JOIN {rows} AS n ON {same}", self.columns("t."))
+        let (table, same) = (self.relation(schema), self.same_key("n"));
+        format!("SELECT {} FROM {table} AS t JOIN {rows} AS n ON {same}", self.columns("t."))
     }
 
     /// No rows, with the loaded columns.
     pub(crate) fn empty_rows(&self, schema: &str) -> String {
-        let table = qualified(schema, &self.table.name);
-        format!("SELECT {} FROM ONLY {table} AS t WHERE false", self.columns("t."))
+        let table = self.relation(schema);
+        format!("SELECT {} FROM {table} AS t WHERE false", self.columns("t."))
     }
 
     /// No identities, with the columns of a list.
     pub(crate) fn empty_list(&self, schema: &str) -> String {
-        let table = qualified(schema, &self.table.name);
+        let table = self.relation(schema);
         let copies = if self.has_key() { "" } else { ", 0::bigint AS n" };
-        format!("SELECT {}{copies} FROM ONLY {table} AS t WHERE false", self.identity_named())
+        format!("SELECT {}{copies} FROM {table} AS t WHERE false", self.identity_named())
     }
 
     /// The columns of a list, as in COPY.

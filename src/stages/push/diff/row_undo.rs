@@ -42,6 +42,20 @@ pub(crate) struct RecordedUndo {
     pub pushed_digest: Option<TableDigest>,
     /// Its plan, if anything of it changed.
     pub plan: Option<TablePlan>,
+    /// It had no rows, and all that it has now are of the push.
+    pub was_empty: bool,
+}
+
+impl RecordedUndo {
+    /// Whether the push changed anything of the table.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.number.is_some() || self.next.is_some() || self.was_empty
+    }
+
+    /// Whether no push had brought the table into the record before.
+    pub(crate) fn was_unrecorded(&self) -> bool {
+        self.run_key.is_empty()
+    }
 }
 
 /// Everything that the last push kept.
@@ -55,7 +69,8 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Recorded
         return Ok(Vec::new());
     }
     let sql = "SELECT name, source, fingerprint, run_key, digest, run_id, number, next, plan, \
-                 to_jsonb(u) ->> 'pushed_digest' FROM turso2neon.undo u \
+                 to_jsonb(u) ->> 'pushed_digest', \
+                 coalesce((to_jsonb(u) ->> 'was_empty')::boolean, false) FROM turso2neon.undo u \
                WHERE target_schema = $1 ORDER BY name COLLATE \"C\"";
     let rows = control.query_rows(doing, sql, &[&schema]).await?;
     let read = |row: &Row<'_>| {
@@ -70,6 +85,7 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Recorded
             next: row.get(7)?,
             pushed_digest: row.get::<Option<&str>>(9)?.and_then(|text| text.parse().ok()),
             plan: row.get::<Option<&str>>(8)?.and_then(|text| serde_json::from_str(text).ok()),
+            was_empty: row.get(10)?,
         })
     };
     rows.iter().map(read).collect()
@@ -83,13 +99,14 @@ pub(crate) fn rows(schema: &str, run_id: i64, number: i32) -> ChangedRows {
 
 /// The statements that keep the rows which a change is about to touch. `nexts` are the next numbers of identity columns
 /// that will change, by table; `equal` are the tables that the change does not touch, with the digests that they were
-/// found to have.
+/// found to have, and `empty` those that have no rows yet and get all of theirs.
 pub(crate) fn keep(
     schema: &str,
     run_id: i64,
     items: &[TableChange<'_>],
     nexts: &[(&TablePlan, i64)],
     equal: &[(&str, TableDigest)],
+    empty: &[&TablePlan],
 ) -> Vec<String> {
     let home = changed_rows_schema(schema);
     let comment = format!("turso2neon: rows that the last push into schema {schema} changed");
@@ -103,34 +120,39 @@ pub(crate) fn keep(
         sql.push(format!(
             "CREATE TABLE {} AS {}",
             kept.inserts,
-            shape.named(&shape.columns("t."), schema, &item.rows.deletes)
+            shape.named(&shape.stored_columns("t."), schema, &item.rows.deletes)
         ));
         sql.push(format!("CREATE TABLE {} AS {old}", kept.updates));
         sql.push(format!("CREATE TABLE {} AS {}", kept.deletes, shape.list_of(&item.rows.inserts)));
-        let digest = table_digest::query(schema, &table.name, &table.columns);
+        let digest = table_digest::query(schema, &table.name, table.compared_columns());
         values.push(format!(
-            "({}, {number}, ({digest}), NULL::bigint, {})",
+            "({}, {number}, ({digest}), NULL::bigint, {}, NULL::boolean)",
             quote_literal(&table.name),
             written(table)
         ));
     }
     let next = |(table, next): &(&TablePlan, i64)| {
-        format!("({}, NULL, NULL, {next}, {})", quote_literal(&table.name), written(table))
+        format!("({}, NULL, NULL, {next}, {}, NULL)", quote_literal(&table.name), written(table))
     };
     values.extend(nexts.iter().map(next));
     let untouched = |(name, digest): &(&str, TableDigest)| {
-        format!("({}, NULL, {}, NULL, NULL)", quote_literal(name), quote_literal(&digest.to_string()))
+        format!("({}, NULL, {}, NULL, NULL, NULL)", quote_literal(name), quote_literal(&digest.to_string()))
     };
     values.extend(equal.iter().map(untouched));
-    values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint, NULL::text)".to_owned());
+    let filled = |table: &&TablePlan| {
+        let digest = quote_literal(&TableDigest::EMPTY.to_string());
+        format!("({}, NULL, {digest}, NULL, {}, true)", quote_literal(&table.name), written(table))
+    };
+    values.extend(empty.iter().map(filled));
+    values.push("(NULL::text, NULL::integer, NULL::text, NULL::bigint, NULL::text, NULL::boolean)".to_owned());
     let place = quote_literal(schema);
     sql.push(format!("DELETE FROM turso2neon.undo WHERE target_schema = {place}"));
     sql.push(format!(
         "INSERT INTO turso2neon.undo (target_schema, run_id, name, source, fingerprint, run_key, digest, number, next, plan, \
-           pushed_digest) \
+           pushed_digest, was_empty) \
          SELECT t.target_schema, {run_id}, t.name, t.source, t.fingerprint, t.run_key, \
-           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan), t.digest \
-         FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next, plan) ON v.name = t.name \
+           coalesce(max(v.digest), t.digest), max(v.number), max(v.next), max(v.plan), t.digest, bool_or(v.was_empty) \
+         FROM turso2neon.tables t LEFT JOIN (VALUES {}) AS v(name, number, digest, next, plan, was_empty) ON v.name = t.name \
          WHERE t.target_schema = {place} AND t.state = 'live' \
          GROUP BY t.target_schema, t.name, t.source, t.fingerprint, t.run_key, t.digest",
         values.join(", ")

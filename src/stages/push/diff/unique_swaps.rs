@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::Result,
-    model::{
-        PgType,
-        identifier::{qualified, quote_ident},
-    },
+    model::{PgType, identifier::quote_ident},
     postgres::Session,
     stages::push::diff::row_identity::RowIdentity,
 };
@@ -23,8 +20,17 @@ pub(crate) struct CatalogFacts {
     uniques: Vec<UniqueIndex>,
     /// Whether a foreign key, of whomever, points to it.
     referenced: bool,
-    /// Its triggers that fire, and whether they do so always.
-    triggers: Vec<(String, bool)>,
+    /// Its triggers that fire, and those of its partitions.
+    triggers: Vec<FiringTrigger>,
+}
+
+#[derive(Debug)]
+struct FiringTrigger {
+    /// The qualified name of the table that has it.
+    table: String,
+    name: String,
+    /// Whether it fires whatever the role of the session in replication.
+    always: bool,
 }
 
 #[derive(Debug)]
@@ -58,8 +64,11 @@ SELECT DISTINCT c.relname::text FROM pg_constraint k JOIN pg_class c ON c.oid = 
 WHERE k.contype = 'f' AND k.confrelid = ANY($1)";
 
 const TRIGGERS: &str = "
-SELECT c.relname::text, g.tgname::text, g.tgenabled = 'A' FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-WHERE g.tgrelid = ANY($1) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY 1, 2";
+SELECT c.relname::text, format('%I.%I', n.nspname, o.relname), g.tgname::text, g.tgenabled = 'A'
+FROM pg_class c CROSS JOIN LATERAL (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS m(relid)
+JOIN pg_class o ON o.oid = m.relid JOIN pg_namespace n ON n.oid = o.relnamespace
+JOIN pg_trigger g ON g.tgrelid = m.relid
+WHERE c.oid = ANY($1) AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') ORDER BY 1, 2, 3";
 
 /// The facts of these tables, by name.
 ///
@@ -76,7 +85,7 @@ pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<St
         found.entry(row.get(0)?).or_default().referenced = true;
     }
     for row in control.query_rows(doing, TRIGGERS, &[&oids]).await? {
-        let trigger = (row.get(1)?, row.get(2)?);
+        let trigger = FiringTrigger { table: row.get(1)?, name: row.get(2)?, always: row.get(3)? };
         found.entry(row.get(0)?).or_default().triggers.push(trigger);
     }
     Ok(found)
@@ -85,11 +94,14 @@ pub(crate) async fn facts(control: &Session, oids: &[u32]) -> Result<BTreeMap<St
 impl CatalogFacts {
     /// The statements that disable the table's triggers, and those that enable them again: a push brings rows
     /// as they are, whatever the mode.
-    pub(crate) fn disable_triggers(&self, table: &str) -> (Vec<String>, Vec<String>) {
-        let alter = |words: &str, name: &str| format!("ALTER TABLE {table} {words} TRIGGER {}", quote_ident(name));
-        let off = self.triggers.iter().map(|(name, _)| alter("DISABLE", name));
+    pub(crate) fn disable_triggers(&self) -> (Vec<String>, Vec<String>) {
+        // Each partition has its own mode of the trigger.
+        let alter = |words: &str, trigger: &FiringTrigger| {
+            format!("ALTER TABLE ONLY {} {words} TRIGGER {}", trigger.table, quote_ident(&trigger.name))
+        };
+        let off = self.triggers.iter().map(|trigger| alter("DISABLE", trigger));
         let on =
-            self.triggers.iter().map(|(name, always)| alter(if *always { "ENABLE ALWAYS" } else { "ENABLE" }, name));
+            self.triggers.iter().map(|trigger| alter(if trigger.always { "ENABLE ALWAYS" } else { "ENABLE" }, trigger));
         (off.collect(), on.collect())
     }
 
@@ -97,13 +109,20 @@ impl CatalogFacts {
     fn secondary<'a>(&'a self, shape: &'a RowIdentity<'_>) -> impl Iterator<Item = &'a UniqueIndex> {
         self.uniques.iter().filter(|unique| {
             let has = |name: &str| unique.columns.iter().any(|column| column == name);
-            unique.computed || !shape.has_key() || !shape.key_names().all(has)
+            // The target alone makes the values of columns that the source lacks.
+            let is_own = |name: &String| {
+                let column = shape.table.column(name);
+                column.is_none_or(|column| column.generated.is_none() && shape.loaded_names().all(|one| one != name))
+            };
+            let is_touched = !unique.columns.iter().all(is_own);
+            is_touched && (unique.computed || !shape.has_key() || !shape.key_names().all(has))
         })
     }
 
     /// Whether rows are deleted before others are inserted, rather than with them.
     pub(crate) fn deletes_first(&self, shape: &RowIdentity<'_>) -> bool {
-        !self.referenced && self.secondary(shape).next().is_some()
+        // A row that is inserted anew would lose what the target put into columns that the source lacks.
+        !self.referenced && !shape.keeps_own_values() && self.secondary(shape).next().is_some()
     }
 
     /// The statements that free unique values before rows are inserted and changed. `number` tells the table apart.
@@ -135,7 +154,7 @@ impl CatalogFacts {
         rows: &ChangedRows,
         number: usize,
     ) -> Vec<String> {
-        let table = qualified(schema, &shape.table.name);
+        let table = shape.relation(schema);
         let ChangedRows { inserts, updates, .. } = rows;
         let moves: Vec<String> = self.secondary(shape).map(|unique| moves(unique, shape, rows)).collect();
         let aside = format!("pg_temp.t2n_moved_{number}");
@@ -144,13 +163,13 @@ impl CatalogFacts {
         let columns = shape.copy_columns();
         vec![
             format!(
-                "CREATE TEMP TABLE t2n_moved_{number} ON COMMIT DROP AS SELECT {} FROM ONLY {table} AS t JOIN {updates} AS u \
+                "CREATE TEMP TABLE t2n_moved_{number} ON COMMIT DROP AS SELECT {} FROM {table} AS t JOIN {updates} AS u \
                  ON {} WHERE {}",
                 keys.iter().map(|name| format!("t.{name}")).collect::<Vec<_>>().join(", "),
                 shape.same_key("u"),
                 moves.join(" OR ")
             ),
-            format!("DELETE FROM ONLY {table} AS t USING {aside} AS m WHERE {}", shape.same_key("m")),
+            format!("DELETE FROM {table} AS t USING {aside} AS m WHERE {}", shape.same_key("m")),
             format!(
                 "INSERT INTO {inserts} ({columns}) SELECT {} FROM {updates} AS n JOIN {aside} AS m ON {same}",
                 shape.columns("n.")
@@ -194,24 +213,24 @@ fn set_placeholders(unique: &UniqueIndex, shape: &RowIdentity<'_>, schema: &str,
     let candidates = || {
         let free = |name: &&String| shape.key_names().all(|key| key != name.as_str());
         let columns = unique.columns.iter().filter(free).filter_map(|name| table.column(name));
-        columns.filter(|column| column.generated.is_none())
+        columns.filter(|column| shape.loaded_names().any(|name| name == column.name))
     };
     let nullable = candidates().find(|column| !column.not_null).map(|column| (column, "NULL".to_owned()));
     let chosen = nullable.or_else(|| candidates().find_map(|column| Some((column, placeholder(&column.pg_type)?))));
     // Without one the change is tried all the same; the index has the last word.
     let Some((column, value)) = chosen else { return Vec::new() };
-    let (whole, name) = (qualified(schema, &table.name), quote_ident(&column.name));
+    let (whole, name) = (shape.relation(schema), quote_ident(&column.name));
     let plain = !unique.computed && unique.columns.iter().all(|name| shape.loaded_names().any(|other| other == name));
     let doomed = if plain { claimed(unique, shape, rows) } else { "true".to_owned() };
     vec![
         format!(
-            "UPDATE ONLY {whole} AS t SET {name} = {value} FROM {} AS u WHERE {} AND {}",
+            "UPDATE {whole} AS t SET {name} = {value} FROM {} AS u WHERE {} AND {}",
             rows.updates,
             shape.same_key("u"),
             moves(unique, shape, rows)
         ),
         format!(
-            "UPDATE ONLY {whole} AS t SET {name} = {value} FROM {} AS l WHERE {} AND {doomed}",
+            "UPDATE {whole} AS t SET {name} = {value} FROM {} AS l WHERE {} AND {doomed}",
             rows.deletes,
             shape.is_row_of("l")
         ),

@@ -63,7 +63,7 @@ impl PushExecutor<'_> {
     pub(super) async fn find_drift(&self, control: &Session, target_state: &TargetState) -> Result<DriftCheck> {
         let mut tables = baseline::read(control, &self.request.schema).await?;
         // The user allows to replace these, whoever made or changed them.
-        tables.retain(|table| !self.request.force_tables.contains(&table.name));
+        tables.retain(|table| !self.request.is_forced(&table.name));
         // A target without any of the tables is a new one.
         if tables.iter().all(|table| table.is_gone) {
             return Ok(DriftCheck::default());
@@ -79,6 +79,11 @@ impl PushExecutor<'_> {
         }
         unchanged.retain(|name| !differing.contains(name));
         let drifted = tables.into_iter().filter_map(|mut baseline| {
+            // What the application changes about its own tables is compared with the plan (`plan::in_place`).
+            if baseline.is_adopted {
+                baseline.structure.clear();
+                return differing.contains(&baseline.name).then_some(DriftedTable { baseline, rows_differ: true });
+            }
             if baseline.is_gone {
                 baseline.structure = vec!["the table was dropped, renamed or moved".to_owned()];
             }
@@ -124,7 +129,7 @@ impl PushExecutor<'_> {
         let columns: Vec<DigestColumn> = match (&table.columns, to_push) {
             (Some(columns), _) => columns.clone(),
             (None, Some(to_push)) if to_push.fingerprint == table.fingerprint => {
-                to_push.table.columns.iter().map(DigestColumn::from).collect()
+                to_push.table.compared_columns().into_iter().map(DigestColumn::from).collect()
             }
             (None, _) => return None,
         };

@@ -25,7 +25,7 @@ use crate::{
     retry,
     stages::push::{
         cutover::{
-            Cutover,
+            Cutover, own_values,
             replace_rows::{self, ReplaceRows},
         },
         diff::{
@@ -44,7 +44,7 @@ use crate::{
             staging::{self, Staging, StagingRequest},
         },
         plan::{
-            self,
+            self, in_place,
             manifest::{Manifest, TableToPush},
             mode_selection::{self, Choice},
             preflight::TargetState,
@@ -169,8 +169,10 @@ impl<'a> PushExecutor<'a> {
         self.decide_drift(servers, drift, &mut target_state).await?;
         self.decide_changes(control, &mut target_state).await?;
         let choice = mode_selection::choose(self.ctx, servers, self.manifest, &target_state, self.request).await?;
-        let is_diff =
-            choice.action == Action::Diff && self.request.mode == RequestedMode::Auto && target_state.kept.is_empty();
+        let is_diff = choice.action == Action::Diff
+            && self.request.mode == RequestedMode::Auto
+            && target_state.kept.is_empty()
+            && target_state.in_place.is_none();
         match Box::pin(self.plan_and_apply(sessions, &target_state, &sizes, choice)).await {
             // A constraint refuses a change row by row; whole tables can still take their places.
             Err(error) if is_diff && blocks_diff(&error) && !control.is_lost() => {
@@ -256,10 +258,11 @@ impl<'a> PushExecutor<'a> {
         target_state.require_clear(choice.action)?;
         mode_selection::require_kept_in_place(target_state, &choice)?;
         let mut plan = self.plan(target_state, choice);
-        if plan.action == Action::Diff {
-            let change = self.row_change(sessions, target_state);
+        if plan.action.changes_rows() {
+            let change = self.row_change(sessions, target_state, plan.action);
             let findings = Box::pin(change.find()).await?;
             findings.enter(&mut plan, &target_state.record);
+            in_place::require_consent(self.request, &plan)?;
             if self.request.dry_run {
                 let bytes = self.journal.run_phase(self.ctx, "measuring", None, change.measure(&findings)).await?;
                 let sent = format!("{bytes} bytes of rows; {} bytes of hashes were compared", findings.received);
@@ -323,6 +326,9 @@ impl<'a> PushExecutor<'a> {
     ) -> Result<Pushed> {
         let control = sessions.control;
         let staging = Box::pin(self.load(sessions, target_state, sizes, &plan)).await?;
+        let schemas = (staging.schema.as_str(), self.request.schema.as_str());
+        let carrying = own_values::carry(control, self.manifest, &target_state.record, schemas);
+        let has_carried_values = Box::pin(carrying).await?;
         let digests = Box::pin(self.build_and_compare(sessions, target_state, &staging, sizes)).await?;
         if plan.action == Action::Swap {
             Box::pin(self.refuse_later_drift((control, sessions.reader), target_state)).await?;
@@ -340,6 +346,7 @@ impl<'a> PushExecutor<'a> {
             staging: &staging,
             digests,
             chunks,
+            has_carried_values,
             keep_previous: self.request.keep_previous,
         };
         Box::pin(self.journal.run_phase(self.ctx, "cutover", None, cutover.run())).await?;
@@ -419,12 +426,13 @@ impl<'a> PushExecutor<'a> {
         self.done(plan, Self::pushed_tables(&digests))
     }
 
-    fn row_change<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState) -> DiffPush<'b> {
+    fn row_change<'b>(&'b self, sessions: Sessions<'b>, target_state: &'b TargetState, action: Action) -> DiffPush<'b> {
         DiffPush {
             scope: self.scope(sessions, target_state),
             local: sessions.local,
             on_drift: self.request.on_drift,
             keep_previous: self.request.keep_previous,
+            mode: action.mode().unwrap_or(PushMode::Diff),
         }
     }
 
@@ -451,6 +459,10 @@ impl<'a> PushExecutor<'a> {
             self.ctx.out.info(format!("{}: {inserted} inserted, {updated} updated, {deleted} deleted", table.source));
         }
         self.record_sizes(change.scope.control).await;
+        if plan.action == Action::Load {
+            plan.rows_there_lines().for_each(|line| self.ctx.out.info(line));
+            self.note_frameworks(change.scope.control).await;
+        }
         let tables = Self::pushed_tables(&changed.wanted);
         self.done(plan, tables)
     }

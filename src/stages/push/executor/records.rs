@@ -14,7 +14,7 @@ use crate::{
         load::{digest_check::ExpectedDigest, progress_journal::CheckpointEntry},
         plan::request::Pushed,
         target::{
-            catalog,
+            catalog, live_tables,
             record::{self, TargetRecord},
             session::previous_schema,
         },
@@ -47,6 +47,20 @@ impl PushExecutor<'_> {
         tables.collect()
     }
 
+    /// Names the setting that keeps this tool's schema out of the comparison of a framework that is used there. The push
+    /// is done by then: a failure to ask is none of the push.
+    pub(super) async fn note_frameworks(&self, control: &Session) {
+        for framework in live_tables::frameworks(control).await.unwrap_or_default() {
+            if let Some(setting) = framework.schema_filter() {
+                let name = framework.word();
+                self.ctx.out.info(format!(
+                    "{name}: {setting}, so that it does not compare schema {}; `turso2neon finish --purge` removes it",
+                    record::SCHEMA
+                ));
+            }
+        }
+    }
+
     pub(super) fn done(&self, plan: PushPlan, tables: BTreeMap<String, PushedTable>) -> Result<Pushed> {
         let checkpoint = self.write(&plan, LoadState::Done, tables)?;
         Ok(Pushed { checkpoint: Some(checkpoint), plan: Some(plan), ..Pushed::default() })
@@ -71,7 +85,7 @@ impl PushExecutor<'_> {
             (table.source.clone(), PushedTable { rows, server_digest, chunks, ..PushedTable::default() })
         };
         let mode = now.last_mode.unwrap_or(PushMode::Create);
-        let kept = |mode| !matches!(mode, PushMode::Diff | PushMode::Replace);
+        let kept = |mode| !matches!(mode, PushMode::Diff | PushMode::Load | PushMode::Replace);
         let replaced = now.previous.iter().filter(|_| kept(mode)).map(|table| table.name.clone()).collect();
         self.write_entry(replaced, mode, plan, LoadState::Done, now.live.iter().map(pushed).collect())
     }
@@ -92,7 +106,7 @@ impl PushExecutor<'_> {
             previous_schema: (!replaced.is_empty()).then(|| previous_schema(&self.request.schema)),
             replaced,
             tables,
-            kept: self.request.keep_previous && matches!(mode, PushMode::Swap | PushMode::Diff),
+            kept: self.request.keep_previous && matches!(mode, PushMode::Swap | PushMode::Diff | PushMode::Load),
             restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.journal.write(self.ctx, self.manifest, entry, state)

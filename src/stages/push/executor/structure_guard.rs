@@ -25,9 +25,7 @@ impl PushExecutor<'_> {
         }
         let mut live = contract::read(control, &self.request.schema).await?;
         // The user allows to replace these, or others changed them and they stay.
-        live.retain(|table| {
-            !self.request.force_tables.contains(&table.name) && !target_state.kept.contains(&table.name)
-        });
+        live.retain(|table| !self.request.is_forced(&table.name) && !target_state.kept.contains(&table.name));
         let changes = structure_changes::find(&live, &target_state.record.live_objects, &self.manifest.plan);
         if changes.is_empty() {
             return Ok(());

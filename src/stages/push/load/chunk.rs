@@ -47,10 +47,7 @@ impl Chunk {
         }
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        format!(
-            "COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)",
-            to_push.table.stored_columns()
-        )
+        format!("COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)", to_push.pushed_columns())
     }
 
     /// The statement that writes it to the target. A whole table goes in frozen: a reader's older snapshot then sees
@@ -58,7 +55,7 @@ impl Chunk {
     pub(crate) fn destination(&self, schema: &str, to_push: &TableToPush) -> String {
         let table = qualified(schema, &to_push.table.name);
         let freeze = if self.whole { ", FREEZE" } else { "" };
-        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", to_push.table.stored_columns())
+        format!("COPY {table} ({}) FROM STDIN (FORMAT binary{freeze})", to_push.pushed_columns())
     }
 }
 

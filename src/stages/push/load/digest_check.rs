@@ -58,7 +58,7 @@ pub(crate) async fn differing(
 /// The comparison of one table.
 pub(crate) fn digest_job(schema: &str, wanted: &ExpectedDigest<'_>, light: bool) -> PoolJob {
     let table = wanted.table;
-    let sql = table_digest::query(schema, &table.name, &table.columns);
+    let sql = table_digest::query(schema, &table.name, table.compared_columns());
     let task = JobKind::Compare { sql, wanted: wanted.digest };
     PoolJob { doing: "computing a digest", table: table.source.clone(), task, light }
 }

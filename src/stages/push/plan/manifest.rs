@@ -6,6 +6,7 @@ use crate::{
     model::{
         DumpCheckpoint, LoadCheckpoint, Plan, TableDigest, TablePlan,
         checkpoint::{CHECKPOINT_FORMAT, LoadState, TableRecord},
+        identifier::quote_list,
         offtype::{self, OFFTYPE_TABLE},
         table_digest::DIGEST_VERSION,
     },
@@ -50,6 +51,11 @@ impl TableToPush {
         Self { table, fingerprint, loaded }
     }
 
+    /// The columns that are sent, as in COPY.
+    pub(crate) fn pushed_columns(&self) -> String {
+        quote_list(self.table.pushed_columns().map(|column| column.name.as_str()))
+    }
+
     /// The digest that `convert` recorded; none where it recorded none of this version.
     pub(crate) fn recorded_digest(&self) -> Option<TableDigest> {
         self.loaded.as_ref()?.server_digest
@@ -60,7 +66,7 @@ impl TableToPush {
     /// # Errors
     /// `Local*`.
     pub(crate) async fn digest_now(&self, local: &Session, schema: &str) -> Result<TableDigest> {
-        let digest = table_digest::of_table(local, schema, &self.table.name, &self.table.columns);
+        let digest = table_digest::of_table(local, schema, &self.table.name, self.table.compared_columns());
         digest.await.at_table(&self.table.source)
     }
 
@@ -212,6 +218,8 @@ mod tests {
             overrides_sha256: String::new(),
             consents: std::collections::BTreeMap::new(),
             existing_schema: None,
+            weakened: Vec::new(),
+            sequences: Vec::new(),
             hooks: crate::model::overrides::UserSql::default(),
             schema: "s".to_owned(),
             extensions: Vec::new(),

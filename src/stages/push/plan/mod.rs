@@ -2,6 +2,10 @@
 //!
 //! A dry run prints the value that the real push applies.
 
+pub(super) mod in_place;
+
+mod missing_objects;
+
 pub(super) mod manifest;
 
 pub(super) mod mode_selection;
@@ -9,6 +13,8 @@ pub(super) mod mode_selection;
 pub(super) mod preflight;
 
 pub(super) mod request;
+
+mod server_facts;
 
 pub(super) mod structure;
 
@@ -52,8 +58,10 @@ pub(super) fn make(
         source: to_push.table.source.clone(),
         rows: to_push.loaded.as_ref().map(|loaded| loaded.rows),
         changes: None,
+        rows_there: target_state.in_place.as_ref().and_then(|tables| tables.rows_there(&to_push.table.name)),
         next_number: None,
     };
+    let statements = target_state.in_place.as_ref().map(|in_place| &in_place.statements);
     PushPlan {
         target: target.to_owned(),
         schema: request.schema.clone(),
@@ -62,6 +70,9 @@ pub(super) fn make(
         tables: manifest.tables.iter().map(table).collect(),
         rows_before: rows_before(&target_state.record.live),
         creates,
+        created_objects: statements.map(|all| all.created.clone()).unwrap_or_default(),
+        weakened_objects: statements.map(|all| all.weakened.clone()).unwrap_or_default(),
+        missing_objects: statements.map(|all| all.not_created.clone()).unwrap_or_default(),
         replaced: if action.loads_tables() { names(&target_state.record.live) } else { none() },
         leaving: if action.loads_tables() {
             target_state.removed_tables(manifest).into_iter().map(str::to_owned).collect()
@@ -75,7 +86,7 @@ pub(super) fn make(
         on_type_change: request.on_type_change,
         // A push in mode `diff` drops them only if it changes something.
         dropped: match action {
-            Action::Nothing | Action::Diff => none(),
+            Action::Nothing | Action::Diff | Action::Load => none(),
             Action::Create | Action::Swap | Action::ReplaceRows | Action::DropAndCreate => {
                 names(&target_state.record.previous)
             }
@@ -93,7 +104,9 @@ fn rows_before(live: &[PushedTableRecord]) -> Option<u64> {
 fn kept(request: &PushRequest, action: Action) -> Kept {
     match action {
         Action::Swap if request.keep_previous => Kept::Tables { schema: previous_schema(&request.schema) },
-        Action::Diff if request.keep_previous => Kept::Rows { schema: changed_rows_schema(&request.schema) },
+        Action::Diff | Action::Load if request.keep_previous => {
+            Kept::Rows { schema: changed_rows_schema(&request.schema) }
+        }
         _ => Kept::Nothing,
     }
 }

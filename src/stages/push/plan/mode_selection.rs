@@ -9,6 +9,7 @@ use crate::{
     },
     postgres::Session,
     stages::push::plan::{
+        in_place,
         manifest::Manifest,
         preflight::TargetState,
         request::{PushPart, PushRequest},
@@ -52,6 +53,9 @@ pub(crate) async fn choose(
     request: &PushRequest,
 ) -> Result<Choice> {
     let (mode, part) = (request.mode, request.part);
+    if let Some(tables) = &target_state.in_place {
+        return in_place::choose((control, reader), manifest, tables, request).await;
+    }
     let pushed = !target_state.record.live.is_empty();
     match part {
         PushPart::Schema if pushed => return Err(schema_exists()),
@@ -115,7 +119,7 @@ pub(crate) async fn choose(
 /// # Errors
 /// `TargetDrifted`.
 pub(crate) fn require_kept_in_place(target_state: &TargetState, choice: &Choice) -> Result<()> {
-    if target_state.kept.is_empty() || choice.action == Action::Diff {
+    if target_state.kept.is_empty() || choice.action.changes_rows() {
         return Ok(());
     }
     let kept: Vec<&str> = target_state.kept.iter().map(String::as_str).collect();

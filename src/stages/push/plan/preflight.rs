@@ -7,14 +7,19 @@ use crate::{
     model::{
         conversion_plan::OFFTYPE_TABLE,
         drift::{DriftPolicy, TableDrift},
-        identifier::{quote_ident, quote_literal},
+        identifier::quote_ident,
         push_plan::Action,
         structure_change::StructureChange,
     },
     postgres::{Parameter, Session},
     rules::ddl,
     stages::push::{
-        plan::{manifest::Manifest, request::PushRequest},
+        plan::{
+            in_place::InPlace,
+            manifest::Manifest,
+            request::{PushRequest, forces},
+            server_facts::{ServerFacts, megabytes},
+        },
         target::{
             catalog::names_of,
             dependents, lifecycle, objects,
@@ -58,6 +63,8 @@ pub(crate) struct TargetState {
     pub unchanged: BTreeSet<String>,
     /// Tables that others changed and that are left as they are.
     pub kept: BTreeSet<String>,
+    /// The tables that the application made, if pushes only change their rows.
+    pub in_place: Option<InPlace>,
     /// What this push changes about the tables that are in use.
     pub changes: Vec<StructureChange>,
     /// Size of the database in bytes.
@@ -89,10 +96,14 @@ impl TargetState {
             let hint = "raise the connection limit of the role and of the database to 2 or more; --jobs 1 uses two";
             return Err(Error::new(Kind::TargetRejected, text).with_hint(hint));
         }
-        let forced = named(manifest, &record, &request.force_tables)?;
+        let forced = named(manifest, &record, request)?;
+        let in_place = InPlace::look(control, manifest, &record, request).await?;
         // What a rollback brought back belongs to whom it belonged before.
-        record.live.retain(|table| table.is_pushed() || forced.contains(&table.name.as_str()));
-        record.adopt(control, schema, &forced).await?;
+        let may_replace = |name: &str| in_place.is_none() && forced.iter().any(|one| one == name);
+        record.live.retain(|table| table.is_pushed() || may_replace(&table.name));
+        if in_place.is_none() {
+            record.adopt(control, schema, &forced).await?;
+        }
         let of_branch = request.neon.as_ref().and_then(|branch| branch.limit_bytes);
         let of_server = facts.limit.as_deref().and_then(megabytes);
         let mut target_state = Self {
@@ -101,17 +112,27 @@ impl TargetState {
             creates_schema: !facts.schema_exists,
             creates_extensions: Vec::new(),
             // An existing schema's defaults call its types by their names alone.
-            path: manifest.plan.existing_schema.iter().map(|_| schema.to_owned()).collect(),
+            path: manifest
+                .plan
+                .existing_schema
+                .as_ref()
+                .map(|existing| existing.catalog.search_path.clone())
+                .unwrap_or_default(),
             drift: Vec::new(),
             unchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
+            in_place,
             changes: Vec::new(),
             database_bytes: facts.database_bytes,
             limit_bytes: of_branch.into_iter().chain(of_server).min(),
         };
-        target_state.check_removed_tables(control, manifest, request).await?;
         target_state.check_server(&facts, schema);
         target_state.check_extensions(control, manifest, &facts, schema).await?;
+        if target_state.in_place.is_some() {
+            target_state.check_in_place();
+            return Ok(target_state);
+        }
+        target_state.check_removed_tables(control, manifest, request).await?;
         target_state.check_names(control, manifest, schema).await?;
         target_state.check_owned(control, schema, request.on_drift).await?;
         Ok(target_state)
@@ -122,7 +143,11 @@ impl TargetState {
     /// # Errors
     /// `TargetOccupied` if the names of tables are taken, else the first problem's kind.
     pub(crate) fn require_clear(&self, action: Action) -> Result<()> {
-        let counts = |problem: &&Problem| action.loads_tables() || !problem.of_replacing;
+        let is_counted = |problem: &Problem| match action {
+            Action::Load => problem.kind == Kind::TargetFull,
+            _ => action.loads_tables(),
+        };
+        let counts = |problem: &&Problem| !problem.of_replacing || is_counted(problem);
         let problems: Vec<&Problem> = self.problems.iter().filter(counts).collect();
         let Some(first) = problems.first() else { return Ok(()) };
         let occupied = problems.iter().any(|problem| problem.kind == Kind::TargetOccupied);
@@ -131,7 +156,11 @@ impl TargetState {
         let error = Error::new(kind, texts.join("; "));
         Err(match kind {
             Kind::TargetOccupied => error
-                .with_hint("nothing was changed; move these away, or push into another --schema or an empty database"),
+                .with_hint(match &self.in_place {
+                    Some(_) => "nothing was changed; connect as the role that owns the tables, or push into another database",
+                    None => "nothing was changed; move these away, allow to replace tables with --force-table NAME, or push into \
+                             another --schema or an empty database",
+                }),
             _ => match problems.iter().find_map(|problem| problem.hint) {
                 Some(hint) => error.with_hint(format!("{hint}; nothing was changed")),
                 None => error,
@@ -181,7 +210,7 @@ impl TargetState {
         self.problems.iter_mut().skip(since).for_each(|problem| problem.of_replacing = true);
     }
 
-    fn add_problem_with_names(&mut self, kind: Kind, text: &str, names: &[String]) {
+    pub(super) fn add_problem_with_names(&mut self, kind: Kind, text: &str, names: &[String]) {
         if names.is_empty() {
             return;
         }
@@ -195,7 +224,8 @@ impl TargetState {
     /// Names of tables that the target has from the last push and that will not be there after this one.
     pub(crate) fn removed_tables(&self, manifest: &Manifest) -> Vec<&str> {
         let stays = |name: &str| manifest.tables.iter().any(|to_push| to_push.table.name == name);
-        self.record.live.iter().map(|table| table.name.as_str()).filter(|name| !stays(name)).collect()
+        let goes = |table: &&record::PushedTableRecord| !table.is_adopted && !stays(&table.name);
+        self.record.live.iter().filter(goes).map(|table| table.name.as_str()).collect()
     }
 
     /// Tables that would be gone although it is not the source they came from that lost them, or that would leave
@@ -206,9 +236,12 @@ impl TargetState {
         manifest: &Manifest,
         request: &PushRequest,
     ) -> Result<()> {
-        let named = |name: &str| request.force_tables.iter().any(|forced| forced == name);
-        let leaving: Vec<String> =
-            self.removed_tables(manifest).into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
+        let leaving: Vec<String> = self
+            .removed_tables(manifest)
+            .into_iter()
+            .filter(|name| !request.is_forced(name))
+            .map(str::to_owned)
+            .collect();
         if leaving.is_empty() {
             return Ok(());
         }
@@ -244,7 +277,7 @@ impl TargetState {
             let hint = "GRANT CREATE ON DATABASE to the role, or use the database's owner";
             self.add_problem_with_hint(Kind::TargetDenied, text, hint);
         }
-        if facts.schema_exists && !facts.may_create_in_schema {
+        if facts.schema_exists && !facts.may_create_in_schema && self.in_place.is_none() {
             let text = format!("the role may not create tables in schema {schema}");
             let hint = "GRANT CREATE ON SCHEMA to the role, or name another --schema";
             self.add_problem_with_hint(Kind::TargetDenied, text, hint);
@@ -291,7 +324,7 @@ impl TargetState {
 
     /// Names that the tables, their indexes, keys and sequences will need, and that something else has.
     async fn check_names(&mut self, control: &Session, manifest: &Manifest, schema: &str) -> Result<()> {
-        let sql = "SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' \
+        let sql = "SELECT name FROM (SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' \
              WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' \
              WHEN 'f' THEN 'foreign table' ELSE 'type' END || ' ' || c.relname \
            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2) \
@@ -301,7 +334,8 @@ impl TargetState {
            UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
              WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
              AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
-               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4))) ORDER BY 1";
+               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4)))) AS taken(name) \
+           ORDER BY name NOT LIKE 'table %', name";
         let views = manifest.plan.views.iter().map(|view| view.name.as_str());
         let tables = manifest.tables.iter().map(|to_push| to_push.table.name.as_str());
         let tables: Vec<&str> =
@@ -321,12 +355,7 @@ impl TargetState {
             names_of(control, doing, sql, &there),
             Box::pin(objects::conflicts(control, &manifest.plan, schema, &self.record)),
         )?;
-        let own = match manifest.plan.existing_schema {
-            Some(_) => " (empty tables that an ORM made can be dropped: the push makes them)",
-            None => "",
-        };
-        let text =
-            format!("schema {schema} already contains objects of the same name that turso2neon did not create{own}");
+        let text = format!("schema {schema} already contains objects of the same name that turso2neon did not create");
         self.add_problem_with_names(Kind::TargetOccupied, &text, &taken);
         let before = self.problems.len();
         let text = format!("schema {home}, where replaced tables are kept, holds something of the same name");
@@ -397,16 +426,19 @@ impl TargetState {
     }
 }
 
-/// The tables of the plan that the user allows to replace by name.
-fn named<'a>(manifest: &Manifest, record: &TargetRecord, names: &'a [String]) -> Result<Vec<&'a str>> {
-    let pushed = |name: &&String| manifest.tables.iter().any(|to_push| to_push.table.name == **name);
-    let live = |name: &&String| record.live.iter().any(|table| table.name == **name);
-    let unknown = names.iter().find(|name| !pushed(name) && !live(name));
-    if unknown.is_some() {
+/// The tables of the plan and of the last push that the user allows to replace by name.
+fn named(manifest: &Manifest, record: &TargetRecord, request: &PushRequest) -> Result<Vec<String>> {
+    let planned = manifest.tables.iter().map(|to_push| to_push.table.name.as_str());
+    let mut tables: Vec<&str> = planned.chain(record.live.iter().map(|table| table.name.as_str())).collect();
+    if request.force_tables.iter().any(|one| !tables.iter().any(|name| forces(one, name))) {
         let text = "--force-table names a table that is neither pushed nor of the last push";
-        return Err(Error::new(Kind::Usage, text).with_hint("give the table's name on the target, without its schema"));
+        return Err(Error::new(Kind::Usage, text)
+            .with_hint("give the table's name on the target without its schema, or a pattern such as `*`"));
     }
-    Ok(names.iter().map(String::as_str).collect())
+    tables.retain(|name| request.is_forced(name));
+    tables.sort_unstable();
+    tables.dedup();
+    Ok(tables.into_iter().map(str::to_owned).collect())
 }
 
 /// Every relation name that the push will need in the target schema.
@@ -423,76 +455,4 @@ fn all_names(manifest: &Manifest) -> Vec<&str> {
     }
     names.extend(manifest.plan.views.iter().map(|view| view.name.as_str()));
     names
-}
-
-/// What the server says of itself and of the role.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each asked for once")]
-struct ServerFacts {
-    encoding: String,
-    read_only: bool,
-    may_create_schemas: bool,
-    schema_exists: bool,
-    may_create_in_schema: bool,
-    may_create_in_public: bool,
-    database_bytes: u64,
-    limit: Option<String>,
-    /// The most connections of the role, or of all roles to this database.
-    connections: Option<i32>,
-}
-
-impl ServerFacts {
-    async fn read(control: &Session, schema: &str) -> Result<Self> {
-        let namespace = quote_literal(schema);
-        let sql = format!(
-            "SELECT current_setting('server_encoding'), current_setting('transaction_read_only') = 'on' OR \
-               pg_is_in_recovery(), has_database_privilege(current_database(), 'CREATE'), \
-               EXISTS (SELECT FROM pg_namespace WHERE nspname = {namespace}), \
-               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = {namespace}), false), \
-               coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public'), false), \
-               pg_database_size(current_database()), current_setting('neon.max_cluster_size', true), \
-               (SELECT min(most) FROM (SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user AND NOT rolsuper \
-                UNION ALL SELECT datconnlimit FROM pg_database WHERE datname = current_database()) l(most) WHERE most >= 0)"
-        );
-        let row = control.query_row("asking for the target's facts", &sql, &[]).await?;
-        Ok(Self {
-            encoding: row.get(0)?,
-            read_only: row.get(1)?,
-            may_create_schemas: row.get(2)?,
-            schema_exists: row.get(3)?,
-            may_create_in_schema: row.get(4)?,
-            may_create_in_public: row.get(5)?,
-            database_bytes: row.count(6)?,
-            limit: row.get(7)?,
-            connections: row.get(8)?,
-        })
-    }
-}
-
-/// A setting such as `512MB`, `1GB` or `512` (megabytes) in bytes; none for `-1` and what isn't one.
-fn megabytes(setting: &str) -> Option<u64> {
-    let digits = setting.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = setting.trim().strip_prefix(digits)?;
-    let number: u64 = digits.trim().parse().ok()?;
-    let bits = match unit {
-        "" | "MB" => 20,
-        "kB" => 10,
-        "GB" => 30,
-        "TB" => 40,
-        _ => return None,
-    };
-    number.checked_shl(bits).filter(|bytes| *bytes > 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_as_postgresql_writes_them() {
-        assert_eq!(megabytes("512MB"), Some(512 << 20));
-        assert_eq!(megabytes("1GB"), Some(1 << 30));
-        assert_eq!(megabytes("512"), Some(512 << 20));
-        assert_eq!(megabytes("-1"), None);
-        assert_eq!(megabytes(""), None);
-    }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use wildmatch::WildMatch;
+
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        PushCheckpoint,
+        Plan, PushCheckpoint,
         conversion_plan::ObjectPlan,
         drift::DriftPolicy,
         push_plan::{PushPlan, RequestedMode},
@@ -16,6 +18,9 @@ use crate::{
     secret::Secret,
     stages::push::target::{record, session::STAGING_PREFIX},
 };
+
+/// The schema that tables go to where none is named.
+const USUAL_SCHEMA: &str = "public";
 
 /// What of the tables is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +57,7 @@ pub struct PushRequest {
     pub dry_run: bool,
     /// Keep what is replaced or changed, so that it can be put back.
     pub keep_previous: bool,
-    /// Tables of the target that may be replaced although this tool didn't push them.
+    /// Tables of the target that may be replaced although this tool didn't push them; names and patterns.
     pub force_tables: Vec<String>,
     /// The Neon branch that is pushed to, where it is known: a restore point is made of it, and its limit counts.
     pub neon: Option<Branch>,
@@ -60,6 +65,19 @@ pub struct PushRequest {
     pub fresh: bool,
     /// How long to try to get the tables for a moment without readers.
     pub lock_wait: Duration,
+}
+
+impl PushRequest {
+    /// Whether the user allows to replace what this table of the target holds.
+    pub(crate) fn is_forced(&self, table: &str) -> bool {
+        self.force_tables.iter().any(|one| forces(one, table))
+    }
+}
+
+/// Whether `--force-table` with this value means the table: by its name, or by a pattern in which `*` stands for any
+/// letters and `?` for one.
+pub(crate) fn forces(value: &str, table: &str) -> bool {
+    value == table || WildMatch::new(value).matches(table)
 }
 
 /// What came of it.
@@ -75,6 +93,15 @@ pub struct Pushed {
     pub dry_run: Vec<String>,
     /// Views, triggers and indexes of the source that are not pushed.
     pub not_carried: Vec<ObjectPlan>,
+}
+
+/// The schema that a plan's tables go to: that of the existing schema, unless another one than the usual is named.
+#[must_use]
+pub fn schema_for(plan: &Plan, schema: &str) -> String {
+    match &plan.existing_schema {
+        Some(existing) if schema == USUAL_SCHEMA => existing.catalog.schema.clone(),
+        Some(_) | None => schema.to_owned(),
+    }
 }
 
 /// Checks what can be checked without looking anywhere.

@@ -55,11 +55,13 @@ pub(crate) async fn difference(
 }
 
 /// Columns of a schema's tables: table, column, type.
-async fn columns(session: &Session, schema: &str) -> Result<BTreeSet<(String, String, String)>> {
-    let sql = "SELECT c.relname::text, a.attname::text, t.typname || ' ' || a.atttypmod || ' ' || a.attgenerated::text \
+pub(super) async fn columns(session: &Session, schema: &str) -> Result<BTreeSet<(String, String, String)>> {
+    // A domain is its base type.
+    let sql = "SELECT c.relname::text, a.attname::text, coalesce(b.typname, t.typname) || ' ' || \
+                 CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END || ' ' || a.attgenerated::text \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
-               JOIN pg_type t ON t.oid = a.atttypid \
-               WHERE n.nspname = $1 AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped";
+               JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped";
     let rows = session.query_rows("reading the columns of the tables", sql, &[&schema]).await?;
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     rows.iter().map(read).collect()

@@ -45,6 +45,8 @@ pub(crate) struct TableBaseline {
     pub structure: Vec<String>,
     /// Whether the table was dropped, renamed or moved.
     pub is_gone: bool,
+    /// The application made the table.
+    pub is_adopted: bool,
     /// Whether one of the columns that the digest covers was dropped or has another type.
     pub is_unreadable: bool,
 }
@@ -63,7 +65,7 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<TableBas
     let sql = format!(
         "SELECT t.name, t.source, t.digest, t.fingerprint, r.j ->> 'columns', r.j ->> 'pushed_xid', \
            CASE jsonb_typeof(r.j -> 'structure') WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(r.j -> 'structure')) END, \
-           CASE WHEN c.oid IS NOT NULL THEN {STRUCTURE} END \
+           CASE WHEN c.oid IS NOT NULL THEN {STRUCTURE} END, coalesce((r.j ->> 'is_adopted')::boolean, false) \
          FROM turso2neon.tables t CROSS JOIN LATERAL (SELECT to_jsonb(t)) AS r(j) \
          LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1) \
            ON c.oid = t.oid AND c.relname = t.name \
@@ -97,6 +99,7 @@ fn baseline(row: &Row<'_>) -> Result<TableBaseline> {
         pushed_xid: row.get(5)?,
         structure,
         is_gone: now.is_none(),
+        is_adopted: row.get(8)?,
         is_unreadable,
     })
 }

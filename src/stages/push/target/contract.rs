@@ -47,7 +47,8 @@ pub(crate) struct RecordedContract {
     pub contract: TableContract,
 }
 
-/// Reads those of the tables that readers see and that a push brought. There must be a record.
+/// Reads those of the tables that readers see and that a push created: what the application made is for it to change.
+/// There must be a record.
 ///
 /// # Errors
 /// `Target*`.
@@ -59,7 +60,8 @@ pub(crate) async fn read(control: &Session, schema: &str) -> Result<Vec<Recorded
          FROM turso2neon.tables t CROSS JOIN LATERAL (SELECT to_jsonb(t) ->> 'contract') AS r(known) \
          JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1 \
-         WHERE t.target_schema = $1 AND t.state = 'live' AND t.run_id <> 0 ORDER BY t.name COLLATE \"C\""
+         WHERE t.target_schema = $1 AND t.state = 'live' AND t.run_id <> 0 \
+           AND coalesce((to_jsonb(t) ->> 'is_adopted')::boolean, false) = false ORDER BY t.name COLLATE \"C\""
     );
     control.query_rows(doing, &sql, &[&schema]).await?.iter().map(recorded).collect()
 }

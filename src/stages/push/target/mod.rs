@@ -12,6 +12,10 @@ pub(super) mod enums;
 
 pub(super) mod lifecycle;
 
+mod live_record;
+
+pub(super) mod live_tables;
+
 pub(super) mod lock_acquisition;
 
 pub(super) mod lock_monitor;

@@ -6,10 +6,9 @@
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        TableDigest, TablePlan,
+        TableDigest,
         identifier::{qualified, quote_literal},
         push_plan::PushMode,
-        table_digest::DigestColumn,
     },
     postgres::{Session, session::Row},
     stages::push::target::{
@@ -21,6 +20,8 @@ use crate::{
         table_state::{RecordState, Recorded, Transition},
     },
 };
+
+pub(crate) use super::live_record::{LiveTableRecord, digest_columns, enter, forget_live, live};
 
 /// The schema of the record.
 pub(crate) const SCHEMA: &str = "turso2neon";
@@ -63,6 +64,10 @@ pub(crate) struct PushedTableRecord {
     pub fingerprint: String,
     /// It belongs to another role now.
     pub foreign_owner: Option<String>,
+    /// The application made it, and pushes only change its rows.
+    pub is_adopted: bool,
+    /// Its rows are in partitions.
+    pub is_partitioned: bool,
 }
 
 impl PushedTableRecord {
@@ -139,7 +144,7 @@ impl TargetRecord {
     ///
     /// # Errors
     /// `Target*`.
-    pub(crate) async fn adopt(&mut self, control: &Session, schema: &str, names: &[&str]) -> Result<()> {
+    pub(crate) async fn adopt(&mut self, control: &Session, schema: &str, names: &[String]) -> Result<()> {
         if names.is_empty() {
             return Ok(());
         }
@@ -165,10 +170,17 @@ impl TargetRecord {
                 lost: Vec::new(),
                 fingerprint: String::new(),
                 foreign_owner: row.get(2)?,
+                is_adopted: false,
+                is_partitioned: false,
             });
         }
         self.live.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(())
+    }
+
+    /// Whether the application made some of the tables.
+    pub(crate) fn has_adopted(&self) -> bool {
+        self.live.iter().any(|table| table.is_adopted)
     }
 
     /// The statements that enter adopted tables, so that they are kept like others.
@@ -258,9 +270,11 @@ async fn tables(control: &Session, schema: &str, state: RecordState, home: &str)
         "SELECT t.name, t.source, t.oid, t.run_id, t.run_key, t.row_count, t.digest, t.chunk_count, \
            ARRAY(SELECT p FROM unnest({PARTS}) p WHERE p <> ALL (t.parts)), \
            ARRAY(SELECT p FROM unnest(t.parts) p WHERE p <> ALL (({PARTS})::text[])), t.fingerprint, \
-           CASE WHEN c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) \
-             THEN pg_get_userbyid(c.relowner)::text END \
-         FROM turso2neon.tables t JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
+           CASE WHEN CASE WHEN r.is_adopted THEN NOT pg_has_role(c.relowner, 'USAGE') \
+               ELSE c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user) END \
+             THEN pg_get_userbyid(c.relowner)::text END, r.is_adopted, c.relkind = 'p' \
+         FROM turso2neon.tables t \
+         CROSS JOIN LATERAL (SELECT coalesce((to_jsonb(t) ->> 'is_adopted')::boolean, false)) AS r(is_adopted) JOIN pg_class c ON c.oid = t.oid AND c.relname = t.name \
          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $3 \
          WHERE t.target_schema = $1 AND t.state = $2 ORDER BY t.name COLLATE \"C\""
     );
@@ -283,6 +297,8 @@ fn table(row: &Row<'_>) -> Result<PushedTableRecord> {
         lost: row.get(9)?,
         fingerprint: row.get(10)?,
         foreign_owner: row.get(11)?,
+        is_adopted: row.get(12)?,
+        is_partitioned: row.get(13)?,
     })
 }
 
@@ -313,49 +329,6 @@ pub(crate) fn given_up(schema: &str, run_key: &str, attic: &str) -> String {
         quote_literal(attic),
         quote_literal(env!("CARGO_PKG_VERSION"))
     )
-}
-
-/// What the record says of a live table.
-pub(crate) struct LiveTableRecord<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// SQLite's name.
-    pub source: &'a str,
-    /// Digest of its structure.
-    pub fingerprint: &'a str,
-    /// The digest of its rows.
-    pub digest: TableDigest,
-    /// The columns that the digest covers, as JSON; none after a rollback, which wrote rows of others, too.
-    pub columns: Option<String>,
-}
-
-/// The columns that the digest of a table covers, as the record has them.
-pub(crate) fn digest_columns(table: &TablePlan) -> String {
-    let columns: Vec<DigestColumn> = table.columns.iter().map(DigestColumn::from).collect();
-    serde_json::to_string(&columns).unwrap_or_default()
-}
-
-/// The statement that records the new content of tables which stay in place; none without tables.
-pub(crate) fn live(schema: &str, run_id: i64, run_key: &str, tables: &[LiveTableRecord<'_>]) -> Option<String> {
-    if tables.is_empty() {
-        return None;
-    }
-    let values = tables.iter().map(|table| {
-        let [name, source, fingerprint, digest] =
-            [table.name, table.source, table.fingerprint, &table.digest.to_string()].map(quote_literal);
-        let columns = table.columns.as_ref().map_or("NULL".to_owned(), |columns| quote_literal(columns));
-        format!("({name}, {source}, {fingerprint}, {digest}, {}::bigint, {columns}::text)", table.digest.rows)
-    });
-    Some(format!(
-        "UPDATE turso2neon.tables t SET run_id = {run_id}, run_key = {}, source = v.source, fingerprint = v.fingerprint, \
-         digest = v.digest, row_count = v.row_count, columns = coalesce(v.columns, t.columns), \
-         pushed_xid = CASE WHEN v.columns IS NOT NULL THEN pg_current_xact_id()::text END \
-         FROM (VALUES {}) AS v(name, source, fingerprint, digest, row_count, columns) \
-         WHERE t.target_schema = {} AND t.state = 'live' AND t.name = v.name",
-        quote_literal(run_key),
-        values.collect::<Vec<_>>().join(", "),
-        quote_literal(schema)
-    ))
 }
 
 /// The statements that record the end of a run.

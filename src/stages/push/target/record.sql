@@ -81,4 +81,8 @@ DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'turso2neon.tables'::regclass AND attname = 'contract') THEN
     ALTER TABLE turso2neon.tables ADD COLUMN contract text;
   END IF;
+  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'turso2neon.tables'::regclass AND attname = 'is_adopted') THEN
+    ALTER TABLE turso2neon.tables ADD COLUMN is_adopted boolean;
+    ALTER TABLE turso2neon.undo ADD COLUMN was_empty boolean;
+  END IF;
 END $$;

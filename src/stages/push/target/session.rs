@@ -215,7 +215,12 @@ fn lock_key(schema: &str) -> i64 {
 
 /// Sets the schemas in which types and operators without schema are looked for.
 pub(crate) fn search_path(extensions: &[String]) -> String {
-    format!("SET search_path = {}", path_value(extensions))
+    format!("SET {}", path_setting(extensions))
+}
+
+/// The same after `SET` or `SET LOCAL`.
+pub(crate) fn path_setting(extensions: &[String]) -> String {
+    format!("search_path = {}", path_value(extensions))
 }
 
 fn path_value(extensions: &[String]) -> String {

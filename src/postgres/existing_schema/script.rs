@@ -1,0 +1,62 @@
+//! Runs a file of SQL in a scratch cluster.
+
+use tokio_postgres::error::SqlState;
+
+use super::sql_splitter::Statement;
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::identifier::quote_ident,
+    postgres::Session,
+};
+
+/// Runs the statements as psql would run them.
+///
+/// # Errors
+/// `Config` with the line and PostgreSQL's reason; `Local*`; `Interrupted`.
+pub(super) async fn run_all(ctx: &Context, session: &Session, statements: &[Statement]) -> Result<()> {
+    session.batch("preparing the scratch cluster", "SET search_path = \"$user\", public").await?;
+    for statement in statements {
+        ctx.stop.check()?;
+        run(session, statement).await?;
+    }
+    Ok(())
+}
+
+async fn run(session: &Session, statement: &Statement) -> Result<()> {
+    let doing = format!("line {}", statement.line);
+    // Each role that a grant or a policy names and that is not there costs one more try.
+    for _ in 0..100 {
+        let Err(error) = session.batch(&doing, &statement.sql).await else { return Ok(()) };
+        if session.is_lost() {
+            return Err(error);
+        }
+        if statement.may_fail(&error) {
+            return Ok(());
+        }
+        let role = missing_role(&error);
+        let Some(role) = role else { return Err(refused(statement, &error)) };
+        session.batch("creating a role in the scratch cluster", &format!("CREATE ROLE {}", quote_ident(&role))).await?;
+    }
+    Err(Error::new(Kind::Config, format!("{doing}: it names more than 100 roles that do not exist"))
+        .with_hint("split the statement, or leave it out of the file"))
+}
+
+/// The role that the server does not know. A role that a schema names is of another server: here it only has to exist.
+fn missing_role(error: &Error) -> Option<String> {
+    if error.sqlstate() != Some(&SqlState::UNDEFINED_OBJECT) {
+        return None;
+    }
+    let (_, rest) = error.message().split_once("role \"")?;
+    let (role, _) = rest.split_once("\" does not exist")?;
+    Some(role.to_owned())
+}
+
+fn refused(statement: &Statement, error: &Error) -> Error {
+    let hint = if statement.begins_with(&["CREATE", "EXTENSION"]) {
+        "install the extension for this machine's PostgreSQL, or give the URL of a database that has it to --schema-from"
+    } else {
+        "the file must run in an empty database, as psql would run it; pg_dump --schema-only makes one that does"
+    };
+    Error::new(Kind::Config, error.message()).with_hint(hint)
+}

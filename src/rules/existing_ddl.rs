@@ -1,0 +1,81 @@
+//! The statements of an existing schema's objects in the form that the plan decided: weaker where rows of the source
+//! break an object.
+
+use crate::model::{
+    Plan,
+    catalog::{CatalogObject, ObjectKind, Phase},
+    existing_schema::{WeakenedObject, WeakerForm},
+    identifier::{qualified, quote_ident},
+};
+
+fn weakened<'a>(plan: &'a Plan, object: &CatalogObject) -> impl Iterator<Item = &'a WeakerForm> {
+    plan.weakened.iter().filter(move |weakened| weakened.name == object.name).map(|weakened| &weakened.form)
+}
+
+/// Whether the plan leaves the object out.
+#[must_use]
+pub fn is_dropped(plan: &Plan, object: &CatalogObject) -> bool {
+    weakened(plan, object).any(|form| *form == WeakerForm::NotCreated)
+}
+
+/// The statements that create an object; none if it is left out.
+#[must_use]
+pub fn object(plan: &Plan, object: &CatalogObject) -> Vec<String> {
+    if is_dropped(plan, object) {
+        return Vec::new();
+    }
+    let is_not_valid = weakened(plan, object).any(|form| *form == WeakerForm::NotValid);
+    let mut sql = object.create.clone();
+    if let Some(first) = sql.first_mut().filter(|first| is_not_valid && !first.ends_with(" NOT VALID")) {
+        first.push_str(" NOT VALID");
+    }
+    sql
+}
+
+/// The statements that weaken columns of tables that are created.
+#[must_use]
+pub fn columns(plan: &Plan) -> Vec<String> {
+    plan.weakened.iter().filter_map(column).collect()
+}
+
+/// Everything of `plan/schema.sql`, in the order in which it is run.
+#[must_use]
+pub fn schema_sql(plan: &Plan) -> String {
+    let Some(existing) = &plan.existing_schema else { return String::new() };
+    let mut text = format!(
+        "-- PostgreSQL schema of {}, as turso2neon {} creates it\n\n{};\n",
+        existing.origin,
+        plan.tool,
+        existing.catalog.set_search_path(false)
+    );
+    let sections = [("Before the rows", Phase::BeforeRows), ("After the rows", Phase::AfterRows)];
+    for (title, phase) in sections {
+        text.push_str(&format!("\n-- {title}\n"));
+        for one in existing.catalog.in_phase(phase) {
+            let made = object(plan, one);
+            let rest = one.comments.iter().chain(&one.grants).filter(|_| !made.is_empty());
+            for statement in made.iter().chain(rest) {
+                text.push_str(&format!("{statement};\n"));
+            }
+        }
+        if phase == Phase::BeforeRows {
+            columns(plan).iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
+        }
+    }
+    text
+}
+
+fn column(weakened: &WeakenedObject) -> Option<String> {
+    if weakened.name.kind != ObjectKind::Table {
+        return None;
+    }
+    let alter = |column: &str, what: String| {
+        let table = qualified(&weakened.name.schema, &weakened.name.name);
+        Some(format!("ALTER TABLE {table} ALTER COLUMN {} {what}", quote_ident(column)))
+    };
+    match &weakened.form {
+        WeakerForm::BaseType { column, base } => alter(column, format!("TYPE {base}")),
+        WeakerForm::NullAllowed { column } => alter(column, "DROP NOT NULL".to_owned()),
+        WeakerForm::NotCreated | WeakerForm::NotValid => None,
+    }
+}

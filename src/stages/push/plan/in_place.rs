@@ -1,0 +1,271 @@
+//! Tables that the application made on the target: which of the plan's are there, whether they have the plan's columns,
+//! and what is done with them. They are loaded and changed in place. No push replaces, moves or drops them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        human_format::counted,
+        offtype::OFFTYPE_TABLE,
+        push_plan::{Action, PushPlan, RequestedMode},
+    },
+    postgres::Session,
+    stages::push::{
+        plan::{
+            manifest::{Manifest, TableToPush},
+            missing_objects,
+            mode_selection::Choice,
+            preflight::TargetState,
+            request::{PushPart, PushRequest},
+            structure,
+        },
+        target::{
+            live_tables::{self, LiveTable},
+            record::{PushedTableRecord, TargetRecord},
+        },
+    },
+};
+
+/// How many names one complaint lists.
+const NAMED: usize = 20;
+
+/// Statements that make what the target lacks. They run in the transaction that loads the rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LiveStatements {
+    /// Before the rows: types, tables, sequences.
+    pub before: Vec<String>,
+    /// After the rows: keys, indexes, foreign keys, triggers, views.
+    pub after: Vec<String>,
+    /// The tables of the plan that `before` makes, without rows.
+    pub made: BTreeSet<String>,
+    /// The objects of the existing schema that are created, in words.
+    pub created: Vec<String>,
+    /// Those that are on the target and are dropped or weakened, because rows of the source break them.
+    pub weakened: Vec<String>,
+    /// Those that can't be created, and why.
+    pub not_created: Vec<String>,
+}
+
+/// The tables that the application made, as a push finds them.
+pub(crate) struct InPlace {
+    /// The plan's tables that are on the target.
+    pub tables: Vec<LiveTable>,
+    /// Those of them that no push has brought into the record.
+    unrecorded: BTreeSet<String>,
+    /// How many rows these have, if any.
+    rows: BTreeMap<String, u64>,
+    /// Tables of the plan that are not there and that no statement makes.
+    missing: Vec<String>,
+    /// What makes the tables that are not there.
+    pub statements: LiveStatements,
+}
+
+impl InPlace {
+    /// Looks whether the application made the tables: those of an existing schema are there and no push brought them,
+    /// or an earlier push has loaded them. None where pushes create the tables.
+    ///
+    /// # Errors
+    /// `Target*`.
+    pub(crate) async fn look(
+        control: &Session,
+        manifest: &Manifest,
+        record: &TargetRecord,
+        request: &PushRequest,
+    ) -> Result<Option<Self>> {
+        let is_own = |table: &&PushedTableRecord| table.is_pushed() && !table.is_adopted && table.name != OFFTYPE_TABLE;
+        let has_own = record.live.iter().any(|table| is_own(&table));
+        let existing = manifest.plan.existing_schema.as_deref();
+        if has_own && existing.is_some() {
+            let text = "the target has tables that an earlier push created by the tool's own rules";
+            return Err(Error::new(Kind::TargetOccupied, text).with_hint(
+                "nothing was changed; drop these tables, or push into another database: the tables of an existing schema \
+                 are created as the schema has them",
+            ));
+        }
+        if !record.has_adopted() && existing.is_none() {
+            return Ok(None);
+        }
+        let schema = request.schema.as_str();
+        let names: Vec<&str> = manifest.tables.iter().map(|to_push| to_push.table.name.as_str()).collect();
+        let tables = live_tables::read(control, schema, &names).await?;
+        let is_recorded = |name: &str| record.live.iter().any(|table| table.is_pushed() && table.name == name);
+        let unrecorded: BTreeSet<String> =
+            tables.iter().map(|table| table.name.clone()).filter(|name| !is_recorded(name)).collect();
+        let countable: Vec<&str> = unrecorded.iter().map(String::as_str).collect();
+        let rows = live_tables::row_counts(control, schema, &countable).await?;
+        let is_there = |name: &str| tables.iter().any(|table| table.name == name);
+        let mut missing: Vec<String> = names.into_iter().filter(|name| !is_there(name)).map(str::to_owned).collect();
+        let mut statements = match existing {
+            Some(existing) => {
+                missing_objects::statements(control, &manifest.plan, existing, schema, !record.has_adopted()).await?
+            }
+            None => LiveStatements::default(),
+        };
+        missing_objects::add_offtype_table(&mut statements, &missing, schema);
+        missing.retain(|name| !statements.made.contains(name));
+        Ok(Some(Self { tables, unrecorded, rows, missing, statements }))
+    }
+
+    /// The rows of a table that no push has brought; none if it is another one or empty.
+    pub(crate) fn rows_there(&self, name: &str) -> Option<u64> {
+        self.rows.get(name).copied()
+    }
+
+    /// Whether the table has no rows and gets all of them from the local PostgreSQL.
+    pub(crate) fn is_filled(&self, name: &str) -> bool {
+        self.statements.made.contains(name) || (self.unrecorded.contains(name) && !self.rows.contains_key(name))
+    }
+
+    /// Names of tables that the push brings into the record, and whether they are the application's.
+    pub(crate) fn entering(&self) -> impl Iterator<Item = (&str, bool)> {
+        let made = self.statements.made.iter();
+        let names = made.chain(&self.unrecorded).map(String::as_str);
+        names.map(|name| (name, name != OFFTYPE_TABLE))
+    }
+
+    /// The table of this name, as it is on the target.
+    pub(crate) fn table(&self, name: &str) -> Option<&LiveTable> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// What differs between the plan's tables and those on the target, one item for each place.
+    async fn differences(
+        &self,
+        (control, reader): (&Session, &Session),
+        manifest: &Manifest,
+        schema: &str,
+    ) -> Result<Vec<String>> {
+        let mut found: Vec<String> =
+            self.missing.iter().map(|name| format!("{name}: there is no such table")).collect();
+        let (here, there) =
+            tokio::try_join!(structure::columns(reader, &manifest.plan.schema), structure::columns(control, schema))?;
+        for to_push in manifest.tables.iter().filter(|to_push| self.table(&to_push.table.name).is_some()) {
+            found.extend(differences_of(to_push, &columns_of(&here, to_push), &columns_of(&there, to_push)));
+        }
+        Ok(found)
+    }
+}
+
+/// Columns of one table with their types.
+type ColumnTypes<'a> = BTreeMap<&'a str, &'a str>;
+
+fn columns_of<'a>(all: &'a BTreeSet<(String, String, String)>, to_push: &TableToPush) -> ColumnTypes<'a> {
+    let own = all.iter().filter(|(table, ..)| *table == to_push.table.name);
+    own.map(|(_, column, pg_type)| (column.as_str(), pg_type.as_str())).collect()
+}
+
+fn differences_of(to_push: &TableToPush, here: &ColumnTypes<'_>, there: &ColumnTypes<'_>) -> Vec<String> {
+    let table = &to_push.table;
+    let mut found = Vec::new();
+    for column in &table.columns {
+        let name = column.name.as_str();
+        let words = match (here.get(name), there.get(name)) {
+            (_, None) => "is in the plan, not on the target",
+            (Some(ours), Some(theirs)) if ours != theirs => "has another type",
+            _ => continue,
+        };
+        // What the target makes is its own.
+        if words == "has another type" && !table.pushed_columns().any(|one| one.name == name) {
+            continue;
+        }
+        found.push(format!("{}: column {name} {words}", table.name));
+    }
+    let is_new = |name: &&&str| table.column(name).is_none();
+    found.extend(
+        there
+            .keys()
+            .filter(is_new)
+            .map(|name| format!("{}: column {name} is on the target, not in the plan", table.name)),
+    );
+    found
+}
+
+impl TargetState {
+    /// What speaks against changing the rows of the application's tables.
+    pub(super) fn check_in_place(&mut self) {
+        let Some(in_place) = &self.in_place else { return };
+        let owned = |table: &LiveTable| Some(format!("{} ({})", table.name, table.foreign_owner.as_ref()?));
+        let foreign: Vec<String> = in_place.tables.iter().filter_map(owned).collect();
+        let with_rules = in_place.tables.iter().filter(|table| table.has_rules);
+        let with_rules: Vec<String> = with_rules.map(|table| table.name.clone()).collect();
+        let text = "the role may not change tables that belong to another role";
+        self.add_problem_with_names(Kind::TargetOccupied, text, &foreign);
+        let text = "these tables have rewrite rules, which would redirect rows";
+        self.add_problem_with_names(Kind::TargetOccupied, text, &with_rules);
+    }
+}
+
+/// Chooses for tables that the application made.
+///
+/// # Errors
+/// `Usage` for a mode that replaces tables, `TargetOccupied` if the tables differ from the plan's; `Local*`, `Target*`.
+pub(super) async fn choose(
+    servers: (&Session, &Session),
+    manifest: &Manifest,
+    in_place: &InPlace,
+    request: &PushRequest,
+) -> Result<Choice> {
+    if request.part == PushPart::Schema {
+        let text = "--schema-only creates tables, and the target has those that the application created";
+        return Err(Error::new(Kind::TargetOccupied, text).with_hint("leave --schema-only out: their rows are loaded"));
+    }
+    if matches!(request.mode, RequestedMode::Create | RequestedMode::Swap | RequestedMode::Replace) {
+        let text = format!("--mode {} would replace tables that the application created", request.mode);
+        return Err(Error::new(Kind::Usage, text).with_hint(
+            "leave --mode out: the rows are loaded into these tables, and later only changed rows are sent",
+        ));
+    }
+    let differences = in_place.differences(servers, manifest, &request.schema).await?;
+    if !differences.is_empty() {
+        let text = format!("the tables on the target are not those of the plan: {}", listed(&differences));
+        return Err(Error::new(Kind::TargetOccupied, text).with_hint(
+            "nothing was changed; run `turso2neon plan --schema-from target` and `turso2neon convert`, then push again",
+        ));
+    }
+    let (action, reason) = if in_place.entering().next().is_some() {
+        (Action::Load, "the application created the tables")
+    } else {
+        (Action::Diff, "the tables of the application have rows of the last push")
+    };
+    Ok(Choice { action, reason: reason.to_owned() })
+}
+
+/// Refuses to change or remove rows that no push brought, unless the user allows it. Rows that stay as they are need no
+/// permission. `plan` has the rows that differ.
+///
+/// # Errors
+/// `TargetOccupied`.
+pub(crate) fn require_consent(request: &PushRequest, plan: &PushPlan) -> Result<()> {
+    let is_lossy = |changes: crate::model::row_changes::RowChanges| changes.updated + changes.deleted > 0;
+    let refused: Vec<_> = plan
+        .tables
+        .iter()
+        .filter(|table| table.changes.is_some_and(is_lossy) && !request.is_forced(&table.name))
+        .filter_map(|table| Some((table.name.as_str(), table.rows_there?)))
+        .collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let tables: Vec<String> =
+        refused.iter().map(|(name, rows)| format!("{name} ({})", counted(*rows, "row", "rows"))).collect();
+    let flags = match refused.as_slice() {
+        few if few.len() <= 5 => {
+            few.iter().map(|(name, _)| format!("--force-table {name}")).collect::<Vec<_>>().join(" ")
+        }
+        _ => "--force-table '*'".to_owned(),
+    };
+    let text =
+        format!("these tables on the target already contain rows that the source does not have: {}", listed(&tables));
+    Err(Error::new(Kind::TargetOccupied, text).with_hint(format!(
+        "nothing was changed; remove the rows, or add {flags}: the rows are replaced, and `turso2neon rollback` restores them"
+    )))
+}
+
+fn listed(items: &[String]) -> String {
+    let mut list = items.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if items.len() > NAMED {
+        list.push_str(&format!(" and {} more", items.len() - NAMED));
+    }
+    list
+}

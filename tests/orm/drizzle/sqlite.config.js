@@ -1,0 +1,5 @@
+module.exports = {
+  dialect: "sqlite",
+  schema: "./schema.sqlite.js",
+  out: "./migrations/sqlite",
+};
