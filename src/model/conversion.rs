@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::StorageClass;
+use super::{cell::StorageClass, existing_reading::ExistingReading};
+
+pub use super::time_encoding::TimeEncoding;
 
 /// What the configuration says about cells that the conversion doesn't take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -107,13 +109,10 @@ pub enum Conversion {
     /// BLOB that is SQLite's JSONB (SQLite, "The JSONB Format") to `json` or `jsonb`, as the text that SQLite's
     /// `json()` makes.
     SqliteJsonb,
-    /// Any cell that is a value of the existing type by what the type means: see `rules::existing_schema`.
+    /// Any cell that is a value of the type by what the type means: docs/conversion-rules.md, section 9.2. What the
+    /// type has no room for is cut or rounded, unless the reading is exact.
     #[serde(rename = "given")]
-    ExistingType {
-        /// The unit of integers in a column of dates or times.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit: Option<EpochUnit>,
-    },
+    ExistingType(ExistingReading),
     /// The source has no such column: nothing is loaded, PostgreSQL puts the default, or NULL.
     Absent,
     /// libSQL vector BLOB to `vector(n)`, `halfvec(n)`, `real[]`, `double precision[]` or `bit(n)`.
@@ -171,6 +170,16 @@ pub enum Merging {
 }
 
 impl Conversion {
+    /// Whether a TEXT that PostgreSQL can't hold is replaced in a column that records off-type cells.
+    #[must_use]
+    pub const fn replaces_text(self) -> bool {
+        match self {
+            Self::Text { .. } => true,
+            Self::ExistingType(reading) => reading.replaces_text,
+            _ => false,
+        }
+    }
+
     /// What is to know about it.
     #[must_use]
     pub const fn descriptor(self) -> Descriptor {
@@ -192,7 +201,7 @@ impl Conversion {
             Self::WordBoolean => (Class::Text, Loss::Never, Merging::Spellings, TRUTH),
             Self::IntegerText => (Class::Text, Loss::SeveralClasses, Merging::SeveralClasses, None),
             Self::Text { .. } => (Class::Text, Loss::Texts, Merging::SeveralClasses, None),
-            Self::Date | Self::ExistingType { .. } => (Class::Text, Loss::Never, Merging::Never, None),
+            Self::Date | Self::ExistingType(_) => (Class::Text, Loss::Never, Merging::Never, None),
             Self::Time | Self::RailsTime | Self::UuidText => (Class::Text, Loss::Never, Merging::Spellings, None),
             Self::Timestamp => (Class::Text, Loss::Never, Merging::TimestampSpellings, None),
             Self::TimestampTz => (Class::Text, Loss::Never, Merging::Spellings, TIMESTAMPS),
@@ -216,25 +225,6 @@ pub enum BlobText {
     /// The text itself if it is valid UTF-8 without NUL and doesn't begin with `\x`, else `\x` and hexadecimal digits.
     /// So no two BLOBs become the same text.
     Utf8OrHex,
-}
-
-/// A count of time. What isn't a whole number of microseconds isn't taken, with one exception.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimeEncoding {
-    /// Seconds since 1970-01-01 UTC: INTEGER, or REAL whose shortest decimal has at most 6 digits after the point.
-    UnixS,
-    /// Milliseconds since 1970: the same with at most 3 digits.
-    UnixMs,
-    /// Microseconds since 1970: the same without digits after the point.
-    UnixUs,
-    /// Nanoseconds since 1970: multiples of 1000, no REAL with digits after the point.
-    UnixNs,
-    /// Seconds since 2001-01-01 UTC: as `UnixS`.
-    CoreData,
-    /// Julian days of the years 1 to 9999, as the nearest microsecond (of two as near the even): the double that is
-    /// nearest to that microsecond is the one that was read.
-    Julian,
 }
 
 /// The unit of an epoch integer.
@@ -290,6 +280,10 @@ mod tests {
             Conversion::Epoch { unit: EpochUnit::Milliseconds },
             Conversion::Computed { by: TimeEncoding::CoreData },
             Conversion::SqliteJsonb,
+            Conversion::ExistingType(ExistingReading {
+                count: Some(TimeEncoding::UnixMs),
+                ..ExistingReading::default()
+            }),
             Conversion::Vector { encoding: VectorEncoding::F1Bit },
         ] {
             let json = serde_json::to_string(&conversion).unwrap();

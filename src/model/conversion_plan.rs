@@ -17,6 +17,7 @@ use super::{
 
 pub use super::constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan};
 pub use super::conversion::{BlobText, Conversion, EpochUnit, Exceptions, OffType, TimeEncoding, VectorEncoding};
+pub use super::existing_reading::{ExistingReading, GuidOrder, ListForm, ZoneName};
 pub use super::offtype::OFFTYPE_TABLE;
 pub use super::table_plan::{ColumnPlan, Origin, RowAddress, TablePlan};
 

@@ -292,7 +292,8 @@ fn type_of(catalog: &Catalog, column: &ColumnDefinition) -> PgType {
         return PgType::ExistingType(written.clone());
     }
     match written.parse() {
-        Ok(known) if !written.ends_with("[]") && written != "character varying" => known,
-        Ok(_) | Err(_) => PgType::ExistingType(written.clone()),
+        Ok(PgType::ExistingType(_)) | Err(_) => PgType::ExistingType(written.clone()),
+        Ok(_) if written.ends_with("[]") || written == "character varying" => PgType::ExistingType(written.clone()),
+        Ok(known) => known,
     }
 }

@@ -18,6 +18,10 @@ pub mod existing_schema;
 
 pub mod conversion;
 
+pub mod time_encoding;
+
+pub mod existing_reading;
+
 pub mod constraint;
 
 pub mod table_plan;

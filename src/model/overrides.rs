@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{conversion::OffType, existing_schema::ExistingSchema};
+use super::{conversion::OffType, existing_reading::ListForm, existing_schema::ExistingSchema};
 
 /// How names are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Overrides {
     pub identifiers: Identifiers,
     /// What becomes of full-text indexes.
     pub fts: FullText,
+    /// The time zone of times without one that become `timestamptz` in a type that an existing schema gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Declared type (lower case, squeezed) to PostgreSQL type.
     pub types: BTreeMap<String, String>,
     /// `table.column` to its override.
@@ -171,6 +174,13 @@ pub struct ColumnOverride {
     /// What becomes of texts that PostgreSQL cannot hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad_text: Option<BadText>,
+    /// The time zone of times without one that become `timestamptz`: a name such as `Europe/Berlin`, or an offset such
+    /// as `+02:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// How a list is written that becomes an array, if it is neither JSON nor PostgreSQL's text of an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListForm>,
 }
 
 /// How a source value is encoded.

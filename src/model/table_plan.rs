@@ -8,6 +8,7 @@ use super::{
     constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
     conversion::{Conversion, Exceptions},
     identifier::{quote_ident, quote_list},
+    pg_column_type::PgColumnType,
     pg_type::PgType,
 };
 
@@ -156,6 +157,12 @@ impl TablePlan {
         format!("SELECT {list} FROM {} AS t{hint}{condition}", quote_ident(&self.source))
     }
 
+    /// Whether a column is loaded through PostgreSQL's own text input.
+    #[must_use]
+    pub fn has_text_input(&self) -> bool {
+        self.loaded_columns().any(ColumnPlan::by_text_input)
+    }
+
     /// The PostgreSQL column list of [`Self::source_query`] without the rowid.
     #[must_use]
     pub fn copy_columns(&self) -> String {
@@ -218,6 +225,9 @@ pub struct ColumnPlan {
     /// What becomes of cells that the conversion doesn't take.
     #[serde(default, skip_serializing_if = "Exceptions::is_none")]
     pub exceptions: Exceptions,
+    /// The labels of the enumerated type, where a value that is none of them is an exception.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// NOT NULL.
     #[serde(default)]
     pub not_null: bool,
@@ -248,6 +258,7 @@ impl ColumnPlan {
             main_class,
             records_off_type: false,
             exceptions: Exceptions::default(),
+            labels: Vec::new(),
             not_null: false,
             default: None,
             generated: None,
@@ -255,6 +266,13 @@ impl ColumnPlan {
             origin: Origin::Rule,
             evidence: ColumnProfile::default(),
         }
+    }
+
+    /// Whether the column is loaded as text that PostgreSQL's own input function of the type reads. Such a value is
+    /// compared by the text that PostgreSQL prints of it.
+    #[must_use]
+    pub fn by_text_input(&self) -> bool {
+        matches!(self.conversion, Conversion::ExistingType(_)) && PgColumnType::of(&self.pg_type).by_text_input()
     }
 }
 

@@ -94,6 +94,16 @@ const HISTORIES: [(&str, &[&str], Framework); 37] = [
     ("migrations_lock", &["is_locked"], Framework::Knex),
 ];
 
+/// Tables whose rows migrations insert: Django's list of models and of their permissions. The source has the same list
+/// with the numbers that its other rows refer to, so that its rows take the place of those.
+const FILLED: [&str; 2] = ["django_content_type", "auth_permission"];
+
+/// Whether the rows that a table has on the target come from the framework's migrations and nobody else.
+#[must_use]
+pub fn is_filled_by_migrations(name: &str) -> bool {
+    FILLED.contains(&name)
+}
+
 /// Names of tables that may be such, in lower case.
 pub fn names() -> impl Iterator<Item = &'static str> {
     HISTORIES.iter().map(|(name, ..)| *name)

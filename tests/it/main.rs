@@ -63,6 +63,8 @@ mod plan;
 
 mod existing_schema;
 
+mod existing_values;
+
 mod fuzz;
 
 mod hazards;

@@ -58,6 +58,9 @@ pub struct FileOverrides {
     pub identifiers: Identifiers,
     /// What SQLite's full-text indexes become, besides tables with their texts.
     pub fts: FullText,
+    /// The time zone of times that have none, where they become `timestamptz` of an existing schema: a name such as
+    /// `Europe/Berlin`, or an offset such as `+02:00`.
+    pub zone: Option<String>,
     /// The PostgreSQL type of each declared type. One with arguments (`varchar(20)`) is preferred to one without.
     pub types: BTreeMap<String, String>,
     /// The settings of each column, as in `[columns."users.created_at"]`.

@@ -110,6 +110,7 @@ impl Layers {
             overrides: Overrides {
                 identifiers: file.identifiers,
                 fts: file.fts,
+                zone: file.zone.clone(),
                 types: file.types.clone(),
                 columns: file.columns.clone(),
                 tables: file.tables.clone(),

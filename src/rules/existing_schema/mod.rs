@@ -1,22 +1,28 @@
 //! Converts cells by the meaning of the types of an existing schema: 0 and 1 are booleans in a `boolean` column, a JSON
 //! array in text is an array in an array column.
 //!
-//! Invariant: what [`read`] answers is the value itself, never the nearest one, except where [`ReadValue::altered`]
-//! says so (numbers that become 4-byte floats, offsets of points in time).
+//! Invariant: what [`read`] answers is the value itself, never another one, except where [`ReadValue::altered`] says so.
+//! Where the reading is exact, nothing is altered.
 
 pub mod number;
 
+pub mod zone;
+
+mod array;
+
 mod scalar;
 
-use std::borrow::Cow;
+mod text_input;
 
-use serde_json::value::RawValue;
+mod time;
+
+use std::borrow::Cow;
 
 use self::number::Number;
 use crate::{
     model::{
         cell::SqliteCell,
-        conversion_plan::EpochUnit,
+        conversion_plan::ExistingReading,
         pg_column_type::{Element, PgColumnType, TextForm},
     },
     rules::value_shape::json::Checker,
@@ -58,33 +64,91 @@ pub enum Value<'a> {
 pub struct ReadValue<'a> {
     /// What it says.
     pub content: ReadContent<'a>,
-    /// What the value loses, if anything.
-    pub altered: Option<Altered>,
+    /// What the value loses.
+    pub altered: Vec<Altered>,
+    /// What was taken for granted, or is spelled otherwise.
+    pub notes: Vec<Note>,
 }
 
 /// One value or an array.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReadContent<'a> {
-    /// One value.
+    /// One value. An array whose text PostgreSQL reads is one value too.
     One(Value<'a>),
-    /// An array, with its NULLs.
-    Many(Vec<Option<Value<'a>>>),
+    /// An array.
+    Many(ArrayValue<'a>),
+}
+
+/// An array, with its NULLs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArrayValue<'a> {
+    /// The length of each dimension; empty for an empty array.
+    pub lengths: Vec<usize>,
+    /// All elements, those of the last dimension one after the other.
+    pub items: Vec<Option<Value<'a>>>,
 }
 
 /// What a value loses on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Altered {
-    /// Digits: the type has fewer.
+    /// Digits of a number: the type has fewer.
     Rounded,
+    /// Digits of a second: the type has fewer.
+    FractionCut,
+    /// The time of day in a date.
+    TimeCut,
+    /// Characters beyond the type's length.
+    LengthCut,
     /// The offset from UTC: the point in time stays.
     Shifted,
+    /// The clock showed the time twice or never in the zone that the configuration names.
+    Ambiguous,
+}
+
+/// What a user should know of a value that keeps its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Note {
+    /// A time without zone is taken as UTC.
+    NaiveAsUtc,
+    /// A time without zone is taken in the zone that the configuration names.
+    NaiveInZone,
+    /// A time goes into a type without zone.
+    ZoneNotKept,
+    /// A text is a number without its leading zeros, its plus sign or its exponent.
+    NumberSpelling,
+    /// A text is loaded as its bytes.
+    TextAsBytes,
+    /// An integer is taken as microseconds of an interval.
+    Microseconds,
+    /// The meaning of the value depends on the server's `lc_monetary`.
+    Money,
+}
+
+/// The state of the reading of one cell.
+pub(in crate::rules::existing_schema) struct CellScan<'s> {
+    pub(in crate::rules::existing_schema) reading: &'s ExistingReading,
+    pub(in crate::rules::existing_schema) json: &'s mut Checker,
+    altered: Vec<Altered>,
+    notes: Vec<Note>,
+}
+
+impl CellScan<'_> {
+    pub(in crate::rules::existing_schema) fn alter(&mut self, altered: Altered) {
+        if !self.altered.contains(&altered) {
+            self.altered.push(altered);
+        }
+    }
+
+    pub(in crate::rules::existing_schema) fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
 }
 
 /// Why a cell is no value of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mismatch {
-    /// This tool has no encoder for the type.
-    NoEncoder,
     /// The storage class holds nothing of the kind.
     Class,
     /// The text isn't of the form.
@@ -112,23 +176,19 @@ impl Mismatch {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::NoEncoder => "are of a type that this tool can't write",
-            Self::Class => "are of a storage class that doesn't go with the type",
-            Self::Form => "are not written as the type's values are",
-            Self::Range => "are out of the type's range",
+            Self::Class => "are of a storage class that the type does not take",
+            Self::Form => "do not have the form of the type's values",
+            Self::Range => "are out of the range of the type",
             Self::Digits => "have more digits than the type",
             Self::Length => "have more characters than the type",
-            Self::Unit => "are integers whose unit is not plain from their size",
-            Self::Label => "are no label of the enumerated type",
-            Self::Text => "hold a NUL character or are not UTF-8",
-            Self::Document => "are JSON that jsonb doesn't keep (repeated keys, \\u0000, huge numbers)",
+            Self::Unit => "are numbers whose time unit is ambiguous",
+            Self::Label => "are not a label of the enumerated type",
+            Self::Text => "contain a NUL character or are not UTF-8",
+            Self::Document => "are JSON that jsonb does not keep (repeated keys, \\u0000, huge numbers)",
             Self::Dimensions => "have another number of dimensions than the type, or an element that is not finite",
         }
     }
 }
-
-/// The longest text that is kept of a value when two are compared; longer ones are hashed by the caller.
-const MANY_MOST: usize = 1 << 28;
 
 /// Reads a cell that is not NULL. The checker is only a buffer.
 ///
@@ -136,60 +196,56 @@ const MANY_MOST: usize = 1 << 28;
 /// The reason why it is no value of the type.
 pub fn read<'a>(
     shape: PgColumnType,
-    unit: Option<EpochUnit>,
+    reading: &ExistingReading,
     cell: SqliteCell<'a>,
     json: &mut Checker,
 ) -> Result<ReadValue<'a>, Mismatch> {
-    let mut altered = None;
-    let content = if shape.array {
-        ReadContent::Many(array(shape.element, unit, cell, json, &mut altered)?)
+    let mut scan = CellScan { reading, json, altered: Vec::new(), notes: Vec::new() };
+    let content = if !shape.array {
+        ReadContent::One(read_one(shape.element, cell, &mut scan)?)
+    } else if shape.by_text_input() {
+        let array = array::read(shape.element, cell, &mut scan)?;
+        ReadContent::One(Value::Text(Cow::Owned(array::text_of(shape.element, &array)?)))
     } else {
-        ReadContent::One(scalar::read(shape.element, unit, cell, json, &mut altered)?)
+        ReadContent::Many(array::read(shape.element, cell, &mut scan)?)
     };
-    Ok(ReadValue { content, altered })
-}
-
-/// A JSON array in text.
-fn array<'a>(
-    element: Element,
-    unit: Option<EpochUnit>,
-    cell: SqliteCell<'a>,
-    json: &mut Checker,
-    altered: &mut Option<Altered>,
-) -> Result<Vec<Option<Value<'a>>>, Mismatch> {
-    let (SqliteCell::Text(text) | SqliteCell::Blob(text)) = cell else { return Err(Mismatch::Class) };
-    if text.len() > MANY_MOST {
-        return Err(Mismatch::Length);
+    match scan.altered.first() {
+        Some(Altered::LengthCut) if reading.exact => Err(Mismatch::Length),
+        Some(_) if reading.exact => Err(Mismatch::Digits),
+        _ => Ok(ReadValue { content, altered: scan.altered, notes: scan.notes }),
     }
-    let items: Vec<&RawValue> = serde_json::from_slice(text).map_err(|_| Mismatch::Form)?;
-    items.into_iter().map(|item| item_of(element, unit, item.get(), json, altered)).collect()
 }
 
-fn item_of<'a>(
-    element: Element,
-    unit: Option<EpochUnit>,
-    item: &str,
-    json: &mut Checker,
-    altered: &mut Option<Altered>,
-) -> Result<Option<Value<'a>>, Mismatch> {
-    let value = match item.as_bytes().first() {
-        _ if item == "null" => return Ok(None),
-        _ if element == Element::Json => Value::Document(Cow::Owned(item.as_bytes().to_vec())),
-        Some(b'"') => {
-            let text: String = serde_json::from_str(item).map_err(|_| Mismatch::Form)?;
-            owned(scalar::read(element, unit, SqliteCell::Text(text.as_bytes()), json, altered)?)
-        }
-        Some(b't' | b'f') if element == Element::Boolean => Value::Boolean(item == "true"),
-        Some(b'-' | b'0'..=b'9') if matches!(element, Element::Text { .. } | Element::Enum | Element::Uuid) => {
-            return Err(Mismatch::Form);
-        }
-        Some(b'-' | b'0'..=b'9') => match item.parse::<i64>() {
-            Ok(number) => owned(scalar::read(element, unit, SqliteCell::Integer(number), json, altered)?),
-            Err(_) => owned(scalar::read(element, unit, SqliteCell::Text(item.as_bytes()), json, altered)?),
+/// Reads a cell that is not NULL; notes in `scan` what the value loses.
+fn read_one<'a>(element: Element, cell: SqliteCell<'a>, scan: &mut CellScan<'_>) -> Result<Value<'a>, Mismatch> {
+    match element {
+        Element::Boolean => scalar::boolean(cell).map(Value::Boolean),
+        Element::SmallInt => scalar::integer(cell, i64::from(i16::MIN), i64::from(i16::MAX), scan),
+        Element::Integer => scalar::integer(cell, i64::from(i32::MIN), i64::from(i32::MAX), scan),
+        Element::BigInt => scalar::integer(cell, i64::MIN, i64::MAX, scan),
+        Element::Real => scalar::single(&scalar::number(cell, scan)?, scan).map(Value::Real),
+        Element::Double => scalar::double(cell, scan).map(Value::Double),
+        Element::Numeric(limits) => scalar::numeric(cell, limits, scan),
+        Element::Text { form, most } => scalar::text(cell, form, most, scan).map(Value::Text),
+        Element::Enum => scalar::text(cell, TextForm::Text, None, scan).map(Value::Text),
+        Element::Uuid => scalar::uuid(cell, scan).map(Value::Uuid),
+        Element::Bytea => match cell {
+            SqliteCell::Blob(bytes) => Ok(Value::Bytes(Cow::Borrowed(bytes))),
+            SqliteCell::Text(bytes) => {
+                scan.note(Note::TextAsBytes);
+                Ok(Value::Bytes(Cow::Borrowed(bytes)))
+            }
+            SqliteCell::Null | SqliteCell::Integer(_) | SqliteCell::Real(_) => Err(Mismatch::Class),
         },
-        _ => return Err(Mismatch::Form),
-    };
-    Ok(Some(value))
+        Element::Date => time::date(cell, scan).map(Value::Days),
+        Element::Time { digits } => time::time(cell, digits, scan).map(Value::Clock),
+        Element::Timestamp { digits } => time::timestamp(cell, digits, false, scan).map(Value::Timestamp),
+        Element::TimestampTz { digits } => time::timestamp(cell, digits, true, scan).map(Value::Timestamp),
+        Element::Json => scalar::document(cell, false, scan.json),
+        Element::Jsonb => scalar::document(cell, true, scan.json),
+        Element::Vector(dimensions) => scalar::vector(cell, dimensions, scan).map(Value::Vector),
+        Element::TextInput(syntax) => text_input::read(syntax, cell, scan).map(Value::Text),
+    }
 }
 
 /// The same value, borrowing nothing.
@@ -214,13 +270,14 @@ fn owned(value: Value<'_>) -> Value<'static> {
 /// Bytes that are equal for two cells exactly if PostgreSQL takes their values as equal; none for a cell that is no
 /// value of the type.
 #[must_use]
-pub fn form(shape: PgColumnType, unit: Option<EpochUnit>, cell: SqliteCell<'_>) -> Option<Vec<u8>> {
-    let read = read(shape, unit, cell, &mut Checker::default()).ok()?;
+pub fn form(shape: PgColumnType, reading: &ExistingReading, cell: SqliteCell<'_>) -> Option<Vec<u8>> {
+    let read = read(shape, reading, cell, &mut Checker::default()).ok()?;
     let mut bytes = Vec::new();
     match read.content {
         ReadContent::One(value) => append_form(&mut bytes, shape.element, &value),
-        ReadContent::Many(values) => {
-            for value in values {
+        ReadContent::Many(array) => {
+            array.lengths.iter().for_each(|length| bytes.extend_from_slice(&length.to_be_bytes()));
+            for value in array.items {
                 bytes.push(u8::from(value.is_some()));
                 let mut one = Vec::new();
                 if let Some(value) = value {
@@ -258,92 +315,4 @@ fn append_form(bytes: &mut Vec<u8>, element: Element, value: &Value<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::PgType;
-
-    fn read_as<'a>(sql: &str, cell: SqliteCell<'a>) -> Result<ReadValue<'a>, Mismatch> {
-        let pg_type = sql.parse().unwrap_or_else(|_| PgType::ExistingType(sql.to_owned()));
-        read(PgColumnType::of(&pg_type).unwrap(), Some(EpochUnit::Milliseconds), cell, &mut Checker::default())
-    }
-
-    #[test]
-    fn cells_are_read_by_what_the_type_means() {
-        use SqliteCell::{Blob, Integer, Real, Text};
-        for (sql, cell, expected) in [
-            ("boolean", Integer(1), Ok(Value::Boolean(true))),
-            ("boolean", Text(b"No"), Ok(Value::Boolean(false))),
-            ("boolean", Integer(2), Err(Mismatch::Range)),
-            ("smallint", Integer(40_000), Err(Mismatch::Range)),
-            ("integer", Real(3.0), Ok(Value::Integer(3))),
-            ("integer", Real(3.5), Err(Mismatch::Digits)),
-            ("bigint", Text(b"-12"), Ok(Value::Integer(-12))),
-            ("numeric(6,2)", Real(12.5), Ok(Value::Number(Number::from_text("12.50").unwrap()))),
-            ("numeric(6,2)", Real(12.555), Err(Mismatch::Digits)),
-            ("numeric(6,2)", Integer(10_000), Err(Mismatch::Range)),
-            ("varchar(2)", Text("äöü".as_bytes()), Err(Mismatch::Length)),
-            ("character(3)", Text(b"a"), Ok(Value::Text("a  ".into()))),
-            ("text", Text(b"a\0"), Err(Mismatch::Text)),
-            ("uuid", Text(b"00112233445566778899aabbccddeeff"), Ok(Value::Uuid(hex_16()))),
-            ("uuid", Text(b"00112233-4455-6677-8899-AABBCCDDEEFF"), Ok(Value::Uuid(hex_16()))),
-            ("uuid", Blob(b"x"), Err(Mismatch::Form)),
-            ("date", Text(b"1970-01-03"), Ok(Value::Days(2))),
-            ("date", Text(b"1970-01-03T00:00:00.000Z"), Ok(Value::Days(2))),
-            ("date", Text(b"1970-01-03 01:00"), Err(Mismatch::Digits)),
-            ("timestamptz", Integer(1_500), Ok(Value::Timestamp(1_500_000))),
-            ("timestamp", Text(b"1970-01-01T00:00:01Z"), Ok(Value::Timestamp(1_000_000))),
-            ("timestamp(3) without time zone", Text(b"1970-01-01 00:00:00.0001"), Err(Mismatch::Digits)),
-            ("time", Text(b"2000-01-01 00:01:00"), Ok(Value::Clock(60_000_000))),
-            ("jsonb", Text(b"{\"a\":1,\"a\":2}"), Err(Mismatch::Document)),
-            ("json", Text(b"{"), Err(Mismatch::Form)),
-            ("vector(2)", Text(b"[1, 2.5]"), Ok(Value::Vector(vec![1.0, 2.5]))),
-            ("vector(3)", Text(b"[1, 2.5]"), Err(Mismatch::Dimensions)),
-            ("real", Real(0.1), Ok(Value::Real(0.1))),
-        ] {
-            let found = read_as(sql, cell).map(|read| read.content);
-            assert_eq!(found, expected.map(ReadContent::One), "{sql} {cell:?}");
-        }
-    }
-
-    fn hex_16() -> [u8; 16] {
-        0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes()
-    }
-
-    #[test]
-    fn json_arrays_become_arrays() {
-        let many = |sql: &str, text: &'static [u8]| match read_as(sql, SqliteCell::Text(text)).map(|read| read.content)
-        {
-            Ok(ReadContent::Many(values)) => Ok(values),
-            Ok(ReadContent::One(_)) => panic!("{sql}"),
-            Err(mismatch) => Err(mismatch),
-        };
-        assert_eq!(many("text[]", b"[\"a\", null]"), Ok(vec![Some(Value::Text("a".into())), None]));
-        assert_eq!(many("integer[]", b"[1,2]"), Ok(vec![Some(Value::Integer(1)), Some(Value::Integer(2))]));
-        assert_eq!(many("boolean[]", b"[true]"), Ok(vec![Some(Value::Boolean(true))]));
-        assert_eq!(many("text[]", b"[]"), Ok(Vec::new()));
-        assert_eq!(many("text[]", b"[1]"), Err(Mismatch::Form));
-        assert_eq!(many("integer[]", b"[[1]]"), Err(Mismatch::Form));
-        assert_eq!(many("text[]", b"a,b"), Err(Mismatch::Form));
-    }
-
-    #[test]
-    fn what_is_lost_is_said() {
-        let altered = |sql: &str, cell| read_as(sql, cell).unwrap().altered;
-        assert_eq!(altered("real", SqliteCell::Real(0.1)), None);
-        assert_eq!(altered("real", SqliteCell::Real(0.123_456_789)), Some(Altered::Rounded));
-        assert_eq!(altered("timestamptz", SqliteCell::Text(b"2024-01-01T00:00:00+02:00")), Some(Altered::Shifted));
-        assert_eq!(altered("timestamptz", SqliteCell::Text(b"2024-01-01T00:00:00Z")), None);
-    }
-
-    #[test]
-    fn equal_values_have_equal_forms() {
-        let of = |sql: &str, cell| {
-            let pg_type = sql.parse().unwrap_or_else(|_| PgType::ExistingType(sql.to_owned()));
-            form(PgColumnType::of(&pg_type).unwrap(), None, cell)
-        };
-        assert_eq!(of("citext", SqliteCell::Text(b"Ab")), of("citext", SqliteCell::Text(b"aB")));
-        assert_ne!(of("text", SqliteCell::Text(b"Ab")), of("text", SqliteCell::Text(b"aB")));
-        assert_eq!(of("numeric", SqliteCell::Text(b"1.50")), of("numeric", SqliteCell::Real(1.5)));
-        assert_eq!(of("integer", SqliteCell::Integer(7)), of("bigint", SqliteCell::Text(b"7")));
-    }
-}
+mod tests;

@@ -70,17 +70,35 @@ impl Number {
         Some(Self { negative: negative && !is_zero, whole, fraction })
     }
 
-    /// The same number with so many digits after the point, if it has no more.
+    /// The number with so many digits after the point, rounded half away from zero, and whether that is the same
+    /// number.
     #[must_use]
-    pub fn with_scale(mut self, scale: u16) -> Option<Self> {
+    pub fn rounded(mut self, scale: u16) -> (Self, bool) {
         let scale = usize::from(scale);
         let significant = self.fraction.trim_end_matches('0').len();
-        if significant > scale {
-            return None;
+        if significant <= scale {
+            self.fraction.truncate(significant);
+            self.fraction.push_str(&"0".repeat(scale - significant));
+            return (self, true);
         }
-        self.fraction.truncate(significant);
-        self.fraction.push_str(&"0".repeat(scale - significant));
-        Some(self)
+        let goes_up = self.fraction.as_bytes().get(scale).is_some_and(|digit| *digit >= b'5');
+        self.fraction.truncate(scale);
+        if goes_up {
+            let mut digits = format!("{}{}", self.whole, self.fraction).into_bytes();
+            let nines = digits.iter().rev().take_while(|digit| **digit == b'9').count();
+            let at = digits.len() - nines;
+            digits.iter_mut().skip(at).for_each(|digit| *digit = b'0');
+            match at.checked_sub(1).and_then(|before| digits.get_mut(before)) {
+                Some(digit) => *digit += 1,
+                None => digits.insert(0, b'1'),
+            }
+            let text: String = digits.into_iter().map(char::from).collect();
+            let (whole, fraction) = text.split_at_checked(text.len().saturating_sub(scale)).unwrap_or((&text, ""));
+            (self.whole, self.fraction) = (whole.trim_start_matches('0').to_owned(), fraction.to_owned());
+        }
+        let is_zero = self.whole.is_empty() && self.fraction.bytes().all(|byte| byte == b'0');
+        self.negative &= !is_zero;
+        (self, false)
     }
 
     /// The whole number that it is, if it is one that 64 bits hold.
@@ -151,10 +169,22 @@ mod tests {
         assert_eq!(groups("0.00001"), Some((-2, vec![1000])));
         assert_eq!(groups("10000"), Some((1, vec![1])));
         assert_eq!(groups("0.0"), Some((0, Vec::new())));
-        let scaled = |text: &str, scale| Number::from_text(text)?.with_scale(scale).map(|found| found.fraction);
-        assert_eq!(scaled("1.5", 2), Some("50".to_owned()));
-        assert_eq!(scaled("1.500", 1), Some("5".to_owned()));
-        assert_eq!(scaled("1.55", 1), None);
+        for (text, scale, expected, is_exact) in [
+            ("1.5", 2, "1.50", true),
+            ("1.500", 1, "1.5", true),
+            ("1.55", 1, "1.6", false),
+            ("-1.45", 1, "-1.5", false),
+            ("0.4", 0, "", false),
+            ("0.5", 0, "1", false),
+            ("9.995", 2, "10.00", false),
+            ("-0.004", 2, ".00", false),
+        ] {
+            let (found, exact) = Number::from_text(text).unwrap().rounded(scale);
+            let point = if found.fraction.is_empty() { "" } else { "." };
+            let sign = if found.negative { "-" } else { "" };
+            let shown = format!("{sign}{}{point}{}", found.whole, found.fraction);
+            assert_eq!((shown.as_str(), exact), (expected, is_exact), "{text}");
+        }
         assert_eq!(Number::from_real(0.1).map(|found| found.key()), Some(".1".to_owned()));
         assert_eq!(Number::from_text("-9223372036854775808").and_then(|found| found.to_integer()), Some(i64::MIN));
         assert_eq!(Number::from_text("7.0").and_then(|found| found.to_integer()), Some(7));

@@ -74,7 +74,13 @@ impl Comparison {
 /// Two sides that PostgreSQL compares as SQLite does, or an answer that needs no comparison.
 enum Pair {
     Sides(String, String),
-    Answer(TypedExpr),
+    Answer(Box<TypedExpr>),
+}
+
+impl Pair {
+    fn answer(answer: TypedExpr) -> Self {
+        Self::Answer(Box::new(answer))
+    }
 }
 
 /// `left comparison right`.
@@ -88,7 +94,7 @@ pub(in crate::rules) fn compare(
         Pair::Sides(left, right) => {
             TypedExpr::compound(format!("{left} {} {right}", comparison.word()), ExprType::Bool)
         }
-        Pair::Answer(operand) => operand,
+        Pair::Answer(operand) => *operand,
     })
 }
 
@@ -164,7 +170,7 @@ fn pair(
     right: &TypedExpr,
 ) -> Result<Pair, Untranslatable> {
     if left.is_null() || right.is_null() {
-        return Ok(Pair::Answer(null_side(comparison, left, right)));
+        return Ok(Pair::answer(null_side(comparison, left, right)));
     }
     if left.vague || right.vague {
         vague_sides(left, right)?;
@@ -174,18 +180,18 @@ fn pair(
     if left.kind == ExprType::Bool
         && let Some(answer) = truth(comparison, &left, &right)
     {
-        return Ok(Pair::Answer(answer));
+        return Ok(Pair::answer(answer));
     }
     if right.kind == ExprType::Bool
         && let Some(answer) = truth(comparison, &right, &left)
     {
-        return Ok(Pair::Answer(answer));
+        return Ok(Pair::answer(answer));
     }
     match (left.kind, right.kind) {
         (ExprType::Opaque(_), _) => Err(left.refusal("is compared")),
         (_, ExprType::Opaque(_)) => Err(right.refusal("is compared")),
-        (ExprType::ClassOf(class), _) => class_name(comparison, &left, class, &right).map(Pair::Answer),
-        (_, ExprType::ClassOf(class)) => class_name(comparison, &right, class, &left).map(Pair::Answer),
+        (ExprType::ClassOf(class), _) => class_name(comparison, &left, class, &right).map(Pair::answer),
+        (_, ExprType::ClassOf(class)) => class_name(comparison, &right, class, &left).map(Pair::answer),
         (ExprType::Bool, ExprType::Bool)
         | (ExprType::Blob, ExprType::Blob)
         | (ExprType::Date, ExprType::Date)
@@ -228,7 +234,7 @@ fn by_class(
     match (left_rank, right_rank) {
         (Some(0), Some(0)) => numbers(left, right).map(|(left, right)| Pair::Sides(left, right)),
         (Some(one), Some(other)) if one != other => {
-            Ok(Pair::Answer(never_equal(left, right, comparison, comparison.of_classes(one < other))))
+            Ok(Pair::answer(never_equal(left, right, comparison, comparison.of_classes(one < other))))
         }
         (Some(_), _) => Err(right.refusal("is compared")),
         (None, _) => Err(left.refusal("is compared")),
@@ -462,10 +468,10 @@ fn stamp_against(comparison: Comparison, stamp: &TypedExpr, constant: &TypedExpr
         let word = match comparison {
             Comparison::Less | Comparison::LessEquals => "<",
             Comparison::Greater | Comparison::GreaterEquals => ">=",
-            _ => return Ok(Pair::Answer(never_equal(stamp, constant, comparison, comparison.of_classes(false)))),
+            _ => return Ok(Pair::answer(never_equal(stamp, constant, comparison, comparison.of_classes(false)))),
         };
         let sql = format!("{} {word} {}::timestamp", stamp.arg(), quote_literal(text));
-        return Ok(Pair::Answer(TypedExpr::compound(sql, ExprType::Bool)));
+        return Ok(Pair::answer(TypedExpr::compound(sql, ExprType::Bool)));
     }
     let plain = text.len() >= 19 && text.as_bytes().get(10) == Some(&b' ') && !text.ends_with(['0', '.']);
     let plain = plain || (text.len() == 19 && text.as_bytes().get(10) == Some(&b' '));
@@ -474,7 +480,7 @@ fn stamp_against(comparison: Comparison, stamp: &TypedExpr, constant: &TypedExpr
         return Err(refused());
     }
     let sql = format!("{} {} {}::timestamp", stamp.arg(), comparison.word(), quote_literal(text));
-    Ok(Pair::Answer(TypedExpr::compound(sql, ExprType::Bool)))
+    Ok(Pair::answer(TypedExpr::compound(sql, ExprType::Bool)))
 }
 
 fn date_literal(operand: &TypedExpr) -> Result<String, Untranslatable> {

@@ -6,7 +6,7 @@ use crate::{
     model::{
         Conversion, PgType,
         cell::SqliteCell,
-        conversion_plan::{BlobText, EpochUnit, TimeEncoding, VectorEncoding},
+        conversion_plan::{BlobText, EpochUnit, ExistingReading, TimeEncoding, VectorEncoding},
         pg_column_type::PgColumnType,
     },
     rules::{
@@ -49,7 +49,7 @@ pub fn candidates(pg_type: &PgType, reading: Option<ReadingOverride>) -> Vec<Con
     let vectors = |encodings: &[VectorEncoding]| -> Vec<Conversion> {
         encodings.iter().map(|encoding| Conversion::Vector { encoding: *encoding }).collect()
     };
-    match pg_type {
+    let mut found = match pg_type {
         PgType::SmallInt | PgType::Integer => vec![Conversion::Integer],
         PgType::BigInt => vec![Conversion::Integer, Conversion::IntegerText],
         PgType::Boolean => vec![Conversion::IntegerBoolean, Conversion::WordBoolean],
@@ -68,8 +68,14 @@ pub fn candidates(pg_type: &PgType, reading: Option<ReadingOverride>) -> Vec<Con
         PgType::RealArray => vectors(&[VectorEncoding::F32, VectorEncoding::F16, VectorEncoding::Fb16]),
         PgType::DoubleArray => vectors(&[VectorEncoding::F64]),
         PgType::Bit(_) => vectors(&[VectorEncoding::F1Bit]),
-        PgType::Enum(_) | PgType::ExistingType(_) => vec![Conversion::ExistingType { unit: None }],
+        PgType::Enum(_) | PgType::ExistingType(_) => Vec::new(),
+    };
+    // A type means the same whoever names it: what the conversions of the rules do not take is read as beside an
+    // existing schema. Texts and bytes keep the rules' own conversion, which takes every cell.
+    if !matches!(pg_type, PgType::Text | PgType::Varchar(_) | PgType::Bytea) {
+        found.push(Conversion::ExistingType(ExistingReading::exact()));
     }
+    found
 }
 
 fn of_reading(reading: ReadingOverride) -> Vec<Conversion> {
@@ -134,6 +140,9 @@ pub fn accepts(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>, j
         (Conversion::Json, SqliteCell::Text(text)) => fits_json(pg_type, text, json),
         (Conversion::Json, SqliteCell::Real(value)) => value.is_finite(),
         (Conversion::Vector { encoding }, SqliteCell::Blob(blob)) => fits_vector(pg_type, encoding, blob),
+        (Conversion::ExistingType(reading), cell) => {
+            existing_schema::read(PgColumnType::of(pg_type), &reading, cell, json).is_ok()
+        }
         _ => false,
     }
 }
@@ -203,9 +212,7 @@ fn fits_vector(pg_type: &PgType, encoding: VectorEncoding, blob: &[u8]) -> bool 
 pub fn form(pg_type: &PgType, conversion: Conversion, cell: SqliteCell<'_>) -> Vec<u8> {
     let number = |value: i64| value.to_be_bytes().to_vec();
     let known = match (conversion, cell) {
-        (Conversion::ExistingType { unit }, cell) => {
-            PgColumnType::of(pg_type).and_then(|shape| existing_schema::form(shape, unit, cell))
-        }
+        (Conversion::ExistingType(reading), cell) => existing_schema::form(PgColumnType::of(pg_type), &reading, cell),
         (Conversion::UuidText, SqliteCell::Text(text)) => Some(text.to_ascii_lowercase()),
         (Conversion::Date | Conversion::Timestamp, SqliteCell::Text(text)) => {
             datetime::parse_stamp(text).map(|stamp| number(stamp.wall_microseconds()))
@@ -299,12 +306,13 @@ mod tests {
             ("integer", Integer(2_147_483_648), false),
             ("bigint", Integer(i64::MAX), true),
             ("bigint", Text(b"5"), true),
-            ("bigint", Text(b"05"), false),
-            ("integer", Text(b"5"), false),
+            ("bigint", Text(b"05"), true),
+            ("integer", Text(b"5"), true),
+            ("integer", Text(b"5.5"), false),
             ("boolean", Integer(1), true),
             ("boolean", Integer(2), false),
             ("boolean", Text(b"T"), true),
-            ("boolean", Text(b"yes"), false),
+            ("boolean", Text(b"yes"), true),
             ("double precision", Integer(1 << 53), true),
             ("double precision", Integer((1 << 53) + 1), false),
             ("numeric(4,2)", Real(12.34), true),
@@ -324,7 +332,11 @@ mod tests {
             ("date", Text(b"2024-02-29"), true),
             ("date", Text(b"2023-02-29"), false),
             ("time", Text(b"23:59"), true),
-            ("timestamp", Text(b"2024-02-29 01:02:03Z"), false),
+            ("timestamp", Text(b"2024-02-29 01:02:03Z"), true),
+            ("timestamp", Text(b"2024-02-29 01:02:03+01:00"), false),
+            ("inet", Text(b"10.0.0.1"), true),
+            ("inet", Text(b"localhost"), false),
+            ("uuid", Text(b"00112233445566778899aabbccddeeff"), true),
             ("timestamptz", Text(b"2024-02-29 01:02:03Z"), true),
             ("uuid", Blob(&[0; 16]), true),
             ("uuid", Blob(&[0; 15]), false),

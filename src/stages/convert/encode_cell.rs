@@ -104,7 +104,7 @@ impl CellForm {
             (Conversion::Json, PgType::Json) => Self::Json,
             (Conversion::Json, PgType::Jsonb) => Self::Jsonb,
             (Conversion::Vector { encoding }, target) => Self::Vector(VectorForm::of(encoding, target)?),
-            (Conversion::ExistingType { unit }, target) => Self::ExistingType(ExistingColumnForm::of(target, unit)),
+            (Conversion::ExistingType(reading), target) => Self::ExistingType(ExistingColumnForm::of(target, reading)),
             _ => return None,
         };
         Some(form)

@@ -5,28 +5,27 @@ use crate::{
     model::{
         PgType,
         cell::SqliteCell,
-        conversion_plan::EpochUnit,
+        conversion_plan::ExistingReading,
         pg_column_type::{Element, PgColumnType, TextForm},
     },
     postgres::copy::binary_encode,
     rules::{
-        existing_schema::{self, Mismatch, ReadContent, Value, number::Number},
+        existing_schema::{self, ArrayValue, Mismatch, ReadContent, Value, number::Number},
         value_shape::json::Checker,
     },
 };
 
-/// The type of a column and the unit of its integers.
+/// The type of a column and how its cells are read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct ExistingColumnForm {
-    /// None for a type without encoder, whose column holds only NULL.
-    shape: Option<PgColumnType>,
-    unit: Option<EpochUnit>,
+    shape: PgColumnType,
+    reading: ExistingReading,
 }
 
 impl ExistingColumnForm {
     /// The form of a column of this type.
-    pub(super) fn of(pg_type: &PgType, unit: Option<EpochUnit>) -> Self {
-        Self { shape: PgColumnType::of(pg_type), unit }
+    pub(super) fn of(pg_type: &PgType, reading: ExistingReading) -> Self {
+        Self { shape: PgColumnType::of(pg_type), reading }
     }
 
     /// Appends the cell as a field.
@@ -35,11 +34,10 @@ impl ExistingColumnForm {
     /// [`EncodeError`] for a cell that is no value of the type.
     pub(super) fn write(&self, cell: SqliteCell<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let refused = |mismatch: Mismatch| EncodeError(of_one(mismatch));
-        let shape = self.shape.ok_or_else(|| refused(Mismatch::NoEncoder))?;
-        let read = existing_schema::read(shape, self.unit, cell, &mut Checker::default()).map_err(refused)?;
+        let read = existing_schema::read(self.shape, &self.reading, cell, &mut Checker::default()).map_err(refused)?;
         match read.content {
-            ReadContent::One(value) => write_one(out, shape.element, &value),
-            ReadContent::Many(values) => write_many(out, shape.element, &values),
+            ReadContent::One(value) => write_one(out, self.shape.element, &value),
+            ReadContent::Many(array) => write_many(out, self.shape.element, &array),
         }
     }
 }
@@ -47,16 +45,15 @@ impl ExistingColumnForm {
 /// The end of the sentence "a cell ...".
 fn of_one(mismatch: Mismatch) -> &'static str {
     match mismatch {
-        Mismatch::NoEncoder => "is of a type that this tool can't write",
-        Mismatch::Class => "is of a storage class that doesn't go with the type",
-        Mismatch::Form => "is not written as the type's values are",
+        Mismatch::Class => "is of a storage class that the type does not take",
+        Mismatch::Form => "does not have the form of the type's values",
         Mismatch::Range => "is out of the type's range",
         Mismatch::Digits => "has more digits than the type",
         Mismatch::Length => "has more characters than the type",
-        Mismatch::Unit => "is an integer whose unit is not known",
-        Mismatch::Label => "is no label of the enumerated type",
-        Mismatch::Text => "holds a NUL character or is not UTF-8",
-        Mismatch::Document => "is JSON that jsonb doesn't keep",
+        Mismatch::Unit => "is a number whose time unit is not known",
+        Mismatch::Label => "is not a label of the enumerated type",
+        Mismatch::Text => "contains a NUL character or is not UTF-8",
+        Mismatch::Document => "is JSON that jsonb does not keep",
         Mismatch::Dimensions => "has another number of dimensions than the type",
     }
 }
@@ -71,7 +68,10 @@ fn element_number(element: Element) -> u32 {
         Element::Integer => 23,
         Element::Text { form: TextForm::Varchar, .. } => 1043,
         Element::Text { form: TextForm::Char, .. } => 1042,
-        Element::Text { form: TextForm::Text | TextForm::Citext, .. } | Element::Enum | Element::Vector(_) => 25,
+        Element::Text { form: TextForm::Text | TextForm::Citext, .. }
+        | Element::Enum
+        | Element::Vector(_)
+        | Element::TextInput(_) => 25,
         Element::Json => 114,
         Element::Jsonb => 3802,
         Element::Real => 700,
@@ -85,20 +85,20 @@ fn element_number(element: Element) -> u32 {
     }
 }
 
-/// `array_send`: dimensions, whether there are NULLs, the element type, length and lower bound, elements.
-fn write_many(out: &mut Vec<u8>, element: Element, values: &[Option<Value<'_>>]) -> Result<(), EncodeError> {
+/// `array_send`: dimensions, whether there are NULLs, the element type, lengths and lower bounds, elements.
+fn write_many(out: &mut Vec<u8>, element: Element, array: &ArrayValue<'_>) -> Result<(), EncodeError> {
     let at = binary_encode::begin(out);
-    let dimensions = i32::from(!values.is_empty());
-    let has_nulls = i32::from(values.iter().any(Option::is_none));
+    let dimensions = i32::try_from(array.lengths.len()).map_err(|_| TOO_LONG)?;
+    let has_nulls = i32::from(array.items.iter().any(Option::is_none));
     out.extend_from_slice(&dimensions.to_be_bytes());
     out.extend_from_slice(&has_nulls.to_be_bytes());
     out.extend_from_slice(&element_number(element).to_be_bytes());
-    if !values.is_empty() {
-        let length = i32::try_from(values.len()).map_err(|_| TOO_LONG)?;
+    for length in &array.lengths {
+        let length = i32::try_from(*length).map_err(|_| TOO_LONG)?;
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&1_i32.to_be_bytes());
     }
-    for value in values {
+    for value in &array.items {
         match value {
             None => binary_encode::null(out),
             Some(value) => write_one(out, element, value)?,

@@ -13,17 +13,18 @@ use super::{
     progress::LoadProgress,
     reader::{self, ReaderMessage},
     row_encoder::ChunkTotals,
+    text_input,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     model::{
         TablePlan,
-        identifier::{qualified, quote_list},
+        identifier::quote_list,
         offtype::{self, OFFTYPE_TABLE},
     },
     postgres::{
         Session,
-        copy::{HEADER, TRAILER},
+        copy::{self, HEADER, TRAILER},
         load_journal::{self, CommittedChunk},
     },
     rules::ddl,
@@ -67,6 +68,7 @@ pub(super) async fn load(
             copying: None,
             copied_rows: 0,
             offtype_rows: 0,
+            is_staged: false,
         };
         set.spawn(loader.run(feed));
     }
@@ -85,6 +87,8 @@ struct Loader {
     /// What the server says it has taken of the present part.
     copied_rows: u64,
     offtype_rows: u64,
+    /// Whether the rows of the present part go into the temporary table.
+    is_staged: bool,
 }
 
 /// A COPY that is under way.
@@ -132,7 +136,17 @@ impl Loader {
 
     async fn rows(&mut self, table: &TablePlan, bytes: Bytes) -> Result<()> {
         if self.copying.is_none() {
-            let sql = copy_sql(&self.work.plan.schema, &table.name, &table.copy_columns());
+            let schema = &self.work.plan.schema;
+            let by_text = table.has_text_input();
+            if by_text && !self.is_staged {
+                text_input::begin(&self.session, schema, table).await?;
+                self.is_staged = true;
+            }
+            let sql = if by_text {
+                text_input::copy_statement(table)
+            } else {
+                copy::statement(schema, &table.name, &table.copy_columns())
+            };
             self.copying = Some(open(&self.session, &sql).await?);
         }
         match &mut self.copying {
@@ -145,7 +159,8 @@ impl Loader {
     async fn offtype_rows(&mut self, bytes: Bytes) -> Result<()> {
         self.end_copy().await?;
         let columns = quote_list(offtype::COLUMNS.iter().map(|(name, _)| *name));
-        let mut copying = open(&self.session, &copy_sql(&self.work.plan.schema, OFFTYPE_TABLE, &columns)).await?;
+        let mut copying =
+            open(&self.session, &copy::statement(&self.work.plan.schema, OFFTYPE_TABLE, &columns)).await?;
         send(&self.session, &mut copying, bytes).await?;
         self.offtype_rows += close(&self.session, copying).await?;
         Ok(())
@@ -165,6 +180,11 @@ impl Loader {
             let what = format!("{} rows were sent and {copied} taken", totals.rows);
             return Err(Error::new(Kind::LocalRejected, what));
         }
+        let digest = if std::mem::take(&mut self.is_staged) {
+            Box::pin(text_input::end(&self.session, &self.work.plan.schema, table, &totals)).await?
+        } else {
+            totals.digest
+        };
         let part = self.job.parts.get(self.done.len()).ok_or_else(|| bug("rows that belong to no table"))?;
         self.done.push(CommittedChunk {
             table: table.name.clone(),
@@ -172,7 +192,7 @@ impl Loader {
             bounds: part.bounds,
             rows: totals.rows,
             bytes: totals.bytes,
-            digest: totals.digest,
+            digest,
             offtype_rows: totals.offtype_rows,
             offtype_digest: totals.offtype_digest,
         });
@@ -196,12 +216,6 @@ impl Loader {
 /// CREATE TABLE and its marker, with leading semicolons.
 pub(super) fn create_sql(schema: &str, table: &TablePlan) -> String {
     format!("; {}; {}", ddl::create_table(schema, table).sql, load_journal::made_sql(schema, &table.name))
-}
-
-fn copy_sql(schema: &str, table: &str, columns: &str) -> String {
-    // Without columns there are no rows, and the list would be no SQL.
-    let list = if columns.is_empty() { String::new() } else { format!(" ({columns})") };
-    format!("COPY {}{list} FROM STDIN (FORMAT binary)", qualified(schema, table))
 }
 
 async fn open(session: &Session, sql: &str) -> Result<Copying> {

@@ -43,6 +43,8 @@ mod triggers;
 
 mod vector;
 
+mod text_input;
+
 mod views;
 
 mod load_context;

@@ -16,8 +16,7 @@ pub(super) fn has_entry(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
     // A numeric has one zero.
     let lost_sign = column.conversion == Conversion::Numeric
         && matches!(cell, SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative());
-    let replaced = matches!(column.conversion, Conversion::Text { .. })
-        && matches!(cell, SqliteCell::Text(text) if !is_storable(text));
+    let replaced = column.conversion.replaces_text() && matches!(cell, SqliteCell::Text(text) if !is_storable(text));
     cell.class() != column.main_class || lost_sign || replaced
 }
 

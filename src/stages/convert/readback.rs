@@ -14,7 +14,7 @@ use crate::{
     model::{
         ColumnPlan, TableDigest, TablePlan,
         checkpoint::TableRecord,
-        identifier::{qualified, quote_list},
+        identifier::{qualified, quote_ident},
         offtype::{self, OFFTYPE_TABLE},
     },
     postgres::{
@@ -185,7 +185,11 @@ async fn read_rows(
     subject: &ReadbackTable,
     pages: Option<(i64, Option<i64>)>,
 ) -> Result<(u64, RowDigest)> {
-    let columns = quote_list(subject.loaded.iter().map(|column| column.name.as_str()));
+    let name = |column: &ColumnPlan| {
+        let name = format!("t.{}", quote_ident(&column.name));
+        if column.by_text_input() { format!("{name}::text") } else { name }
+    };
+    let columns = subject.loaded.iter().map(name).collect::<Vec<_>>().join(", ");
     let condition = match pages {
         None => String::new(),
         Some((from, None)) => format!(" WHERE t.ctid >= '({from},0)'::tid"),

@@ -197,10 +197,16 @@ pub(super) fn cell_outcome(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &
     }
     match column.exceptions.off_type {
         None => CellOutcome::Written,
-        Some(_) if value_check::accepts(&column.pg_type, column.conversion, cell, checker) => CellOutcome::Written,
+        Some(_) if fits(column, cell, checker) => CellOutcome::Written,
         Some(OffType::Null) => CellOutcome::Nulled,
         Some(OffType::Reject) => CellOutcome::Rejected,
     }
+}
+
+fn fits(column: &ColumnPlan, cell: SqliteCell<'_>, checker: &mut Checker) -> bool {
+    let is_label = |text: &[u8]| column.labels.iter().any(|label| label.as_bytes() == text);
+    let is_known = column.labels.is_empty() || !matches!(cell, SqliteCell::Text(text) if !is_label(text));
+    is_known && value_check::accepts(&column.pg_type, column.conversion, cell, checker)
 }
 
 fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: EncodeError) -> Error {

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::{Error, Kind, Result},
-    model::{DroppedObject, Finding, FindingCode, Plan, Severity, Stage, overrides::Overrides},
+    model::{DroppedObject, Finding, FindingCode, Plan, Severity, Stage, human_format::counted, overrides::Overrides},
 };
+
+/// The most places that one message names.
+const PLACES_NAMED_MOST: usize = 20;
 
 /// The code that accepts every finding that needs a decision.
 const ALL: &str = "all";
@@ -62,12 +65,20 @@ pub fn refuse_if_blocked(plan: &Plan) -> Result<()> {
         (Kind::PlanBlocked, Severity::NeedsDecision)
     };
     let Some(first) = of(severity).next() else { return Ok(()) };
-    let others = of(severity).count() - 1;
-    let more = match others {
+    let mut places: Vec<String> = of(severity).map(Finding::place).filter(|place| *place != first.place()).collect();
+    places.dedup();
+    let others = u64::try_from(of(severity).count() - 1).unwrap_or(u64::MAX);
+    let mut more = match others {
         0 => String::new(),
-        1 => "; 1 more finding like it".to_owned(),
-        _ => format!("; {others} more findings like it"),
+        others => format!("; {} like it", counted(others, "more finding", "more findings")),
     };
+    if !places.is_empty() {
+        let named = places.iter().take(PLACES_NAMED_MOST).cloned().collect::<Vec<_>>().join(", ");
+        more.push_str(&format!(" at {named}"));
+    }
+    if let Some(unnamed) = places.len().checked_sub(PLACES_NAMED_MOST).filter(|unnamed| *unnamed > 0) {
+        more.push_str(&format!(" and {unnamed} more"));
+    }
     let mut error = Error::new(kind, format!("{}{more}", first.message)).in_stage(Stage::Plan);
     if let Some(table) = &first.table {
         error = error.at_table(table);
@@ -157,7 +168,7 @@ mod tests {
         plan.findings.push(finding(Severity::NeedsDecision, "t", "d"));
         let error = refuse_if_blocked(&plan).unwrap_err();
         assert_eq!((error.kind(), error.table(), error.column()), (Kind::PlanBlocked, Some("t"), Some("c")));
-        assert!(error.message().ends_with("1 more finding like it"), "{error}");
+        assert!(error.message().ends_with("1 more finding like it at t.d"), "{error}");
         plan.findings.push(finding(Severity::Refused, "x", "y"));
         let error = refuse_if_blocked(&plan).unwrap_err();
         assert_eq!((error.kind(), error.table()), (Kind::DataRefused, Some("x")));

@@ -197,11 +197,12 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         }
         None => by_rules(ctx, &connection, &schema, overrides, &decisions, outlines, surveys)?,
     };
-    let needs_vector = all.tables.iter().flat_map(|table| &table.columns).any(|column| column.pg_type.needs_pgvector());
     let mut extensions =
         overrides.existing_schema.as_ref().map(|existing| existing.extensions.clone()).unwrap_or_default();
-    if needs_vector && !extensions.iter().any(|name| name == "vector") {
-        extensions.push("vector".to_owned());
+    for needed in all.tables.iter().flat_map(|table| &table.columns).filter_map(|column| column.pg_type.extension()) {
+        if !extensions.iter().any(|name| name == needed) {
+            extensions.push(needed.to_owned());
+        }
     }
     Ok(Plan {
         format: PLAN_FORMAT,

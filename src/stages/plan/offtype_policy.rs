@@ -26,6 +26,12 @@ pub(super) fn decided(
     if choice.pg_type.is_text() && subject.profile.texts_not_storable() > 0 {
         choice.findings.push(type_choice::bad_text_in_chosen(subject));
     }
+    if matches!(choice.conversion, Conversion::ExistingType(_)) && subject.profile.values() > 0 {
+        let message =
+            "values are read by the meaning of the type: numbers lose leading zeros, times without zone are UTC";
+        let finding = subject.finding(FindingCode::SpellingNormalised, Severity::Info, message);
+        choice.findings.push(finding.counting(subject.profile.values()));
+    }
     Some((choice, *mismatches))
 }
 
@@ -111,6 +117,15 @@ fn nulled(subject: &ColumnInput<'_>, outline: &TableOutline<'_>, choice: &mut Ty
 
 /// What other objects of the plan can no longer promise where values are changed or rows are left out.
 pub(super) fn restrain(all: &mut Assembled) {
+    restrain_keys(all);
+    let Assembled { tables, findings, .. } = all;
+    for table in tables.iter_mut() {
+        make_plain(table, findings);
+    }
+}
+
+/// Makes foreign keys NOT VALID that refer to changed values or to rows that are left out.
+pub(super) fn restrain_keys(all: &mut Assembled) {
     let changed: Vec<(String, Vec<String>)> = all
         .tables
         .iter()
@@ -136,7 +151,6 @@ pub(super) fn restrain(all: &mut Assembled) {
                 findings.push(finding.at_table(&table.source).at_column(&key.name));
             }
         }
-        make_plain(table, findings);
     }
 }
 

@@ -10,14 +10,18 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         FindingCode, PgType,
-        conversion_plan::{Exceptions, TimeEncoding},
+        conversion_plan::{Exceptions, ListForm, TimeEncoding, ZoneName},
         overrides::{BadText, ColumnOverride, Dates, Encoding, Overrides},
+        pg_column_type::{Element, PgColumnType},
         source_schema::{SourceColumn, SourceSchema},
     },
-    rules::type_choice::{
-        declared_type::{self, TypeFamily, squeezed},
-        fk_types::ColumnPosition,
-        value_check::ReadingOverride,
+    rules::{
+        existing_schema::zone,
+        type_choice::{
+            declared_type::{self, TypeFamily, squeezed},
+            fk_types::ColumnPosition,
+            value_check::ReadingOverride,
+        },
     },
 };
 
@@ -34,6 +38,10 @@ pub(super) struct ResolvedOverride {
     pub(super) exceptions: Exceptions,
     /// What becomes of texts that PostgreSQL can't hold.
     pub(super) bad_text: Option<BadText>,
+    /// The zone of times that have none.
+    pub(super) zone: Option<ZoneName>,
+    /// How lists are written.
+    pub(super) list: Option<ListForm>,
 }
 
 /// Everything that is decided, by positions in the schema.
@@ -43,6 +51,8 @@ pub(super) struct ResolvedOverrides {
     pub(super) selected: Vec<bool>,
     /// Per column.
     pub(super) columns: BTreeMap<ColumnPosition, ResolvedOverride>,
+    /// The zone of times that have none, in columns of which nothing is said.
+    pub(super) zone: Option<ZoneName>,
 }
 
 /// Resolves the configuration.
@@ -52,11 +62,13 @@ pub(super) struct ResolvedOverrides {
 pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<ResolvedOverrides> {
     let selected = selection(schema, overrides)?;
     let mut columns = by_declared_type(schema, overrides)?;
+    let has_types = overrides.existing_schema.is_some();
+    let default_zone = overrides.zone.as_deref().map(|zone| zone_named("zone", zone)).transpose()?;
     for (place, wanted) in &overrides.columns {
         let position = column_position(schema, place)?;
-        let decision = decision(place, wanted)?;
+        let decision = if has_types { settings(place, wanted) } else { decision(place, wanted) }?;
         let typed = decision.pg_type.is_some() || columns.get(&position).is_some_and(|before| before.pg_type.is_some());
-        if decision.exceptions.off_type.is_some() && !typed && promises_nothing(schema, position) {
+        if !has_types && decision.exceptions.off_type.is_some() && !typed && promises_nothing(schema, position) {
             let what = format!("columns.\"{place}\": off_type needs a type, because the declared one promises none");
             return Err(Error::new(Kind::Config, what).with_hint("add `type = ...` to the same column"));
         }
@@ -71,7 +83,7 @@ pub(super) fn resolve(schema: &SourceSchema, overrides: &Overrides) -> Result<Re
         }
     }
     check_accepted(schema, overrides)?;
-    Ok(ResolvedOverrides { selected, columns })
+    Ok(ResolvedOverrides { selected, columns, zone: default_zone })
 }
 
 fn promises_nothing(schema: &SourceSchema, (table, column): ColumnPosition) -> bool {
@@ -79,39 +91,71 @@ fn promises_nothing(schema: &SourceSchema, (table, column): ColumnPosition) -> b
     column.is_some_and(|column| declared_type::of(&column.declared, column.affinity) == TypeFamily::Any)
 }
 
+/// What is said about a column whose type the rules or the configuration give.
 fn decision(place: &str, wanted: &ColumnOverride) -> Result<ResolvedOverride> {
     let refused = |what: String| Error::new(Kind::Config, format!("columns.\"{place}\": {what}"));
-    let mut pg_type = match &wanted.pg_type {
+    let mut decision = settings(place, wanted)?;
+    decision.pg_type = match &wanted.pg_type {
         Some(text) => Some(text.parse::<PgType>().map_err(|reason| refused(format!("type: {reason}")))?),
         None => None,
     };
+    let pg_type = &mut decision.pg_type;
+    if let Some((key, reading)) = reading(wanted).next() {
+        let (usual, fits) = types_of(reading);
+        let requested = pg_type.get_or_insert(usual);
+        if !fits.contains(requested) {
+            let types: Vec<String> = fits.iter().map(PgType::to_string).collect();
+            return Err(refused(format!("{key} goes with {}, not with {requested}", types.join(" or "))));
+        }
+    }
+    if decision.zone.is_some() {
+        let requested = pg_type.get_or_insert(PgType::TimestampTz);
+        if !matches!(PgColumnType::of(requested).element, Element::TimestampTz { .. }) {
+            return Err(refused(format!("zone goes with timestamptz, not with {requested}")));
+        }
+    }
+    if decision.list.is_some() && !pg_type.as_ref().is_some_and(|pg_type| PgColumnType::of(pg_type).array) {
+        return Err(refused("list requires a type that is an array, such as text[]".to_owned()));
+    }
+    if wanted.bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
+        return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
+    }
+    Ok(decision)
+}
+
+/// What is said about a column without regard to its type.
+fn settings(place: &str, wanted: &ColumnOverride) -> Result<ResolvedOverride> {
+    let mut readings = reading(wanted);
+    let reading = readings.next();
+    if let (Some((one, _)), Some((other, _))) = (reading, readings.next()) {
+        return Err(Error::new(Kind::Config, format!("columns.\"{place}\": {one} and {other} exclude each other")));
+    }
+    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type: wanted.off_type };
+    let zone = wanted.zone.as_deref().map(|zone| zone_named(&format!("columns.\"{place}\".zone"), zone)).transpose()?;
+    Ok(ResolvedOverride {
+        pg_type: None,
+        reading: reading.map(|(_, reading)| reading),
+        name: wanted.name.clone(),
+        exceptions,
+        bad_text: wanted.bad_text,
+        zone,
+        list: wanted.list,
+    })
+}
+
+/// The readings that a column names, each with its key.
+fn reading(wanted: &ColumnOverride) -> impl Iterator<Item = (&'static str, ReadingOverride)> {
     let readings = [
         wanted.from.map(|encoding| ("from", reading_of(encoding))),
         wanted.bool_words.unwrap_or(false).then_some(("bool_words", ReadingOverride::BoolWords)),
         wanted.dates.map(|Dates::Auto| ("dates", ReadingOverride::AnyTimestamp)),
     ];
-    let mut readings = readings.into_iter().flatten();
-    let reading = readings.next();
-    if let (Some((one, _)), Some((other, _))) = (reading, readings.next()) {
-        return Err(refused(format!("{one} and {other} exclude each other")));
-    }
-    let reading = match reading {
-        None => None,
-        Some((key, reading)) => {
-            let (usual, fits) = types_of(reading);
-            let requested = pg_type.get_or_insert(usual);
-            if !fits.contains(requested) {
-                let types: Vec<String> = fits.iter().map(PgType::to_string).collect();
-                return Err(refused(format!("{key} goes with {}, not with {requested}", types.join(" or "))));
-            }
-            Some(reading)
-        }
-    };
-    if wanted.bad_text == Some(BadText::Bytea) && pg_type.as_ref().is_some_and(|pg_type| *pg_type != PgType::Bytea) {
-        return Err(refused("bad_text = \"bytea\" goes without another type".to_owned()));
-    }
-    let exceptions = Exceptions { empty_as_null: wanted.empty_as_null.unwrap_or(false), off_type: wanted.off_type };
-    Ok(ResolvedOverride { pg_type, reading, name: wanted.name.clone(), exceptions, bad_text: wanted.bad_text })
+    readings.into_iter().flatten()
+}
+
+fn zone_named(key: &str, text: &str) -> Result<ZoneName> {
+    let zone = text.parse().ok().filter(|zone| zone::is_known(*zone));
+    zone.ok_or_else(|| unknown(&format!("{key} is not the name of a time zone or an offset"), text, zone::names()))
 }
 
 const fn reading_of(encoding: Encoding) -> ReadingOverride {
@@ -317,7 +361,10 @@ mod tests {
             let error = resolve(&schema(), &overrides).unwrap_err();
             assert_eq!((error.kind(), error.hint()), (Kind::Config, hint), "{error}");
         }
-        assert_eq!(resolve(&schema(), &with_column("users.id", Some("money"), None)).unwrap_err().kind(), Kind::Config);
+        assert_eq!(
+            resolve(&schema(), &with_column("users.id", Some("moneys"), None)).unwrap_err().kind(),
+            Kind::Config
+        );
         let error = resolve(&schema(), &with_column("users.id", Some("text"), Some(Encoding::UnixS))).unwrap_err();
         assert!(error.message().contains("not with text"), "{error}");
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::override_resolution::{ResolvedOverride, ResolvedOverrides};
 use crate::{
     model::{
-        PgType,
+        Conversion, PgType,
         column_profile::ColumnProfile,
-        conversion_plan::RowAddress,
+        conversion_plan::{ExistingReading, RowAddress},
         identifier::quote_ident,
         source_schema::{IndexKey, SourceColumn, SourceSchema, SourceTable, TableKind},
     },
@@ -171,13 +171,18 @@ impl ColumnOutline<'_> {
     /// The conversions that could fill the type which the configuration asks for.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         let Some(pg_type) = &self.requested else { return Vec::new() };
+        let (zone, list) = self.decision.map(|decision| (decision.zone, decision.list)).unwrap_or_default();
+        if zone.is_some() || list.is_some() {
+            let conversion = Conversion::ExistingType(ExistingReading { zone, list, ..ExistingReading::exact() });
+            return vec![Candidate { pg_type: pg_type.clone(), conversion }];
+        }
         let conversions = value_check::candidates(pg_type, self.decision.and_then(|decision| decision.reading));
         conversions.into_iter().map(|conversion| Candidate { pg_type: pg_type.clone(), conversion }).collect()
     }
 }
 
 /// Whether a table has the columns that Core Data gives to each.
-fn is_core_data(table: &SourceTable) -> bool {
+pub(super) fn is_core_data(table: &SourceTable) -> bool {
     ["Z_PK", "Z_ENT", "Z_OPT"]
         .iter()
         .all(|name| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)))

@@ -136,6 +136,12 @@ impl CanonicalRow {
         self.ends.push(self.bytes.len());
     }
 
+    /// Appends a field of another row.
+    pub(super) fn copy(&mut self, other: &Self, index: usize) {
+        self.bytes.extend_from_slice(other.field(index));
+        self.ends.push(self.bytes.len());
+    }
+
     fn length(&mut self, length: usize) {
         self.bytes.extend_from_slice(&length.to_be_bytes());
     }
@@ -148,6 +154,11 @@ impl CanonicalRow {
     /// Bytes of the image.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Fields of the row.
+    pub(super) fn fields(&self) -> usize {
+        self.ends.len()
     }
 
     /// The row's hashes.

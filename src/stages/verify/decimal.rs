@@ -85,6 +85,50 @@ impl DecimalDigits {
         Some(if self.negative { -size } else { size })
     }
 
+    /// The whole part of the number times `10^places`, towards minus infinity, if 64 bits hold it, and whether it is all
+    /// of the number.
+    pub(super) fn floor(&self, places: i64) -> Option<(i64, bool)> {
+        let length = self.point.checked_add(places)?;
+        let whole = usize::try_from(length.max(0)).ok()?.min(self.significant.len());
+        let zeros = usize::try_from(length.max(0)).ok()? - whole;
+        if self.is_zero() {
+            return Some((0, true));
+        }
+        let digits = self.significant.get(..whole)?.iter().copied().chain(std::iter::repeat_n(b'0', zeros.min(20)));
+        let mut digits = digits;
+        let size = digits.try_fold(0_i64, |sum, digit| sum.checked_mul(10)?.checked_sub(i64::from(digit - b'0')))?;
+        let exact = whole == self.significant.len();
+        if self.negative {
+            return Some((if exact { size } else { size.checked_sub(1)? }, exact));
+        }
+        Some((size.checked_neg()?, exact))
+    }
+
+    /// The number with at most so many digits after the point, rounded half away from zero, and whether that is the
+    /// same number.
+    pub(super) fn rounded(&self, scale: i64) -> (Self, bool) {
+        let kept = self.point.saturating_add(scale);
+        let length = i64::try_from(self.significant.len()).unwrap_or(i64::MAX);
+        if kept >= length {
+            return (self.clone(), true);
+        }
+        let Ok(kept) = usize::try_from(kept) else { return (Self::trimmed(false, Vec::new(), 0), false) };
+        let mut digits = self.significant.get(..kept).unwrap_or_default().to_vec();
+        digits.insert(0, b'0');
+        if self.significant.get(kept).is_some_and(|digit| *digit >= b'5') {
+            for digit in digits.iter_mut().rev() {
+                if *digit < b'9' {
+                    *digit += 1;
+                    break;
+                }
+                *digit = b'0';
+            }
+        }
+        let rounded = Self::trimmed(self.negative, digits, -scale);
+        let negative = rounded.negative && !rounded.is_zero();
+        (Self { negative, ..rounded }, false)
+    }
+
     /// Digits after the decimal point.
     pub(super) fn scale(&self) -> u64 {
         let length = i64::try_from(self.significant.len()).unwrap_or(i64::MAX);
@@ -154,6 +198,35 @@ pub(super) fn real_text(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_cut_below_and_rounded_away_from_zero() {
+        let number = |text: &str| DecimalDigits::of_number(text.as_bytes()).unwrap();
+        for (text, places, expected) in [
+            ("1.5", 0, Some((1, false))),
+            ("-1.5", 0, Some((-2, false))),
+            ("-1.5", 1, Some((-15, true))),
+            ("0.0004", 2, Some((0, false))),
+            ("12", 3, Some((12_000, true))),
+            ("0", 6, Some((0, true))),
+            ("1e30", 0, None),
+        ] {
+            assert_eq!(number(text).floor(places), expected, "{text}");
+        }
+        for (text, scale, expected, exact) in [
+            ("1.55", 1, "1.6", false),
+            ("-1.45", 1, "-1.5", false),
+            ("9.995", 2, "10", false),
+            ("0.5", 0, "1", false),
+            ("0.04", 1, "0", false),
+            ("0.004", 1, "0", false),
+            ("0.05", 1, "0.1", false),
+            ("-0.004", 2, "0", false),
+            ("1.5", 2, "1.5", true),
+        ] {
+            assert_eq!(number(text).rounded(scale), (number(expected), exact), "{text}");
+        }
+    }
 
     #[test]
     fn of_two_shortest_forms_the_even_one_is_taken() {

@@ -241,25 +241,32 @@ fn numeric(image: &mut CanonicalRow, sent: &[u8]) -> Option<()> {
 /// Appends what a server sent for a value of a type that only the existing schema knows. None, and nothing appended, if
 /// the bytes aren't such a value.
 fn of_existing_type(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> Option<()> {
-    let shape = PgColumnType::of(pg_type)?;
+    let shape = PgColumnType::of(pg_type);
     if !shape.array {
         return one_element(image, shape.element, sent);
     }
-    let (head, mut rest) = sent.split_first_chunk::<12>()?;
+    let (dimensions, rest) = sent.split_first_chunk::<4>()?;
+    let (_has_nulls, rest) = rest.split_first_chunk::<4>()?;
+    let (_type, mut rest) = rest.split_first_chunk::<4>()?;
     let mut inner = CanonicalRow::default();
-    if head.first_chunk::<4>()? != &[0; 4] {
-        let (_length, elements) = rest.split_first_chunk::<8>()?;
-        rest = elements;
-        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-                inner.null();
-                rest = behind;
-                continue;
-            };
-            let (element, behind) = behind.split_at_checked(length)?;
-            one_element(&mut inner, shape.element, element)?;
-            rest = behind;
+    for _ in 0..u32::from_be_bytes(*dimensions).min(6) {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let (bound, behind) = behind.split_first_chunk::<4>()?;
+        if bound != &[0, 0, 0, 1] {
+            return None;
         }
+        inner.value(&usize::try_from(u32::from_be_bytes(*length)).ok()?.to_be_bytes());
+        rest = behind;
+    }
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            inner.null();
+            rest = behind;
+            continue;
+        };
+        let (element, behind) = behind.split_at_checked(length)?;
+        one_element(&mut inner, shape.element, element)?;
+        rest = behind;
     }
     if !rest.is_empty() {
         return None;
@@ -287,6 +294,8 @@ fn one_element(image: &mut CanonicalRow, element: Element, sent: &[u8]) -> Optio
         Element::Jsonb => PgType::Jsonb,
         // The image of a vector doesn't depend on what its type says of dimensions.
         Element::Vector(dimensions) => PgType::Vector(dimensions.unwrap_or(1)),
+        // The server is asked for its text.
+        Element::TextInput(_) => PgType::Text,
         Element::Real => {
             let bits: [u8; 4] = sent.try_into().ok()?;
             image.value(&bits);

@@ -15,6 +15,7 @@ use super::{
     canonical_row::RowKey,
     comparison::{NAMED_MAX, SideAnswer, Worker},
     dump_scan::DumpScan,
+    printed_text::TextPrinter,
     progress::{ScanControl, ScanMeter, ScanProgress},
     row_diff::{BucketChoice, RowDifference, SuspectRows, UnmatchedRows, row_differences},
     server_scan::ServerScan,
@@ -23,7 +24,7 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Sink,
     model::{
-        ColumnPlan, TablePlan,
+        ColumnPlan, PgType, TablePlan,
         identifier::{qualified, quote_ident},
     },
     postgres::{Role, Session},
@@ -46,8 +47,9 @@ pub(super) async fn table(
     columns: &[&ColumnPlan],
     sides: &[(Role, String)],
 ) -> Result<Vec<SideAnswer>> {
+    let printer = printer(worker, table, columns, sides).await?;
     let comparison = Arc::new(TableComparison {
-        dump: DumpScan::new(table, columns),
+        dump: DumpScan::new(table, columns, printer),
         key: key(table, columns),
         buckets: bucket_count(table.rows),
         watch: worker.watch.clone(),
@@ -89,8 +91,9 @@ pub(super) async fn view(
     columns: &[&ColumnPlan],
     sides: &[(Role, String)],
 ) -> Result<Vec<Difference>> {
+    let printer = printer(worker, table, columns, sides).await?;
     let comparison = Arc::new(TableComparison {
-        dump: DumpScan::new(table, columns),
+        dump: DumpScan::new(table, columns, printer),
         key: RowKey::Row,
         buckets: bucket_count(table.rows),
         watch: worker.watch.clone(),
@@ -112,6 +115,20 @@ pub(super) async fn view(
         differences.push(Difference::new(*role, &table.source, what));
     }
     Ok(differences)
+}
+
+/// Who prints the texts of columns that PostgreSQL's own input functions read: the first side.
+async fn printer(
+    worker: &mut Worker,
+    table: &TablePlan,
+    columns: &[&ColumnPlan],
+    sides: &[(Role, String)],
+) -> Result<TextPrinter> {
+    let Some((role, schema)) = sides.first().filter(|_| columns.iter().any(|column| column.by_text_input())) else {
+        return Ok(TextPrinter::default());
+    };
+    let session = worker.session(*role).await?;
+    TextPrinter::of(&session, schema, &table.name, columns).await.at_table(&table.source)
 }
 
 /// Adds what could not be named, and counts.
@@ -215,8 +232,13 @@ fn key(table: &TablePlan, columns: &[&ColumnPlan]) -> RowKey {
 /// A query, because a plain COPY leaves out generated columns and the rows of tables that inherit.
 fn server_scan(schema: &str, table: &TablePlan, columns: &[&ColumnPlan], with_ctid: bool) -> ServerScan {
     let from = qualified(schema, &table.name);
-    let names = columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
+    let name = |column: &&ColumnPlan| {
+        let cast = if column.by_text_input() { "::text" } else { "" };
+        format!("t.{}{cast}", quote_ident(&column.name))
+    };
+    let names = columns.iter().map(name);
     let list = with_ctid.then(|| "t.ctid".to_owned()).into_iter().chain(names).collect::<Vec<_>>().join(", ");
     let sql = format!("COPY (SELECT {list} FROM {from} AS t) TO STDOUT (FORMAT binary)");
-    ServerScan { sql, types: columns.iter().map(|column| column.pg_type.clone()).collect(), with_ctid }
+    let sent = |column: &&ColumnPlan| if column.by_text_input() { PgType::Text } else { column.pg_type.clone() };
+    ServerScan { sql, types: columns.iter().map(sent).collect(), with_ctid }
 }

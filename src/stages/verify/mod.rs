@@ -37,6 +37,12 @@ mod rejects;
 
 mod dump_scan;
 
+mod printed_text;
+
+mod stored_text;
+
+mod guid;
+
 mod expected_value;
 
 mod datetime;

@@ -11,11 +11,12 @@ use super::{
     comparison::{SideAnswer, Worker},
     decimal::real_text,
     dump_scan::{cell, from},
-    expected_value::{CellOutcome, ColumnReading, hexadecimal, is_text},
+    expected_value::{CellOutcome, ColumnReading},
     full::{finish, joined},
     progress::ScanMeter,
     row_diff::{BucketChoice, RowDifference, RowName, SuspectRows, UnmatchedRows, row_differences},
     server_scan::{SentRow, ServerScan},
+    stored_text::{hexadecimal, is_text},
 };
 use crate::{
     error::{Result, ResultExt},
@@ -257,7 +258,7 @@ fn off_class(column: &ColumnPlan) -> String {
 }
 
 fn holds_bad_text(column: &ColumnPlan) -> bool {
-    matches!(column.conversion, Conversion::Text { .. }) && column.evidence.texts_not_storable() > 0
+    column.conversion.replaces_text() && column.evidence.texts_not_storable() > 0
 }
 
 /// Whether a cell must be in the off-type table even if it fits: its class is not the column's, or it is the `-0.0`
@@ -268,7 +269,7 @@ fn is_off_class(column: &ColumnPlan, cell: SqliteCell<'_>) -> bool {
         SqliteCell::Real(value) if value == 0.0 && value.is_sign_negative() => {
             column.conversion == Conversion::Numeric || column.main_class != StorageClass::Real
         }
-        SqliteCell::Text(bytes) if matches!(column.conversion, Conversion::Text { .. }) && !is_text(bytes) => true,
+        SqliteCell::Text(bytes) if column.conversion.replaces_text() && !is_text(bytes) => true,
         other => other.class() != column.main_class,
     }
 }

@@ -85,7 +85,10 @@ function connect({ file, url }) {
   if (file) return require("@mikro-orm/libsql").MikroORM.init({ ...options, dbName: file });
   const { ssl, database, ...parts } = judge.connection(url);
   const driverOptions = ssl ? { connection: { ssl } } : {};
-  return require("@mikro-orm/postgresql").MikroORM.init({ ...options, ...parts, dbName: database, driverOptions });
+  // MikroORM compares all schemas of a database; the push says that this setting leaves out the tool's record.
+  const schemaGenerator = { ...options.schemaGenerator, ignoreSchema: ["turso2neon", "turso2neon_undo"] };
+  const config = { ...options, ...parts, dbName: database, driverOptions, schemaGenerator };
+  return require("@mikro-orm/postgresql").MikroORM.init(config);
 }
 
 const ENTITIES = {

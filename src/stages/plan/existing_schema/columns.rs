@@ -1,62 +1,78 @@
 //! Plans the columns of an existing table: where their values come from, and which of them don't fit.
 
+use rusqlite::Connection;
+
 use super::{
-    super::override_resolution::nearest,
+    super::override_resolution::{ResolvedOverride, nearest},
     PlanInputs, SurveyedTable,
     matching::TableMatch,
-    values::{ColumnMismatches, Occurrences},
+    units,
+    values::ColumnMismatches,
 };
 use crate::{
+    error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
+        ColumnPlan, Conversion, Finding, FindingCode, PgType, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{EpochUnit, Origin, TimeEncoding},
+        conversion_plan::{ExistingReading, GuidOrder, OffType, Origin},
         existing_schema::{ExistingColumn, ExistingTable},
         human_format::counted,
-        pg_column_type::{Element, PgColumnType},
+        overrides::BadText,
+        pg_column_type::{Element, InputSyntax, PgColumnType},
         source_schema::SourceColumn,
     },
-    rules::{
-        existing_schema::{Altered, Mismatch},
-        type_choice::{
-            column_setting,
-            value_check::{self, ReadingOverride},
-        },
-    },
+    rules::type_choice::{column_setting, value_check::ReadingOverride},
 };
 
 /// The plan of an existing column; its values come from the source's column at this position, if there is one.
+///
+/// # Errors
+/// `Config` for a setting that does not go with the type; `SourceInvalid`.
 pub(super) fn plan(
     work: &PlanInputs<'_>,
+    connection: &Connection,
     seen: &SurveyedTable<'_>,
     (table, source): (usize, Option<usize>),
     target: &ExistingColumn,
     findings: &mut Vec<Finding>,
-) -> ColumnPlan {
+) -> Result<ColumnPlan> {
     let declared = source.and_then(|at| work.schema.tables.get(table)?.columns.get(at));
-    let Some(declared) = declared else { return absent(target) };
+    let Some(declared) = declared else { return Ok(absent(target)) };
     let profile = profile_of(seen, declared).cloned().unwrap_or_default();
-    let decision = source.and_then(|at| work.decisions.columns.get(&(table, at)));
-    let conversion = match decision.and_then(|decision| decision.reading) {
-        Some(reading) => requested_conversion(reading, target),
-        None => None,
-    };
-    let conversion = conversion
-        .unwrap_or_else(|| Conversion::ExistingType { unit: assumed(seen, declared, target, &profile, findings) });
-    let exceptions = decision.map(|decision| decision.exceptions).unwrap_or_default();
+    let nothing = ResolvedOverride::default();
+    let decision = source.and_then(|at| work.decisions.columns.get(&(table, at))).unwrap_or(&nothing);
+    let place = format!("{}.{}", seen.outline.source.name, declared.name);
+    let shape = PgColumnType::of(&target.pg_type);
+    let mut reading = requested_reading(&place, decision, target)?;
+    if matches!(shape.element, Element::TimestampTz { .. }) {
+        reading.zone = decision.zone.or(work.decisions.zone);
+    }
+    let counts = matches!(shape.element, Element::Date | Element::Timestamp { .. } | Element::TimestampTz { .. });
+    if counts && !shape.array && reading.count.is_none() {
+        let numbers = profile.integers + profile.reals;
+        reading.count = units::assumed(connection, seen, declared, numbers, findings)?;
+    }
+    let is_text = matches!(shape.element, Element::Text { .. }) && !shape.array;
+    reading.replaces_text = is_text && profile.texts_not_storable() > 0 && decision.bad_text != Some(BadText::Fail);
     let classes = profile.classes();
     let main_class = classes.into_iter().rev().max_by_key(|class| profile.count(*class)).unwrap_or(StorageClass::Text);
-    ColumnPlan {
+    let labels = match &target.pg_type {
+        PgType::Enum(name) if decision.exceptions.off_type.is_some() => work.target.labels(name).unwrap_or_default(),
+        _ => &[],
+    };
+    Ok(ColumnPlan {
         source: declared.name.clone(),
         declared: declared.declared.clone(),
-        conversion,
+        conversion: Conversion::ExistingType(reading),
         main_class,
-        exceptions,
+        records_off_type: reading.replaces_text,
+        exceptions: decision.exceptions,
+        labels: labels.to_vec(),
         rule: format!("the existing schema says {}", target.pg_type),
         evidence: profile,
         ..absent(target)
-    }
+    })
 }
 
 /// A column that the source lacks.
@@ -71,19 +87,40 @@ pub(super) fn absent(target: &ExistingColumn) -> ColumnPlan {
     }
 }
 
-/// How the configuration wants a column of this type to be read, if it says more than the type.
-fn requested_conversion(reading: ReadingOverride, target: &ExistingColumn) -> Option<Conversion> {
-    let unit = match reading {
-        ReadingOverride::TimeEncoding(TimeEncoding::UnixS) => EpochUnit::Seconds,
-        ReadingOverride::TimeEncoding(TimeEncoding::UnixMs) => EpochUnit::Milliseconds,
-        ReadingOverride::TimeEncoding(TimeEncoding::UnixUs) => EpochUnit::Microseconds,
-        // The type's own reading knows these.
-        ReadingOverride::BoolWords | ReadingOverride::AnyTimestamp => return None,
-        ReadingOverride::TimeEncoding(_) | ReadingOverride::RailsTime | ReadingOverride::GuidDotnet => {
-            return value_check::candidates(&target.pg_type, Some(reading)).into_iter().next();
+/// How the configuration wants a column of this type to be read.
+fn requested_reading(place: &str, decision: &ResolvedOverride, target: &ExistingColumn) -> Result<ExistingReading> {
+    let shape = PgColumnType::of(&target.pg_type);
+    let is_timestamp = matches!(shape.element, Element::Timestamp { .. } | Element::TimestampTz { .. });
+    let is_time = is_timestamp || shape.element == Element::Date;
+    let mut reading = ExistingReading { list: decision.list, ..ExistingReading::default() };
+    let wrong = match decision.reading {
+        Some(ReadingOverride::TimeEncoding(by)) => {
+            reading.count = Some(by);
+            let is_interval = shape.element == Element::TextInput(InputSyntax::Interval);
+            (!is_time && !is_interval).then_some("from")
         }
+        Some(ReadingOverride::GuidDotnet) => {
+            reading.guid = GuidOrder::Dotnet;
+            (shape.element != Element::Uuid).then_some("from")
+        }
+        // What the type's own reading covers.
+        Some(ReadingOverride::RailsTime) => (!matches!(shape.element, Element::Time { .. })).then_some("from"),
+        Some(ReadingOverride::AnyTimestamp) => (!is_time).then_some("dates"),
+        Some(ReadingOverride::BoolWords) => (shape.element != Element::Boolean).then_some("bool_words"),
+        None => None,
     };
-    Some(Conversion::ExistingType { unit: Some(unit) })
+    let is_zoned = matches!(shape.element, Element::TimestampTz { .. });
+    let wrong = wrong
+        .or((decision.zone.is_some() && !is_zoned).then_some("zone"))
+        .or((decision.list.is_some() && !shape.array).then_some("list"))
+        .or((decision.bad_text == Some(BadText::Bytea) && shape.element != Element::Bytea).then_some("bad_text"));
+    match wrong {
+        Some(key) => {
+            let what = format!("columns.\"{place}\": {key} does not go with {} of the existing schema", target.pg_type);
+            Err(Error::new(Kind::Config, what).with_hint("remove the key"))
+        }
+        None => Ok(reading),
+    }
 }
 
 fn profile_of<'a>(seen: &'a SurveyedTable<'_>, column: &SourceColumn) -> Option<&'a ColumnProfile> {
@@ -91,81 +128,15 @@ fn profile_of<'a>(seen: &'a SurveyedTable<'_>, column: &SourceColumn) -> Option<
     seen.survey.columns.get(at).map(|survey| &survey.profile)
 }
 
-/// The unit of the integers in a column of times, if their size shows it.
-fn assumed(
-    seen: &SurveyedTable<'_>,
-    column: &SourceColumn,
-    target: &ExistingColumn,
-    profile: &ColumnProfile,
-    findings: &mut Vec<Finding>,
-) -> Option<EpochUnit> {
-    let element = PgColumnType::of(&target.pg_type).filter(|shape| !shape.array)?.element;
-    if !matches!(element, Element::Date | Element::Timestamp { .. } | Element::TimestampTz { .. }) {
-        return None;
-    }
-    let unit = value_check::epoch_unit(profile.integer_range?)?;
-    let text = match unit.microseconds() {
-        1_000_000 => "seconds",
-        1_000 => "milliseconds",
-        _ => "microseconds",
-    };
-    let message = format!("integers are read as {text} since 1970-01-01 UTC, because all lie in that unit's window");
-    let table = &seen.outline.source.name;
-    findings.push(
-        Finding::new(FindingCode::EpochAssumed, Severity::Info, message)
-            .at_table(table)
-            .at_column(&column.name)
-            .counting(profile.integers)
-            .choice(column_setting(table, &column.name, "from = \"unix_s\"")),
-    );
-    Some(unit)
-}
-
-fn places(table: &TablePlan, found: &Occurrences) -> String {
-    let word = if table.address.rowid_name().is_some() { "rowid" } else { "row" };
-    let first: Vec<String> = found.first.iter().map(i64::to_string).collect();
-    format!("first at {word} {}", first.join(", "))
-}
-
-/// What the second reading found.
-pub(super) fn judge(table: &TablePlan, column: &ColumnPlan, verdict: &ColumnMismatches, findings: &mut Vec<Finding>) {
-    let at = |code, severity, message: String, found: &Occurrences| {
-        let finding = Finding::new(code, severity, message);
-        finding.at_table(&table.source).at_column(&column.source).counting(found.count)
-    };
-    for (mismatch, found) in &verdict.mismatches {
-        let message = format!(
-            "{} of {} can't be {}: they {} ({})",
-            counted(found.count, "value", "values"),
-            column.evidence.values(),
-            column.pg_type,
-            mismatch.words(),
-            places(table, found)
-        );
-        let mut finding = at(FindingCode::TypeDoesNotFit, Severity::Refused, message, found);
-        if *mismatch == Mismatch::Unit {
-            finding = finding.choice(column_setting(&table.source, &column.source, "from = \"unix_ms\""));
-        }
-        let choice = "correct the values in the source and dump again, or the type in the existing schema";
-        findings.push(finding.choice(choice));
-    }
-    for (altered, found) in &verdict.altered {
-        let (code, words) = match altered {
-            Altered::Rounded => (FindingCode::TypeDoesNotFit, "would be rounded to the type's digits"),
-            Altered::Shifted => {
-                (FindingCode::SpellingNormalised, "would lose the offset from UTC; the point in time stays")
-            }
-        };
-        let message = format!("{} {words} ({})", counted(found.count, "value", "values"), places(table, found));
-        let accept = format!("--accept {}@{}.{}", code.word(), table.source, column.source);
-        findings.push(at(code, Severity::NeedsDecision, message, found).choice(accept));
-    }
-}
-
 /// NULLs where the existing schema allows none, and columns that nothing fills.
-pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mut Vec<Finding>) {
+pub(super) fn nulls(
+    table: &mut TablePlan,
+    target: &ExistingTable,
+    verdicts: &[ColumnMismatches],
+    findings: &mut Vec<Finding>,
+) {
     let (rows, source) = (table.rows, table.source.clone());
-    for (column, existing) in table.columns.iter_mut().zip(&target.columns) {
+    for ((column, existing), verdict) in table.columns.iter_mut().zip(&target.columns).zip(verdicts) {
         let at = |code, severity, message: String| {
             Finding::new(code, severity, message).at_table(&source).at_column(&column.source)
         };
@@ -193,8 +164,9 @@ pub(super) fn nulls(table: &mut TablePlan, target: &ExistingTable, findings: &mu
             }
             continue;
         }
-        let emptied = if column.exceptions.empty_as_null { column.evidence.texts_empty } else { 0 };
-        let nulls = column.evidence.nulls + emptied;
+        // Empty texts that become NULL are counted as NULL already.
+        let replaced = if column.exceptions.off_type == Some(OffType::Null) { verdict.misfits() } else { 0 };
+        let nulls = column.evidence.nulls + replaced;
         if existing.not_null && nulls > 0 && existing.generated.is_none() {
             let in_key = target.primary_key.as_ref().is_some_and(|key| key.columns.contains(&existing.name));
             let (code, without) = if in_key {

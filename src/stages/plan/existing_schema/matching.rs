@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         existing_schema::{ExistingSchema, ExistingTable},
-        overrides::{ColumnOverride, Identifiers, Overrides},
+        overrides::{Identifiers, Overrides},
         source_schema::{SourceSchema, SourceTable},
     },
     rules::{
@@ -148,17 +148,10 @@ fn pair(sources: &[(&str, Option<&str>)], targets: &[&str]) -> BTreeMap<usize, u
 /// # Errors
 /// `Config`.
 pub(super) fn refuse_types(overrides: &Overrides) -> Result<()> {
-    let off = |one: &ColumnOverride| one.pg_type.is_some() || one.off_type.is_some() || one.bad_text.is_some();
-    let wrong = match (overrides.types.keys().next(), overrides.columns.iter().find(|(_, one)| off(one))) {
+    let typed = overrides.columns.iter().find(|(_, one)| one.pg_type.is_some());
+    let wrong = match (overrides.types.keys().next(), typed) {
         (Some(declared), _) => format!("types.\"{declared}\""),
-        (None, Some((place, one))) => {
-            let key = match one {
-                ColumnOverride { pg_type: Some(_), .. } => "type",
-                ColumnOverride { off_type: Some(_), .. } => "off_type",
-                _ => "bad_text",
-            };
-            format!("columns.\"{place}\".{key}")
-        }
+        (None, Some((place, _))) => format!("columns.\"{place}\".type"),
         (None, None) if overrides.identifiers != Identifiers::Preserve => "identifiers".to_owned(),
         (None, None) => return Ok(()),
     };

@@ -5,6 +5,12 @@ mod matching;
 
 mod columns;
 
+mod findings;
+
+mod units;
+
+mod value_form;
+
 mod keys;
 
 mod objects;
@@ -17,7 +23,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{assembled::Assembled, override_resolution::ResolvedOverrides, table_outline::TableOutline};
+use super::{
+    assembled::Assembled, offtype_policy, override_resolution::ResolvedOverrides, table_outline::TableOutline,
+};
 use crate::{
     context::Cancellation,
     error::Result,
@@ -100,6 +108,7 @@ impl PlanInputs<'_> {
         for weakened in &all.weakened {
             weaken(&mut all.tables, weakened);
         }
+        offtype_policy::restrain_keys(&mut all);
         let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
         objects::report(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
@@ -125,13 +134,11 @@ impl PlanInputs<'_> {
         table.address = outline.address.clone();
         for (position, column) in target.columns.iter().enumerate() {
             let source = found.columns.get(&position).copied();
-            table.columns.push(columns::plan(self, seen, (at, source), column, findings));
+            table.columns.push(columns::plan(self, connection, seen, (at, source), column, findings)?);
         }
         let verdicts = values::check(connection, &table, self.target, self.stop)?;
-        for (column, verdict) in table.columns.iter().zip(&verdicts) {
-            columns::judge(&table, column, verdict, findings);
-        }
-        columns::nulls(&mut table, target, findings);
+        findings::judge(connection, &mut table, &verdicts, self.overrides, findings)?;
+        columns::nulls(&mut table, target, &verdicts.columns, findings);
         columns::unmatched(seen, target, found, findings);
         Ok(table)
     }

@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
+use super::value_form;
 use crate::{
     context::Cancellation,
     error::Result,
     model::{
         ColumnPlan, Conversion, PgType, TablePlan,
         cell::SqliteCell,
-        conversion_plan::EpochUnit,
+        conversion_plan::{ExistingReading, OffType},
         existing_schema::ExistingSchema,
         pg_column_type::{Element, PgColumnType, TextForm},
     },
     rules::{
-        existing_schema::{self, Altered, Mismatch, ReadContent, Value},
-        type_choice::value_check,
-        value_shape::json::Checker,
+        existing_schema::{self, Altered, Mismatch, Note, ReadContent, Value},
+        value_shape::{self, json::Checker},
     },
     sqlite::{error_map, profile::cell_of},
 };
@@ -28,18 +28,25 @@ const ROWS_PER_TURN: u64 = 4096;
 /// How many places are kept.
 const PLACES: usize = 3;
 
-/// How often, and where first.
+/// How often, where first, and what the first one looks like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Occurrences {
     pub(super) count: u64,
     pub(super) first: Vec<i64>,
+    pub(super) form: String,
+    /// Empty texts among them.
+    pub(super) empty: u64,
 }
 
 impl Occurrences {
-    fn add(&mut self, at: i64) {
+    fn add(&mut self, at: i64, cell: SqliteCell<'_>) {
         self.count += 1;
+        self.empty += u64::from(cell == SqliteCell::Text(b""));
         if self.first.len() < PLACES {
             self.first.push(at);
+        }
+        if self.form.is_empty() {
+            self.form = value_form::of(cell);
         }
     }
 }
@@ -49,6 +56,34 @@ impl Occurrences {
 pub(super) struct ColumnMismatches {
     pub(super) mismatches: BTreeMap<Mismatch, Occurrences>,
     pub(super) altered: BTreeMap<Altered, Occurrences>,
+    pub(super) notes: BTreeMap<Note, u64>,
+    pub(super) guids: GuidOrders,
+}
+
+impl ColumnMismatches {
+    /// Values that are none of the type.
+    pub(super) fn misfits(&self) -> u64 {
+        self.mismatches.values().map(|found| found.count).sum()
+    }
+}
+
+/// In which order the bytes of UUIDs show a version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct GuidOrders {
+    /// BLOBs of 16 bytes that are not all 0.
+    pub(super) blobs: u64,
+    pub(super) network: u64,
+    pub(super) network_v4: u64,
+    pub(super) swapped_v4: u64,
+}
+
+/// What was found in a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TableMismatches {
+    /// In the order of its columns.
+    pub(super) columns: Vec<ColumnMismatches>,
+    /// Rows that the configuration leaves out because of such a value.
+    pub(super) rejected: u64,
 }
 
 struct ValueReader<'a> {
@@ -56,15 +91,14 @@ struct ValueReader<'a> {
     position: usize,
     /// Position among the table's columns.
     column: usize,
-    shape: Option<PgColumnType>,
-    unit: Option<EpochUnit>,
-    /// A reading that the configuration asks for.
-    requested: Option<(&'a PgType, Conversion)>,
+    shape: PgColumnType,
+    reading: ExistingReading,
     empty_as_null: bool,
+    rejects: bool,
     labels: Option<BTreeSet<&'a str>>,
 }
 
-/// Reads the table; the verdicts stand in the order of its columns.
+/// Reads the table.
 ///
 /// # Errors
 /// `SourceInvalid` if the file can't be read; `Interrupted`.
@@ -73,8 +107,8 @@ pub(super) fn check(
     table: &TablePlan,
     schema: &ExistingSchema,
     stop: &Cancellation,
-) -> Result<Vec<ColumnMismatches>> {
-    let mut verdicts = vec![ColumnMismatches::default(); table.columns.len()];
+) -> Result<TableMismatches> {
+    let mut found = TableMismatches { columns: vec![ColumnMismatches::default(); table.columns.len()], rejected: 0 };
     let before = usize::from(table.address.rowid_name().is_some());
     let loaded = table
         .columns
@@ -84,10 +118,10 @@ pub(super) fn check(
     let readers: Vec<ValueReader<'_>> = loaded
         .enumerate()
         .filter(|(_, (_, column))| !is_plain(column))
-        .map(|(index, (at, column))| reader(before + index, at, column, schema))
+        .filter_map(|(index, (at, column))| reader(before + index, at, column, schema))
         .collect();
     if readers.is_empty() || table.rows == 0 {
-        return Ok(verdicts);
+        return Ok(found);
     }
     let failed = |failure: rusqlite::Error| error_map::describe("reading values", &failure).at_table(&table.source);
     let mut statement = connection.prepare(&table.source_query()).map_err(failed)?;
@@ -103,72 +137,97 @@ pub(super) fn check(
             SqliteCell::Integer(rowid) if before == 1 => rowid,
             _ => i64::try_from(number).unwrap_or(i64::MAX),
         };
+        let mut rejected = false;
         for reader in &readers {
             let cell = cell_of(row.get_ref(reader.position).map_err(failed)?);
-            if let Some(verdict) = verdicts.get_mut(reader.column).filter(|_| cell != SqliteCell::Null) {
-                reader.judge(cell, place, &mut json, verdict);
+            if let Some(verdict) = found.columns.get_mut(reader.column).filter(|_| cell != SqliteCell::Null) {
+                let fits = reader.judge(cell, place, &mut json, verdict);
+                rejected |= reader.rejects && !fits;
             }
         }
+        found.rejected += u64::from(rejected);
     }
-    Ok(verdicts)
+    Ok(found)
 }
 
-fn reader<'a>(position: usize, column: usize, plan: &'a ColumnPlan, schema: &'a ExistingSchema) -> ValueReader<'a> {
-    let (unit, requested) = match plan.conversion {
-        Conversion::ExistingType { unit } => (unit, None),
-        other => (None, Some((&plan.pg_type, other))),
-    };
+fn reader<'a>(
+    position: usize,
+    column: usize,
+    plan: &'a ColumnPlan,
+    schema: &'a ExistingSchema,
+) -> Option<ValueReader<'a>> {
+    let Conversion::ExistingType(reading) = plan.conversion else { return None };
     let labels = match &plan.pg_type {
         PgType::Enum(name) => schema.labels(name).map(|labels| labels.iter().map(String::as_str).collect()),
         _ => None,
     };
     let empty_as_null = plan.exceptions.empty_as_null;
-    ValueReader { position, column, shape: PgColumnType::of(&plan.pg_type), unit, requested, empty_as_null, labels }
+    let rejects = plan.exceptions.off_type == Some(OffType::Reject);
+    Some(ValueReader {
+        position,
+        column,
+        shape: PgColumnType::of(&plan.pg_type),
+        reading,
+        empty_as_null,
+        rejects,
+        labels,
+    })
 }
 
 impl ValueReader<'_> {
-    fn judge(&self, cell: SqliteCell<'_>, place: i64, json: &mut Checker, verdict: &mut ColumnMismatches) {
+    /// Whether the cell is a value of the type.
+    fn judge(&self, cell: SqliteCell<'_>, place: i64, json: &mut Checker, verdict: &mut ColumnMismatches) -> bool {
         if self.empty_as_null && cell == SqliteCell::Text(b"") {
-            return;
+            return true;
         }
-        if let Some((pg_type, conversion)) = self.requested {
-            if !value_check::accepts(pg_type, conversion, cell, json) {
-                verdict.mismatches.entry(Mismatch::Form).or_default().add(place);
-            }
-            return;
-        }
-        let read = match self.shape {
-            Some(shape) => existing_schema::read(shape, self.unit, cell, json),
-            None => Err(Mismatch::NoEncoder),
-        };
+        let read = existing_schema::read(self.shape, &self.reading, cell, json);
         let read = read.and_then(|read| match (&read.content, &self.labels) {
             (ReadContent::One(Value::Text(label)), Some(labels)) if !labels.contains(label.as_ref()) => {
                 Err(Mismatch::Label)
             }
             _ => Ok(read),
         });
+        if let (Element::Uuid, SqliteCell::Blob(bytes)) = (self.shape.element, cell) {
+            verdict.guids.add(bytes);
+        }
         match read {
             Ok(read) => {
-                if let Some(altered) = read.altered {
-                    verdict.altered.entry(altered).or_default().add(place);
+                for altered in read.altered {
+                    verdict.altered.entry(altered).or_default().add(place, cell);
                 }
+                for note in read.notes {
+                    *verdict.notes.entry(note).or_default() += 1;
+                }
+                true
             }
-            Err(mismatch) => verdict.mismatches.entry(mismatch).or_default().add(place),
+            Err(mismatch) => {
+                verdict.mismatches.entry(mismatch).or_default().add(place, cell);
+                false
+            }
         }
+    }
+}
+
+impl GuidOrders {
+    fn add(&mut self, bytes: &[u8]) {
+        if bytes.len() != 16 || bytes.iter().all(|byte| *byte == 0) {
+            return;
+        }
+        let found = value_shape::uuid_bytes(bytes);
+        self.blobs += 1;
+        self.network += u64::from(found.network);
+        self.network_v4 += u64::from(found.network_v4);
+        self.swapped_v4 += u64::from(found.swapped_v4);
     }
 }
 
 /// Whether the profile alone proves that every value fits.
 fn is_plain(column: &ColumnPlan) -> bool {
-    if !matches!(column.conversion, Conversion::ExistingType { .. }) {
-        return false;
-    }
     let profile = &column.evidence;
     let only = |count: u64| count == profile.values();
-    let Some(PgColumnType { element, array: false }) = PgColumnType::of(&column.pg_type) else {
-        return profile.values() == 0;
-    };
+    let PgColumnType { element, array } = PgColumnType::of(&column.pg_type);
     match element {
+        _ if array => profile.values() == 0,
         _ if profile.values() == 0 => true,
         Element::BigInt => only(profile.integers),
         Element::SmallInt | Element::Integer => {

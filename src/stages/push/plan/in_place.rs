@@ -11,6 +11,7 @@ use crate::{
         push_plan::{Action, PushPlan, RequestedMode},
     },
     postgres::Session,
+    rules::migration_history,
     stages::push::{
         plan::{
             manifest::{Manifest, TableToPush},
@@ -241,7 +242,8 @@ pub(crate) fn require_consent(request: &PushRequest, plan: &PushPlan) -> Result<
     let refused: Vec<_> = plan
         .tables
         .iter()
-        .filter(|table| table.changes.is_some_and(is_lossy) && !request.is_forced(&table.name))
+        .filter(|table| table.changes.is_some_and(is_lossy))
+        .filter(|table| !request.is_forced(&table.name) && !migration_history::is_filled_by_migrations(&table.name))
         .filter_map(|table| Some((table.name.as_str(), table.rows_there?)))
         .collect();
     if refused.is_empty() {

@@ -1,18 +1,21 @@
 //! Computes what PostgreSQL must hold for a cell of the dump, from the documentation of [`Conversion`] and from nothing
 //! of the loader.
 
-use std::borrow::Cow;
-
 use super::{
     canonical_row::{CanonicalRow, Mismatch},
     datetime,
     decimal::{DecimalDigits, real_text},
-    existing_schema, json, vector,
+    existing_schema,
+    guid::dotnet_uuid,
+    json,
+    stored_text::{is_text, replace_invalid_utf8, written},
+    vector,
 };
 use crate::model::{
     ColumnPlan, Conversion, PgType,
     cell::SqliteCell,
     conversion_plan::{BlobText, EpochUnit, Exceptions, OffType, Origin, TimeEncoding, VectorEncoding},
+    pg_column_type::{Element, PgColumnType},
 };
 
 /// From 1970 to 2001.
@@ -35,6 +38,10 @@ pub(super) struct ColumnReading {
     exceptions: Exceptions,
     /// Text that PostgreSQL can't hold is replaced, because the off-type table keeps it.
     replaces: bool,
+    /// The labels of an enumerated type, where other values are exceptions.
+    labels: Vec<String>,
+    /// PostgreSQL reads a text, and what it prints of it is compared.
+    by_text: bool,
 }
 
 /// What becomes of a cell.
@@ -57,13 +64,22 @@ impl ColumnReading {
             chosen: column.origin == Origin::Override,
             exceptions: column.exceptions,
             replaces: column.records_off_type,
+            labels: column.labels.clone(),
+            by_text: column.by_text_input(),
         }
     }
 
     /// The expression that reads the column in SQLite. SQLite itself reads its binary JSON; a text of that column is
     /// read as a blob, because the conversion takes no text.
     pub(super) fn expression(&self, column: &str) -> String {
-        if self.conversion == Conversion::SqliteJsonb {
+        let shape = PgColumnType::of(&self.pg_type);
+        let is_document = shape.array || matches!(shape.element, Element::Json | Element::Jsonb);
+        if matches!(self.conversion, Conversion::ExistingType(_)) && is_document {
+            format!(
+                "CASE WHEN typeof({column}) = 'blob' AND json_valid({column}, 8) AND NOT json_valid(CAST({column} AS TEXT)) \
+                 THEN json({column}) ELSE {column} END"
+            )
+        } else if self.conversion == Conversion::SqliteJsonb {
             format!(
                 "CASE typeof({column}) WHEN 'blob' THEN CASE WHEN json_valid({column}, 8) THEN json({column}) ELSE {column} \
                  END WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
@@ -99,6 +115,27 @@ impl ColumnReading {
                 image.mismatch(mismatch);
                 if off_type.is_some() { CellOutcome::Rejected } else { CellOutcome::Kept }
             }
+        }
+    }
+
+    /// The text that PostgreSQL reads for this cell, if it is one that PostgreSQL has to read. What [`Self::append`]
+    /// answers for it is that it is kept.
+    pub(super) fn input_text(&self, cell: SqliteCell<'_>) -> Option<String> {
+        let Conversion::ExistingType(settings) = self.conversion else { return None };
+        let is_empty = self.exceptions.empty_as_null && cell == SqliteCell::Text(b"");
+        if !self.by_text || cell == SqliteCell::Null || is_empty {
+            return None;
+        }
+        existing_schema::input_text(&self.pg_type, &settings, cell).ok()
+    }
+
+    fn label(&self, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
+        match cell {
+            SqliteCell::Text(text) if !self.labels.is_empty() => {
+                let known = self.labels.iter().any(|label| label.as_bytes() == text);
+                if known { Ok(()) } else { Err(Mismatch::Form) }
+            }
+            _ => Ok(()),
         }
     }
 
@@ -141,7 +178,10 @@ impl ColumnReading {
             },
             Conversion::Json => self.json(image, cell),
             Conversion::Vector { encoding } => self.vector(image, cell, encoding),
-            Conversion::ExistingType { unit } => existing_schema::expected(image, &self.pg_type, unit, cell),
+            Conversion::ExistingType(settings) => {
+                self.label(cell)?;
+                existing_schema::expected(image, &self.pg_type, &settings, cell)
+            }
             Conversion::Absent => Err(Mismatch::Class),
         }
     }
@@ -357,72 +397,6 @@ fn double(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch
     Ok(())
 }
 
-/// The text of a cell as the conversion to text documents it.
-fn written(cell: SqliteCell<'_>, blobs: BlobText) -> Option<Cow<'_, [u8]>> {
-    Some(match cell {
-        SqliteCell::Null => return None,
-        SqliteCell::Text(bytes) => Cow::Borrowed(bytes),
-        SqliteCell::Integer(value) => Cow::Owned(value.to_string().into_bytes()),
-        SqliteCell::Real(value) => Cow::Owned(real_text(value).into_bytes()),
-        SqliteCell::Blob(blob) if blobs == BlobText::Utf8OrHex && is_text(blob) && !blob.starts_with(b"\\x") => {
-            Cow::Borrowed(blob)
-        }
-        SqliteCell::Blob(blob) => Cow::Owned(hexadecimal(blob).into_bytes()),
-    })
-}
-
-/// Whether PostgreSQL can hold these bytes as text.
-pub(super) fn is_text(bytes: &[u8]) -> bool {
-    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
-}
-
-/// U+FFFD in UTF-8.
-const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
-
-/// The bytes with U+FFFD for each NUL and each maximal subpart of an ill-formed sequence, byte by byte along table 3-7
-/// of the Unicode standard.
-fn replace_invalid_utf8(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 16);
-    let mut at = 0;
-    while let Some(first) = bytes.get(at).copied() {
-        let (followers, second) = match first {
-            1..=0x7f => (0, 0..=0),
-            0xc2..=0xdf => (1, 0x80..=0xbf),
-            0xe0 => (2, 0xa0..=0xbf),
-            0xe1..=0xec | 0xee | 0xef => (2, 0x80..=0xbf),
-            0xed => (2, 0x80..=0x9f),
-            0xf0 => (3, 0x90..=0xbf),
-            0xf1..=0xf3 => (3, 0x80..=0xbf),
-            0xf4 => (3, 0x80..=0x8f),
-            _ => {
-                out.extend_from_slice(REPLACEMENT);
-                at += 1;
-                continue;
-            }
-        };
-        let mut length = 1;
-        while length <= followers
-            && let Some(next) = bytes.get(at + length)
-            && if length == 1 { second.contains(next) } else { (0x80..=0xbf).contains(next) }
-        {
-            length += 1;
-        }
-        let part = bytes.get(at..at + length).unwrap_or_default();
-        out.extend_from_slice(if length > followers { part } else { REPLACEMENT });
-        at += length;
-    }
-    out
-}
-
-/// `\x` and two lower-case digits for each byte.
-pub(super) fn hexadecimal(blob: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    let mut text = String::with_capacity(2 + blob.len() * 2);
-    text.push_str("\\x");
-    text.extend(blob.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-    text
-}
-
 fn bytea(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     match cell {
         SqliteCell::Blob(bytes) => image.value(bytes),
@@ -445,17 +419,9 @@ fn any_boolean(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mis
     Ok(())
 }
 
-/// `Data1` to `Data3` are numbers in the machine's order, `Data4` is bytes (.NET, `Guid`).
 fn uuid_dotnet(image: &mut CanonicalRow, cell: SqliteCell<'_>) -> Result<(), Mismatch> {
     let SqliteCell::Blob(bytes) = cell else { return Err(Mismatch::Class) };
-    let whole = u128::from_be_bytes(bytes.try_into().map_err(|_| Mismatch::Form)?);
-    let field = |shift: u32, mask: u128| (whole >> shift) & mask;
-    let one = u32::try_from(field(96, 0xffff_ffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
-    let two = u16::try_from(field(80, 0xffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
-    let three = u16::try_from(field(64, 0xffff)).map_err(|_| Mismatch::Form)?.swap_bytes();
-    let value =
-        u128::from(one) << 96 | u128::from(two) << 80 | u128::from(three) << 64 | field(0, u128::from(u64::MAX));
-    image.value(&value.to_be_bytes());
+    image.value(&dotnet_uuid(bytes).ok_or(Mismatch::Form)?);
     Ok(())
 }
 

@@ -2,7 +2,15 @@ use super::*;
 use crate::stages::verify::canonical_row::{FieldMark, FieldShape};
 
 fn reading(conversion: Conversion, pg_type: PgType) -> ColumnReading {
-    ColumnReading { conversion, pg_type, chosen: false, exceptions: Exceptions::default(), replaces: false }
+    ColumnReading {
+        conversion,
+        pg_type,
+        chosen: false,
+        exceptions: Exceptions::default(),
+        replaces: false,
+        labels: Vec::new(),
+        by_text: false,
+    }
 }
 
 fn mark(reading: &ColumnReading, cell: SqliteCell<'_>) -> FieldMark {

@@ -5,7 +5,7 @@ use super::{
     ROW, Trial, TrialTable,
     refused_rows::{RefusedRows, Replacement},
     rows_words,
-    tables::{is_text_input, source_value},
+    tables::source_value,
     tried_columns,
 };
 use crate::{
@@ -33,7 +33,7 @@ impl Trial<'_> {
             let plan = self.tables.get(at).and_then(|table| table.plan.column(&column.name));
             let loaded = plan.filter(|plan| plan.conversion != Conversion::Absent && column.generated.is_none());
             match loaded {
-                Some(plan) if is_text_input(plan) => self.read_text(at, column).await?,
+                Some(plan) if plan.by_text_input() => self.read_text(at, column).await?,
                 Some(_) if column.data_type != column.base_type => self.domain(at, column).await?,
                 Some(_) => {}
                 None if column.generated.is_none() => self.defaults(at, column).await?,

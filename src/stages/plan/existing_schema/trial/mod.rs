@@ -23,7 +23,7 @@ use crate::{
     error::Result,
     event::Event,
     model::{
-        Conversion, Finding, Plan, Stage, TablePlan,
+        ColumnPlan, Conversion, Finding, Plan, Stage, TablePlan,
         catalog::{CatalogObject, ConstraintDefinition, ObjectFacts, ObjectKind, ObjectName, Phase, TableDefinition},
         existing_schema::{ExistingSchema, WeakenedObject},
         human_format::counted,
@@ -174,7 +174,8 @@ fn tried_columns<'a>(table: &TrialTable<'a>) -> BTreeSet<&'a str> {
         column.is_read
             || column.generated.is_some()
             || (loaded
-                && (column.data_type != column.base_type || planned(&column.name).is_some_and(tables::is_text_input)))
+                && (column.data_type != column.base_type
+                    || planned(&column.name).is_some_and(ColumnPlan::by_text_input)))
     };
     let mut names: BTreeSet<&str> =
         definition.columns.iter().filter(is_needed).map(|column| column.name.as_str()).collect();

@@ -12,14 +12,8 @@ use crate::{
         cell::StorageClass,
         existing_schema::{ExistingRows, ExistingSchema},
         identifier::{qualified, quote_ident, quote_list},
-        pg_column_type::PgColumnType,
     },
 };
-
-/// What PostgreSQL's own text input turns into a value.
-pub(super) fn is_text_input(column: &ColumnPlan) -> bool {
-    PgColumnType::of(&column.pg_type).is_none()
-}
 
 /// The tables whose values can all be loaded as they are planned. Values that are refused have findings of their own.
 pub(super) fn of_plan<'a>(existing: &'a ExistingSchema, plan: &'a Plan) -> Vec<TrialTable<'a>> {
@@ -162,7 +156,7 @@ fn create_trial(table: &TrialTable<'_>) -> Vec<String> {
 
 /// The type that a column has while the rows are loaded: domains and what PostgreSQL itself must read come later.
 fn trial_type(plan: &ColumnPlan, column: &ColumnDefinition) -> String {
-    if is_text_input(plan) {
+    if plan.by_text_input() {
         return "text".to_owned();
     }
     let collation = column.collation.as_ref().map(|name| format!(" COLLATE {name}")).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Defines PostgreSQL's types as far as the plan uses them.
 
+mod type_name;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -60,8 +62,25 @@ pub enum PgType {
 impl PgType {
     /// Whether the type belongs to the pgvector extension.
     #[must_use]
-    pub const fn needs_pgvector(&self) -> bool {
-        matches!(self, Self::Vector(_) | Self::HalfVec(_))
+    pub fn needs_pgvector(&self) -> bool {
+        self.extension() == Some("vector")
+    }
+
+    /// The extension that has the type, if it is one that PostgreSQL or pgvector ships.
+    #[must_use]
+    pub fn extension(&self) -> Option<&'static str> {
+        let Self::ExistingType(sql) = self else {
+            return matches!(self, Self::Vector(_) | Self::HalfVec(_)).then_some("vector");
+        };
+        let word = sql.split(['(', '[']).next().unwrap_or(sql);
+        match word.trim_end() {
+            "vector" | "halfvec" | "sparsevec" => Some("vector"),
+            "citext" => Some("citext"),
+            "hstore" => Some("hstore"),
+            "ltree" | "lquery" => Some("ltree"),
+            "cube" => Some("cube"),
+            _ => None,
+        }
     }
 
     /// Whether the type holds character strings, to which collations apply.
@@ -108,7 +127,12 @@ impl FromStr for PgType {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let squeezed = text.trim().to_ascii_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-        let (word, arguments) = split_arguments(&squeezed)?;
+        if let Some(other) = type_name::canonical(&squeezed)? {
+            return Ok(Self::ExistingType(other));
+        }
+        let Ok((word, arguments)) = split_arguments(&squeezed) else {
+            return type_name::unlisted(&squeezed).map(Self::ExistingType);
+        };
         let plain =
             |found: Self| if arguments.is_empty() { Ok(found) } else { Err(format!("`{word}` takes no argument")) };
         match word.as_str() {
@@ -116,7 +140,7 @@ impl FromStr for PgType {
             "integer" | "int" | "int4" => plain(Self::Integer),
             "bigint" | "int8" => plain(Self::BigInt),
             "boolean" | "bool" => plain(Self::Boolean),
-            "double precision" | "float8" => plain(Self::Double),
+            "double precision" | "float8" | "float" => plain(Self::Double),
             "numeric" | "decimal" => match arguments[..] {
                 [] => Ok(Self::Numeric(None)),
                 [precision] => numeric(precision, 0),
@@ -142,11 +166,7 @@ impl FromStr for PgType {
             "bit" => dimensions(&arguments, 83_886_080).map(Self::Bit),
             "real[]" | "float4[]" => plain(Self::RealArray),
             "double precision[]" | "float8[]" => plain(Self::DoubleArray),
-            _ => Err(format!(
-                "`{word}` is not a type this tool loads; use one of smallint, integer, bigint, boolean, double precision, \
-                 numeric(p,s), text, varchar(n), bytea, date, time, timestamp, timestamptz, uuid, json, jsonb, vector(n), \
-                 halfvec(n), real[], double precision[], bit(n)"
-            )),
+            _ => type_name::unlisted(&squeezed).map(Self::ExistingType),
         }
     }
 }
@@ -240,7 +260,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["numeric(2,5)", "vector(0)", "varchar(0)", "text(3)", "money", "bit(x)", "numeric(1"] {
+        for text in ["numeric(2,5)", "vector(0)", "varchar(0)", "text(3)", "bigintt", "bit(x)", "numeric(1", "a; b", ""]
+        {
             assert!(text.parse::<PgType>().is_err(), "{text}");
         }
     }
