@@ -11,20 +11,21 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Stage, checkpoint::LoadState, existing_schema::ExistingSchema, overrides::Overrides},
+    model::{Plan, Stage, checkpoint::LoadState, existing_schema::ExistingSchema, overrides::Overrides},
     postgres::{
         PgEndpoint, Role, Session,
-        existing_schema::SchemaFrom,
+        existing_schema::{SchemaFrom, add_tables},
         managed::{LocalChoice, installation::Installation},
         pgvector,
     },
-    rules::identifiers,
+    secret::Secret,
     stages::{
         convert::{self, ConvertRequest, Converted},
-        dump::{self, DumpRequest, Dumped},
+        dump::{self, DumpRequest, Dumped, Method},
         plan::{self, PlanRequest, Planned},
         push::{self, PushRequest, Pushed},
         report::{run_record::RunResult, verify_record::VerifyRecord},
+        schema_trial,
         verify::{self, Against, VerifyLevel, VerifyRequest},
     },
 };
@@ -54,6 +55,8 @@ pub struct PlanDecisions {
     pub schema_from: Option<SchemaFrom>,
     /// The schema of it that the rows go to, if one is named.
     pub target_schema: Option<String>,
+    /// Tables that only the source has are added to that schema.
+    pub carry_missing: bool,
 }
 
 impl PlanDecisions {
@@ -78,12 +81,14 @@ impl PlanDecisions {
     }
 
     async fn existing_schema(&self, ctx: &Context, from: &SchemaFrom) -> Result<ExistingSchema> {
-        let sources = plan::source_tables(ctx)?;
-        let fed = |name: &str| {
-            let renamed = self.overrides.tables.values().any(|table| table.name.as_deref() == Some(name));
-            renamed || sources.iter().any(|source| identifiers::is_match(source, name))
-        };
-        Box::pin(from.load(ctx, &self.local, self.target_schema.as_deref(), &fed)).await
+        let sources = plan::SourceTables::read(ctx, &self.overrides)?;
+        let fed = |name: &str| sources.feed(name);
+        let existing = Box::pin(from.load(ctx, &self.local, self.target_schema.as_deref(), &fed)).await?;
+        if !self.carry_missing {
+            return Ok(existing);
+        }
+        let missing = plan::carried_tables::statements(ctx, &self.overrides, &existing)?;
+        Box::pin(add_tables(ctx, &self.local, existing, &missing)).await
     }
 
     /// The overrides in every form that they can take, without a look at a server: where only one could tell whether
@@ -159,20 +164,34 @@ pub async fn dump(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
 /// Those of the stage.
 pub async fn plan(ctx: &Context, decisions: &PlanDecisions, fresh: bool) -> Result<Planned> {
     let overrides = decisions.decided(ctx, fresh).await.in_stage(Stage::Plan)?;
-    plan_with(
-        ctx,
-        PlanRequest {
-            overrides,
-            any_vector: decisions.vector == VectorMode::Auto,
-            fresh,
-            local: decisions.local.clone(),
-        },
-    )
-    .await
+    let request = PlanRequest { overrides, any_vector: decisions.vector == VectorMode::Auto, fresh };
+    plan_with(ctx, request, &decisions.local).await
 }
 
-async fn plan_with(ctx: &Context, request: PlanRequest) -> Result<Planned> {
-    plan::plan(ctx, &request).await.in_stage(Stage::Plan)
+/// The plan of a SQLite file, made in a directory of its own.
+///
+/// # Errors
+/// Those of `dump` and `plan`.
+pub async fn plan_of_file(ctx: &Context, file: &Secret<String>, decisions: &PlanDecisions) -> Result<Plan> {
+    let request = DumpRequest {
+        source: file.clone(),
+        token: None,
+        method: Method::Auto,
+        ca_file: None,
+        namespace: None,
+        fresh: true,
+        platform: None,
+        block_writes: false,
+        exclude: Vec::new(),
+        archive: None,
+    };
+    Box::pin(dump(ctx, &request)).await?;
+    Ok(Box::pin(plan(ctx, decisions, true)).await?.plan)
+}
+
+async fn plan_with(ctx: &Context, request: PlanRequest, local: &LocalChoice) -> Result<Planned> {
+    let trial = async |plan: &Plan| schema_trial::run(ctx, local, plan).await;
+    Box::pin(plan::tried(ctx, &request, trial)).await.in_stage(Stage::Plan)
 }
 
 /// Dump and plan to the local PostgreSQL.
@@ -186,8 +205,13 @@ pub async fn convert(ctx: &Context, decisions: &PlanDecisions, request: &Convert
 
 async fn convert_with(ctx: &Context, overrides: Overrides, request: &ConvertRequest) -> Result<Converted> {
     announce(ctx, Stage::Convert);
+    request.check().in_stage(Stage::Convert)?;
+    let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
+    let planning = PlanRequest { overrides: overrides.clone(), ..PlanRequest::default() };
+    let planned = plan_with(ctx, planning, &request.local).await?;
+    plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Convert)?;
     let request = ConvertRequest { overrides, ..request.clone() };
-    convert::convert(ctx, &request).await.in_stage(Stage::Convert)
+    Box::pin(convert::convert(ctx, &request, &dump, planned)).await
 }
 
 /// The local PostgreSQL to the target.
@@ -231,13 +255,8 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let dumped = Box::pin(dump(ctx, &request.dump)).await?;
     lap(Stage::Dump);
     let overrides = Box::pin(request.decisions.decided(ctx, request.dump.fresh)).await.in_stage(Stage::Plan)?;
-    let planning = PlanRequest {
-        overrides: overrides.clone(),
-        any_vector: false,
-        fresh: request.dump.fresh,
-        local: request.decisions.local.clone(),
-    };
-    let planned = Box::pin(plan_with(ctx, planning)).await?;
+    let planning = PlanRequest { overrides: overrides.clone(), any_vector: false, fresh: request.dump.fresh };
+    let planned = Box::pin(plan_with(ctx, planning, &request.decisions.local)).await?;
     plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan)?;
     if !is_loaded(ctx, &planned) {
         let refused = push::refuse_undecided(ctx, &request.push, &planned.plan, &dumped.checkpoint.source);

@@ -20,7 +20,7 @@ use super::{
         ChangeArgs, DecisionArgs, ForceArgs, FreshArgs, JobsArgs, KeepArgs, LocalArgs, LocalDoctorArgs, MethodArgs,
         PartArgs, SourceArgs, TargetArgs, TrialArgs, WaitArgs,
     },
-    value_enums::{ColorChoice, PlanFormat, ReportFormat},
+    value_enums::{Allowance, ColorChoice, PlanFormat, ReportFormat, SchemaAction, SchemaFormat},
 };
 use crate::{
     model::push_plan::RequestedMode,
@@ -136,6 +136,8 @@ pub enum Command {
     Finish(FinishArgs),
     /// Stop the managed PostgreSQL and remove the local artifacts; or remove what unfinished pushes left on the target
     Clean(CleanArgs),
+    /// Compare two schemas, or write the SQL that makes the second like the first
+    Schema(Box<SchemaArgs>),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -349,6 +351,42 @@ pub struct FinishArgs {
     /// Remove without a question
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// `schema`.
+#[derive(Debug, Clone, ClapArgs)]
+#[allow(missing_docs, reason = "groups of flags, documented where they are defined")]
+pub struct SchemaArgs {
+    /// Compare, or make the second schema like the first
+    #[arg(value_name = "ACTION")]
+    pub action: SchemaAction,
+    /// A schema: plan, local, target, a PostgreSQL URL, a file of SQL or a SQLite file
+    #[arg(value_name = "FIRST", value_parser = parse_secret)]
+    pub first: Secret<String>,
+    /// Another schema, named in the same way
+    #[arg(value_name = "SECOND", value_parser = parse_secret)]
+    pub second: Secret<String>,
+    /// Form of the answer of diff
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: SchemaFormat,
+    /// Changes that sync makes besides those that add and widen (repeatable, or separated by commas)
+    #[arg(long, value_name = "CHANGES", value_delimiter = ',')]
+    pub allow: Vec<Allowance>,
+    /// A table or column of the second schema that has another name in the first (repeatable)
+    #[arg(long, value_name = "[TABLE.]OLD=NEW", value_parser = NonEmptyStringValueParser::new())]
+    pub rename: Vec<String>,
+    /// Execute the statements on the second schema: local, target or a URL
+    #[arg(long)]
+    pub apply: bool,
+    /// Compare grants, too, if both schemas are databases
+    #[arg(long)]
+    pub privileges: bool,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub local: LocalDoctorArgs,
     #[command(flatten)]
     pub wait: WaitArgs,
 }

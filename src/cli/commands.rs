@@ -58,6 +58,7 @@ impl Front {
             Command::Finish(typed) => self.finish(typed).await,
             Command::Clean(typed) if typed.target.is_some() => self.clean_target(typed).await,
             Command::Clean(typed) => self.clean(typed).await,
+            Command::Schema(typed) => self.schema(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", completions_man::completions(*shell)?)),
             Command::Man => Ok(self.document("man", completions_man::manual()?)),
         }

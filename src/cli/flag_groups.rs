@@ -75,6 +75,9 @@ pub struct DecisionArgs {
     /// A PostgreSQL schema that gives the types: a file of SQL, the URL of a database that has the tables, or `target`
     #[arg(long, value_name = "FILE-or-URL", value_parser = parse_secret)]
     pub schema_from: Option<Secret<String>>,
+    /// Create the tables that only the source has beside those of --schema-from
+    #[arg(long)]
+    pub carry_missing: bool,
     /// Whether vectors become pgvector types
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub vector: VectorMode,

@@ -34,6 +34,8 @@ mod commands;
 
 mod removals;
 
+mod schema;
+
 use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use self::{

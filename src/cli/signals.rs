@@ -29,7 +29,8 @@ pub(super) const fn is_interruptible(command: &Command) -> bool {
         | Command::Run(_)
         | Command::Verify(_)
         | Command::Rollback(_)
-        | Command::Finish(_) => true,
+        | Command::Finish(_)
+        | Command::Schema(_) => true,
         Command::Status(_)
         | Command::Report(_)
         | Command::Doctor(_)

@@ -39,6 +39,35 @@ pub enum ReportFormat {
     Json,
 }
 
+/// What `schema` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaAction {
+    /// Report the differences
+    Diff,
+    /// Write the SQL that makes the second schema like the first, and try it
+    Sync,
+}
+
+/// `--format` of `schema`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// One line for each difference
+    Text,
+    /// A list of typed differences
+    Json,
+    /// The statements of sync
+    Sql,
+}
+
+/// `--allow` of `schema`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Allowance {
+    /// Objects, columns and constraints are removed
+    Drop,
+    /// Columns and types accept less, or tables are built again
+    Narrow,
+}
+
 /// What a flag takes, where the value is something else. Never contains the value.
 #[derive(Debug, Clone)]
 pub struct Expected(String);

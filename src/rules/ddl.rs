@@ -6,14 +6,15 @@
 //! Order: tables, data, keys, indexes, checks, foreign keys, defaults, sequences, views, triggers
 //! (docs/conversion-rules.md, section 0.2).
 
-use super::existing_ddl;
 use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
+    catalog::Phase,
     conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
     existing_schema::EnumType,
     identifier::{qualified, quote_ident, quote_list, quote_literal},
     offtype,
     view_trigger_plan::{TriggerPlan, ViewPlan},
+    weakened_objects,
 };
 
 words! {
@@ -354,7 +355,7 @@ fn free_tag(text: &str) -> String {
 #[must_use]
 pub fn schema_sql(plan: &Plan) -> String {
     if plan.existing_schema.is_some() {
-        return existing_ddl::schema_sql(plan);
+        return existing_schema_sql(plan);
     }
     let schema = &plan.schema;
     let mut text = format!("-- PostgreSQL schema made by turso2neon {}\n", plan.tool);
@@ -384,6 +385,32 @@ pub fn schema_sql(plan: &Plan) -> String {
     section("Views", plan.views.iter().map(|view| create_view(schema, view).sql).collect());
     let triggers = plan.triggers.iter().flat_map(|trigger| create_trigger(schema, trigger));
     section("Functions and triggers", triggers.map(|statement| statement.sql).collect());
+    text
+}
+
+/// The same for the objects of an existing schema.
+fn existing_schema_sql(plan: &Plan) -> String {
+    let Some(existing) = &plan.existing_schema else { return String::new() };
+    let mut text = format!(
+        "-- PostgreSQL schema of {}, as turso2neon {} creates it\n\n{};\n",
+        existing.origin,
+        plan.tool,
+        existing.catalog.set_search_path(false)
+    );
+    let sections = [("Before the rows", Phase::BeforeRows), ("After the rows", Phase::AfterRows)];
+    for (title, phase) in sections {
+        text.push_str(&format!("\n-- {title}\n"));
+        for one in existing.catalog.in_phase(phase) {
+            let made = weakened_objects::object(plan, one);
+            let rest = one.comments.iter().chain(&one.grants).filter(|_| !made.is_empty());
+            for statement in made.iter().chain(rest) {
+                text.push_str(&format!("{statement};\n"));
+            }
+        }
+        if phase == Phase::BeforeRows {
+            weakened_objects::columns(plan).iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
+        }
+    }
     text
 }
 

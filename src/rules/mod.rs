@@ -24,6 +24,6 @@ pub mod ddl;
 
 pub mod existing_schema;
 
-pub mod existing_ddl;
-
 pub mod migration_history;
+
+pub mod schema_sync;

@@ -18,3 +18,7 @@ pub mod report;
 pub mod doctor;
 
 pub mod clean;
+
+pub mod schema;
+
+pub mod schema_trial;

@@ -108,7 +108,7 @@ impl Answer {
 
     /// Whether the command did lasting work, so that a lost answer is no failure.
     fn did_work(&self) -> bool {
-        matches!(self.command, "dump" | "convert" | "push" | "run" | "rollback" | "clean" | "finish")
+        matches!(self.command, "dump" | "convert" | "push" | "run" | "rollback" | "clean" | "finish" | "schema")
     }
 }
 

@@ -75,4 +75,6 @@ mod views;
 
 mod property;
 
+mod schema;
+
 mod states;

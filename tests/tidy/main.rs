@@ -77,6 +77,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/dump", &["WORDS", "rules", "source", "sqlite"]),
     ("stages/plan", &["WORDS", "rules", "sqlite"]),
     ("stages/convert", &["WORDS", "rules", "sqlite", "postgres", "stages/plan"]),
+    // A plan's existing schema is tried on rows that are loaded as they would be.
+    ("stages/schema_trial", &["WORDS", "postgres", "stages/plan", "stages/convert"]),
     ("neon", &["model", "error", "event", "secret", "tls_roots", "context", "workdir", "retry"]),
     ("stages/push", &["WORDS", "rules", "postgres", "neon", "stages/plan"]),
     // Verification that shared code with the loading would repeat its mistakes.
@@ -86,6 +88,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/status", &["WORDS", "postgres", "stages/plan", "stages/report"]),
     ("stages/doctor", &["WORDS", "source", "sqlite", "postgres", "stages/dump", "stages/push"]),
     ("stages/clean", &["WORDS"]),
+    ("stages/schema", &["WORDS", "rules", "postgres"]),
     // The way and the front.
     ("pipeline", &["WORDS", "sqlite", "source", "postgres", "stages"]),
     ("ui", &["WORDS", "stages", "pipeline"]),

@@ -8,7 +8,7 @@ use toml::Value;
 use crate::cli::{args::Args, clap_errors::expected};
 
 /// Flags without a key: what only one call can mean, and `--accept`, which has a table.
-const WITHOUT_KEY: [&str; 5] = ["config", "force-table", "restore-point", "list", "accept"];
+const WITHOUT_KEY: [&str; 7] = ["config", "force-table", "restore-point", "list", "accept", "apply", "rename"];
 
 /// Most times that `verbose` counts.
 const VERBOSE_MOST: i64 = 2;

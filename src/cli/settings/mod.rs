@@ -132,6 +132,7 @@ impl Layers {
                     SchemaFrom::Server(url) => SchemaFrom::Server(self.with_password(&url)),
                     other => other,
                 }),
+            carry_missing: typed.carry_missing,
             target_schema: self.group::<TargetArgs>()?.schema,
         })
     }
@@ -168,7 +169,7 @@ impl Layers {
         Ok(TargetArgs { target: Some(self.with_password(&url)), schema, ..typed.clone() })
     }
 
-    fn with_password(&self, url: &Secret<String>) -> Secret<String> {
+    pub(super) fn with_password(&self, url: &Secret<String>) -> Secret<String> {
         let file = self.environment.text("PGPASSFILE").map(PathBuf::from);
         let home = || self.environment.text("HOME").map(|home| Path::new(home).join(".pgpass"));
         let sources = PasswordSources { password: self.environment.secret("PGPASSWORD"), file: file.or_else(home) };

@@ -165,6 +165,15 @@ pub enum ObjectFacts {
         not_null: bool,
         /// Conditions.
         checks: Vec<String>,
+        /// DEFAULT.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+        /// A collation that is not the type's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        collation: Option<String>,
+        /// The names of its checks with what follows `ADD CONSTRAINT name`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        constraints: Vec<(String, String)>,
     },
     /// The options of a sequence.
     Sequence(SequenceDefinition),
@@ -242,7 +251,6 @@ impl ObjectName {
         let prefix =
             if self.schema.is_empty() || self.schema == home { String::new() } else { self.schema.clone() + "." };
         match (self.table.is_empty(), self.kind) {
-            (true, ObjectKind::Function) => format!("function {}", self.name),
             (true, kind) => format!("{} {prefix}{}", kind.word(), self.name),
             (false, ObjectKind::RowSecurity | ObjectKind::TableOption) => {
                 format!("{} of table {prefix}{}", self.kind.word(), self.table)
@@ -352,7 +360,8 @@ impl Catalog {
     }
 
     /// Whether columns of this type have this type name.
-    fn is_type_name(&self, name: &ObjectName, type_name: &str) -> bool {
+    #[must_use]
+    pub fn is_type_name(&self, name: &ObjectName, type_name: &str) -> bool {
         let plain = quote_ident_if_needed(&name.name);
         let whole = format!("{}.{plain}", quote_ident_if_needed(&name.schema));
         type_name == whole

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::SequenceDefinition;
+use crate::model::identifier::quote_ident;
 
 /// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,9 +39,32 @@ impl TableDefinition {
     pub fn column(&self, name: &str) -> Option<&ColumnDefinition> {
         self.columns.iter().find(|column| column.name == name)
     }
+
+    /// CREATE TABLE with columns, defaults, NOT NULL, identity and generated columns. `written` is the table's name.
+    #[must_use]
+    pub fn create_sql(&self, written: &str) -> String {
+        let unlogged = if self.unlogged { "UNLOGGED " } else { "" };
+        let options = match self.options.as_slice() {
+            [] => String::new(),
+            options => format!(" WITH ({})", options.join(", ")),
+        };
+        let partition_by = self.partition_by.as_ref().map(|key| format!(" PARTITION BY {key}")).unwrap_or_default();
+        if let Some((parent, bounds)) = &self.partition_of {
+            return format!("CREATE {unlogged}TABLE {written} PARTITION OF {parent} {bounds}{partition_by}{options}");
+        }
+        let own = self.columns.iter().filter(|column| !column.is_inherited);
+        let own: Vec<String> = own.map(ColumnDefinition::sql).collect();
+        let list = if own.is_empty() { String::new() } else { format!("\n  {}\n", own.join(",\n  ")) };
+        let inherits = match self.inherits.as_slice() {
+            [] => String::new(),
+            parents => format!(" INHERITS ({})", parents.join(", ")),
+        };
+        format!("CREATE {unlogged}TABLE {written} ({list}){inherits}{partition_by}{options}")
+    }
 }
 
 /// A column.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ColumnDefinition {
     /// Its name.
@@ -80,6 +104,39 @@ pub struct ColumnDefinition {
     /// Whether a constraint, an index or a generated column reads it.
     #[serde(default)]
     pub is_read: bool,
+    /// Whether only a parent of its table declares it.
+    #[serde(default)]
+    pub is_inherited: bool,
+}
+
+impl ColumnDefinition {
+    /// The column as CREATE TABLE and ADD COLUMN take it.
+    #[must_use]
+    pub fn sql(&self) -> String {
+        let mut text = format!("{} {}", quote_ident(&self.name), self.data_type);
+        if let Some(collation) = &self.collation {
+            text.push_str(&format!(" COLLATE {collation}"));
+        }
+        if let Some(expression) = &self.generated {
+            let kept = if self.is_virtual { "VIRTUAL" } else { "STORED" };
+            text.push_str(&format!(" GENERATED ALWAYS AS ({expression}) {kept}"));
+        }
+        if let Some(identity) = &self.identity {
+            let when = if identity.always { "ALWAYS" } else { "BY DEFAULT" };
+            text.push_str(&format!(
+                " GENERATED {when} AS IDENTITY (SEQUENCE NAME {} {})",
+                quote_ident(&identity.sequence),
+                identity.options.options()
+            ));
+        }
+        if let Some(default) = &self.default {
+            text.push_str(&format!(" DEFAULT {default}"));
+        }
+        if self.not_null {
+            text.push_str(" NOT NULL");
+        }
+        text
+    }
 }
 
 /// How an identity column numbers rows.

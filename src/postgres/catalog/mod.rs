@@ -77,6 +77,20 @@ pub async fn read(session: &Session, schema: Option<&str>) -> Result<Catalog> {
     Ok(catalog)
 }
 
+/// As [`read`], but of a database without tables `public` is meant, and the hint does not name `--schema-from`.
+///
+/// # Errors
+/// `Config` if several schemas have tables, none of them is `public`, and none is named; by role.
+pub async fn read_or_empty(session: &Session, schema: Option<&str>) -> Result<Catalog> {
+    if schema.is_none() {
+        let rows = session.query_rows(DOING, queries::SCHEMAS, &[]).await?;
+        if rows.is_empty() {
+            return read(session, Some("public")).await;
+        }
+    }
+    read(session, schema).await
+}
+
 async fn choose(session: &Session) -> Result<String> {
     let rows = session.query_rows(DOING, queries::SCHEMAS, &[]).await?;
     let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect::<Result<_>>()?;
@@ -166,10 +180,10 @@ impl Reader<'_> {
             let not_null: bool = row.get(7)?;
             let (names, definitions): (Vec<String>, Vec<String>) = (row.get(8)?, row.get(9)?);
             let mut sql = format!("CREATE DOMAIN {written} AS {base}");
-            if let Some(collation) = collation {
+            if let Some(collation) = &collation {
                 sql.push_str(&format!(" COLLATE {collation}"));
             }
-            if let Some(default) = default {
+            if let Some(default) = &default {
                 sql.push_str(&format!(" DEFAULT {default}"));
             }
             if not_null {
@@ -178,7 +192,8 @@ impl Reader<'_> {
             for (name, definition) in names.iter().zip(&definitions) {
                 sql.push_str(&format!(" CONSTRAINT {} {definition}", quote_ident(name)));
             }
-            let facts = ObjectFacts::Domain { base, not_null, checks: row.get(10)? };
+            let constraints = names.into_iter().zip(definitions).collect();
+            let facts = ObjectFacts::Domain { base, not_null, checks: row.get(10)?, default, collation, constraints };
             let name = ObjectName::new(ObjectKind::Domain, &schema, &name);
             self.add((class, row.get(0)?), name, vec![sql], facts);
         }
@@ -206,8 +221,8 @@ impl Reader<'_> {
             let create =
                 format!("CREATE {unlogged}SEQUENCE {written} AS {} {}", sequence.data_type, sequence.options());
             if let Some((table, column)) = &sequence.owner {
-                let owner = format!("{}.{}", qualified(&schema, table), quote_ident(column));
-                let statement = format!("ALTER SEQUENCE {written} OWNED BY {owner}");
+                let column = format!("{}.{}", qualified(&schema, table), quote_ident(column));
+                let statement = format!("ALTER SEQUENCE {written} OWNED BY {column}");
                 owned.entry((schema.clone(), table.clone())).or_default().push(statement);
             }
             let name = ObjectName::new(ObjectKind::Sequence, &schema, &name);

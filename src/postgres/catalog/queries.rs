@@ -55,7 +55,7 @@ pub(super) const OBJECTS: &[&str] = &[
              CASE WHEN c.collprovider = 'c' THEN format('LC_COLLATE = %L, LC_CTYPE = %L', c.collcollate, c.collctype)
                   ELSE format('LOCALE = %L', coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale',
                                                       c.collcollate)) END,
-             c.collisdeterministic)]
+             c.collisdeterministic::text)]
            FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE ",
         of_users!(),
         " AND ",
@@ -85,7 +85,7 @@ pub(super) const OBJECTS: &[&str] = &[
     ),
     concat!(
         "SELECT 'pg_proc'::regclass::oid, p.oid, 'function', n.nspname::text, '',
-           format('%s(%s)', p.oid::regproc, pg_get_function_identity_arguments(p.oid)), ARRAY[pg_get_functiondef(p.oid)]
+           format('%I(%s)', p.proname, oidvectortypes(p.proargtypes)), ARRAY[pg_get_functiondef(p.oid)]
            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.prokind IN ('f', 'p', 'w')
           AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i')
           AND ",

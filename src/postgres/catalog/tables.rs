@@ -15,25 +15,21 @@ use crate::{
     postgres::session::Row,
 };
 
-/// A column, and whether only a parent of its table declares it.
-type InheritedColumn = (ColumnDefinition, bool);
-
 impl Reader<'_> {
     /// Tables with their columns. `owned` are the statements that tie sequences to them.
     ///
     /// # Errors
     /// By role.
     pub(super) async fn tables(&mut self, owned: &BTreeMap<(String, String), Vec<String>>) -> Result<()> {
-        let mut columns: BTreeMap<u32, Vec<InheritedColumn>> = BTreeMap::new();
+        let mut columns: BTreeMap<u32, Vec<ColumnDefinition>> = BTreeMap::new();
         for row in self.session.query_rows(DOING, queries::COLUMNS, &[]).await? {
-            columns.entry(row.get(0)?).or_default().push((column(&row)?, row.get(21)?));
+            columns.entry(row.get(0)?).or_default().push(column(&row)?);
         }
         for row in self.session.query_rows(DOING, queries::TABLES, &[]).await? {
             let oid = row.get(0)?;
             let (schema, name, written): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            let columns = columns.remove(&oid).unwrap_or_default();
-            let mut table = TableDefinition {
-                columns: Vec::new(),
+            let table = TableDefinition {
+                columns: columns.remove(&oid).unwrap_or_default(),
                 unlogged: row.get(4)?,
                 partition_by: row.get(5)?,
                 partition_of: row.get::<Option<String>>(6)?.zip(row.get(7)?),
@@ -42,8 +38,7 @@ impl Reader<'_> {
                 settings: row.get(10)?,
                 rows: None,
             };
-            let mut create = vec![create_table(&written, &table, &columns)];
-            table.columns = columns.into_iter().map(|(column, _)| column).collect();
+            let mut create = vec![table.create_sql(&written)];
             create.extend(table.settings.iter().cloned());
             create.extend(owned.get(&(schema.clone(), name.clone())).into_iter().flatten().cloned());
             let name = ObjectName::new(ObjectKind::Table, &schema, &name);
@@ -138,56 +133,14 @@ fn column(row: &Row<'_>) -> Result<ColumnDefinition> {
         identity,
         sequence: row.get(19)?,
         is_read: row.get(20)?,
+        is_inherited: row.get(21)?,
     })
-}
-
-/// CREATE TABLE with columns, defaults, NOT NULL, identity and generated columns.
-fn create_table(written: &str, table: &TableDefinition, columns: &[InheritedColumn]) -> String {
-    let unlogged = if table.unlogged { "UNLOGGED " } else { "" };
-    let options = match table.options.as_slice() {
-        [] => String::new(),
-        options => format!(" WITH ({})", options.join(", ")),
-    };
-    let partition_by = table.partition_by.as_ref().map(|key| format!(" PARTITION BY {key}")).unwrap_or_default();
-    if let Some((parent, bounds)) = &table.partition_of {
-        return format!("CREATE {unlogged}TABLE {written} PARTITION OF {parent} {bounds}{partition_by}{options}");
-    }
-    let own: Vec<String> =
-        columns.iter().filter(|(_, inherited)| !inherited).map(|(column, _)| column_definition(column)).collect();
-    let list = if own.is_empty() { String::new() } else { format!("\n  {}\n", own.join(",\n  ")) };
-    let inherits = match table.inherits.as_slice() {
-        [] => String::new(),
-        parents => format!(" INHERITS ({})", parents.join(", ")),
-    };
-    format!("CREATE {unlogged}TABLE {written} ({list}){inherits}{partition_by}{options}")
 }
 
 /// A column as CREATE TABLE and ADD COLUMN take it.
 #[must_use]
 pub fn column_definition(column: &ColumnDefinition) -> String {
-    let mut text = format!("{} {}", quote_ident(&column.name), column.data_type);
-    if let Some(collation) = &column.collation {
-        text.push_str(&format!(" COLLATE {collation}"));
-    }
-    if let Some(expression) = &column.generated {
-        let kept = if column.is_virtual { "VIRTUAL" } else { "STORED" };
-        text.push_str(&format!(" GENERATED ALWAYS AS ({expression}) {kept}"));
-    }
-    if let Some(identity) = &column.identity {
-        let when = if identity.always { "ALWAYS" } else { "BY DEFAULT" };
-        text.push_str(&format!(
-            " GENERATED {when} AS IDENTITY (SEQUENCE NAME {} {})",
-            quote_ident(&identity.sequence),
-            identity.options.options()
-        ));
-    }
-    if let Some(default) = &column.default {
-        text.push_str(&format!(" DEFAULT {default}"));
-    }
-    if column.not_null {
-        text.push_str(" NOT NULL");
-    }
-    text
+    column.sql()
 }
 
 fn constraint(row: &Row<'_>) -> Result<ConstraintDefinition> {

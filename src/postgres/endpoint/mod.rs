@@ -90,6 +90,16 @@ impl PgEndpoint {
         conn_options::endpoint(dsn::read(url.expose())?, role)
     }
 
+    /// Another database of the same server.
+    #[must_use]
+    pub fn with_database(&self, database: &str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(database);
+        let server = self.address.rsplit_once('/').map_or(self.address.as_str(), |(server, _)| server);
+        other.address = format!("{server}/{database}");
+        other
+    }
+
     /// `host:port/database`, without user and password.
     #[must_use]
     pub fn address(&self) -> &str {

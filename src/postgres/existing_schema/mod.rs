@@ -3,6 +3,10 @@
 //!
 //! What comes out ([`ExistingSchema`]) is stored in the plan, so that neither file nor database is needed again.
 
+mod copy;
+
+mod carry;
+
 mod rows;
 
 mod scratch;
@@ -13,6 +17,8 @@ mod sql_splitter;
 
 use std::{collections::BTreeSet, fs, io, path::PathBuf};
 
+pub use carry::add_tables;
+pub use copy::create_objects;
 pub use scratch::ScratchCluster;
 
 use super::{PgEndpoint, Role, Session, catalog, managed::LocalChoice};
@@ -85,16 +91,7 @@ impl SchemaFrom {
             Self::Server(url) => of_server(ctx, url, schema, fed).await,
             Self::Target { url, schema } => of_server(ctx, url, Some(schema), fed).await,
             Self::File(path) => {
-                let facts = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
-                if facts.len() > FILE_BYTES_MAX {
-                    return Err(Error::new(Kind::Config, format!("{} is too large for a schema", path.display()))
-                        .with_hint("make it without rows: pg_dump --schema-only"));
-                }
-                let bytes = fs::read(path).map_err(|cause| unreadable(path, &cause))?;
-                let text = String::from_utf8(bytes).map_err(|_| {
-                    Error::new(Kind::Config, format!("{} is not UTF-8", path.display()))
-                        .with_hint("save the schema's SQL as UTF-8")
-                })?;
+                let text = text_of(path)?;
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 let statements = sql_splitter::statements(&text).map_err(|error| in_file(&name, &error))?;
                 let cluster = ScratchCluster::open(ctx, local).await?;
@@ -106,6 +103,32 @@ impl SchemaFrom {
             }
         }
     }
+}
+
+/// Runs a text of SQL in an empty database of a scratch cluster, as psql would run it. `name` is for messages.
+///
+/// # Errors
+/// `Config` with the line and PostgreSQL's reason; `Local*`; `Interrupted`.
+pub async fn run_text(ctx: &Context, session: &Session, name: &str, text: &str) -> Result<()> {
+    let statements = sql_splitter::statements(text).map_err(|error| in_file(name, &error))?;
+    let ran = script::run_all(ctx, session, &statements).await;
+    ran.map_err(|error| if error.kind() == Kind::Config { in_file(name, &error) } else { error })
+}
+
+/// The text of a file of SQL.
+///
+/// # Errors
+/// `Config` if it cannot be read, is too large for a schema or is not UTF-8.
+pub fn text_of(path: &std::path::Path) -> Result<String> {
+    let facts = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
+    if facts.len() > FILE_BYTES_MAX {
+        return Err(Error::new(Kind::Config, format!("{} is too large for a schema", path.display()))
+            .with_hint("make it without rows: pg_dump --schema-only"));
+    }
+    let bytes = fs::read(path).map_err(|cause| unreadable(path, &cause))?;
+    String::from_utf8(bytes).map_err(|_| {
+        Error::new(Kind::Config, format!("{} is not UTF-8", path.display())).with_hint("save the schema's SQL as UTF-8")
+    })
 }
 
 /// A text of SQL cut into its statements.

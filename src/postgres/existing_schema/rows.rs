@@ -65,8 +65,8 @@ async fn read(session: &Session, name: &str, columns: &[String]) -> Result<(u64,
             .with_hint("the source has no such table; leave its rows out of the file, or fill it after the push"));
         }
     }
-    let count = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
     let copy = String::from_utf8(bytes)
         .map_err(|_| Error::new(Kind::Config, format!("the rows of table {name} are not UTF-8")))?;
+    let count = u64::try_from(copy.matches('\n').count()).unwrap_or(u64::MAX);
     Ok((count, copy))
 }

@@ -25,24 +25,30 @@ pub(super) async fn run_all(ctx: &Context, session: &Session, statements: &[Stat
 
 async fn run(session: &Session, statement: &Statement) -> Result<()> {
     let doing = format!("line {}", statement.line);
-    // Each role that a grant or a policy names and that is not there costs one more try.
+    let Err(error) = with_roles(session, &doing, &statement.sql).await else { return Ok(()) };
+    if session.is_lost() || error.kind() == Kind::Config {
+        return Err(error);
+    }
+    if statement.may_fail(&error) { Ok(()) } else { Err(refused(statement, &error)) }
+}
+
+/// Runs a statement, and creates the roles that it names and that are not there. A role that a schema names is of another
+/// server: in a scratch cluster it only has to exist.
+///
+/// # Errors
+/// By role; `Config` for a statement that names more roles than is usual.
+pub(super) async fn with_roles(session: &Session, doing: &str, sql: &str) -> Result<()> {
+    // Each role that is not there costs one more try.
     for _ in 0..100 {
-        let Err(error) = session.batch(&doing, &statement.sql).await else { return Ok(()) };
-        if session.is_lost() {
-            return Err(error);
-        }
-        if statement.may_fail(&error) {
-            return Ok(());
-        }
-        let role = missing_role(&error);
-        let Some(role) = role else { return Err(refused(statement, &error)) };
+        let Err(error) = session.batch(doing, sql).await else { return Ok(()) };
+        let Some(role) = missing_role(&error).filter(|_| !session.is_lost()) else { return Err(error) };
         session.batch("creating a role in the scratch cluster", &format!("CREATE ROLE {}", quote_ident(&role))).await?;
     }
     Err(Error::new(Kind::Config, format!("{doing}: it names more than 100 roles that do not exist"))
         .with_hint("split the statement, or leave it out of the file"))
 }
 
-/// The role that the server does not know. A role that a schema names is of another server: here it only has to exist.
+/// The role that the server does not know.
 fn missing_role(error: &Error) -> Option<String> {
     if error.sqlstate() != Some(&SqlState::UNDEFINED_OBJECT) {
         return None;

@@ -19,9 +19,9 @@ use crate::{
         catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, Phase},
         existing_schema::{ExistingRows, ExistingSchema},
         identifier::{qualified, quote_list},
+        weakened_objects,
     },
     postgres::{Session, load_journal},
-    rules::existing_ddl,
 };
 
 /// Creates what the rows need, in one transaction, unless an interrupted load has done it.
@@ -45,7 +45,7 @@ pub(super) async fn create_before(work: &LoadContext, session: &Session) -> Resu
             session.batch("recording a table", &made).await?;
         }
     }
-    for statement in existing_ddl::columns(&work.plan) {
+    for statement in weakened_objects::columns(&work.plan) {
         session.batch("changing a column of the existing schema", &statement).await?;
     }
     for rows in &existing.rows {
@@ -119,8 +119,8 @@ async fn create_one(work: &LoadContext, session: &Session, object: &CatalogObjec
     let Some(existing) = &work.plan.existing_schema else { return Ok(()) };
     let mut sql = vec!["BEGIN".to_owned(), existing.catalog.set_search_path(true)];
     sql.push("SET LOCAL check_function_bodies = off".to_owned());
-    sql.extend(existing_ddl::object(&work.plan, object));
-    sql.extend(object.comments.iter().filter(|_| !existing_ddl::is_dropped(&work.plan, object)).cloned());
+    sql.extend(weakened_objects::object(&work.plan, object));
+    sql.extend(object.comments.iter().filter(|_| !weakened_objects::is_dropped(&work.plan, object)).cloned());
     sql.push(load_journal::created_sql(&journal_name(existing, object)));
     sql.push("COMMIT".to_owned());
     let created = session.batch("creating an object", &sql.join(";\n")).await;

@@ -54,7 +54,7 @@ use std::collections::BTreeMap;
 use load_context::{LoadContext, PhaseTimer};
 use load_steps::LoadSteps;
 
-use super::plan::{self, PlanRequest, Planned};
+use super::plan::{self, Planned};
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt as _},
@@ -98,6 +98,14 @@ pub struct ConvertRequest {
 }
 
 impl ConvertRequest {
+    /// Checks what can be checked without looking anywhere.
+    ///
+    /// # Errors
+    /// `Usage` for flags that exclude each other.
+    pub fn check(&self) -> Result<()> {
+        self.scope().map(drop)
+    }
+
     fn scope(&self) -> Result<LoadScope> {
         match (self.schema_only, self.data_only) {
             (false, false) => Ok(LoadScope::All),
@@ -119,29 +127,15 @@ pub struct Converted {
     pub not_carried: Vec<ObjectPlan>,
 }
 
-/// Makes or loads the plan, refuses if findings block, loads, and proves what it loaded.
+/// Loads what is planned, and proves what it loaded. The plan is one that no finding blocks.
 ///
 /// May be repeated: an interrupted load of the same dump and plan is continued. Dropping the future stops a managed
 /// server and leaves what is committed.
 ///
 /// # Errors
-/// Those of `plan`; `Local*` kinds (exit 6); `DataRefused` (exit 5); `TargetOccupied` (exit 8) for `--local-url` with
-/// tables of somebody else.
-pub async fn convert(ctx: &Context, request: &ConvertRequest) -> Result<Converted> {
-    request.scope()?;
-    let dump = ctx.workdir.load_dump().in_stage(Stage::Convert)?;
-    let planning =
-        PlanRequest { overrides: request.overrides.clone(), local: request.local.clone(), ..PlanRequest::default() };
-    let planned = Box::pin(plan::plan(ctx, &planning)).await?;
-    plan::refuse_if_blocked(&planned.plan)?;
-    convert_planned(ctx, request, &dump, planned).await
-}
-
-/// As [`convert`], for a plan that is made and not refused.
-///
-/// # Errors
-/// As [`convert`], except those of the plan.
-pub async fn convert_planned(
+/// `Local*` kinds (exit 6); `DataRefused` (exit 5); `TargetOccupied` (exit 8) for `--local-url` with tables of somebody
+/// else.
+pub async fn convert(
     ctx: &Context,
     request: &ConvertRequest,
     dump: &DumpCheckpoint,

@@ -32,6 +32,8 @@ mod acceptance;
 
 mod stored_plan;
 
+pub mod carried_tables;
+
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -41,11 +43,11 @@ use crate::{
     error::{Error, Kind, Result, ResultExt},
     event::Event,
     model::{
-        DumpCheckpoint, Plan, Stage, checkpoint::LeftOutObject, conversion_plan::PLAN_FORMAT, human_format,
-        overrides::Overrides, source_schema::SkippedObject, source_schema::SourceSchema,
+        DumpCheckpoint, Finding, Plan, Stage, checkpoint::LeftOutObject, conversion_plan::PLAN_FORMAT,
+        existing_schema::WeakenedObject, human_format, overrides::Overrides, source_schema::SkippedObject,
+        source_schema::SourceSchema,
     },
-    postgres::managed::LocalChoice,
-    rules::ddl,
+    rules::{ddl, identifiers},
     sqlite::{
         catalog, constraint_stats, open,
         profile::{self, SurveyProgress, TableSurvey},
@@ -74,8 +76,6 @@ pub struct PlanRequest {
     pub any_vector: bool,
     /// Make the plan even if a current one is there.
     pub fresh: bool,
-    /// Which PostgreSQL an existing schema is tried on.
-    pub local: LocalChoice,
 }
 
 /// What came of it.
@@ -89,6 +89,15 @@ pub struct Planned {
     pub unchanged: bool,
 }
 
+/// What the trial of an existing schema found.
+#[derive(Debug, Default)]
+pub struct TrialOutcome {
+    /// What rows break.
+    pub findings: Vec<Finding>,
+    /// What is therefore created in a weaker form.
+    pub weakened: Vec<WeakenedObject>,
+}
+
 /// Makes the plan, or loads the stored one if it was made from this dump, these overrides and this version, and if
 /// what is accepted now decides nothing that waits for a decision. Returns it even if findings block loading; see [`refuse_if_blocked`].
 ///
@@ -98,6 +107,18 @@ pub struct Planned {
 /// `ArtifactMissing` without a dump, `ArtifactDamaged` and `ArtifactNewer` for a stored plan that can't be used (unless
 /// `fresh`), `Config` for overrides that name what isn't there, `SourceInvalid` if the dump can't be read.
 pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
+    tried(ctx, request, async |_| Ok(TrialOutcome::default())).await
+}
+
+/// As [`plan`]; a plan with an existing schema is handed to `trial`, which finds what the rows break of it.
+///
+/// # Errors
+/// As [`plan`], and those of the trial.
+pub async fn tried(
+    ctx: &Context,
+    request: &PlanRequest,
+    trial: impl AsyncFnOnce(&Plan) -> Result<TrialOutcome>,
+) -> Result<Planned> {
     let began = Instant::now();
     let drafted = {
         let (ctx, request) = (ctx.clone(), request.clone());
@@ -107,11 +128,13 @@ pub async fn plan(ctx: &Context, request: &PlanRequest) -> Result<Planned> {
         Draft::Stored(planned) => return Ok(*planned),
         Draft::New(plan, overrides) => (*plan, *overrides),
     };
-    let outcome = Box::pin(existing_schema::trial::run(ctx, &request.local, &plan)).await.in_stage(Stage::Plan)?;
-    plan.findings.extend(outcome.findings);
-    for weakened in outcome.weakened {
-        existing_schema::weaken(&mut plan.tables, &weakened);
-        plan.weakened.push(weakened);
+    if plan.existing_schema.is_some() {
+        let outcome = Box::pin(trial(&plan)).await.in_stage(Stage::Plan)?;
+        plan.findings.extend(outcome.findings);
+        for weakened in outcome.weakened {
+            existing_schema::weaken(&mut plan.tables, &weakened);
+            plan.weakened.push(weakened);
+        }
     }
     if overrides.strict {
         acceptance::be_strict(&mut plan.findings);
@@ -227,14 +250,33 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
     })
 }
 
-/// The tables that the dump has.
-///
-/// # Errors
-/// `ArtifactMissing` without a dump, `SourceInvalid`.
-pub fn source_tables(ctx: &Context) -> Result<Vec<String>> {
-    ctx.workdir.load_dump()?;
-    let connection = open::read_only(&ctx.workdir.source_db())?;
-    Ok(catalog::read(&connection)?.tables.into_iter().map(|table| table.name).collect())
+/// Names of the dump's tables, as tables of an existing schema are matched with them.
+pub struct SourceTables {
+    /// Names of the source.
+    sources: Vec<String>,
+    /// Names that the configuration gives tables.
+    chosen: Vec<String>,
+}
+
+impl SourceTables {
+    /// The tables that the dump has.
+    ///
+    /// # Errors
+    /// `ArtifactMissing` without a dump, `SourceInvalid`.
+    pub fn read(ctx: &Context, overrides: &Overrides) -> Result<Self> {
+        ctx.workdir.load_dump()?;
+        let connection = open::read_only(&ctx.workdir.source_db())?;
+        let sources = catalog::read(&connection)?.tables.into_iter().map(|table| table.name).collect();
+        let chosen = overrides.tables.values().filter_map(|table| table.name.clone()).collect();
+        Ok(Self { sources, chosen })
+    }
+
+    /// Whether a table of the existing schema gets rows of the source.
+    #[must_use]
+    pub fn feed(&self, existing: &str) -> bool {
+        self.chosen.iter().any(|name| name == existing)
+            || self.sources.iter().any(|source| identifiers::is_match(source, existing))
+    }
 }
 
 /// What the source has and the dump hasn't.

@@ -266,7 +266,12 @@ fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> 
     for (key, patterns) in [("include", &overrides.include), ("exclude", &overrides.exclude)] {
         for pattern in patterns.iter().filter(|pattern| !pattern.contains(['*', '?'])) {
             let left_out = schema.skipped.iter().any(|skipped| skipped.name.eq_ignore_ascii_case(pattern));
-            if !left_out && !schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern)) {
+            let is_existing = overrides
+                .existing_schema
+                .as_ref()
+                .is_some_and(|existing| existing.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern)));
+            let is_source = schema.tables.iter().any(|table| table.name.eq_ignore_ascii_case(pattern));
+            if !left_out && !is_source && !is_existing {
                 let tables = schema.tables.iter().map(|table| table.name.clone());
                 return Err(unknown(&format!("{key} names {pattern}, which is no table"), pattern, tables));
             }

@@ -13,9 +13,9 @@ use crate::{
         catalog::{Catalog, CatalogObject, ColumnDefinition, ObjectFacts, ObjectKind, ObjectName, TableDefinition},
         existing_schema::{ExistingSchema, WeakerForm},
         identifier::{qualified, quote_ident},
+        weakened_objects,
     },
     postgres::{Role, Session, catalog},
-    rules::existing_ddl,
 };
 
 /// Compares a server's schema with the plan; gives what was found by source table.
@@ -87,7 +87,7 @@ impl Comparison<'_> {
         for object in self.found.objects_of(&table.name) {
             let planned = self.existing.catalog.object(&object.name);
             let guards = matches!(object.name.kind, ObjectKind::Constraint | ObjectKind::Index | ObjectKind::Trigger);
-            if guards && planned.is_none_or(|planned| existing_ddl::is_dropped(self.plan, planned)) {
+            if guards && planned.is_none_or(|planned| weakened_objects::is_dropped(self.plan, planned)) {
                 answer.differences.push(note(format!("{} added", object.name.words(&self.existing.catalog.schema))));
             }
         }
@@ -183,7 +183,7 @@ impl Comparison<'_> {
             ObjectKind::Schema => object.name.name != "public",
             _ => true,
         };
-        needed && !existing_ddl::is_dropped(self.plan, object)
+        needed && !weakened_objects::is_dropped(self.plan, object)
     }
 
     /// What differs about an object.
@@ -202,7 +202,7 @@ impl Comparison<'_> {
             _ => {
                 self.same_version()
                     && self.is_comparable(wanted)
-                    && existing_ddl::object(self.plan, wanted) != found.create
+                    && weakened_objects::object(self.plan, wanted) != found.create
             }
         };
         differs.then(|| format!("{words} differs"))

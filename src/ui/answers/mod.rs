@@ -8,12 +8,15 @@ mod planned;
 
 mod removed;
 
+mod schema;
+
 mod verified;
 
 pub use checks::{cleaned, doctor, status};
 pub use moved::{converted, dumped, nothing_put_back, pushed, restored, rolled_back};
 pub use planned::{explained, plan_document, plan_text, planned};
 pub use removed::{OnTarget, finished, nothing_removed, removal_list, target_cleaned, to_remove};
+pub use schema::{schema_difference_list, schema_difference_sql, schema_differences, schema_synchronised};
 pub use verified::{ran, verified};
 
 use serde::Serialize;

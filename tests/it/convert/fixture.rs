@@ -22,7 +22,7 @@ use turso2neon::{
         managed::{LocalChoice, LocalServer},
     },
     stages::{
-        convert::{ConvertRequest, Converted, convert_planned},
+        convert::{ConvertRequest, Converted, convert},
         plan::Planned,
     },
     workdir::{Workdir, modified_ns, sealed, sha256_of, sha256_of_bytes},
@@ -125,7 +125,7 @@ impl Fixture {
         let ctx = self.context(recorder);
         *recorder.stop_after_commits.lock().unwrap() = stop_after_commits.map(|commits| (commits, ctx.stop.clone()));
         let planned = self.planned(plan);
-        runtime().block_on(convert_planned(&ctx, request, &self.dump, planned))
+        runtime().block_on(convert(&ctx, request, &self.dump, planned))
     }
 
     pub(super) fn context(&self, recorder: &Arc<Recorder>) -> Context {

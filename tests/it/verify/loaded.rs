@@ -7,7 +7,7 @@ use turso2neon::{
         managed::{LocalChoice, LocalServer},
     },
     stages::{
-        convert::{ConvertRequest, convert_planned},
+        convert::{ConvertRequest, convert},
         plan::Planned,
         verify::{self, Against, Verified, VerifyLevel, VerifyRequest},
     },
@@ -31,7 +31,7 @@ fn load(prepared: &Prepared) {
     let sha256 = sha256_of(&prepared.ctx.workdir.plan_json()).unwrap();
     let planned = Planned { plan: prepared.plan.clone(), sha256, unchanged: false };
     let request = ConvertRequest::default();
-    on_two_threads(Box::pin(convert_planned(&prepared.ctx, &request, &prepared.dump, planned))).unwrap();
+    on_two_threads(Box::pin(convert(&prepared.ctx, &request, &prepared.dump, planned))).unwrap();
 }
 
 fn verified(prepared: &Prepared, level: VerifyLevel) -> Verified {

@@ -73,7 +73,12 @@ impl Fixture {
         let target = Target::start_on(PgVersion::Major(major));
         let local = LocalChoice { url: Some(Secret::new(target.admin_url())), ..LocalChoice::default() };
         let request = ConvertRequest { local, jobs: 1, fresh: true, ..ConvertRequest::default() };
-        let converted = block_on(async { convert(&self.ctx, &request).await }).unwrap();
+        let dump = self.ctx.workdir.load_dump().unwrap();
+        let converted = block_on(async {
+            let planned = plan(&self.ctx, &PlanRequest::default()).await?;
+            convert(&self.ctx, &request, &dump, planned).await
+        });
+        let converted = converted.unwrap();
         (target, converted.checkpoint)
     }
 }

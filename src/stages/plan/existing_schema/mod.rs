@@ -17,8 +17,6 @@ mod objects;
 
 mod values;
 
-pub(super) mod trial;
-
 use std::path::Path;
 
 use rusqlite::Connection;

@@ -101,7 +101,10 @@ fn skipped(
     if let Some(near) = nearest(name, free.map(|(_, existing)| existing.name.clone())) {
         finding = finding.choice(format!("[tables.\"{name}\"] name = \"{near}\""));
     }
-    finding.choice(format!("exclude = [\"{name}\"]")).choice(format!("--accept table-skipped@{name}"))
+    finding
+        .choice("--carry-missing creates the table by the rules of this tool")
+        .choice(format!("exclude = [\"{name}\"]"))
+        .choice(format!("--accept table-skipped@{name}"))
 }
 
 /// The migration history of the source. That of PostgreSQL's tables, where there is one, is the valid one for them.

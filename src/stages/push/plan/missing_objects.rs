@@ -11,9 +11,10 @@ use crate::{
         existing_schema::{ExistingRows, ExistingSchema, WeakerForm},
         identifier::{qualified, quote_list, quote_literal},
         offtype::{self, OFFTYPE_TABLE},
+        weakened_objects,
     },
     postgres::{Session, catalog},
-    rules::{ddl, existing_ddl},
+    rules::ddl,
     stages::push::{plan::in_place::LiveStatements, target::session::path_setting},
 };
 
@@ -100,7 +101,7 @@ fn add(all: &mut LiveStatements, plan: &Plan, object: &CatalogObject, roles: &BT
         all.not_created.push(format!("{words}: the target has no role {role}"));
         return;
     }
-    let mut sql = existing_ddl::object(plan, object);
+    let mut sql = weakened_objects::object(plan, object);
     if sql.is_empty() {
         return;
     }
@@ -132,14 +133,14 @@ fn add(all: &mut LiveStatements, plan: &Plan, object: &CatalogObject, roles: &BT
 
 /// What rows of the source break is weakened by the user's consent, in new tables and in those that are there.
 fn weaken(all: &mut LiveStatements, plan: &Plan, wanted: &Catalog, there: &BTreeSet<&ObjectName>) {
-    all.before.extend(existing_ddl::columns(plan));
+    all.before.extend(weakened_objects::columns(plan));
     for weakened in plan.weakened.iter().filter(|weakened| there.contains(&weakened.name)) {
         let Some(object) = wanted.object(&weakened.name) else { continue };
         match weakened.form {
             WeakerForm::NotCreated => all.before.extend(object.drop()),
             WeakerForm::NotValid => {
                 all.before.extend(object.drop());
-                all.after.extend(existing_ddl::object(plan, object));
+                all.after.extend(weakened_objects::object(plan, object));
             }
             WeakerForm::BaseType { .. } | WeakerForm::NullAllowed { .. } => continue,
         }

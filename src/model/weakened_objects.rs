@@ -1,9 +1,9 @@
 //! The statements of an existing schema's objects in the form that the plan decided: weaker where rows of the source
 //! break an object.
 
-use crate::model::{
-    Plan,
-    catalog::{CatalogObject, ObjectKind, Phase},
+use super::{
+    catalog::{CatalogObject, ObjectKind},
+    conversion_plan::Plan,
     existing_schema::{WeakenedObject, WeakerForm},
     identifier::{qualified, quote_ident},
 };
@@ -36,33 +36,6 @@ pub fn object(plan: &Plan, object: &CatalogObject) -> Vec<String> {
 #[must_use]
 pub fn columns(plan: &Plan) -> Vec<String> {
     plan.weakened.iter().filter_map(column).collect()
-}
-
-/// Everything of `plan/schema.sql`, in the order in which it is run.
-#[must_use]
-pub fn schema_sql(plan: &Plan) -> String {
-    let Some(existing) = &plan.existing_schema else { return String::new() };
-    let mut text = format!(
-        "-- PostgreSQL schema of {}, as turso2neon {} creates it\n\n{};\n",
-        existing.origin,
-        plan.tool,
-        existing.catalog.set_search_path(false)
-    );
-    let sections = [("Before the rows", Phase::BeforeRows), ("After the rows", Phase::AfterRows)];
-    for (title, phase) in sections {
-        text.push_str(&format!("\n-- {title}\n"));
-        for one in existing.catalog.in_phase(phase) {
-            let made = object(plan, one);
-            let rest = one.comments.iter().chain(&one.grants).filter(|_| !made.is_empty());
-            for statement in made.iter().chain(rest) {
-                text.push_str(&format!("{statement};\n"));
-            }
-        }
-        if phase == Phase::BeforeRows {
-            columns(plan).iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
-        }
-    }
-    text
 }
 
 fn column(weakened: &WeakenedObject) -> Option<String> {

@@ -29,20 +29,11 @@ use crate::{
         human_format::counted,
     },
     postgres::{Session, existing_schema::ScratchCluster, managed::LocalChoice},
-    stages::convert,
+    stages::{convert, plan::TrialOutcome},
 };
 
 /// The column of a trial table that names the row of the source.
 const ROW: &str = "turso2neon_row";
-
-/// What the trial found.
-#[derive(Debug, Default)]
-pub(in crate::stages::plan) struct TrialOutcome {
-    /// What rows break.
-    pub(in crate::stages::plan) findings: Vec<Finding>,
-    /// What is therefore created in a weaker form.
-    pub(in crate::stages::plan) weakened: Vec<WeakenedObject>,
-}
 
 /// One trial.
 struct Trial<'a> {
@@ -67,7 +58,7 @@ struct TrialTable<'a> {
 ///
 /// # Errors
 /// `Local*` if the scratch cluster doesn't start or refuses what is no row's fault; `SourceInvalid`; `Interrupted`.
-pub(in crate::stages::plan) async fn run(ctx: &Context, local: &LocalChoice, plan: &Plan) -> Result<TrialOutcome> {
+pub async fn run(ctx: &Context, local: &LocalChoice, plan: &Plan) -> Result<TrialOutcome> {
     let Some(existing) = &plan.existing_schema else { return Ok(TrialOutcome::default()) };
     let tables = tables::of_plan(existing, plan);
     if tables.is_empty() && existing.rows.is_empty() {
