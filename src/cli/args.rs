@@ -138,6 +138,12 @@ pub enum Command {
     Clean(CleanArgs),
     /// Compare two schemas, or write the SQL that makes the second like the first
     Schema(Box<SchemaArgs>),
+    /// Describe the code of a finding or an error; needs no network and no working directory
+    Explain {
+        /// Such as orphan-rows or target-drifted
+        #[arg(value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
+        code: String,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell

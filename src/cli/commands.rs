@@ -60,6 +60,7 @@ impl Front {
             Command::Clean(typed) => self.clean(typed).await,
             Command::Schema(typed) => self.schema(typed).await,
             Command::Completions { shell } => Ok(self.document("completions", completions_man::completions(*shell)?)),
+            Command::Explain { code } => Ok(self.ui.answer(&answers::code_explained(code)?)),
             Command::Man => Ok(self.document("man", completions_man::manual()?)),
         }
     }
@@ -108,8 +109,9 @@ impl Front {
         let (ctx, _lock) = self.enter("plan", false)?;
         let planned = interruptible(&ctx, Box::pin(pipeline::plan(&ctx, &decisions, typed.fresh.fresh))).await?;
         if let Some(place) = &typed.explain {
-            let text = plan::explain(&planned.plan, place).in_stage(Stage::Plan)?;
-            return Ok(self.ui.answer(&answers::explained(place, text)));
+            let explained = Box::pin(plan::explain_settings(&ctx, planned.plan, &decisions.overrides, place));
+            let explained = interruptible(&ctx, explained).await.in_stage(Stage::Plan)?;
+            return Ok(self.ui.answer(&answers::explained(place, &explained)));
         }
         let verdict = plan::refuse_if_blocked(&planned.plan).in_stage(Stage::Plan).err();
         let (path, word) = match typed.format {

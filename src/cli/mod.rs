@@ -148,7 +148,7 @@ fn configuration(layers: &Layers) -> Option<Event> {
 
 /// Whether the command prints a document that no setting changes.
 fn is_document(command: &Command) -> bool {
-    matches!(command, Command::Completions { .. } | Command::Man)
+    matches!(command, Command::Completions { .. } | Command::Man | Command::Explain { .. })
 }
 
 fn early_output_options(json: bool, environment: &Environment) -> OutputOptions {

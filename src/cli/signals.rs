@@ -35,6 +35,7 @@ pub(super) const fn is_interruptible(command: &Command) -> bool {
         | Command::Report(_)
         | Command::Doctor(_)
         | Command::Clean(_)
+        | Command::Explain { .. }
         | Command::Completions { .. }
         | Command::Man => false,
     }

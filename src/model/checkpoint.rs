@@ -263,6 +263,9 @@ pub struct PushAccount {
     pub tables_bytes: Option<u64>,
     /// Bytes that the whole database takes.
     pub database_bytes: Option<u64>,
+    /// For each framework that records its migrations on the target, the setting that hides the tool's schemas from it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frameworks: Vec<String>,
 }
 
 /// What was pushed of one table.

@@ -23,7 +23,7 @@ pub struct ExistingSchema {
     /// Whether it was read from a database rather than a file: its objects are there.
     #[serde(default)]
     pub is_live: bool,
-    /// Extensions that its types, defaults and indexes need.
+    /// Extensions that are created.
     pub extensions: Vec<String>,
     /// Enumerated types of the schema that the rows go to.
     pub enums: Vec<EnumType>,
@@ -166,7 +166,7 @@ impl ExistingSchema {
             let ObjectFacts::Labels(labels) = &object.facts else { return None };
             Some(EnumType { name: object.name.name.clone(), labels: labels.clone() })
         });
-        let (enums, extensions) = (enums.collect(), needed_extensions(&catalog));
+        let (enums, extensions) = (enums.collect(), extensions(&catalog, is_live));
         Self { origin: origin.to_owned(), is_live, extensions, enums, tables, catalog, rows }
     }
 
@@ -178,11 +178,12 @@ impl ExistingSchema {
     }
 }
 
-/// Extensions that another object needs. Those that only happen to be in the database are none of the schema's.
-fn needed_extensions(catalog: &Catalog) -> Vec<String> {
+/// Extensions that are created: those that a file creates, or those of a database that another object needs. Others only
+/// happen to be in the database.
+fn extensions(catalog: &Catalog, is_live: bool) -> Vec<String> {
     let is_needed = |place: usize| catalog.objects.iter().any(|object| object.needs.contains(&place));
     let extensions = catalog.objects.iter().enumerate().filter(|(_, object)| object.name.kind == ObjectKind::Extension);
-    extensions.filter(|(place, _)| is_needed(*place)).map(|(_, object)| object.name.name.clone()).collect()
+    extensions.filter(|(place, _)| !is_live || is_needed(*place)).map(|(_, object)| object.name.name.clone()).collect()
 }
 
 impl ExistingTable {

@@ -38,6 +38,8 @@ pub mod dropped_objects;
 
 pub mod finding;
 
+pub mod finding_docs;
+
 pub mod plan_summary;
 
 pub mod overrides;
@@ -61,6 +63,8 @@ pub mod consistency_mark;
 pub mod timestamp;
 
 pub mod human_format;
+
+pub mod similar_name;
 
 pub use checkpoint::{DumpCheckpoint, LoadCheckpoint, PushCheckpoint};
 pub use conversion_plan::{ColumnPlan, Conversion, Plan, TablePlan};

@@ -38,17 +38,90 @@ words! {
 }
 
 impl Framework {
-    /// The setting that keeps the schemas of this tool out of the framework's comparison of schemas, where there is one.
+    /// The setting that keeps these schemas of the tool out of the framework's comparison of schemas, where there is
+    /// one. The application's tables are in `application`.
     #[must_use]
-    pub const fn schema_filter(self) -> Option<&'static str> {
+    pub fn schema_filter(self, application: &str, tool: &[String]) -> Option<String> {
+        let listed = tool.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let setting = match self {
+            Self::Drizzle => format!("set `schemaFilter: [\"{application}\"]` in drizzle.config.ts"),
+            Self::Prisma => "list only the application's schemas in `schemas` of the datasource".to_owned(),
+            Self::Alembic => {
+                "leave `include_schemas` off in env.py, or exclude the schemas in `include_name`".to_owned()
+            }
+            Self::Atlas => format!("set `schemas = [\"{application}\"]` in atlas.hcl"),
+            Self::Liquibase => format!("give `--schemas={application}` to diff and generate-changelog"),
+            Self::Flyway => format!("set `flyway.schemas={application}`"),
+            Self::MikroOrm => {
+                format!("set `schemaGenerator: {{ ignoreSchema: [{listed}] }}` in the configuration of MikroORM")
+            }
+            _ => return None,
+        };
+        let word = if tool.len() == 1 { "schema" } else { "schemas" };
+        let names = tool.join(", ");
+        Some(format!("{}: {setting}, so that it does not compare {word} {names}", self.word()))
+    }
+
+    /// The name of the table in which the framework looks for its migrations.
+    fn history(self) -> &'static str {
         match self {
-            Self::Drizzle => Some("set `schemaFilter: [\"public\"]` in drizzle.config.ts"),
-            Self::Prisma => Some("list only the application's schemas in `schemas` of the datasource"),
-            Self::Alembic => Some("leave `include_schemas` off in env.py, or exclude the schemas in `include_name`"),
-            Self::Atlas => Some("set `schemas = [\"public\"]` in atlas.hcl"),
-            Self::Liquibase => Some("give `--schemas=public` to diff and generate-changelog"),
-            Self::Flyway => Some("set `flyway.schemas=public`"),
-            _ => None,
+            // The names below are in lower case.
+            Self::Sequelize => "SequelizeMeta",
+            Self::EntityFramework => "__EFMigrationsHistory",
+            _ => HISTORIES.iter().find(|(.., framework)| *framework == self).map_or("", |(name, ..)| *name),
+        }
+    }
+
+    /// What has to be done before the framework's next migration, on a target that has its tables and not its history.
+    fn first_step(self) -> Option<String> {
+        let history = self.history();
+        Some(match self {
+            Self::Prisma => "run `prisma migrate resolve --applied 0_init` on the direct URL; `0_init` is the migration \
+                             that creates these tables"
+                .to_owned(),
+            Self::Drizzle => "run `drizzle-kit pull --init`, which marks the pulled migration as applied; a version \
+                              without `--init` runs `drizzle-kit pull` and then `drizzle-kit migrate`, which only records \
+                              the pulled migration"
+                .to_owned(),
+            Self::Django => "run `python manage.py migrate --fake`, and only if the tables are those of the models".to_owned(),
+            Self::Alembic => "run `alembic stamp head`".to_owned(),
+            Self::TypeOrm => "run `typeorm migration:run --fake`".to_owned(),
+            Self::EntityFramework => {
+                format!("insert the id and the product version of the first migration into `\"{history}\"`")
+            }
+            Self::Rails => format!(
+                "copy the rows of the source's `{history}`; with Rails, then run `bin/rails db:environment:set`"
+            ),
+            Self::Laravel | Self::Ecto | Self::Phinx => format!("copy the rows of the source's `{history}`"),
+            Self::Knex | Self::Sequelize | Self::Kysely | Self::MikroOrm => {
+                format!("insert the name of the migration that creates these tables into `{history}`")
+            }
+            Self::Sqlx => format!(
+                "insert a row for the migration that creates these tables into `{history}`: version, description, \
+                 success, and the SHA-384 of the file"
+            ),
+            Self::Diesel => format!("insert the version of the migration that creates these tables into `{history}`"),
+            Self::Refinery => "write `IF NOT EXISTS` in the migration that creates these tables".to_owned(),
+            Self::GolangMigrate => "run `migrate force V`; V is the version of these tables".to_owned(),
+            Self::Goose => format!("insert a row for the version of these tables into `{history}`"),
+            Self::Atlas => "run `atlas migrate apply --baseline V`; V is the version of these tables".to_owned(),
+            Self::Flyway => "run `flyway baseline -baselineVersion=N`; N is the version of these tables".to_owned(),
+            Self::Liquibase => "run `liquibase changelog-sync`".to_owned(),
+            Self::Doctrine => "run `migrations:dump-schema`, then `migrations:rollup`".to_owned(),
+            Self::Cloudflare | Self::Payload | Self::PocketBase | Self::SeaOrm | Self::Strapi => return None,
+        })
+    }
+
+    /// What the framework's next migration does on a target whose tables come from a file, and what to do first.
+    #[must_use]
+    pub fn advice(self) -> String {
+        let what = format!(
+            "{} has no migration history on the target: its next migration would create tables that exist there",
+            self.word()
+        );
+        match self.first_step() {
+            Some(step) => format!("{what}; first {step}"),
+            None => format!("{what}; first record there that the migrations of these tables are applied"),
         }
     }
 }
@@ -121,6 +194,30 @@ pub fn recognise<'a>(name: &str, columns: impl IntoIterator<Item = &'a str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_name_the_schemas_of_the_tool() {
+        let schemas = ["turso2neon".to_owned(), "turso2neon_undo".to_owned()];
+        let filter = Framework::MikroOrm.schema_filter("public", &schemas).unwrap();
+        assert!(
+            filter.contains("schemaGenerator: { ignoreSchema: [\"turso2neon\", \"turso2neon_undo\"] }"),
+            "{filter}"
+        );
+        assert!(filter.ends_with("compare schemas turso2neon, turso2neon_undo"), "{filter}");
+        let filter = Framework::Drizzle.schema_filter("app", &schemas[..1]).unwrap();
+        assert!(filter.contains("schemaFilter: [\"app\"]") && filter.ends_with("schema turso2neon"), "{filter}");
+        assert_eq!(Framework::Django.schema_filter("public", &schemas), None);
+    }
+
+    #[test]
+    fn every_framework_has_advice_with_its_own_table() {
+        for framework in Framework::ALL {
+            assert!(!framework.history().is_empty(), "{framework:?}");
+            let advice = framework.advice();
+            assert!(advice.contains(framework.word()) && !advice.contains("``"), "{advice}");
+        }
+        assert!(Framework::Prisma.advice().contains("`prisma migrate resolve --applied 0_init` on the direct URL"));
+    }
 
     #[test]
     fn names_that_several_frameworks_use_are_told_apart_by_columns() {

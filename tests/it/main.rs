@@ -23,6 +23,8 @@ mod convert;
 
 mod decisions;
 
+mod explained_settings;
+
 mod expressions;
 
 mod harness;
@@ -60,6 +62,8 @@ mod corpus;
 mod dump;
 
 mod plan;
+
+mod existing_constraints;
 
 mod existing_schema;
 

@@ -15,7 +15,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use strsim::levenshtein;
 use toml::{Table, Value};
 
 use self::{
@@ -28,6 +27,7 @@ use crate::{
     model::{
         FindingCode, PgType,
         overrides::{ColumnOverride, FullText, Identifiers, TableOverride, UserSql},
+        similar_name::nearest,
     },
 };
 
@@ -79,7 +79,7 @@ impl ConfigFile {
     /// Reads the named file, or [`DEFAULT_FILE`] if it exists.
     ///
     /// # Errors
-    /// `Config`: no such file, another user's or one that others can write, not TOML, an unknown key (with the nearest one), a value that its key does not take.
+    /// `Config`: no such file, another user's or one that others can write, not TOML, an unknown key (with a similar one), a value that its key does not take.
     pub fn load(named: Option<&Path>) -> Result<Self> {
         let path = named.unwrap_or_else(|| Path::new(DEFAULT_FILE));
         let how = if named.is_some() { Named::ByUser } else { Named::ByDefault };
@@ -185,17 +185,8 @@ pub fn code_words() -> Vec<&'static str> {
     FindingCode::ALL.iter().map(|code| code.word()).collect()
 }
 
-/// The known word that differs least from this one, if it is near enough to be meant.
-#[must_use]
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |word: &str| word.to_lowercase().replace('_', "-");
-    let word = plain(word);
-    let ranked = known.iter().map(|candidate| (levenshtein(&word, &plain(candidate)), *candidate)).min()?;
-    (ranked.0 <= 2.max(word.chars().count() / 4)).then_some(ranked.1)
-}
-
 fn unknown(file: &str, place: &str, key: &str, known: &[&str]) -> Error {
-    let hint = match nearest(key, known) {
+    let hint = match nearest(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys are {}", known.join(", ")),
     };

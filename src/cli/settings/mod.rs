@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     args::VerifyArgs,
-    config_file::{code_words, nearest},
+    config_file::code_words,
     environment,
     flag_groups::{DecisionArgs, FreshArgs, JobsArgs, LocalArgs, MethodArgs, PartArgs, SourceArgs, TargetArgs},
     layers::Layers,
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode,
+        FindingCode, drift::DriftPolicy, overrides::Overrides, push_plan::RequestedMode, similar_name::nearest,
         structure_change::TypeChangePolicy,
     },
     pipeline::PlanDecisions,
@@ -264,7 +264,7 @@ fn accepted(text: &str) -> Result<(String, String)> {
     };
     let unknown = code != "all" && code.parse::<FindingCode>().is_err();
     if unknown {
-        let near = nearest(code, &code_words()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let near = nearest(code, code_words()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         return Err(Error::new(Kind::Usage, "--accept names no finding code")
             .with_hint(format!("{near}the codes are all, {}", code_words().join(", "))));
     }

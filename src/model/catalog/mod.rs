@@ -261,6 +261,23 @@ impl ObjectName {
 }
 
 impl CatalogObject {
+    /// The sequences of this object that have given numbers, and their next number.
+    #[must_use]
+    pub fn next_numbers(&self) -> Vec<(ObjectName, i64)> {
+        let of_identity = |column: &ColumnDefinition| {
+            let identity = column.identity.as_ref()?;
+            let name = ObjectName::new(ObjectKind::Sequence, &self.name.schema, &identity.sequence);
+            Some((name, identity.options.next?))
+        };
+        match &self.facts {
+            ObjectFacts::Sequence(sequence) => {
+                sequence.next.map(|next| (self.name.clone(), next)).into_iter().collect()
+            }
+            ObjectFacts::Table(table) => table.columns.iter().filter_map(of_identity).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The statements that drop it, never with CASCADE.
     #[must_use]
     pub fn drop(&self) -> Vec<String> {
@@ -354,7 +371,7 @@ impl Catalog {
     #[must_use]
     pub fn labels(&self, type_name: &str) -> Option<&[String]> {
         self.objects.iter().find_map(|object| match &object.facts {
-            ObjectFacts::Labels(labels) if self.is_type_name(&object.name, type_name) => Some(labels.as_slice()),
+            ObjectFacts::Labels(labels) if self.is_written_as(&object.name, type_name) => Some(labels.as_slice()),
             _ => None,
         })
     }
@@ -362,10 +379,37 @@ impl Catalog {
     /// Whether columns of this type have this type name.
     #[must_use]
     pub fn is_type_name(&self, name: &ObjectName, type_name: &str) -> bool {
-        let plain = quote_ident_if_needed(&name.name);
-        let whole = format!("{}.{plain}", quote_ident_if_needed(&name.schema));
-        type_name == whole
-            || (self.search_path.contains(&name.schema) && (type_name == plain || type_name == name.name))
+        self.is_written_as(name, type_name)
+    }
+
+    /// Whether a type or relation is written like this in the search path.
+    fn is_written_as(&self, name: &ObjectName, written: &str) -> bool {
+        let (plain, quoted) = (quote_ident_if_needed(&name.name), quote_ident(&name.name));
+        let schemas = [quote_ident_if_needed(&name.schema), quote_ident(&name.schema)];
+        let is_whole = |schema: &String| {
+            let rest = written.strip_prefix(schema.as_str()).and_then(|rest| rest.strip_prefix('.'));
+            rest.is_some_and(|rest| rest == plain || rest == quoted)
+        };
+        let is_near = written == plain || written == quoted || written == name.name;
+        schemas.iter().any(is_whole) || (is_near && self.search_path.contains(&name.schema))
+    }
+
+    /// The table that a partition is a part of in the end; any other table itself.
+    #[must_use]
+    pub fn partition_root<'a>(&'a self, name: &'a ObjectName) -> &'a ObjectName {
+        let mut root = name;
+        // A partition has a parent that was created before it.
+        for _ in 0..self.objects.len() {
+            let parent = match self.object(root).map(|object| &object.facts) {
+                Some(ObjectFacts::Table(TableDefinition { partition_of: Some((parent, _)), .. })) => parent,
+                _ => break,
+            };
+            match self.all_tables().find(|(other, _)| self.is_written_as(other, parent)) {
+                Some((other, _)) => root = other,
+                None => break,
+            }
+        }
+        root
     }
 
     /// The statement that makes names be looked up as the definitions expect it.

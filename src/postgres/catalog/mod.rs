@@ -10,8 +10,6 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-pub use tables::column_definition;
-
 use crate::{
     error::{Error, Kind, Result},
     model::{

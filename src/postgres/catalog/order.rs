@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Address, DOING, queries};
 use crate::{
     error::Result,
-    model::catalog::{CatalogObject, ObjectKind, ObjectName, Phase},
+    model::{
+        catalog::{CatalogObject, ObjectKind, ObjectName, Phase},
+        identifier::quote_ident,
+    },
     postgres::Session,
 };
 
@@ -43,7 +46,20 @@ fn add_containers(objects: &[CatalogObject], needs: &mut [BTreeSet<usize>]) {
         let table = relations.iter().find_map(|kind| by_name.get(&ObjectName::new(*kind, &name.schema, &name.table)));
         let table = table.filter(|_| !name.table.is_empty());
         needs.extend(schema.into_iter().chain(table).filter(|place| **place != at));
+        // PostgreSQL records no dependency of a replica identity or CLUSTER on its index.
+        if name.kind == ObjectKind::TableOption {
+            let of_table =
+                by_name.iter().filter(|(other, _)| (&other.schema, &other.table) == (&name.schema, &name.table));
+            needs.extend(of_table.filter(|(other, _)| names_index(object, other)).map(|(_, place)| *place));
+        }
     }
+}
+
+/// Whether the option of a table ends in the name of this index, or of the constraint that it belongs to.
+fn names_index(option: &CatalogObject, other: &ObjectName) -> bool {
+    let ends = [format!(" {}", other.name), format!(" {}", quote_ident(&other.name))];
+    matches!(other.kind, ObjectKind::Index | ObjectKind::Constraint)
+        && option.create.iter().any(|sql| ends.iter().any(|end| sql.ends_with(end.as_str())))
 }
 
 /// Sorts by dependency, and where there is none by kind and name. A circle is cut where it is entered.

@@ -55,7 +55,7 @@ pub(super) const OBJECTS: &[&str] = &[
              CASE WHEN c.collprovider = 'c' THEN format('LC_COLLATE = %L, LC_CTYPE = %L', c.collcollate, c.collctype)
                   ELSE format('LOCALE = %L', coalesce(to_jsonb(c) ->> 'colllocale', to_jsonb(c) ->> 'colliculocale',
                                                       c.collcollate)) END,
-             c.collisdeterministic::text)]
+             CASE WHEN c.collisdeterministic THEN 'true' ELSE 'false' END)]
            FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE ",
         of_users!(),
         " AND ",
@@ -263,7 +263,8 @@ pub(super) const TABLES: &str = concat!(
 
 /// Columns: table OID, name, type, base type, whether that is an enumerated type, collation, NOT NULL, default or
 /// expression, whether it is volatile, generated, identity, sequence of the identity with its options, sequence of the
-/// default, whether something reads the column, whether it is inherited only.
+/// default, whether something reads the column, whether it is inherited only, last number of the identity,
+/// default and NOT NULL of the parent's column.
 pub(super) const COLUMNS: &str = concat!(
     "WITH RECURSIVE domains(oid, base, typmod) AS (
        SELECT t.oid, t.typbasetype, t.typtypmod FROM pg_type t WHERE t.typtype = 'd'
@@ -292,7 +293,7 @@ pub(super) const COLUMNS: &str = concat!(
                          OR (u.classid = 'pg_attrdef'::regclass AND u.objid IS DISTINCT FROM d.oid)
                          OR (u.classid = 'pg_class'::regclass AND EXISTS (
                               SELECT FROM pg_index x WHERE x.indexrelid = u.objid)))),
-       NOT a.attislocal
+       NOT a.attislocal OR c.relispartition, pg_sequence_last_value(i.oid), above.default_text, above.not_null
        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_type t ON t.oid = a.atttypid
        LEFT JOIN bases b ON b.oid = a.atttypid
@@ -301,6 +302,10 @@ pub(super) const COLUMNS: &str = concat!(
          AND o.refobjid = a.attrelid AND o.refobjsubid = a.attnum AND o.deptype = 'i' AND a.attidentity <> ''
        LEFT JOIN pg_class i ON i.oid = o.objid AND i.relkind = 'S'
        LEFT JOIN pg_sequence s ON s.seqrelid = i.oid
+       LEFT JOIN LATERAL (SELECT pg_get_expr(pd.adbin, pd.adrelid) AS default_text, pa.attnotnull AS not_null
+         FROM pg_inherits h JOIN pg_attribute pa ON pa.attrelid = h.inhparent AND pa.attname = a.attname
+         LEFT JOIN pg_attrdef pd ON pd.adrelid = pa.attrelid AND pd.adnum = pa.attnum
+        WHERE h.inhrelid = c.oid ORDER BY h.inhseqno LIMIT 1) AS above ON true
       WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND ",
     of_users!(),
     " AND ",
@@ -359,8 +364,10 @@ pub(super) const INDEXES: &str = concat!(
     " ORDER BY n.nspname, c.relname, i.relname"
 );
 
-/// Comments: class, OID, statement.
-pub(super) const COMMENTS: &str = "SELECT d.classoid, d.objoid, format('COMMENT ON %s IS %L', CASE
+/// Comments: class, OID, statement. A check of a domain belongs to the domain, the index of a constraint to the constraint,
+/// the columns of a composite type to the type, the sequence of an identity column to the table.
+pub(super) const COMMENTS: &str =
+    "SELECT coalesce(w.class, d.classoid), coalesce(w.oid, d.objoid), format('COMMENT ON %s IS %L', CASE
     WHEN d.classoid = 'pg_class'::regclass AND d.objsubid > 0 THEN format('COLUMN %s.%I', d.objoid::regclass,
       (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = d.objoid AND a.attnum = d.objsubid))
     WHEN d.classoid = 'pg_class'::regclass THEN (SELECT CASE c.relkind WHEN 'v' THEN 'VIEW ' WHEN 'm' THEN
@@ -383,7 +390,17 @@ pub(super) const COMMENTS: &str = "SELECT d.classoid, d.objoid, format('COMMENT 
     WHEN d.classoid = 'pg_statistic_ext'::regclass THEN (SELECT format('STATISTICS %s.%I', s.stxnamespace::regnamespace,
       s.stxname) FROM pg_statistic_ext s WHERE s.oid = d.objoid)
     WHEN d.classoid = 'pg_collation'::regclass THEN 'COLLATION ' || d.objoid::regcollation END, d.description)
-  FROM pg_description d WHERE d.classoid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass,
+  FROM pg_description d LEFT JOIN LATERAL (
+    SELECT 'pg_type'::regclass::oid, k.contypid FROM pg_constraint k
+     WHERE d.classoid = 'pg_constraint'::regclass AND k.oid = d.objoid AND k.contypid <> 0
+    UNION ALL SELECT 'pg_constraint'::regclass::oid, k.oid FROM pg_constraint k
+     WHERE d.classoid = 'pg_class'::regclass AND k.conindid = d.objoid AND k.contype IN ('p', 'u', 'x')
+    UNION ALL SELECT 'pg_type'::regclass::oid, c.reltype FROM pg_class c
+     WHERE d.classoid = 'pg_class'::regclass AND c.oid = d.objoid AND c.relkind = 'c'
+    UNION ALL SELECT 'pg_class'::regclass::oid, o.refobjid FROM pg_depend o JOIN pg_class c ON c.oid = o.objid
+     WHERE d.classoid = 'pg_class'::regclass AND o.classid = 'pg_class'::regclass AND o.objid = d.objoid
+       AND o.deptype = 'i' AND c.relkind = 'S') AS w(class, oid) ON true
+  WHERE d.classoid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass,
     'pg_namespace'::regclass, 'pg_constraint'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass,
     'pg_rewrite'::regclass, 'pg_statistic_ext'::regclass, 'pg_collation'::regclass) AND d.objoid >= 16384
   ORDER BY 1, 2, d.objsubid";
@@ -431,6 +448,8 @@ pub(super) const DEPENDENCIES: &str = "WITH links AS (
       WHERE r.rulename = '_RETURN'
     UNION ALL SELECT 'pg_type'::regclass::oid, t.oid, 'pg_class'::regclass::oid, t.typrelid FROM pg_type t
       JOIN pg_class c ON c.oid = t.typrelid AND c.relkind <> 'c'
+    UNION ALL SELECT 'pg_class'::regclass::oid, t.typrelid, 'pg_type'::regclass::oid, t.oid FROM pg_type t
+      JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
     UNION ALL SELECT 'pg_type'::regclass::oid, t.typarray, 'pg_type'::regclass::oid, t.oid FROM pg_type t
       WHERE t.typarray <> 0
     UNION ALL SELECT 'pg_type'::regclass::oid, r.rngmultitypid, 'pg_type'::regclass::oid, r.rngtypid FROM pg_range r

@@ -15,21 +15,27 @@ use crate::{
     postgres::session::Row,
 };
 
+/// A column, and if only a parent of its table declares it, the default and NOT NULL of the parent's column.
+type InheritedColumn = (ColumnDefinition, Option<(Option<String>, bool)>);
+
 impl Reader<'_> {
     /// Tables with their columns. `owned` are the statements that tie sequences to them.
     ///
     /// # Errors
     /// By role.
     pub(super) async fn tables(&mut self, owned: &BTreeMap<(String, String), Vec<String>>) -> Result<()> {
-        let mut columns: BTreeMap<u32, Vec<ColumnDefinition>> = BTreeMap::new();
+        let mut columns: BTreeMap<u32, Vec<InheritedColumn>> = BTreeMap::new();
         for row in self.session.query_rows(DOING, queries::COLUMNS, &[]).await? {
-            columns.entry(row.get(0)?).or_default().push(column(&row)?);
+            let above = (row.get(23)?, row.get::<Option<bool>>(24)?.unwrap_or(false));
+            let above = row.get::<bool>(21)?.then_some(above);
+            columns.entry(row.get(0)?).or_default().push((column(&row)?, above));
         }
         for row in self.session.query_rows(DOING, queries::TABLES, &[]).await? {
             let oid = row.get(0)?;
             let (schema, name, written): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let found = columns.remove(&oid).unwrap_or_default();
             let table = TableDefinition {
-                columns: columns.remove(&oid).unwrap_or_default(),
+                columns: found.iter().map(|(column, _)| column.clone()).collect(),
                 unlogged: row.get(4)?,
                 partition_by: row.get(5)?,
                 partition_of: row.get::<Option<String>>(6)?.zip(row.get(7)?),
@@ -39,6 +45,7 @@ impl Reader<'_> {
                 rows: None,
             };
             let mut create = vec![table.create_sql(&written)];
+            create.extend(inherited_columns(&written, &found));
             create.extend(table.settings.iter().cloned());
             create.extend(owned.get(&(schema.clone(), name.clone())).into_iter().flatten().cloned());
             let name = ObjectName::new(ObjectKind::Table, &schema, &name);
@@ -114,7 +121,7 @@ fn column(row: &Row<'_>) -> Result<ColumnDefinition> {
                 cache: row.get(17)?,
                 cycles: row.get(18)?,
                 owner: None,
-                next: None,
+                next: row.get::<Option<i64>>(22)?.and_then(|last| last.checked_add(row.get::<i64>(14).ok()?)),
             },
         }),
         Some(_) | None => None,
@@ -137,10 +144,22 @@ fn column(row: &Row<'_>) -> Result<ColumnDefinition> {
     })
 }
 
-/// A column as CREATE TABLE and ADD COLUMN take it.
-#[must_use]
-pub fn column_definition(column: &ColumnDefinition) -> String {
-    column.sql()
+/// Statements for inherited columns whose default or NOT NULL is not that of the parent.
+fn inherited_columns(written: &str, columns: &[InheritedColumn]) -> Vec<String> {
+    let mut sql = Vec::new();
+    for (column, above) in columns.iter().filter(|(column, _)| column.generated.is_none()) {
+        let Some((default, not_null)) = above else { continue };
+        let alter = format!("ALTER TABLE ONLY {written} ALTER COLUMN {}", quote_ident(&column.name));
+        match &column.default {
+            Some(own) if column.default != *default => sql.push(format!("{alter} SET DEFAULT {own}")),
+            None if default.is_some() => sql.push(format!("{alter} DROP DEFAULT")),
+            _ => {}
+        }
+        if column.not_null && !not_null {
+            sql.push(format!("{alter} SET NOT NULL"));
+        }
+    }
+    sql
 }
 
 fn constraint(row: &Row<'_>) -> Result<ConstraintDefinition> {

@@ -162,13 +162,27 @@ async fn of_server(
     let session = Box::pin(Session::connect_with_retry(ctx, Stage::Plan, &parsed.endpoint)).await?;
     let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     session.batch("reading the existing schema", begin).await?;
-    let catalog = catalog::read(&session, schema).await?;
+    let mut catalog = catalog::read(&session, schema).await?;
+    forget_numbers(&mut catalog, fed);
     // A foreign key of a table that gets rows must find the rows that it refers to.
     let parents: BTreeSet<(String, String)> = foreign_parents(&catalog, fed);
-    let wanted = |name: &ObjectName| parents.contains(&(name.schema.clone(), name.name.clone()));
+    // The rows of a partitioned table are in its partitions.
+    let wanted = |name: &ObjectName| {
+        let root = catalog.partition_root(name);
+        parents.contains(&(root.schema.clone(), root.name.clone()))
+    };
     let rows = rows::of_tables(&session, &catalog, wanted).await?;
     session.batch("reading the existing schema", "ROLLBACK").await?;
     Ok(ExistingSchema::new(parsed.endpoint.address(), true, catalog, rows))
+}
+
+/// The numbers of identity columns follow from the rows of the source where it has some.
+fn forget_numbers(catalog: &mut Catalog, fed: &(dyn Fn(&str) -> bool + Sync)) {
+    let home = catalog.schema.clone();
+    for object in catalog.objects.iter_mut().filter(|object| object.name.schema == home && fed(&object.name.name)) {
+        let ObjectFacts::Table(table) = &mut object.facts else { continue };
+        table.columns.iter_mut().filter_map(|column| column.identity.as_mut()).for_each(|one| one.options.next = None);
+    }
 }
 
 /// Tables without rows of the source to which tables with such rows refer, and those to which these refer in turn.
@@ -204,8 +218,9 @@ async fn run_and_read(
     script::run_all(ctx, &session, statements).await?;
     // The script may have left its settings behind.
     let reader = Session::connect(endpoint).await?;
-    let catalog = catalog::read(&reader, schema).await?;
-    let home = catalog.schema.clone();
-    let rows = rows::of_tables(&reader, &catalog, |name| name.schema != home || !fed(&name.name)).await?;
+    let mut catalog = catalog::read(&reader, schema).await?;
+    forget_numbers(&mut catalog, fed);
+    let is_fed = |name: &ObjectName| name.schema == catalog.schema && fed(&name.name);
+    let rows = rows::of_tables(&reader, &catalog, |name| !is_fed(catalog.partition_root(name))).await?;
     Ok(ExistingSchema::new("a file", false, catalog, rows))
 }

@@ -17,6 +17,8 @@ mod explanations;
 
 pub mod fk_types;
 
+pub(crate) use type_rules::name_means_time;
+
 use crate::model::{
     Conversion, Finding, FindingCode, PgType, Severity,
     cell::StorageClass,
@@ -175,9 +177,20 @@ impl ColumnInput<'_> {
 /// `columns."t.c" = { type = "bytea" }`: a line of the configuration file, above its first section.
 #[must_use]
 pub fn column_setting(table: &str, column: &str, inside: &str) -> String {
-    let place = format!("{table}.{column}").replace('\\', "\\\\").replace('"', "\\\"");
-    let place = place.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-    format!("columns.\"{place}\" = {{ {inside} }}")
+    format!("columns.{} = {{ {inside} }}", toml_text(&format!("{table}.{column}")))
+}
+
+/// `tables."t" = { name = "u" }`: the same for a table.
+#[must_use]
+pub fn table_setting(table: &str, inside: &str) -> String {
+    format!("tables.{} = {{ {inside} }}", toml_text(table))
+}
+
+/// A name as a string of the configuration file.
+#[must_use]
+pub fn toml_text(name: &str) -> String {
+    let text = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))
 }
 
 /// `1 value`, `2 values`.

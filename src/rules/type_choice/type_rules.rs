@@ -167,7 +167,7 @@ fn with_advice(subject: &ColumnInput<'_>, mut choice: TypeChoice) -> TypeChoice 
     choice
 }
 
-fn name_means_time(name: &str) -> bool {
+pub(crate) fn name_means_time(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     ["_at", "_on", "_ts", "_time", "_date", "timestamp"].iter().any(|end| lower.ends_with(end))
         || ["At", "Time", "Date"].iter().any(|end| name.ends_with(end))

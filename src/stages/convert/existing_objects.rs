@@ -211,17 +211,11 @@ pub(super) fn sequence_states(plan: &Plan) -> Vec<String> {
         .map(|identity| identity.sequence.as_str())
         .collect();
     let mut sql = vec![existing.catalog.set_search_path(false)];
-    for object in &existing.catalog.objects {
-        if let ObjectFacts::Sequence(sequence) = &object.facts
-            && let Some(next) = sequence.next
-            && !planned.contains(object.name.name.as_str())
-        {
-            sql.push(format!(
-                "ALTER SEQUENCE {} RESTART WITH {next}",
-                qualified(&object.name.schema, &object.name.name)
-            ));
-        }
-    }
+    let states = existing.catalog.objects.iter().flat_map(CatalogObject::next_numbers);
+    let others = states.filter(|(sequence, _)| !planned.contains(sequence.name.as_str()));
+    sql.extend(others.map(|(sequence, next)| {
+        format!("ALTER SEQUENCE {} RESTART WITH {next}", qualified(&sequence.schema, &sequence.name))
+    }));
     sql.extend(
         plan.sequences.iter().map(|start| format!("ALTER SEQUENCE {} RESTART WITH {}", start.sequence, start.next)),
     );

@@ -83,9 +83,7 @@ fn objects(text: &mut String, plan: &Plan) {
 
 fn findings(text: &mut String, plan: &Plan) {
     put!(text, "## Findings\n");
-    if plan.findings.is_empty() {
-        put!(text, "None.\n");
-    }
+    put!(text, "{}\n", if plan.findings.is_empty() { "None." } else { EXPLAIN });
     for (severity, title) in STOPPING {
         group(text, title, plan.findings.iter().filter(|finding| finding.severity == severity));
     }
@@ -94,6 +92,9 @@ fn findings(text: &mut String, plan: &Plan) {
         group(text, section.heading(), others.filter(|finding| finding.code.section() == section));
     }
 }
+
+/// Where each code is described.
+const EXPLAIN: &str = "`turso2neon explain CODE` describes a code without a network, as docs/findings.md does.";
 
 /// Severities that keep a plan from being loaded.
 const STOPPING: [(Severity, &str); 2] =

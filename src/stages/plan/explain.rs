@@ -3,35 +3,42 @@
 
 use std::fmt::Write as _;
 
-use super::override_resolution::nearest;
+use super::{existing_schema::SettingTrials, setting_effect::SettingEffect, settings_by_rules};
 use crate::{
+    context::Context,
     error::{Error, Kind, Result},
     model::{
-        ColumnPlan, Conversion, Finding, PgType, Plan, TablePlan,
+        ColumnPlan, Conversion, Finding, PgType, Plan, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
         conversion_plan::{OFFTYPE_TABLE, OffType, Origin, RowAddress},
         human_format::counted,
+        overrides::Overrides,
+        similar_name::nearest,
     },
+    sqlite::{catalog, open},
 };
+
+/// What is said of one table or column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The evidence, as text for people.
+    pub text: String,
+    /// What each setting would do to the values of the column, the plan as it is first.
+    pub settings: Vec<SettingEffect>,
+}
 
 /// The evidence for one table or column as text for people.
 ///
 /// # Errors
-/// `Usage` if there is no such table or column, with the nearest name.
+/// `Usage` if there is no such table or column, with a similar name.
 pub fn explain(plan: &Plan, place: &str) -> Result<String> {
     let named = |wanted: &str| plan.tables.iter().find(|table| table.source.eq_ignore_ascii_case(wanted));
     if let Some(table) = named(place) {
         return Ok(explain_table(plan, table));
     }
-    for table in &plan.tables {
-        let column = table
-            .columns
-            .iter()
-            .find(|column| format!("{}.{}", table.source, column.source).eq_ignore_ascii_case(place));
-        if let Some(column) = column {
-            return Ok(explain_column(plan, table, column));
-        }
+    if let Some((table, column)) = column_at(plan, place) {
+        return Ok(explain_column(plan, table, column));
     }
     let tables = plan.tables.iter().map(|table| table.source.clone());
     let columns = plan
@@ -44,6 +51,82 @@ pub fn explain(plan: &Plan, place: &str) -> Result<String> {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => error,
     })
+}
+
+/// The evidence, and the settings that apply to the column.
+///
+/// # Errors
+/// As [`explain`]; `SourceInvalid` if the dump can't be read; `Interrupted`.
+pub(super) fn with_settings(ctx: &Context, plan: &Plan, overrides: &Overrides, place: &str) -> Result<Explanation> {
+    let text = explain(plan, place)?;
+    let is_table = plan.tables.iter().any(|table| table.source.eq_ignore_ascii_case(place));
+    let Some((table, column)) = column_at(plan, place).filter(|_| !is_table) else {
+        return Ok(Explanation { text, settings: Vec::new() });
+    };
+    let settings = effects(ctx, plan, overrides, (table, column))?;
+    let mut explanation = Explanation { text, settings };
+    let values = counted(explanation.settings.first().map_or(0, SettingEffect::values), "value", "values");
+    for (number, effect) in explanation.settings.iter().enumerate() {
+        let text = &mut explanation.text;
+        match number {
+            0 => line(text, &format!("  the {values} as planned, {}: {}", effect.pg_type, effect.words())),
+            1 => line(text, &format!("  settings and consents that apply, and what becomes of the {values}:")),
+            _ => {}
+        }
+        if number > 0 && effect.setting.starts_with("--") {
+            line(text, &format!("    {}: {}", effect.setting, effect.words()));
+        } else if number > 0 {
+            line(text, &format!("    {} -> {}: {}", effect.setting, effect.pg_type, effect.words()));
+        }
+    }
+    Ok(explanation)
+}
+
+/// The plan as it is, the settings, the consents.
+fn effects(
+    ctx: &Context,
+    plan: &Plan,
+    overrides: &Overrides,
+    (table, column): (&TablePlan, &ColumnPlan),
+) -> Result<Vec<SettingEffect>> {
+    let path = ctx.workdir.source_db();
+    let is_filled = column.generated.is_none() && column.conversion != Conversion::Absent;
+    let has_values = column.evidence.values() + column.evidence.texts_empty > 0;
+    if !is_filled || !has_values || table.address == RowAddress::Absent {
+        return Ok(Vec::new());
+    }
+    let connection = open::read_only(&path)?;
+    let mut schema = catalog::read(&connection)?;
+    schema.skipped.extend(ctx.workdir.load_dump()?.left_out.iter().map(super::left_out));
+    let mut found = match &plan.existing_schema {
+        Some(existing) => {
+            let (connection, source, stop) = (&connection, &schema, &ctx.stop);
+            SettingTrials { connection, source, existing, overrides, stop }.effects(table, column)?
+        }
+        None => {
+            let check = || ctx.stop.check();
+            settings_by_rules::effects((&path, &schema), overrides, (&table.source, &column.source), &check)?
+        }
+    };
+    let Some(base) = found.first().cloned() else { return Ok(found) };
+    for finding in plan.findings.iter().filter(|finding| finding.severity == Severity::NeedsDecision) {
+        let is_here = finding.table.as_deref() == Some(table.source.as_str())
+            && finding.column.as_deref() == Some(column.source.as_str());
+        let flag = format!("--accept {}@{}.{}", finding.code.word(), table.source, column.source);
+        let is_new = found.iter().all(|effect| effect.setting != flag);
+        if is_here && is_new && finding.choices.contains(&flag) {
+            found.push(SettingEffect { setting: flag, consent: finding.code.doc().accepted, ..base.clone() });
+        }
+    }
+    Ok(found)
+}
+
+fn column_at<'a>(plan: &'a Plan, place: &str) -> Option<(&'a TablePlan, &'a ColumnPlan)> {
+    let columns = plan.tables.iter().flat_map(|table| table.columns.iter().map(move |column| (table, column)));
+    let is_named = |(table, column): &(&TablePlan, &ColumnPlan)| {
+        format!("{}.{}", table.source, column.source).eq_ignore_ascii_case(place)
+    };
+    columns.into_iter().find(is_named)
 }
 
 fn explain_table(plan: &Plan, table: &TablePlan) -> String {

@@ -22,6 +22,10 @@ mod offtype_policy;
 
 mod explain;
 
+mod setting_effect;
+
+mod settings_by_rules;
+
 mod existing_schema;
 
 mod views_triggers;
@@ -61,7 +65,8 @@ use table_draft::TableDraft;
 use table_outline::TableOutline;
 
 pub use acceptance::{refuse_if_blocked, refuse_if_unguarded};
-pub use explain::explain;
+pub use explain::{Explanation, explain};
+pub use setting_effect::SettingEffect;
 pub use stored_plan::made_with;
 
 /// The schema that the tables go to on the local PostgreSQL.
@@ -248,6 +253,19 @@ fn make(ctx: &Context, dump: &DumpCheckpoint, overrides: &Overrides) -> Result<P
         sequences: all.sequences,
         hooks: overrides.sql.clone(),
     })
+}
+
+/// The evidence for one table or column, and what each setting would do to the values of a column.
+///
+/// # Errors
+/// `Usage` if there is no such table or column; `SourceInvalid` if the dump can't be read; `Interrupted`.
+pub async fn explain_settings(ctx: &Context, plan: Plan, overrides: &Overrides, place: &str) -> Result<Explanation> {
+    // What the commands give is not always all that the plan was made with: the schema and pgvector are in the plan.
+    let vector_extension = overrides.vector_extension || plan.extensions.iter().any(|name| name == "vector");
+    let existing_schema = plan.existing_schema.clone();
+    let overrides = Overrides { existing_schema, vector_extension, ..overrides.clone() };
+    let (ctx, place) = (ctx.clone(), place.to_owned());
+    in_thread(move || explain::with_settings(&ctx, &plan, &overrides, &place)).await
 }
 
 /// Names of the dump's tables, as tables of an existing schema are matched with them.

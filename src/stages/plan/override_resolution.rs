@@ -1,9 +1,8 @@
 //! Resolves the overrides of the configuration against the schema: which tables, which types, which names. What the
-//! configuration names must be there, or the nearest name is offered.
+//! configuration names must be there; a similar name is offered.
 
 use std::collections::BTreeMap;
 
-use strsim::levenshtein;
 use wildmatch::WildMatch;
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
         conversion_plan::{Exceptions, ListForm, TimeEncoding, ZoneName},
         overrides::{BadText, ColumnOverride, Dates, Encoding, Overrides},
         pg_column_type::{Element, PgColumnType},
+        similar_name::nearest,
         source_schema::{SourceColumn, SourceSchema},
     },
     rules::{
@@ -247,19 +247,13 @@ fn column_position(schema: &SourceSchema, place: &str) -> Result<ColumnPosition>
     Err(unknown(&what, place, places.into_iter().map(|(_, name)| name)))
 }
 
-/// An error with the nearest of the names that would be right.
+/// An error with the name that was probably meant, if one is close.
 pub(super) fn unknown(what: &str, wanted: &str, known: impl Iterator<Item = String>) -> Error {
     let error = Error::new(Kind::Config, what);
     match nearest(wanted, known) {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => error,
     }
-}
-
-/// The name with the fewest changes of a letter, the first of equals.
-pub(super) fn nearest(wanted: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    let wanted = wanted.to_lowercase();
-    known.filter(|name| !name.is_empty()).min_by_key(|name| levenshtein(&wanted, &name.to_lowercase()))
 }
 
 fn selection(schema: &SourceSchema, overrides: &Overrides) -> Result<Vec<bool>> {
@@ -346,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_names_get_the_nearest() {
+    fn wrong_names_get_a_similar_one() {
         for (overrides, hint) in [
             (with_column("users.created", Some("text"), None), "did you mean `users.created_at`?"),
             (with_column("user.id", Some("bigint"), None), "did you mean `users.id`?"),

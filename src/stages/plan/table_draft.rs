@@ -9,10 +9,12 @@ use crate::{
         Finding, FindingCode, Severity, cell::StorageClass, column_profile::ColumnProfile, conversion_plan::RowAddress,
     },
     rules::{
-        type_choice::{self, ColumnInput, TypeChoice, fk_types::ColumnPosition, value_check::FIELD_BYTES_MOST},
+        type_choice::{
+            self, ColumnInput, TypeChoice, fk_types::ColumnPosition, toml_text, value_check::FIELD_BYTES_MOST,
+        },
         value_shape::word,
     },
-    sqlite::profile::{Mismatches, TableSurvey},
+    sqlite::profile::{ColumnSurvey, Mismatches, TableSurvey},
 };
 
 /// PostgreSQL's most columns (PostgreSQL, Appendix K).
@@ -52,17 +54,9 @@ impl<'a> TableDraft<'a> {
         let (rows, bytes) = (survey.rows, survey.bytes);
         let mut draft = Self { outline, rows, bytes, rejected: 0, columns: Vec::new(), findings, vector_extension };
         let columns = draft.outline.columns.iter().zip(survey.columns);
-        draft.columns = columns
-            .map(|(column, survey)| {
-                let subject = subject(&draft.outline, column, &survey.profile, vector_extension);
-                let chosen = offtype_policy::decided(&subject, &column.candidates(), &survey);
-                let (mut choice, mismatches) =
-                    chosen.unwrap_or_else(|| (type_choice::choose(&subject), Mismatches::default()));
-                offtype_policy::apply(&subject, &draft.outline, column.decision, mismatches, &mut choice);
-                choice.findings.extend(column_findings(&subject, column, &choice));
-                DraftColumn { profile: survey.profile, mismatches, choice }
-            })
-            .collect();
+        let outline = &draft.outline;
+        draft.columns =
+            columns.map(|(column, survey)| draft_column(outline, column, survey, vector_extension)).collect();
         draft
     }
 
@@ -82,6 +76,21 @@ impl<'a> TableDraft<'a> {
         column.choice = choice;
         true
     }
+}
+
+/// A column with the type that the configuration or the rules give.
+pub(super) fn draft_column(
+    outline: &TableOutline<'_>,
+    column: &ColumnOutline<'_>,
+    survey: ColumnSurvey,
+    vector_extension: bool,
+) -> DraftColumn {
+    let subject = subject(outline, column, &survey.profile, vector_extension);
+    let chosen = offtype_policy::decided(&subject, &column.candidates(), &survey);
+    let (mut choice, mismatches) = chosen.unwrap_or_else(|| (type_choice::choose(&subject), Mismatches::default()));
+    offtype_policy::apply(&subject, outline, column.decision, mismatches, &mut choice);
+    choice.findings.extend(column_findings(&subject, column, &choice));
+    DraftColumn { profile: survey.profile, mismatches, choice }
 }
 
 /// Values beyond what a field takes, and what a column could be besides.
@@ -141,11 +150,6 @@ fn size_findings(outline: &TableOutline<'_>, survey: &TableSurvey) -> Vec<Findin
     findings
 }
 
-/// A name as a string of the configuration file.
-fn toml_text(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 /// The positions of a draft and its column by their source names.
 pub(super) fn planned_column(drafts: &[TableDraft<'_>], table: &str, column: &str) -> Option<ColumnPosition> {
     let at = drafts.iter().position(|draft| draft.outline.source.name.eq_ignore_ascii_case(table))?;
@@ -157,7 +161,7 @@ mod tests {
     use super::*;
     use crate::{
         model::overrides::Overrides,
-        sqlite::{catalog, profile::ColumnSurvey},
+        sqlite::catalog,
         stages::plan::{override_resolution::resolve, table_outline::outlines},
     };
 

@@ -136,10 +136,15 @@ impl TableOutline<'_> {
 
     /// What to read and to look for.
     pub(super) fn scan(&self) -> TableScan {
+        self.scan_columns(self.columns.iter().map(|column| (column.source.name.as_str(), column.scan())).collect())
+    }
+
+    /// The same for these columns. One column may be among them several times.
+    pub(super) fn scan_columns(&self, planned: Vec<(&str, ColumnScan)>) -> TableScan {
         let table = quote_ident(&self.source.name);
-        let columns = self.columns.iter().map(|column| format!("t.{}", quote_ident(&column.source.name)));
+        let columns = planned.iter().map(|(name, _)| format!("t.{}", quote_ident(name)));
         // A table with as many columns as a result may have has no place for the rowid.
-        let has_room = self.columns.len() < RESULT_COLUMNS_MOST;
+        let has_room = planned.len() < RESULT_COLUMNS_MOST;
         let rowid = self.address.rowid_name().filter(|_| has_room).map(|name| format!("t.{name}"));
         let list = rowid.iter().cloned().chain(columns).collect::<Vec<_>>().join(", ");
         // An index of a module that can't be read (libSQL's vector index) must not answer for the table.
@@ -151,13 +156,13 @@ impl TableOutline<'_> {
                 "SELECT (SELECT min({rowid}) FROM {table} AS t{hint}), (SELECT max({rowid}) FROM {table} AS t{hint})"
             ),
         });
-        let columns = self.columns.iter().map(ColumnOutline::scan).collect();
+        let columns = planned.into_iter().map(|(_, scan)| scan).collect();
         TableScan { table: self.source.name.clone(), query, ranges, columns }
     }
 }
 
 impl ColumnOutline<'_> {
-    fn scan(&self) -> ColumnScan {
+    pub(super) fn scan(&self) -> ColumnScan {
         let affinity = self.source.affinity;
         let mut wanted = declared_type::of(&self.source.declared, affinity).wanted(affinity);
         if self.checked_json {

@@ -191,6 +191,9 @@ fn findings(report: &Report) -> String {
             text.push_str(&one_finding(finding));
         }
     }
+    if !text.is_empty() {
+        text.push_str("\n`turso2neon explain CODE` describes the code of a finding.\n");
+    }
     text
 }
 

@@ -39,6 +39,9 @@ pub fn push_lines(push: &PushCheckpoint) -> Vec<(&'static str, String)> {
     if let Some(point) = &push.restore_point {
         lines.push(("restore", format!("point {point}, a Neon branch that expires after 7 days")));
     }
+    for setting in &account.frameworks {
+        lines.push(("framework", setting.clone()));
+    }
     lines.push(("rollback", push.way_back()));
     lines
 }

@@ -3,7 +3,7 @@
 
 use super::{
     ROW, Trial, TrialTable,
-    refused_rows::{RefusedRows, Replacement},
+    refused_rows::{RefusedRows, Replacement, SOURCE},
     rows_words,
     tables::source_value,
     tried_columns,
@@ -16,7 +16,6 @@ use crate::{
         existing_schema::{WeakenedObject, WeakerForm},
         identifier::{qualified, quote_ident},
     },
-    postgres::catalog::column_definition,
 };
 
 impl Trial<'_> {
@@ -60,7 +59,9 @@ impl Trial<'_> {
             let finding = self.at(at, FindingCode::TypeDoesNotFit, Severity::Refused, column, message, &refused);
             let choice = "correct the values in the source and dump again, or the type in the existing schema";
             self.findings.extend(finding.map(|finding| finding.choice(choice)));
-            return Ok(());
+            let name = quote_ident(&column.name);
+            let blank = format!("ALTER COLUMN {name} TYPE {} USING NULL", column.base_type);
+            return self.leave_blank(at, column, &blank).await;
         }
         if column.data_type != column.base_type { self.domain(at, column).await } else { Ok(()) }
     }
@@ -95,9 +96,19 @@ impl Trial<'_> {
             column.data_type
         );
         let Some(error) = self.attempt(&[alter.clone()]).await? else { return Ok(None) };
-        let replacement = Replacement { column: &column.name, expression: format!("(r).{name}::{}", column.data_type) };
-        let refused = self.refused_rows(table, &[alter], Some(&replacement)).await?;
+        let replacement =
+            Replacement { column: &column.name, expression: format!("{SOURCE}.{name}::{}", column.data_type) };
+        let refused = self.refused_rows(table, &[alter], Some(&replacement)).await?.all;
         if refused.count == 0 { Err(error) } else { Ok(Some(refused)) }
+    }
+
+    /// A column whose values can't be loaded gets its type without them, so that the other objects can be tried.
+    async fn leave_blank(&mut self, at: usize, column: &ColumnDefinition, action: &str) -> Result<()> {
+        let Some(table) = self.tables.get(at) else { return Ok(()) };
+        let alter = format!("ALTER TABLE {} {action}", qualified(&table.name.schema, &table.name.name));
+        self.session.batch("trying the existing schema", &alter).await?;
+        self.blank.insert((table.name.name.clone(), column.name.clone()));
+        Ok(())
     }
 
     /// A column that the source lacks gets its default.
@@ -105,12 +116,31 @@ impl Trial<'_> {
         let Some(table) = self.tables.get(at) else { return Ok(()) };
         let definition = ColumnDefinition { not_null: false, ..column.clone() };
         let written = qualified(&table.name.schema, &table.name.name);
-        let add = format!("ALTER TABLE {written} ADD COLUMN {}", column_definition(&definition));
-        let Some(error) = self.attempt(&[add]).await? else { return Ok(()) };
+        let add = format!("ALTER TABLE {written} ADD COLUMN {}", definition.sql());
+        let Some(error) = self.attempt(&[add]).await? else { return self.default_of_null(at, column).await };
         let message = format!("the default of the column is refused by PostgreSQL: {}", error.message());
         let finding = Finding::new(FindingCode::DefaultNotCarried, Severity::Refused, message);
         let finding = finding.at_table(&table.plan.source).at_column(&column.name);
         self.findings.push(finding.choice("correct the default in the existing schema"));
+        let blank = format!("ADD COLUMN {} {}", quote_ident(&column.name), column.base_type);
+        self.leave_blank(at, column, &blank).await
+    }
+
+    /// A default of a NOT NULL column that gives NULL.
+    async fn default_of_null(&mut self, at: usize, column: &ColumnDefinition) -> Result<()> {
+        // A column that nothing fills has a finding.
+        let is_filled = column.default.is_some() || column.data_type != column.base_type;
+        let Some(table) = self.tables.get(at).filter(|_| column.not_null && is_filled) else { return Ok(()) };
+        let refused = self.rows_where(table, &format!("t.{} IS NULL", quote_ident(&column.name))).await?;
+        if refused.count > 0 {
+            let message = format!(
+                "{} NULL from the default of the column, which is NOT NULL",
+                rows_words(table.plan, &refused, ["gets", "get"])
+            );
+            let code = FindingCode::NotNullViolated;
+            let finding = self.at(at, code, Severity::Refused, column, message, &refused);
+            self.findings.extend(finding.map(|one| one.choice("correct the default in the existing schema")));
+        }
         Ok(())
     }
 
@@ -118,17 +148,66 @@ impl Trial<'_> {
     async fn generated(&mut self, at: usize, column: &ColumnDefinition) -> Result<()> {
         let Some(table) = self.tables.get(at) else { return Ok(()) };
         let written = qualified(&table.name.schema, &table.name.name);
-        let add = format!("ALTER TABLE {written} ADD COLUMN {}", column_definition(column));
-        if let Some(error) = self.attempt(&[add]).await? {
-            let message = format!("the generated column can't be computed: {}", error.message());
-            let finding = Finding::new(FindingCode::GeneratedValueDiffers, Severity::Refused, message);
-            let finding = finding.at_table(&table.plan.source).at_column(&column.name);
-            self.findings
-                .push(finding.choice("correct the expression in the existing schema, or the values in the source"));
-            return Ok(());
+        let add = |column: &ColumnDefinition| format!("ALTER TABLE {written} ADD COLUMN {}", column.sql());
+        if let Some(error) = self.attempt(&[add(column)]).await? {
+            let refused = self.refused_rows(table, &[add(column)], None).await?;
+            let nullable = ColumnDefinition { not_null: false, ..column.clone() };
+            let only_null = column.not_null && refused.all.count > 0 && refused.others.count == 0;
+            if !only_null || self.attempt(&[add(&nullable)]).await?.is_some() {
+                return self.not_computed(at, column, &refused.all, error.message()).await;
+            }
+            self.computed_null(at, column, &refused.all);
         }
+        self.compare_computed(at, column).await
+    }
+
+    /// PostgreSQL can't compute a generated column.
+    async fn not_computed(
+        &mut self,
+        at: usize,
+        column: &ColumnDefinition,
+        refused: &RefusedRows,
+        reason: &str,
+    ) -> Result<()> {
+        let Some(table) = self.tables.get(at) else { return Ok(()) };
+        let message = if refused.count == 0 {
+            format!("the generated column can't be computed: {reason}")
+        } else {
+            let rows = rows_words(table.plan, refused, ["has", "have"]);
+            format!("{rows} values for which the generated column can't be computed: {reason}")
+        };
+        let code = FindingCode::GeneratedValueDiffers;
+        let finding = self.at(at, code, Severity::Refused, column, message, refused);
+        let choice = "correct the expression in the existing schema, or the values in the source";
+        self.findings.extend(finding.map(|finding| finding.choice(choice)));
+        let blank = format!("ADD COLUMN {} {}", quote_ident(&column.name), column.data_type);
+        self.leave_blank(at, column, &blank).await
+    }
+
+    /// The expression of a generated column that is NOT NULL gives NULL.
+    fn computed_null(&mut self, at: usize, column: &ColumnDefinition, refused: &RefusedRows) {
+        let Some(table) = self.tables.get(at) else { return };
+        let message = format!(
+            "{} NULL from the expression of the generated column, which is NOT NULL: the column is made without NOT NULL",
+            rows_words(table.plan, refused, ["gets", "get"])
+        );
+        let code = FindingCode::NotNullViolated;
+        let accept = format!("--accept {}@{}.{}", code.word(), table.plan.source, column.name);
+        let name = table.name.clone();
+        let finding = self.at(at, code, Severity::NeedsDecision, column, message, refused);
+        self.findings.extend(finding.map(|finding| finding.choice(accept)));
+        let form = WeakerForm::NullAllowed { column: column.name.clone() };
+        self.weakened.push(WeakenedObject { name, form });
+    }
+
+    /// The value of the source and that of the expression.
+    async fn compare_computed(&mut self, at: usize, column: &ColumnDefinition) -> Result<()> {
+        let Some(table) = self.tables.get(at) else { return Ok(()) };
         let loaded = table.plan.column(&column.name).is_some_and(|plan| plan.conversion != Conversion::Absent);
-        if !loaded {
+        let reads_blank = self.blank.iter().any(|(name, blank)| {
+            *name == table.name.name && column.generated.as_ref().is_some_and(|text| text.contains(blank.as_str()))
+        });
+        if !loaded || reads_blank {
             return Ok(());
         }
         let (computed, source) = (quote_ident(&column.name), quote_ident(&source_value(&column.name)));

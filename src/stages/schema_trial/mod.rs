@@ -3,12 +3,16 @@
 //!
 //! The scratch database has the objects of the schema. In the place of each table that the source feeds is a trial
 //! table: the columns that constraints and indexes read, with the rows of the source and a column that names the row.
-//! It takes the statements of the existing schema as they are. Where PostgreSQL refuses one, the rows that are to
-//! blame are found by trying them one after the other.
+//! It takes the statements of the existing schema as they are. Only where PostgreSQL refuses one, the rows that are to
+//! blame are looked for.
 
 mod columns;
 
+mod dependents;
+
 mod objects;
+
+mod partitions;
 
 mod refused_rows;
 
@@ -23,8 +27,9 @@ use crate::{
     error::Result,
     event::Event,
     model::{
-        ColumnPlan, Conversion, Finding, Plan, Stage, TablePlan,
+        Conversion, Finding, Plan, Stage, TablePlan,
         catalog::{CatalogObject, ConstraintDefinition, ObjectFacts, ObjectKind, ObjectName, Phase, TableDefinition},
+        conversion_plan::OffType,
         existing_schema::{ExistingSchema, WeakenedObject},
         human_format::counted,
     },
@@ -41,8 +46,10 @@ struct Trial<'a> {
     existing: &'a ExistingSchema,
     /// Tables that the source feeds and whose values can be loaded.
     tables: Vec<TrialTable<'a>>,
-    /// Tables that the source feeds with values that can't be loaded: nothing about them is tried.
+    /// Tables whose rows have no place: nothing about them is tried.
     untried: BTreeSet<&'a str>,
+    /// Columns, by their tables, whose values can't be loaded: what reads them is not tried.
+    blank: BTreeSet<(String, String)>,
     weakened: Vec<WeakenedObject>,
     findings: Vec<Finding>,
 }
@@ -52,6 +59,10 @@ struct TrialTable<'a> {
     plan: &'a TablePlan,
     definition: &'a TableDefinition,
     name: &'a ObjectName,
+    /// Whether it has all columns, because a materialized view may read them.
+    is_whole: bool,
+    /// Columns whose values can't be loaded.
+    refused: BTreeSet<String>,
 }
 
 /// Tries everything. `plan` has the tables as they are planned; nothing of it is stored yet.
@@ -82,9 +93,11 @@ async fn try_all(
 ) -> Result<TrialOutcome> {
     let session = Session::connect(cluster.endpoint()).await?;
     let weakened = plan.weakened.clone();
-    let is_tried = |name: &str| tables.iter().any(|table| table.plan.name == name);
-    let untried = plan.tables.iter().map(|table| table.name.as_str()).filter(|name| !is_tried(name)).collect();
-    let mut trial = Trial { session, existing, tables, untried, weakened, findings: Vec::new() };
+    let refused =
+        tables.iter().flat_map(|table| table.refused.iter().map(|column| (table.plan.name.clone(), column.clone())));
+    let blank = refused.collect();
+    let mut trial =
+        Trial { session, existing, tables, untried: BTreeSet::new(), blank, weakened, findings: Vec::new() };
     trial.create_tables().await?;
     let loaded = tables::loaded_plan(plan, &trial.tables);
     if !loaded.tables.is_empty() {
@@ -93,6 +106,7 @@ async fn try_all(
     for at in 0..trial.tables.len() {
         ctx.stop.check()?;
         trial.complete_columns(at).await?;
+        trial.divide(at).await?;
     }
     for object in existing.catalog.in_phase(Phase::AfterRows) {
         ctx.stop.check()?;
@@ -108,7 +122,7 @@ impl Trial<'_> {
         self.tables.iter().find(|table| table.name.schema == name.schema && table.name.name == name.table)
     }
 
-    /// Whether an object rests on values that can't be loaded.
+    /// Whether an object is of a table about which nothing is tried, or refers to one.
     fn is_untried(&self, object: &CatalogObject) -> bool {
         let home = &self.existing.catalog.schema;
         let parent = match &object.facts {
@@ -119,6 +133,38 @@ impl Trial<'_> {
         };
         let own = (object.name.schema == *home).then_some(object.name.table.as_str());
         own.into_iter().chain(parent).any(|name| self.untried.contains(name))
+    }
+
+    /// Whether statements would succeed. Nothing of them stays.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    async fn would_work(&self, statements: &[String]) -> Result<bool> {
+        let tried =
+            self.session.batch("trying the existing schema", &format!("BEGIN; {}", statements.join(";\n"))).await;
+        if self.session.is_lost() {
+            return tried.map(|()| false);
+        }
+        self.session.batch("ending a trial", "ROLLBACK").await?;
+        Ok(tried.is_ok())
+    }
+
+    /// Whether an object reads a column whose values can't be loaded.
+    fn reads_blank(&self, object: &CatalogObject) -> bool {
+        let schema = &self.existing.catalog.schema;
+        let (own, parent) = match &object.facts {
+            ObjectFacts::Constraint(constraint) => (constraint.columns.as_slice(), constraint.foreign_key.as_ref()),
+            _ => (&[][..], None),
+        };
+        self.blank.iter().any(|(table, column)| {
+            let is_own = object.name.schema == *schema && object.name.table == *table;
+            let names = |sql: &String| sql.contains(column.as_str());
+            (is_own
+                && (own.contains(column) || (object.name.kind == ObjectKind::Index && object.create.iter().any(names))))
+                || parent
+                    .is_some_and(|key| key.schema == *schema && key.table == *table && key.columns.contains(column))
+                || (object.name.kind == ObjectKind::MaterializedView && object.create.iter().any(names))
+        })
     }
 
     fn is_weakened(&self, name: &ObjectName) -> bool {
@@ -151,22 +197,25 @@ fn rows_words(table: &TablePlan, refused: &RefusedRows, [one, several]: [&str; 2
     format!("{} (first at {word} {}) {verb}", counted(refused.count, "row", "rows"), first.join(", "))
 }
 
-/// Whether an object is tried: one that rows can break.
-fn is_tried(object: &CatalogObject) -> bool {
-    matches!(object.name.kind, ObjectKind::Constraint | ObjectKind::Index)
-}
-
 /// The columns that a trial table has besides the row's name.
 fn tried_columns<'a>(table: &TrialTable<'a>) -> BTreeSet<&'a str> {
     let definition = table.definition;
     let planned = |name: &str| table.plan.column(name);
     let is_needed = |column: &&crate::model::catalog::ColumnDefinition| {
         let loaded = planned(&column.name).is_some_and(|plan| plan.conversion != Conversion::Absent);
+        // A default can fail, or give what the type refuses.
+        let is_made =
+            !loaded && (column.default.is_some() || column.identity.is_some() || column.data_type != column.base_type);
         column.is_read
+            || is_made
+            || table.is_whole
             || column.generated.is_some()
             || (loaded
                 && (column.data_type != column.base_type
-                    || planned(&column.name).is_some_and(ColumnPlan::by_text_input)))
+                    || planned(&column.name).is_some_and(|plan| {
+                        // A value that is none of the type can leave its row out.
+                        plan.by_text_input() || plan.exceptions.off_type == Some(OffType::Reject)
+                    })))
     };
     let mut names: BTreeSet<&str> =
         definition.columns.iter().filter(is_needed).map(|column| column.name.as_str()).collect();

@@ -1,14 +1,15 @@
 //! Tries constraints and indexes on the rows.
 
-use super::{Trial, TrialTable, is_tried, refused_rows::RefusedRows, rows_words};
+use super::{
+    ROW, Trial, TrialTable,
+    refused_rows::{Refusals, RefusedRows},
+    rows_words,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{
         Finding, FindingCode, Severity,
-        catalog::{
-            CatalogObject, ConstraintDefinition, ConstraintKind, ForeignKeyDefinition, ObjectFacts, ObjectKind,
-            ObjectName,
-        },
+        catalog::{CatalogObject, ConstraintDefinition, ConstraintKind, ForeignKeyDefinition, ObjectFacts, ObjectKind},
         existing_schema::{WeakenedObject, WeakerForm},
         identifier::{qualified, quote_ident},
     },
@@ -30,10 +31,11 @@ impl Trial<'_> {
     /// # Errors
     /// `Config` if PostgreSQL refuses it whatever the rows are; `LocalUnreachable`.
     pub(super) async fn try_object(&mut self, object: &CatalogObject) -> Result<()> {
-        let table = ObjectName::new(ObjectKind::Table, &object.name.schema, &object.name.table);
-        let has_table = self.existing.catalog.object(&table).is_some();
-        if !is_tried(object) || !has_table || self.is_weakened(&object.name) || self.is_untried(object) {
+        if self.is_weakened(&object.name) || self.is_untried(object) || self.reads_blank(object) {
             return Ok(());
+        }
+        if !matches!(object.name.kind, ObjectKind::Constraint | ObjectKind::Index) {
+            return self.try_dependent(object).await;
         }
         let foreign_key = match &object.facts {
             ObjectFacts::Constraint(ConstraintDefinition { foreign_key: Some(key), .. }) => Some(key),
@@ -45,81 +47,91 @@ impl Trial<'_> {
             self.report_parent(object);
             return Ok(());
         }
+        if self.lacks_need(object) {
+            return self.try_dependent(object).await;
+        }
         let statements: Vec<String> = object.create.iter().map(|sql| not_deferrable(sql)).collect();
         let Some(error) = self.attempt(&statements).await? else { return Ok(()) };
         let Some(table) = self.table_of(&object.name) else {
-            return self.of_other_table(object, foreign_key, &error).await;
+            return self.of_other_table(object, foreign_key, &error);
         };
-        let refused = match foreign_key {
-            Some(key) => self.orphans(table, object, key).await?,
-            None => self.refused_rows(table, &statements, None).await?,
+        let refused = match (foreign_key, self.by_query(table, object, &statements).await?) {
+            (Some(key), _) => Refusals::of_integrity(self.orphans(table, object, key).await?),
+            (None, Some(found)) => Refusals::of_integrity(found),
+            (None, None) => self.refused_rows(table, &statements, None).await?,
         };
-        if refused.count == 0 {
+        if refused.all.count == 0 {
             return Err(unusable(object, &self.existing.catalog.schema, &error));
         }
-        let verdict = verdict(object);
-        let message = format!("{} {}", rows_words(table.plan, &refused, verdict.verbs), verdict.words);
-        let column = place(object);
-        let mut finding = Finding::new(verdict.code, Severity::NeedsDecision, message)
-            .at_table(&table.plan.source)
-            .counting(refused.count);
-        let mut accept = format!("--accept {}@{}", verdict.code.word(), table.plan.source);
-        if let Some(column) = column {
-            accept.push_str(&format!(".{column}"));
-            finding = finding.at_column(column);
+        let mut verdicts = vec![(verdict(object), refused.all)];
+        // Rows that are not refused for their key have another finding.
+        if matches!(verdicts.as_slice(), [(verdict, _)] if verdict.code == FindingCode::KeysMerged) {
+            verdicts = vec![(verdict(object), refused.integrity), (unindexed(object), refused.others)];
         }
-        finding = finding.choice("correct the rows in the source and dump again").choice(accept);
-        self.findings.push(finding);
-        self.weakened.push(WeakenedObject { name: object.name.clone(), form: verdict.form });
+        let source = table.plan.source.clone();
+        let mut findings = Vec::new();
+        for (verdict, rows) in verdicts.into_iter().filter(|(_, rows)| rows.count > 0) {
+            let message = format!("{} {}", rows_words(table.plan, &rows, verdict.verbs), verdict.words);
+            let mut accept = format!("--accept {}@{source}", verdict.code.word());
+            let finding = Finding::new(verdict.code, Severity::NeedsDecision, message);
+            let mut finding = finding.at_table(&source).counting(rows.count);
+            if let Some(column) = place(object) {
+                accept.push_str(&format!(".{column}"));
+                finding = finding.at_column(column);
+            }
+            findings.push(finding.choice("correct the rows in the source and dump again").choice(accept));
+        }
+        self.findings.extend(findings);
+        self.weakened.push(WeakenedObject { name: object.name.clone(), form: verdict(object).form });
         Ok(())
     }
 
-    /// An object of a table that the source has no rows for.
-    async fn of_other_table(
-        &mut self,
+    /// The rows that a check or a key refuses, by one query where that gives exactly the rows that PostgreSQL refuses.
+    async fn by_query(
+        &self,
+        table: &TrialTable<'_>,
         object: &CatalogObject,
-        foreign_key: Option<&ForeignKeyDefinition>,
-        error: &Error,
-    ) -> Result<()> {
-        let Some(key) = foreign_key else { return Err(unusable(object, &self.existing.catalog.schema, error)) };
-        let words = object.name.words(&self.existing.catalog.schema);
-        let message = format!(
-            "rows of the existing table {} refer to rows of {} that the source does not have: the {words} is created NOT \
-             VALID",
-            object.name.table, key.table
+        statements: &[String],
+    ) -> Result<Option<RefusedRows>> {
+        let (columns, predicate, is_null_equal) = match &object.facts {
+            ObjectFacts::Constraint(constraint) => match (constraint.kind, &constraint.expression) {
+                (ConstraintKind::Check, Some(expression)) => {
+                    // An expression that fails for a row refuses it, too.
+                    let found = self.rows_where(table, &format!("NOT ({expression})")).await;
+                    return if self.session.is_lost() { found.map(Some) } else { Ok(found.ok()) };
+                }
+                (ConstraintKind::PrimaryKey | ConstraintKind::Unique, _) => {
+                    let is_null_equal = constraint.definition.starts_with("UNIQUE NULLS NOT DISTINCT");
+                    (&constraint.columns, None, is_null_equal)
+                }
+                _ => return Ok(None),
+            },
+            ObjectFacts::Index(index) if index.unique => match &index.columns {
+                Some(columns) => (columns, index.predicate.as_ref(), false),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let written = qualified(&table.name.schema, &table.name.name);
+        let keys: Vec<String> = columns.iter().map(|column| quote_ident(column)).collect();
+        let known = keys.iter().filter(|_| !is_null_equal).map(|key| format!("{key} IS NOT NULL"));
+        let conditions: Vec<String> = known.chain(predicate.map(|text| format!("({text})"))).collect();
+        let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let repeated = format!(
+            "SELECT {ROW} FROM (SELECT {ROW}, row_number() OVER (PARTITION BY {} ORDER BY {ROW}) AS turso2neon_place \
+             FROM {written}{filter}) AS keys WHERE turso2neon_place > 1",
+            keys.join(", ")
         );
-        let place = self
-            .tables
-            .iter()
-            .find(|table| table.name.name == key.table)
-            .map_or(&key.table, |table| &table.plan.source);
-        let accept = format!("--accept orphan-rows@{place}");
-        self.findings.push(
-            Finding::new(FindingCode::OrphanRows, Severity::NeedsDecision, message).at_table(place).choice(accept),
+        let count = format!(
+            "SELECT count(*), coalesce((array_agg({ROW} ORDER BY {ROW}))[1:3], '{{}}') FROM ({repeated}) AS repeated"
         );
-        self.weakened.push(WeakenedObject { name: object.name.clone(), form: WeakerForm::NotValid });
-        Ok(())
-    }
-
-    /// Whether the key that a foreign key refers to is not created.
-    fn parent_key_is_missing(&self, object: &CatalogObject, key: &ForeignKeyDefinition) -> bool {
-        let catalog = &self.existing.catalog;
-        let needs = object.needs.iter().filter_map(|place| catalog.objects.get(*place));
-        let mut keys = needs.filter(|need| need.name.table == key.table && need.name.schema == key.schema);
-        keys.any(|need| {
-            let weakened = self.weakened.iter().filter(|weakened| weakened.name == need.name);
-            weakened.into_iter().any(|weakened| weakened.form == WeakerForm::NotCreated)
-        })
-    }
-
-    fn report_parent(&mut self, object: &CatalogObject) {
-        let source = self.table_of(&object.name).map_or(object.name.table.clone(), |table| table.plan.source.clone());
-        let message =
-            format!("the foreign key {} is not created: the key that it refers to is not created", object.name.name);
-        let accept = format!("--accept foreign-key-not-carried@{source}");
-        let finding = Finding::new(FindingCode::ForeignKeyNotCarried, Severity::NeedsDecision, message);
-        self.findings.push(finding.at_table(source).choice(accept));
-        self.weakened.push(WeakenedObject { name: object.name.clone(), form: WeakerForm::NotCreated });
+        let row = self.session.query_row("counting rows", &count, &[]).await?;
+        let found = RefusedRows { count: row.count(0)?, first: row.get(1)? };
+        // Whether the others are taken: a value can be too large for an index.
+        let mut rest = vec![format!("DELETE FROM {written} WHERE {ROW} IN ({repeated})")];
+        rest.extend(statements.iter().cloned());
+        let is_exact = self.would_work(&rest).await?;
+        Ok(Some(found).filter(|found| is_exact && found.count > 0))
     }
 
     /// The rows that refer to rows which are not there.
@@ -152,6 +164,16 @@ impl Trial<'_> {
     }
 }
 
+/// What is said of rows whose values an index does not take.
+fn unindexed(object: &CatalogObject) -> Verdict {
+    Verdict {
+        code: FindingCode::IndexNotCarried,
+        form: WeakerForm::NotCreated,
+        verbs: ["has", "have"],
+        words: format!("values that PostgreSQL does not take into the index {}: it is not created", object.name.name),
+    }
+}
+
 /// The same without DEFERRABLE: a trial has to know at once.
 fn not_deferrable(sql: &str) -> String {
     let sql = sql.strip_suffix(" INITIALLY DEFERRED").unwrap_or(sql);
@@ -159,7 +181,7 @@ fn not_deferrable(sql: &str) -> String {
 }
 
 /// PostgreSQL refuses the object whatever the rows are.
-fn unusable(object: &CatalogObject, schema: &str, error: &Error) -> Error {
+pub(super) fn unusable(object: &CatalogObject, schema: &str, error: &Error) -> Error {
     let what = format!("{} of the existing schema can't be created: {}", object.name.words(schema), error.message());
     Error::new(Kind::Config, what).with_hint("correct the schema; the message is that of PostgreSQL")
 }
@@ -198,12 +220,7 @@ fn verdict(object: &CatalogObject) -> Verdict {
             verbs: have,
             words: format!("the key of an earlier row: the unique index {name} is not created"),
         },
-        _ => Verdict {
-            code: FindingCode::IndexNotCarried,
-            form: WeakerForm::NotCreated,
-            verbs: have,
-            words: format!("values that PostgreSQL does not take into the index {name}: it is not created"),
-        },
+        _ => unindexed(object),
     }
 }
 

@@ -15,25 +15,29 @@ use crate::{
     },
 };
 
-/// The tables whose values can all be loaded as they are planned. Values that are refused have findings of their own.
+/// The tables that the source feeds. Values that are refused have findings of their own: their columns stay NULL.
 pub(super) fn of_plan<'a>(existing: &'a ExistingSchema, plan: &'a Plan) -> Vec<TrialTable<'a>> {
     let catalog = &existing.catalog;
-    let is_refused = |table: &TablePlan| {
+    let is_refused = |table: &TablePlan, column: &ColumnPlan| {
         plan.findings.iter().any(|finding| {
             finding.severity == Severity::Refused
                 && finding.table.as_ref() == Some(&table.source)
+                && finding.column.as_ref() == Some(&column.source)
                 && matches!(
                     finding.code,
                     FindingCode::TypeDoesNotFit | FindingCode::ValueTooLong | FindingCode::TextNotStorable
                 )
         })
     };
+    let is_whole = catalog.objects.iter().any(|object| object.name.kind == ObjectKind::MaterializedView);
     let one = |table: &'a TablePlan| {
         let (name, definition) =
             catalog.all_tables().find(|(name, _)| name.schema == catalog.schema && name.name == table.name)?;
-        Some(TrialTable { plan: table, definition, name })
+        let refused = table.columns.iter().filter(|column| is_refused(table, column));
+        let refused = refused.map(|column| column.name.clone()).collect();
+        Some(TrialTable { plan: table, definition, name, is_whole, refused })
     };
-    plan.tables.iter().filter(|table| !is_refused(table)).filter_map(one).collect()
+    plan.tables.iter().filter_map(one).collect()
 }
 
 /// The plan that loads the trial tables.
@@ -48,7 +52,7 @@ pub(super) fn loaded_plan(plan: &Plan, tables: &[TrialTable<'_>]) -> Plan {
             loaded.columns.push(ColumnPlan { source: rowid.to_owned(), ..key });
         }
         for column in table.plan.columns.iter().filter(|column| names.contains(column.name.as_str())) {
-            if column.conversion == Conversion::Absent {
+            if column.conversion == Conversion::Absent || table.refused.contains(&column.name) {
                 continue;
             }
             let is_generated = column.generated.is_some();
@@ -87,9 +91,8 @@ impl Trial<'_> {
             let trial = self.tables.iter().find(|table| *table.name == object.name);
             let statements = match (trial, &object.facts) {
                 (Some(table), _) => create_trial(table),
-                (None, ObjectFacts::Table(table)) if self.is_partition_of_trial(table.partition_of.as_ref()) => {
-                    object.create.iter().take(1).cloned().collect()
-                }
+                // They are created when the rows are there.
+                (None, ObjectFacts::Table(_)) if self.trial_above(object).is_some() => continue,
                 (None, _) => object.create.clone(),
             };
             if let Some(error) = self.attempt(&statements).await? {
@@ -100,14 +103,6 @@ impl Trial<'_> {
             self.insert(rows).await?;
         }
         Ok(())
-    }
-
-    fn is_partition_of_trial(&self, parent: Option<&(String, String)>) -> bool {
-        let is_parent = |table: &TrialTable<'_>| {
-            let name = &table.name.name;
-            parent.is_some_and(|(parent, _)| parent == name || *parent == quote_ident(name))
-        };
-        self.tables.iter().any(is_parent)
     }
 
     async fn insert(&self, rows: &ExistingRows) -> Result<()> {
@@ -148,10 +143,7 @@ fn create_trial(table: &TrialTable<'_>) -> Vec<String> {
         columns.push(format!("{} {}", quote_ident(&name), trial_type(plan, column)));
     }
     let written = qualified(&table.name.schema, &table.name.name);
-    let partition_by =
-        table.definition.partition_by.as_ref().map(|key| format!(" PARTITION BY {key}")).unwrap_or_default();
-    let unlogged = if partition_by.is_empty() { "UNLOGGED " } else { "" };
-    vec![format!("CREATE {unlogged}TABLE {written} ({}){partition_by}", columns.join(", "))]
+    vec![format!("CREATE UNLOGGED TABLE {written} ({})", columns.join(", "))]
 }
 
 /// The type that a column has while the rows are loaded: domains and what PostgreSQL itself must read come later.

@@ -10,7 +10,10 @@ use crate::{
     error::Result,
     model::{
         Plan, TablePlan,
-        catalog::{Catalog, CatalogObject, ColumnDefinition, ObjectFacts, ObjectKind, ObjectName, TableDefinition},
+        catalog::{
+            Catalog, CatalogObject, ColumnDefinition, ObjectFacts, ObjectKind, ObjectName, SequenceDefinition,
+            TableDefinition,
+        },
         existing_schema::{ExistingSchema, WeakerForm},
         identifier::{qualified, quote_ident},
         weakened_objects,
@@ -124,8 +127,8 @@ impl Comparison<'_> {
             }
             let present = |column: &ColumnDefinition| (column.default.is_some(), column.generated.is_some());
             let differs = if same_version {
-                (&there.default, &there.generated, &there.identity)
-                    != (&column.default, &column.generated, &column.identity)
+                (&there.default, &there.generated, identity_of(there))
+                    != (&column.default, &column.generated, identity_of(column))
             } else {
                 present(there) != present(column)
             };
@@ -216,6 +219,12 @@ impl Comparison<'_> {
     fn same_version(&self) -> bool {
         self.found.version / 10_000 == self.existing.catalog.version / 10_000
     }
+}
+
+/// The identity of a column without what changes with every number.
+fn identity_of(column: &ColumnDefinition) -> Option<(bool, &str, SequenceDefinition)> {
+    let identity = column.identity.as_ref()?;
+    Some((identity.always, identity.sequence.as_str(), identity.options.without_state()))
 }
 
 fn columns_of(table: &TableDefinition) -> Vec<(&str, &str)> {

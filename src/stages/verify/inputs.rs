@@ -1,11 +1,11 @@
 //! Loads the inputs of a verification: the artifacts, checked to belong together, and the requested tables.
 
-use strsim::levenshtein;
-
 use super::{Against, VerifyLevel, VerifyRequest};
 use crate::{
     error::{Error, Kind, Result},
-    model::{DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan, checkpoint::LoadState},
+    model::{
+        DumpCheckpoint, LoadCheckpoint, Plan, PushCheckpoint, TablePlan, checkpoint::LoadState, similar_name::nearest,
+    },
     workdir::{Workdir, sha256_of},
 };
 
@@ -100,9 +100,8 @@ fn stale(what: &str, stage: &str) -> Error {
 fn select(plan: &Plan, names: &[String]) -> Result<Vec<TablePlan>> {
     for name in names {
         if !plan.tables.iter().any(|table| table.source.eq_ignore_ascii_case(name)) {
-            let near =
-                plan.tables.iter().min_by_key(|table| levenshtein(&table.source.to_lowercase(), &name.to_lowercase()));
-            let hint = near.map(|near| format!("did you mean `{}`?", near.source));
+            let near = nearest(name, plan.tables.iter().map(|table| &table.source));
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
             let error = Error::new(Kind::Usage, format!("the plan has no table `{name}`"));
             return Err(match hint {
                 Some(hint) => error.with_hint(hint),

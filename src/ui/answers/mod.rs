@@ -2,6 +2,8 @@
 
 mod checks;
 
+mod explained_code;
+
 mod moved;
 
 mod planned;
@@ -13,6 +15,7 @@ mod schema;
 mod verified;
 
 pub use checks::{cleaned, doctor, status};
+pub use explained_code::code_explained;
 pub use moved::{converted, dumped, nothing_put_back, pushed, restored, rolled_back};
 pub use planned::{explained, plan_document, plan_text, planned};
 pub use removed::{OnTarget, finished, nothing_removed, removal_list, target_cleaned, to_remove};

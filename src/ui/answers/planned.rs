@@ -10,7 +10,7 @@ use crate::{
         human_format::{bytes, count, counted},
         plan_summary::same_value_same_type,
     },
-    stages::plan::Planned,
+    stages::plan::{Explanation, Planned},
     ui::{
         Answer,
         std_streams::harmless,
@@ -57,9 +57,9 @@ pub fn plan_document(text: String, json: Value, verdict: Option<Error>) -> Answe
 
 /// `plan --explain`.
 #[must_use]
-pub fn explained(place: &str, text: String) -> Answer {
-    let json = json!({ "place": place, "text": text });
-    Answer::new("plan", text, json)
+pub fn explained(place: &str, explained: &Explanation) -> Answer {
+    let json = json!({ "place": place, "text": explained.text, "settings": value_of(&explained.settings) });
+    Answer::new("plan", explained.text.clone(), json)
 }
 
 /// Tables and findings.
@@ -84,6 +84,9 @@ pub fn plan_text(plan: &Plan) -> String {
                 text.push_str(&one(finding));
             }
         }
+    }
+    if plan.blocking().next().is_some() {
+        text.push_str("\n`turso2neon explain CODE` describes the code of a finding\n");
     }
     text
 }

@@ -3,6 +3,10 @@
 //!
 //! `TURSO2NEON_TEST_SECONDS` says how long, `TURSO2NEON_TEST_SEED` repeats one round.
 
+mod existing_features;
+
+mod existing_schemas;
+
 mod oracle;
 
 mod mutation;

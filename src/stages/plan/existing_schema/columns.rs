@@ -3,10 +3,7 @@
 use rusqlite::Connection;
 
 use super::{
-    super::override_resolution::{ResolvedOverride, nearest},
-    PlanInputs, SurveyedTable,
-    matching::TableMatch,
-    units,
+    super::override_resolution::ResolvedOverride, PlanInputs, SurveyedTable, matching::TableMatch, units,
     values::ColumnMismatches,
 };
 use crate::{
@@ -15,14 +12,15 @@ use crate::{
         ColumnPlan, Conversion, Finding, FindingCode, PgType, Severity, TablePlan,
         cell::StorageClass,
         column_profile::ColumnProfile,
-        conversion_plan::{ExistingReading, GuidOrder, OffType, Origin},
+        conversion_plan::{ExistingReading, GuidOrder, OffType, Origin, ZoneName},
         existing_schema::{ExistingColumn, ExistingTable},
         human_format::counted,
         overrides::BadText,
         pg_column_type::{Element, InputSyntax, PgColumnType},
-        source_schema::SourceColumn,
+        similar_name::nearest,
+        source_schema::{SourceColumn, SourceTable},
     },
-    rules::type_choice::{column_setting, value_check::ReadingOverride},
+    rules::type_choice::{column_setting, toml_text, value_check::ReadingOverride},
 };
 
 /// The plan of an existing column; its values come from the source's column at this position, if there is one.
@@ -44,17 +42,12 @@ pub(super) fn plan(
     let decision = source.and_then(|at| work.decisions.columns.get(&(table, at))).unwrap_or(&nothing);
     let place = format!("{}.{}", seen.outline.source.name, declared.name);
     let shape = PgColumnType::of(&target.pg_type);
-    let mut reading = requested_reading(&place, decision, target)?;
-    if matches!(shape.element, Element::TimestampTz { .. }) {
-        reading.zone = decision.zone.or(work.decisions.zone);
-    }
+    let mut reading = requested_reading(&place, decision, target, work.decisions.zone, &profile)?;
     let counts = matches!(shape.element, Element::Date | Element::Timestamp { .. } | Element::TimestampTz { .. });
     if counts && !shape.array && reading.count.is_none() {
         let numbers = profile.integers + profile.reals;
         reading.count = units::assumed(connection, seen, declared, numbers, findings)?;
     }
-    let is_text = matches!(shape.element, Element::Text { .. }) && !shape.array;
-    reading.replaces_text = is_text && profile.texts_not_storable() > 0 && decision.bad_text != Some(BadText::Fail);
     let classes = profile.classes();
     let main_class = classes.into_iter().rev().max_by_key(|class| profile.count(*class)).unwrap_or(StorageClass::Text);
     let labels = match &target.pg_type {
@@ -88,7 +81,16 @@ pub(super) fn absent(target: &ExistingColumn) -> ColumnPlan {
 }
 
 /// How the configuration wants a column of this type to be read.
-fn requested_reading(place: &str, decision: &ResolvedOverride, target: &ExistingColumn) -> Result<ExistingReading> {
+///
+/// # Errors
+/// `Config` for a setting that does not go with the type.
+pub(super) fn requested_reading(
+    place: &str,
+    decision: &ResolvedOverride,
+    target: &ExistingColumn,
+    zone: Option<ZoneName>,
+    profile: &ColumnProfile,
+) -> Result<ExistingReading> {
     let shape = PgColumnType::of(&target.pg_type);
     let is_timestamp = matches!(shape.element, Element::Timestamp { .. } | Element::TimestampTz { .. });
     let is_time = is_timestamp || shape.element == Element::Date;
@@ -110,6 +112,9 @@ fn requested_reading(place: &str, decision: &ResolvedOverride, target: &Existing
         None => None,
     };
     let is_zoned = matches!(shape.element, Element::TimestampTz { .. });
+    reading.zone = decision.zone.or(zone).filter(|_| is_zoned);
+    let is_text = matches!(shape.element, Element::Text { .. }) && !shape.array;
+    reading.replaces_text = is_text && profile.texts_not_storable() > 0 && decision.bad_text != Some(BadText::Fail);
     let wrong = wrong
         .or((decision.zone.is_some() && !is_zoned).then_some("zone"))
         .or((decision.list.is_some() && !shape.array).then_some("list"))
@@ -133,6 +138,7 @@ pub(super) fn nulls(
     table: &mut TablePlan,
     target: &ExistingTable,
     verdicts: &[ColumnMismatches],
+    free: &[&str],
     findings: &mut Vec<Finding>,
 ) {
     let (rows, source) = (table.rows, table.source.clone());
@@ -148,12 +154,12 @@ pub(super) fn nulls(
                     existing.name,
                     counted(rows, "row", "rows")
                 );
-                findings.push(
-                    at(FindingCode::NotNullViolated, Severity::Refused, message)
-                        .counting(rows)
-                        .choice(format!("[columns.\"{source}.COLUMN\"] name = \"{}\"", existing.name))
-                        .choice("give the column a default in the existing schema"),
-                );
+                let mut finding = at(FindingCode::NotNullViolated, Severity::Refused, message).counting(rows);
+                if let Some(near) = nearest(&existing.name, free) {
+                    let name = format!("name = {}", toml_text(&existing.name));
+                    finding = finding.choice(column_setting(&source, near, &name));
+                }
+                findings.push(finding.choice("give the column a default in the existing schema"));
             } else if rows > 0 && filled && existing.generated.is_none() {
                 let message = if existing.is_volatile || existing.sequence.is_some() {
                     "the source has no such column: each row gets a default of its own, which it keeps on the target"
@@ -185,6 +191,13 @@ pub(super) fn nulls(
     }
 }
 
+/// The source's columns that no column of the existing table takes.
+pub(super) fn left_over<'a>(source: &'a SourceTable, found: &TableMatch) -> Vec<&'a str> {
+    let columns = source.columns.iter().enumerate();
+    let free = columns.filter(|(at, column)| !column.hidden && !found.columns.values().any(|taken| taken == at));
+    free.map(|(_, column)| column.name.as_str()).collect()
+}
+
 /// Columns of the source that the existing table lacks.
 pub(super) fn unmatched(
     seen: &SurveyedTable<'_>,
@@ -211,10 +224,46 @@ pub(super) fn unmatched(
         if severity == Severity::NeedsDecision {
             let free = target.columns.iter().enumerate().filter(|(existing, _)| !found.columns.contains_key(existing));
             if let Some(near) = nearest(&column.name, free.map(|(_, existing)| existing.name.clone())) {
-                finding = finding.choice(column_setting(&source.name, &column.name, &format!("name = \"{near}\"")));
+                finding =
+                    finding.choice(column_setting(&source.name, &column.name, &format!("name = {}", toml_text(&near))));
             }
             finding = finding.choice(format!("--accept column-skipped@{}.{}", source.name, column.name));
         }
         findings.push(finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::conversion_plan::RowAddress;
+
+    /// What can be done about a required column `total` that the source lacks, while it has these columns left.
+    fn choices(free: &[&str]) -> Vec<String> {
+        let existing = ExistingColumn {
+            name: "total".to_owned(),
+            pg_type: PgType::BigInt,
+            not_null: true,
+            default: None,
+            is_volatile: false,
+            generated: None,
+            sequence: None,
+        };
+        let mut table = TablePlan::new("items", "items", RowAddress::Ordinal);
+        table.rows = 1;
+        table.columns = vec![absent(&existing)];
+        let target = ExistingTable { name: "items".to_owned(), columns: vec![existing], ..ExistingTable::default() };
+        let mut findings = Vec::new();
+        nulls(&mut table, &target, &[ColumnMismatches::default()], free, &mut findings);
+        findings.remove(0).choices
+    }
+
+    #[test]
+    fn a_column_that_lacks_values_is_only_related_to_a_similar_one() {
+        let default = "give the column a default in the existing schema";
+        let near = "columns.\"items.totals\" = { name = \"total\" }";
+        assert_eq!(choices(&["label", "totals"]), [near, default]);
+        assert_eq!(choices(&["label"]), [default]);
+        assert_eq!(choices(&[]), [default]);
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct TableMatch {
 /// Brings both together.
 ///
 /// # Errors
-/// `Config` for a name of the configuration that the existing schema lacks, with the nearest one.
+/// `Config` for a name of the configuration that the existing schema lacks, with a similar one.
 pub(super) fn find(
     schema: &SourceSchema,
     existing: &ExistingSchema,

@@ -17,12 +17,17 @@ mod objects;
 
 mod values;
 
+mod settings;
+
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::{
-    assembled::Assembled, offtype_policy, override_resolution::ResolvedOverrides, table_outline::TableOutline,
+    assembled::Assembled,
+    offtype_policy,
+    override_resolution::{ResolvedOverride, ResolvedOverrides},
+    table_outline::TableOutline,
 };
 use crate::{
     context::Cancellation,
@@ -40,6 +45,8 @@ use crate::{
     sqlite::{open, profile::TableSurvey},
 };
 use matching::{Matches, TableMatch};
+
+pub(super) use settings::SettingTrials;
 
 /// Takes what is not created out of the tables of the plan.
 pub(super) fn weaken(tables: &mut [TablePlan], weakened: &WeakenedObject) {
@@ -107,6 +114,7 @@ impl PlanInputs<'_> {
             weaken(&mut all.tables, weakened);
         }
         offtype_policy::restrain_keys(&mut all);
+        self.restrained(&mut all);
         let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
         objects::report(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
@@ -136,9 +144,23 @@ impl PlanInputs<'_> {
         }
         let verdicts = values::check(connection, &table, self.target, self.stop)?;
         findings::judge(connection, &mut table, &verdicts, self.overrides, findings)?;
-        columns::nulls(&mut table, target, &verdicts.columns, findings);
+        let free = columns::left_over(outline.source, found);
+        columns::nulls(&mut table, target, &verdicts.columns, &free, findings);
         columns::unmatched(seen, target, found, findings);
         Ok(table)
+    }
+
+    /// Foreign keys that refer to values or rows which the configuration changes or leaves out.
+    fn restrained(&self, all: &mut Assembled) {
+        let schema = &self.target.catalog.schema;
+        for table in &all.tables {
+            for key in table.foreign_keys.iter().filter(|key| key.not_valid) {
+                let name = ObjectName::of_table(ObjectKind::Constraint, schema, &table.name, &key.name);
+                if !all.weakened.iter().any(|weakened| weakened.name == name) {
+                    all.weakened.push(WeakenedObject { name, form: WeakerForm::NotValid });
+                }
+            }
+        }
     }
 
     /// Columns that take NULL, unlike the existing ones, and the primary key that they are in.

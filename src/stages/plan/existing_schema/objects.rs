@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    super::{assembled::Assembled, override_resolution::nearest},
+    super::assembled::Assembled,
     PlanInputs,
     matching::{self, Matches},
 };
 use crate::{
     model::{
         Finding, FindingCode, Severity, TablePlan,
+        catalog::ObjectKind,
         conversion_plan::{ObjectPlan, Outcome},
         human_format::counted,
+        similar_name::nearest,
         source_schema::{IndexKey, IndexOrigin, SourceIndex, SourceTable},
     },
-    rules::migration_history::Framework,
+    rules::{
+        migration_history::{self, Framework},
+        type_choice::{table_setting, toml_text},
+    },
 };
 
 /// Why an object of the source is not made.
@@ -58,9 +63,40 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
         all.findings.extend(skipped.finding());
     }
     left_out(work, all);
+    advise(work, all);
+}
+
+/// What frameworks need before their next migration on a target whose tables come from a file: their history is not
+/// there. A live schema has its own.
+fn advise(work: &PlanInputs<'_>, all: &mut Assembled) {
+    if work.target.is_live {
+        return;
+    }
+    let of_source = work.schema.tables.iter().filter_map(|table| Some((matching::history_of(table)?, &table.name)));
+    let of_target = work.target.tables.iter().filter_map(|table| {
+        let columns = table.columns.iter().map(|column| column.name.as_str());
+        Some((migration_history::recognise(&table.name, columns)?, &table.name))
+    });
+    let mut advised = BTreeSet::new();
+    for (framework, table) in of_source.chain(of_target) {
+        let is_filled = work.target.rows.iter().any(|rows| {
+            let columns = rows.columns.iter().map(String::as_str);
+            rows.count > 0 && migration_history::recognise(&rows.table, columns) == Some(framework)
+        });
+        if !is_filled && advised.insert(framework) {
+            let finding = Finding::new(FindingCode::Advice, Severity::Info, framework.advice());
+            all.findings.push(finding.at_table(table));
+        }
+    }
 }
 
 fn left_out(work: &PlanInputs<'_>, all: &mut Assembled) {
+    let extensions = work.target.catalog.objects.iter().filter(|object| object.name.kind == ObjectKind::Extension);
+    for object in extensions.filter(|object| !work.target.extensions.contains(&object.name.name)) {
+        let message =
+            "the extension is in the database, and no object of the existing schema needs it: it is not created";
+        all.findings.push(Finding::new(FindingCode::Advice, Severity::Info, message).at_table(&object.name.name));
+    }
     for one in &work.target.catalog.omitted {
         let message = format!("of the existing schema: {}", one.what);
         let mut finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
@@ -99,7 +135,7 @@ fn skipped(
         !matches.tables.iter().any(|(source, found)| *source != at && found.existing == *existing)
     });
     if let Some(near) = nearest(name, free.map(|(_, existing)| existing.name.clone())) {
-        finding = finding.choice(format!("[tables.\"{name}\"] name = \"{near}\""));
+        finding = finding.choice(table_setting(name, &format!("name = {}", toml_text(&near))));
     }
     finding
         .choice("--carry-missing creates the table by the rules of this tool")

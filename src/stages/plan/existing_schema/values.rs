@@ -58,6 +58,10 @@ pub(super) struct ColumnMismatches {
     pub(super) altered: BTreeMap<Altered, Occurrences>,
     pub(super) notes: BTreeMap<Note, u64>,
     pub(super) guids: GuidOrders,
+    /// Values that lose something, each once.
+    pub(super) altered_values: u64,
+    /// Texts that PostgreSQL can't hold and that are replaced.
+    pub(super) replaced_texts: u64,
 }
 
 impl ColumnMismatches {
@@ -192,6 +196,9 @@ impl ValueReader<'_> {
         }
         match read {
             Ok(read) => {
+                let is_replaced = self.reading.replaces_text && is_unstorable(cell);
+                verdict.replaced_texts += u64::from(is_replaced);
+                verdict.altered_values += u64::from(is_replaced || !read.altered.is_empty());
                 for altered in read.altered {
                     verdict.altered.entry(altered).or_default().add(place, cell);
                 }
@@ -206,6 +213,11 @@ impl ValueReader<'_> {
             }
         }
     }
+}
+
+/// Whether the cell is a text with what no text of PostgreSQL can hold.
+fn is_unstorable(cell: SqliteCell<'_>) -> bool {
+    matches!(cell, SqliteCell::Text(bytes) if bytes.contains(&0) || str::from_utf8(bytes).is_err())
 }
 
 impl GuidOrders {

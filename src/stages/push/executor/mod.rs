@@ -461,7 +461,7 @@ impl<'a> PushExecutor<'a> {
         self.record_sizes(change.scope.control).await;
         if plan.action == Action::Load {
             plan.rows_there_lines().for_each(|line| self.ctx.out.info(line));
-            self.note_frameworks(change.scope.control).await;
+            self.record_frameworks(change.scope.control).await;
         }
         let tables = Self::pushed_tables(&changed.wanted);
         self.done(plan, tables)

@@ -17,6 +17,7 @@ use crate::{
             catalog, live_tables,
             record::{self, TargetRecord},
             session::previous_schema,
+            tool_objects,
         },
     },
 };
@@ -47,18 +48,21 @@ impl PushExecutor<'_> {
         tables.collect()
     }
 
-    /// Names the setting that keeps this tool's schema out of the comparison of a framework that is used there. The push
-    /// is done by then: a failure to ask is none of the push.
-    pub(super) async fn note_frameworks(&self, control: &Session) {
-        for framework in live_tables::frameworks(control).await.unwrap_or_default() {
-            if let Some(setting) = framework.schema_filter() {
-                let name = framework.word();
-                self.ctx.out.info(format!(
-                    "{name}: {setting}, so that it does not compare schema {}; `turso2neon finish --purge` removes it",
-                    record::SCHEMA
-                ));
-            }
+    /// Records the setting that keeps this tool's schemas out of the comparison of a framework that is used there: the
+    /// answer and the report show it. The push is done by then: a failure to ask is none of the push.
+    pub(super) async fn record_frameworks(&self, control: &Session) {
+        let frameworks = live_tables::frameworks(control).await.unwrap_or_default();
+        if frameworks.is_empty() {
+            return;
         }
+        let listed = tool_objects::read(control, self.endpoint.address()).await.map(|found| found.schemas);
+        let mut schemas: Vec<String> = listed.unwrap_or_default().into_iter().map(|schema| schema.name).collect();
+        if schemas.is_empty() {
+            schemas.push(record::SCHEMA.to_owned());
+        }
+        let settings = frameworks.into_iter().filter_map(|one| one.schema_filter(&self.request.schema, &schemas));
+        let remove = |setting| format!("{setting}; `turso2neon finish --purge` removes them");
+        self.journal.record_frameworks(settings.map(remove).collect());
     }
 
     pub(super) fn done(&self, plan: PushPlan, tables: BTreeMap<String, PushedTable>) -> Result<Pushed> {

@@ -43,6 +43,7 @@ struct ReportedProgress {
     /// Bytes on the target, by name.
     sizes: BTreeMap<String, u64>,
     database_bytes: Option<u64>,
+    frameworks: Vec<String>,
 }
 
 /// What a checkpoint says besides what the manifest knows.
@@ -143,6 +144,11 @@ impl ProgressJournal {
     }
 
     /// Adds to each table what was sent of it and what it takes on the target.
+    /// Notes the settings of frameworks that the answer and the report show.
+    pub(crate) fn record_frameworks(&self, settings: Vec<String>) {
+        self.reported().frameworks = settings;
+    }
+
     fn account(&self, manifest: &Manifest, entry: &mut CheckpointEntry) -> PushAccount {
         let reported = self.reported();
         let mut account = PushAccount {
@@ -150,6 +156,7 @@ impl ProgressJournal {
             elapsed_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             kept: entry.kept,
             database_bytes: reported.database_bytes,
+            frameworks: reported.frameworks.clone(),
             ..PushAccount::default()
         };
         for (index, to_push) in manifest.tables.iter().enumerate() {

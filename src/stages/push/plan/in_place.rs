@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     error::{Error, Kind, Result},
     model::{
+        Plan,
+        existing_schema::WeakerForm,
         human_format::counted,
         offtype::OFFTYPE_TABLE,
         push_plan::{Action, PushPlan, RequestedMode},
@@ -142,7 +144,9 @@ impl InPlace {
         let (here, there) =
             tokio::try_join!(structure::columns(reader, &manifest.plan.schema), structure::columns(control, schema))?;
         for to_push in manifest.tables.iter().filter(|to_push| self.table(&to_push.table.name).is_some()) {
-            found.extend(differences_of(to_push, &columns_of(&here, to_push), &columns_of(&there, to_push)));
+            let weakened = |column: &str| is_weakened(&manifest.plan, &to_push.table.name, column);
+            let (here, there) = (columns_of(&here, to_push), columns_of(&there, to_push));
+            found.extend(differences_of(to_push, &here, &there, weakened));
         }
         Ok(found)
     }
@@ -156,7 +160,20 @@ fn columns_of<'a>(all: &'a BTreeSet<(String, String, String)>, to_push: &TableTo
     own.map(|(_, column, pg_type)| (column.as_str(), pg_type.as_str())).collect()
 }
 
-fn differences_of(to_push: &TableToPush, here: &ColumnTypes<'_>, there: &ColumnTypes<'_>) -> Vec<String> {
+/// Whether the push gives a column the type that its domain is made of.
+fn is_weakened(plan: &Plan, table: &str, column: &str) -> bool {
+    plan.weakened.iter().any(|weakened| {
+        let is_column = matches!(&weakened.form, WeakerForm::BaseType { column: name, .. } if name == column);
+        is_column && weakened.name.name == table
+    })
+}
+
+fn differences_of(
+    to_push: &TableToPush,
+    here: &ColumnTypes<'_>,
+    there: &ColumnTypes<'_>,
+    is_weakened: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let table = &to_push.table;
     let mut found = Vec::new();
     for column in &table.columns {
@@ -166,8 +183,8 @@ fn differences_of(to_push: &TableToPush, here: &ColumnTypes<'_>, there: &ColumnT
             (Some(ours), Some(theirs)) if ours != theirs => "has another type",
             _ => continue,
         };
-        // What the target makes is its own.
-        if words == "has another type" && !table.pushed_columns().any(|one| one.name == name) {
+        // What the target makes is its own, and a domain that rows break is replaced.
+        if words == "has another type" && (is_weakened(name) || !table.pushed_columns().any(|one| one.name == name)) {
             continue;
         }
         found.push(format!("{}: column {name} {words}", table.name));

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         Plan,
-        catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, ObjectName, Phase},
+        catalog::{Catalog, CatalogObject, ObjectKind, ObjectName, Phase},
         existing_schema::{ExistingRows, ExistingSchema, WeakerForm},
         identifier::{qualified, quote_list, quote_literal},
         offtype::{self, OFFTYPE_TABLE},
@@ -118,12 +118,9 @@ fn add(all: &mut LiveStatements, plan: &Plan, object: &CatalogObject, roles: &BT
             all.made.insert(object.name.name.clone());
         }
     }
-    if let ObjectFacts::Sequence(sequence) = &object.facts
-        && let Some(next) = sequence.next
-    {
-        let name = qualified(&object.name.schema, &object.name.name);
-        all.after.push(format!("ALTER SEQUENCE {name} RESTART WITH {next}"));
-    }
+    all.after.extend(object.next_numbers().into_iter().map(|(sequence, next)| {
+        format!("ALTER SEQUENCE {} RESTART WITH {next}", qualified(&sequence.schema, &sequence.name))
+    }));
     all.created.push(words);
     match object.phase {
         Phase::BeforeRows => all.before.extend(sql),
@@ -133,17 +130,18 @@ fn add(all: &mut LiveStatements, plan: &Plan, object: &CatalogObject, roles: &BT
 
 /// What rows of the source break is weakened by the user's consent, in new tables and in those that are there.
 fn weaken(all: &mut LiveStatements, plan: &Plan, wanted: &Catalog, there: &BTreeSet<&ObjectName>) {
+    let is_weakened = |object: &&CatalogObject| {
+        let is_dropped = |form: &WeakerForm| matches!(form, WeakerForm::NotCreated | WeakerForm::NotValid);
+        let mut own = plan.weakened.iter().filter(|weakened| weakened.name == object.name);
+        there.contains(&object.name) && own.any(|weakened| is_dropped(&weakened.form))
+    };
+    let weakened: Vec<&CatalogObject> = wanted.objects.iter().filter(is_weakened).collect();
+    // Each before what it needs, and a primary key before its columns take NULL.
+    let drops: Vec<String> = weakened.iter().rev().flat_map(|object| object.drop()).collect();
+    all.before.splice(0..0, drops);
     all.before.extend(weakened_objects::columns(plan));
-    for weakened in plan.weakened.iter().filter(|weakened| there.contains(&weakened.name)) {
-        let Some(object) = wanted.object(&weakened.name) else { continue };
-        match weakened.form {
-            WeakerForm::NotCreated => all.before.extend(object.drop()),
-            WeakerForm::NotValid => {
-                all.before.extend(object.drop());
-                all.after.extend(weakened_objects::object(plan, object));
-            }
-            WeakerForm::BaseType { .. } | WeakerForm::NullAllowed { .. } => continue,
-        }
+    for object in weakened {
+        all.after.extend(weakened_objects::object(plan, object));
         all.weakened.push(object.name.words(&plan.schema));
     }
 }
