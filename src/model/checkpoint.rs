@@ -233,6 +233,10 @@ impl PushCheckpoint {
             (PushMode::Replace, _) => "mode replace keeps nothing to put back".to_owned(),
             (PushMode::Rollback, _) => "run `turso2neon rollback` again to undo this".to_owned(),
             (PushMode::Diff | PushMode::Load | PushMode::Swap, false) => "nothing was kept to put back".to_owned(),
+            (PushMode::Diff, true) if self.plan.as_ref().is_some_and(|plan| !plan.alters.is_empty()) => {
+                "`turso2neon rollback` changes the rows back, until the next push; the tables keep their new structure"
+                    .to_owned()
+            }
             (PushMode::Diff, true) => "`turso2neon rollback` changes the rows back, until the next push".to_owned(),
             (PushMode::Load, true) => {
                 "`turso2neon rollback` removes the loaded rows and restores the rows that were there, until the next push"

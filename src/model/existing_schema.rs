@@ -129,6 +129,9 @@ pub struct ExistingColumn {
     /// Its type; of a domain the type that it is made of.
     #[serde(rename = "type")]
     pub pg_type: PgType,
+    /// Whether the type is that of a domain, which may have a default.
+    #[serde(default)]
+    pub is_domain: bool,
     /// NOT NULL.
     pub not_null: bool,
     /// DEFAULT.
@@ -242,6 +245,7 @@ impl ExistingColumn {
         Self {
             name: column.name.clone(),
             pg_type: type_of(catalog, column),
+            is_domain: column.data_type != column.base_type,
             not_null: column.not_null,
             default: column.default.clone().filter(|_| sequence_of(column).is_none()),
             is_volatile: column.is_volatile,

@@ -162,6 +162,15 @@ pub struct PushPlan {
     pub rows_before: Option<u64>,
     /// Statements that create the schema and extensions that are missing.
     pub creates: Vec<String>,
+    /// Statements that alter the tables of the last push, before rows change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alters: Vec<String>,
+    /// Tables that have another structure or exist only after these statements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub altered_tables: Vec<String>,
+    /// Columns that these statements remove, with their tables; a rollback does not restore their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_columns: Vec<String>,
     /// Objects of the existing schema that the target lacks and gets, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created_objects: Vec<String>,
@@ -230,7 +239,7 @@ impl PushPlan {
         lines.push(format!("reason: {}", self.reason));
         lines.extend(self.drift_lines());
         lines.extend(self.changes.iter().map(|change| format!("would change: {change}")));
-        lines.extend(self.creates.iter().map(|sql| format!("would run: {sql}")));
+        lines.extend(self.creates.iter().chain(&self.alters).map(|sql| format!("would run: {sql}")));
         lines.extend(self.created_objects.iter().map(|words| format!("would create: {words}")));
         lines.extend(self.weakened_objects.iter().map(|words| format!("would drop or weaken: {words}")));
         lines.extend(self.missing_objects.iter().map(|words| format!("not created: {words}")));
@@ -239,6 +248,11 @@ impl PushPlan {
         lines.extend(listed("these tables of the last push would be replaced", &self.replaced));
         lines.extend(listed("these are no longer in the plan and would be gone", &self.leaving));
         lines.extend(listed("the tables kept by the last push would be dropped", &self.dropped));
+        lines.extend(listed("the rows of these tables are compared after they are altered", &self.altered_tables));
+        lines.extend(listed("a rollback would not restore the values of these columns", &self.lost_columns));
+        if !self.alters.is_empty() {
+            lines.push("a rollback would restore rows; the tables would keep their new structure".to_owned());
+        }
         lines.push(match &self.kept {
             Kept::Tables { schema } => format!("the replaced tables would be kept in schema {schema} for a rollback"),
             Kept::Rows { schema } => format!("the old rows would be kept in schema {schema} for a rollback"),

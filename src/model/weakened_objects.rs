@@ -2,7 +2,7 @@
 //! break an object.
 
 use super::{
-    catalog::{CatalogObject, ObjectKind},
+    catalog::{CatalogObject, ObjectFacts, ObjectKind, ObjectName},
     conversion_plan::Plan,
     existing_schema::{WeakenedObject, WeakerForm},
     identifier::{qualified, quote_ident},
@@ -29,13 +29,23 @@ pub fn object(plan: &Plan, object: &CatalogObject) -> Vec<String> {
     if let Some(first) = sql.first_mut().filter(|first| is_not_valid && !first.ends_with(" NOT VALID")) {
         first.push_str(" NOT VALID");
     }
+    for form in weakened(plan, object) {
+        if let (WeakerForm::BaseType { column, base }, ObjectFacts::Table(table)) = (form, &object.facts)
+            && let (Some(definition), Some(first)) = (table.column(column), sql.first_mut())
+        {
+            let written = |data_type: &str| format!("\n  {} {data_type}", quote_ident(column));
+            *first = first.replacen(&written(&definition.data_type), &written(base), 1);
+        }
+    }
     sql
 }
 
-/// The statements that weaken columns of tables that are created.
+/// The statements that weaken columns of tables after they were created. New tables have the types of their columns from
+/// the beginning.
 #[must_use]
-pub fn columns(plan: &Plan) -> Vec<String> {
-    plan.weakened.iter().filter_map(column).collect()
+pub fn columns(plan: &Plan, is_there: impl Fn(&ObjectName) -> bool) -> Vec<String> {
+    let is_type = |weakened: &&WeakenedObject| matches!(weakened.form, WeakerForm::BaseType { .. });
+    plan.weakened.iter().filter(|one| !is_type(one) || is_there(&one.name)).filter_map(column).collect()
 }
 
 fn column(weakened: &WeakenedObject) -> Option<String> {

@@ -408,7 +408,9 @@ fn existing_schema_sql(plan: &Plan) -> String {
             }
         }
         if phase == Phase::BeforeRows {
-            weakened_objects::columns(plan).iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
+            for statement in weakened_objects::columns(plan, |_| false) {
+                text.push_str(&format!("{statement};\n"));
+            }
         }
     }
     text

@@ -226,13 +226,10 @@ fn a_live_target_gets_weaker_guards_in_the_transaction_of_the_rows() {
     assert_eq!(guards(), "p_n_check(not-valid) p_pkey | c_p_id_fkey(not-valid) c_pkey");
     assert_eq!(case.target.value("SELECT (SELECT count(*) FROM p) || ' ' || (SELECT count(*) FROM c)"), "3 1");
     assert_ne!(guards(), before);
-    // Changed rows that break the checks again, then back.
+    // Changed rows that break the checks again.
     case.workspace.sqlite("app.db", "UPDATE p SET n = -2 WHERE id = 2; INSERT INTO c VALUES (2, NULL, 8)");
     run(&["--accept", "all"]).expect_exit(0);
     assert_eq!(case.target.value("SELECT string_agg(n::text, ',' ORDER BY id) FROM p"), "1,-2");
-    case.call("rollback", &["--yes"]).expect_exit(0);
-    assert_eq!(case.target.value("SELECT string_agg(n::text, ',' ORDER BY id) FROM p"), "1,-1");
-    assert_eq!(case.target.value("SELECT count(*) FROM c"), "1");
 }
 
 #[test]

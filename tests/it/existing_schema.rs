@@ -180,7 +180,7 @@ fn a_database_that_has_the_tables_gives_them_once() {
     workspace.tool("convert").run().expect_exit(0);
     assert_eq!(workspace.read("plan/plan.json"), before);
     workspace.tool("verify").run().expect_exit(0);
-    // Another schema replaces the types with the tables, and rollback brings both back.
+    // A label that the file has more is added to the type on the target. A rollback of rows leaves it there.
     let push = |workspace: &Workspace, command: &str| {
         workspace.tool(command).env("NEON_DATABASE_URL", target.url()).run().expect_exit(0);
     };
@@ -193,11 +193,8 @@ fn a_database_that_has_the_tables_gives_them_once() {
     assert_eq!(labels(), "{USER,ADMIN,GUEST}");
     push(&workspace, "verify");
     push(&workspace, "rollback");
-    assert_eq!(labels(), "{USER,ADMIN}");
-    assert_eq!(
-        target.value("SELECT \"createdAt\"::text || ' ' || price FROM \"User\" WHERE id = 'c1'"),
-        "2023-11-14 22:13:20.123 12.125000000000000000000000000000"
-    );
+    assert_eq!(labels(), "{USER,ADMIN,GUEST}");
+    assert_eq!(target.value("SELECT count(*) FROM \"User\""), "0");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod table;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::identifier::{qualified, quote_ident, quote_literal};
@@ -400,9 +402,10 @@ impl Catalog {
         let mut root = name;
         // A partition has a parent that was created before it.
         for _ in 0..self.objects.len() {
-            let parent = match self.object(root).map(|object| &object.facts) {
-                Some(ObjectFacts::Table(TableDefinition { partition_of: Some((parent, _)), .. })) => parent,
-                _ => break,
+            let Some(ObjectFacts::Table(TableDefinition { partition_of: Some((parent, _)), .. })) =
+                self.object(root).map(|object| &object.facts)
+            else {
+                break;
             };
             match self.all_tables().find(|(other, _)| self.is_written_as(other, parent)) {
                 Some((other, _)) => root = other,
@@ -410,6 +413,20 @@ impl Catalog {
             }
         }
         root
+    }
+
+    /// The catalog with these objects alone.
+    #[must_use]
+    pub fn only(mut self, is_kept: impl Fn(&CatalogObject) -> bool) -> Self {
+        let kept: Vec<bool> = self.objects.iter().map(is_kept).collect();
+        let kept_places = kept.iter().enumerate().filter(|(_, kept)| **kept).map(|(old, _)| old);
+        let places: BTreeMap<usize, usize> = kept_places.enumerate().map(|(new, old)| (old, new)).collect();
+        let mut keep = kept.iter();
+        self.objects.retain(|_| keep.next().copied().unwrap_or(true));
+        for object in &mut self.objects {
+            object.needs = object.needs.iter().filter_map(|need| places.get(need).copied()).collect();
+        }
+        self
     }
 
     /// The statement that makes names be looked up as the definitions expect it.

@@ -39,13 +39,13 @@ pub(super) async fn create_before(work: &LoadContext, session: &Session) -> Resu
         .batch("creating the existing schema", &format!("BEGIN; {}; {settings}", catalog.set_search_path(true)))
         .await?;
     for object in catalog.in_phase(Phase::BeforeRows).filter(|object| is_local(existing, object)) {
-        create(session, catalog, object, object.create.clone()).await?;
+        create(session, catalog, object, weakened_objects::object(&work.plan, object)).await?;
         if object.name.kind == ObjectKind::Table {
             let made = load_journal::made_sql(&object.name.schema, &object.name.name);
             session.batch("recording a table", &made).await?;
         }
     }
-    for statement in weakened_objects::columns(&work.plan) {
+    for statement in weakened_objects::columns(&work.plan, |_| false) {
         session.batch("changing a column of the existing schema", &statement).await?;
     }
     for rows in &existing.rows {

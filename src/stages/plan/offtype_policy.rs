@@ -5,7 +5,9 @@ use super::{assembled::Assembled, override_resolution::ResolvedOverride, table_o
 use crate::{
     model::{
         ColumnPlan, Conversion, Finding, FindingCode, Severity, TablePlan,
+        catalog::{ObjectKind, ObjectName},
         conversion_plan::{OFFTYPE_TABLE, OffType, RowAddress},
+        existing_schema::{WeakenedObject, WeakerForm},
     },
     rules::type_choice::{self, ColumnInput, ColumnRole, TypeChoice, counted},
     sqlite::profile::{Candidate, ColumnSurvey, Mismatches},
@@ -117,15 +119,16 @@ fn nulled(subject: &ColumnInput<'_>, outline: &TableOutline<'_>, choice: &mut Ty
 
 /// What other objects of the plan can no longer promise where values are changed or rows are left out.
 pub(super) fn restrain(all: &mut Assembled) {
-    restrain_keys(all);
+    restrain_keys(all, None);
     let Assembled { tables, findings, .. } = all;
     for table in tables.iter_mut() {
         make_plain(table, findings);
     }
 }
 
-/// Makes foreign keys NOT VALID that refer to changed values or to rows that are left out.
-pub(super) fn restrain_keys(all: &mut Assembled) {
+/// Makes foreign keys NOT VALID that refer to changed values or to rows that are left out. `existing` is the schema of an
+/// existing schema's tables.
+pub(super) fn restrain_keys(all: &mut Assembled, existing: Option<&str>) {
     let changed: Vec<(String, Vec<String>)> = all
         .tables
         .iter()
@@ -138,11 +141,16 @@ pub(super) fn restrain_keys(all: &mut Assembled) {
         let of_table = changed.iter().find(|(name, _)| name == table);
         of_table.is_some_and(|(_, names)| columns.iter().any(|column| names.contains(column)))
     };
-    let Assembled { tables, findings, .. } = all;
+    let Assembled { tables, findings, weakened, .. } = all;
     for table in tables.iter_mut() {
         for key in table.foreign_keys.iter_mut().filter(|key| !key.not_valid) {
             if is_changed(&key.parent, &key.parent_columns) {
                 key.not_valid = true;
+                // Only an existing schema has objects that are weakened by name.
+                if let Some(schema) = existing {
+                    let name = ObjectName::of_table(ObjectKind::Constraint, schema, &table.name, &key.name);
+                    weakened.push(WeakenedObject { name, form: WeakerForm::NotValid });
+                }
                 let message = format!(
                     "the foreign key guards new rows only, because the configuration leaves out rows or values of {}",
                     key.parent

@@ -1,7 +1,5 @@
 //! Reads the sides of a comparison as catalogs.
 
-use std::collections::BTreeMap;
-
 use super::{SchemaRequest, scratch::Scratch};
 use crate::{
     context::Context,
@@ -180,29 +178,16 @@ async fn of_text(
 fn without_tool_objects(catalog: Catalog) -> Catalog {
     let is_tool =
         |name: &ObjectName| name.table == OFFTYPE_TABLE || (name.table.is_empty() && name.name == OFFTYPE_TABLE);
-    only(catalog, |name| !is_tool(name))
+    catalog.only(|object| !is_tool(&object.name))
 }
 
 /// The catalog without the schemas and extensions that a plan does not have: a plan is not about them.
 pub(super) fn as_far_as_planned(catalog: Catalog, plan: &Catalog) -> Catalog {
     let home = catalog.schema.clone();
     let has_schema = |schema: &str| schema == home || plan.objects.iter().any(|object| object.name.schema == schema);
-    only(catalog, |name| match name.kind {
-        ObjectKind::Schema => has_schema(&name.name),
-        ObjectKind::Extension => plan.object(name).is_some(),
-        _ => has_schema(&name.schema),
+    catalog.only(|object| match object.name.kind {
+        ObjectKind::Schema => has_schema(&object.name.name),
+        ObjectKind::Extension => plan.object(&object.name).is_some(),
+        _ => has_schema(&object.name.schema),
     })
-}
-
-/// The objects with these names.
-fn only(mut catalog: Catalog, is_kept: impl Fn(&ObjectName) -> bool) -> Catalog {
-    let kept: Vec<bool> = catalog.objects.iter().map(|object| is_kept(&object.name)).collect();
-    let kept_places = kept.iter().enumerate().filter(|(_, kept)| **kept).map(|(old, _)| old);
-    let places: BTreeMap<usize, usize> = kept_places.enumerate().map(|(new, old)| (old, new)).collect();
-    let mut keep = kept.iter();
-    catalog.objects.retain(|_| keep.next().copied().unwrap_or(true));
-    for object in &mut catalog.objects {
-        object.needs = object.needs.iter().filter_map(|need| places.get(need).copied()).collect();
-    }
-    catalog
 }

@@ -25,6 +25,12 @@ impl Trial<'_> {
     /// `LocalUnreachable`.
     pub(super) async fn complete_columns(&mut self, at: usize) -> Result<()> {
         let Some(table) = self.tables.get(at) else { return Ok(()) };
+        let refused = table.definition.columns.iter().filter(|column| table.refused.contains(&column.name));
+        for column in refused.cloned().collect::<Vec<_>>() {
+            let blank = format!("ADD COLUMN {} {}", quote_ident(&column.name), column.base_type);
+            self.leave_blank(at, &column, &blank).await?;
+        }
+        let Some(table) = self.tables.get(at) else { return Ok(()) };
         let names = tried_columns(table);
         let columns: Vec<ColumnDefinition> =
             table.definition.columns.iter().filter(|column| names.contains(column.name.as_str())).cloned().collect();
@@ -63,7 +69,7 @@ impl Trial<'_> {
             let blank = format!("ALTER COLUMN {name} TYPE {} USING NULL", column.base_type);
             return self.leave_blank(at, column, &blank).await;
         }
-        if column.data_type != column.base_type { self.domain(at, column).await } else { Ok(()) }
+        if column.data_type == column.base_type { Ok(()) } else { self.domain(at, column).await }
     }
 
     /// The values of a column become those of its domain.
@@ -95,7 +101,7 @@ impl Trial<'_> {
             column.data_type,
             column.data_type
         );
-        let Some(error) = self.attempt(&[alter.clone()]).await? else { return Ok(None) };
+        let Some(error) = self.attempt(std::slice::from_ref(&alter)).await? else { return Ok(None) };
         let replacement =
             Replacement { column: &column.name, expression: format!("{SOURCE}.{name}::{}", column.data_type) };
         let refused = self.refused_rows(table, &[alter], Some(&replacement)).await?.all;
@@ -147,6 +153,13 @@ impl Trial<'_> {
     /// PostgreSQL computes a generated column, which may differ from what the source has.
     async fn generated(&mut self, at: usize, column: &ColumnDefinition) -> Result<()> {
         let Some(table) = self.tables.get(at) else { return Ok(()) };
+        let reads_blank = self.blank.iter().any(|(name, blank)| {
+            *name == table.name.name && column.generated.as_ref().is_some_and(|text| text.contains(blank.as_str()))
+        });
+        if reads_blank {
+            let blank = format!("ADD COLUMN {} {}", quote_ident(&column.name), column.data_type);
+            return self.leave_blank(at, column, &blank).await;
+        }
         let written = qualified(&table.name.schema, &table.name.name);
         let add = |column: &ColumnDefinition| format!("ALTER TABLE {written} ADD COLUMN {}", column.sql());
         if let Some(error) = self.attempt(&[add(column)]).await? {
@@ -204,10 +217,7 @@ impl Trial<'_> {
     async fn compare_computed(&mut self, at: usize, column: &ColumnDefinition) -> Result<()> {
         let Some(table) = self.tables.get(at) else { return Ok(()) };
         let loaded = table.plan.column(&column.name).is_some_and(|plan| plan.conversion != Conversion::Absent);
-        let reads_blank = self.blank.iter().any(|(name, blank)| {
-            *name == table.name.name && column.generated.as_ref().is_some_and(|text| text.contains(blank.as_str()))
-        });
-        if !loaded || reads_blank {
+        if !loaded {
             return Ok(());
         }
         let (computed, source) = (quote_ident(&column.name), quote_ident(&source_value(&column.name)));

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     model::{
         Finding, FindingCode, Severity,
-        catalog::{CatalogObject, ForeignKeyDefinition, ObjectKind, ObjectName},
+        catalog::{CatalogObject, ForeignKeyDefinition, ObjectFacts, ObjectKind, ObjectName},
         existing_schema::{WeakenedObject, WeakerForm},
     },
 };
@@ -25,6 +25,9 @@ impl Trial<'_> {
         error: &Error,
     ) -> Result<()> {
         let Some(key) = foreign_key else { return self.of_filled_relation(object, error) };
+        if matches!(&object.facts, ObjectFacts::Constraint(constraint) if !constraint.validated) {
+            return Ok(());
+        }
         let words = object.name.words(&self.existing.catalog.schema);
         let message = format!(
             "rows of the existing table {} refer to rows of {} that the source does not have: the {words} is created NOT \
@@ -117,6 +120,19 @@ impl Trial<'_> {
             self.report_not_created(object, &format!("its query fails: {}", error.message()));
         }
         Ok(())
+    }
+
+    /// A constraint that is NOT VALID in the existing schema holds for the rows that a push changes, too: it is taken away
+    /// for them and put back.
+    pub(super) fn report_not_valid(&mut self, object: &CatalogObject, table: &str, count: u64) {
+        let message = format!(
+            "{} the {}, which is NOT VALID in the existing schema and stays so",
+            if count == 1 { "1 row breaks".to_owned() } else { format!("{count} rows break") },
+            object.name.words(&self.existing.catalog.schema)
+        );
+        let finding = Finding::new(FindingCode::Advice, Severity::Info, message);
+        self.findings.push(finding.at_table(table).counting(count));
+        self.weakened.push(WeakenedObject { name: object.name.clone(), form: WeakerForm::NotValid });
     }
 
     /// An object is left out, if the user agrees.

@@ -44,9 +44,9 @@ const ROW: &str = "turso2neon_row";
 struct Trial<'a> {
     session: Session,
     existing: &'a ExistingSchema,
-    /// Tables that the source feeds and whose values can be loaded.
+    /// Tables that the source feeds.
     tables: Vec<TrialTable<'a>>,
-    /// Tables whose rows have no place: nothing about them is tried.
+    /// Partitions of tables with rows outside of all partitions: nothing about them is tried.
     untried: BTreeSet<&'a str>,
     /// Columns, by their tables, whose values can't be loaded: what reads them is not tried.
     blank: BTreeSet<(String, String)>,
@@ -61,7 +61,7 @@ struct TrialTable<'a> {
     name: &'a ObjectName,
     /// Whether it has all columns, because a materialized view may read them.
     is_whole: bool,
-    /// Columns whose values can't be loaded.
+    /// Columns with values that can't be loaded.
     refused: BTreeSet<String>,
 }
 
@@ -122,7 +122,7 @@ impl Trial<'_> {
         self.tables.iter().find(|table| table.name.schema == name.schema && table.name.name == name.table)
     }
 
-    /// Whether an object is of a table about which nothing is tried, or refers to one.
+    /// Whether an object belongs or refers to a table that is not tried.
     fn is_untried(&self, object: &CatalogObject) -> bool {
         let home = &self.existing.catalog.schema;
         let parent = match &object.facts {
@@ -209,6 +209,8 @@ fn tried_columns<'a>(table: &TrialTable<'a>) -> BTreeSet<&'a str> {
         column.is_read
             || is_made
             || table.is_whole
+            // Its values leave rows out.
+            || planned(&column.name).is_some_and(|plan| plan.exceptions.off_type.is_some())
             || column.generated.is_some()
             || (loaded
                 && (column.data_type != column.base_type
@@ -223,5 +225,6 @@ fn tried_columns<'a>(table: &TrialTable<'a>) -> BTreeSet<&'a str> {
     if definition.columns.iter().any(|column| column.generated.is_some()) {
         names.extend(definition.columns.iter().filter(|column| column.is_read).map(|column| column.name.as_str()));
     }
+    names.retain(|name| !table.refused.contains(*name));
     names
 }

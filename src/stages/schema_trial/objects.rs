@@ -50,7 +50,7 @@ impl Trial<'_> {
         if self.lacks_need(object) {
             return self.try_dependent(object).await;
         }
-        let statements: Vec<String> = object.create.iter().map(|sql| not_deferrable(sql)).collect();
+        let statements: Vec<String> = object.create.iter().map(|sql| immediate(sql)).collect();
         let Some(error) = self.attempt(&statements).await? else { return Ok(()) };
         let Some(table) = self.table_of(&object.name) else {
             return self.of_other_table(object, foreign_key, &error);
@@ -63,12 +63,17 @@ impl Trial<'_> {
         if refused.all.count == 0 {
             return Err(unusable(object, &self.existing.catalog.schema, &error));
         }
+        let refused_count = refused.all.count;
         let mut verdicts = vec![(verdict(object), refused.all)];
         // Rows that are not refused for their key have another finding.
         if matches!(verdicts.as_slice(), [(verdict, _)] if verdict.code == FindingCode::KeysMerged) {
             verdicts = vec![(verdict(object), refused.integrity), (unindexed(object), refused.others)];
         }
         let source = table.plan.source.clone();
+        if matches!(&object.facts, ObjectFacts::Constraint(constraint) if !constraint.validated) {
+            self.report_not_valid(object, &source, refused_count);
+            return Ok(());
+        }
         let mut findings = Vec::new();
         for (verdict, rows) in verdicts.into_iter().filter(|(_, rows)| rows.count > 0) {
             let message = format!("{} {}", rows_words(table.plan, &rows, verdict.verbs), verdict.words);
@@ -174,8 +179,9 @@ fn unindexed(object: &CatalogObject) -> Verdict {
     }
 }
 
-/// The same without DEFERRABLE: a trial has to know at once.
-fn not_deferrable(sql: &str) -> String {
+/// The same without NOT VALID and DEFERRABLE: a trial has to know at once.
+fn immediate(sql: &str) -> String {
+    let sql = sql.strip_suffix(" NOT VALID").unwrap_or(sql);
     let sql = sql.strip_suffix(" INITIALLY DEFERRED").unwrap_or(sql);
     sql.strip_suffix(" DEFERRABLE").unwrap_or(sql).to_owned()
 }
@@ -242,9 +248,9 @@ mod tests {
     #[test]
     fn a_trial_does_not_put_a_constraint_off() {
         assert_eq!(
-            not_deferrable("ALTER TABLE t ADD UNIQUE (a) DEFERRABLE INITIALLY DEFERRED"),
+            immediate("ALTER TABLE t ADD UNIQUE (a) DEFERRABLE INITIALLY DEFERRED"),
             "ALTER TABLE t ADD UNIQUE (a)"
         );
-        assert_eq!(not_deferrable("ALTER TABLE t ADD UNIQUE (a) DEFERRABLE"), "ALTER TABLE t ADD UNIQUE (a)");
+        assert_eq!(immediate("ALTER TABLE t ADD UNIQUE (a) DEFERRABLE"), "ALTER TABLE t ADD UNIQUE (a)");
     }
 }

@@ -1,5 +1,7 @@
 //! Chooses what is tried, and creates the objects and the trial tables.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 
@@ -15,27 +17,27 @@ use crate::{
     },
 };
 
-/// The tables that the source feeds. Values that are refused have findings of their own: their columns stay NULL.
+/// The tables that the source feeds. Values that are refused have findings of their own: their columns stay empty.
 pub(super) fn of_plan<'a>(existing: &'a ExistingSchema, plan: &'a Plan) -> Vec<TrialTable<'a>> {
     let catalog = &existing.catalog;
-    let is_refused = |table: &TablePlan, column: &ColumnPlan| {
-        plan.findings.iter().any(|finding| {
+    let refused_of = |table: &TablePlan| -> BTreeSet<String> {
+        let refusals = plan.findings.iter().filter(|finding| {
             finding.severity == Severity::Refused
                 && finding.table.as_ref() == Some(&table.source)
-                && finding.column.as_ref() == Some(&column.source)
                 && matches!(
                     finding.code,
                     FindingCode::TypeDoesNotFit | FindingCode::ValueTooLong | FindingCode::TextNotStorable
                 )
-        })
+        });
+        let sources: BTreeSet<&str> = refusals.filter_map(|finding| finding.column.as_deref()).collect();
+        let columns = table.columns.iter().filter(|column| sources.contains(column.source.as_str()));
+        columns.map(|column| column.name.clone()).collect()
     };
     let is_whole = catalog.objects.iter().any(|object| object.name.kind == ObjectKind::MaterializedView);
     let one = |table: &'a TablePlan| {
         let (name, definition) =
             catalog.all_tables().find(|(name, _)| name.schema == catalog.schema && name.name == table.name)?;
-        let refused = table.columns.iter().filter(|column| is_refused(table, column));
-        let refused = refused.map(|column| column.name.clone()).collect();
-        Some(TrialTable { plan: table, definition, name, is_whole, refused })
+        Some(TrialTable { plan: table, definition, name, is_whole, refused: refused_of(table) })
     };
     plan.tables.iter().filter_map(one).collect()
 }
@@ -52,7 +54,7 @@ pub(super) fn loaded_plan(plan: &Plan, tables: &[TrialTable<'_>]) -> Plan {
             loaded.columns.push(ColumnPlan { source: rowid.to_owned(), ..key });
         }
         for column in table.plan.columns.iter().filter(|column| names.contains(column.name.as_str())) {
-            if column.conversion == Conversion::Absent || table.refused.contains(&column.name) {
+            if column.conversion == Conversion::Absent {
                 continue;
             }
             let is_generated = column.generated.is_some();
@@ -143,7 +145,8 @@ fn create_trial(table: &TrialTable<'_>) -> Vec<String> {
         columns.push(format!("{} {}", quote_ident(&name), trial_type(plan, column)));
     }
     let written = qualified(&table.name.schema, &table.name.name);
-    vec![format!("CREATE UNLOGGED TABLE {written} ({})", columns.join(", "))]
+    // Not UNLOGGED: foreign keys of other tables could not refer to it.
+    vec![format!("CREATE TABLE {written} ({})", columns.join(", "))]
 }
 
 /// The type that a column has while the rows are loaded: domains and what PostgreSQL itself must read come later.

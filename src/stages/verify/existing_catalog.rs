@@ -98,7 +98,10 @@ impl Comparison<'_> {
     }
 
     fn columns(&self, table: &TablePlan, wanted: &TableDefinition, found: &TableDefinition, answer: &mut SchemaAnswer) {
-        let same_version = self.same_version();
+        // Expressions on a column that has the type of its domain are printed in other words.
+        let of_table = self.plan.weakened.iter().filter(|weakened| weakened.name.name == table.name);
+        let has_base_type = of_table.into_iter().any(|one| matches!(one.form, WeakerForm::BaseType { .. }));
+        let same_version = self.same_version() && !has_base_type;
         for column in &wanted.columns {
             let source = table.column(&column.name).map(|plan| plan.source.clone());
             let mut note = |what: String| {
@@ -153,7 +156,7 @@ impl Comparison<'_> {
             match &weakened.form {
                 WeakerForm::NullAllowed { column: name } if *name == column.name => column.not_null = false,
                 WeakerForm::BaseType { column: name, base } if *name == column.name => {
-                    base.clone_into(&mut column.data_type)
+                    base.clone_into(&mut column.data_type);
                 }
                 _ => {}
             }

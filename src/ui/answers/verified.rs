@@ -118,7 +118,14 @@ pub fn ran(ran: &Ran, report: &Path) -> Answer {
     let shown = if ran.verified.equal() { String::new() } else { differences(&ran.verified) };
     let not_carried = not_carried(&ran.pushed.not_carried);
     let report = report.display().to_string();
-    let text = format!("{}\nplan: {findings}\nreport: {}\n{not_carried}{shown}", table.render(), harmless(&report));
+    let account = ran.pushed.checkpoint.as_ref().map(|push| &push.account);
+    let settings = account.iter().flat_map(|account| &account.frameworks);
+    let frameworks = settings.map(|setting| harmless(setting).to_string() + "\n").collect::<Vec<_>>().concat();
+    let text = format!(
+        "{}\nplan: {findings}\nreport: {}\n{frameworks}{not_carried}{shown}",
+        table.render(),
+        harmless(&report)
+    );
     let json = json!({
         "dump": { "unchanged": ran.dumped.unchanged, "checkpoint": value_of(&ran.dumped.checkpoint) },
         "plan": { "unchanged": ran.planned.unchanged, "findings": value_of(&plan.findings) },

@@ -79,10 +79,12 @@ fn always(value: &str) -> Values {
     one(move |_| value.clone())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "features without a breach have none")]
 fn breach(code: &'static str, column: &str, values: Values) -> Option<Breach> {
     Some(Breach { values, code, column: Some(column.to_owned()), refused: false })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "features without a breach have none")]
 fn refusal(code: &'static str, column: &str, values: Values) -> Option<Breach> {
     Some(Breach { values, code, column: Some(column.to_owned()), refused: true })
 }

@@ -109,7 +109,7 @@ impl Case {
             "bigint DEFAULT nextval('shared_seq')",
         ]);
         let features: Vec<Feature> =
-            (0..1 + rng.below(6)).map(|at| existing_features::random(rng, &format!("c{number}_{at}"))).collect();
+            (0..=rng.below(6)).map(|at| existing_features::random(rng, &format!("c{number}_{at}"))).collect();
         let mut columns = vec![format!("id {key} PRIMARY KEY")];
         let mut source = vec!["id INTEGER PRIMARY KEY".to_owned()];
         for feature in &features {

@@ -18,7 +18,7 @@ use schema::Database;
 use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
 /// How long it tries, by default.
-const SECONDS: u64 = 8;
+const SECONDS: u64 = 5;
 
 #[test]
 fn what_postgresql_holds_rebuilds_every_cell() {

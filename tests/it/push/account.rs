@@ -39,8 +39,8 @@ fn a_push_accounts_for_what_it_sent_and_what_it_left() {
 
     fixture.plan.tables[1].indexes.clear();
     fixture.change("UPDATE orders SET amount = amount + 1 WHERE id = 9");
-    let swapped = push(&fixture, "auto");
-    assert_eq!(line(&swapped, "mode"), "swap: the structure of table orders changed");
+    let swapped = push(&fixture, "swap");
+    assert_eq!(line(&swapped, "mode"), "swap: --mode asks for it");
     assert!(line(&swapped, "rollback").contains("kept in schema turso2neon_previous"), "{swapped:?}");
     assert_eq!(swapped.tables["ORDERS"].sent_rows, 19_999);
 

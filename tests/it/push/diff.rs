@@ -176,9 +176,11 @@ fn next_numbers_follow_and_other_structures_replace_the_tables() {
     fixture.refill(&shop_rows(2));
     let error = fixture.push_in("diff", &remote_url(&target)).0.err().unwrap();
     assert_eq!(error.kind(), Kind::Usage, "{error}");
-    let (pushed, recorder) = fixture.push(&remote_url(&target));
-    assert_eq!(pushed.unwrap().checkpoint.unwrap().mode.to_string(), "swap");
-    assert!(recorder.texts().iter().any(|text| text.contains("the structure of table orders changed")));
+    let checkpoint = fixture.push(&remote_url(&target)).0.unwrap().checkpoint.unwrap();
+    assert_eq!(checkpoint.mode.to_string(), "diff");
+    let plan = checkpoint.plan.unwrap();
+    assert!(plan.reason.starts_with("the structure of table orders changed; "), "{plan:?}");
+    assert_eq!(plan.alters, ["ALTER TABLE \"public\".\"orders\" DROP CONSTRAINT \"orders_amount\""]);
     // What is gone from the target comes back by replacement too.
     target.execute_as_owner("DROP INDEX orders_customer");
     fixture.change("UPDATE orders SET amount = 3 WHERE id = 1");

@@ -19,7 +19,7 @@ fn migrated() -> Environment {
     let environment = Environment::from(SHOP);
     environment.call(&["run"]);
     environment.source.execute("ALTER TABLE products ADD COLUMN price REAL");
-    environment.call(&["run"]);
+    environment.tool("run").args(["--mode", "swap"]).run().expect_exit(0);
     environment
 }
 

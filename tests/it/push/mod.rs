@@ -2,6 +2,8 @@
 
 mod account;
 
+mod altered_tables;
+
 mod attachments;
 
 mod fault_injection;

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use crate::support::{Rng, Target, Tool, Workspace, rng};
 
 /// How long it goes on, by default.
-const SECONDS: u64 = 15;
+const SECONDS: u64 = 8;
 /// Steps of one walk.
 const STEPS: usize = 8;
 /// Commands after which the target must be equal, whatever the walk did.
@@ -183,6 +183,8 @@ impl Walk {
     fn was_pushed(&mut self, before: Content, after: Content, base: Content) {
         let kept = match &self.pushed {
             Some(pushed) if after == before => pushed.kept.clone(),
+            // Tables were altered, and no row changed: there is nothing to put back.
+            Some(_) if after == in_structure_of(&before, &after) => None,
             Some(pushed) => Some((before, pushed.base.clone())),
             None => None,
         };
@@ -239,6 +241,10 @@ impl Walk {
             self.require(after == before, "a killed run touched rows of others");
         } else if after == source && (after != before || self.pushed.is_none()) {
             self.was_pushed(before, after, source);
+        } else if after != before && after == in_structure_of(&before, &after) {
+            // Tables were altered, and no row changed yet.
+            let base = self.pushed.iter().flat_map(|pushed| pushed.base.clone()).collect();
+            self.pushed = Some(Pushed { base: in_structure_of(&base, &after), kept: None });
         } else {
             self.require(after == before, "a killed run left something half done");
         }
@@ -259,6 +265,9 @@ impl Walk {
             Some((base, (old, old_base))) => {
                 // Where rows are changed back, a column that others added stays, and so does a table that the push had not
                 // changed, with the rows that others wrote into it.
+                // Tables that were altered keep their structure.
+                let old = in_structure_of(&old, &after);
+                let old_base = in_structure_of(&old_base, &after);
                 let (back, wanted) = (without_columns_of_others(&after), without_columns_of_others(&old));
                 let is_untouched =
                     |table: &String| base.get(table) == old.get(table) && after.get(table) == before.get(table);
@@ -327,6 +336,30 @@ impl Walk {
         }
         self.fail("a dead end");
     }
+}
+
+/// The content with the tables and the columns of the source that only `shape` has, without rows and without values.
+fn in_structure_of(content: &Content, shape: &Content) -> Content {
+    let mut made = content.clone();
+    for (table, rows) in shape {
+        let header = rows[0].clone();
+        let Some(old) = made.get_mut(table) else {
+            made.insert(table.clone(), vec![header]);
+            continue;
+        };
+        let there: Vec<&str> = old[0].split(' ').collect();
+        let new: Vec<&str> = header.split(' ').filter(|name| name.starts_with('c') && !there.contains(name)).collect();
+        let widened = |(number, row): (usize, &String)| {
+            let added = new.iter().map(|name| if number == 0 { (*name).to_owned() } else { format!("{name}=~") });
+            let mut cells: Vec<String> = row.split(' ').map(str::to_owned).chain(added).collect();
+            cells.sort_unstable();
+            cells.join(" ")
+        };
+        let mut wider: Vec<String> = old.iter().enumerate().map(widened).collect();
+        wider[1..].sort_unstable();
+        *old = wider;
+    }
+    made
 }
 
 /// The content without the columns that [`Walk::edit_target`] adds, whose names begin with `o`.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, types::ValueRef};
 use crate::support::{PgVersion, Rng, Target, Workspace, rng};
 
 /// How long it goes on, by default.
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 8;
 /// Runs of one database.
 const RUNS: usize = 7;
 /// The table that is never dropped or renamed: a push refuses to let all tables go.

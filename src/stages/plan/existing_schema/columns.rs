@@ -147,7 +147,11 @@ pub(super) fn nulls(
             Finding::new(code, severity, message).at_table(&source).at_column(&column.source)
         };
         if column.conversion == Conversion::Absent {
-            let filled = existing.default.is_some() || existing.generated.is_some() || existing.sequence.is_some();
+            // The trial tells whether a domain has a default.
+            let filled = existing.default.is_some()
+                || existing.generated.is_some()
+                || existing.sequence.is_some()
+                || existing.is_domain;
             if rows > 0 && existing.not_null && !filled {
                 let message = format!(
                     "the existing column {} is NOT NULL, and the source has nothing for it in {}",
@@ -242,6 +246,7 @@ mod tests {
     fn choices(free: &[&str]) -> Vec<String> {
         let existing = ExistingColumn {
             name: "total".to_owned(),
+            is_domain: false,
             pg_type: PgType::BigInt,
             not_null: true,
             default: None,

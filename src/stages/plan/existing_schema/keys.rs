@@ -78,7 +78,9 @@ fn next_number(
     // Numbers that the rows take by default come from the sequence itself.
     let defaults =
         if plan.conversion == Conversion::Absent { i64::try_from(table.rows).unwrap_or(i64::MAX) } else { 0 };
-    let start = options.start.max(1).saturating_add(defaults.saturating_mul(options.increment.max(1)));
+    let taken = defaults.checked_sub(1).filter(|_| defaults > 0);
+    let taken = taken.map_or(0, |steps| steps.saturating_mul(options.increment.max(1)).saturating_add(1));
+    let start = options.start.max(1).saturating_add(taken);
     let next = if greatest < start { Some(start) } else { greatest.checked_add(1) }.filter(|next| *next <= most);
     if next.is_none() {
         let message = "the highest number of the type is in use, so that no row can be numbered by itself";

@@ -113,8 +113,7 @@ impl PlanInputs<'_> {
         for weakened in &all.weakened {
             weaken(&mut all.tables, weakened);
         }
-        offtype_policy::restrain_keys(&mut all);
-        self.restrained(&mut all);
+        offtype_policy::restrain_keys(&mut all, Some(&self.target.catalog.schema));
         let rows = outlines.iter().zip(surveys).map(|(outline, survey)| (outline.source.name.as_str(), survey.rows));
         objects::report(self, &matches, &rows.collect(), &mut all);
         all.findings.sort_by_cached_key(|finding| {
@@ -148,19 +147,6 @@ impl PlanInputs<'_> {
         columns::nulls(&mut table, target, &verdicts.columns, &free, findings);
         columns::unmatched(seen, target, found, findings);
         Ok(table)
-    }
-
-    /// Foreign keys that refer to values or rows which the configuration changes or leaves out.
-    fn restrained(&self, all: &mut Assembled) {
-        let schema = &self.target.catalog.schema;
-        for table in &all.tables {
-            for key in table.foreign_keys.iter().filter(|key| key.not_valid) {
-                let name = ObjectName::of_table(ObjectKind::Constraint, schema, &table.name, &key.name);
-                if !all.weakened.iter().any(|weakened| weakened.name == name) {
-                    all.weakened.push(WeakenedObject { name, form: WeakerForm::NotValid });
-                }
-            }
-        }
     }
 
     /// Columns that take NULL, unlike the existing ones, and the primary key that they are in.

@@ -230,6 +230,7 @@ mod tests {
         let pg_type: PgType = pg_type.parse().unwrap();
         let target = ExistingColumn {
             name: "c".to_owned(),
+            is_domain: false,
             pg_type: pg_type.clone(),
             not_null: false,
             default: None,

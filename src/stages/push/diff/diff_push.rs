@@ -27,7 +27,10 @@ use crate::{
             session_pool::SessionPool,
             staging,
         },
-        plan::manifest::{Manifest, TableToPush},
+        plan::{
+            manifest::{Manifest, TableToPush},
+            preflight::TargetState,
+        },
         target::record::{self, TargetRecord},
     },
 };
@@ -141,7 +144,7 @@ impl<'a> DiffPush<'a> {
     /// `Local*`, `Target*`, `Interrupted`.
     pub(crate) async fn find(&self) -> Result<TableDiffs<'a>> {
         let mut wanted = digest_check::expected_digests(self.scope.reader, self.scope.manifest).await?;
-        wanted.retain(|wanted| !self.scope.target_state.kept.contains(&wanted.table.name));
+        wanted.retain(|wanted| self.is_compared(wanted.table));
         let (filled, mut wanted): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(|wanted| self.is_filled(&wanted.table.name));
         if wanted.is_empty() {
@@ -193,6 +196,12 @@ impl<'a> DiffPush<'a> {
         RowIdentity::new(table).in_partitions(live.is_some_and(|live| live.is_partitioned))
     }
 
+    /// Whether the rows of a table are compared and changed.
+    fn is_compared(&self, table: &TablePlan) -> bool {
+        let TargetState { kept, altered, .. } = self.scope.target_state;
+        !kept.contains(&table.name) && !altered.contains(&table.name)
+    }
+
     /// Whether the application's table has no rows and gets all of them.
     fn is_filled(&self, name: &str) -> bool {
         self.scope.target_state.in_place.as_ref().is_some_and(|tables| tables.is_filled(name))
@@ -210,8 +219,8 @@ impl<'a> DiffPush<'a> {
 
     /// Identity columns whose next number isn't the plan's.
     async fn restarts(&self) -> Result<Vec<SequenceRestart<'a>>> {
-        let kept = |table: &&TablePlan| self.scope.target_state.kept.contains(&table.name);
-        let tables = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| !kept(table));
+        let all = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
+        let tables = || all().filter(|table| self.is_compared(table));
         let query = |table: &TablePlan| {
             let sequence = qualified(self.scope.target.schema, &table.identity.as_ref()?.sequence);
             let name = quote_literal(&table.name);

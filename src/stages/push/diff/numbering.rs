@@ -63,7 +63,7 @@ fn planned_next(table: &TablePlan, column: &str) -> Option<i64> {
 async fn maxima(reader: &Session, from: &str, sequences: &[ColumnSequence]) -> Result<Vec<Option<i64>>> {
     let query = |(number, one): (usize, &ColumnSequence)| {
         let (column, table) = (quote_ident(&one.column), qualified(from, &one.table));
-        format!("SELECT {number}::bigint AS n, (SELECT max({column})::bigint FROM ONLY {table})")
+        format!("SELECT {number}::bigint AS n, (SELECT max({column})::bigint FROM {table})")
     };
     let queries: Vec<String> = sequences.iter().enumerate().map(query).collect();
     if queries.is_empty() {

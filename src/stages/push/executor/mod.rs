@@ -1,5 +1,7 @@
 //! Carries out one push: look, plan, apply, and begin anew when a connection is lost.
 
+mod alter;
+
 mod drift_guard;
 
 mod records;
@@ -44,7 +46,9 @@ use crate::{
             staging::{self, Staging, StagingRequest},
         },
         plan::{
-            self, in_place,
+            self,
+            alteration::Alteration,
+            in_place,
             manifest::{Manifest, TableToPush},
             mode_selection::{self, Choice},
             preflight::TargetState,
@@ -73,6 +77,8 @@ pub(super) struct PushExecutor<'a> {
     run: Mutex<Option<i64>>,
     /// The name of the restore point that was made.
     restore_point: Mutex<Option<String>>,
+    /// What was altered, or in a dry run would be.
+    altered: Mutex<Alteration>,
 }
 
 /// The sessions of one try.
@@ -95,7 +101,8 @@ impl<'a> PushExecutor<'a> {
     ) -> Self {
         let target = Target::new(ctx, endpoint, &request.schema, request.lock_wait);
         let (run, restore_point) = (Mutex::new(None), Mutex::new(None));
-        Self { ctx, request, endpoint, manifest, target, journal: ProgressJournal::new(), run, restore_point }
+        let (journal, altered) = (ProgressJournal::new(), Mutex::default());
+        Self { ctx, request, endpoint, manifest, target, journal, run, restore_point, altered }
     }
 
     /// Pushes, or finds that there is nothing to do.
@@ -169,6 +176,8 @@ impl<'a> PushExecutor<'a> {
         self.decide_drift(servers, drift, &mut target_state).await?;
         self.decide_changes(control, &mut target_state).await?;
         let choice = mode_selection::choose(self.ctx, servers, self.manifest, &target_state, self.request).await?;
+        let altering = self.alter_if_chosen(control, target_state, &sizes, choice);
+        let (target_state, choice) = Box::pin(altering).await?;
         let is_diff = choice.action == Action::Diff
             && self.request.mode == RequestedMode::Auto
             && target_state.kept.is_empty()
@@ -204,7 +213,7 @@ impl<'a> PushExecutor<'a> {
 
     async fn unchanged_result(&self, control: &Session, target_state: &TargetState) -> Result<Pushed> {
         let reason = "the target holds these tables with these rows".to_owned();
-        let plan = self.plan(target_state, Choice { action: Action::Nothing, reason });
+        let plan = self.plan(target_state, Choice::new(Action::Nothing, reason));
         if self.request.dry_run {
             return Ok(Pushed { unchanged: true, dry_run: plan.lines(""), plan: Some(plan), ..Pushed::default() });
         }
@@ -244,7 +253,9 @@ impl<'a> PushExecutor<'a> {
     }
 
     fn plan(&self, target_state: &TargetState, choice: Choice) -> PushPlan {
-        plan::make(self.request, self.endpoint.address(), self.manifest, target_state, choice)
+        let mut plan = plan::make(self.request, self.endpoint.address(), self.manifest, target_state, choice);
+        self.enter_alteration(&mut plan);
+        plan
     }
 
     /// Makes the plan, and applies it unless this is a dry run.
@@ -261,9 +272,13 @@ impl<'a> PushExecutor<'a> {
         if plan.action.changes_rows() {
             let change = self.row_change(sessions, target_state, plan.action);
             let findings = Box::pin(change.find()).await?;
+            let kept = plan.kept.clone();
             findings.enter(&mut plan, &target_state.record);
             in_place::require_consent(self.request, &plan)?;
             if self.request.dry_run {
+                if !target_state.altered.is_empty() {
+                    plan.kept = kept;
+                }
                 let bytes = self.journal.run_phase(self.ctx, "measuring", None, change.measure(&findings)).await?;
                 let sent = format!("{bytes} bytes of rows; {} bytes of hashes were compared", findings.received);
                 return Ok(dry_run(plan, &sent));
@@ -465,25 +480,6 @@ impl<'a> PushExecutor<'a> {
         }
         let tables = Self::pushed_tables(&changed.wanted);
         self.done(plan, tables)
-    }
-
-    /// Keeps the state of the branch as it is before tables that are in use change, where Neon's API can be used. The
-    /// push doesn't depend on it: what it replaces is kept on the branch too.
-    async fn make_restore_point(&self, target_state: &TargetState) -> Result<()> {
-        let Some(branch) = self.request.neon.as_ref().filter(|branch| !branch.on_trial) else { return Ok(()) };
-        let made = self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if made || target_state.record.live.is_empty() {
-            return Ok(());
-        }
-        match branch.restore_point(self.ctx).await {
-            Ok(name) => {
-                self.ctx.out.info(format!("restore point {name} keeps the present state of the branch for 7 days"));
-                *self.restore_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
-            }
-            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-            Err(error) => self.ctx.out.warn(format!("no restore point was made: {error}")),
-        }
-        Ok(())
     }
 }
 

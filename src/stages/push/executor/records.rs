@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use crate::{
-    error::Result,
+    error::{Kind, Result},
     model::{
         PushCheckpoint,
         checkpoint::{LoadState, PushedTable},
@@ -12,7 +12,7 @@ use crate::{
     postgres::Session,
     stages::push::{
         load::{digest_check::ExpectedDigest, progress_journal::CheckpointEntry},
-        plan::request::Pushed,
+        plan::{preflight::TargetState, request::Pushed},
         target::{
             catalog, live_tables,
             record::{self, TargetRecord},
@@ -114,5 +114,24 @@ impl PushExecutor<'_> {
             restore_point: self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         };
         self.journal.write(self.ctx, self.manifest, entry, state)
+    }
+
+    /// Keeps the state of the branch as it is before tables that are in use change, where Neon's API can be used. The
+    /// push doesn't depend on it: what it replaces is kept on the branch too.
+    pub(super) async fn make_restore_point(&self, target_state: &TargetState) -> Result<()> {
+        let Some(branch) = self.request.neon.as_ref().filter(|branch| !branch.on_trial) else { return Ok(()) };
+        let made = self.restore_point.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if made || target_state.record.live.is_empty() {
+            return Ok(());
+        }
+        match branch.restore_point(self.ctx).await {
+            Ok(name) => {
+                self.ctx.out.info(format!("restore point {name} keeps the present state of the branch for 7 days"));
+                *self.restore_point.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
+            }
+            Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+            Err(error) => self.ctx.out.warn(format!("no restore point was made: {error}")),
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,10 @@
 use crate::{
     error::Result,
     event::Event,
-    model::{push_plan::Action, structure_change::TypeChangePolicy},
+    model::{
+        push_plan::{Action, RequestedMode},
+        structure_change::TypeChangePolicy,
+    },
     postgres::Session,
     stages::push::{
         plan::{preflight::TargetState, structure_changes},
@@ -32,7 +35,9 @@ impl PushExecutor<'_> {
         }
         let is_refused = self.request.on_type_change == TypeChangePolicy::Decide;
         if is_refused {
-            target_state.require_clear(Action::Swap)?;
+            // Where tables are altered, what others built on them stays.
+            let is_altered = self.request.mode == RequestedMode::Auto && !self.request.fresh;
+            target_state.require_clear(if is_altered { Action::Diff } else { Action::Swap })?;
         }
         for change in &changes {
             self.ctx.out.emit(&Event::StructureChanged(change.clone()));

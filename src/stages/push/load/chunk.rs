@@ -47,7 +47,9 @@ impl Chunk {
         }
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        format!("COPY (SELECT {} FROM ONLY {table}{condition}) TO STDOUT (FORMAT binary)", to_push.pushed_columns())
+        // The rows of tables that inherit are not the table's, those of partitions are.
+        let only = if to_push.is_partitioned { "" } else { "ONLY " };
+        format!("COPY (SELECT {} FROM {only}{table}{condition}) TO STDOUT (FORMAT binary)", to_push.pushed_columns())
     }
 
     /// The statement that writes it to the target. A whole table goes in frozen: a reader's older snapshot then sees
@@ -83,7 +85,7 @@ pub(crate) async fn local_sizes(local: &Session, manifest: &Manifest) -> Result<
     let sql = "SELECT c.relname::text, pg_relation_size(c.oid) / current_setting('block_size')::bigint, \
                  pg_table_size(c.oid), pg_total_relation_size(c.oid), c.relfilenode::bigint \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE n.nspname = $1 AND c.relkind = 'r'";
+               WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')";
     let rows = local.query_rows("measuring the local tables", sql, &[&manifest.plan.schema]).await?;
     let mut found = std::collections::BTreeMap::new();
     for row in &rows {

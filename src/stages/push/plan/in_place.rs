@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         Plan,
+        catalog::Catalog,
         existing_schema::WeakerForm,
         human_format::counted,
         offtype::OFFTYPE_TABLE,
@@ -16,6 +17,7 @@ use crate::{
     rules::migration_history,
     stages::push::{
         plan::{
+            live_alteration,
             manifest::{Manifest, TableToPush},
             missing_objects,
             mode_selection::Choice,
@@ -30,6 +32,8 @@ use crate::{
     },
 };
 
+/// What is said of a column that only the target has.
+const NOT_IN_PLAN: &str = "is on the target, not in the plan";
 /// How many names one complaint lists.
 const NAMED: usize = 20;
 
@@ -48,6 +52,8 @@ pub(crate) struct LiveStatements {
     pub weakened: Vec<String>,
     /// Those that can't be created, and why.
     pub not_created: Vec<String>,
+    /// The catalog of the target, if the plan has an existing schema.
+    pub present: Catalog,
 }
 
 /// The tables that the application made, as a push finds them.
@@ -190,12 +196,7 @@ fn differences_of(
         found.push(format!("{}: column {name} {words}", table.name));
     }
     let is_new = |name: &&&str| table.column(name).is_none();
-    found.extend(
-        there
-            .keys()
-            .filter(is_new)
-            .map(|name| format!("{}: column {name} is on the target, not in the plan", table.name)),
-    );
+    found.extend(there.keys().filter(is_new).map(|name| format!("{}: column {name} {NOT_IN_PLAN}", table.name)));
     found
 }
 
@@ -234,7 +235,18 @@ pub(super) async fn choose(
             "leave --mode out: the rows are loaded into these tables, and later only changed rows are sent",
         ));
     }
-    let differences = in_place.differences(servers, manifest, &request.schema).await?;
+    let existing = manifest.plan.existing_schema.as_deref();
+    let alteration = existing.and_then(|existing| {
+        let found = &in_place.statements.present;
+        live_alteration::find(&manifest.plan, existing, found, &in_place.tables, request.on_type_change)
+    });
+    let mut differences = in_place.differences(servers, manifest, &request.schema).await?;
+    // Nothing that is on the target alone is removed.
+    let is_altered = |table: &str| alteration.as_ref().is_some_and(|all| all.altered.contains(table));
+    differences.retain(|text| {
+        let table = text.split_once(": ").map_or(text.as_str(), |(table, _)| table);
+        text.ends_with(NOT_IN_PLAN) || !is_altered(table)
+    });
     if !differences.is_empty() {
         let text = format!("the tables on the target are not those of the plan: {}", listed(&differences));
         return Err(Error::new(Kind::TargetOccupied, text).with_hint(
@@ -246,7 +258,7 @@ pub(super) async fn choose(
     } else {
         (Action::Diff, "the tables of the application have rows of the last push")
     };
-    Ok(Choice { action, reason: reason.to_owned() })
+    Ok(Choice { alteration, ..Choice::new(action, reason) })
 }
 
 /// Refuses to change or remove rows that no push brought, unless the user allows it. Rows that stay as they are need no

@@ -1,5 +1,7 @@
 //! What is to be pushed, as the artifacts of the earlier stages say: the chain of digests is checked here.
 
+use std::collections::BTreeSet;
+
 use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
@@ -42,13 +44,15 @@ pub(crate) struct TableToPush {
     pub fingerprint: String,
     /// What `convert` loaded of it; none for an off-type table that its checkpoint doesn't list.
     pub loaded: Option<TableRecord>,
+    /// Whether its rows are in partitions.
+    pub is_partitioned: bool,
 }
 
 impl TableToPush {
     /// `shared` is what [`shared`] gives.
     fn new(table: TablePlan, loaded: Option<TableRecord>, shared: &str) -> Self {
         let fingerprint = fingerprint(&table, shared);
-        Self { table, fingerprint, loaded }
+        Self { table, fingerprint, loaded, is_partitioned: false }
     }
 
     /// The columns that are sent, as in COPY.
@@ -152,13 +156,17 @@ fn check_chain(ctx: &Context, convert: &LoadCheckpoint, plan: &Plan, plan_sha256
 fn tables_to_push(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<TableToPush>> {
     let mut tables = Vec::new();
     let shared = shared(plan);
+    let existing = plan.existing_schema.iter().flat_map(|existing| existing.catalog.tables());
+    let partitioned: BTreeSet<&str> =
+        existing.filter(|(_, table)| table.partition_by.is_some()).map(|(name, _)| name).collect();
     for table in &plan.tables {
         let loaded = convert.tables.get(&table.source).cloned().ok_or_else(|| {
             Error::new(Kind::ArtifactDamaged, "the checkpoint of convert doesn't have this table of the plan")
                 .at_table(&table.source)
                 .with_hint("run `turso2neon convert --fresh`")
         })?;
-        tables.push(TableToPush::new(table.clone(), Some(loaded), &shared));
+        let is_partitioned = partitioned.contains(table.name.as_str());
+        tables.push(TableToPush { is_partitioned, ..TableToPush::new(table.clone(), Some(loaded), &shared) });
     }
     if plan.has_offtype_cells() {
         let loaded = convert.tables.get(OFFTYPE_TABLE).cloned();

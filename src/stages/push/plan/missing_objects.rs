@@ -68,6 +68,7 @@ pub(super) async fn statements(
         statements.insert(0, settings);
         statements.push(format!("SET LOCAL {}", path_setting(&wanted.search_path)));
     }
+    all.present = found;
     Ok(all)
 }
 
@@ -139,7 +140,7 @@ fn weaken(all: &mut LiveStatements, plan: &Plan, wanted: &Catalog, there: &BTree
     // Each before what it needs, and a primary key before its columns take NULL.
     let drops: Vec<String> = weakened.iter().rev().flat_map(|object| object.drop()).collect();
     all.before.splice(0..0, drops);
-    all.before.extend(weakened_objects::columns(plan));
+    all.before.extend(weakened_objects::columns(plan, |name| there.contains(name)));
     for object in weakened {
         all.after.extend(weakened_objects::object(plan, object));
         all.weakened.push(object.name.words(&plan.schema));

@@ -2,7 +2,11 @@
 //!
 //! A dry run prints the value that the real push applies.
 
+pub(super) mod alteration;
+
 pub(super) mod in_place;
+
+mod live_alteration;
 
 mod missing_objects;
 
@@ -44,7 +48,7 @@ pub(super) fn make(
     target_state: &TargetState,
     choice: Choice,
 ) -> PushPlan {
-    let Choice { action, reason } = choice;
+    let Choice { action, reason, .. } = choice;
     let names = |tables: &[PushedTableRecord]| tables.iter().map(|table| table.name.clone()).collect();
     let none: fn() -> Vec<String> = Vec::new;
     let mut creates = none();
@@ -70,6 +74,9 @@ pub(super) fn make(
         tables: manifest.tables.iter().map(table).collect(),
         rows_before: rows_before(&target_state.record.live),
         creates,
+        alters: none(),
+        altered_tables: none(),
+        lost_columns: none(),
         created_objects: statements.map(|all| all.created.clone()).unwrap_or_default(),
         weakened_objects: statements.map(|all| all.weakened.clone()).unwrap_or_default(),
         missing_objects: statements.map(|all| all.not_created.clone()).unwrap_or_default(),

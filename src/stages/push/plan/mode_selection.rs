@@ -9,6 +9,7 @@ use crate::{
     },
     postgres::Session,
     stages::push::plan::{
+        alteration::{self, Alteration},
         in_place,
         manifest::Manifest,
         preflight::TargetState,
@@ -24,11 +25,13 @@ pub(crate) struct Choice {
     pub action: Action,
     /// Why, as half a sentence.
     pub reason: String,
+    /// What is altered first instead; the action is what happens where that turns out to be impossible.
+    pub alteration: Option<Alteration>,
 }
 
 impl Choice {
-    fn new(action: Action, reason: impl Into<String>) -> Self {
-        Self { action, reason: reason.into() }
+    pub(crate) fn new(action: Action, reason: impl Into<String>) -> Self {
+        Self { action, reason: reason.into(), alteration: None }
     }
 }
 
@@ -107,6 +110,13 @@ pub(crate) async fn choose(
                 .with_hint("use --mode auto or swap, which replace the tables"))
         }
         (Some(_), RequestedMode::Replace) => Ok(Choice::new(Action::DropAndCreate, requested(part))),
+        (Some(difference), RequestedMode::Auto) if target_state.altered_table().is_none() => {
+            let alteration = alteration::find(ctx, control, manifest, target_state, request).await?;
+            if alteration.is_none() {
+                ctx.out.info(format!("the tables are replaced, because {difference}"));
+            }
+            Ok(Choice { alteration, ..Choice::new(Action::Swap, difference) })
+        }
         (Some(difference), _) => {
             ctx.out.info(format!("the tables are replaced, because {difference}"));
             Ok(Choice::new(Action::Swap, difference))

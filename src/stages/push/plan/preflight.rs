@@ -67,6 +67,8 @@ pub(crate) struct TargetState {
     pub in_place: Option<InPlace>,
     /// What this push changes about the tables that are in use.
     pub changes: Vec<StructureChange>,
+    /// In a dry run, tables whose rows can be compared only after they are altered.
+    pub altered: BTreeSet<String>,
     /// Size of the database in bytes.
     pub database_bytes: u64,
     /// The project's limit in bytes, if it has one.
@@ -121,6 +123,7 @@ impl TargetState {
             drift: Vec::new(),
             unchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
+            altered: BTreeSet::new(),
             in_place,
             changes: Vec::new(),
             database_bytes: facts.database_bytes,

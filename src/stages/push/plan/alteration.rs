@@ -1,0 +1,320 @@
+//! Whether ALTER TABLE can give the tables of the last push the structure that would be pushed, and by which statements.
+//!
+//! The wanted structure is created on the target itself, without rows and in a transaction that is rolled back, by the
+//! statements with which a push creates tables. So both structures are in the words of one server, and what is compared
+//! is exactly what replaced tables would have.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    context::Context,
+    error::{Error, Kind, Result},
+    model::{
+        TablePlan,
+        catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, ObjectName, quote_ident_if_needed},
+        identifier::{qualified, quote_ident},
+    },
+    postgres::{Session, catalog},
+    rules::{
+        ddl::{self, Statement},
+        schema_sync::{self, Allowed, Change, Effect, Timing},
+    },
+    stages::push::{
+        plan::{manifest::Manifest, preflight::TargetState, request::PushRequest},
+        target::{
+            objects,
+            record::{PushedTableRecord, UnfinishedRun},
+            session::path_setting,
+        },
+    },
+};
+
+/// How the schema is called in which the wanted structure is created. Schemas with names of the tool are not read as
+/// catalogs.
+const TRIAL_PREFIX: &str = "_t2n_trial_";
+
+const DOING: &str = "comparing the structure of the tables";
+
+/// What is altered, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Alteration {
+    /// Statements that are committed by themselves, before the others.
+    pub before: Vec<String>,
+    /// Statements of one transaction.
+    pub inside: Vec<String>,
+    /// Schemas in which the statements look up names.
+    pub search_path: Vec<String>,
+    /// Tables of the last push with another structure.
+    pub altered: BTreeSet<String>,
+    /// Tables that are created, without rows.
+    pub made: BTreeSet<String>,
+    /// Tables of the last push that are dropped.
+    pub removed: BTreeSet<String>,
+    /// Columns that are dropped, with their tables.
+    pub lost_columns: Vec<String>,
+    /// Tables that the statements lock: those above that are there, and those that their foreign keys refer to.
+    pub locked: Vec<String>,
+}
+
+impl Alteration {
+    /// All statements, in order.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &String> {
+        self.before.iter().chain(&self.inside)
+    }
+
+    /// The tables that have the plan's structure only afterwards.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &String> {
+        self.altered.iter().chain(&self.made)
+    }
+}
+
+/// The tables that would have to change.
+struct Scope<'a> {
+    changed: Vec<&'a TablePlan>,
+    removed: Vec<&'a PushedTableRecord>,
+}
+
+impl Scope<'_> {
+    fn is_planned(&self, name: &str) -> bool {
+        self.changed.iter().any(|table| table.name == name)
+    }
+
+    fn is_compared(&self, name: &str) -> bool {
+        self.is_planned(name) || self.removed.iter().any(|table| table.name == name)
+    }
+}
+
+/// What would be altered; none if that is not possible, so that the tables have to be replaced.
+///
+/// # Errors
+/// `TargetUnreachable`.
+pub(crate) async fn find(
+    ctx: &Context,
+    control: &Session,
+    manifest: &Manifest,
+    target_state: &TargetState,
+    request: &PushRequest,
+) -> Result<Option<Alteration>> {
+    let Some(scope) = scope(manifest, target_state, request) else { return Ok(None) };
+    let compared = catalogs(control, manifest, target_state, request, &scope).await;
+    // A failure speaks against altering only: replacing the tables has its own checks.
+    match compared {
+        Err(error) if control.is_lost() => Err(error),
+        Err(error) => {
+            ctx.out.info(format!("the tables are not altered, because their structure can't be compared: {error}"));
+            control.batch("leaving the transaction", "ROLLBACK").await?;
+            Ok(None)
+        }
+        Ok((wanted, present)) => Ok(between(&wanted, &present, &scope, target_state, &request.schema)),
+    }
+}
+
+/// What would have to change, if all of it is this tool's.
+fn scope<'a>(manifest: &'a Manifest, target_state: &'a TargetState, request: &PushRequest) -> Option<Scope<'a>> {
+    let record = &target_state.record;
+    let is_plain = |table: &PushedTableRecord| {
+        table.is_pushed() && !table.is_adopted && table.lost.is_empty() && table.foreign_owner.is_none()
+    };
+    let hooks = &manifest.plan.hooks;
+    let is_possible = target_state.kept.is_empty()
+        && target_state.creates_extensions.is_empty()
+        && request.force_tables.is_empty()
+        && manifest.plan.existing_schema.is_none()
+        // The user's SQL belongs to the creation of tables.
+        && hooks.before.is_empty()
+        && hooks.after.is_empty()
+        && record.live.iter().all(is_plain)
+        && !record.unfinished.iter().any(UnfinishedRun::is_replacing)
+        && objects::are_there(&manifest.plan, &request.schema, &record.live_objects);
+    if !is_possible {
+        return None;
+    }
+    let live = |name: &str| record.live.iter().find(|table| table.name == name);
+    let changed = manifest
+        .tables
+        .iter()
+        .filter(|to_push| live(&to_push.table.name).is_none_or(|table| table.fingerprint != to_push.fingerprint));
+    let changed: Vec<&TablePlan> = changed.map(|to_push| &to_push.table).collect();
+    let is_in_plan = |name: &str| manifest.tables.iter().any(|to_push| to_push.table.name == name);
+    let removed: Vec<&PushedTableRecord> = record.live.iter().filter(|table| !is_in_plan(&table.name)).collect();
+    // The rows of a table that is dropped could not be put back.
+    let loses_rows = request.keep_previous && !removed.is_empty();
+    let is_same = changed.is_empty() && removed.is_empty();
+    if loses_rows || is_same { None } else { Some(Scope { changed, removed }) }
+}
+
+/// The wanted structure and the present one, restricted to what is compared.
+async fn catalogs(
+    control: &Session,
+    manifest: &Manifest,
+    target_state: &TargetState,
+    request: &PushRequest,
+    scope: &Scope<'_>,
+) -> Result<(Catalog, Catalog)> {
+    let home = request.schema.as_str();
+    let trial = format!("{TRIAL_PREFIX}{}", manifest.short_key());
+    control.batch(DOING, "BEGIN; SET LOCAL lock_timeout = '10s'").await?;
+    let present = catalog::read(control, Some(home)).await?;
+    let mut sql = vec![
+        format!("SET LOCAL {}", path_setting(&target_state.path)),
+        format!("CREATE SCHEMA {}", quote_ident(&trial)),
+    ];
+    sql.extend(creation(&trial, manifest, scope));
+    control.batch(DOING, &sql.join(";\n")).await?;
+    let wanted = catalog::read(control, Some(&trial)).await?;
+    control.batch(DOING, "ROLLBACK").await?;
+    // Objects of the main schema would have the same names.
+    let wanted = renamed(wanted.only(|object| object.name.schema == trial), &trial, home)?;
+    let others_added = |object: &CatalogObject| {
+        let part = format!("{} {}", object.name.kind.word(), object.name.name);
+        let table = target_state.record.live.iter().find(|table| table.name == object.name.table);
+        table.is_some_and(|table| table.added.contains(&part))
+    };
+    let wanted = wanted.only(|object| is_meant(object, home, |name| scope.is_planned(name)));
+    let present =
+        present.only(|object| is_meant(object, home, |name| scope.is_compared(name)) && !others_added(object));
+    Ok(alike(wanted, present))
+}
+
+/// The statements that create the tables that change, and those that their foreign keys refer to.
+fn creation(schema: &str, manifest: &Manifest, scope: &Scope<'_>) -> Vec<String> {
+    let is_parent = |name: &str| {
+        let mut keys = scope.changed.iter().flat_map(|table| &table.foreign_keys);
+        keys.any(|key| key.parent == name) && !scope.is_planned(name)
+    };
+    let parents = manifest.tables.iter().map(|to_push| &to_push.table).filter(|table| is_parent(&table.name));
+    let mut statements: Vec<Statement> = Vec::new();
+    for table in scope.changed.iter().copied().chain(parents) {
+        statements.push(ddl::create_table(schema, table));
+        statements.extend(ddl::keys(schema, table));
+        statements.extend(ddl::indexes(schema, table));
+    }
+    for table in &scope.changed {
+        statements.extend(ddl::checks(schema, table));
+        statements.extend(ddl::defaults(schema, table));
+        statements.extend(ddl::foreign_keys(schema, table));
+        statements.extend(ddl::validations(schema, table));
+    }
+    statements.into_iter().map(|statement| statement.sql).collect()
+}
+
+/// The catalog with its main schema called `new`.
+fn renamed(catalog: Catalog, old: &str, new: &str) -> Result<Catalog> {
+    let broken = |_| Error::new(Kind::Bug, "a catalog has no JSON form");
+    let mut value = serde_json::to_value(catalog).map_err(broken)?;
+    rename(&mut value, old, new);
+    serde_json::from_value(value).map_err(broken)
+}
+
+fn rename(value: &mut Value, old: &str, new: &str) {
+    match value {
+        Value::String(text) if text == old => new.clone_into(text),
+        // In SQL. No other name contains that of the trial schema.
+        Value::String(text) => {
+            *text = text.replace(&quote_ident(old), &quote_ident(new)).replace(old, &quote_ident_if_needed(new));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, old, new)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| rename(field, old, new)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Tables, constraints and indexes; what else is attached to a table stays.
+fn is_meant(object: &CatalogObject, home: &str, is_compared: impl Fn(&str) -> bool) -> bool {
+    let name = &object.name;
+    name.schema == home
+        && match name.kind {
+            ObjectKind::Table => is_compared(&name.name),
+            ObjectKind::Constraint | ObjectKind::Index => is_compared(&name.table),
+            _ => false,
+        }
+}
+
+/// Without what is not compared: comments, rights, and the options for the storage of tables that are there.
+fn alike(mut wanted: Catalog, mut present: Catalog) -> (Catalog, Catalog) {
+    for object in wanted.objects.iter_mut().chain(&mut present.objects) {
+        object.comments.clear();
+        object.grants.clear();
+        object.grant_roles.clear();
+    }
+    for object in &mut wanted.objects {
+        if let ObjectFacts::Table(table) = &mut object.facts
+            && let Some(ObjectFacts::Table(there)) = present.object(&object.name).map(|object| &object.facts)
+        {
+            table.unlogged = there.unlogged;
+            table.options.clone_from(&there.options);
+            table.settings.clone_from(&there.settings);
+        }
+    }
+    (wanted, present)
+}
+
+/// What makes the present structure the wanted one, if that is possible in place. Whether anything may be removed or
+/// narrowed was decided before (`structure_changes`).
+fn between(
+    wanted: &Catalog,
+    present: &Catalog,
+    scope: &Scope<'_>,
+    target_state: &TargetState,
+    home: &str,
+) -> Option<Alteration> {
+    let synchronisation = schema_sync::statements(wanted, present, Allowed::ALL, &[]).ok()?;
+    let live = &target_state.record.live;
+    let is_live = |name: &str| live.iter().any(|table| table.name == name);
+    // A table that would be created again is replaced with the others.
+    let is_rebuilt = |change: &Change| change.effect == Effect::Narrows && change.sql.contains(" TEMPORARY TABLE ");
+    if !synchronisation.withheld.is_empty() || synchronisation.changes.iter().any(is_rebuilt) {
+        return None;
+    }
+    let lost_columns = lost_columns(wanted, present);
+    // An index or a constraint of others would go with the column. PostgreSQL itself refuses what policies read.
+    let has_additions = |table: &PushedTableRecord| {
+        let prefix = format!("{}.", table.name);
+        let is_part =
+            |part: &String| ["index ", "constraint ", "statistics "].iter().any(|word| part.starts_with(word));
+        lost_columns.iter().any(|column| column.starts_with(&prefix)) && table.added.iter().any(is_part)
+    };
+    if live.iter().any(has_additions) {
+        return None;
+    }
+    let (before, inside): (Vec<Change>, Vec<Change>) =
+        synchronisation.changes.into_iter().partition(|change| change.timing == Timing::Before);
+    let sql = |changes: Vec<Change>| changes.into_iter().map(|change| change.sql).collect();
+    let names = scope.changed.iter().map(|table| table.name.clone());
+    let (altered, made): (BTreeSet<String>, BTreeSet<String>) = names.partition(|name| is_live(name));
+    let removed: BTreeSet<String> = scope.removed.iter().map(|table| table.name.clone()).collect();
+    let mut locked: BTreeSet<String> = altered.union(&removed).cloned().collect();
+    locked.extend(parents(wanted).chain(parents(present)).filter(|name| is_live(name)));
+    Some(Alteration {
+        before: sql(before),
+        inside: sql(inside),
+        search_path: synchronisation.search_path,
+        altered,
+        made,
+        removed,
+        lost_columns,
+        locked: locked.iter().map(|name| qualified(home, name)).collect(),
+    })
+}
+
+/// Tables that foreign keys refer to.
+fn parents(catalog: &Catalog) -> impl Iterator<Item = String> {
+    catalog.objects.iter().filter_map(|object| match &object.facts {
+        ObjectFacts::Constraint(constraint) => Some(constraint.foreign_key.as_ref()?.table.clone()),
+        _ => None,
+    })
+}
+
+/// Columns that are only in the present tables.
+fn lost_columns(wanted: &Catalog, present: &Catalog) -> Vec<String> {
+    let mut lost = Vec::new();
+    for (name, there) in present.all_tables() {
+        let wanted = wanted.object(&ObjectName::new(ObjectKind::Table, &name.schema, &name.name));
+        let Some(ObjectFacts::Table(table)) = wanted.map(|object| &object.facts) else { continue };
+        let gone = there.columns.iter().filter(|column| table.column(&column.name).is_none());
+        lost.extend(gone.map(|column| format!("{}.{}", name.name, column.name)));
+    }
+    lost
+}
