@@ -171,10 +171,11 @@ const HISTORIES: [(&str, &[&str], Framework); 37] = [
 /// with the numbers that its other rows refer to, so that its rows take the place of those.
 const FILLED: [&str; 2] = ["django_content_type", "auth_permission"];
 
-/// Whether the rows that a table has on the target come from the framework's migrations and nobody else.
+/// Whether the rows that a table has on the target come from the framework's migrations: it is one of Django's, beside
+/// the migration history of Django. `histories` are the frameworks whose histories the target has.
 #[must_use]
-pub fn is_filled_by_migrations(name: &str) -> bool {
-    FILLED.contains(&name)
+pub fn is_filled_by_migrations(name: &str, histories: &[Framework]) -> bool {
+    FILLED.contains(&name) && histories.contains(&Framework::Django)
 }
 
 /// Names of tables that may be such, in lower case.
@@ -194,6 +195,13 @@ pub fn recognise<'a>(name: &str, columns: impl IntoIterator<Item = &'a str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_of_migrations_only_beside_their_history() {
+        assert!(is_filled_by_migrations("auth_permission", &[Framework::Django]));
+        assert!(!is_filled_by_migrations("auth_permission", &[Framework::Knex]));
+        assert!(!is_filled_by_migrations("shop_order", &[Framework::Django]));
+    }
 
     #[test]
     fn settings_name_the_schemas_of_the_tool() {

@@ -222,5 +222,8 @@ async fn run_and_read(
     forget_numbers(&mut catalog, fed);
     let is_fed = |name: &ObjectName| name.schema == catalog.schema && fed(&name.name);
     let rows = rows::of_tables(&reader, &catalog, |name| !is_fed(catalog.partition_root(name))).await?;
+    let fed: Vec<String> =
+        catalog.all_tables().map(|(name, _)| name).filter(|name| is_fed(name)).map(|name| name.name.clone()).collect();
+    rows::count(&reader, &mut catalog, &fed).await?;
     Ok(ExistingSchema::new("a file", false, catalog, rows))
 }

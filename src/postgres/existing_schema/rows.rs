@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        catalog::{Catalog, ObjectFacts, ObjectName, Phase},
+        catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, ObjectName, Phase},
         existing_schema::ExistingRows,
         identifier::{qualified, quote_list},
     },
@@ -46,6 +46,24 @@ pub(super) async fn of_tables(
         }
     }
     Ok(found)
+}
+
+/// Counts the rows that these tables of the main schema have, for tables that have some.
+///
+/// # Errors
+/// By role.
+pub(super) async fn count(session: &Session, catalog: &mut Catalog, tables: &[String]) -> Result<()> {
+    for name in tables {
+        let sql = format!("SELECT count(*) FROM {}", qualified(&catalog.schema, name));
+        let row = session.query_row("counting rows of the existing schema", &sql, &[]).await?;
+        let rows = row.count(0)?;
+        let table = ObjectName::new(ObjectKind::Table, &catalog.schema, name);
+        let object = catalog.objects.iter_mut().find(|object| object.name == table);
+        if let Some(CatalogObject { facts: ObjectFacts::Table(table), .. }) = object.filter(|_| rows > 0) {
+            table.rows = Some(rows);
+        }
+    }
+    Ok(())
 }
 
 async fn read(session: &Session, name: &str, columns: &[String]) -> Result<(u64, String)> {

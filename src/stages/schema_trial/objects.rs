@@ -76,7 +76,8 @@ impl Trial<'_> {
         }
         let mut findings = Vec::new();
         for (verdict, rows) in verdicts.into_iter().filter(|(_, rows)| rows.count > 0) {
-            let message = format!("{} {}", rows_words(table.plan, &rows, verdict.verbs), verdict.words);
+            let there = if self.existing.is_live { where_it_exists(&verdict.form) } else { "" };
+            let message = format!("{} {}{there}", rows_words(table.plan, &rows, verdict.verbs), verdict.words);
             let mut accept = format!("--accept {}@{source}", verdict.code.word());
             let finding = Finding::new(verdict.code, Severity::NeedsDecision, message);
             let mut finding = finding.at_table(&source).counting(rows.count);
@@ -190,6 +191,15 @@ fn immediate(sql: &str) -> String {
 pub(super) fn unusable(object: &CatalogObject, schema: &str, error: &Error) -> Error {
     let what = format!("{} of the existing schema can't be created: {}", object.name.words(schema), error.message());
     Error::new(Kind::Config, what).with_hint("correct the schema; the message is that of PostgreSQL")
+}
+
+/// What becomes of an object that the application made on the target.
+const fn where_it_exists(form: &WeakerForm) -> &'static str {
+    match form {
+        WeakerForm::NotCreated => "; on the target it is dropped",
+        WeakerForm::NotValid => "; on the target it is dropped and created again",
+        WeakerForm::BaseType { .. } | WeakerForm::NullAllowed { .. } => "; on the target the column is altered",
+    }
 }
 
 /// What is said of rows that an object refuses, and what becomes of the object.

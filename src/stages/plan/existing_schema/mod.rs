@@ -106,6 +106,7 @@ impl PlanInputs<'_> {
             let table =
                 self.table(&connection, &SurveyedTable { outline, survey }, at, target, found, &mut all.findings)?;
             all.weakened.extend(self.nullable(&table, target));
+            all.findings.extend(self.replaced_rows(&table));
             all.tables.push(table);
         }
         self.extra_tables(&matches, &mut all);
@@ -149,6 +150,19 @@ impl PlanInputs<'_> {
         Ok(table)
     }
 
+    /// Rows that a file inserts into a table that the source has, too.
+    fn replaced_rows(&self, table: &TablePlan) -> Option<Finding> {
+        let (_, definition) = self.target.catalog.tables().find(|(name, _)| *name == table.name)?;
+        let rows = definition.rows?;
+        let message = format!(
+            "the file inserts {} into the table {}: they are not loaded, because the source has this table",
+            counted(rows, "row", "rows"),
+            table.name
+        );
+        let finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Warning, message);
+        Some(finding.at_table(&table.source).counting(rows))
+    }
+
     /// Columns that take NULL, unlike the existing ones, and the primary key that they are in.
     fn nullable(&self, table: &TablePlan, target: &ExistingTable) -> Vec<WeakenedObject> {
         let schema = &self.target.catalog.schema;
@@ -180,7 +194,7 @@ impl PlanInputs<'_> {
             let schema = &self.target.catalog.schema;
             let rows = self.target.rows.iter().find(|rows| rows.schema == *schema && rows.table == target.name);
             let message = match (self.target.is_live, rows) {
-                (true, _) => "the source has no such table: it is left as it is on the target".to_owned(),
+                (true, _) => "the source has no such table: it is left as it is where it exists".to_owned(),
                 (false, Some(rows)) => {
                     format!(
                         "the source has no such table: it is created with the {} of the existing schema",

@@ -274,7 +274,7 @@ impl<'a> PushExecutor<'a> {
             let findings = Box::pin(change.find()).await?;
             let kept = plan.kept.clone();
             findings.enter(&mut plan, &target_state.record);
-            in_place::require_consent(self.request, &plan)?;
+            in_place::require_consent(self.request, self.manifest, &plan)?;
             if self.request.dry_run {
                 if !target_state.altered.is_empty() {
                     plan.kept = kept;

@@ -266,13 +266,22 @@ pub(super) async fn choose(
 ///
 /// # Errors
 /// `TargetOccupied`.
-pub(crate) fn require_consent(request: &PushRequest, plan: &PushPlan) -> Result<()> {
+pub(crate) fn require_consent(request: &PushRequest, manifest: &Manifest, plan: &PushPlan) -> Result<()> {
+    let existing = manifest.plan.existing_schema.iter().flat_map(|existing| &existing.tables);
+    let histories: Vec<_> = existing
+        .filter_map(|table| {
+            let columns = table.columns.iter().map(|column| column.name.as_str());
+            migration_history::recognise(&table.name, columns)
+        })
+        .collect();
     let is_lossy = |changes: crate::model::row_changes::RowChanges| changes.updated + changes.deleted > 0;
     let refused: Vec<_> = plan
         .tables
         .iter()
         .filter(|table| table.changes.is_some_and(is_lossy))
-        .filter(|table| !request.is_forced(&table.name) && !migration_history::is_filled_by_migrations(&table.name))
+        .filter(|table| {
+            !request.is_forced(&table.name) && !migration_history::is_filled_by_migrations(&table.name, &histories)
+        })
         .filter_map(|table| Some((table.name.as_str(), table.rows_there?)))
         .collect();
     if refused.is_empty() {

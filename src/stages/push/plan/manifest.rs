@@ -210,6 +210,13 @@ fn run_key(tables: &[TableToPush], plan: &Plan, schema: &str) -> String {
     for object in objects::planned(plan, schema) {
         text.push_str(&format!("{} {}\n", object.kind, object.statements.join("; ")));
     }
+    // What a file has more than before is created on the target. A database that was read has its own objects.
+    for existing in plan.existing_schema.iter().filter(|existing| !existing.is_live) {
+        for object in &existing.catalog.objects {
+            let statements = object.create.iter().chain(&object.comments).chain(&object.grants);
+            statements.for_each(|sql| text.push_str(&format!("existing {sql}\n")));
+        }
+    }
     sha256_of_bytes(text.as_bytes())
 }
 
