@@ -391,5 +391,5 @@ fn schema_of(target: &TargetArgs) -> Result<SchemaFrom> {
         no_target().with_hint("--schema-from target requires --target, NEON_DATABASE_URL or --neon-project")
     })?;
     check_urls(None, None, Some(&url))?;
-    Ok(SchemaFrom::Target { url, schema: settings::schema(target) })
+    Ok(SchemaFrom::Target { url, schema: target.schema.clone() })
 }

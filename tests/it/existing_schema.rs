@@ -279,3 +279,24 @@ fn what_a_file_has_more_is_created_and_what_it_inserts_is_named() {
     push(&format!("{table} CREATE VIEW v AS SELECT a FROM t;"));
     assert_eq!(target.value("SELECT a FROM v"), "x");
 }
+
+#[test]
+fn the_schema_with_the_tables_of_the_application_is_found() {
+    let workspace = Workspace::new();
+    let source =
+        workspace.sqlite("app.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x');");
+    let target = Target::start();
+    target.execute_as_owner(
+        "CREATE SCHEMA app; CREATE TABLE app.t (id int PRIMARY KEY, a text); CREATE SCHEMA drizzle; \
+         CREATE TABLE drizzle.__drizzle_migrations (id serial PRIMARY KEY, hash text, created_at bigint)",
+    );
+    let run = |more: &[&str]| {
+        let run = workspace.tool("run").arg("--source").arg(&source).args(["--schema-from", "target"]).args(more);
+        run.env("NEON_DATABASE_URL", target.url()).run()
+    };
+    run(&["--schema", "other"]).expect_exit(2).expect_text("schema other of the database has no tables");
+    run(&[]).expect_exit(0);
+    assert_eq!(target.value("SELECT a FROM app.t"), "x");
+    workspace.tool("rollback").arg("--yes").env("NEON_DATABASE_URL", target.url()).run().expect_exit(0);
+    assert_eq!(target.value("SELECT count(*)::text FROM app.t"), "0");
+}

@@ -19,6 +19,7 @@ use crate::{
         identifier::{qualified, quote_ident, quote_literal},
     },
     postgres::Session,
+    rules::migration_history,
 };
 
 const DOING: &str = "reading the objects of the database";
@@ -81,17 +82,26 @@ pub async fn read(session: &Session, schema: Option<&str>) -> Result<Catalog> {
 /// `Config` if several schemas have tables, none of them is `public`, and none is named; by role.
 pub async fn read_or_empty(session: &Session, schema: Option<&str>) -> Result<Catalog> {
     if schema.is_none() {
-        let rows = session.query_rows(DOING, queries::SCHEMAS, &[]).await?;
-        if rows.is_empty() {
+        if schemas(session, &[]).await?.is_empty() {
             return read(session, Some("public")).await;
         }
     }
     read(session, schema).await
 }
 
+/// Schemas with tables other than these.
+async fn schemas(session: &Session, without: &[&str]) -> Result<Vec<String>> {
+    let rows = session.query_rows(DOING, queries::SCHEMAS, &[&without]).await?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
 async fn choose(session: &Session) -> Result<String> {
-    let rows = session.query_rows(DOING, queries::SCHEMAS, &[]).await?;
-    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect::<Result<_>>()?;
+    // Some frameworks keep their migration history in a schema of its own.
+    let histories: Vec<&str> = migration_history::names().collect();
+    let mut names = schemas(session, &histories).await?;
+    if names.is_empty() {
+        names = schemas(session, &[]).await?;
+    }
     match names.as_slice() {
         [] => Err(Error::new(Kind::Config, "the existing schema has no tables")
             .with_hint("--schema-from takes the SQL that creates the tables, or a database that has them")),

@@ -21,10 +21,10 @@ macro_rules! no_extension {
     };
 }
 
-/// Schemas with tables, and how many.
+/// Schemas with tables, and how many. `$1` are names of tables that do not count, in lower case.
 pub(super) const SCHEMAS: &str = concat!(
     "SELECT n.nspname::text, count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND ",
+      WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND lower(c.relname) <> ALL ($1) AND ",
     of_users!(),
     " AND ",
     no_extension!("pg_class", "c.oid"),

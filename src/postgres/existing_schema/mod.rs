@@ -47,8 +47,8 @@ pub enum SchemaFrom {
     Target {
         /// Its connection string.
         url: Secret<String>,
-        /// The schema.
-        schema: String,
+        /// The schema, if one is named.
+        schema: Option<String>,
     },
 }
 
@@ -89,7 +89,7 @@ impl SchemaFrom {
     ) -> Result<ExistingSchema> {
         match self {
             Self::Server(url) => of_server(ctx, url, schema, fed).await,
-            Self::Target { url, schema } => of_server(ctx, url, Some(schema), fed).await,
+            Self::Target { url, schema: named } => of_server(ctx, url, named.as_deref().or(schema), fed).await,
             Self::File(path) => {
                 let text = text_of(path)?;
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -163,6 +163,10 @@ async fn of_server(
     let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     session.batch("reading the existing schema", begin).await?;
     let mut catalog = catalog::read(&session, schema).await?;
+    if catalog.tables().next().is_none() {
+        return Err(Error::new(Kind::Config, format!("schema {} of the database has no tables", catalog.schema))
+            .with_hint("--schema names the schema that has them; --schema-from takes a file of SQL, too"));
+    }
     forget_numbers(&mut catalog, fed);
     // A foreign key of a table that gets rows must find the rows that it refers to.
     let parents: BTreeSet<(String, String)> = foreign_parents(&catalog, fed);
