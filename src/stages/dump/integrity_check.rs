@@ -84,6 +84,9 @@ fn check(
     };
     let connection = prepared(open::without_stand_ins(path)?)?;
     let schema = storage_layout::read_schema(&connection)?;
+    if let Some(row) = schema.iter().find(|row| !row.is_sound()) {
+        return Err(damaged("malformed entry in the schema", &row.name, false)).at_table(&row.name);
+    }
     let mut checked = IntegrityReport::default();
     // The Turso engine's own tables lack what SQLite expects of such a table, and are never carried.
     let is_internal = |row: &SchemaRow| row.name.to_ascii_lowercase().starts_with(TURSO_INTERNAL);
@@ -229,6 +232,24 @@ mod tests {
         assert_eq!(checked.with_broken_rules, ["odd"]);
         assert_eq!(checked.unchecked, ["own"]);
         assert_eq!(checked.sound, 1);
+    }
+
+    #[test]
+    fn an_entry_of_the_schema_that_is_no_object_is_damage() {
+        for damage in ["type = 'tab\x01e'", "rootpage = 0", "type = 'view'"] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("entry.db");
+            let connection = Connection::open(&path).unwrap();
+            connection
+                .execute_batch(&format!(
+                    "CREATE TABLE t(a); CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE f USING fts5(a);
+                     PRAGMA writable_schema=ON; UPDATE sqlite_schema SET {damage} WHERE name = 't'"
+                ))
+                .unwrap();
+            drop(connection);
+            let error = integrity(&path, &Cancellation::default(), &|| (), &quiet()).unwrap_err();
+            assert_eq!((error.kind(), error.table()), (Kind::SourceInvalid, Some("t")), "{damage}");
+        }
     }
 
     #[test]

@@ -44,6 +44,22 @@ impl SchemaRow {
         self.rooted && self.kind == "table"
     }
 
+    /// Whether an engine could have written it: a kind of object that there is, and the pages that it needs. An engine
+    /// that is told to tolerate other entries ignores them, and with them the rows of a table.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_virtual = || self.sql.as_ref().is_some_and(|sql| sql.to_ascii_lowercase().contains("virtual"));
+        let is_table = || {
+            let mut words = self.sql.iter().flat_map(|sql| sql.split_whitespace());
+            words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case("table"))
+        };
+        match self.kind.as_str() {
+            "table" => self.name == self.table && (self.rooted || is_virtual()),
+            "view" => !is_table(),
+            "index" | "trigger" => true,
+            _ => false,
+        }
+    }
+
     /// Whether it is libSQL's vector index, whose content is in a shadow table and whose own b-tree stays empty.
     ///
     /// The older syntax (`USING diskann...`) has no marker function; the shadow table tells it apart.

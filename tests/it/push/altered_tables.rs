@@ -10,6 +10,7 @@ use turso2neon::{
         PgType, Plan,
         conversion_plan::{ForeignKeyPlan, IndexPlan},
         push_plan::{Action, PushMode},
+        row_changes::RowChanges,
         structure_change::TypeChangePolicy,
     },
     stages::push::{
@@ -183,6 +184,43 @@ fn types_nullability_and_columns_change_in_place_after_a_decision() {
     back(&fixture, &request);
     assert_eq!(target.value("SELECT count(*) || ' ' || min(age) FROM children"), "200 5000000001");
     fixture.push(&url).0.unwrap();
+    fixture.assert_equal(&target, "public");
+}
+
+#[test]
+fn a_column_is_renamed_where_its_place_or_its_values_show_it() {
+    let (target, mut fixture, url) = pushed();
+    let before = attached(&target);
+    // The last column of its table, and one between others.
+    fixture.plan.tables[0].columns[1] = column("title", PgType::Text);
+    fixture.plan.tables[1].columns[1] = column("mother", PgType::BigInt);
+    fixture.plan.tables[1].foreign_keys = vec![key("children_mother_fkey", "mother")];
+    fixture.refill(ROWS);
+    let renamed = fixture.push(&url).0.unwrap();
+    let renames = |pushed: &Pushed| altered(pushed).iter().filter(|sql| sql.contains(" RENAME COLUMN ")).count();
+    assert_eq!(renames(&renamed), 2, "{:?}", altered(&renamed));
+    let plan = renamed.plan.as_ref().unwrap();
+    assert!(
+        plan.tables.iter().all(|table| table.changes.is_none_or(|changes| changes == RowChanges::default())),
+        "{plan:?}"
+    );
+    assert_eq!((attached(&target), plan.lost_columns.len()), (before.clone(), 0));
+    fixture.assert_equal(&target, "public");
+
+    // Other values in the last place may be another column. A view of others holds the old one.
+    fixture.plan.tables[0].columns[1] = column("motto", PgType::Text);
+    fixture.refill(&ROWS.replace("'p'", "'q'"));
+    assert!(fixture.push(&url).0.unwrap_err().message().contains("of_others"));
+    target.query("DROP VIEW of_others");
+    let other = fixture.push(&url).0.unwrap();
+    assert_eq!((renames(&other), other.plan.unwrap().lost_columns), (0, vec!["parents.title".to_owned()]));
+    fixture.assert_equal(&target, "public");
+
+    // ALTER TABLE can't put a column between others.
+    fixture.plan.tables[1].columns.insert(1, column("between", PgType::Text));
+    fixture.refill(&ROWS.replace("'p'", "'q'").replace("SELECT i, i % 50", "SELECT i, 'b', i % 50"));
+    let placed = fixture.push(&url).0.unwrap().plan.unwrap();
+    assert_eq!((placed.action, placed.alters.len()), (Action::Swap, 0));
     fixture.assert_equal(&target, "public");
 }
 

@@ -13,16 +13,19 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         TablePlan,
-        catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, ObjectName, quote_ident_if_needed},
+        catalog::{
+            Catalog, CatalogObject, ColumnDefinition, ObjectFacts, ObjectKind, ObjectName, TableDefinition,
+            quote_ident_if_needed,
+        },
         identifier::{qualified, quote_ident},
     },
     postgres::{Session, catalog},
     rules::{
         ddl::{self, Statement},
-        schema_sync::{self, Allowed, Change, Effect, Timing},
+        schema_sync::{self, Allowed, Change, Effect, Rename, Timing},
     },
     stages::push::{
-        plan::{manifest::Manifest, preflight::TargetState, request::PushRequest},
+        plan::{column_renames, manifest::Manifest, preflight::TargetState, request::PushRequest},
         target::{
             objects,
             record::{PushedTableRecord, UnfinishedRun},
@@ -92,13 +95,18 @@ impl Scope<'_> {
 /// `TargetUnreachable`.
 pub(crate) async fn find(
     ctx: &Context,
-    control: &Session,
+    (control, reader): (&Session, &Session),
     manifest: &Manifest,
     target_state: &TargetState,
     request: &PushRequest,
 ) -> Result<Option<Alteration>> {
     let Some(scope) = scope(manifest, target_state, request) else { return Ok(None) };
-    let compared = catalogs(control, manifest, target_state, request, &scope).await;
+    let compared = async {
+        let (wanted, present) = catalogs(control, manifest, target_state, request, &scope).await?;
+        let renames = column_renames::find((control, reader), (&wanted, &present), &manifest.plan).await?;
+        Ok((wanted, present, renames))
+    };
+    let compared = compared.await;
     // A failure speaks against altering only: replacing the tables has its own checks.
     match compared {
         Err(error) if control.is_lost() => Err(error),
@@ -107,7 +115,9 @@ pub(crate) async fn find(
             control.batch("leaving the transaction", "ROLLBACK").await?;
             Ok(None)
         }
-        Ok((wanted, present)) => Ok(between(&wanted, &present, &scope, target_state, &request.schema)),
+        Ok((wanted, present, renames)) => {
+            Ok(between((&wanted, &present), &renames, &scope, target_state, &request.schema))
+        }
     }
 }
 
@@ -254,13 +264,13 @@ fn alike(mut wanted: Catalog, mut present: Catalog) -> (Catalog, Catalog) {
 /// What makes the present structure the wanted one, if that is possible in place. Whether anything may be removed or
 /// narrowed was decided before (`structure_changes`).
 fn between(
-    wanted: &Catalog,
-    present: &Catalog,
+    (wanted, present): (&Catalog, &Catalog),
+    renames: &[Rename],
     scope: &Scope<'_>,
     target_state: &TargetState,
     home: &str,
 ) -> Option<Alteration> {
-    let synchronisation = schema_sync::statements(wanted, present, Allowed::ALL, &[]).ok()?;
+    let synchronisation = schema_sync::statements(wanted, present, Allowed::ALL, renames).ok()?;
     let live = &target_state.record.live;
     let is_live = |name: &str| live.iter().any(|table| table.name == name);
     // A table that would be created again is replaced with the others.
@@ -268,7 +278,11 @@ fn between(
     if !synchronisation.withheld.is_empty() || synchronisation.changes.iter().any(is_rebuilt) {
         return None;
     }
-    let lost_columns = lost_columns(wanted, present);
+    // ALTER TABLE appends columns, and statements may rely on the order.
+    if !wanted.tables().all(|(name, table)| is_appended(table, &columns_after(present, name, table, renames))) {
+        return None;
+    }
+    let lost_columns = lost_columns(wanted, present, renames);
     // An index or a constraint of others would go with the column. PostgreSQL itself refuses what policies read.
     let has_additions = |table: &PushedTableRecord| {
         let prefix = format!("{}.", table.name);
@@ -307,14 +321,35 @@ fn parents(catalog: &Catalog) -> impl Iterator<Item = String> {
     })
 }
 
+/// The columns of a present table that stay, by their new names, in order.
+fn columns_after<'a>(
+    present: &'a Catalog,
+    name: &str,
+    wanted: &TableDefinition,
+    renames: &'a [Rename],
+) -> Vec<&'a str> {
+    let columns = present.tables().filter(|(there, _)| *there == name).flat_map(|(_, table)| &table.columns);
+    columns.map(|column| new_name(name, &column.name, renames)).filter(|name| wanted.column(name).is_some()).collect()
+}
+
+/// Whether the columns that stay are the first ones of the table.
+fn is_appended(table: &TableDefinition, staying: &[&str]) -> bool {
+    table.columns.iter().zip(staying).all(|(column, name)| column.name == *name)
+}
+
+fn new_name<'a>(table: &str, column: &'a str, renames: &'a [Rename]) -> &'a str {
+    let rename = renames.iter().find(|rename| rename.table == table && rename.column.as_deref() == Some(column));
+    rename.map_or(column, |rename| rename.new.as_str())
+}
+
 /// Columns that are only in the present tables.
-fn lost_columns(wanted: &Catalog, present: &Catalog) -> Vec<String> {
+fn lost_columns(wanted: &Catalog, present: &Catalog, renames: &[Rename]) -> Vec<String> {
     let mut lost = Vec::new();
     for (name, there) in present.all_tables() {
         let wanted = wanted.object(&ObjectName::new(ObjectKind::Table, &name.schema, &name.name));
         let Some(ObjectFacts::Table(table)) = wanted.map(|object| &object.facts) else { continue };
-        let gone = there.columns.iter().filter(|column| table.column(&column.name).is_none());
-        lost.extend(gone.map(|column| format!("{}.{}", name.name, column.name)));
+        let is_gone = |column: &&ColumnDefinition| table.column(new_name(&name.name, &column.name, renames)).is_none();
+        lost.extend(there.columns.iter().filter(is_gone).map(|column| format!("{}.{}", name.name, column.name)));
     }
     lost
 }

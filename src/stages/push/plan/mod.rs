@@ -6,6 +6,8 @@ pub(super) mod alteration;
 
 pub(super) mod in_place;
 
+mod column_renames;
+
 mod live_alteration;
 
 mod missing_objects;

@@ -111,7 +111,7 @@ pub(crate) async fn choose(
         }
         (Some(_), RequestedMode::Replace) => Ok(Choice::new(Action::DropAndCreate, requested(part))),
         (Some(difference), RequestedMode::Auto) if target_state.altered_table().is_none() => {
-            let alteration = alteration::find(ctx, control, manifest, target_state, request).await?;
+            let alteration = alteration::find(ctx, (control, reader), manifest, target_state, request).await?;
             if alteration.is_none() {
                 ctx.out.info(format!("the tables are replaced, because {difference}"));
             }
