@@ -1,7 +1,10 @@
 //! Tables that the application made on the target: which of the plan's are there, whether they have the plan's columns,
 //! and what is done with them. They are loaded and changed in place. No push replaces, moves or drops them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -32,8 +35,41 @@ use crate::{
     },
 };
 
-/// What is said of a column that only the target has.
-const NOT_IN_PLAN: &str = "is on the target, not in the plan";
+/// A difference between a table of the plan and the one on the target.
+struct TableDifference {
+    table: String,
+    column: Option<String>,
+    what: Mismatch,
+}
+
+/// What is different.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mismatch {
+    /// The target has no such table.
+    NoTable,
+    /// The table on the target has no such column.
+    NoColumn,
+    /// The column has another type.
+    OtherType,
+    /// Only the target has the column.
+    NotInPlan,
+}
+
+impl fmt::Display for TableDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.table)?;
+        if let Some(column) = &self.column {
+            write!(f, "column {column} ")?;
+        }
+        f.write_str(match self.what {
+            Mismatch::NoTable => "there is no such table",
+            Mismatch::NoColumn => "is in the plan, not on the target",
+            Mismatch::OtherType => "has another type",
+            Mismatch::NotInPlan => "is on the target, not in the plan",
+        })
+    }
+}
+
 /// How many names one complaint lists.
 const NAMED: usize = 20;
 
@@ -138,15 +174,15 @@ impl InPlace {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// What differs between the plan's tables and those on the target, one item for each place.
+    /// What differs between the plan's tables and those on the target.
     async fn differences(
         &self,
         (control, reader): (&Session, &Session),
         manifest: &Manifest,
         schema: &str,
-    ) -> Result<Vec<String>> {
-        let mut found: Vec<String> =
-            self.missing.iter().map(|name| format!("{name}: there is no such table")).collect();
+    ) -> Result<Vec<TableDifference>> {
+        let missing = |name: &String| TableDifference { table: name.clone(), column: None, what: Mismatch::NoTable };
+        let mut found: Vec<TableDifference> = self.missing.iter().map(missing).collect();
         let (here, there) =
             tokio::try_join!(structure::columns(reader, &manifest.plan.schema), structure::columns(control, schema))?;
         for to_push in manifest.tables.iter().filter(|to_push| self.table(&to_push.table.name).is_some()) {
@@ -179,24 +215,26 @@ fn differences_of(
     here: &ColumnTypes<'_>,
     there: &ColumnTypes<'_>,
     is_weakened: impl Fn(&str) -> bool,
-) -> Vec<String> {
+) -> Vec<TableDifference> {
     let table = &to_push.table;
+    let difference =
+        |column: &str, what| TableDifference { table: table.name.clone(), column: Some(column.to_owned()), what };
     let mut found = Vec::new();
     for column in &table.columns {
         let name = column.name.as_str();
-        let words = match (here.get(name), there.get(name)) {
-            (_, None) => "is in the plan, not on the target",
-            (Some(ours), Some(theirs)) if ours != theirs => "has another type",
-            _ => continue,
-        };
-        // What the target makes is its own, and a domain that rows break is replaced.
-        if words == "has another type" && (is_weakened(name) || !table.pushed_columns().any(|one| one.name == name)) {
-            continue;
+        match (here.get(name), there.get(name)) {
+            (_, None) => found.push(difference(name, Mismatch::NoColumn)),
+            // What the target makes is its own, and a domain that rows break is replaced.
+            (Some(local), Some(remote)) if local != remote => {
+                if !is_weakened(name) && table.pushed_columns().any(|one| one.name == name) {
+                    found.push(difference(name, Mismatch::OtherType));
+                }
+            }
+            _ => {}
         }
-        found.push(format!("{}: column {name} {words}", table.name));
     }
     let is_new = |name: &&&str| table.column(name).is_none();
-    found.extend(there.keys().filter(is_new).map(|name| format!("{}: column {name} {NOT_IN_PLAN}", table.name)));
+    found.extend(there.keys().filter(is_new).map(|name| difference(name, Mismatch::NotInPlan)));
     found
 }
 
@@ -227,12 +265,13 @@ pub(super) async fn choose(
 ) -> Result<Choice> {
     if request.part == PushPart::Schema {
         let text = "--schema-only creates tables, and the target has those that the application created";
-        return Err(Error::new(Kind::TargetOccupied, text).with_hint("leave --schema-only out: their rows are loaded"));
+        return Err(Error::new(Kind::TargetOccupied, text)
+            .with_hint("run the command without --schema-only; it loads the rows into these tables"));
     }
     if matches!(request.mode, RequestedMode::Create | RequestedMode::Swap | RequestedMode::Replace) {
         let text = format!("--mode {} would replace tables that the application created", request.mode);
         return Err(Error::new(Kind::Usage, text).with_hint(
-            "leave --mode out: the rows are loaded into these tables, and later only changed rows are sent",
+            "run the command without --mode; it loads the rows into these tables, and later sends only changed rows",
         ));
     }
     let existing = manifest.plan.existing_schema.as_deref();
@@ -243,11 +282,9 @@ pub(super) async fn choose(
     let mut differences = in_place.differences(servers, manifest, &request.schema).await?;
     // Nothing that is on the target alone is removed.
     let is_altered = |table: &str| alteration.as_ref().is_some_and(|all| all.altered.contains(table));
-    differences.retain(|text| {
-        let table = text.split_once(": ").map_or(text.as_str(), |(table, _)| table);
-        text.ends_with(NOT_IN_PLAN) || !is_altered(table)
-    });
+    differences.retain(|found| found.what == Mismatch::NotInPlan || !is_altered(&found.table));
     if !differences.is_empty() {
+        let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
         let text = format!("the tables on the target are not those of the plan: {}", listed(&differences));
         return Err(Error::new(Kind::TargetOccupied, text).with_hint(
             "nothing was changed; run `turso2neon plan --schema-from target` and `turso2neon convert`, then push again",
