@@ -12,6 +12,7 @@ use super::{
     },
     constraint::{CheckPlan, ForeignKeyPlan, IdentityKind, IndexPlan, KeyPlan},
     identifier::quote_ident,
+    number_series::NumberSeries,
     pg_type::PgType,
 };
 
@@ -179,6 +180,24 @@ impl ExistingSchema {
         let own = self.enums.iter().find(|found| found.name == name).map(|found| found.labels.as_slice());
         own.or_else(|| self.catalog.labels(name))
     }
+
+    /// The numbers that the sequence of a column gives from here on; none if the catalog does not describe it.
+    #[must_use]
+    pub fn series(&self, table: &str, column: &str) -> Option<NumberSeries> {
+        let existing = self.tables.iter().find(|existing| existing.name == table)?;
+        let existing = existing.columns.iter().find(|existing| existing.name == column)?;
+        let definition = self.catalog.tables().find(|(name, _)| *name == table)?.1.column(column)?;
+        if let Some(identity) = &definition.identity {
+            return Some(NumberSeries::of(&identity.options, &existing.pg_type));
+        }
+        let written = &existing.sequence.as_ref()?.written;
+        self.catalog.objects.iter().find_map(|object| match &object.facts {
+            ObjectFacts::Sequence(sequence) if self.catalog.is_type_name(&object.name, written) => {
+                Some(NumberSeries::of(sequence, &existing.pg_type))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// Extensions that are created: those that a file creates, or those of a database that another object needs. Others only
@@ -259,7 +278,9 @@ impl ExistingSequence {
     /// Whether it is in the schema of its table.
     #[must_use]
     pub fn is_near(&self) -> bool {
-        self.written == self.name || self.written == quote_ident(&self.name)
+        // One of another schema is written with that, and a name with a dot in quotes.
+        let is_plain = self.written == self.name && !self.name.contains('.');
+        is_plain || self.written == quote_ident(&self.name)
     }
 }
 

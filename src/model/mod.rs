@@ -16,6 +16,8 @@ pub mod pg_column_type;
 
 pub mod existing_schema;
 
+pub mod number_series;
+
 pub mod weakened_objects;
 
 pub mod conversion;

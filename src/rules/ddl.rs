@@ -10,7 +10,6 @@ use crate::model::{
     ColumnPlan, Conversion, PgType, Plan, TablePlan,
     catalog::Phase,
     conversion_plan::{ForeignKeyPlan, IdentityKind, IdentityPlan, IndexPlan, KeyPlan},
-    existing_schema::EnumType,
     identifier::{qualified, quote_ident, quote_list, quote_literal},
     offtype,
     view_trigger_plan::{TriggerPlan, ViewPlan},
@@ -63,18 +62,6 @@ pub fn extensions(plan: &Plan) -> Vec<String> {
     plan.extensions.iter().map(|name| format!("CREATE EXTENSION IF NOT EXISTS {}", quote_ident(name))).collect()
 }
 
-/// The enumerated types that the plan creates.
-pub fn enums(plan: &Plan) -> impl Iterator<Item = &EnumType> {
-    plan.existing_schema.iter().flat_map(|existing| &existing.enums)
-}
-
-/// `CREATE TYPE` of an enumerated type.
-#[must_use]
-pub fn create_enum(schema: &str, made: &EnumType) -> String {
-    let labels: Vec<String> = made.labels.iter().map(|label| quote_literal(label)).collect();
-    format!("CREATE TYPE {} AS ENUM ({})", qualified(schema, &made.name), labels.join(", "))
-}
-
 /// CREATE TABLE with NOT NULL, identity and generated columns, and defaults where the rows will need them, nothing
 /// else. A sequence that a column owns is created with it.
 #[must_use]
@@ -104,11 +91,7 @@ pub fn create_offtype_table(schema: &str, plan: &Plan) -> Option<String> {
 }
 
 fn column_definition(schema: &str, table: &TablePlan, column: &ColumnPlan) -> String {
-    let written = match &column.pg_type {
-        PgType::Enum(name) => qualified(schema, name),
-        known => known.to_string(),
-    };
-    let mut text = format!("{} {written}", quote_ident(&column.name));
+    let mut text = format!("{} {}", quote_ident(&column.name), column.pg_type);
     if let Some(expression) = &column.generated {
         text.push_str(&format!(" GENERATED ALWAYS AS ({expression}) STORED"));
     }
@@ -302,6 +285,23 @@ pub fn sequence(schema: &str, table: &TablePlan) -> Option<Statement> {
     Some(Statement::new(StatementKind::Sequence, table, &identity.sequence, sql))
 }
 
+/// Moves a sequence on, so that its next number is this one or beyond it, within its limits. It is never set back:
+/// somebody may have taken numbers. `name` is its name as SQL writes it.
+///
+/// Unlike `setval`, the statement is undone with its transaction.
+#[must_use]
+pub fn raise_sequence(name: &str, next: i64) -> String {
+    let quoted = quote_literal(name);
+    let state = "CASE WHEN s.is_called THEN s.last_value::numeric + q.seqincrement ELSE s.last_value END";
+    let body = format!(
+        "DECLARE wanted bigint; BEGIN SELECT least(greatest({next}, q.seqmin), q.seqmax) INTO wanted \
+         FROM {name} AS s, pg_sequence AS q WHERE q.seqrelid = {quoted}::regclass \
+         AND CASE WHEN q.seqincrement > 0 THEN {state} < {next} ELSE {state} > {next} END; \
+         IF wanted IS NOT NULL THEN EXECUTE format('ALTER SEQUENCE %s RESTART WITH %s', {quoted}, wanted); END IF; END"
+    );
+    format!("DO {}", quote_literal(&body))
+}
+
 /// CREATE VIEW.
 #[must_use]
 pub fn create_view(schema: &str, view: &ViewPlan) -> Statement {
@@ -372,7 +372,6 @@ pub fn schema_sql(plan: &Plan) -> String {
         plan.tables.iter().flat_map(make).map(|statement| statement.sql).collect()
     };
     section("Extensions", extensions(plan));
-    section("Types", enums(plan).map(|made| create_enum(schema, made)).collect());
     section("Tables", each(&|table| vec![create_table(schema, table)]));
     section("Storage classes that the values no longer show", create_offtype_table(schema, plan).into_iter().collect());
     section("Keys, after the data", each(&|table| keys(schema, table)));

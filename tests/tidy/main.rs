@@ -88,7 +88,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("stages/status", &["WORDS", "postgres", "stages/plan", "stages/report"]),
     ("stages/doctor", &["WORDS", "source", "sqlite", "postgres", "stages/dump", "stages/push"]),
     ("stages/clean", &["WORDS"]),
-    ("stages/schema", &["WORDS", "rules", "postgres"]),
+    ("stages/schema", &["WORDS", "rules", "postgres", "stages/push"]),
     // The way and the front.
     ("pipeline", &["WORDS", "sqlite", "source", "postgres", "stages"]),
     ("ui", &["WORDS", "stages", "pipeline"]),

@@ -227,6 +227,17 @@ impl SequenceDefinition {
         )
     }
 
+    /// The statement after which the sequence of this name goes on where it is; none if it has given no number.
+    fn state(&self, name: &str) -> Option<String> {
+        let next = self.next?;
+        if (self.least..=self.most).contains(&next) {
+            return Some(format!("ALTER SEQUENCE {name} RESTART WITH {next}"));
+        }
+        // It has given its last number.
+        let last = if self.increment < 0 { self.least } else { self.most };
+        Some(format!("SELECT setval({}, {last}, true)", quote_literal(name)))
+    }
+
     /// The same sequence without what changes with every number.
     #[must_use]
     pub fn without_state(&self) -> Self {
@@ -263,17 +274,16 @@ impl ObjectName {
 }
 
 impl CatalogObject {
-    /// The sequences of this object that have given numbers, and their next number.
+    /// The statements after which the sequences of this object go on where they are in the schema.
     #[must_use]
-    pub fn next_numbers(&self) -> Vec<(ObjectName, i64)> {
+    pub fn sequence_states(&self) -> Vec<String> {
         let of_identity = |column: &ColumnDefinition| {
             let identity = column.identity.as_ref()?;
-            let name = ObjectName::new(ObjectKind::Sequence, &self.name.schema, &identity.sequence);
-            Some((name, identity.options.next?))
+            identity.options.state(&qualified(&self.name.schema, &identity.sequence))
         };
         match &self.facts {
             ObjectFacts::Sequence(sequence) => {
-                sequence.next.map(|next| (self.name.clone(), next)).into_iter().collect()
+                sequence.state(&qualified(&self.name.schema, &self.name.name)).into_iter().collect()
             }
             ObjectFacts::Table(table) => table.columns.iter().filter_map(of_identity).collect(),
             _ => Vec::new(),

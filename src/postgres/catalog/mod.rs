@@ -81,10 +81,8 @@ pub async fn read(session: &Session, schema: Option<&str>) -> Result<Catalog> {
 /// # Errors
 /// `Config` if several schemas have tables, none of them is `public`, and none is named; by role.
 pub async fn read_or_empty(session: &Session, schema: Option<&str>) -> Result<Catalog> {
-    if schema.is_none() {
-        if schemas(session, &[]).await?.is_empty() {
-            return read(session, Some("public")).await;
-        }
+    if schema.is_none() && schemas(session, &[]).await?.is_empty() {
+        return read(session, Some("public")).await;
     }
     read(session, schema).await
 }

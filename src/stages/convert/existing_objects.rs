@@ -4,7 +4,7 @@
 //! Rights are not carried to the local PostgreSQL, because its roles are not those of the target.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -15,13 +15,15 @@ use super::load_context::{LoadContext, SessionPool};
 use crate::{
     error::{Error, Result, ResultExt as _},
     model::{
-        Plan,
+        Plan, TablePlan,
         catalog::{Catalog, CatalogObject, ObjectFacts, ObjectKind, Phase},
-        existing_schema::{ExistingRows, ExistingSchema},
+        existing_schema::{ExistingRows, ExistingSchema, SequenceStart},
         identifier::{qualified, quote_list},
+        number_series::NumberSeries,
         weakened_objects,
     },
     postgres::{Session, load_journal},
+    rules::ddl,
 };
 
 /// Creates what the rows need, in one transaction, unless an interrupted load has done it.
@@ -44,6 +46,11 @@ pub(super) async fn create_before(work: &LoadContext, session: &Session) -> Resu
             let made = load_journal::made_sql(&object.name.schema, &object.name.name);
             session.batch("recording a table", &made).await?;
         }
+    }
+    // Rows that the source lacks values for take numbers: they go on after those that the schema's own rows have.
+    let states: Vec<String> = catalog.objects.iter().flat_map(CatalogObject::sequence_states).collect();
+    if !states.is_empty() {
+        session.batch("setting next numbers", &states.join("; ")).await?;
     }
     for statement in weakened_objects::columns(&work.plan, |_| false) {
         session.batch("changing a column of the existing schema", &statement).await?;
@@ -92,8 +99,10 @@ pub(super) async fn create_after(work: &Arc<LoadContext>, pool: &SessionPool) ->
         create_one(work, first, object).await?;
         work.stepped("objects", 1);
     }
-    let sequences = sequence_states(&work.plan);
-    if sequences.is_empty() { Ok(()) } else { first.batch("setting next numbers", &sequences.join("; ")).await }
+    let raise = |start: &SequenceStart| ddl::raise_sequence(&start.sequence, start.next);
+    let mut sql = vec![existing.catalog.set_search_path(false)];
+    sql.extend(work.plan.sequences.iter().map(raise));
+    first.batch("setting next numbers", &sql.join("; ")).await
 }
 
 /// Drops what was created after the rows of an earlier `--schema-only`, so that rows can be loaded as into new tables.
@@ -200,24 +209,17 @@ async fn insert(session: &Session, rows: &ExistingRows) -> Result<()> {
     sink.as_mut().finish().await.map(drop).map_err(|failure| session.error(doing, &failure))
 }
 
-/// The numbers that sequences go on with which are not a planned table's own.
-#[must_use]
-pub(super) fn sequence_states(plan: &Plan) -> Vec<String> {
+/// The statements that move the sequences of planned tables on to their next numbers. One without a number left stands at
+/// its last number. Rows may have taken more numbers by defaults than the plan knows of.
+pub(super) fn own_sequences(plan: &Plan) -> Vec<String> {
     let Some(existing) = &plan.existing_schema else { return Vec::new() };
-    let planned: BTreeSet<&str> = plan
-        .tables
-        .iter()
-        .filter_map(|table| table.identity.as_ref())
-        .map(|identity| identity.sequence.as_str())
-        .collect();
-    let mut sql = vec![existing.catalog.set_search_path(false)];
-    let states = existing.catalog.objects.iter().flat_map(CatalogObject::next_numbers);
-    let others = states.filter(|(sequence, _)| !planned.contains(sequence.name.as_str()));
-    sql.extend(others.map(|(sequence, next)| {
-        format!("ALTER SEQUENCE {} RESTART WITH {next}", qualified(&sequence.schema, &sequence.name))
-    }));
-    sql.extend(
-        plan.sequences.iter().map(|start| format!("ALTER SEQUENCE {} RESTART WITH {}", start.sequence, start.next)),
-    );
-    if sql.len() == 1 { Vec::new() } else { sql }
+    let statement = |table: &TablePlan| {
+        let identity = table.identity.as_ref()?;
+        let column = table.column(&identity.column);
+        let series = existing.series(&table.name, &identity.column);
+        let series = series.or_else(|| column.map(|column| NumberSeries::ascending(&column.pg_type)));
+        let next = identity.next.or_else(|| series.map(NumberSeries::last))?;
+        Some(ddl::raise_sequence(&qualified(&plan.schema, &identity.sequence), next))
+    };
+    plan.tables.iter().filter_map(statement).collect()
 }

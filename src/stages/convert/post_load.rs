@@ -10,14 +10,14 @@ use std::{
 };
 
 use super::{
-    equivalence_check,
+    equivalence_check, existing_objects,
     load_context::{LoadContext, PhaseTimer, SessionPool},
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         TablePlan,
-        conversion_plan::OFFTYPE_TABLE,
+        conversion_plan::{IdentityPlan, OFFTYPE_TABLE},
         dropped_objects::DroppedObject,
         identifier::{qualified, quote_ident, quote_literal},
         source_schema::SourceSchema,
@@ -92,6 +92,10 @@ fn dropped(work: &LoadContext, schema: &SourceSchema, refused: &RefusedStatement
 pub(super) async fn sequences(work: &LoadContext, pool: &SessionPool) -> Result<()> {
     let session = pool.first()?;
     let schema = &work.plan.schema;
+    if work.scope != LoadScope::Data && work.plan.existing_schema.is_some() {
+        let sql = existing_objects::own_sequences(&work.plan);
+        return if sql.is_empty() { Ok(()) } else { session.batch("setting next numbers", &sql.join("; ")).await };
+    }
     if work.scope != LoadScope::Data {
         let statements: Vec<_> = work.plan.tables.iter().filter_map(|table| ddl::sequence(schema, table)).collect();
         return in_order(work, session, "sequences", grouped(&statements)).await;
@@ -100,11 +104,26 @@ pub(super) async fn sequences(work: &LoadContext, pool: &SessionPool) -> Result<
     let mut sql = String::new();
     for table in &work.plan.tables {
         let Some(identity) = &table.identity else { continue };
-        let next = identity.next.unwrap_or(i64::MAX).max(1);
-        let (name, column) = (quote_literal(&qualified(schema, &table.name)), quote_literal(&identity.column));
-        sql.push_str(&format!("SELECT setval(pg_get_serial_sequence({name}, {column}), {next}, false); "));
+        sql.push_str(&set_next_number(schema, table, identity));
+        sql.push_str("; ");
     }
     session.batch("setting next numbers", &sql).await
+}
+
+/// Sets the sequence of a table that this tool did not create to the first of its numbers that is beyond those in use:
+/// the sequence may have another increment, count down or end earlier. One without a number left stands at its end.
+fn set_next_number(schema: &str, table: &TablePlan, identity: &IdentityPlan) -> String {
+    let whole = qualified(schema, &table.name);
+    let (name, column) = (quote_literal(&whole), quote_literal(&identity.column));
+    let highest = identity.next.map_or(i64::MAX, |next| next.saturating_sub(1));
+    let lowest = format!("(SELECT min({}) FROM {whole})", quote_ident(&identity.column));
+    format!(
+        "SELECT setval(q.seqrelid::regclass, least(greatest(CASE WHEN u.used IS NULL OR u.steps < 0 THEN q.seqstart \
+           ELSE q.seqstart + (floor(u.steps) + 1) * q.seqincrement END, q.seqmin), q.seqmax)::bigint, false) \
+         FROM pg_sequence q CROSS JOIN LATERAL (SELECT n.used, (n.used - q.seqstart) / q.seqincrement \
+           FROM (SELECT CASE WHEN q.seqincrement > 0 THEN {highest} ELSE {lowest} END::numeric) AS n(used)) AS u(used, steps) \
+         WHERE q.seqrelid = pg_get_serial_sequence({name}, {column})::regclass"
+    )
 }
 
 /// Gathers the planner's statistics.

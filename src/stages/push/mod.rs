@@ -20,10 +20,13 @@ mod load;
 
 mod plan;
 
+mod schema_change;
+
 mod target;
 
 pub use cutover::{removal, rollback};
 pub use plan::request::{PushPart, PushRequest, Pushed, schema_for};
+pub use schema_change::SchemaChange;
 pub use target::lock_acquisition::LOCK_WAIT;
 
 use std::time::Instant;

@@ -15,7 +15,7 @@ mod sql_text;
 
 mod trial;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use self::{
     comparison::Comparison,
@@ -32,6 +32,7 @@ use crate::{
     error::{Error, Kind, Result},
     postgres::managed::LocalChoice,
     rules::schema_sync::{self, Allowed, Rename, RenameProblem, Synchronisation},
+    stages::push::SchemaChange,
 };
 
 pub use crate::rules::schema_sync::{Change, Difference, Timing};
@@ -173,6 +174,15 @@ fn misfit(problem: &RenameProblem) -> Error {
         .with_hint("the old name is that of the second side, the new one that of the first: --rename OLD=NEW")
 }
 
+/// The tables that differ.
+fn changing(differences: &[Difference]) -> BTreeSet<String> {
+    let table = |found: &Difference| {
+        let is_table = found.object.table.is_empty();
+        if is_table { found.object.name.clone() } else { found.object.table.clone() }
+    };
+    differences.iter().map(table).collect()
+}
+
 async fn synchronise(
     ctx: &Context,
     request: &SchemaRequest,
@@ -193,13 +203,27 @@ async fn synchronise(
         return Ok(result);
     }
     let commits_first = result.changes().iter().any(|change| change.timing == Timing::Before);
+    let changing = changing(&result.diff.differences);
+    let push = match (&request.sides, second.endpoint()) {
+        ([_, Side { source: SideSource::Server(..), .. }], Some(endpoint)) if apply => {
+            let schema = compared.second.schema.as_str();
+            Some(Box::pin(SchemaChange::begin(ctx, endpoint, schema, request.lock_wait, &changing)).await?)
+        }
+        _ => None,
+    };
     // The transaction that makes the changes is the trial, unless something is committed before it.
     if !apply || commits_first {
         result.tried = trial::attempt(ctx, request, &result.diff.sync, &compared, second, scratch).await?;
     }
     if let (true, Some(endpoint)) = (apply, second.endpoint()) {
         let database = Database { endpoint, lock_wait: request.lock_wait };
-        trial::execute(ctx, &database, &result.diff.sync).await?;
+        let executed = trial::execute(ctx, &database, &result.diff.sync).await;
+        // A failed index leaves the other changes.
+        let recorded = match &push {
+            Some(push) => push.record().await,
+            None => Ok(()),
+        };
+        executed.and(recorded)?;
         let after = second.read(request).await?;
         let is_planned = matches!(request.sides, [Side { source: SideSource::Plan(_), .. }, _]);
         let after = if is_planned { as_far_as_planned(after, &compared.first) } else { after };

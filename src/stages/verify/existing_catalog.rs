@@ -15,7 +15,7 @@ use crate::{
             TableDefinition,
         },
         existing_schema::{ExistingSchema, WeakerForm},
-        identifier::{qualified, quote_ident},
+        identifier::{qualified, quote_ident, quote_literal},
         weakened_objects,
     },
     postgres::{Role, Session, catalog},
@@ -245,10 +245,18 @@ async fn sequence(session: &Session, schema: &str, table: &TablePlan, answer: &m
     if !session.query_value::<bool>("looking for a sequence", there, &[&name]).await? {
         return Ok(());
     }
-    let sql = format!("SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM {name}");
-    let next: i64 = session.query_value("reading a next number", &sql, &[]).await?;
-    if next < planned {
-        let what = format!("the next number of its sequence is {} less than planned", planned - next);
+    // One that counts down must have come as far down.
+    let sql = format!(
+        "SELECT q.seqincrement > 0, least(sign(q.seqincrement) * ({planned} - CASE WHEN s.is_called \
+           THEN s.last_value::numeric + q.seqincrement ELSE s.last_value END), 9223372036854775807)::bigint \
+         FROM {name} AS s, pg_sequence AS q WHERE q.seqrelid = {}::regclass",
+        quote_literal(&name)
+    );
+    let row = session.query_row("reading a next number", &sql, &[]).await?;
+    let (ascends, missing): (bool, i64) = (row.get(0)?, row.get(1)?);
+    if missing > 0 {
+        let word = if ascends { "less" } else { "more" };
+        let what = format!("the next number of its sequence is {missing} {word} than planned");
         let column = table.column(&identity.column).map(|column| column.source.clone());
         answer.differences.push(Difference { column, ..Difference::new(session.role(), &table.source, what) });
     }

@@ -102,12 +102,18 @@ fn check(rng: &mut Rng, c: &str) -> Feature {
 }
 
 fn domain(rng: &mut Rng, c: &str) -> Feature {
-    let kind = rng.pick(&["positive", "app.positive_too", "positive_positive"]);
+    let (kind, bad) = rng.pick(&[
+        ("positive", "-1"),
+        ("app.positive_too", "-1"),
+        ("app.positive_too", "77"),
+        ("positive_positive", "0"),
+        ("positive_positive", "1000000"),
+    ]);
     Feature {
         columns: vec![format!("{c} {kind}")],
         source: vec![format!("{c} INTEGER")],
-        values: Some(one(|row| row.to_string())),
-        breach: breach("check-violated", c, always("-1")),
+        values: Some(one(|row| (2 * row).to_string())),
+        breach: breach("check-violated", c, always(bad)),
         ..Feature::default()
     }
 }

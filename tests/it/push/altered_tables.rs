@@ -197,8 +197,8 @@ fn a_column_is_renamed_where_its_place_or_its_values_show_it() {
     fixture.plan.tables[1].foreign_keys = vec![key("children_mother_fkey", "mother")];
     fixture.refill(ROWS);
     let renamed = fixture.push(&url).0.unwrap();
-    let renames = |pushed: &Pushed| altered(pushed).iter().filter(|sql| sql.contains(" RENAME COLUMN ")).count();
-    assert_eq!(renames(&renamed), 2, "{:?}", altered(&renamed));
+    let count = |pushed: &Pushed| altered(pushed).iter().filter(|sql| sql.contains(" RENAME COLUMN ")).count();
+    assert_eq!(count(&renamed), 2, "{:?}", altered(&renamed));
     let plan = renamed.plan.as_ref().unwrap();
     assert!(
         plan.tables.iter().all(|table| table.changes.is_none_or(|changes| changes == RowChanges::default())),
@@ -213,7 +213,7 @@ fn a_column_is_renamed_where_its_place_or_its_values_show_it() {
     assert!(fixture.push(&url).0.unwrap_err().message().contains("of_others"));
     target.query("DROP VIEW of_others");
     let other = fixture.push(&url).0.unwrap();
-    assert_eq!((renames(&other), other.plan.unwrap().lost_columns), (0, vec!["parents.title".to_owned()]));
+    assert_eq!((count(&other), other.plan.unwrap().lost_columns), (0, vec!["parents.title".to_owned()]));
     fixture.assert_equal(&target, "public");
 
     // ALTER TABLE can't put a column between others.

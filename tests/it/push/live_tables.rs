@@ -383,3 +383,51 @@ fn the_migration_history_of_the_target_stays() {
     let found = plan["findings"].as_array().unwrap().iter().find(of_history).unwrap();
     assert_eq!((found["code"].as_str(), found["severity"].as_str()), (Some("table-skipped"), Some("info")));
 }
+
+/// Rows that break a CHECK and foreign keys from before these, which are NOT VALID.
+const NOT_VALID: &str = "
+CREATE TABLE teams (id int PRIMARY KEY, size int);
+CREATE TABLE users (id int PRIMARY KEY, team_id int);
+CREATE TABLE flags (id int PRIMARY KEY, user_id int);
+INSERT INTO teams VALUES (1, -5), (2, 3), (4, 0);
+INSERT INTO users VALUES (1, 9), (2, 1);
+INSERT INTO flags VALUES (1, 7);
+ALTER TABLE teams ADD CONSTRAINT positive CHECK (size > 0) NOT VALID;
+COMMENT ON CONSTRAINT positive ON teams IS 'it''s kept';
+ALTER TABLE users ADD CONSTRAINT of_team FOREIGN KEY (team_id) REFERENCES teams (id) DEFERRABLE NOT VALID;
+ALTER TABLE flags ADD CONSTRAINT of_user FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE NOT VALID;
+";
+
+#[test]
+fn a_rollback_restores_rows_that_break_constraints_which_are_not_valid() {
+    let case = Case::new(
+        NOT_VALID,
+        "CREATE TABLE teams (id INTEGER PRIMARY KEY, size INTEGER); INSERT INTO teams VALUES (1, 5), (2, 3), (9, 1);
+         CREATE TABLE users (id INTEGER PRIMARY KEY, team_id INTEGER); INSERT INTO users VALUES (1, 1), (7, 2);
+         CREATE TABLE flags (id INTEGER PRIMARY KEY, user_id INTEGER); INSERT INTO flags VALUES (1, 7);",
+    );
+    let target = &case.target;
+    let rows = || {
+        target.query(
+            "SELECT 't', id::text, size::text FROM teams UNION ALL SELECT 'u', id::text, team_id::text FROM users \
+             UNION ALL SELECT 'f', id::text, user_id::text FROM flags ORDER BY 1, 2",
+        )
+    };
+    let constraints = || {
+        target.value(
+            "SELECT string_agg(conname || ' ' || pg_get_constraintdef(oid) || convalidated || \
+               coalesce(obj_description(oid, 'pg_constraint'), ''), ', ' ORDER BY conname) FROM pg_constraint \
+             WHERE connamespace = 'public'::regnamespace AND contype IN ('c', 'f')",
+        )
+    };
+    let before = (rows(), constraints());
+    case.run(&["--force-table", "*"]).expect_exit(0);
+    assert_eq!(rows().len(), 6);
+    assert_eq!(constraints(), before.1);
+    // A row of the application that refers to a row of the load, in a table that the load did not change.
+    target.execute_as_owner("INSERT INTO flags VALUES (2, 7)");
+    case.call("rollback", &["--yes"]).expect_exit(8);
+    target.execute_as_owner("DELETE FROM flags WHERE id = 2");
+    case.call("rollback", &["--yes"]).expect_exit(0);
+    assert_eq!((rows(), constraints()), before);
+}

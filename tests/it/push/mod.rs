@@ -44,6 +44,8 @@ mod removed_tables;
 
 mod latency;
 
+mod live_sequences;
+
 mod live_tables;
 
 mod neon_proxy;

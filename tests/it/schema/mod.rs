@@ -2,6 +2,8 @@
 
 mod commands;
 
+mod pushed_target;
+
 mod random_pairs;
 
 mod random_schemas;

@@ -5,6 +5,8 @@
 
 pub(super) mod grants;
 
+mod not_valid;
+
 pub(super) mod old_snapshots;
 
 pub(super) mod own_values;
@@ -37,7 +39,6 @@ use crate::{
             staging::{self, Staging},
         },
         target::{
-            enums,
             lock_acquisition::{LockMode, Locks},
             objects,
             record::{self, TargetRecord},
@@ -67,12 +68,6 @@ pub(crate) struct Cutover<'a> {
     pub keep_previous: bool,
 }
 
-/// Enumerated types that go where their tables go.
-struct Enums {
-    live: Vec<String>,
-    previous: Vec<String>,
-}
-
 impl Cutover<'_> {
     /// Does it. After `TargetUnreachable` it may have happened or not; the record knows.
     ///
@@ -97,21 +92,17 @@ impl Cutover<'_> {
         }
         let live = self.scope.target_state.record.live_oids();
         let schema = self.scope.target.schema;
-        let home = previous_schema(schema);
         let record = &self.scope.target_state.record;
         let plan = &self.scope.manifest.plan;
         // These questions follow each other without waiting for answers.
-        let (staged, kept, of_views, of_live, of_previous) = tokio::try_join!(
+        let (staged, kept, of_views) = tokio::try_join!(
             self.staged_oids(),
             row_undo::read(self.scope.control, schema),
             objects::carried(self.scope.control, plan, schema, &record.live_objects),
-            enums::used(self.scope.control, schema, &live),
-            enums::of_schema(self.scope.control, &home),
         )?;
         let carrying = grants::statements(self.scope.control, self.scope.manifest, schema, &staged, &live, &replaced);
         let carried = Box::pin(carrying).await?;
-        let enums = Enums { live: of_live, previous: of_previous };
-        let mut work = self.work(&carried, &enums);
+        let mut work = self.work(&carried);
         // After the record of the tables, to which the triggers are added.
         work.extend(objects::cutover(plan, schema, record).into_iter().chain(of_views));
         work.extend(put_down);
@@ -131,7 +122,7 @@ impl Cutover<'_> {
     }
 
     /// Everything after the locks.
-    fn work(&self, carried: &[String], enums: &Enums) -> Vec<String> {
+    fn work(&self, carried: &[String]) -> Vec<String> {
         let schema = self.scope.target.schema;
         let home = previous_schema(schema);
         let mut sql = Vec::new();
@@ -147,7 +138,6 @@ impl Cutover<'_> {
             sql.push(record::given_up(schema, &self.scope.manifest.run_key, &attic));
             sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &attic)));
             sql.extend(objects::moves(older, &home, &attic));
-            sql.extend(enums::moved(&home, &enums.previous, &attic));
         }
         if !live.is_empty() || !newer.is_empty() {
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {}", quote_ident(&home)));
@@ -156,9 +146,6 @@ impl Cutover<'_> {
         }
         sql.extend(live.iter().map(|table| move_to(schema, &table.name, &home)));
         sql.extend(objects::moves(newer, schema, &home));
-        sql.extend(enums::moved(schema, &enums.live, &home));
-        let made: Vec<String> = ddl::enums(&self.scope.manifest.plan).map(|made| made.name.clone()).collect();
-        sql.extend(enums::moved(&self.staging.schema, &made, schema));
         let tables = || self.scope.manifest.tables.iter().map(|to_push| &to_push.table);
         sql.extend(tables().map(|table| move_to(&self.staging.schema, &table.name, schema)));
         sql.extend(carried.iter().cloned());

@@ -25,7 +25,7 @@ use crate::{
         diff::row_undo::{self, RecordedUndo},
         load::staging,
         target::{
-            dependents, enums, lifecycle,
+            dependents, lifecycle,
             lock_acquisition::{LockMode, Locks},
             objects,
             record::{self, PushedTableRecord, TargetRecord},
@@ -259,16 +259,11 @@ async fn swap_tables(
         format!("ALTER TABLE {} SET SCHEMA {}", qualified(from, name), quote_ident(to))
     };
     let mut sql = vec![format!("CREATE SCHEMA {}", quote_ident(&between))];
-    let former = enums::of_schema(control, &home).await?;
-    let newer = enums::used(control, schema, &record.live_oids()).await?;
     sql.extend(previous.iter().map(|table| move_to(&home, &table.name, &between)));
-    sql.extend(enums::moved(&home, &former, &between));
     sql.extend(objects::moves(&record.previous_objects, &home, &between));
     sql.extend(record.live.iter().map(|table| move_to(schema, &table.name, &home)));
-    sql.extend(enums::moved(schema, &newer, &home));
     sql.extend(objects::moves(&record.live_objects, schema, &home));
     sql.extend(previous.iter().map(|table| move_to(&between, &table.name, schema)));
-    sql.extend(enums::moved(&between, &former, schema));
     sql.extend(objects::moves(&record.previous_objects, &between, schema));
     sql.push(format!("DROP SCHEMA {} RESTRICT", quote_ident(&between)));
     let names = previous.iter().map(|table| table.name.as_str()).collect();

@@ -1,17 +1,23 @@
 //! Gives the rows that the last push changed their old form, and takes those out that it loaded into tables of the
 //! application.
 
+use std::collections::BTreeMap;
+
+use super::not_valid::{self, NotValidConstraint};
 use crate::{
     error::{Error, Kind, Result},
-    model::{TableDigest, conversion_plan::IdentityPlan, identifier::qualified},
-    postgres::Session,
-    rules::ddl,
+    model::{
+        TableDigest,
+        identifier::{qualified, quote_literal},
+    },
+    postgres::{Session, table_digest},
     stages::push::{
         diff::{
-            self, ChangeSet, EmptiedTable, RowIdentity, TableChange,
+            self, ChangeSet, EmptiedTable, RowIdentity, TableChange, UnchangedTable,
             row_undo::{self, RecordedUndo},
         },
         target::{
+            baseline,
             record::{self, LiveTableRecord, PushedTableRecord, TargetRecord},
             session::Target,
         },
@@ -65,12 +71,27 @@ impl<'a> RowRestore<'a> {
             })?;
             emptied.push(EmptiedTable { facts: facts(&table.name), shape, digest });
         }
-        let (keep, after) = self.statements(&items).await?;
+        let (constraints, unchanged) = self.not_valid(&items, &emptied).await?;
+        let (drops, added) = not_valid::statements(&constraints);
+        let (mut keep, statements) = self.statements(&items).await?;
+        keep.extend(drops);
+        let after = added.into_iter().chain(statements).collect();
         let loaded =
             self.filled().filter(|(_, table)| !self.is_dropped(table)).map(|(shape, _)| (shape, TableDigest::EMPTY));
         let wanted = self.changed().map(|(shape, _, digest)| (shape, digest)).chain(loaded).collect();
         let path = [schema.to_owned()];
-        let work = ChangeSet { schema, path: &path, items: &items, emptied, in_place: None, keep, after, wanted };
+        let work = ChangeSet {
+            schema,
+            path: &path,
+            items: &items,
+            emptied,
+            in_place: None,
+            keep,
+            after,
+            wanted,
+            unchanged,
+            altered: not_valid::locked(&constraints),
+        };
         let differing = work.run(self.target, self.control).await?;
         if differing.is_empty() {
             return Ok(());
@@ -78,6 +99,39 @@ impl<'a> RowRestore<'a> {
         let text = format!("rows changed since the last push, so they can't be changed back: {}", differing.join(", "));
         Err(Error::new(Kind::TargetOccupied, text)
             .with_hint("nothing was changed; `turso2neon push` brings the tables into a known state"))
+    }
+
+    /// The constraints that are NOT VALID and that rows from before them can break, and the tables that have one and
+    /// whose rows stay. The rows of these must be those that the push found, because nothing else checks them.
+    async fn not_valid(
+        &self,
+        items: &[TableChange<'_>],
+        emptied: &[EmptiedTable<'_>],
+    ) -> Result<(Vec<NotValidConstraint>, Vec<UnchangedTable>)> {
+        let oid = |name: &str| self.live(name).map(|live| live.oid);
+        let written: Vec<u32> = items.iter().filter_map(|item| oid(&item.shape.table.name)).collect();
+        let mut removed = written.clone();
+        removed.extend(emptied.iter().filter_map(|one| oid(&one.shape.table.name)));
+        let recorded: Vec<u32> = self.record.live.iter().map(|live| live.oid).collect();
+        let mut constraints = not_valid::read(self.control, &written, &removed, &recorded).await?;
+        if constraints.iter().all(|one| one.is_of_written_rows) {
+            return Ok((constraints, Vec::new()));
+        }
+        let schema = self.target.schema;
+        let known = baseline::read(self.control, schema).await?;
+        let unchanged_table = |name: &str| {
+            let (table, digest) =
+                self.kept.iter().find(|(table, _)| table.name == name && table.number.is_none() && !table.was_empty)?;
+            let columns = known.iter().find(|known| known.name == name)?.columns.as_ref()?;
+            let query = table_digest::recorded_query(schema, name, columns);
+            Some(UnchangedTable { source: table.source.clone(), query, digest: *digest })
+        };
+        let mut unchanged = BTreeMap::new();
+        for one in constraints.iter().filter(|one| !one.is_of_written_rows) {
+            unchanged.extend(unchanged_table(&one.table).map(|table| (one.table.clone(), table)));
+        }
+        constraints.retain(|one| one.is_of_written_rows || unchanged.contains_key(&one.table));
+        Ok((constraints, unchanged.into_values().collect()))
     }
 
     fn tables(&self) -> impl Iterator<Item = &'a RecordedUndo> {
@@ -116,10 +170,12 @@ impl<'a> RowRestore<'a> {
         let (mut nexts, mut after) = (Vec::new(), Vec::new());
         for (plan, next) in self.tables().filter_map(|table| Some((table.plan.as_ref()?, table.next?))) {
             let Some(identity) = &plan.identity else { continue };
-            nexts.push((plan, next_number(self.control, &qualified(schema, &identity.sequence)).await?));
-            let mut plan = plan.clone();
-            plan.identity = plan.identity.map(|identity| IdentityPlan { next: Some(next), ..identity });
-            after.extend(ddl::sequence(schema, &plan).map(|statement| statement.sql));
+            let sequence = qualified(schema, &identity.sequence);
+            let (now, least, most) = next_number(self.control, &sequence).await?;
+            nexts.push((plan, now));
+            // One that had given its last number restarts at that.
+            let next = next.clamp(least, most.max(least));
+            after.push(format!("ALTER SEQUENCE {sequence} RESTART WITH {next}"));
         }
         let mut keep = Vec::new();
         if self.tables().any(RecordedUndo::was_unrecorded) {
@@ -164,11 +220,13 @@ impl<'a> RowRestore<'a> {
     }
 }
 
-/// The number that the next row gets.
-async fn next_number(control: &Session, sequence: &str) -> Result<i64> {
+/// The number that the next row gets, the end of the sequence if it has given its last number; and its limits.
+async fn next_number(control: &Session, sequence: &str) -> Result<(i64, i64, i64)> {
     let sql = format!(
-        "SELECT CASE WHEN is_called AND last_value < {0} THEN last_value + 1 ELSE last_value END FROM {sequence}",
-        i64::MAX
+        "SELECT least(greatest(CASE WHEN s.is_called THEN s.last_value::numeric + q.seqincrement ELSE s.last_value END, \
+           q.seqmin), q.seqmax)::bigint, q.seqmin, q.seqmax FROM {sequence} AS s, pg_sequence AS q WHERE q.seqrelid = {}::regclass",
+        quote_literal(sequence)
     );
-    control.query_value("reading the next number of an identity column", &sql, &[]).await
+    let row = control.query_row("reading the next number of an identity column", &sql, &[]).await?;
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }

@@ -5,6 +5,8 @@
 //! on, in whatever circle the keys point. Triggers of the tables are disabled meanwhile. The digests are compared
 //! before the commit, under a lock that lets readers read.
 
+use std::collections::BTreeSet;
+
 use futures_util::FutureExt;
 
 use crate::{
@@ -50,6 +52,16 @@ pub(crate) struct EmptiedTable<'a> {
     pub digest: TableDigest,
 }
 
+/// A table whose rows stay, and that others must not have changed.
+pub(crate) struct UnchangedTable {
+    /// SQLite's name.
+    pub source: String,
+    /// The query for its digest.
+    pub query: String,
+    /// The digest that it must have.
+    pub digest: TableDigest,
+}
+
 /// A change that is ready to be made.
 pub(crate) struct ChangeSet<'a> {
     /// The tables' schema.
@@ -68,6 +80,10 @@ pub(crate) struct ChangeSet<'a> {
     pub after: Vec<String>,
     /// Tables, and the digests that they must have before the commit.
     pub wanted: Vec<(RowIdentity<'a>, TableDigest)>,
+    /// Tables that stay as they are, or nothing is changed.
+    pub unchanged: Vec<UnchangedTable>,
+    /// Tables, as SQL, that the statements alter. If there are any, nobody reads the tables meanwhile.
+    pub altered: BTreeSet<String>,
 }
 
 impl ChangeSet<'_> {
@@ -81,13 +97,10 @@ impl ChangeSet<'_> {
         let names = self.items.iter().map(|item| item.shape.table.name.as_str());
         let names = names.chain(self.emptied.iter().map(|one| one.shape.table.name.as_str()));
         let names = names.chain(filled.map(|filled| filled.to_push.table.name.as_str()));
-        let locks = Locks {
-            target,
-            control,
-            private: Vec::new(),
-            shared: names.map(|name| qualified(self.schema, name)).collect(),
-            strength: LockMode::AgainstWriters,
-        };
+        let mut shared: BTreeSet<String> = names.map(|name| qualified(self.schema, name)).collect();
+        shared.extend(self.altered.iter().cloned());
+        let strength = if self.altered.is_empty() { LockMode::AgainstWriters } else { LockMode::AgainstEverybody };
+        let locks = Locks { target, control, private: Vec::new(), shared: shared.into_iter().collect(), strength };
         locks.with_locks(|begin| self.attempt(control, begin).boxed()).await
     }
 
@@ -96,8 +109,8 @@ impl ChangeSet<'_> {
         let settings = "SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = off";
         let path = format!("SET LOCAL {}", path_setting(self.path));
         control.batch("taking the locks", &format!("{begin}; {settings}; {path}")).await?;
-        let guards = self.emptied.iter().map(|one| (&one.shape, one.digest));
-        let changed = Self::differing(self.schema, guards, control).await?;
+        let guards = self.emptied.iter().map(|one| self.expected(&one.shape, one.digest));
+        let changed = differing(guards, control).await?;
         if !changed.is_empty() {
             control.batch("leaving the transaction", "ROLLBACK").await?;
             return Ok(changed);
@@ -117,8 +130,9 @@ impl ChangeSet<'_> {
                 control.batch("recording the change", &self.after.join(";\n")).await?;
             }
         }
-        let wanted = self.wanted.iter().map(|(shape, digest)| (shape, *digest));
-        let differing = Self::differing(self.schema, wanted, control).await?;
+        let wanted = self.wanted.iter().map(|(shape, digest)| self.expected(shape, *digest));
+        let unchanged = self.unchanged.iter().map(|one| (one.source.as_str(), one.query.clone(), one.digest));
+        let differing = differing(wanted.chain(unchanged), control).await?;
         let end = if differing.is_empty() { "COMMIT" } else { "ROLLBACK" };
         control.batch("committing the change", end).await?;
         Ok(differing)
@@ -186,24 +200,27 @@ impl ChangeSet<'_> {
         (!parts.is_empty()).then(|| format!("WITH {} SELECT", parts.join(",\n")))
     }
 
-    /// Source names of tables that do not have these digests.
-    async fn differing<'b>(
-        schema: &str,
-        tables: impl Iterator<Item = (&'b RowIdentity<'b>, TableDigest)>,
-        control: &Session,
-    ) -> Result<Vec<String>> {
-        let query = |(shape, wanted): (&RowIdentity<'_>, TableDigest)| {
-            let table = shape.table;
-            let digest = table_digest::query(schema, &table.name, table.compared_columns());
-            let source = quote_literal(&table.source);
-            format!("SELECT {source}::text WHERE ({digest}) IS DISTINCT FROM {}", quote_literal(&wanted.to_string()))
-        };
-        let queries: Vec<String> = tables.map(query).collect();
-        if queries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let doing = "comparing digests before the commit";
-        let rows = control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
-        rows.iter().map(|row| row.get(0)).collect()
+    /// A table by SQLite's name, the query for its digest, and the digest that it must have.
+    fn expected<'b>(&self, shape: &'b RowIdentity<'_>, digest: TableDigest) -> ExpectedRows<'b> {
+        let table = shape.table;
+        (&table.source, table_digest::query(self.schema, &table.name, table.compared_columns()), digest)
     }
+}
+
+/// A table by SQLite's name, the query for its digest, and the digest that it must have.
+type ExpectedRows<'a> = (&'a str, String, TableDigest);
+
+/// Source names of tables that do not have these digests.
+async fn differing<'a>(tables: impl Iterator<Item = ExpectedRows<'a>>, control: &Session) -> Result<Vec<String>> {
+    let query = |(source, digest, wanted): ExpectedRows<'_>| {
+        let [source, wanted] = [source, &wanted.to_string()].map(quote_literal);
+        format!("SELECT {source}::text WHERE ({digest}) IS DISTINCT FROM {wanted}")
+    };
+    let queries: Vec<String> = tables.map(query).collect();
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let doing = "comparing digests before the commit";
+    let rows = control.query_rows(doing, &queries.join(" UNION ALL "), &[]).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }

@@ -1,6 +1,9 @@
 //! A push in mode `diff`, from the choice to the commit.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use futures_util::future::try_join_all;
 
@@ -339,8 +342,9 @@ impl<'a> DiffPush<'a> {
         let wanted = findings.wanted.iter().filter(counts);
         let wanted = wanted.map(|wanted| (self.identity(wanted.table), wanted.digest)).collect();
         let in_place = self.in_place(items).await?;
-        let (path, emptied) = (self.scope.target_state.path.as_slice(), Vec::new());
-        Ok(ChangeSet { schema, path, items, emptied, in_place, keep, after, wanted })
+        let path = self.scope.target_state.path.as_slice();
+        let (emptied, unchanged, altered) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Ok(ChangeSet { schema, path, items, emptied, in_place, keep, after, wanted, unchanged, altered })
     }
 
     fn described(&self, findings: &TableDiffs<'a>) -> Vec<record::LiveTableRecord<'a>> {

@@ -23,7 +23,7 @@ mod unique_swaps;
 
 mod row_identity;
 
-pub(crate) use apply::{ChangeSet, EmptiedTable, TableChange};
+pub(crate) use apply::{ChangeSet, EmptiedTable, TableChange, UnchangedTable};
 pub(crate) use in_place_load::{FilledTable, InPlaceLoad};
 pub(crate) use row_diff::{DiffSessions, TableDiff, find_all};
 pub(crate) use row_identity::RowIdentity;

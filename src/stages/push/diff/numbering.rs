@@ -1,5 +1,5 @@
-//! The next numbers of sequences of tables that the application made. A sequence is moved on where the loaded rows have
-//! higher numbers, and is never set back.
+//! The next numbers of sequences of tables that the application made. A sequence is moved on to the
+//! first of its numbers that is beyond those of the loaded rows, and is never set back.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use crate::{
     error::Result,
     model::{
         TablePlan,
-        identifier::{qualified, quote_ident, quote_literal},
+        identifier::{qualified, quote_ident},
     },
     postgres::Session,
+    rules::ddl,
     stages::push::{
         plan::manifest::TableToPush,
         target::live_tables::{self, ColumnSequence},
@@ -25,7 +26,7 @@ pub(crate) struct SequenceRaise {
     pub wanted: i64,
 }
 
-/// The sequences that give numbers too low. `from` is the schema on the local PostgreSQL.
+/// The sequences that would give numbers which rows have. `from` is the schema on the local PostgreSQL.
 ///
 /// # Errors
 /// `Local*`, `Target*`.
@@ -41,49 +42,46 @@ pub(crate) async fn raises(
         table(&one.table).is_some_and(|table| table.pushed_columns().any(|column| column.name == one.column))
     };
     sequences.retain(is_pushed);
-    let maxima = maxima(reader, from, &sequences).await?;
+    let used = used_numbers(reader, from, &sequences).await?;
     let mut found: BTreeMap<String, SequenceRaise> = BTreeMap::new();
-    for (sequence, highest) in sequences.into_iter().zip(maxima) {
-        let after_rows = highest.map_or(1, |highest| highest.saturating_add(1));
-        let planned = table(&sequence.table).and_then(|table| planned_next(table, &sequence.column)).unwrap_or(1);
-        let wanted = after_rows.max(planned).clamp(1, sequence.highest);
+    for (sequence, used) in sequences.into_iter().zip(used) {
+        let series = sequence.series;
+        // Where no number is left, the sequence goes to its last one.
+        let after_rows = series.after(used).unwrap_or_else(|| series.last());
+        let planned = table(&sequence.table).and_then(|table| planned_next(table, &sequence));
+        let wanted = planned.map_or(after_rows, |planned| series.later(planned, after_rows));
         let raise = found.entry(sequence.sequence.clone()).or_insert(SequenceRaise { sequence, wanted });
-        raise.wanted = raise.wanted.max(wanted);
+        raise.wanted = series.later(raise.wanted, wanted);
     }
-    Ok(found.into_values().filter(|raise| raise.wanted > raise.sequence.next).collect())
+    Ok(found.into_values().filter(|raise| raise.sequence.series.is_beyond(raise.wanted, raise.sequence.next)).collect())
 }
 
-/// The plan's next number of a column; the highest one if there is none left.
-fn planned_next(table: &TablePlan, column: &str) -> Option<i64> {
-    let identity = table.identity.as_ref().filter(|identity| identity.column == column)?;
-    Some(identity.next.unwrap_or(i64::MAX))
+/// The plan's next number of a column, or the first one behind it that the sequence gives; the last one if there is none
+/// left.
+fn planned_next(table: &TablePlan, sequence: &ColumnSequence) -> Option<i64> {
+    let identity = table.identity.as_ref().filter(|identity| identity.column == sequence.column)?;
+    let series = sequence.series;
+    Some(identity.next.and_then(|next| series.at_or_after(next)).unwrap_or_else(|| series.last()))
 }
 
-/// The highest number in each column on the local PostgreSQL.
-async fn maxima(reader: &Session, from: &str, sequences: &[ColumnSequence]) -> Result<Vec<Option<i64>>> {
+/// The number in each column on the local PostgreSQL that the sequence gives last: the greatest, or the least where it
+/// counts down.
+async fn used_numbers(reader: &Session, from: &str, sequences: &[ColumnSequence]) -> Result<Vec<Option<i64>>> {
     let query = |(number, one): (usize, &ColumnSequence)| {
         let (column, table) = (quote_ident(&one.column), qualified(from, &one.table));
-        format!("SELECT {number}::bigint AS n, (SELECT max({column})::bigint FROM {table})")
+        let most = if one.series.descends() { "min" } else { "max" };
+        format!("SELECT {number}::bigint AS n, (SELECT {most}({column})::bigint FROM {table})")
     };
     let queries: Vec<String> = sequences.iter().enumerate().map(query).collect();
     if queries.is_empty() {
         return Ok(Vec::new());
     }
     let sql = format!("{} ORDER BY n", queries.join(" UNION ALL "));
-    let rows = reader.query_rows("reading the highest numbers of the rows", &sql, &[]).await?;
+    let rows = reader.query_rows("reading the numbers of the rows", &sql, &[]).await?;
     rows.iter().map(|row| row.get(1)).collect()
 }
 
-/// The statement that moves the sequence on. Unlike `setval`, it is undone with its transaction. Somebody may have taken
-/// numbers since the sequence was read.
+/// The statement that moves the sequence on. Somebody may have taken numbers since the sequence was read.
 pub(crate) fn statement(raise: &SequenceRaise) -> String {
-    let SequenceRaise { sequence, wanted } = raise;
-    let name = &sequence.sequence;
-    let body = format!(
-        "BEGIN IF (SELECT CASE WHEN s.is_called THEN s.last_value::numeric + q.seqincrement ELSE s.last_value END < {wanted} \
-         FROM {name} AS s, pg_sequence AS q WHERE q.seqrelid = {}::regclass) THEN \
-         ALTER SEQUENCE {name} RESTART WITH {wanted}; END IF; END",
-        quote_literal(name)
-    );
-    format!("DO {}", quote_literal(&body))
+    ddl::raise_sequence(&raise.sequence.sequence, raise.wanted)
 }

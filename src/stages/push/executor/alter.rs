@@ -3,14 +3,14 @@
 //! Invariant: the statements and what the record says of the structure commit together. A push that is cut off after
 //! that finds tables of the plan's structure, whose rows differ.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use futures_util::FutureExt;
 
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        TableDigest,
+        TableDigest, TablePlan,
         catalog::Catalog,
         drift::DriftPolicy,
         identifier::{qualified, quote_literal},
@@ -215,14 +215,27 @@ fn set_path(alteration: &Alteration) -> String {
     Catalog { search_path: alteration.search_path.clone(), ..Catalog::default() }.set_search_path(true)
 }
 
+/// The parts of a table that the plan makes, as the record names them.
+fn parts(table: &TablePlan) -> impl Iterator<Item = String> {
+    let keys = table.primary_key.iter().chain(&table.uniques);
+    let columns = table.columns.iter().map(|column| format!("column {}", column.name));
+    let constraints = keys.clone().map(|key| &key.name).chain(table.checks.iter().map(|check| &check.name));
+    let constraints = constraints.chain(table.foreign_keys.iter().map(|key| &key.name));
+    let indexes = keys.map(|key| &key.name).chain(table.indexes.iter().map(|index| &index.name));
+    let constraints = constraints.map(|name| format!("constraint {name}"));
+    columns.chain(constraints).chain(indexes.map(|name| format!("index {name}")))
+}
+
 /// The statement that records the structure of a table that was altered or made, and the rows that it has. `added` is
-/// what others added to it.
+/// what others added to it; what the plan has as well is the plan's.
 fn recorded(schema: &str, to_push: &TableToPush, added: &[String]) -> String {
     let table = &to_push.table;
     let digest = table_digest::query(schema, &table.name, table.compared_columns());
     let [place, name, source, fingerprint, columns] =
         [schema, &table.name, &table.source, &to_push.fingerprint, &record::digest_columns(table)].map(quote_literal);
-    let added: Vec<String> = added.iter().map(|part| quote_literal(part)).collect();
+    let planned: BTreeSet<String> = parts(table).collect();
+    let added: Vec<String> =
+        added.iter().filter(|part| !planned.contains(*part)).map(|part| quote_literal(part)).collect();
     format!(
         "UPDATE turso2neon.tables r SET source = {source}, fingerprint = {fingerprint}, columns = {columns}, \
            digest = ({digest}), structure = NULL, contract = NULL, pushed_xid = pg_current_xact_id()::text, \

@@ -419,7 +419,7 @@ impl<'a> PushExecutor<'a> {
         // A table alone has work for several: each of its indexes, and the comparison.
         let jobs = |table: &TablePlan| 2 + table.uniques.len() + table.indexes.len();
         let workers = self.workers(self.manifest.tables.iter().map(|to_push| jobs(&to_push.table)).sum());
-        let pool = SessionPool::open(&self.target, &staging.path(target_state, self.manifest), workers).await?;
+        let pool = SessionPool::open(&self.target, &target_state.path, workers).await?;
         let wanted = digest_check::expected_digests(sessions.reader, self.manifest).await?;
         let input = PostLoadInput { schema: &staging.schema, sizes, wanted: &wanted };
         let differing = build(self.ctx, &pool, &self.journal, self.manifest, &input).await?;

@@ -17,7 +17,7 @@ use crate::{
         plan::{manifest::Manifest, preflight::TargetState},
         target::{
             catalog::names_of,
-            enums, objects,
+            objects,
             record::{self, UnfinishedRun},
             schema_owner,
             session::{STAGING_PREFIX, search_path},
@@ -96,29 +96,16 @@ impl Staging {
         }
         sql.extend(target_state.creates_extensions.iter().cloned());
         control.batch(doing, &sql.join("; ")).await?;
-        let (there, known) =
-            tokio::try_join!(relations(control, &self.schema), enums::of_schema(control, &self.schema))?;
-        let there: BTreeSet<String> = there.into_iter().collect();
+        let there: BTreeSet<String> = relations(control, &self.schema).await?.into_iter().collect();
         let before = &purpose.manifest.plan.hooks.before;
         if there.is_empty() && !before.is_empty() {
             control.batch("running sql.before", &hooks(purpose.schema, before).join(";\n")).await?;
         }
-        let missing = ddl::enums(&purpose.manifest.plan).filter(|made| !known.contains(&made.name));
-        let sql: Vec<String> = missing.map(|made| ddl::create_enum(&self.schema, made)).collect();
-        if !sql.is_empty() {
-            control.batch("creating the types", &sql.join(";\n")).await?;
-        }
         let missing = purpose.manifest.tables.iter().filter(|to_push| !there.contains(&to_push.table.name));
-        let mut sql = vec![search_path(&self.path(target_state, purpose.manifest))];
+        let mut sql = vec![search_path(&target_state.path)];
         sql.extend(missing.map(|to_push| ddl::create_table(&self.schema, &to_push.table).sql));
         sql.push(search_path(&[]));
         control.batch("creating the tables", &sql.join(";\n")).await
-    }
-
-    /// The schemas in which types are looked for: an existing schema's own are here.
-    pub(crate) fn path(&self, target_state: &TargetState, manifest: &Manifest) -> Vec<String> {
-        let own = manifest.plan.existing_schema.iter().map(|_| self.schema.clone());
-        own.chain(target_state.path.iter().cloned()).collect()
     }
 
     /// Marks the run so that it is never continued.
@@ -175,7 +162,6 @@ pub(crate) async fn drop_schema(control: &Session, staging: &str) -> Result<Vec<
         sql.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
     }
     sql.extend(last);
-    sql.extend(enums::dropped(staging, &enums::of_schema(control, staging).await?));
     sql.push(format!("DROP SCHEMA IF EXISTS {} RESTRICT", quote_ident(staging)));
     Ok(sql)
 }

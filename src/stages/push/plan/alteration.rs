@@ -180,11 +180,13 @@ async fn catalogs(
     let others_added = |object: &CatalogObject| {
         let part = format!("{} {}", object.name.kind.word(), object.name.name);
         let table = target_state.record.live.iter().find(|table| table.name == object.name.table);
-        table.is_some_and(|table| table.added.contains(&part))
+        // What the plan has as well was made by `schema sync`, or by the user.
+        let is_planned = wanted.object(&object.name).is_some_and(|planned| planned.facts == object.facts);
+        !is_planned && table.is_some_and(|table| table.added.contains(&part))
     };
-    let wanted = wanted.only(|object| is_meant(object, home, |name| scope.is_planned(name)));
     let present =
         present.only(|object| is_meant(object, home, |name| scope.is_compared(name)) && !others_added(object));
+    let wanted = wanted.only(|object| is_meant(object, home, |name| scope.is_planned(name)));
     Ok(alike(wanted, present))
 }
 

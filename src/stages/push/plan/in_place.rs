@@ -219,16 +219,15 @@ fn differences_of(
     let table = &to_push.table;
     let difference =
         |column: &str, what| TableDifference { table: table.name.clone(), column: Some(column.to_owned()), what };
+    let is_loaded = |name: &str| !is_weakened(name) && table.pushed_columns().any(|one| one.name == name);
     let mut found = Vec::new();
     for column in &table.columns {
         let name = column.name.as_str();
         match (here.get(name), there.get(name)) {
             (_, None) => found.push(difference(name, Mismatch::NoColumn)),
             // What the target makes is its own, and a domain that rows break is replaced.
-            (Some(local), Some(remote)) if local != remote => {
-                if !is_weakened(name) && table.pushed_columns().any(|one| one.name == name) {
-                    found.push(difference(name, Mismatch::OtherType));
-                }
+            (Some(local), Some(remote)) if local != remote && is_loaded(name) => {
+                found.push(difference(name, Mismatch::OtherType));
             }
             _ => {}
         }

@@ -175,11 +175,10 @@ fn tables_to_push(plan: &Plan, convert: &LoadCheckpoint) -> Result<Vec<TableToPu
     Ok(tables)
 }
 
-/// What tables share: enumerated types, and the user's SQL. A change of it is a change of every table.
+/// What tables share: the user's SQL. A change of it is a change of every table.
 pub(crate) fn shared(plan: &Plan) -> String {
-    let hooks = plan.hooks.before.iter().chain(&plan.hooks.after).map(|statement| format!("sql {statement}\n"));
-    let enums = ddl::enums(plan).map(|made| format!("{}\n", ddl::create_enum("", made)));
-    hooks.chain(enums).collect()
+    let hooks = plan.hooks.before.iter().chain(&plan.hooks.after);
+    hooks.flat_map(|statement| ["sql ", statement.as_str(), "\n"]).collect()
 }
 
 /// Digest of everything that makes up a table except its rows and the next number of its identity column. `shared` is

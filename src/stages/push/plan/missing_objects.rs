@@ -119,9 +119,8 @@ fn add(all: &mut LiveStatements, plan: &Plan, object: &CatalogObject, roles: &BT
             all.made.insert(object.name.name.clone());
         }
     }
-    all.after.extend(object.next_numbers().into_iter().map(|(sequence, next)| {
-        format!("ALTER SEQUENCE {} RESTART WITH {next}", qualified(&sequence.schema, &sequence.name))
-    }));
+    // Before the rows: those that the source lacks values for take numbers.
+    sql.extend(object.sequence_states());
     all.created.push(words);
     match object.phase {
         Phase::BeforeRows => all.before.extend(sql),

@@ -12,7 +12,6 @@ use crate::{
         structure_change::StructureChange,
     },
     postgres::{Parameter, Session},
-    rules::ddl,
     stages::push::{
         plan::{
             in_place::InPlace,
@@ -335,14 +334,11 @@ impl TargetState {
              AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid \
                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY($4) AND d.deptype IN ('a', 'i')) \
            UNION ALL SELECT 'type ' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
-             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0 \
-             AND NOT (t.typtype = 'e' AND EXISTS (SELECT FROM pg_attribute a \
-               WHERE a.atttypid IN (t.oid, t.typarray) AND a.attrelid = ANY($4)))) AS taken(name) \
+             WHERE n.nspname = $1 AND t.typname = ANY($3) AND t.typrelid = 0 AND t.typelem = 0) AS taken(name) \
            ORDER BY name NOT LIKE 'table %', name";
         let views = manifest.plan.views.iter().map(|view| view.name.as_str());
         let tables = manifest.tables.iter().map(|to_push| to_push.table.name.as_str());
-        let tables: Vec<&str> =
-            tables.chain(views).chain(ddl::enums(&manifest.plan).map(|made| made.name.as_str())).collect();
+        let tables: Vec<&str> = tables.chain(views).collect();
         let names = all_names(manifest);
         let live = self.record.live_relations();
         let doing = "looking for names that are taken";

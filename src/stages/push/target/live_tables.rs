@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::Result,
-    model::identifier::{qualified, quote_literal},
+    model::{
+        identifier::{qualified, quote_literal},
+        number_series::NumberSeries,
+    },
     postgres::{Session, session::Row},
     rules::migration_history::{self, Framework},
 };
@@ -118,13 +121,14 @@ pub(crate) struct ColumnSequence {
     pub name: String,
     /// The number that it gives next.
     pub next: i64,
-    /// The highest number that it can give.
-    pub highest: i64,
+    /// The numbers that it gives.
+    pub series: NumberSeries,
 }
 
-/// A sequence that counts down is left as it is. A default that does more than take a number is not the column's value.
+/// The limits are also those of the column's type. A default that does more than take a number is not the column's value.
 const SEQUENCES: &str = "SELECT DISTINCT c.relname::text, a.attname::text, format('%I.%I', m.nspname, s.relname), \
-       CASE WHEN s.relnamespace = c.relnamespace THEN s.relname::text ELSE '' END, q.seqincrement, q.seqmax \
+       CASE WHEN s.relnamespace = c.relnamespace THEN s.relname::text ELSE '' END, q.seqincrement, \
+       least(q.seqmax, l.most), q.seqstart, greatest(q.seqmin, -l.most - 1) \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid \
      CROSS JOIN LATERAL (\
        SELECT d.objid FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'i' \
@@ -135,8 +139,10 @@ const SEQUENCES: &str = "SELECT DISTINCT c.relname::text, a.attname::text, forma
            AND pg_get_expr(e.adbin, e.adrelid) ~ '^nextval\\(''[^'']*''::regclass\\)$') AS found(oid) \
      JOIN pg_class s ON s.oid = found.oid AND s.relkind = 'S' \
      JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_namespace m ON m.oid = s.relnamespace \
+     CROSS JOIN LATERAL (SELECT CASE a.atttypid WHEN 21 THEN 32767 WHEN 23 THEN 2147483647 \
+       ELSE 9223372036854775807 END) AS l(most) \
      WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND NOT a.attisdropped \
-       AND a.atttypid IN (20, 21, 23) AND q.seqincrement > 0 ORDER BY 1, 2";
+       AND a.atttypid IN (20, 21, 23) ORDER BY 1, 2";
 
 /// The sequences of these tables with their next numbers.
 ///
@@ -149,14 +155,15 @@ pub(crate) async fn sequences(control: &Session, schema: &str, names: &[&str]) -
     let mut queries = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         let (sequence, increment): (String, i64) = (row.get(2)?, row.get(4)?);
-        // One that has given its highest number gives no other.
+        // One that has given its last number gives no other.
         queries.push(format!(
             "SELECT {number}::bigint, CASE WHEN NOT is_called THEN last_value \
-             WHEN last_value > 9223372036854775807 - {increment} THEN 9223372036854775807 \
-             ELSE last_value + {increment} END FROM {sequence}"
+             ELSE least(greatest(last_value::numeric + ({increment}), -9223372036854775808), 9223372036854775807)::bigint \
+             END FROM {sequence}"
         ));
-        let (name, next, highest) = (row.get(3)?, 1, row.get(5)?);
-        found.push(ColumnSequence { table: row.get(0)?, column: row.get(1)?, sequence, name, next, highest });
+        let series = NumberSeries { start: row.get(6)?, increment, least: row.get(7)?, most: row.get(5)? };
+        let (name, next) = (row.get(3)?, series.start);
+        found.push(ColumnSequence { table: row.get(0)?, column: row.get(1)?, sequence, name, next, series });
     }
     if queries.is_empty() {
         return Ok(found);

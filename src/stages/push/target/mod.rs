@@ -8,8 +8,6 @@ pub(super) mod contract;
 
 pub(super) mod dependents;
 
-pub(super) mod enums;
-
 pub(super) mod lifecycle;
 
 mod live_record;

@@ -12,7 +12,6 @@ use crate::{
     },
     postgres::{Session, session::Row},
     stages::push::target::{
-        enums,
         objects::{self, PushedObject},
         schema_owner,
         session::{changed_rows_schema, previous_schema},
@@ -379,7 +378,6 @@ pub(crate) async fn previous_drops(control: &Session, schema: &str, record: &Tar
         work.push(format!("DROP TABLE IF EXISTS {} RESTRICT", names.join(", ")));
     }
     work.extend(last);
-    work.extend(enums::dropped(&home, &enums::of_schema(control, &home).await?));
     work.extend(objects::transition(Transition::DropPrevious, schema, record));
     work.extend(record.transition(Transition::DropPrevious, schema));
     Ok(work)
