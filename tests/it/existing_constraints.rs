@@ -244,3 +244,15 @@ fn a_schema_that_does_not_load_names_the_line() {
     refused("-- first\nCREATE TABLE t (id uuid DEFAULT\n  no_such());", "2", "function no_such() does not exist");
     refused("CREATE TABLE t (id int REFERENCES u (id));", "1", "relation \"u\" does not exist");
 }
+
+#[test]
+fn rows_of_a_parent_and_of_its_heir_are_refused_together() {
+    let case = Case::new(
+        "CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE m () INHERITS (p); CREATE TABLE c (more text) INHERITS (m);",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);
+         CREATE TABLE c (id INTEGER PRIMARY KEY, more TEXT); INSERT INTO c VALUES (2, 'x');",
+    );
+    case.plan(5);
+    assert_eq!(case.blocking(), ["clause-not-carried@c 1 -"]);
+    case.call("plan", &["--schema-from", "schema.sql", "--exclude", "p"]).expect_exit(0);
+}

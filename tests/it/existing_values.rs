@@ -240,3 +240,29 @@ fn a_type_of_the_configuration_takes_the_same_values() {
         assert!(sql.contains(expected), "{expected}: {sql}");
     }
 }
+
+#[test]
+fn times_with_short_offsets_are_those_of_postgresql() {
+    let workspace = Workspace::new();
+    let clocks = ["10:00:00+02", "10:00-15", "10:00:00.5+0530", "23:59:59.123456-03:30", "00:00Z", "10:00:00 +02"];
+    let rows: Vec<String> =
+        clocks.iter().map(|clock| format!("('{clock}', '{clock}', '2024-01-02 {clock}')")).collect();
+    let create = "CREATE TABLE t (written TEXT, clock TEXT, at TEXT)";
+    let source = workspace.sqlite("app.db", &format!("{create}; INSERT INTO t VALUES {};", rows.join(", ")));
+    let schema = workspace.path().join("schema.sql");
+    std::fs::write(&schema, "CREATE TABLE t (written text, clock timetz, at timestamptz)").unwrap();
+    let target = Target::start();
+    let run = |code: i32| {
+        let run = workspace.tool("run").arg("--source").arg(&source).arg("--schema-from").arg(&schema);
+        let run = run.args(["--accept", "spelling-normalised"]);
+        run.env("NEON_DATABASE_URL", target.url()).run().expect_exit(code)
+    };
+    run(0);
+    let same = "clock::text = written::timetz::text AND at = ('2024-01-02 ' || written)::timestamptz";
+    assert_eq!(row(&target, &format!("SELECT count(*), count(*) FILTER (WHERE {same}) FROM t")), "6 | 6");
+    // PostgreSQL refuses the first; the others have no form of a time.
+    for wrong in ["10:00:00+16", "10:00:00+2", "10:00:00+02:", "10+02"] {
+        workspace.sqlite("app.db", &format!("DELETE FROM t; INSERT INTO t (clock) VALUES ('{wrong}')"));
+        run(5).expect_text("t.clock");
+    }
+}

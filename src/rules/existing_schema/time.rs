@@ -88,12 +88,24 @@ pub(super) fn counted(
     i64::try_from(size).ok().and_then(|size| size.checked_add(zero)).ok_or(Mismatch::Range)
 }
 
-/// A date with or without a time, as [`datetime::parse_stamp`] reads it, with more digits of a second and with what Go
-/// writes behind the offset.
+/// A date with or without a time, as [`datetime::parse_stamp`] reads it, with more digits of a second, offsets of hours only and
+/// what Go writes behind the offset.
 fn stamp(text: &[u8], scan: &mut CellScan<'_>) -> Result<Stamp, Mismatch> {
     let text = without_abbreviation(text);
     let shown = shortened(text, scan);
-    datetime::parse_stamp(&shown).ok_or(Mismatch::Form)
+    datetime::parse_stamp(&with_minutes(&shown)).ok_or(Mismatch::Form)
+}
+
+/// The text with `:00` behind an offset of hours only (`+02`), as PostgreSQL prints it.
+fn with_minutes(text: &[u8]) -> Cow<'_, [u8]> {
+    match text {
+        [clock @ .., b'+' | b'-', tens, ones]
+            if clock.contains(&b':') && tens.is_ascii_digit() && ones.is_ascii_digit() =>
+        {
+            Cow::Owned([text, b":00"].concat())
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// Go's `time.String()` repeats the zone's abbreviation behind the offset, and may add its monotonic clock.
@@ -151,7 +163,7 @@ pub(super) fn time(cell: SqliteCell<'_>, digits: u8, scan: &mut CellScan<'_>) ->
     let clock = match datetime::parse_clock(&shown) {
         Some(clock) => clock,
         None => {
-            let stamp = datetime::parse_stamp(&shown).ok_or(Mismatch::Form)?;
+            let stamp = datetime::parse_stamp(&with_minutes(&shown)).ok_or(Mismatch::Form)?;
             if stamp.offset_minutes.is_some_and(|offset| offset != 0) || !TIME_DAYS.contains(&stamp.days) {
                 return Err(Mismatch::Form);
             }
@@ -164,6 +176,7 @@ pub(super) fn time(cell: SqliteCell<'_>, digits: u8, scan: &mut CellScan<'_>) ->
 /// `time with time zone`, as text.
 pub(super) fn zoned_time(text: &[u8], digits: u8, scan: &mut CellScan<'_>) -> Result<String, Mismatch> {
     let shown = shortened(text, scan);
+    let shown = with_minutes(&shown);
     let zone_at = shown.iter().position(|byte| matches!(byte, b'Z' | b'+' | b'-' | b' ')).unwrap_or(shown.len());
     let (clock, zone) = shown.split_at(zone_at);
     let clock = precise(datetime::parse_clock(clock).ok_or(Mismatch::Form)?, digits, scan);

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     model::{
         Finding, FindingCode, Severity, TablePlan,
-        catalog::ObjectKind,
+        catalog::{ObjectKind, quote_ident_if_needed},
         conversion_plan::{ObjectPlan, Outcome},
         human_format::counted,
         similar_name::nearest,
@@ -63,7 +63,37 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
         all.findings.extend(skipped.finding());
     }
     left_out(work, all);
+    inherited_rows(work, all);
     advise(work, all);
+}
+
+/// Rows of a table that inherits are rows of its parent too (PostgreSQL "Inheritance"), so that what is sent to the one
+/// cannot be compared with what the other holds.
+fn inherited_rows(work: &PlanInputs<'_>, all: &mut Assembled) {
+    let catalog = &work.target.catalog;
+    let parents = |name: &str| {
+        let table = catalog.tables().find(|(table, _)| *table == name);
+        table.map(|(_, table)| table.inherits.clone()).unwrap_or_default()
+    };
+    let is_planned = |written: &str| all.tables.iter().any(|table| quote_ident_if_needed(&table.name) == written);
+    let mut findings = Vec::new();
+    for heir in all.tables.iter().filter(|table| table.rows > 0) {
+        let mut waiting = parents(&heir.name);
+        while let Some(parent) = waiting.pop() {
+            if is_planned(&parent) {
+                let message = format!(
+                    "{} inherits from {parent}, and both are tables of the source: such rows cannot be loaded. Leave one of \
+                     the two out with --exclude, or make {parent} a partitioned table",
+                    heir.name
+                );
+                let finding = Finding::new(FindingCode::ClauseNotCarried, Severity::Refused, message);
+                findings.push(finding.at_table(&heir.source).counting(heir.rows));
+                break;
+            }
+            waiting.extend(parents(&parent));
+        }
+    }
+    all.findings.extend(findings);
 }
 
 /// What frameworks need before their next migration on a target whose tables come from a file: their history is not

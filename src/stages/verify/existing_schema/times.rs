@@ -33,7 +33,7 @@ fn said(cell: SqliteCell<'_>, reading: &mut CellReading<'_>) -> Result<Said, Mis
             Some(number) => count(number, unit, reading)?,
             None => {
                 let text = cut(text, reading);
-                let parsed = datetime::timestamp(&without_go_suffix(&text)).ok_or(Mismatch::Form)?;
+                let parsed = datetime::timestamp(&whole_offset(without_go_suffix(&text))).ok_or(Mismatch::Form)?;
                 return Ok(Said::Clock { wall: parsed.wall, east: parsed.east });
             }
         },
@@ -112,6 +112,18 @@ fn without_go_suffix(text: &[u8]) -> Vec<u8> {
     }
 }
 
+/// An offset that has hours only gets its minutes. What is before it ends with a time of day, not with a date.
+fn whole_offset(mut text: Vec<u8>) -> Vec<u8> {
+    let sign = text.len().checked_sub(3).filter(|at| matches!(text.get(*at), Some(b'+' | b'-')));
+    let is_short = sign
+        .and_then(|at| text.split_at_checked(at))
+        .is_some_and(|(before, offset)| before.contains(&b':') && offset.iter().skip(1).all(u8::is_ascii_digit));
+    if is_short {
+        text.extend_from_slice(b"00");
+    }
+    text
+}
+
 /// Days from 1970-01-01 of the day as written.
 pub(super) fn date(cell: SqliteCell<'_>, reading: &mut CellReading<'_>) -> Result<i64, Mismatch> {
     let (micros, east) = match said(cell, reading)? {
@@ -129,7 +141,7 @@ pub(super) fn time(cell: SqliteCell<'_>, digits: u8, reading: &mut CellReading<'
     let clock = match datetime::clock(&text) {
         Some(clock) => clock,
         None => {
-            let parsed = datetime::timestamp(&text).ok_or(Mismatch::Form)?;
+            let parsed = datetime::timestamp(&whole_offset(text.clone())).ok_or(Mismatch::Form)?;
             let day = parsed.wall.div_euclid(datetime::DAY);
             if text.len() <= 10 || parsed.east.unwrap_or(0) != 0 || (day != 0 && day != 10_957) {
                 return Err(Mismatch::Form);
@@ -191,7 +203,7 @@ fn kept(micros: i64, digits: u8, reading: &mut CellReading<'_>) -> i64 {
 
 /// A time of day with its offset, for PostgreSQL.
 pub(super) fn zoned_time(text: &str, digits: u8, reading: &mut CellReading<'_>) -> Result<String, Mismatch> {
-    let text = cut(text.as_bytes(), reading);
+    let text = whole_offset(cut(text.as_bytes(), reading));
     let mark = text.iter().position(|byte| matches!(byte, b'Z' | b'+' | b'-' | b' ')).unwrap_or(text.len());
     let (clock, zone) = text.split_at_checked(mark).ok_or(Mismatch::Form)?;
     let clock = kept(datetime::clock(clock).ok_or(Mismatch::Form)?, digits, reading);
