@@ -49,6 +49,9 @@ pub(super) struct IntegrityReport {
     pub(super) sound: usize,
 }
 
+/// The table that lists the objects.
+const SCHEMA_TABLE: &str = "sqlite_schema";
+
 /// Checks every table with rows of its own and its indexes. `on_table` is called after each, `working` now and then while
 /// one takes long.
 ///
@@ -84,6 +87,12 @@ fn check(
     };
     let connection = prepared(open::without_stand_ins(path)?)?;
     let schema = storage_layout::read_schema(&connection)?;
+    // Entries that cannot be reached in the tree of the schema are not read at all.
+    let of_schema = pragma(&connection, "quick_check", SCHEMA_TABLE)
+        .map_err(|failure| error_map::describe("checking the file", &failure))?;
+    if let Some(damage) = of_schema.iter().find(|complaint| is_damage(complaint)) {
+        return Err(damaged(damage, SCHEMA_TABLE, false)).at_table(SCHEMA_TABLE);
+    }
     if let Some(row) = schema.iter().find(|row| !row.is_sound()) {
         return Err(damaged("malformed entry in the schema", &row.name, false)).at_table(&row.name);
     }
