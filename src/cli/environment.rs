@@ -35,7 +35,7 @@ impl Variable {
 pub const TOKEN: &str = "TURSO_AUTH_TOKEN";
 
 /// All of them. Of two variables for the same flag, the first one that is set counts.
-pub const VARIABLES: [Variable; 18] = [
+pub const VARIABLES: [Variable; 19] = [
     Variable::secret("TURSO_DATABASE_URL", Some("source"), "the source"),
     Variable::secret(TOKEN, None, "the token of the source; replaces the key auth-token-file"),
     Variable::secret("TURSO_API_TOKEN", None, "the token of the Turso platform, for --database"),
@@ -51,7 +51,12 @@ pub const VARIABLES: [Variable; 18] = [
         ..Variable::secret("PGPASSWORD", None, "the password for PostgreSQL connection strings that contain none")
     },
     Variable::plain("PGPASSFILE", None, "the file with such passwords, `~/.pgpass` if it is not set"),
-    Variable::plain("HOME", None, "the directory of `.pgpass`"),
+    Variable::plain("HOME", None, "the directory of `.pgpass` and `.cache`"),
+    Variable::plain(
+        "XDG_CACHE_HOME",
+        None,
+        "the directory for a copy of a new PostgreSQL cluster, `~/.cache` if it is not set",
+    ),
     Variable::plain("NO_COLOR", None, "no colours, unless --color says otherwise"),
     Variable::plain("TERM", None, "`dumb`: no colours and no progress bars"),
     Variable::plain("CI", None, "no progress bars"),

@@ -146,7 +146,14 @@ impl Layers {
             url: flag_value("--local-url", typed.local_url.as_ref())?.map(|url| self.with_password(&url)),
             pg_bin: typed.pg_bin.clone(),
             keep_running: typed.keep_running,
+            cache: self.cache(),
         })
+    }
+
+    /// The user's cache directory (XDG Base Directory Specification).
+    fn cache(&self) -> Option<PathBuf> {
+        let home = || Some(Path::new(self.environment.text("HOME")?).join(".cache"));
+        self.environment.text("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
     }
 
     /// The target's flags with the password that the environment has for a connection string without one, and with the

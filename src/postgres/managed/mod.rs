@@ -21,6 +21,8 @@ mod server_config;
 
 mod shortage;
 
+mod template;
+
 use std::{path::PathBuf, time::Duration};
 
 use cluster::RunningCluster;
@@ -54,6 +56,8 @@ pub struct LocalChoice {
     pub pg_bin: Option<PathBuf>,
     /// `--keep-running`: leave the managed server running when the tool exits.
     pub keep_running: bool,
+    /// The user's cache directory, in which a new data directory is kept to be copied. A root process has its own.
+    pub cache: Option<PathBuf>,
 }
 
 /// A local PostgreSQL that is ready for connections. Dropping a managed one stops it.
@@ -75,8 +79,8 @@ impl LocalServer {
         if let Some(url) = &choice.url {
             return Self::external(ctx, url).await;
         }
-        let (workdir, pg_bin, keep) = (ctx.workdir.clone(), choice.pg_bin.clone(), choice.keep_running);
-        let running = in_thread(move || RunningCluster::for_load(&workdir, pg_bin.as_deref(), keep)).await?;
+        let (workdir, choice) = (ctx.workdir.clone(), choice.clone());
+        let running = in_thread(move || RunningCluster::for_load(&workdir, &choice)).await?;
         let server = Self::managed(&ctx.workdir, running)?;
         server.end_other_sessions().await?;
         Ok(server)

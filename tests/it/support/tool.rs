@@ -94,6 +94,8 @@ impl Tool {
             // The system's authorities: not needed here, and read for longer than many a command takes.
             .env("SSL_CERT_FILE", "/dev/null")
             .env("HOME", self.home.path())
+            // What `initdb` makes is kept there, so that it need not be run for each test.
+            .env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.as_deref().unwrap_or_else(|| self.home.path()))
             .stdin(Stdio::piped())
