@@ -1,11 +1,12 @@
-//! Divides the rows into the chunks that are loaded: the same for the same dump and plan, so that an interrupted load
-//! finds its chunks again.
+//! Divides the rows into the chunks that are loaded. The ranges of a table are the same for the same dump and plan, and a
+//! table that was begun in ranges is continued in them, so that an interrupted load finds its chunks again.
 //!
-//! A table of more than [`SPLIT_BYTES`] is loaded in rowid ranges, by several connections and with a commit each. Its
-//! CREATE TABLE comes first, so its rows are written to the log too. A smaller one is created and loaded in one
-//! transaction, which saves the log (PostgreSQL "Populating a Database", `wal_level`), several small ones together.
+//! A table is created and loaded in one transaction, several small ones together. This saves the log (PostgreSQL
+//! "Populating a Database", `wal_level`), a fifth of the server's work. A table is loaded in rowid ranges, by several
+//! connections and with a commit each, if otherwise it alone would be loaded at the end while processors are idle, or if
+//! an interruption would cost too much. Its CREATE TABLE comes first, so its rows are written to the log too.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     error::Result,
@@ -13,8 +14,14 @@ use crate::{
     postgres::load_journal::{CommittedChunk, LoadScope},
 };
 
-/// Estimated bytes beyond which a table is split.
+/// Estimated bytes up to which a table is never split.
 const SPLIT_BYTES: u64 = 64 << 20;
+
+/// Estimated bytes beyond which a table is always split: what an interruption may cost.
+const TRANSACTION_BYTES: u64 = 1 << 30;
+
+/// Processors that the load of one table keeps busy: its reader and its backend.
+const PROCESSORS_PER_TABLE: u64 = 2;
 
 /// Estimated bytes of one range.
 const RANGE_BYTES: u64 = 64 << 20;
@@ -43,6 +50,17 @@ pub(super) struct LoadJob {
     pub(super) creates: bool,
 }
 
+/// What an interrupted load left, and what this one has.
+#[derive(Debug, Default)]
+pub(super) struct BegunLoad {
+    /// Committed chunks, by table and number.
+    pub(super) committed: BTreeMap<(String, u32), CommittedChunk>,
+    /// Tables that were created before their rows, to be loaded in ranges.
+    pub(super) in_ranges: BTreeSet<String>,
+    /// Connections that load at once.
+    pub(super) connections: u64,
+}
+
 /// All the work of the data phase.
 #[derive(Debug, Default)]
 pub(super) struct ChunkLayout {
@@ -62,7 +80,7 @@ impl ChunkLayout {
     pub(super) fn new(
         plan: &Plan,
         scope: LoadScope,
-        committed: &BTreeMap<(String, u32), CommittedChunk>,
+        begun: &BegunLoad,
         rowids: impl Fn(&TablePlan) -> Result<Option<(i64, i64)>>,
     ) -> Result<Self> {
         let mut layout = Self { chunks: vec![1; plan.tables.len()], ..Self::default() };
@@ -72,12 +90,17 @@ impl ChunkLayout {
         let creates = scope == LoadScope::All && plan.existing_schema.is_none();
         let mut group = LoadJob { creates, ..LoadJob::default() };
         let mut group_bytes = 0;
+        let tables_at_once = (begun.connections / PROCESSORS_PER_TABLE).max(1);
+        let share = plan.tables.iter().map(|table| table.bytes).sum::<u64>() / tables_at_once;
+        // One table at a time keeps two processors busy.
+        let is_alone = |table: &TablePlan| tables_at_once > 1 && table.bytes > share;
+        let is_large = |table: &TablePlan| {
+            table.bytes > TRANSACTION_BYTES || is_alone(table) || begun.in_ranges.contains(&table.name)
+        };
+        let committed = &begun.committed;
         for (index, table) in order {
-            let ranges = if table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some() {
-                rowids(table)?.map(|(low, high)| split(low, high, table))
-            } else {
-                None
-            };
+            let is_split = table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some() && is_large(table);
+            let ranges = if is_split { rowids(table)?.map(|(low, high)| split(low, high, table)) } else { None };
             if let Some(ranges) = ranges {
                 if creates {
                     layout.created_first.push(index);
@@ -194,7 +217,11 @@ mod tests {
             table("tiny", 0, 0, rowid()),
         ]);
         let rowids = |_: &TablePlan| Ok(Some((1, 1_000_000)));
-        let whole = ChunkLayout::new(&plan, LoadScope::All, &BTreeMap::new(), rowids).unwrap();
+        let fresh = |connections| BegunLoad { connections, ..BegunLoad::default() };
+        // On two processors one table keeps both busy; on six, a table of more than a third would be the last.
+        let together = ChunkLayout::new(&plan, LoadScope::All, &fresh(2), rowids).unwrap();
+        assert_eq!((together.chunks, together.created_first), (vec![1; 4], Vec::new()));
+        let whole = ChunkLayout::new(&plan, LoadScope::All, &fresh(6), rowids).unwrap();
         assert_eq!(whole.chunks, [1, 4, 1, 1]);
         assert_eq!(whole.created_first, [1]);
         assert_eq!(whole.jobs.len(), 4 + 1 + 1);
@@ -212,7 +239,9 @@ mod tests {
             };
             ((table.to_owned(), number), chunk)
         });
-        let rest = ChunkLayout::new(&plan, LoadScope::All, &committed.into_iter().collect(), rowids).unwrap();
+        let in_ranges = BTreeSet::from(["large".to_owned()]);
+        let begun = BegunLoad { committed: committed.into_iter().collect(), in_ranges, connections: 2 };
+        let rest = ChunkLayout::new(&plan, LoadScope::All, &begun, rowids).unwrap();
         let numbers: Vec<_> =
             rest.jobs.iter().flat_map(|job| job.parts.iter().map(|part| (part.table, part.number))).collect();
         assert_eq!(numbers, [(1, 0), (1, 1), (1, 3), (2, 0), (3, 0)]);

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     ConvertRequest, JOBS_MAX,
-    chunking::ChunkLayout,
+    chunking::{BegunLoad, ChunkLayout},
     equivalence_check, existing_objects, load,
     load_context::{LoadContext, PhaseTimer, SessionPool},
     post_load, prepare, readback, reader, rejects, triggers, views,
@@ -169,12 +169,19 @@ impl LoadSteps<'_> {
     async fn load(&self, work: &Arc<LoadContext>, pool: &SessionPool, again: bool) -> Result<()> {
         let session = pool.first()?;
         let committed = load_journal::chunks(session).await?;
-        let layout = lay_out(work, &committed)?;
+        let has_whole = |table: &str| committed.get(&(table.to_owned(), 0)).is_some_and(|chunk| chunk.bounds.is_none());
+        let made = load_journal::made(session).await?.into_iter();
+        let begun = BegunLoad {
+            in_ranges: made.map(|made| made.table).filter(|table| !has_whole(table)).collect(),
+            committed,
+            connections: u64::try_from(pool.sessions().len()).unwrap_or(u64::MAX),
+        };
+        let layout = lay_out(work, &begun)?;
         if work.scope == LoadScope::All {
             let first = layout.created_first.iter().filter_map(|index| work.plan.tables.get(*index));
             prepare::create_tables(work, session, first).await?;
         }
-        let committed: Vec<CommittedChunk> = committed.into_values().collect();
+        let committed: Vec<CommittedChunk> = begun.committed.into_values().collect();
         load::load(work, pool, layout, &committed, again).await?;
         let of_rejects = Arc::clone(work);
         let written = tokio::task::spawn_blocking(move || rejects::write(&of_rejects)).await;
@@ -218,7 +225,7 @@ fn cannot_reshape(dropped: &[DroppedObject]) -> Error {
         .with_hint("convert without --data-only: the table is then made with a plain column")
 }
 
-fn lay_out(work: &LoadContext, committed: &BTreeMap<(String, u32), CommittedChunk>) -> Result<ChunkLayout> {
+fn lay_out(work: &LoadContext, begun: &BegunLoad) -> Result<ChunkLayout> {
     let connection = sqlite::open::read_only(&work.source)?;
-    ChunkLayout::new(&work.plan, work.scope, committed, |table| reader::rowid_range(&connection, table))
+    ChunkLayout::new(&work.plan, work.scope, begun, |table| reader::rowid_range(&connection, table))
 }

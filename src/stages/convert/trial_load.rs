@@ -1,9 +1,9 @@
 //! Loads rows of the dump into tables of a scratch server, for a trial of what the tables are to hold.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    chunking::ChunkLayout,
+    chunking::{BegunLoad, ChunkLayout},
     load,
     load_context::{LoadContext, SessionPool},
     reader,
@@ -34,6 +34,6 @@ pub(in crate::stages) async fn load_rows(ctx: &Context, plan: Plan, endpoint: &P
     pool.see_types(&work.plan).await?;
     let connection = sqlite::open::read_only(&work.source)?;
     let rowids = |table: &_| reader::rowid_range(&connection, table);
-    let layout = ChunkLayout::new(&work.plan, work.scope, &BTreeMap::new(), rowids)?;
+    let layout = ChunkLayout::new(&work.plan, work.scope, &BegunLoad::default(), rowids)?;
     load::load(&work, &pool, layout, &[], false).await
 }
