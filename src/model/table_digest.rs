@@ -29,6 +29,12 @@ pub struct TableDigest {
 impl TableDigest {
     /// The digest of a table without rows.
     pub const EMPTY: Self = Self { rows: 0, sum: 0 };
+
+    /// The sum of the row hashes.
+    #[must_use]
+    pub const fn sum(&self) -> i128 {
+        self.sum
+    }
 }
 
 /// A column that a digest covers. The record on the target keeps the columns of each table, in their order, so that the

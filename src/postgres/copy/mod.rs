@@ -14,6 +14,12 @@ pub mod row_digest;
 
 mod json_digest;
 
+mod jsonb_text;
+
+mod server_hash;
+
+mod server_text;
+
 use crate::model::identifier::qualified;
 
 /// The bytes before the first row: signature, no flags, no extension.

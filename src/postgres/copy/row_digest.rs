@@ -1,8 +1,10 @@
-//! The digest of a table's rows as COPY bytes: the sum modulo 2^128 of one XXH3 hash per row.
+//! The digest of a table's rows as COPY bytes: the sum modulo 2^128 of one hash per row.
 //!
 //! A sum doesn't depend on the order of the rows, counts equal rows, and can be put together from chunks.
 //!
-//! The server sends back the bytes that it was sent, with one exception: `jsonb` loses spacing and key order, and
+//! The hash of a row is the one that the server computes for the digest of the table (see `server_hash`), so that one
+//! aggregate on the server says what it holds. Where a column has a type whose text only the server knows, the rows are
+//! read back, and the hash is XXH3 of the bytes. The server sends back the bytes that it was sent, with one exception: `jsonb` loses spacing and key order, and
 //! shows numbers without exponent. A `jsonb` field therefore enters the row's hash as a hash of what it means (see
 //! `json_digest`), on both sides.
 
@@ -10,8 +12,11 @@ use std::{fmt, str::FromStr};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{binary_decode, binary_encode, json_digest};
-use crate::model::{ColumnPlan, PgType};
+use super::{binary_decode, binary_encode, json_digest, server_hash::ServerRowHasher};
+use crate::model::{ColumnPlan, PgType, TableDigest, TablePlan};
+
+/// Names the hashes of rows. It changes with any of them, so that a load is not continued with others.
+pub const FORM: &str = "rows-2";
 
 /// The digest of a set of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +31,13 @@ impl RowDigest {
     /// Adds the rows of another set.
     pub fn merge(&mut self, other: Self) {
         self.0 = self.0.wrapping_add(other.0);
+    }
+}
+
+/// The sum that the server computed.
+impl From<TableDigest> for RowDigest {
+    fn from(digest: TableDigest) -> Self {
+        Self(digest.sum().cast_unsigned())
     }
 }
 
@@ -49,6 +61,8 @@ pub struct NotJson;
 
 /// Hashes the rows of one table.
 pub struct RowHasher {
+    /// The server's own hash, where it is the one to be compared.
+    by_server: Option<ServerRowHasher>,
     /// For each field whether it is `jsonb`; empty if none is.
     jsonb: Vec<bool>,
     scratch: Vec<u8>,
@@ -56,13 +70,19 @@ pub struct RowHasher {
 }
 
 impl RowHasher {
-    /// For rows of these columns.
+    /// For rows of these columns, whose hashes are compared with those of rows that come back.
     pub fn new<'a>(columns: impl Iterator<Item = &'a ColumnPlan>) -> Self {
         let mut jsonb: Vec<bool> = columns.map(|column| column.pg_type == PgType::Jsonb).collect();
         if !jsonb.contains(&true) {
             jsonb.clear();
         }
-        Self { jsonb, scratch: Vec::new(), json: json_digest::JsonHasher::default() }
+        Self { by_server: None, jsonb, scratch: Vec::new(), json: json_digest::JsonHasher::default() }
+    }
+
+    /// For the rows of a table that are loaded: as the server hashes them, if it can (see [`is_by_server`]).
+    #[must_use]
+    pub fn of_table(table: &TablePlan) -> Self {
+        Self { by_server: server_hasher(table), ..Self::new(table.loaded_columns()) }
     }
 
     /// The hash of one row, field count included.
@@ -70,7 +90,11 @@ impl RowHasher {
     /// # Errors
     /// [`NotJson`].
     pub fn hash(&mut self, row: &[u8]) -> Result<u128, NotJson> {
-        if self.jsonb.is_empty() { Ok(xxh3_128(row)) } else { self.hash_normalised(row) }
+        match &mut self.by_server {
+            Some(hasher) => hasher.hash(row).map(|hash| i128::from(hash).cast_unsigned()).ok_or(NotJson),
+            None if self.jsonb.is_empty() => Ok(xxh3_128(row)),
+            None => self.hash_normalised(row),
+        }
     }
 
     fn hash_normalised(&mut self, row: &[u8]) -> Result<u128, NotJson> {
@@ -93,6 +117,19 @@ impl RowHasher {
         }
         Ok(xxh3_128(&self.scratch))
     }
+}
+
+/// Whether the digest of the rows of a table that are loaded is the sum of the hashes that the server computes for the
+/// digest of the table: every column that is compared is loaded, and its text is known here.
+#[must_use]
+pub fn is_by_server(table: &TablePlan) -> bool {
+    server_hasher(table).is_some()
+}
+
+fn server_hasher(table: &TablePlan) -> Option<ServerRowHasher> {
+    let compared = table.compared_columns();
+    let is_loaded = table.loaded_columns().map(|column| &column.name).eq(compared.iter().map(|column| &column.name));
+    if is_loaded { ServerRowHasher::new(compared.into_iter()) } else { None }
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ use crate::{
     },
     postgres::{
         Session,
+        copy::row_digest,
         load_journal::{self, LoadScope},
         managed::{LocalChoice, LocalServer},
     },
@@ -275,7 +276,8 @@ fn address(record: &LocalServerRecord) -> Option<&str> {
 
 /// What identifies a load: the same key means the same rows in the same chunks.
 fn load_key(dump: &DumpCheckpoint, planned: &Planned) -> String {
-    sha256_of_bytes(format!("{} {} {}", dump.sha256, planned.sha256, env!("CARGO_PKG_VERSION")).as_bytes())
+    let (tool, form) = (env!("CARGO_PKG_VERSION"), row_digest::FORM);
+    sha256_of_bytes(format!("{} {} {tool} {form}", dump.sha256, planned.sha256).as_bytes())
 }
 
 fn report_expected(ctx: &Context, plan: &Plan) {

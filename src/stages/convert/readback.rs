@@ -1,4 +1,5 @@
-//! Reads every row back from PostgreSQL and compares its bytes, by digest, with those that were sent.
+//! Compares the rows that PostgreSQL holds, by digest, with those that were sent: by the server's own digest, or by reading
+//! every row back where a column has a type that only the server can hash.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +22,7 @@ use crate::{
         Session,
         copy::{
             binary_decode::{Malformed, RowCutter},
-            row_digest::{NotJson, RowDigest, RowHasher},
+            row_digest::{self, NotJson, RowDigest, RowHasher},
         },
         load_journal::CommittedChunk,
         table_digest,
@@ -63,6 +64,8 @@ struct ReadbackTable {
     loaded: Vec<ColumnPlan>,
     /// The columns of the digest by which servers are compared.
     compared: Vec<ColumnPlan>,
+    /// Whether that digest is the one of the rows that were sent.
+    is_by_server: bool,
 }
 
 impl ReadbackTable {
@@ -72,12 +75,14 @@ impl ReadbackTable {
             name: table.name.clone(),
             loaded: table.loaded_columns().cloned().collect(),
             compared: table.compared_columns().into_iter().cloned().collect(),
+            is_by_server: row_digest::is_by_server(table),
         }
     }
 
     fn offtype() -> Self {
         let (source, name) = (OFFTYPE_TABLE.to_owned(), OFFTYPE_TABLE.to_owned());
-        Self { source, name, loaded: offtype::plan().columns, compared: offtype::plan().columns }
+        let columns = offtype::plan().columns;
+        Self { source, name, loaded: columns.clone(), compared: columns, is_by_server: false }
     }
 }
 
@@ -140,6 +145,10 @@ async fn readings(
     let mut order: Vec<(i64, ReadTask)> = Vec::new();
     for subject in subjects {
         let (bytes, block) = sizes.get(&subject.name).copied().unwrap_or((0, 8192));
+        order.push((bytes, ReadTask::Server { subject: Arc::clone(subject) }));
+        if subject.is_by_server {
+            continue;
+        }
         let parts = (bytes / PART_BYTES).max(1);
         let step = (bytes / block.max(1) / parts).max(1);
         for part in 0..parts {
@@ -147,7 +156,6 @@ async fn readings(
             let pages = (parts > 1).then_some((part * step, end));
             order.push((bytes / parts, ReadTask::Rows { subject: Arc::clone(subject), pages }));
         }
-        order.push((bytes, ReadTask::Server { subject: Arc::clone(subject) }));
     }
     order.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     Ok(order.into_iter().map(|(_, reading)| reading).collect())
@@ -244,7 +252,10 @@ impl From<MalformedStream> for Error {
 }
 
 fn compare(work: &LoadContext, subject: &ReadbackTable, seen: Option<&TableReadback>) -> Result<(String, TableRecord)> {
-    let seen = seen.cloned().unwrap_or_default();
+    let mut seen = seen.cloned().unwrap_or_default();
+    if let Some(digest) = seen.server.filter(|_| subject.is_by_server) {
+        (seen.read_rows, seen.read) = (digest.rows, digest.into());
+    }
     let planned = work.plan.table(&subject.source).map(TablePlan::loaded_rows);
     if planned.is_some_and(|rows| rows != seen.sent_rows) {
         let what = format!("{} rows were loaded, the plan counts {}", seen.sent_rows, planned.unwrap_or(0));

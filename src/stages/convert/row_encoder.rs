@@ -43,11 +43,23 @@ pub(super) struct RowEncoder<'a> {
 }
 
 impl<'a> RowEncoder<'a> {
-    /// The encoder of a table.
+    /// The encoder of a table that is loaded.
     ///
     /// # Errors
     /// `Bug` for a column whose conversion can't give its type.
     pub(super) fn new(table: &'a TablePlan) -> Result<Self> {
+        Self::with_hasher(table, RowHasher::of_table(table))
+    }
+
+    /// As [`Self::new`], for rows that are compared with those of a query.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_query(table: &'a TablePlan) -> Result<Self> {
+        Self::with_hasher(table, RowHasher::new(table.loaded_columns()))
+    }
+
+    fn with_hasher(table: &'a TablePlan, hasher: RowHasher) -> Result<Self> {
         let form = |column: &'a ColumnPlan| {
             let form = CellForm::of(column).ok_or_else(|| {
                 let what = format!("the plan's conversion can't give {}", column.pg_type);
@@ -63,7 +75,7 @@ impl<'a> RowEncoder<'a> {
             table,
             before: usize::from(table.address.rowid_name().is_some()),
             fields,
-            hasher: RowHasher::new(table.loaded_columns()),
+            hasher,
             offtype: table.has_offtype_cells().then(|| (RowKey::of(table), offtype_hasher())),
             nulled: vec![false; columns.len()],
             checker: Checker::default(),

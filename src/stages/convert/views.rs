@@ -199,7 +199,7 @@ fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Re
     };
     let mut statement = connection.prepare(&table.source_query()).map_err(|failure| failed(&failure))?;
     let mut rows = statement.query([]).map_err(|failure| failed(&failure))?;
-    let mut writer = RowEncoder::new(table).map_err(|error| error.message().to_owned())?;
+    let mut writer = RowEncoder::of_query(table).map_err(|error| error.message().to_owned())?;
     let (mut totals, mut row_bytes, mut offtype) = (ChunkTotals::default(), Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
         row_bytes.clear();
