@@ -225,6 +225,39 @@ fn a_column_is_renamed_where_its_place_or_its_values_show_it() {
 }
 
 #[test]
+fn a_table_is_renamed_where_its_rows_show_it() {
+    let (target, mut fixture, url) = pushed();
+    let of_table = "SELECT oid || ' ' || relacl::text FROM pg_class WHERE relname = ";
+    let (before, rows) = (
+        target.value(&format!("{of_table}'parents'")),
+        target.value("SELECT md5(string_agg(o::text, '' ORDER BY id)) FROM of_others o"),
+    );
+    fixture.plan.tables[0].name = "people".to_owned();
+    fixture.plan.tables[0].source = "people".to_owned();
+    fixture.plan.tables[1].foreign_keys[0].parent = "people".to_owned();
+    fixture.refill(&ROWS.replace("parents", "people"));
+    let undecided = PushRequest { on_type_change: TypeChangePolicy::Decide, ..fixture.request(&url) };
+    assert_eq!(run(&fixture.context().0, &undecided).unwrap_err().kind(), Kind::TypeChanged);
+    let renamed = fixture.push(&url).0.unwrap();
+    assert!(
+        altered(&renamed).contains(&"ALTER TABLE \"public\".\"parents\" RENAME TO \"people\"".to_owned()),
+        "{:?}",
+        altered(&renamed)
+    );
+    assert_eq!(target.value(&format!("{of_table}'people'")), before);
+    assert_eq!(target.value("SELECT md5(string_agg(o::text, '' ORDER BY id)) FROM of_others o"), rows);
+    assert_eq!(target.value("SELECT to_regclass('parents') IS NULL"), "t");
+    fixture.assert_equal(&target, "public");
+    assert!(run(&fixture.context().0, &undecided).unwrap().unchanged);
+    // Other rows: another table.
+    fixture.plan.tables[0].name = "persons".to_owned();
+    fixture.plan.tables[0].source = "persons".to_owned();
+    fixture.plan.tables[1].foreign_keys[0].parent = "persons".to_owned();
+    fixture.refill(&ROWS.replace("parents", "persons").replace("'p'", "'q'"));
+    assert!(fixture.push(&url).0.unwrap_err().message().contains("of_others"));
+}
+
+#[test]
 fn what_rows_or_objects_of_others_stand_against_is_replaced_as_before() {
     let (target, mut fixture, url) = pushed();
     // Rows that are there have no value for it.

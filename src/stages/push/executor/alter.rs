@@ -165,7 +165,8 @@ impl PushExecutor<'_> {
         let schema = self.target.schema;
         let mut queries = Vec::new();
         for table in baseline::read(control, schema).await? {
-            let is_compared = alteration.altered.contains(&table.name) && target_state.unchanged.contains(&table.name);
+            let is_altered = alteration.altered.iter().any(|name| alteration.name_before(name) == table.name);
+            let is_compared = is_altered && target_state.unchanged.contains(&table.name);
             if let (true, Some(columns), Some(digest)) = (is_compared, &table.columns, table.digest) {
                 let query = table_digest::recorded_query(schema, &table.name, columns);
                 let (name, digest) = (quote_literal(&table.name), quote_literal(&digest.to_string()));
@@ -194,11 +195,19 @@ impl PushExecutor<'_> {
         sql.extend(forget);
         let removed: Vec<&str> = alteration.removed.iter().map(String::as_str).collect();
         sql.extend(record::forget_live(schema, &removed));
+        let rename = |(old, new): &(String, String)| {
+            let [place, old, new] = [schema, old, new].map(quote_literal);
+            format!(
+                "UPDATE turso2neon.tables SET name = {new} WHERE target_schema = {place} AND state = 'live' AND name = {old}"
+            )
+        };
+        sql.extend(alteration.renamed.iter().map(rename));
         let empty = quote_literal(&TableDigest::EMPTY.to_string());
         sql.extend(alteration.made.iter().map(|name| record::enter(schema, name, &empty, false)));
         let is_altered = |to_push: &&TableToPush| alteration.tables().any(|name| *name == to_push.table.name);
         for to_push in self.manifest.tables.iter().filter(is_altered) {
-            let live = target_state.record.live.iter().find(|live| live.name == to_push.table.name);
+            let before = alteration.name_before(&to_push.table.name);
+            let live = target_state.record.live.iter().find(|live| live.name == before);
             sql.push(recorded(schema, to_push, live.map_or(&[], |live| live.added.as_slice())));
         }
         // No run has pushed exactly these tables.

@@ -25,7 +25,12 @@ use crate::{
         schema_sync::{self, Allowed, Change, Effect, Rename, Timing},
     },
     stages::push::{
-        plan::{column_renames, manifest::Manifest, preflight::TargetState, request::PushRequest},
+        plan::{
+            column_renames,
+            manifest::{Manifest, TableToPush},
+            preflight::TargetState,
+            request::PushRequest,
+        },
         target::{
             objects,
             record::{PushedTableRecord, UnfinishedRun},
@@ -53,6 +58,8 @@ pub(crate) struct Alteration {
     pub altered: BTreeSet<String>,
     /// Tables that are created, without rows.
     pub made: BTreeSet<String>,
+    /// Tables of the last push that get another name: the old one and the new one, which is among the altered.
+    pub renamed: Vec<(String, String)>,
     /// Tables of the last push that are dropped.
     pub removed: BTreeSet<String>,
     /// Columns that are dropped, with their tables.
@@ -67,6 +74,11 @@ impl Alteration {
         self.before.iter().chain(&self.inside)
     }
 
+    /// The name that a table of the plan has before.
+    pub(crate) fn name_before<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renamed.iter().find(|(_, new)| new == name).map_or(name, |(old, _)| old)
+    }
+
     /// The tables that have the plan's structure only afterwards.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &String> {
         self.altered.iter().chain(&self.made)
@@ -76,6 +88,8 @@ impl Alteration {
 /// The tables that would have to change.
 struct Scope<'a> {
     changed: Vec<&'a TablePlan>,
+    /// With their new names, which are among the changed.
+    renamed: Vec<(&'a PushedTableRecord, &'a TablePlan)>,
     removed: Vec<&'a PushedTableRecord>,
 }
 
@@ -85,7 +99,17 @@ impl Scope<'_> {
     }
 
     fn is_compared(&self, name: &str) -> bool {
-        self.is_planned(name) || self.removed.iter().any(|table| table.name == name)
+        let renamed = self.renamed.iter().map(|(table, _)| table);
+        self.is_planned(name) || self.removed.iter().chain(renamed).any(|table| table.name == name)
+    }
+
+    fn renames(&self) -> impl Iterator<Item = Rename> {
+        let rename = |(old, new): &(&PushedTableRecord, &TablePlan)| Rename {
+            table: old.name.clone(),
+            column: None,
+            new: new.name.clone(),
+        };
+        self.renamed.iter().map(rename)
     }
 }
 
@@ -103,7 +127,8 @@ pub(crate) async fn find(
     let Some(scope) = scope(manifest, target_state, request) else { return Ok(None) };
     let compared = async {
         let (wanted, present) = catalogs(control, manifest, target_state, request, &scope).await?;
-        let renames = column_renames::find((control, reader), (&wanted, &present), &manifest.plan).await?;
+        let mut renames = column_renames::find((control, reader), (&wanted, &present), &manifest.plan).await?;
+        renames.extend(scope.renames());
         Ok((wanted, present, renames))
     };
     let compared = compared.await;
@@ -148,11 +173,34 @@ fn scope<'a>(manifest: &'a Manifest, target_state: &'a TargetState, request: &Pu
         .filter(|to_push| live(&to_push.table.name).is_none_or(|table| table.fingerprint != to_push.fingerprint));
     let changed: Vec<&TablePlan> = changed.map(|to_push| &to_push.table).collect();
     let is_in_plan = |name: &str| manifest.tables.iter().any(|to_push| to_push.table.name == name);
-    let removed: Vec<&PushedTableRecord> = record.live.iter().filter(|table| !is_in_plan(&table.name)).collect();
+    let gone: Vec<&PushedTableRecord> = record.live.iter().filter(|table| !is_in_plan(&table.name)).collect();
+    let new: Vec<&TableToPush> = manifest.tables.iter().filter(|to_push| live(&to_push.table.name).is_none()).collect();
+    let renamed = renamed_tables(&gone, &new);
+    let is_renamed = |table: &PushedTableRecord| renamed.iter().any(|(old, _)| old.name == table.name);
+    let removed: Vec<&PushedTableRecord> = gone.into_iter().filter(|table| !is_renamed(table)).collect();
     // The rows of a table that is dropped could not be put back.
     let loses_rows = request.keep_previous && !removed.is_empty();
     let is_same = changed.is_empty() && removed.is_empty();
-    if loses_rows || is_same { None } else { Some(Scope { changed, removed }) }
+    if loses_rows || is_same { None } else { Some(Scope { changed, renamed, removed }) }
+}
+
+/// Tables that left the plan, with the new ones that have exactly their rows, as far as these are no other one's.
+fn renamed_tables<'a>(
+    gone: &[&'a PushedTableRecord],
+    new: &[&'a TableToPush],
+) -> Vec<(&'a PushedTableRecord, &'a TablePlan)> {
+    let of_old = |table: &PushedTableRecord| table.digest.filter(|digest| digest.rows > 0);
+    let of_new = |to_push: &TableToPush| to_push.loaded.as_ref().and_then(|loaded| loaded.server_digest);
+    let mut pairs = Vec::new();
+    for old in gone {
+        let Some(digest) = of_old(old) else { continue };
+        let mut same = new.iter().filter(|to_push| of_new(to_push) == Some(digest));
+        let is_only_one = gone.iter().filter(|other| of_old(other) == Some(digest)).count() == 1;
+        if let (Some(found), None, true) = (same.next(), same.next(), is_only_one) {
+            pairs.push((*old, &found.table));
+        }
+    }
+    pairs
 }
 
 /// The wanted structure and the present one, restricted to what is compared.
@@ -274,6 +322,7 @@ fn between(
 ) -> Option<Alteration> {
     let synchronisation = schema_sync::statements(wanted, present, Allowed::ALL, renames).ok()?;
     let live = &target_state.record.live;
+    let is_renamed = |name: &str| scope.renamed.iter().any(|(_, new)| new.name == name);
     let is_live = |name: &str| live.iter().any(|table| table.name == name);
     // A table that would be created again is replaced with the others.
     let is_rebuilt = |change: &Change| change.effect == Effect::Narrows && change.sql.contains(" TEMPORARY TABLE ");
@@ -282,6 +331,13 @@ fn between(
     }
     // ALTER TABLE appends columns, and statements may rely on the order.
     if !wanted.tables().all(|(name, table)| is_appended(table, &columns_after(present, name, table, renames))) {
+        return None;
+    }
+    let columns = |catalog: &Catalog, name: &str| {
+        let tables = catalog.tables().filter(|(table, _)| *table == name).flat_map(|(_, table)| &table.columns);
+        tables.map(|column| column.name.clone()).collect::<Vec<_>>()
+    };
+    if !scope.renamed.iter().all(|(old, new)| columns(present, &old.name) == columns(wanted, &new.name)) {
         return None;
     }
     let lost_columns = lost_columns(wanted, present, renames);
@@ -299,9 +355,11 @@ fn between(
         synchronisation.changes.into_iter().partition(|change| change.timing == Timing::Before);
     let sql = |changes: Vec<Change>| changes.into_iter().map(|change| change.sql).collect();
     let names = scope.changed.iter().map(|table| table.name.clone());
-    let (altered, made): (BTreeSet<String>, BTreeSet<String>) = names.partition(|name| is_live(name));
+    let (altered, made): (BTreeSet<String>, BTreeSet<String>) =
+        names.partition(|name| is_live(name) || is_renamed(name));
     let removed: BTreeSet<String> = scope.removed.iter().map(|table| table.name.clone()).collect();
-    let mut locked: BTreeSet<String> = altered.union(&removed).cloned().collect();
+    let mut locked: BTreeSet<String> = altered.union(&removed).filter(|name| is_live(name)).cloned().collect();
+    locked.extend(scope.renamed.iter().map(|(old, _)| old.name.clone()));
     locked.extend(parents(wanted).chain(parents(present)).filter(|name| is_live(name)));
     Some(Alteration {
         before: sql(before),
@@ -309,6 +367,7 @@ fn between(
         search_path: synchronisation.search_path,
         altered,
         made,
+        renamed: scope.renamed.iter().map(|(old, new)| (old.name.clone(), new.name.clone())).collect(),
         removed,
         lost_columns,
         locked: locked.iter().map(|name| qualified(home, name)).collect(),
