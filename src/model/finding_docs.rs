@@ -233,7 +233,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingDoc {
             meaning: "An index is created in another form, because PostgreSQL does not have the form of the source.",
             severity: "Warning.",
-            accepted: "the index is created in the form that the finding names",
+            accepted: "the index is created in the form that the finding describes",
             solve: "Write the index for PostgreSQL in `[sql] after`.",
             example: "the index is created without its collation",
         },
@@ -272,7 +272,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingCode::ClauseNotCarried,
         FindingDoc {
             meaning: "A clause of a declaration has no form in PostgreSQL, or an object of the existing schema is not carried.",
-            severity: "Information or warning.",
+            severity: "Information or warning; refused for rows of a table and of one that inherits from it.",
             accepted: "the object is created without the clause",
             solve: "Write the clause for PostgreSQL after the migration, if it is needed.",
             example: "RANDOM ROWID: PostgreSQL numbers new rows upwards instead of at random",
@@ -281,7 +281,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::ViewNotCarried,
         FindingDoc {
-            meaning: "A view is not created, because it cannot be translated, PostgreSQL answers otherwise, or an existing schema decides the objects.",
+            meaning: "A view is not created: it cannot be translated, it gives other rows in PostgreSQL, or the objects come from an existing schema.",
             severity: "Warning; needs a decision with `--strict`. It can appear in `convert`.",
             accepted: "the view is not created; the report has its SQL",
             solve: "Write the view for PostgreSQL in `[sql] after`.",
@@ -291,7 +291,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::TriggerNotCarried,
         FindingDoc {
-            meaning: "A trigger is not created, because it cannot be translated, or an existing schema decides the objects.",
+            meaning: "A trigger is not created: it cannot be translated, or the objects come from an existing schema.",
             severity: "Warning; needs a decision with `--strict`. It can appear in `convert`.",
             accepted: "the trigger is not created; the report has its SQL",
             solve: "Write the trigger for PostgreSQL in `[sql] after`.",
@@ -303,7 +303,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingDoc {
             meaning: "A virtual table, such as a full-text index, becomes a plain table with its rows.",
             severity: "Warning.",
-            accepted: "the table has the rows and not the functions of the module",
+            accepted: "the rows are loaded into a plain table; the functions of the virtual table, such as full-text search, are not available",
             solve: "`fts = \"tsvector\"` adds a GIN index to full-text tables.",
             example: "it is carried as a plain table with the rows of the fts5 table, without the module's functions",
         },
@@ -351,17 +351,17 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::IdentityExhausted,
         FindingDoc {
-            meaning: "The highest number of a numbered column is in use.",
+            meaning: "The last number that the sequence of a column can give is in use.",
             severity: "Warning.",
             accepted: "nothing changes; new rows need a number of their own",
-            solve: "Number the rows again in the source, or use a larger type in the existing schema.",
+            solve: "Number the rows again in the source, or use a larger type or another limit of the sequence in the existing schema.",
             example: "the highest number is in use, so that no row can be numbered by itself; SQLite would go on with random numbers",
         },
     ),
     (
         FindingCode::RowTooWide,
         FindingDoc {
-            meaning: "A table has more columns or a row has more bytes than PostgreSQL takes.",
+            meaning: "A table has more columns, or a row has more bytes, than PostgreSQL allows.",
             severity: "Refused for more than 1600 columns; needs a decision for a row that does not fit a page.",
             accepted: "the load is tried, and fails if PostgreSQL refuses the row",
             solve: "`exclude` leaves the table out; else divide it in the source.",

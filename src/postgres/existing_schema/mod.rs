@@ -165,7 +165,7 @@ async fn of_server(
     let mut catalog = catalog::read(&session, schema).await?;
     if catalog.tables().next().is_none() {
         return Err(Error::new(Kind::Config, format!("schema {} of the database has no tables", catalog.schema))
-            .with_hint("--schema names the schema that has them; --schema-from takes a file of SQL, too"));
+            .with_hint("name the schema that has the tables with --schema, or give a file of SQL to --schema-from"));
     }
     forget_numbers(&mut catalog, fed);
     // A foreign key of a table that gets rows must find the rows that it refers to.

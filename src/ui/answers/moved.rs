@@ -61,7 +61,7 @@ pub fn converted(converted: &Converted) -> Answer {
         counted(load.tables.values().map(|table| table.rows).sum(), "row", "rows"),
         local_words(load),
     );
-    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("SENT = READ BACK", Align::Left)]);
+    let mut table = TextTable::new([("TABLE", Align::Left), ("ROWS", Align::Right), ("SENT = STORED", Align::Left)]);
     for (name, record) in &load.tables {
         let equal = if record.sent_digest == record.read_digest { "equal" } else { "different" };
         table.row([name.clone(), count(record.rows), equal.to_owned()]);
