@@ -42,8 +42,8 @@ pub(super) fn types(
     (!actions.is_empty()).then_some((effect, sql))
 }
 
-/// How a value is converted; none for the cast of an assignment, which refuses what does not fit. An explicit cast would
-/// cut texts off.
+/// How a value is converted; none for the cast of an assignment, which refuses texts that are too long, and rounds or cuts
+/// numbers and times. An explicit cast would cut texts off, too.
 fn conversion(column: &str, old: &str, new: &str) -> Option<String> {
     let base = |name: &str| name.split_once('(').map_or(name, |(base, _)| base).to_owned();
     let is_text = |name: &str| matches!(base(name).as_str(), "text" | "character varying" | "character" | "name");

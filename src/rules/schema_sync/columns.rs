@@ -106,7 +106,8 @@ pub(super) fn widens(old: &str, new: &str) -> bool {
             return match new_limits.as_slice() {
                 [] => true,
                 [precision] => *precision >= digits,
-                [precision, scale, ..] => precision - (*scale).max(0) >= digits,
+                // A negative scale rounds digits before the point.
+                [precision, scale, ..] => *scale >= 0 && precision - scale >= digits,
             };
         }
         _ => {}

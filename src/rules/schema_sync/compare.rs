@@ -161,22 +161,24 @@ pub(super) fn is_contained(labels: &[String], others: &[String]) -> bool {
 
 fn domain_effect(wanted: &ObjectFacts, present: &ObjectFacts) -> Effect {
     let (
-        ObjectFacts::Domain { base, not_null, collation, constraints, .. },
+        ObjectFacts::Domain { base, not_null, collation, constraints, default, .. },
         ObjectFacts::Domain {
             base: old_base,
             not_null: was_not_null,
             collation: old_collation,
             constraints: old_constraints,
+            default: old_default,
             ..
         },
     ) = (wanted, present)
     else {
         return Effect::Narrows;
     };
-    if base != old_base || collation != old_collation || (*not_null && !was_not_null) {
-        Effect::Narrows
-    } else if old_constraints.iter().any(|constraint| !constraints.contains(constraint)) {
+    let loses_check = old_constraints.iter().any(|constraint| !constraints.contains(constraint));
+    if loses_check || (old_default.is_some() && default.is_none()) {
         Effect::Drops
+    } else if base != old_base || collation != old_collation || (*not_null && !was_not_null) {
+        Effect::Narrows
     } else {
         Effect::Replaces
     }
@@ -189,7 +191,9 @@ fn tables(name: &ObjectName, wanted: &TableDefinition, present: &TableDefinition
     };
     if wanted.unlogged != present.unlogged {
         let word = |table: &TableDefinition| Some(if table.unlogged { "unlogged" } else { "logged" }.to_owned());
-        add(DifferenceKind::Persistence, word(wanted), word(present), Effect::Replaces);
+        // PostgreSQL empties unlogged tables after a crash.
+        let sync = if wanted.unlogged { Effect::Narrows } else { Effect::Replaces };
+        add(DifferenceKind::Persistence, word(wanted), word(present), sync);
     }
     if wanted.partition_by != present.partition_by || wanted.partition_of != present.partition_of {
         add(DifferenceKind::Partitioning, partitioning(wanted), partitioning(present), Effect::Narrows);

@@ -114,6 +114,7 @@ fn in_table(table: &mut TableDefinition, kept: &TableDefinition, difference: &Di
                 table.partition_of.clone_from(&kept.partition_of);
             }
             DifferenceKind::Inheritance => table.inherits.clone_from(&kept.inherits),
+            DifferenceKind::Persistence => table.unlogged = kept.unlogged,
             _ => {}
         }
         return;
