@@ -266,3 +266,20 @@ fn times_with_short_offsets_are_those_of_postgresql() {
         run(5).expect_text("t.clock");
     }
 }
+
+#[test]
+fn bits_beside_known_types_alone_arrive() {
+    let workspace = Workspace::new();
+    let create = "CREATE TABLE t (id INTEGER PRIMARY KEY, flags TEXT, name TEXT)";
+    let source =
+        workspace.sqlite("app.db", &format!("{create}; INSERT INTO t VALUES (1, '101', 'x'), (2, NULL, 'y');"));
+    let schema = workspace.path().join("schema.sql");
+    std::fs::write(&schema, "CREATE TABLE t (id bigint PRIMARY KEY, flags bit(3), name text)").unwrap();
+    let target = Target::start();
+    let run = workspace.tool("run").arg("--source").arg(&source).arg("--schema-from").arg(&schema);
+    run.env("NEON_DATABASE_URL", target.url()).run().expect_exit(0);
+    assert_eq!(
+        row(&target, "SELECT string_agg(coalesce(flags::text, '-'), ' ' ORDER BY id), count(name) FROM t"),
+        "101 - | 2"
+    );
+}

@@ -3,6 +3,9 @@
 
 use crate::rules::value_shape::json_walk::{Number, Text, Visitor, walk};
 
+/// Bytes that no text of PostgreSQL has (PostgreSQL "Character Types": about 1 GB).
+const BYTES_MAX: usize = 1 << 30;
+
 /// Digits on one side of the point that no `numeric` has (PostgreSQL "Numeric Types": 131,072).
 const DIGITS_MAX: i64 = 200_000;
 
@@ -37,48 +40,72 @@ struct Container {
     is_object: bool,
     /// Where its values begin in the text.
     start: usize,
-    /// The key of the member that follows.
+    /// How many it has.
+    count: usize,
+    /// The members of an object.
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
     key: Vec<u8>,
-    /// Keys with the ends of their values; of an array the ends alone.
-    members: Vec<(Vec<u8>, usize)>,
+    /// Key and value in the text.
+    start: usize,
+    end: usize,
+}
+
+impl Member {
+    /// By what PostgreSQL orders keys.
+    fn order(&self) -> (usize, &[u8]) {
+        (self.key.len(), &self.key)
+    }
 }
 
 impl Document {
-    /// A value was written.
-    fn value(&mut self) {
-        let end = self.text.len();
-        if let Some(container) = self.open.last_mut() {
-            let key = std::mem::take(&mut container.key);
-            container.members.push((key, end));
+    /// A member or an element begins.
+    fn begin(&mut self) {
+        if self.open.last().is_some_and(|container| container.count > 0) {
+            self.text.extend_from_slice(b", ");
         }
     }
 
-    /// Puts the members into their order.
-    fn close(&mut self, container: &Container) {
-        let ends = container.members.iter().map(|(_, end)| *end);
-        let starts = std::iter::once(container.start).chain(ends);
-        let mut members: Vec<(&[u8], usize, usize)> =
-            container.members.iter().zip(starts).map(|((key, end), start)| (key.as_slice(), start, *end)).collect();
-        if container.is_object {
-            members.sort_by(|one, other| (one.0.len(), one.0).cmp(&(other.0.len(), other.0)));
+    /// A value of an array begins. That of an object follows its key.
+    fn begin_value(&mut self) {
+        if self.open.last().is_some_and(|container| !container.is_object) {
+            self.begin();
         }
+    }
+
+    /// A value was written. None if the text is longer than any text.
+    fn end_value(&mut self) -> Option<()> {
+        let end = self.text.len();
+        if let Some(container) = self.open.last_mut() {
+            container.count += 1;
+            if let Some(member) = container.members.last_mut() {
+                member.end = end;
+            }
+        }
+        (end <= BYTES_MAX).then_some(())
+    }
+
+    /// Puts the members into their order. Of equal keys the last one counts.
+    fn sort(&mut self, container: &mut Container) {
+        let members = &mut container.members;
+        if members.is_sorted_by(|one, other| one.order() < other.order()) {
+            return;
+        }
+        members.sort_by(|one, other| one.order().cmp(&other.order()));
         self.scratch.clear();
-        self.scratch.push(if container.is_object { b'{' } else { b'[' });
-        for (place, (key, start, end)) in members.iter().enumerate() {
+        for (place, member) in members.iter().enumerate() {
             // The sort keeps the order of equal keys.
-            if container.is_object && members.get(place + 1).is_some_and(|next| next.0 == *key) {
+            if members.get(place + 1).is_some_and(|next| next.key == member.key) {
                 continue;
             }
-            if self.scratch.len() > 1 {
+            if !self.scratch.is_empty() {
                 self.scratch.extend_from_slice(b", ");
             }
-            if container.is_object {
-                quoted(&mut self.scratch, key);
-                self.scratch.extend_from_slice(b": ");
-            }
-            self.scratch.extend_from_slice(self.text.get(*start..*end).unwrap_or_default());
+            self.scratch.extend_from_slice(self.text.get(member.start..member.end).unwrap_or_default());
         }
-        self.scratch.push(if container.is_object { b'}' } else { b']' });
         self.text.truncate(container.start);
         self.text.append(&mut self.scratch);
     }
@@ -89,31 +116,36 @@ impl Visitor for Document {
     const DEPTH_MAX: usize = 100_000;
 
     fn enter(&mut self, is_object: bool) {
-        let (start, key, members) = (self.text.len(), Vec::new(), Vec::new());
-        self.open.push(Container { is_object, start, key, members });
+        self.begin_value();
+        self.text.push(if is_object { b'{' } else { b'[' });
+        self.open.push(Container { is_object, start: self.text.len(), count: 0, members: Vec::new() });
     }
 
     fn leave(&mut self) -> Option<()> {
-        let container = self.open.pop()?;
-        self.close(&container);
-        self.value();
-        Some(())
+        let mut container = self.open.pop()?;
+        self.sort(&mut container);
+        self.text.push(if container.is_object { b'}' } else { b']' });
+        self.end_value()
     }
 
     fn key(&mut self, key: &Text<'_>) -> Option<()> {
-        let container = self.open.last_mut()?;
-        container.key = if key.escaped { key.unescaped()?.into_bytes() } else { key.raw().to_vec() };
+        self.begin();
+        let start = self.text.len();
+        let key = if key.escaped { key.unescaped()?.into_bytes() } else { key.raw().to_vec() };
+        quoted(&mut self.text, &key);
+        self.text.extend_from_slice(b": ");
+        self.open.last_mut()?.members.push(Member { key, start, end: start });
         Some(())
     }
 
     fn text(&mut self, text: &Text<'_>) -> Option<()> {
+        self.begin_value();
         if text.escaped {
             quoted(&mut self.text, text.unescaped()?.as_bytes());
         } else {
             self.text.extend_from_slice(text.quoted);
         }
-        self.value();
-        Some(())
+        self.end_value()
     }
 
     fn number(&mut self, number: &Number<'_>) -> Option<()> {
@@ -133,6 +165,7 @@ impl Visitor for Document {
         if point.max(scale) > DIGITS_MAX {
             return None;
         }
+        self.begin_value();
         if number.negative && !is_zero {
             self.text.push(b'-');
         }
@@ -146,17 +179,17 @@ impl Visitor for Document {
             self.text.push(b'.');
             self.text.extend((point..point.checked_add(scale)?).map(digit));
         }
-        self.value();
-        Some(())
+        self.end_value()
     }
 
     fn literal(&mut self, value: Option<bool>) {
+        self.begin_value();
         self.text.extend_from_slice(match value {
             None => b"null",
             Some(true) => b"true",
             Some(false) => b"false",
         });
-        self.value();
+        self.end_value();
     }
 }
 
@@ -188,6 +221,8 @@ mod tests {
             ("{\"bb\":1,\"a\":[true,null,{}],\"a\":[]}", "{\"a\": [], \"bb\": 1}"),
             ("[ [1,2] , \"x\" ]", "[[1, 2], \"x\"]"),
             ("\"\\u00e9\\n\\/\\u0001\"", "\"\u{e9}\\n/\\u0001\""),
+            ("{\"b\":{\"d\":[1,{}],\"c\":2},\"a\":[]}", "{\"a\": [], \"b\": {\"c\": 2, \"d\": [1, {}]}}"),
+            ("{\"a\":1,\"b\":[{\"x\":null},3]}", "{\"a\": 1, \"b\": [{\"x\": null}, 3]}"),
             ("{\"k\\n\":\"plain\"}", "{\"k\\n\": \"plain\"}"),
             ("1e2", "100"),
             ("1.50e1", "15.0"),

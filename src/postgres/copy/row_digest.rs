@@ -129,7 +129,9 @@ pub fn is_by_server(table: &TablePlan) -> bool {
 fn server_hasher(table: &TablePlan) -> Option<ServerRowHasher> {
     let compared = table.compared_columns();
     let is_loaded = table.loaded_columns().map(|column| &column.name).eq(compared.iter().map(|column| &column.name));
-    if is_loaded { ServerRowHasher::new(compared.into_iter()) } else { None }
+    // A field that PostgreSQL's text input reads holds a text of the source.
+    let is_known = is_loaded && !table.has_text_input();
+    if is_known { ServerRowHasher::new(compared.into_iter()) } else { None }
 }
 
 #[cfg(test)]

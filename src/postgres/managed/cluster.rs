@@ -308,8 +308,9 @@ fn create(binaries: &Binaries, place: &DataDir, os_user: Option<&OsUser>, cache:
         remove_tree(&new)?;
         match initialise(binaries, &new, os_user, &arguments)? {
             Ok(()) => {
-                let sync = |path: &Path| sync(path, binaries, None).is_ok();
-                template.inspect(|template| template.keep(&new, sync));
+                if let Some(template) = template {
+                    keep_template(&template, &new, binaries, os_user)?;
+                }
                 made = true;
                 break;
             }
@@ -324,6 +325,19 @@ fn create(binaries: &Binaries, place: &DataDir, os_user: Option<&OsUser>, cache:
     server_config::replace(&new, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
     fs::rename(&new, &place.pgdata)
         .map_err(|cause| Error::io(Kind::LocalUnreachable, "renaming to", &place.pgdata, &cause))
+}
+
+/// Keeps a copy of a new data directory. While it is copied it is this process's own, so that the server's account cannot
+/// put a link into it.
+fn keep_template(template: &Template, new: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -> Result<()> {
+    let sync = |path: &Path| sync(path, binaries, None).is_ok();
+    let Some(os_user) = os_user else {
+        template.keep(new, sync);
+        return Ok(());
+    };
+    OsUser::root().give_all(new)?;
+    template.keep(new, sync);
+    os_user.give_all(new)
 }
 
 fn arguments(locale: &str) -> Vec<String> {

@@ -58,6 +58,11 @@ impl OsUser {
         })
     }
 
+    /// The account of a root process itself.
+    pub(super) fn root() -> Self {
+        Self { name: "root".to_owned(), uid: 0, gid: 0 }
+    }
+
     fn of(user: &User) -> Self {
         Self { name: user.name().to_string_lossy().into_owned(), uid: user.uid(), gid: user.primary_group_id() }
     }

@@ -4,10 +4,12 @@
 //! given its name, so that one that is found is whole. Everything here may fail: then `initdb` is run.
 
 use std::{
+    fmt,
     fs::{self, DirBuilder},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::binaries::Binaries;
@@ -18,6 +20,15 @@ use crate::{
 
 /// Where a root process keeps templates. Its `HOME` may be the directory of another account.
 const OF_ROOT: &str = "/var/cache/turso2neon";
+
+/// The file of a template that says how much it has: who cleans caches may remove single files.
+const SIZE: &str = "turso2neon.size";
+
+/// The beginning of the names of directories that one process works in.
+const TEMPORARY: &str = "new-";
+
+/// The age at which such a directory is one that a killed process left.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A place in a cache directory that no other account can write to.
 #[derive(Debug)]
@@ -49,28 +60,66 @@ impl Template {
         self.directory.join(format!("cluster-{}-{}", self.bin, self.facts))
     }
 
-    /// Copies it to a directory that is there and empty, or to one that is not there. Says whether it did.
+    /// Copies it to a directory that is there and empty, or to one that is not there. Says whether it did. A template that
+    /// has lost files is removed.
     pub(super) fn copy_to(&self, new: &Path) -> bool {
         let path = self.path();
-        path.join("PG_VERSION").is_file() && copy(&path, new).is_ok()
+        let Ok(kept) = fs::read_to_string(path.join(SIZE)) else { return false };
+        let is_whole = copy(&path, new).is_ok_and(|copied| copied.to_string() == kept);
+        if !is_whole {
+            self.remove(&path);
+        }
+        is_whole
     }
 
-    /// Keeps a copy of a new data directory, in the place of those of earlier versions of the programs. `sync` brings a
-    /// directory to disk.
+    /// Keeps a copy of a new data directory, in the place of those of earlier versions of the programs. No other account
+    /// may be able to change the data directory meanwhile. `sync` brings a directory to disk.
     pub(super) fn keep(&self, pgdata: &Path, sync: impl Fn(&Path) -> bool) {
-        let new = self.directory.join(format!("new-{}", std::process::id()));
-        fs::remove_dir_all(&new).ok();
-        let is_kept = copy(pgdata, &new).is_ok() && sync(&new) && fs::rename(&new, self.path()).is_ok();
+        let Ok(new) = self.temporary() else { return };
+        let whole = new.path().join("data");
+        let is_kept = copy(pgdata, &whole).is_ok_and(|copied| fs::write(whole.join(SIZE), copied.to_string()).is_ok())
+            && sync(&whole)
+            && fs::rename(&whole, self.path()).is_ok();
         if !is_kept {
-            fs::remove_dir_all(&new).ok();
             return;
         }
         let earlier = format!("cluster-{}-", self.bin);
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&earlier) && entry.path() != self.path() {
-                fs::remove_dir_all(entry.path()).ok();
+            let name = entry.file_name();
+            let is_left = name.to_string_lossy().starts_with(TEMPORARY)
+                && entry
+                    .metadata()
+                    .and_then(|facts| facts.modified())
+                    .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
+            if is_left || (name.to_string_lossy().starts_with(&earlier) && entry.path() != self.path()) {
+                self.remove(&entry.path());
             }
         }
+    }
+
+    /// A directory of its own for one process.
+    fn temporary(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(&self.directory)
+    }
+
+    /// Takes a directory away under another name first, so that who copies it finds all of it or nothing.
+    fn remove(&self, path: &Path) {
+        if let Ok(away) = self.temporary() {
+            fs::rename(path, away.path().join("data")).ok();
+        }
+    }
+}
+
+/// What was copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Copied {
+    files: u64,
+    bytes: u64,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files, {} bytes", self.files, self.bytes)
     }
 }
 
@@ -79,23 +128,27 @@ fn hash(text: &str) -> String {
 }
 
 /// Copies files and directories, which is all that a new data directory has.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+fn copy(from: &Path, to: &Path) -> io::Result<Copied> {
     match DirBuilder::new().mode(0o700).create(to) {
         Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(cause),
         _ => {}
     }
+    let mut copied = Copied::default();
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));
         if kind.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), to)?;
-        } else {
+            let inside = copy(&entry.path(), &to)?;
+            copied.files += inside.files;
+            copied.bytes += inside.bytes;
+        } else if !kind.is_file() {
             return Err(io::ErrorKind::InvalidData.into());
+        } else if entry.file_name() != SIZE {
+            copied.bytes += fs::copy(entry.path(), to)?;
+            copied.files += 1;
         }
     }
-    Ok(())
+    Ok(copied)
 }
 
 #[cfg(test)]
@@ -126,5 +179,8 @@ mod tests {
         new.keep(&data, |_| true);
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 1);
         assert!(new.path().is_dir());
+        // One that has lost a file is no template any more.
+        fs::remove_file(new.path().join("base/1/112")).unwrap();
+        assert!(!new.copy_to(&home.path().join("part")) && !new.path().exists());
     }
 }

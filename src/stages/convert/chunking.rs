@@ -61,6 +61,14 @@ pub(super) struct BegunLoad {
     pub(super) connections: u64,
 }
 
+impl BegunLoad {
+    /// Whether the committed chunks of a table are ranges; none if it has no committed chunk.
+    fn was_split(&self, table: &str) -> Option<bool> {
+        let mut chunks = self.committed.iter().filter(|((name, _), _)| name == table);
+        chunks.next().map(|(_, chunk)| chunk.bounds.is_some())
+    }
+}
+
 /// All the work of the data phase.
 #[derive(Debug, Default)]
 pub(super) struct ChunkLayout {
@@ -92,15 +100,21 @@ impl ChunkLayout {
         let mut group_bytes = 0;
         let tables_at_once = (begun.connections / PROCESSORS_PER_TABLE).max(1);
         let share = plan.tables.iter().map(|table| table.bytes).sum::<u64>() / tables_at_once;
-        // One table at a time keeps two processors busy.
+        // With fewer than four connections one table is loaded at a time, so that no processor is idle.
         let is_alone = |table: &TablePlan| tables_at_once > 1 && table.bytes > share;
         let is_large = |table: &TablePlan| {
             table.bytes > TRANSACTION_BYTES || is_alone(table) || begun.in_ranges.contains(&table.name)
         };
+        // What is committed decides, whatever the number of connections is now.
+        let is_split = |table: &TablePlan| begun.was_split(&table.name).unwrap_or_else(|| is_large(table));
         let committed = &begun.committed;
         for (index, table) in order {
-            let is_split = table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some() && is_large(table);
-            let ranges = if is_split { rowids(table)?.map(|(low, high)| split(low, high, table)) } else { None };
+            let is_possible = table.bytes > SPLIT_BYTES && table.address.rowid_name().is_some();
+            let ranges = if is_possible && is_split(table) {
+                rowids(table)?.map(|(low, high)| split(low, high, table))
+            } else {
+                None
+            };
             if let Some(ranges) = ranges {
                 if creates {
                     layout.created_first.push(index);
@@ -230,7 +244,7 @@ mod tests {
             let chunk = CommittedChunk {
                 table: table.to_owned(),
                 number,
-                bounds: None,
+                bounds: (table == "large").then_some((1, 2)),
                 rows: 0,
                 bytes: 0,
                 digest: crate::postgres::copy::row_digest::RowDigest::default(),
@@ -245,5 +259,14 @@ mod tests {
         let numbers: Vec<_> =
             rest.jobs.iter().flat_map(|job| job.parts.iter().map(|part| (part.table, part.number))).collect();
         assert_eq!(numbers, [(1, 0), (1, 1), (1, 3), (2, 0), (3, 0)]);
+        // A table that was loaded whole is not loaded again in ranges by more connections.
+        let mut begun = begun;
+        begun.in_ranges.clear();
+        begun.connections = 6;
+        let chunk = begun.committed.remove(&("large".to_owned(), 2)).unwrap();
+        begun.committed.insert(("large".to_owned(), 0), CommittedChunk { number: 0, bounds: None, ..chunk });
+        let rest = ChunkLayout::new(&plan, LoadScope::All, &begun, rowids).unwrap();
+        let tables: Vec<usize> = rest.jobs.iter().flat_map(|job| job.parts.iter().map(|part| part.table)).collect();
+        assert_eq!(tables, [2, 3]);
     }
 }

@@ -174,7 +174,7 @@ async fn drop_made(session: &Session) -> Result<()> {
     for group in made.chunks(DROP_TABLES) {
         let names: Vec<String> = group.iter().map(|made| qualified(&made.schema, &made.table)).collect();
         let forget: Vec<String> = group.iter().map(load_journal::unmade_sql).collect();
-        let sql = format!("BEGIN; DROP TABLE {}; {}; COMMIT", names.join(", "), forget.join("; "));
+        let sql = format!("BEGIN; DROP TABLE IF EXISTS {}; {}; COMMIT", names.join(", "), forget.join("; "));
         session.batch("dropping the tables of an earlier load", &sql).await?;
     }
     Ok(())
