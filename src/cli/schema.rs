@@ -84,7 +84,7 @@ impl Front {
             allowed: Allowed {
                 drops: typed.allow.contains(&Allowance::Drop),
                 narrows: typed.allow.contains(&Allowance::Narrow),
-                privileges: typed.privileges && sides.iter().all(Typed::is_database),
+                privileges: typed.privileges,
             },
             renames,
             lock_wait: Duration::from_secs(typed.wait.lock_wait),
@@ -163,6 +163,10 @@ fn refuse_misuse(typed: &SchemaArgs, sides: &[Typed; 2]) -> Result<()> {
     }
     if typed.action == SchemaAction::Sync && typed.format == SchemaFormat::Json {
         return Err(Error::new(Kind::Usage, "`schema sync` prints SQL").with_hint("use --json for its JSON form"));
+    }
+    if typed.privileges && !sides.iter().all(Typed::is_database) {
+        return Err(Error::new(Kind::Usage, "--privileges compares the grants of two databases, and one side is none")
+            .with_hint("both sides must be local, target or a URL; leave --privileges out to compare the rest"));
     }
     let [_, second] = sides;
     if typed.apply && !second.is_database() {

@@ -53,7 +53,7 @@ pub enum SchemaAction {
 pub enum SchemaFormat {
     /// One line for each difference
     Text,
-    /// A list of typed differences
+    /// The sides and the differences, as one object
     Json,
     /// The statements of sync
     Sql,

@@ -51,7 +51,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::ClassMerged,
         FindingDoc {
-            meaning: "The PostgreSQL value does not show the storage class of the SQLite value, for example the text `1` beside the number 1.",
+            meaning: "Values of different storage classes become the same PostgreSQL value: the text `1` and the number 1 can no longer be told apart.",
             severity: "Warning if the table `_sqlite_offtype` keeps the class; needs a decision if the rows have no key under which it could be kept; information for texts that an existing `bytea` column takes.",
             accepted: "the values are loaded, and the storage class is not kept where the rows have no key",
             solve: "`type` in `[columns.\"TABLE.COLUMN\"]`, or a primary key in the source.",
@@ -111,7 +111,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::TypeDoesNotFit,
         FindingDoc {
-            meaning: "Values are not of the type that the configuration or the existing schema gives, or lose something in it.",
+            meaning: "Values cannot be converted to the type that the configuration or the existing schema specifies, or are rounded or cut by the conversion.",
             severity: "Refused for values that are none of the type; needs a decision for values that are rounded or cut, and accepted already if the configuration names the column; information for empty texts that become NULL.",
             accepted: "the values are loaded rounded or cut, as the finding says; values that are none of the type cannot be accepted",
             solve: "`off_type`, `empty_as_null`, `from`, `zone`, `list` or `bad_text` in `[columns.\"TABLE.COLUMN\"]`; another type. `turso2neon plan --explain TABLE.COLUMN` counts what each setting does.",
@@ -144,7 +144,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
             meaning: "Rows have keys that differ in SQLite and are equal in PostgreSQL, so that the key or unique index is not created.",
             severity: "Needs a decision; refused for the primary key of a WITHOUT ROWID table, because nothing else addresses its rows.",
             accepted: "the tables are created without this key or unique index",
-            solve: "`type` in `[columns.\"TABLE.COLUMN\"]` with a type that keeps the keys apart, such as `text`; or correct the rows in the source and dump again.",
+            solve: "`type` in `[columns.\"TABLE.COLUMN\"]` with a type in which the keys remain different, such as `text`; or correct the rows in the source and dump again.",
             example: "the unique on email is not carried: 1 key has a twin that differs only in storage class or spelling, which PostgreSQL doesn't distinguish",
         },
     ),
@@ -171,7 +171,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::CheckNotCarried,
         FindingDoc {
-            meaning: "A check cannot be translated, or PostgreSQL answers otherwise than SQLite for some rows.",
+            meaning: "A check cannot be translated, or it gives a different result in PostgreSQL than in SQLite for some rows.",
             severity: "Needs a decision. It can appear in `convert`, which tries the check on all rows.",
             accepted: "the table is created without the check; the report has its SQL",
             solve: "Write the check for PostgreSQL in `[sql] after`.",
@@ -251,7 +251,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::CollationChanged,
         FindingDoc {
-            meaning: "Text is compared or ordered otherwise than in SQLite, for example because of NOCASE or an own collation.",
+            meaning: "Text is compared or ordered otherwise than in SQLite, for example because of NOCASE or a collation that the application defines.",
             severity: "Warning.",
             accepted: "nothing changes",
             solve: "Use `lower()` or `ILIKE` in queries, or the type `citext`.",
@@ -261,7 +261,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
     (
         FindingCode::UniqueNotCarried,
         FindingDoc {
-            meaning: "A unique key cannot be created, so that PostgreSQL does not guard it.",
+            meaning: "A unique key cannot be created, so PostgreSQL does not enforce uniqueness.",
             severity: "Needs a decision.",
             accepted: "the table is created without the unique key; the report has its SQL",
             solve: "Write the key for PostgreSQL in `[sql] after`.",
@@ -272,7 +272,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingCode::ClauseNotCarried,
         FindingDoc {
             meaning: "A clause of a declaration has no form in PostgreSQL, or an object of the existing schema is not carried.",
-            severity: "Information or warning; refused for rows of a table and of one that inherits from it.",
+            severity: "Information or warning; needs a decision if an object depends on one that is not created; refused if the source has rows both for a table and for a table that inherits from it.",
             accepted: "the object is created without the clause",
             solve: "Write the clause for PostgreSQL after the migration, if it is needed.",
             example: "RANDOM ROWID: PostgreSQL numbers new rows upwards instead of at random",
@@ -312,9 +312,9 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingCode::TableSkipped,
         FindingDoc {
             meaning: "A table of the source is not loaded.",
-            severity: "Information for tables that the configuration excludes or that only serve others; warning for migration histories; needs a decision if an existing schema lacks the table and it has rows.",
+            severity: "Information for tables that the configuration excludes, internal tables such as the shadow tables of a virtual table, or that are migration histories which the existing schema has too; warning for other migration histories; needs a decision if an existing schema lacks the table and it has rows.",
             accepted: "the rows of the table are not loaded",
-            solve: "`name` in `[tables.\"TABLE\"]` if the table has another name in the existing schema; `exclude` if it is not needed.",
+            solve: "`name` in `[tables.\"TABLE\"]` if the table has another name in the existing schema; `--carry-missing` creates it; `exclude` if it is not needed.",
             example: "the existing schema has no such table: 3 rows are left out",
         },
     ),
@@ -353,7 +353,7 @@ const DOCS: [(FindingCode, FindingDoc); 33] = [
         FindingDoc {
             meaning: "The last number that the sequence of a column can give is in use.",
             severity: "Warning.",
-            accepted: "nothing changes; new rows need a number of their own",
+            accepted: "nothing changes; an INSERT must supply the number explicitly",
             solve: "Number the rows again in the source, or use a larger type or another limit of the sequence in the existing schema.",
             example: "the highest number is in use, so that no row can be numbered by itself; SQLite would go on with random numbers",
         },

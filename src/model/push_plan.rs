@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestedMode {
-    /// The mode that the tables on the target need: create, diff or swap
+    /// The mode that the tables on the target need: create, diff, swap or load
     #[default]
     Auto,
     /// Create the tables; fail if they exist

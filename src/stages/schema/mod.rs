@@ -224,7 +224,7 @@ async fn synchronise(
             None => Ok(()),
         };
         executed.and(recorded)?;
-        let after = second.read(request).await?;
+        let after = second.read().await?;
         let is_planned = matches!(request.sides, [Side { source: SideSource::Plan(_), .. }, _]);
         let after = if is_planned { as_far_as_planned(after, &compared.first) } else { after };
         result.remaining = comparison::between(ctx, request, &compared.first, after, scratch).await?;

@@ -95,7 +95,7 @@ impl Opened {
             }
         }
         if opened.endpoint.is_some() {
-            let read = opened.read(request).await;
+            let read = opened.read().await;
             match read {
                 Ok(catalog) => opened.catalog = catalog,
                 Err(error) => {
@@ -135,7 +135,7 @@ impl Opened {
     ///
     /// # Errors
     /// By role.
-    pub(super) async fn read(&self, _: &SchemaRequest) -> Result<Catalog> {
+    pub(super) async fn read(&self) -> Result<Catalog> {
         let session = Session::connect(&opened_endpoint(self)?).await?;
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         session.batch("reading the schema", begin).await?;

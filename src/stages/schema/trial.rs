@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
+
 use super::{SchemaRequest, TriedIn, comparison::Comparison, scratch::Scratch, sides::Opened};
 use crate::{
     context::Context,
@@ -94,22 +96,40 @@ pub(super) async fn execute(ctx: &Context, database: &Database<'_>, sync: &Synch
 /// Removes the invalid index that a failed concurrent build leaves.
 async fn without_leftover(session: &Session, change: &Change, error: Error) -> Error {
     let kept = "everything but this index and those after it was changed; run the same command again";
-    let name = index_name(&change.sql);
-    let removed = match name {
-        Some(name) if !session.is_lost() => {
-            let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
-            session.batch("removing an invalid index", &sql).await.is_ok()
-        }
-        Some(_) | None => false,
-    };
+    // This one was not begun. The index of that name may be another one, or what a lost connection left.
+    if error.sqlstate() == Some(&SqlState::DUPLICATE_TABLE) {
+        return error.with_hint(
+            "an index of that name is there already; if it is invalid (pg_index.indisvalid), drop it with DROP INDEX, then \
+             run the same command again",
+        );
+    }
+    if session.is_lost() {
+        return error.with_hint(kept);
+    }
+    let removed = remove_invalid(session, &change.sql).await.is_ok();
     let rest = if removed { "" } else { "; an invalid index may be left, see pg_index.indisvalid" };
     error.with_hint(format!("{kept}{rest}"))
 }
 
-/// The name in CREATE INDEX, as it is written.
-fn index_name(sql: &str) -> Option<&str> {
+/// Drops the index that this statement began to build, if it is there and invalid.
+async fn remove_invalid(session: &Session, sql: &str) -> Result<()> {
+    let Some((name, table)) = index_and_table(sql) else { return Ok(()) };
+    let doing = "removing an invalid index";
+    let found = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                 JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE NOT i.indisvalid AND quote_ident(c.relname) = $1 AND i.indrelid = to_regclass($2)";
+    for index in session.query_column::<String>(doing, found, &[&name, &table]).await? {
+        session.batch(doing, &format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
+    }
+    Ok(())
+}
+
+/// The names in CREATE INDEX, as they are written.
+fn index_and_table(sql: &str) -> Option<(&str, &str)> {
     let rest = sql.strip_prefix("CREATE UNIQUE INDEX ").or_else(|| sql.strip_prefix("CREATE INDEX "))?;
-    rest.split_once(" ON ").map(|(name, _)| name)
+    let (name, rest) = rest.split_once(" ON ")?;
+    let (table, _) = rest.split_once(" USING ")?;
+    Some((name, table.strip_prefix("ONLY ").unwrap_or(table)))
 }
 
 /// The statement in the form that does not block writers.
@@ -145,8 +165,8 @@ async fn run_all(
                 return error;
             }
             error.with_hint(
-                "nothing was changed; correct one of the two sides, or the rows that the statement refuses, and run the \
-                 same command again",
+                "the transaction was rolled back, and labels that were added to enumerated types remain; correct one of the \
+                 two sides, or the rows that the statement refuses, and run the same command again",
             )
         })?;
     }

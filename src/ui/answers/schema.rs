@@ -22,7 +22,7 @@ pub fn schema_differences(diff: &SchemaDiff) -> Answer {
     refused_if_different(Answer::new("schema", text, difference_json(diff)), diff)
 }
 
-/// `schema diff --format json`: the list alone.
+/// `schema diff --format json`: the sides and the differences.
 #[must_use]
 pub fn schema_difference_list(diff: &SchemaDiff) -> Answer {
     let json = difference_json(diff);

@@ -1,6 +1,6 @@
 //! How the target is reached, and what is refused.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use turso2neon::{
     error::{Error, Kind},
@@ -146,17 +146,28 @@ fn tls_at_once_works_where_the_server_knows_it() {
         let target = Target::start_on(PgVersion::Major(major));
         let proxy = FaultProxy::to(target.port());
         let url = remote_url_at(&target, proxy.port());
+        // The last messages of a connection may come through after it is closed here.
+        let settled = || {
+            let mut before = proxy.round_trips();
+            loop {
+                std::thread::sleep(Duration::from_millis(50));
+                match proxy.round_trips() {
+                    now if now == before => return now,
+                    now => before = now,
+                }
+            }
+        };
         let trips = |negotiation: &str| {
-            let before = proxy.round_trips();
+            let before = settled();
             connect(&format!("{url}&sslnegotiation={negotiation}&channel_binding=require")).unwrap();
-            proxy.round_trips() - before
+            settled() - before
         };
         // Messages that cross each other on a busy machine count as more round trips, never as fewer.
         let (mut with_request, mut direct) = (u64::MAX, u64::MAX);
-        for _ in 0..20 {
+        for tries in 1..=20 {
             with_request = with_request.min(trips("postgres"));
             direct = direct.min(trips("direct"));
-            if direct < with_request {
+            if tries >= 5 && direct < with_request {
                 break;
             }
         }

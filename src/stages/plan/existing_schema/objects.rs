@@ -72,13 +72,13 @@ pub(super) fn report(work: &PlanInputs<'_>, matches: &Matches, rows: &BTreeMap<&
 fn inherited_rows(work: &PlanInputs<'_>, all: &mut Assembled) {
     let catalog = &work.target.catalog;
     let parents = |name: &str| {
-        let table = catalog.tables().find(|(table, _)| *table == name);
+        let table = catalog.tables().find(|(table, _)| quote_ident_if_needed(table) == name);
         table.map(|(_, table)| table.inherits.clone()).unwrap_or_default()
     };
     let is_planned = |written: &str| all.tables.iter().any(|table| quote_ident_if_needed(&table.name) == written);
     let mut findings = Vec::new();
     for heir in all.tables.iter().filter(|table| table.rows > 0) {
-        let mut waiting = parents(&heir.name);
+        let mut waiting = parents(&quote_ident_if_needed(&heir.name));
         while let Some(parent) = waiting.pop() {
             if is_planned(&parent) {
                 let message = format!(

@@ -49,6 +49,11 @@ impl<'a> RowRestore<'a> {
             return Err(Error::new(Kind::TargetOccupied, "the table whose rows would be changed back is gone")
                 .at_table(&table.source));
         }
+        if let Some(table) = self.tables().find(|table| table.is_changed() && table.plan.is_none()) {
+            return Err(Error::new(Kind::ArtifactStale, "the kept rows were recorded by another version of this tool")
+                .at_table(&table.source)
+                .with_hint("nothing was changed; use that version for this rollback, or push again"));
+        }
         let schema = self.target.schema;
         let touched = self.tables().filter(|table| table.number.is_some() || table.was_empty);
         let oids: Vec<u32> = touched.filter_map(|table| self.live(&table.name)).map(|live| live.oid).collect();

@@ -118,6 +118,6 @@ impl DiffPush<'_> {
         }
         let text = format!("tables outside the plan refer to rows that would be deleted: {}", found.join(", "));
         Err(Error::new(Kind::TargetOccupied, text)
-            .with_hint("nothing was changed; remove these references, or keep the rows in the source"))
+            .with_hint("no row was changed; remove these references, or keep the rows in the source"))
     }
 }

@@ -108,7 +108,7 @@ impl<'a> DiffPush<'a> {
             if self.on_drift != DriftPolicy::Overwrite {
                 let text = format!("others changed rows on the target while the push ran: {}", differing.join(", "));
                 return Err(Error::new(Kind::TargetDrifted, text)
-                    .with_hint("nothing was changed; run the same command again to see what changed"));
+                    .with_hint("no row was changed; run the same command again to see what changed"));
             }
             self.scope
                 .target
@@ -118,7 +118,11 @@ impl<'a> DiffPush<'a> {
             findings = self.find().await?;
         }
         Err(Error::new(Kind::TargetRejected, "somebody changes the tables on the target while they are compared")
-            .with_hint("stop what writes to these tables, or use --mode swap"))
+            .with_hint(if self.scope.target_state.in_place.is_some() {
+                "stop what writes to these tables, then run the same command again"
+            } else {
+                "stop what writes to these tables, or use --mode swap"
+            }))
     }
 
     /// Bytes of the rows that have to be sent, as they would be sent.

@@ -159,14 +159,15 @@ impl PushExecutor<'_> {
         target_state: &TargetState,
         alteration: &Alteration,
     ) -> Result<()> {
-        if self.request.on_drift != DriftPolicy::Refuse {
+        if self.request.on_drift == DriftPolicy::Overwrite {
             return Ok(());
         }
         let schema = self.target.schema;
         let mut queries = Vec::new();
         for table in baseline::read(control, schema).await? {
             let is_altered = alteration.altered.iter().any(|name| alteration.name_before(name) == table.name);
-            let is_compared = is_altered && target_state.unchanged.contains(&table.name);
+            let is_touched = is_altered || alteration.removed.contains(&table.name);
+            let is_compared = is_touched && target_state.unchanged.contains(&table.name);
             if let (true, Some(columns), Some(digest)) = (is_compared, &table.columns, table.digest) {
                 let query = table_digest::recorded_query(schema, &table.name, columns);
                 let (name, digest) = (quote_literal(&table.name), quote_literal(&digest.to_string()));

@@ -64,6 +64,8 @@ pub(crate) struct Alteration {
     pub removed: BTreeSet<String>,
     /// Columns that are dropped, with their tables.
     pub lost_columns: Vec<String>,
+    /// Whether a column gets a type that does not hold every value of the old one.
+    pub converts: bool,
     /// Tables that the statements lock: those above that are there, and those that their foreign keys refer to.
     pub locked: Vec<String>,
 }
@@ -141,7 +143,9 @@ pub(crate) async fn find(
             Ok(None)
         }
         Ok((wanted, present, renames)) => {
-            Ok(between((&wanted, &present), &renames, &scope, target_state, &request.schema))
+            let alteration = between((&wanted, &present), &renames, &scope, target_state, &request.schema);
+            // Values that a type converts could not be put back.
+            Ok(alteration.filter(|alteration| !(request.keep_previous && alteration.converts)))
         }
     }
 }
@@ -341,16 +345,11 @@ fn between(
         return None;
     }
     let lost_columns = lost_columns(wanted, present, renames);
-    // An index or a constraint of others would go with the column. PostgreSQL itself refuses what policies read.
-    let has_additions = |table: &PushedTableRecord| {
-        let prefix = format!("{}.", table.name);
-        let is_part =
-            |part: &String| ["index ", "constraint ", "statistics "].iter().any(|word| part.starts_with(word));
-        lost_columns.iter().any(|column| column.starts_with(&prefix)) && table.added.iter().any(is_part)
-    };
-    if live.iter().any(has_additions) {
+    if live.iter().any(|table| loses_additions(table, &lost_columns, renames, scope)) {
         return None;
     }
+    let is_conversion = |change: &Change| change.effect == Effect::Narrows && change.sql.contains(" TYPE ");
+    let converts = synchronisation.changes.iter().any(is_conversion);
     let (before, inside): (Vec<Change>, Vec<Change>) =
         synchronisation.changes.into_iter().partition(|change| change.timing == Timing::Before);
     let sql = |changes: Vec<Change>| changes.into_iter().map(|change| change.sql).collect();
@@ -370,8 +369,24 @@ fn between(
         renamed: scope.renamed.iter().map(|(old, new)| (old.name.clone(), new.name.clone())).collect(),
         removed,
         lost_columns,
+        converts,
         locked: locked.iter().map(|name| qualified(home, name)).collect(),
     })
+}
+
+/// Whether something that others added to a table would be dropped or get another name: the table goes with it; a column
+/// takes its indexes and constraints along, or is itself of others. PostgreSQL itself refuses what policies read.
+fn loses_additions(table: &PushedTableRecord, lost_columns: &[String], renames: &[Rename], scope: &Scope<'_>) -> bool {
+    let is_added = |column: &str| table.added.contains(&format!("column {column}"));
+    let is_part = |part: &String| ["index ", "constraint ", "statistics "].iter().any(|word| part.starts_with(word));
+    let prefix = format!("{}.", table.name);
+    let mut lost = lost_columns.iter().filter_map(|column| column.strip_prefix(&prefix));
+    let old_names =
+        renames.iter().filter(|rename| rename.table == table.name).filter_map(|rename| rename.column.as_ref());
+    let is_removed = scope.removed.iter().any(|removed| removed.name == table.name);
+    (is_removed && !table.added.is_empty())
+        || old_names.into_iter().any(|column| is_added(column))
+        || lost.any(|column| is_added(column) || table.added.iter().any(is_part))
 }
 
 /// Tables that foreign keys refer to.

@@ -334,7 +334,7 @@ pub(crate) fn require_consent(request: &PushRequest, manifest: &Manifest, plan: 
     let text =
         format!("these tables on the target already contain rows that the source does not have: {}", listed(&tables));
     Err(Error::new(Kind::TargetOccupied, text).with_hint(format!(
-        "nothing was changed; remove the rows, or add {flags}: the rows are replaced, and `turso2neon rollback` restores them"
+        "no row was changed; remove the rows, or add {flags}: the rows are replaced, and `turso2neon rollback` restores them"
     )))
 }
 

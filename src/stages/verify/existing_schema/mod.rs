@@ -145,14 +145,26 @@ fn written(cell: SqliteCell<'_>) -> Result<String, Mismatch> {
         SqliteCell::Real(value) if value.is_finite() => Ok(real_text(value)),
         SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => {
             let text = std::str::from_utf8(bytes).map_err(|_| Mismatch::Form)?;
-            let text = text.strip_prefix('+').unwrap_or(text);
-            let mut digits = text.bytes().filter(u8::is_ascii_digit);
-            let known = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
-            if known && digits.next().is_some() { Ok(text.to_owned()) } else { Err(Mismatch::Form) }
+            if is_number(text) { Ok(text.strip_prefix('+').unwrap_or(text).to_owned()) } else { Err(Mismatch::Form) }
         }
         SqliteCell::Real(_) => Err(Mismatch::Loss),
         SqliteCell::Null => Err(Mismatch::Class),
     }
+}
+
+/// Sign, digits with a point, exponent.
+fn is_number(text: &str) -> bool {
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = unsigned(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = unsigned(exponent);
+    are_digits(whole)
+        && are_digits(fraction)
+        && are_digits(&exponent)
+        && !exponent.is_empty()
+        && !(whole.is_empty() && fraction.is_empty())
 }
 
 fn whole(
@@ -328,4 +340,19 @@ fn singles(cell: SqliteCell<'_>, dimensions: Option<u32>) -> Result<Vec<u32>, Mi
     let wanted = dimensions.is_none_or(|wanted| u32::try_from(singles.len()) == Ok(wanted));
     let finite = singles.iter().all(|bits| f32::from_bits(*bits).is_finite());
     if wanted && finite && !singles.is_empty() { Ok(singles) } else { Err(Mismatch::Loss) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_from_what_only_has_their_characters() {
+        for text in ["1", "-1", "+1.50", ".5", "5.", "1e5", "-1.5E-7"] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in ["", "-", ".", "e5", "1e", "+-5", "1.2.3", "2024-01-02", "555-1234", "1e+-5", "1e5e5"] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
 }
