@@ -139,11 +139,11 @@ impl TablePlan {
         self.source_query_where("")
     }
 
-    /// As [`Self::source_query`], for rowids between `?1` and `?2`, both included. Only for tables with a rowid.
+    /// As [`Self::source_query`], from the rowid `?1` on in the order of rowids. Only for tables with a rowid.
     #[must_use]
-    pub fn source_range_query(&self) -> Option<String> {
+    pub fn source_query_from_rowid(&self) -> Option<String> {
         let rowid = self.address.rowid_name()?;
-        Some(self.source_query_where(&format!(" WHERE t.{rowid} BETWEEN ?1 AND ?2 ORDER BY t.{rowid}")))
+        Some(self.source_query_where(&format!(" WHERE t.{rowid} >= ?1 ORDER BY t.{rowid}")))
     }
 
     fn source_query_where(&self, condition: &str) -> String {

@@ -6,6 +6,10 @@ pub mod error_map;
 
 pub mod catalog;
 
+pub mod pages;
+
+pub mod table_rows;
+
 pub mod constraint_stats;
 
 pub mod profile;

@@ -152,6 +152,15 @@ impl State {
         state
     }
 
+    /// Adds a word to each; the third is moved up by so many bits.
+    #[inline]
+    fn add(&mut self, block: [u8; 12], third_shift: u32) {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = block;
+        self.0 = self.0.wrapping_add(u32::from_le_bytes([a0, a1, a2, a3]));
+        self.1 = self.1.wrapping_add(u32::from_le_bytes([b0, b1, b2, b3]));
+        self.2 = self.2.wrapping_add(u32::from_le_bytes([c0, c1, c2, c3]) << third_shift);
+    }
+
     #[inline]
     fn mix(&mut self) {
         let Self(a, b, c) = self;
@@ -187,23 +196,18 @@ fn hash_u32(value: u32, seed: u64) -> u64 {
 
 /// `hash_bytes_extended` of a little-endian machine.
 fn hash_bytes(bytes: &[u8], seed: u64) -> u64 {
-    let word = |bytes: &[u8], from: usize| {
-        let part = bytes.iter().skip(from).take(4).rev();
-        part.fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
-    };
     let mut state = State::new(bytes.len(), seed);
     let (blocks, rest) = bytes.as_chunks::<12>();
     for block in blocks {
-        let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = *block;
-        state.0 = state.0.wrapping_add(u32::from_le_bytes([a0, a1, a2, a3]));
-        state.1 = state.1.wrapping_add(u32::from_le_bytes([b0, b1, b2, b3]));
-        state.2 = state.2.wrapping_add(u32::from_le_bytes([c0, c1, c2, c3]));
+        state.add(*block, 0);
         state.mix();
     }
-    state.0 = state.0.wrapping_add(word(rest, 0));
-    state.1 = state.1.wrapping_add(word(rest, 4));
-    // The lowest byte is the length's.
-    state.2 = state.2.wrapping_add(word(rest, 8) << 8);
+    let mut last = [0; 12];
+    for (to, byte) in last.iter_mut().zip(rest) {
+        *to = *byte;
+    }
+    // The lowest byte of the third word is the length's.
+    state.add(last, 8);
     state.finish()
 }
 

@@ -2,8 +2,13 @@
 
 use rusqlite::{Connection, functions::FunctionFlags, types::ValueRef};
 
-use super::{Candidate, workers::cell};
-use crate::{error::Result, model::identifier::quote_ident, rules::type_choice::value_check, sqlite::error_map};
+use super::Candidate;
+use crate::{
+    error::Result,
+    model::identifier::quote_ident,
+    rules::type_choice::value_check,
+    sqlite::{error_map, table_rows::cell_of},
+};
 
 /// The name of the function that gives a value's form in PostgreSQL.
 const FUNCTION: &str = "turso2neon_form";
@@ -90,6 +95,6 @@ fn know_forms(connection: &Connection, forms: Vec<Candidate>) -> rusqlite::Resul
         let value = context.get_raw(1);
         Ok(form
             .filter(|_| value != ValueRef::Null)
-            .map(|form| value_check::form(&form.pg_type, form.conversion, cell(value))))
+            .map(|form| value_check::form(&form.pg_type, form.conversion, cell_of(value))))
     })
 }

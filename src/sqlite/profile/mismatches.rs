@@ -1,13 +1,18 @@
 //! Finds cells that a conversion doesn't accept: which row has the first, how many rows have one.
 
-use rusqlite::{Connection, Row, functions::FunctionFlags, types::ValueRef};
+use std::ops::ControlFlow;
 
-use super::{Candidate, Mismatches, workers::cell};
+use rusqlite::{Row, functions::FunctionFlags, types::ValueRef};
+
+use super::{Candidate, Mismatches};
 use crate::{
-    error::Result,
+    error::{Error, Result, ResultExt as _},
     model::{cell::SqliteCell, identifier::quote_ident},
     rules::{type_choice::value_check, value_shape::json::Checker},
-    sqlite::error_map,
+    sqlite::{
+        error_map,
+        table_rows::{SourceRow, TableQuery, TableReader},
+    },
 };
 
 /// Rows between two looks at a cancellation request.
@@ -16,7 +21,7 @@ const ROWS_PER_LOOK: i64 = 4096;
 /// Looks at columns of one table again.
 pub struct MismatchScan<'a> {
     /// The dump.
-    pub connection: &'a Connection,
+    pub reader: &'a mut TableReader,
     /// The table.
     pub table: &'a str,
     /// The name of its rowid; places are positions from 1 without one.
@@ -33,19 +38,19 @@ impl MismatchScan<'_> {
     ///
     /// # Errors
     /// `SourceInvalid` if the file can't be read; what `check` returns.
-    pub fn rows_with_mismatches(&self, columns: &[(&str, Candidate, bool)]) -> Result<u64> {
-        let names: Vec<String> = columns.iter().map(|(name, ..)| qualified(name)).collect();
+    pub fn rows_with_mismatches(&mut self, columns: &[(&str, Candidate, bool)]) -> Result<u64> {
+        let names: Vec<&str> = columns.iter().map(|(name, ..)| *name).collect();
         let (mut count, mut json) = (0, Checker::default());
-        self.rows(&names, |_, row, first| {
+        self.cells(&names, |_, row, first| {
             for (at, (_, candidate, empty_as_null)) in columns.iter().enumerate() {
-                let value = cell(row.get_ref(first + at)?);
+                let value = row.cell(first + at);
                 let is_null = *empty_as_null && value == SqliteCell::Text(b"");
                 if !is_null && !value_check::accepts(&candidate.pg_type, candidate.conversion, value, &mut json) {
                     count += 1;
                     break;
                 }
             }
-            Ok(true)
+            true
         })?;
         Ok(count)
     }
@@ -54,15 +59,15 @@ impl MismatchScan<'_> {
     ///
     /// # Errors
     /// As [`Self::rows_with_mismatches`].
-    pub fn first_mismatch(&self, column: &str, mut candidates: Vec<Candidate>) -> Result<Option<i64>> {
+    pub fn first_mismatch(&mut self, column: &str, mut candidates: Vec<Candidate>) -> Result<Option<i64>> {
         let (mut found, mut json) = (None, Checker::default());
-        self.rows(&[qualified(column)], |place, row, first| {
-            let value = cell(row.get_ref(first)?);
+        self.cells(&[column], |place, row, first| {
+            let value = row.cell(first);
             candidates.retain(|one| value_check::accepts(&one.pg_type, one.conversion, value, &mut json));
             if candidates.is_empty() {
                 found = Some(place);
             }
-            Ok(found.is_none())
+            found.is_none()
         })?;
         Ok(found)
     }
@@ -75,7 +80,8 @@ impl MismatchScan<'_> {
     pub fn misread_surrogates(&self, column: &str, big_endian: bool) -> Result<Mismatches> {
         let failed = |failure: rusqlite::Error| error_map::describe("looking at UTF-16 texts", &failure);
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-        self.connection
+        self.reader
+            .connection()
             .create_scalar_function("turso2neon_misread", 2, flags, move |context| {
                 let (read, units) = (context.get_raw(0), context.get_raw(1));
                 Ok(match (read, units) {
@@ -97,6 +103,40 @@ impl MismatchScan<'_> {
         Ok(found)
     }
 
+    /// Hands over each row with its place and the position of the first of these columns, until stopped.
+    fn cells(&mut self, columns: &[&str], mut each: impl FnMut(i64, SourceRow<'_>, usize) -> bool) -> Result<()> {
+        let rowid = self.rowid.map(|name| format!("t.{name}"));
+        let first = usize::from(rowid.is_some());
+        let every = self.query(&columns.iter().map(|column| qualified(column)).collect::<Vec<_>>());
+        let query = TableQuery {
+            table: self.table.to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            from_rowid: rowid.map(|rowid| format!("{every} WHERE {rowid} >= ?1 ORDER BY {rowid}")),
+            every,
+        };
+        let (check, mut position) = (self.check, 0);
+        let each_row = |row: SourceRow<'_>| {
+            position += 1;
+            if position % ROWS_PER_LOOK == 0 {
+                check()?;
+            }
+            let place = match row.cell(0) {
+                SqliteCell::Integer(rowid) if first == 1 => rowid,
+                _ => position,
+            };
+            Ok::<_, Error>(if each(place, row, first) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        };
+        self.reader.rows(&query, None, each_row).at_table(self.table)
+    }
+
+    /// Reads these expressions of each row, after the rowid where there is one.
+    fn query(&self, expressions: &[String]) -> String {
+        let rowid = self.rowid.map(|name| format!("t.{name}"));
+        let list: Vec<String> = rowid.into_iter().chain(expressions.iter().cloned()).collect();
+        let hint = if self.is_virtual { "" } else { " NOT INDEXED" };
+        format!("SELECT {} FROM {} AS t{hint}", list.join(", "), quote_ident(self.table))
+    }
+
     /// Hands over each row with its place and the position of the first of these expressions, until stopped.
     fn rows(
         &self,
@@ -105,12 +145,8 @@ impl MismatchScan<'_> {
     ) -> Result<()> {
         let failed =
             |failure: rusqlite::Error| error_map::describe("looking at values again", &failure).at_table(self.table);
-        let rowid = self.rowid.map(|name| format!("t.{name}"));
-        let first = usize::from(rowid.is_some());
-        let list: Vec<String> = rowid.into_iter().chain(expressions.iter().cloned()).collect();
-        let hint = if self.is_virtual { "" } else { " NOT INDEXED" };
-        let sql = format!("SELECT {} FROM {} AS t{hint}", list.join(", "), quote_ident(self.table));
-        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let first = usize::from(self.rowid.is_some());
+        let mut statement = self.reader.connection().prepare(&self.query(expressions)).map_err(failed)?;
         let mut rows = statement.query(()).map_err(failed)?;
         let mut position = 0;
         while let Some(row) = rows.next().map_err(failed)? {

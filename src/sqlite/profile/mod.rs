@@ -16,8 +16,9 @@ mod workers;
 pub use accumulator::Mismatches;
 pub use key_collisions::{KeyScan, keys_without, merged_keys};
 pub use mismatches::MismatchScan;
-pub use workers::{cell as cell_of, survey};
+pub use workers::survey;
 
+use super::table_rows::TableQuery;
 use crate::{
     model::{Conversion, PgType, column_profile::ColumnProfile},
     rules::value_shape::WantedShapes,
@@ -46,24 +47,12 @@ pub struct ColumnScan {
 /// A table to survey.
 #[derive(Debug, Clone)]
 pub struct TableScan {
-    /// Its name.
-    pub table: String,
-    /// Reads every row: the rowid first where there is one, then the columns.
-    pub query: String,
-    /// How it is divided; none without rowid.
-    pub ranges: Option<Ranges>,
-    /// The columns in the queries' order.
+    /// Reads its rows.
+    pub query: TableQuery,
+    /// Reads the least and the greatest rowid, NULL for an empty table; none for a table that is not divided.
+    pub bounds: Option<String>,
+    /// The columns in the query's order.
     pub columns: Vec<ColumnScan>,
-}
-
-/// How a table with a rowid is divided.
-#[derive(Debug, Clone)]
-pub struct Ranges {
-    /// As [`TableScan::query`], from the rowid `?1` on in the order of rowids. It has no end, because comparing each
-    /// rowid in SQLite costs more than leaving off.
-    pub query: String,
-    /// Reads the least and the greatest rowid, NULL for an empty table.
-    pub bounds: String,
 }
 
 /// What a table holds.

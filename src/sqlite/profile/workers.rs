@@ -1,19 +1,23 @@
 //! Distributes the rows of a survey among its workers.
 
 use std::{
+    ops::ControlFlow,
     path::Path,
     sync::{Mutex, PoisonError},
     thread,
     time::Instant,
 };
 
-use rusqlite::{Connection, Row, types::ValueRef};
+use rusqlite::Connection;
 
 use super::{ColumnSurvey, SurveyProgress, TableScan, TableSurvey, accumulator::ColumnAccumulator};
 use crate::{
     error::{Error, Kind, Result, ResultExt},
     model::cell::SqliteCell,
-    sqlite::{error_map, open},
+    sqlite::{
+        error_map,
+        table_rows::{SourceRow, TableReader},
+    },
     worker_pool::{self, Queue},
 };
 
@@ -44,8 +48,8 @@ pub fn survey(path: &Path, scans: &[TableScan], listener: ProgressListener<'_>) 
         queue: Queue::new((0..scans.len()).map(SurveyJob::Begin)),
         tables: Mutex::new(scans.iter().map(TableAccumulator::new).collect()),
     };
-    let connect = || open::read_only(path);
-    worker_pool::on_threads(cores, &work.queue, connect, |connection, job| work.carry_out(connection, job))?;
+    let open = || TableReader::open(path);
+    worker_pool::on_threads(cores, &work.queue, open, |reader, job| work.carry_out(reader, job))?;
     let tables = work.tables.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(tables.into_iter().map(TableAccumulator::finish).collect())
 }
@@ -83,18 +87,18 @@ impl<'a> SurveyQueue<'a> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).get_mut(table).map(change)
     }
 
-    fn carry_out(&self, connection: &Connection, job: SurveyJob) -> Result<()> {
+    fn carry_out(&self, reader: &mut TableReader, job: SurveyJob) -> Result<()> {
         let (SurveyJob::Begin(table) | SurveyJob::Range(table, _)) = job;
         let scan = self.scans.get(table).ok_or_else(|| Error::new(Kind::Bug, "a survey job names no table"))?;
         let range = match job {
             SurveyJob::Begin(_) => {
                 self.tally(table, |tally| (tally.open, tally.began) = (1, Some(Instant::now())));
-                (self.listener)(SurveyProgress::Started { table: &scan.table })?;
-                bounds(connection, scan).at_table(&scan.table)?
+                (self.listener)(SurveyProgress::Started { table: &scan.query.table })?;
+                bounds(reader.connection(), scan).at_table(&scan.query.table)?
             }
             SurveyJob::Range(_, range) => Some(range),
         };
-        let part = self.read(connection, scan, table, range).at_table(&scan.table)?;
+        let part = self.read(reader, scan, table, range).at_table(&scan.query.table)?;
         let finished = self.tally(table, |tally| {
             tally.open -= 1;
             tally.merge(part);
@@ -102,7 +106,7 @@ impl<'a> SurveyQueue<'a> {
         });
         match finished.flatten() {
             Some((rows, elapsed_ms)) => {
-                (self.listener)(SurveyProgress::Finished { table: &scan.table, rows, elapsed_ms })
+                (self.listener)(SurveyProgress::Finished { table: &scan.query.table, rows, elapsed_ms })
             }
             None => Ok(()),
         }
@@ -110,43 +114,38 @@ impl<'a> SurveyQueue<'a> {
 
     fn read(
         &self,
-        connection: &Connection,
+        reader: &mut TableReader,
         scan: &'a TableScan,
         table: usize,
         range: Option<(i64, i64)>,
     ) -> Result<TableAccumulator<'a>> {
-        let failed = |failure: rusqlite::Error| error_map::describe("reading the rows", &failure);
         let mut tally = TableAccumulator::new(scan);
         let last = range.map_or(i64::MAX, |(_, last)| last);
         let mut turn = BatchCounts { rows: 0, bytes: 0, last, divisible: range.is_some() };
-        let query = scan.ranges.as_ref().filter(|_| range.is_some()).map_or(&scan.query, |ranges| &ranges.query);
-        let mut statement = connection.prepare(query).map_err(failed)?;
-        let mut rows = match range {
-            Some((first, _)) => statement.query((first,)),
-            None => statement.query(()),
-        }
-        .map_err(failed)?;
-        let has_rowid = scan.ranges.is_some();
+        let skipped = usize::from(scan.bounds.is_some());
         let mut place = 0;
-        while let Some(row) = rows.next().map_err(failed)? {
-            place = if has_rowid { rowid_of(row).map_err(failed)? } else { place + 1 };
+        reader.rows(&scan.query, range.map(|(first, _)| first), |row| {
+            place = match row.cell(0) {
+                SqliteCell::Integer(rowid) if scan.bounds.is_some() => rowid,
+                _ => place + 1,
+            };
             if place > turn.last {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
-            let bytes = tally.add(place, row, usize::from(has_rowid)).map_err(failed)?;
+            turn.bytes += tally.add(place, row, skipped);
             turn.rows += 1;
-            turn.bytes += bytes;
             if turn.rows >= ROWS_PER_TURN {
                 self.look_up(scan, table, place, &mut turn)?;
             }
-        }
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
         self.look_up(scan, table, i64::MAX, &mut turn)?;
         Ok(tally)
     }
 
     /// Reports the rows read, and gives half of what is left to a worker that waits.
     fn look_up(&self, scan: &TableScan, table: usize, place: i64, turn: &mut BatchCounts) -> Result<()> {
-        (self.listener)(SurveyProgress::Read { table: &scan.table, rows: turn.rows, bytes: turn.bytes })?;
+        (self.listener)(SurveyProgress::Read { table: &scan.query.table, rows: turn.rows, bytes: turn.bytes })?;
         (turn.rows, turn.bytes) = (0, 0);
         let left = turn.last.saturating_sub(place);
         if !turn.divisible || left < SPAN_LEAST {
@@ -181,10 +180,10 @@ impl<'a> TableAccumulator<'a> {
     }
 
     /// Counts one row; returns its bytes.
-    fn add(&mut self, place: i64, row: &Row<'_>, skipped: usize) -> rusqlite::Result<u64> {
+    fn add(&mut self, place: i64, row: SourceRow<'_>, skipped: usize) -> u64 {
         let mut bytes = 0;
         for (position, column) in self.columns.iter_mut().enumerate() {
-            bytes += column.add(place, cell(row.get_ref(position + skipped)?));
+            bytes += column.add(place, row.cell(position + skipped));
         }
         self.rows += 1;
         self.bytes += bytes;
@@ -192,12 +191,12 @@ impl<'a> TableAccumulator<'a> {
             self.heaviest = Some((bytes, place));
         }
         if self.columns.len() >= WIDE_COLUMNS {
-            let width = width_in_page(row, skipped, self.columns.len())?;
+            let width = width_in_page(row, skipped, self.columns.len());
             if self.widest.is_none_or(|(most, _)| width > most) {
                 self.widest = Some((width, place));
             }
         }
-        Ok(bytes)
+        bytes
     }
 
     fn merge(&mut self, other: Self) {
@@ -230,41 +229,25 @@ fn greater(one: Option<(u64, i64)>, other: Option<(u64, i64)>) -> Option<(u64, i
     one.into_iter().chain(other).max_by_key(|(size, place)| (*size, std::cmp::Reverse(*place)))
 }
 
-/// The value as the model's word for it.
-#[must_use]
-pub fn cell(value: ValueRef<'_>) -> SqliteCell<'_> {
-    match value {
-        ValueRef::Null => SqliteCell::Null,
-        ValueRef::Integer(value) => SqliteCell::Integer(value),
-        ValueRef::Real(value) => SqliteCell::Real(value),
-        ValueRef::Text(text) => SqliteCell::Text(text),
-        ValueRef::Blob(blob) => SqliteCell::Blob(blob),
-    }
-}
-
 /// The least size of a row in a PostgreSQL page (header and null bitmap included): numbers take 8 bytes, a longer value
 /// can be moved out and leaves 18 (PostgreSQL, "Database Physical Storage", TOAST).
-fn width_in_page(row: &Row<'_>, skipped: usize, columns: usize) -> rusqlite::Result<u64> {
+fn width_in_page(row: SourceRow<'_>, skipped: usize, columns: usize) -> u64 {
     let mut width = 24 + columns / 8;
     for position in 0..columns {
-        width += match row.get_ref(position + skipped)? {
-            ValueRef::Null => 0,
-            ValueRef::Integer(_) | ValueRef::Real(_) => 8,
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => (bytes.len() + 1).min(18),
+        width += match row.cell(position + skipped) {
+            SqliteCell::Null => 0,
+            SqliteCell::Integer(_) | SqliteCell::Real(_) => 8,
+            SqliteCell::Text(bytes) | SqliteCell::Blob(bytes) => (bytes.len() + 1).min(18),
         };
     }
-    Ok(width as u64)
-}
-
-fn rowid_of(row: &Row<'_>) -> rusqlite::Result<i64> {
-    row.get(0)
+    width as u64
 }
 
 /// All rowids of a table as one range; none for a table that is read as a whole.
 fn bounds(connection: &Connection, scan: &TableScan) -> Result<Option<(i64, i64)>> {
-    let Some(ranges) = &scan.ranges else { return Ok(None) };
+    let Some(bounds) = &scan.bounds else { return Ok(None) };
     let (least, most): (Option<i64>, Option<i64>) = connection
-        .query_row(&ranges.bounds, (), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(bounds, (), |row| Ok((row.get(0)?, row.get(1)?)))
         .map_err(|failure| error_map::describe("reading the least and greatest rowid", &failure))?;
     // An empty table is the empty range.
     Ok(Some((least.unwrap_or(1), most.unwrap_or(0))))

@@ -1,7 +1,7 @@
 //! Implements the thread that reads the dump for one connection: it takes the next job, reads its rows, encodes them
 //! and hands full buffers on. It reads ahead while the connection commits.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
-    model::{Plan, TablePlan, identifier::quote_ident},
+    model::{Plan, TablePlan, cell::SqliteCell, identifier::quote_ident},
     postgres::copy::buffer_pool::{FILLED_BYTES, Pool},
-    sqlite,
+    sqlite::{
+        self,
+        table_rows::{SourceRow, TableQuery, TableReader},
+    },
     worker_pool::Queue,
 };
 
@@ -87,36 +90,30 @@ struct DumpReader<'a> {
 
 impl DumpReader<'_> {
     fn read_all(&self, source: &Path, queue: &Queue<LoadJob>) -> std::result::Result<(), ReadStop> {
-        let connection = sqlite::open::read_only(source)?;
+        let mut reader = TableReader::open(source)?;
         loop {
             let next = queue.take();
             let Some(job) = next else { return Ok(()) };
             self.send(ReaderMessage::Begin(job.clone()))?;
             for part in &job.parts {
-                let totals = self.part(&connection, part)?;
+                let totals = self.part(&mut reader, part)?;
                 self.send(ReaderMessage::PartEnd(totals))?;
             }
             self.send(ReaderMessage::End)?;
         }
     }
 
-    fn part(&self, connection: &Connection, part: &ChunkRange) -> std::result::Result<ChunkTotals, ReadStop> {
-        let broken = || Error::new(Kind::Bug, "a chunk belongs to no table of the plan");
-        let table = self.plan.tables.get(part.table).ok_or_else(broken)?;
-        let failed = |failure: &rusqlite::Error| {
-            sqlite::error_map::describe("reading the dump", failure).at_table(&table.source)
-        };
-        let sql = match part.bounds {
-            Some(_) => table.source_range_query().ok_or_else(broken)?,
-            None => table.source_query(),
-        };
-        let mut statement = connection.prepare(&sql).map_err(|failure| failed(&failure))?;
-        let bounds: Vec<i64> = part.bounds.map_or_else(Vec::new, |(low, high)| vec![low, high]);
-        let mut rows = statement.query(rusqlite::params_from_iter(bounds)).map_err(|failure| failed(&failure))?;
+    fn part(&self, reader: &mut TableReader, part: &ChunkRange) -> std::result::Result<ChunkTotals, ReadStop> {
+        let table = self.plan.tables.get(part.table);
+        let table = table.ok_or_else(|| Error::new(Kind::Bug, "a chunk belongs to no table of the plan"))?;
         let mut encoder = RowEncoder::new(table)?;
         let mut totals = ChunkTotals::default();
         let (mut filled, mut offtype) = (self.pool.take(), Vec::new());
-        while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
+        let each = |row: SourceRow<'_>| {
+            let is_beyond = |(_, last): (i64, i64)| matches!(row.cell(0), SqliteCell::Integer(rowid) if rowid > last);
+            if part.bounds.is_some_and(is_beyond) {
+                return Ok(ControlFlow::Break(()));
+            }
             encoder.row(row, &mut filled, &mut offtype, &mut totals)?;
             if offtype.len() >= OFFTYPE_BYTES {
                 self.send(ReaderMessage::OffTypeRows(self.pool.hand_on(std::mem::take(&mut offtype))))?;
@@ -126,7 +123,13 @@ impl DumpReader<'_> {
                 let full = std::mem::replace(&mut filled, self.pool.take());
                 self.send(ReaderMessage::Rows(self.pool.hand_on(full)))?;
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        };
+        let first = part.bounds.map(|(first, _)| first);
+        reader.rows(&query_of(table), first, each).map_err(|stop| match stop {
+            ReadStop::Failed(error) => ReadStop::Failed(error.at_table(&table.source)),
+            ReadStop::NobodyListens => stop,
+        })?;
         totals.bytes += byte_count(&filled);
         if !filled.is_empty() {
             self.send(ReaderMessage::Rows(self.pool.hand_on(filled)))?;
@@ -139,6 +142,16 @@ impl DumpReader<'_> {
 
     fn send(&self, item: ReaderMessage) -> std::result::Result<(), ReadStop> {
         self.feed.blocking_send(Ok(item)).map_err(|_| ReadStop::NobodyListens)
+    }
+}
+
+/// Reads the loaded columns of a table.
+fn query_of(table: &TablePlan) -> TableQuery {
+    TableQuery {
+        table: table.source.clone(),
+        columns: table.loaded_columns().map(|column| column.source.clone()).collect(),
+        every: table.source_query(),
+        from_rowid: table.source_query_from_rowid(),
     }
 }
 

@@ -7,14 +7,14 @@
 
 use std::io::{self, BufWriter, Write};
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use super::{load_context::LoadContext, row_encoder::RowEncoder};
 use crate::{
     error::{Error, Kind, Result, ResultExt as _},
     file_access,
     model::{TablePlan, cell::SqliteCell},
-    sqlite,
+    sqlite::{self, table_rows::SourceRow},
     workdir::{atomic, hex},
 };
 
@@ -69,6 +69,7 @@ fn table_rows(
     let mut rows = statement.query([]).map_err(failed)?;
     let (mut position, mut rejected) = (0, 0);
     while let Some(row) = rows.next().map_err(failed)? {
+        let row = SourceRow::Sqlite(row);
         position += 1;
         if position % ROWS_PER_LOOK == 0 {
             work.ctx.stop.check()?;
@@ -84,11 +85,9 @@ fn table_rows(
     Ok(rejected)
 }
 
-fn line(table: &TablePlan, encoder: &RowEncoder<'_>, row: &Row<'_>, position: u64, off_type: &[&str]) -> String {
-    let (word, number) = match row.get_ref(0) {
-        Ok(rusqlite::types::ValueRef::Integer(rowid)) if table.address.rowid_name().is_some() => {
-            ("rowid", rowid.to_string())
-        }
+fn line(table: &TablePlan, encoder: &RowEncoder<'_>, row: SourceRow<'_>, position: u64, off_type: &[&str]) -> String {
+    let (word, number) = match row.cell(0) {
+        SqliteCell::Integer(rowid) if table.address.rowid_name().is_some() => ("rowid", rowid.to_string()),
         _ => ("row", position.to_string()),
     };
     let cells: Vec<String> = encoder

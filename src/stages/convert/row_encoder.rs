@@ -1,7 +1,5 @@
 //! Encodes the rows of one table as binary COPY, with their digest and their entries in the off-type table.
 
-use rusqlite::{Row, types::ValueRef};
-
 use super::{
     encode_cell::CellForm,
     offtype::{self, RowKey},
@@ -15,6 +13,7 @@ use crate::{
         row_digest::{RowDigest, RowHasher},
     },
     rules::{type_choice::value_check, value_shape::json::Checker},
+    sqlite::table_rows::SourceRow,
 };
 
 /// What was encoded of one chunk.
@@ -91,7 +90,7 @@ impl<'a> RowEncoder<'a> {
     /// `DataRefused` with the place of a cell that the conversion doesn't name.
     pub(super) fn row(
         &mut self,
-        row: &Row<'_>,
+        row: SourceRow<'_>,
         out: &mut Vec<u8>,
         offtype_out: &mut Vec<u8>,
         totals: &mut ChunkTotals,
@@ -100,7 +99,7 @@ impl<'a> RowEncoder<'a> {
         self.ordinal += 1;
         binary_encode::row(out, self.fields);
         for (index, (column, form)) in self.columns.iter().enumerate() {
-            let cell = cell_at(row, self.before + index);
+            let cell = row.cell(self.before + index);
             if !column.exceptions.is_none() {
                 let outcome = cell_outcome(column, cell, &mut self.checker);
                 if let Some(nulled) = self.nulled.get_mut(index) {
@@ -130,17 +129,17 @@ impl<'a> RowEncoder<'a> {
         Ok(())
     }
 
-    fn offtype_rows(&mut self, row: &Row<'_>, out: &mut Vec<u8>, totals: &mut ChunkTotals) -> Result<()> {
+    fn offtype_rows(&mut self, row: SourceRow<'_>, out: &mut Vec<u8>, totals: &mut ChunkTotals) -> Result<()> {
         let number = self.number(row);
         let Some((key, hasher)) = &mut self.offtype else { return Ok(()) };
         for (index, (column, _)) in self.columns.iter().enumerate() {
-            let cell = cell_at(row, self.before + index);
+            let cell = row.cell(self.before + index);
             let nulled = self.nulled.get(index).copied().unwrap_or(false);
             if !nulled && !offtype::has_entry(column, cell) {
                 continue;
             }
             let start = out.len();
-            key.text(number, |place| cell_at(row, self.before + place))
+            key.text(number, |place| row.cell(self.before + place))
                 .and_then(|key| offtype::write_row(out, self.table, column, &key, cell))
                 .map_err(|refusal| refused(self.table, number, column, cell, refusal))?;
             let hash = hasher.hash(out.get(start..).unwrap_or_default());
@@ -153,18 +152,18 @@ impl<'a> RowEncoder<'a> {
     }
 
     /// The rowid, or the position where there is none.
-    pub(super) fn number(&self, row: &Row<'_>) -> i64 {
-        match (self.before, cell_at(row, 0)) {
+    pub(super) fn number(&self, row: SourceRow<'_>) -> i64 {
+        match (self.before, row.cell(0)) {
             (1, SqliteCell::Integer(rowid)) => rowid,
             _ => self.ordinal,
         }
     }
 
     /// The columns whose cells keep a row from being loaded; empty for a row that is loaded.
-    pub(super) fn rejecting(&mut self, row: &Row<'_>) -> Vec<&'a ColumnPlan> {
+    pub(super) fn rejecting(&mut self, row: SourceRow<'_>) -> Vec<&'a ColumnPlan> {
         let mut rejecting = Vec::new();
         for (index, (column, _)) in self.columns.iter().enumerate() {
-            if cell_outcome(column, cell_at(row, self.before + index), &mut self.checker) == CellOutcome::Rejected {
+            if cell_outcome(column, row.cell(self.before + index), &mut self.checker) == CellOutcome::Rejected {
                 rejecting.push(*column);
             }
         }
@@ -172,18 +171,21 @@ impl<'a> RowEncoder<'a> {
     }
 
     /// The cells of a row with their columns.
-    pub(super) fn cells<'r>(&'r self, row: &'r Row<'_>) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
+    pub(super) fn cells<'r>(
+        &'r self,
+        row: SourceRow<'r>,
+    ) -> impl Iterator<Item = (&'a ColumnPlan, SqliteCell<'r>)> + 'r {
         let columns = self.columns.iter().enumerate();
-        columns.map(|(index, (column, _))| (*column, cell_at(row, self.before + index)))
+        columns.map(move |(index, (column, _))| (*column, row.cell(self.before + index)))
     }
 
     #[cold]
-    fn refused(&self, row: &Row<'_>, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: EncodeError) -> Error {
+    fn refused(&self, row: SourceRow<'_>, column: &ColumnPlan, cell: SqliteCell<'_>, refusal: EncodeError) -> Error {
         refused(self.table, self.number(row), column, cell, refusal)
     }
 
     #[cold]
-    fn refused_json(&self, row: &Row<'_>) -> Error {
+    fn refused_json(&self, row: SourceRow<'_>) -> Error {
         let what = format!("row {}: a text is not JSON", self.number(row));
         let error = Error::new(Kind::DataRefused, what).at_table(&self.table.source);
         let mut json = self.columns.iter().filter(|(column, _)| column.pg_type == PgType::Jsonb);
@@ -227,16 +229,4 @@ fn refused(table: &TablePlan, number: i64, column: &ColumnPlan, cell: SqliteCell
         "`turso2neon plan --explain {}.{}` shows what the plan expects; `turso2neon plan` makes it anew",
         table.source, column.source
     ))
-}
-
-#[inline]
-pub(super) fn cell_at<'a>(row: &'a Row<'_>, index: usize) -> SqliteCell<'a> {
-    match row.get_ref(index) {
-        Ok(ValueRef::Integer(value)) => SqliteCell::Integer(value),
-        Ok(ValueRef::Real(value)) => SqliteCell::Real(value),
-        Ok(ValueRef::Text(bytes)) => SqliteCell::Text(bytes),
-        Ok(ValueRef::Blob(bytes)) => SqliteCell::Blob(bytes),
-        // A missing column can't be: the query has one per loaded column.
-        Ok(ValueRef::Null) | Err(_) => SqliteCell::Null,
-    }
 }

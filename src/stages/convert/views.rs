@@ -25,7 +25,7 @@ use crate::{
     },
     postgres::{Session, load_journal},
     rules::ddl,
-    sqlite,
+    sqlite::{self, table_rows::SourceRow},
 };
 
 const PHASE: &str = "views";
@@ -204,7 +204,7 @@ fn read(connection: &rusqlite::Connection, table: &TablePlan) -> std::result::Re
     while let Some(row) = rows.next().map_err(|failure| failed(&failure))? {
         row_bytes.clear();
         writer
-            .row(row, &mut row_bytes, &mut offtype, &mut totals)
+            .row(SourceRow::Sqlite(row), &mut row_bytes, &mut offtype, &mut totals)
             .map_err(|_| "SQLite gives values that the translated view has no type for".to_owned())?;
     }
     Ok(totals)

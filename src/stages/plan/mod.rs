@@ -328,7 +328,7 @@ fn by_rules<'a>(
         .collect();
     ctx.stop.check()?;
     let lost = fk_unification::reach(connection, schema, &mut drafts)?;
-    rescan::look(connection, &mut drafts, &|| ctx.stop.check())?;
+    rescan::look(&ctx.workdir.source_db(), &mut drafts, &|| ctx.stop.check())?;
     ctx.stop.check()?;
     let facts = constraint_stats::read(connection, &assemble::counted_schema(schema, decisions))?;
     assemble::assemble(schema, &facts, overrides, drafts, lost)

@@ -1,7 +1,7 @@
 //! Reads tables a second time after the types are chosen, only where it is needed: rows to reject, the places that
 //! explain a wider type, and texts that SQLite itself misreads.
 
-use rusqlite::Connection;
+use std::path::Path;
 
 use super::{table_draft::TableDraft, table_outline::subject};
 use crate::{
@@ -11,31 +11,32 @@ use crate::{
         conversion_plan::{OffType, RowAddress},
     },
     rules::type_choice::{self, counted, value_check},
-    sqlite::profile::{Candidate, MismatchScan},
+    sqlite::{
+        profile::{Candidate, MismatchScan},
+        table_rows::TableReader,
+    },
 };
 
 /// Looks again.
 ///
 /// # Errors
 /// `SourceInvalid` if the dump can't be read; what `check` returns.
-pub(super) fn look(
-    connection: &Connection,
-    drafts: &mut [TableDraft<'_>],
-    check: &dyn Fn() -> Result<()>,
-) -> Result<()> {
-    let encoding: String = connection
+pub(super) fn look(path: &Path, drafts: &mut [TableDraft<'_>], check: &dyn Fn() -> Result<()>) -> Result<()> {
+    let mut reader = TableReader::open(path)?;
+    let encoding: String = reader
+        .connection()
         .query_row("PRAGMA encoding", (), |row| row.get(0))
         .map_err(|failure| Error::new(Kind::SourceInvalid, format!("asking for the encoding: {failure}")))?;
     for draft in drafts {
-        let look = MismatchScan {
-            connection,
+        let mut look = MismatchScan {
+            reader: &mut reader,
             table: &draft.outline.source.name,
             rowid: draft.outline.address.rowid_name(),
             is_virtual: draft.outline.address == RowAddress::Ordinal,
             check,
         };
-        let rejected = rejected(&look, draft)?;
-        let spoilers = spoilers(&look, draft)?;
+        let rejected = rejected(&mut look, draft)?;
+        let spoilers = spoilers(&mut look, draft)?;
         let misread = if encoding == "UTF-8" { Vec::new() } else { misread(&look, draft, encoding == "UTF-16be")? };
         draft.rejected = rejected;
         for (column, spoiler) in draft.columns.iter_mut().zip(spoilers) {
@@ -46,7 +47,7 @@ pub(super) fn look(
     Ok(())
 }
 
-fn rejected(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<u64> {
+fn rejected(look: &mut MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<u64> {
     let columns = draft.outline.columns.iter().zip(&draft.columns).filter_map(|(outline, column)| {
         let choice = &column.choice;
         (choice.exceptions.off_type == Some(OffType::Reject)).then(|| {
@@ -59,7 +60,7 @@ fn rejected(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<u64> {
 }
 
 /// For each column where a cell occurs first that the promised type doesn't hold.
-fn spoilers(look: &MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<Vec<Option<i64>>> {
+fn spoilers(look: &mut MismatchScan<'_>, draft: &TableDraft<'_>) -> Result<Vec<Option<i64>>> {
     let mut found = Vec::with_capacity(draft.columns.len());
     for (outline, column) in draft.outline.columns.iter().zip(&draft.columns) {
         let subject = subject(&draft.outline, outline, &column.profile, draft.vector_extension);

@@ -16,7 +16,10 @@ use crate::{
         type_choice::{self, ColumnInput, ColumnRole, declared_type, value_check},
         value_shape::TextShape,
     },
-    sqlite::profile::{Candidate, ColumnScan, Ranges, TableScan},
+    sqlite::{
+        profile::{Candidate, ColumnScan, TableScan},
+        table_rows::TableQuery,
+    },
 };
 
 /// How many columns a result may have (SQLite "Limits", section 3).
@@ -142,22 +145,23 @@ impl TableOutline<'_> {
     /// The same for these columns. One column may be among them several times.
     pub(super) fn scan_columns(&self, planned: Vec<(&str, ColumnScan)>) -> TableScan {
         let table = quote_ident(&self.source.name);
-        let columns = planned.iter().map(|(name, _)| format!("t.{}", quote_ident(name)));
+        let names: Vec<String> = planned.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let columns = names.iter().map(|name| format!("t.{}", quote_ident(name)));
         // A table with as many columns as a result may have has no place for the rowid.
         let has_room = planned.len() < RESULT_COLUMNS_MOST;
         let rowid = self.address.rowid_name().filter(|_| has_room).map(|name| format!("t.{name}"));
         let list = rowid.iter().cloned().chain(columns).collect::<Vec<_>>().join(", ");
         // An index of a module that can't be read (libSQL's vector index) must not answer for the table.
         let hint = if self.address == RowAddress::Ordinal { "" } else { " NOT INDEXED" };
-        let query = format!("SELECT {list} FROM {table} AS t{hint}");
-        let ranges = rowid.map(|rowid| Ranges {
-            query: format!("{query} WHERE {rowid} >= ?1 ORDER BY {rowid}"),
-            bounds: format!(
+        let every = format!("SELECT {list} FROM {table} AS t{hint}");
+        let from_rowid = rowid.as_ref().map(|rowid| format!("{every} WHERE {rowid} >= ?1 ORDER BY {rowid}"));
+        let bounds = rowid.map(|rowid| {
+            format!(
                 "SELECT (SELECT min({rowid}) FROM {table} AS t{hint}), (SELECT max({rowid}) FROM {table} AS t{hint})"
-            ),
+            )
         });
-        let columns = planned.into_iter().map(|(_, scan)| scan).collect();
-        TableScan { table: self.source.name.clone(), query, ranges, columns }
+        let query = TableQuery { table: self.source.name.clone(), columns: names, every, from_rowid };
+        TableScan { query, bounds, columns: planned.into_iter().map(|(_, scan)| scan).collect() }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
         encode_cell::CellForm,
         load_context::LoadContext,
         readback::MalformedStream,
-        row_encoder::{CellOutcome, cell_at, cell_outcome},
+        row_encoder::{CellOutcome, cell_outcome},
     },
     answer::{self, AnswerType},
     subject::{CheckedObject, Probe, ProbeForm},
@@ -40,7 +40,7 @@ use crate::{
         },
     },
     rules::value_shape::json::Checker,
-    sqlite,
+    sqlite::{self, table_rows::SourceRow},
 };
 
 /// Rows between two looks at a cancellation request.
@@ -275,17 +275,19 @@ fn in_sqlite(work: &LoadContext, question: &PassQuery, deadline: Instant) -> Res
         }
         let first = forms.len() + question.probes.len();
         let mut rejecting = question.rejecting.iter().enumerate();
-        if rejecting
-            .any(|(at, column)| cell_outcome(column, cell_at(row, first + at), &mut checker) == CellOutcome::Rejected)
-        {
+        if rejecting.any(|(at, column)| {
+            cell_outcome(column, SourceRow::Sqlite(row).cell(first + at), &mut checker) == CellOutcome::Rejected
+        }) {
             continue;
         }
         rows.row.clear();
         binary_encode::row(&mut rows.row, field_count(&question.columns));
         for (index, (form, column)) in forms.iter().zip(&question.columns).enumerate() {
-            match cell_outcome(column, cell_at(row, index), &mut checker) {
+            match cell_outcome(column, SourceRow::Sqlite(row).cell(index), &mut checker) {
                 CellOutcome::Nulled => binary_encode::null(&mut rows.row),
-                CellOutcome::Written | CellOutcome::Rejected => write(form, cell_at(row, index), &mut rows.row)?,
+                CellOutcome::Written | CellOutcome::Rejected => {
+                    write(form, SourceRow::Sqlite(row).cell(index), &mut rows.row)?;
+                }
             }
         }
         let identity = rows.identity().map_err(not_json)?;

@@ -218,7 +218,7 @@ mod tests {
     use crate::{
         model::{PgType, cell::StorageClass, conversion_plan::RowAddress, existing_schema::ExistingTable},
         rules::value_shape::WantedShapes,
-        sqlite::{catalog, profile},
+        sqlite::{catalog, profile, table_rows},
     };
 
     /// The lines about a column of this type with these values, written as SQL.
@@ -248,7 +248,7 @@ mod tests {
         while let Some(row) = cells.next().unwrap() {
             owned.push(row.get::<_, rusqlite::types::Value>(0).unwrap());
         }
-        let cells: Vec<_> = owned.iter().map(|value| profile::cell_of(value.into())).collect();
+        let cells: Vec<_> = owned.iter().map(|value| table_rows::cell_of(value.into())).collect();
         column.evidence = profile::of_cells(WantedShapes::default(), &cells);
         let mut table = TablePlan::new("t", "t", RowAddress::Rowid("rowid".to_owned()));
         table.rows = values.len() as u64;

@@ -19,7 +19,7 @@ use crate::{
         existing_schema::{self, Altered, Mismatch, Note, ReadContent, Value},
         value_shape::{self, json::Checker},
     },
-    sqlite::{error_map, profile::cell_of},
+    sqlite::{error_map, table_rows::cell_of},
 };
 
 /// Rows between two looks at a cancellation request.
