@@ -6,6 +6,7 @@
 
 use std::{
     ffi::OsStr,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -21,6 +22,14 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
         }
     }
     command
+}
+
+/// Where `PATH` has a program of this name, in the order of its directories. One that is relative, to the directory of the
+/// user, does not count.
+pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).filter(|directory| directory.is_absolute());
+    directories.map(|directory| directory.join(name)).filter(|program| program.is_file()).collect()
 }
 
 /// A program, by its path, without any environment.

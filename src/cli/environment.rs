@@ -55,7 +55,7 @@ pub const VARIABLES: [Variable; 19] = [
     Variable::plain(
         "XDG_CACHE_HOME",
         None,
-        "the directory for a copy of a new PostgreSQL cluster, `~/.cache` if it is not set",
+        "the directory for a copy of a new PostgreSQL cluster and for versions of programs, `~/.cache` if it is not set",
     ),
     Variable::plain("NO_COLOR", None, "no colours, unless --color says otherwise"),
     Variable::plain("TERM", None, "`dumb`: no colours and no progress bars"),

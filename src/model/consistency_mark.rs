@@ -31,6 +31,8 @@ pub enum ConsistencyMark {
     Log(LogPosition),
     /// The index of the last write that the server had applied.
     ReplicationIndex(u64),
+    /// A local file by what the file system and its header say of it: a SHA-256 of these.
+    FileState(String),
     /// A text that this version doesn't know. It is equal to no state of a source.
     Unknown(String),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for ConsistencyMark {
                 write!(f, "replication log {log_id} frame {frame} checksum {checksum:016x}")
             }
             Self::ReplicationIndex(index) => write!(f, "replication_index {index}"),
+            Self::FileState(hash) => write!(f, "file state {hash}"),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -59,6 +62,7 @@ impl From<String> for ConsistencyMark {
         page_revision(&text)
             .or_else(|| log(&text))
             .or_else(|| text.strip_prefix("replication_index ")?.parse().ok().map(Self::ReplicationIndex))
+            .or_else(|| Some(Self::FileState(text.strip_prefix("file state ")?.to_owned())))
             // What is not written back the same way was not written by this code.
             .filter(|mark| mark.to_string() == text)
             .unwrap_or(Self::Unknown(text))
@@ -97,6 +101,7 @@ mod tests {
                 "replication log 28e9e934-bef4 frame 77 checksum ffffffffffffffff",
                 ConsistencyMark::Log(LogPosition { log_id: "28e9e934-bef4".to_owned(), frame: 77, checksum: u64::MAX }),
             ),
+            ("file state 0af1", ConsistencyMark::FileState("0af1".to_owned())),
             ("replication_index 33", ConsistencyMark::ReplicationIndex(33)),
         ] {
             assert_eq!(read(text), mark);

@@ -147,6 +147,7 @@ impl Layers {
             pg_bin: typed.pg_bin.clone(),
             keep_running: typed.keep_running,
             cache: self.cache(),
+            held: None,
         })
     }
 

@@ -29,7 +29,7 @@ impl ScratchCluster {
         let workdir = Workdir::create(&home)?;
         LocalServer::discard(&workdir).await?;
         let scratch = Context { workdir: workdir.clone(), ..ctx.clone() };
-        let choice = LocalChoice { url: None, keep_running: false, ..local.clone() };
+        let choice = LocalChoice { url: None, keep_running: false, held: None, ..local.clone() };
         let server = LocalServer::open_for_load(&scratch, &choice).await?;
         Ok(Self { home, workdir, server })
     }

@@ -1,12 +1,13 @@
 //! Finding PostgreSQL's programs on this machine, and running them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use super::os_user::OsUser;
+use super::{cache_dir, os_user::OsUser, program_version};
 use crate::{
     error::{Error, Kind, Result},
     program,
@@ -43,24 +44,20 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The newest installation; only in `given` if the user named a directory.
+    /// The newest installation; only in `given` if the user named a directory. `cache` is the user's cache directory.
     ///
     /// # Errors
     /// `LocalMissing`.
-    pub(super) fn newest(given: Option<&Path>) -> Result<Self> {
-        let found = installations(given);
-        let best = found.iter().filter(|binaries| binaries.major >= OLDEST).max_by_key(|binaries| binaries.order());
-        best.cloned().ok_or_else(|| missing(given, &found))
+    pub(super) fn newest(given: Option<&Path>, cache: Option<&Path>) -> Result<Self> {
+        Self::best(given, cache, |binaries| binaries.major >= OLDEST).map_err(|found| missing(given, &found))
     }
 
     /// An installation of this major version, which alone can open a data directory of that version.
     ///
     /// # Errors
     /// `LocalMissing`.
-    pub(super) fn of_major(given: Option<&Path>, major: u32) -> Result<Self> {
-        let found = installations(given);
-        let best = found.iter().filter(|binaries| binaries.major == major).max_by_key(|binaries| binaries.order());
-        best.cloned().ok_or_else(|| {
+    pub(super) fn of_major(given: Option<&Path>, cache: Option<&Path>, major: u32) -> Result<Self> {
+        Self::best(given, cache, |binaries| binaries.major == major).map_err(|_| {
             Error::new(
                 Kind::LocalMissing,
                 format!("the data directory is PostgreSQL {major}'s, and no PostgreSQL {major} was found"),
@@ -69,6 +66,29 @@ impl Binaries {
                 "install PostgreSQL {major} or name it with --pg-bin, or run `turso2neon convert --fresh`"
             ))
         })
+    }
+
+    /// The newest of those that fit; all that were found if none does. `pg_config` is asked if none is in the usual places.
+    fn best(
+        given: Option<&Path>,
+        cache: Option<&Path>,
+        fits: impl Fn(&Self) -> bool,
+    ) -> std::result::Result<Self, Vec<Self>> {
+        let directory = cache_dir::of(cache);
+        let newest = |found: &[Self]| found.iter().filter(|one| fits(one)).max_by_key(|one| one.order()).cloned();
+        let mut found = match given {
+            Some(given) => inspected(&[given.to_path_buf(), given.join("bin")], directory.as_deref()),
+            None => inspected(&usual_places(), directory.as_deref()),
+        };
+        if let Some(best) = newest(&found) {
+            return Ok(best);
+        }
+        if given.is_none()
+            && let Some(said) = answer(program::command("pg_config").arg("--bindir"))
+        {
+            found.extend(inspected(&[PathBuf::from(said.trim())], directory.as_deref()));
+        }
+        newest(&found).ok_or(found)
     }
 
     /// A command that runs one of the programs as `os_user`, with nothing of this process's environment: it may hold
@@ -91,31 +111,18 @@ impl Binaries {
     }
 }
 
-fn installations(given: Option<&Path>) -> Vec<Binaries> {
-    let places = match given {
-        Some(directory) => vec![directory.to_path_buf(), directory.join("bin")],
-        None => usual_places(),
-    };
-    let mut found: Vec<Binaries> = Vec::new();
-    for bin in places {
-        if let Some(binaries) = inspect(&bin).filter(|binaries| !found.contains(binaries)) {
-            found.push(binaries);
-        }
-    }
-    found
+/// What is in these places. Several names may lead to one directory.
+fn inspected(places: &[PathBuf], cache: Option<&Path>) -> Vec<Binaries> {
+    let real: BTreeSet<PathBuf> = places.iter().filter_map(|place| fs::canonicalize(place).ok()).collect();
+    real.into_iter().filter_map(|bin| inspect(bin, cache)).collect()
 }
 
 fn usual_places() -> Vec<PathBuf> {
     let mut places = Vec::new();
-    // The shell knows PATH; what it finds may be a link into the real directory.
-    let on_path = answer(program::command("/bin/sh").args(["-c", "command -v postgres; command -v pg_ctl"]));
-    for line in on_path.unwrap_or_default().lines() {
-        if let Some(directory) = fs::canonicalize(line).ok().and_then(|path| path.parent().map(Path::to_path_buf)) {
-            places.push(directory);
-        }
-    }
-    if let Some(directory) = answer(program::command("pg_config").arg("--bindir")) {
-        places.push(PathBuf::from(directory.trim()));
+    // What is found may be a link into the real directory.
+    for program in ["postgres", "pg_ctl", "pg_config"].into_iter().flat_map(program::on_path) {
+        let real = fs::canonicalize(program).ok();
+        places.extend(real.and_then(|program| program.parent().map(Path::to_path_buf)));
     }
     for (parent, prefix, inner) in VERSIONED {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
@@ -127,12 +134,14 @@ fn usual_places() -> Vec<PathBuf> {
 }
 
 /// What is in a directory, if it has the programs that are needed.
-fn inspect(bin: &Path) -> Option<Binaries> {
+fn inspect(bin: PathBuf, cache: Option<&Path>) -> Option<Binaries> {
     let needed = ["postgres", "initdb", "pg_controldata"];
-    let bin = fs::canonicalize(bin).ok().filter(|bin| needed.iter().all(|name| bin.join(name).is_file()))?;
+    if !needed.iter().all(|name| bin.join(name).is_file()) {
+        return None;
+    }
     let binaries = Binaries { bin, major: 0, version: String::new() };
-    let text = answer(binaries.command("postgres", None).arg("--version"))?;
-    let version = version_in(&text)?;
+    let ask = || version_in(&answer(binaries.command("postgres", None).arg("--version"))?);
+    let version = program_version::of(&binaries.bin.join("postgres"), cache, ask)?;
     let major = version.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
     Some(Binaries { major, version, ..binaries })
 }
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn a_directory_without_programs_is_named_in_the_error() {
         let empty = tempfile::tempdir().unwrap();
-        let error = Binaries::newest(Some(empty.path())).unwrap_err();
+        let error = Binaries::newest(Some(empty.path()), None).unwrap_err();
         assert_eq!(error.kind(), Kind::LocalMissing);
         assert!(error.message().contains(&*empty.path().to_string_lossy()));
     }

@@ -47,6 +47,8 @@ pub(super) struct RunningCluster {
     os_user: Option<OsUser>,
     log: PathBuf,
     postmaster: Option<Postmaster>,
+    /// Removes what earlier loads left.
+    removal: Option<std::thread::JoinHandle<()>>,
     keep: bool,
 }
 
@@ -70,25 +72,27 @@ impl RunningCluster {
     /// `LocalMissing`, `LocalUnreachable`, `ArtifactIo`.
     pub(super) fn for_load(workdir: &Workdir, choice: &LocalChoice) -> Result<Self> {
         let pg_bin = choice.pg_bin.as_deref();
-        let newest = Binaries::newest(pg_bin)?;
+        let cache = choice.cache.as_deref();
+        let newest = Binaries::newest(pg_bin, cache)?;
         let os_user = OsUser::of_server()?;
         let place = DataDir::prepare(workdir, os_user.as_ref())?;
         let log = workdir.root().join("convert/postgres.log");
         if let Some(os_user) = os_user.as_ref().filter(|_| place.pgdata.exists()) {
             os_user.give_all(&place.pgdata)?;
         }
-        let of_directory = major_of(&place.pgdata).and_then(|major| Binaries::of_major(pg_bin, major).ok());
+        let of_directory = major_of(&place.pgdata).and_then(|major| Binaries::of_major(pg_bin, cache, major).ok());
         let condition = match &of_directory {
             Some(binaries) => condition(&place.pgdata, binaries, os_user.as_ref()),
             None => ClusterState::Absent,
         };
         if matches!(condition, ClusterState::Absent | ClusterState::Torn) {
-            wipe(&place)?;
-            create(&newest, &place, os_user.as_ref(), choice.cache.as_deref())?;
+            set_aside(&place)?;
+            create(&newest, &place, os_user.as_ref(), cache)?;
         }
         let binaries = of_directory.filter(|_| matches!(condition, ClusterState::Loading | ClusterState::Durable));
         let keep = choice.keep_running;
-        let mut running = Self { binaries: binaries.unwrap_or(newest), place, os_user, log, postmaster: None, keep };
+        let mut running =
+            Self { binaries: binaries.unwrap_or(newest), place, os_user, log, postmaster: None, removal: None, keep };
         running.postmaster = Postmaster::find(&running.place.pgdata);
         if condition == ClusterState::Loading && running.postmaster.is_some() {
             return Ok(running);
@@ -96,6 +100,9 @@ impl RunningCluster {
         running.stop()?;
         server_config::replace(&running.place.pgdata, LOADING, boot_identity().unwrap_or_default().as_bytes())?;
         running.start(ServerPurpose::Load)?;
+        // Also where an earlier load had its cluster.
+        let places = [DataDir::inside(workdir), DataDir::outside(workdir, String::new())];
+        running.removal = Some(std::thread::spawn(move || places.iter().for_each(remove_leftovers)));
         Ok(running)
     }
 
@@ -103,7 +110,7 @@ impl RunningCluster {
     ///
     /// # Errors
     /// `ArtifactMissing`, `ArtifactStale`, `LocalMissing`, `LocalUnreachable`.
-    pub(super) fn for_reading(workdir: &Workdir, place: DataDir, pg_bin: Option<&Path>, keep: bool) -> Result<Self> {
+    pub(super) fn for_reading(workdir: &Workdir, place: DataDir, choice: &LocalChoice) -> Result<Self> {
         let pgdata = &place.pgdata;
         if !place.is_of(workdir) {
             let what = "convert/checkpoint.json names a data directory where this tool creates none";
@@ -126,12 +133,12 @@ impl RunningCluster {
             }
             os_user.give_all(pgdata)?;
         }
-        let binaries = Binaries::of_major(pg_bin, major)?;
-        let keep = keep || pgdata.join(KEPT).exists();
+        let binaries = Binaries::of_major(choice.pg_bin.as_deref(), choice.cache.as_deref(), major)?;
+        let keep = choice.keep_running || pgdata.join(KEPT).exists();
         let log = workdir.root().join("convert/postgres.log");
         workdir.subdir("convert")?;
         let postmaster = Postmaster::find(pgdata);
-        let mut running = Self { binaries, place, os_user, log, postmaster, keep };
+        let mut running = Self { binaries, place, os_user, log, postmaster, removal: None, keep };
         if running.postmaster.is_none() {
             running.start(ServerPurpose::Read)?;
         }
@@ -158,19 +165,23 @@ impl RunningCluster {
     }
 
     /// Ends a load: stops the server, brings all its files to disk, and only then calls the cluster durable. Starts it
-    /// again if it is to be kept running.
+    /// again if it is to be kept running or `goes_on`.
     ///
     /// # Errors
     /// `LocalUnreachable`; the load can then be continued.
-    pub(super) fn make_durable(&mut self) -> Result<()> {
+    pub(super) fn make_durable(&mut self, goes_on: bool) -> Result<()> {
         let pgdata = self.place.pgdata.clone();
         self.stop()?;
         server_config::write(&pgdata, ServerPurpose::Read, &self.place.socket_dir(self.os_user.as_ref())?)?;
+        if let Some(removal) = self.removal.take() {
+            // What it could not remove is removed by the next load.
+            removal.join().ok();
+        }
         sync(&pgdata, &self.binaries, self.os_user.as_ref())?;
         server_config::remove_if_there(&pgdata.join(LOADING))
             .map_err(|cause| Error::io(Kind::LocalUnreachable, "writing", &pgdata, &cause))?;
         atomic::sync_dir(&pgdata)?;
-        if self.keep { self.start(ServerPurpose::Read) } else { Ok(()) }
+        if self.keep || goes_on { self.start(ServerPurpose::Read) } else { Ok(()) }
     }
 
     /// Stops the server unless it is to keep running.
@@ -237,9 +248,36 @@ fn sync(pgdata: &Path, binaries: &Binaries, os_user: Option<&OsUser>) -> Result<
     }
 }
 
+/// Brings to disk what a load has written so far. The system reports a failure once: after one the cluster counts as torn.
+///
+/// # Errors
+/// `LocalUnreachable`.
+#[cfg(target_os = "linux")]
+pub(super) fn write_back(pgdata: &Path) -> Result<()> {
+    let written = fs::File::open(pgdata).and_then(|directory| rustix::fs::syncfs(&directory).map_err(io::Error::from));
+    written.map_err(|cause| {
+        // No boot has this identity.
+        server_config::replace(pgdata, LOADING, b"torn").ok();
+        Error::io(Kind::LocalUnreachable, "bringing to disk", pgdata, &cause)
+            .with_hint("see whether the disk has room and no faults, then run `turso2neon convert` again")
+    })
+}
+
+/// Does nothing: only Linux can be asked for a whole file system, and the end of the load brings each file to disk.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn write_back(_: &Path) -> Result<()> {
+    Ok(())
+}
+
 /// Whether a durable cluster is at this place.
 pub(super) fn is_durable(place: &DataDir) -> bool {
     major_of(&place.pgdata).is_some() && !place.pgdata.join(LOADING).exists()
+}
+
+/// Whether no server uses the data directory of a place, and none was killed there.
+pub(super) fn is_stopped(place: &DataDir) -> bool {
+    fs::symlink_metadata(place.pgdata.join("postmaster.pid"))
+        .is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound)
 }
 
 /// Stops the server of a place, if one runs there.
@@ -264,6 +302,23 @@ pub(super) fn wipe(place: &DataDir) -> Result<()> {
     remove_tree(&place.pgdata)
 }
 
+/// Stops the server of a place and renames its data directory. The next load removes it when its server has started, because
+/// the removal takes as long as the start.
+///
+/// # Errors
+/// `LocalUnreachable`, `ArtifactIo`.
+pub(super) fn set_aside(place: &DataDir) -> Result<()> {
+    stop(place)?;
+    match fs::rename(&place.pgdata, unfinished(place)) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        answer => answer.map_err(|cause| Error::io(Kind::ArtifactIo, "renaming", &place.pgdata, &cause))?,
+    }
+    if shortage::require_room(&place.pgdata).is_err() {
+        remove_unfinished(place);
+    }
+    Ok(())
+}
+
 fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -286,6 +341,16 @@ fn remove_unfinished(place: &DataDir) {
         if path.to_string_lossy().starts_with(&*prefix.to_string_lossy()) {
             fs::remove_dir_all(&path).ok();
         }
+    }
+}
+
+/// Removes what earlier loads left at a place, and the directory around it if that is then empty and outside DIR.
+fn remove_leftovers(place: &DataDir) {
+    remove_unfinished(place);
+    if place.because.is_some()
+        && let Some(home) = place.pgdata.parent()
+    {
+        fs::remove_dir(home).ok();
     }
 }
 

@@ -22,25 +22,32 @@ impl Installation {
     /// # Errors
     /// `LocalMissing`.
     pub fn find(choice: &LocalChoice) -> Result<Self> {
-        let binaries = Binaries::newest(choice.pg_bin.as_deref())?;
+        let binaries = Binaries::newest(choice.pg_bin.as_deref(), choice.cache.as_deref())?;
         let pgvector = share_dirs(&binaries).iter().any(|share| share.join("extension/vector.control").is_file());
         Ok(Self { bin: binaries.bin, version: binaries.version, pgvector })
     }
 }
 
-/// Where the installation may keep its extensions: what it says itself, else where it is customary.
+/// Where the installation keeps its extensions: where it is customary, else what it says itself.
 fn share_dirs(binaries: &Binaries) -> Vec<PathBuf> {
-    let output = binaries.command("pg_config", None).arg("--sharedir").output();
-    let said =
-        output.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
-    match said {
-        Some(text) => vec![PathBuf::from(text.trim())],
-        None => vec![
-            binaries.bin.join("../share/postgresql"),
-            binaries.bin.join("../share"),
-            Path::new("/usr/share/postgresql").join(binaries.major.to_string()),
-        ],
+    let customary = [
+        binaries.bin.join("../share/postgresql"),
+        binaries.bin.join("../share"),
+        binaries.bin.join(format!("../share/postgresql/{}", binaries.major)),
+    ];
+    // Debian's.
+    let major = binaries.major.to_string();
+    let debian = binaries.bin.starts_with(Path::new("/usr/lib/postgresql").join(&major));
+    let debian = debian.then(|| Path::new("/usr/share/postgresql").join(&major));
+    // What `initdb` reads is in the same directory.
+    let found: Vec<PathBuf> =
+        customary.into_iter().chain(debian).filter(|share| share.join("postgres.bki").is_file()).collect();
+    if !found.is_empty() {
+        return found;
     }
+    let output = binaries.command("pg_config", None).arg("--sharedir").output().ok();
+    let said = output.filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+    said.map(|text| PathBuf::from(text.trim())).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -17,6 +17,14 @@ mod postmaster;
 
 mod binaries;
 
+mod cache_dir;
+
+mod held;
+
+mod files_mark;
+
+mod program_version;
+
 mod server_config;
 
 mod shortage;
@@ -27,6 +35,8 @@ use std::{path::PathBuf, time::Duration};
 
 use cluster::RunningCluster;
 use data_dir::DataDir;
+pub use held::HeldServer;
+use held::ReadStart;
 use tokio_postgres::error::SqlState;
 
 use super::{PgEndpoint, Role, Session};
@@ -58,6 +68,8 @@ pub struct LocalChoice {
     pub keep_running: bool,
     /// The user's cache directory, in which a new data directory is kept to be copied. A root process has its own.
     pub cache: Option<PathBuf>,
+    /// Where the managed server waits between the stages of one `run`.
+    pub held: Option<HeldServer>,
 }
 
 /// A local PostgreSQL that is ready for connections. Dropping a managed one stops it.
@@ -65,6 +77,9 @@ pub struct LocalServer {
     endpoint: PgEndpoint,
     record: LocalServerRecord,
     running: Option<RunningCluster>,
+    held: Option<HeldServer>,
+    /// What was known when it was started for reading, if it is to be held.
+    read_start: Option<ReadStart>,
 }
 
 impl LocalServer {
@@ -79,9 +94,12 @@ impl LocalServer {
         if let Some(url) = &choice.url {
             return Self::external(ctx, url).await;
         }
-        let (workdir, choice) = (ctx.workdir.clone(), choice.clone());
-        let running = in_thread(move || RunningCluster::for_load(&workdir, &choice)).await?;
-        let server = Self::managed(&ctx.workdir, running)?;
+        if let Some(held) = &choice.held {
+            held.release().await?;
+        }
+        let (workdir, asked) = (ctx.workdir.clone(), choice.clone());
+        let running = in_thread(move || RunningCluster::for_load(&workdir, &asked)).await?;
+        let server = Self { held: choice.held.clone(), ..Self::managed(&ctx.workdir, running)? };
         server.end_other_sessions().await?;
         Ok(server)
     }
@@ -95,10 +113,13 @@ impl LocalServer {
         match (record, &choice.url) {
             (LocalServerRecord::Managed { pgdata, placed_because, .. }, None) => {
                 let place = DataDir::of_record(&ctx.workdir, pgdata, placed_because.as_ref());
-                let (workdir, pg_bin, keep) = (ctx.workdir.clone(), choice.pg_bin.clone(), choice.keep_running);
-                let running =
-                    in_thread(move || RunningCluster::for_reading(&workdir, place, pg_bin.as_deref(), keep)).await?;
-                Self::managed(&ctx.workdir, running)
+                if let Some(server) = choice.held.as_ref().and_then(HeldServer::take) {
+                    return Ok(Self { held: choice.held.clone(), ..server });
+                }
+                let (workdir, asked) = (ctx.workdir.clone(), choice.clone());
+                let running = in_thread(move || RunningCluster::for_reading(&workdir, place, &asked)).await?;
+                let server = Self { held: choice.held.clone(), ..Self::managed(&ctx.workdir, running)? };
+                if server.held.is_some() { server.started_for_reading(false).await } else { Ok(server) }
             }
             (LocalServerRecord::External { address, .. }, Some(url)) => {
                 let server = Self::external(ctx, url).await?;
@@ -134,6 +155,15 @@ impl LocalServer {
         }
     }
 
+    /// A text that is the same as long as nobody starts the managed server of a record or changes its files. None while a
+    /// server runs, and for an external one.
+    #[must_use]
+    pub fn unchanged_mark(workdir: &Workdir, record: &LocalServerRecord) -> Option<String> {
+        let LocalServerRecord::Managed { pgdata, placed_because, .. } = record else { return None };
+        let place = DataDir::of_record(workdir, pgdata, placed_because.as_ref());
+        if cluster::is_durable(&place) && cluster::is_stopped(&place) { files_mark::of(&place.pgdata) } else { None }
+    }
+
     /// Stops the managed server of this directory, if one runs, and removes its data. An external server isn't touched.
     ///
     /// # Errors
@@ -151,6 +181,29 @@ impl LocalServer {
             Ok(())
         })
         .await
+    }
+
+    /// Stops the managed server of this directory, if one runs, and takes its data out of the way. They are removed when the
+    /// next load has started its server.
+    ///
+    /// # Errors
+    /// As [`Self::discard`].
+    pub async fn set_aside(workdir: &Workdir) -> Result<()> {
+        let places = [DataDir::inside(workdir), DataDir::outside(workdir, String::new())];
+        in_thread(move || places.iter().try_for_each(cluster::set_aside)).await
+    }
+
+    /// Begins to bring to disk what a load has written so far, so that little is left to do at its end. None for an external
+    /// server. A failure of the disk is reported once, so the load has failed then.
+    #[must_use]
+    pub fn begin_writing_back(&self) -> Option<tokio::task::JoinHandle<Result<()>>> {
+        let pgdata = self.running.as_ref()?.place().pgdata.clone();
+        let endpoint = self.endpoint.clone();
+        Some(tokio::spawn(async move {
+            let session = Session::connect(&endpoint).await?;
+            session.batch("writing back", "CHECKPOINT").await?;
+            in_thread(move || cluster::write_back(&pgdata)).await
+        }))
     }
 
     /// Stops the managed server of this directory, if one runs. Its data stay.
@@ -187,31 +240,66 @@ impl LocalServer {
     }
 
     /// Ends a load: brings what was loaded to disk and stops the managed server, or leaves it running in durable
-    /// settings if it is to be kept. An external server is durable by its own settings.
+    /// settings if it is to be kept or held. An external server is durable by its own settings. `next_transaction` is the
+    /// number that the next transaction had to get when the load had compared all its tables and nothing was written since.
     ///
     /// # Errors
     /// `LocalUnreachable`; the load can then be continued.
-    pub async fn close_durable(mut self) -> Result<()> {
-        match self.running.take() {
-            None => Ok(()),
-            Some(mut running) => {
-                in_thread(move || {
-                    running.make_durable()?;
-                    running.close()
-                })
-                .await
-            }
+    pub async fn close_durable(mut self, next_transaction: Option<i64>) -> Result<()> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let is_held = self.held.is_some();
+        let running = in_thread(move || running.make_durable(is_held).map(|()| running)).await?;
+        if !is_held {
+            return in_thread(move || running.close()).await;
+        }
+        self.running = Some(running);
+        let is_compared = next_transaction.is_some() && next_transaction == self.next_transaction().await?;
+        self.started_for_reading(is_compared).await?.close().await
+    }
+
+    async fn started_for_reading(self, is_compared: bool) -> Result<Self> {
+        let log_position = self.log_position().await?;
+        Ok(Self { read_start: Some(ReadStart { log_position, is_compared }), ..self })
+    }
+
+    /// Whether nothing was written to the server since this run has loaded it and has compared all its tables.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    pub async fn is_as_loaded(&self) -> Result<bool> {
+        match &self.read_start {
+            Some(start) if start.is_compared => Ok(start.log_position == self.log_position().await?),
+            Some(_) | None => Ok(false),
         }
     }
 
-    /// Stops the managed server unless it is to keep running; does nothing for an external one.
+    async fn log_position(&self) -> Result<String> {
+        let session = Session::connect(&self.endpoint).await?;
+        session.query_value("asking for the position of the log", "SELECT pg_current_wal_insert_lsn()::text", &[]).await
+    }
+
+    /// The number that the next transaction gets. Whatever writes a row has taken one.
+    ///
+    /// # Errors
+    /// `LocalUnreachable`.
+    pub async fn next_transaction(&self) -> Result<Option<i64>> {
+        let session = Session::connect(&self.endpoint).await?;
+        let sql = "SELECT txid_snapshot_xmax(txid_current_snapshot())";
+        session.query_value("asking for the next transaction", sql, &[]).await.map(Some)
+    }
+
+    /// Stops the managed server unless it is to keep running or is held; does nothing for an external one.
     ///
     /// # Errors
     /// `LocalUnreachable` if it doesn't stop.
     pub async fn close(mut self) -> Result<()> {
-        match self.running.take() {
-            None => Ok(()),
-            Some(running) => in_thread(move || running.close()).await,
+        match (self.held.take(), self.running.take()) {
+            (_, None) => Ok(()),
+            (Some(held), running @ Some(_)) => {
+                held.put(Self { running, ..self });
+                Ok(())
+            }
+            (None, Some(running)) => in_thread(move || running.close()).await,
         }
     }
 
@@ -238,7 +326,7 @@ impl LocalServer {
             version: running.version().to_owned(),
         };
         let endpoint = PgEndpoint::socket(running.socket_dir()?, 5432, cluster::USER, DATABASE, Role::Local);
-        Ok(Self { endpoint, record, running: Some(running) })
+        Ok(Self { endpoint, record, running: Some(running), held: None, read_start: None })
     }
 
     async fn external(ctx: &Context, url: &Secret<String>) -> Result<Self> {
@@ -254,7 +342,7 @@ impl LocalServer {
                 .with_hint("use PostgreSQL 14 or newer"));
         }
         let record = LocalServerRecord::External { address: parsed.endpoint.address().to_owned(), version };
-        Ok(Self { endpoint: parsed.endpoint, record, running: None })
+        Ok(Self { endpoint: parsed.endpoint, record, running: None, held: None, read_start: None })
     }
 }
 

@@ -12,14 +12,8 @@ use std::{
     time::Duration,
 };
 
-use super::binaries::Binaries;
-use crate::{
-    file_access::{self, Distrust},
-    workdir::sha256_of_bytes,
-};
-
-/// Where a root process keeps templates. Its `HOME` may be the directory of another account.
-const OF_ROOT: &str = "/var/cache/turso2neon";
+use super::{binaries::Binaries, cache_dir};
+use crate::workdir::sha256_of_bytes;
 
 /// The file of a template that says how much it has: who cleans caches may remove single files.
 const SIZE: &str = "turso2neon.size";
@@ -44,12 +38,8 @@ impl Template {
     /// The template of `initdb` with these arguments. `cache` is the user's cache directory. None where there is no
     /// directory for it that can be trusted.
     pub(super) fn of(cache: Option<&Path>, binaries: &Binaries, arguments: &[String]) -> Option<Self> {
-        let directory =
-            if rustix::process::geteuid().is_root() { PathBuf::from(OF_ROOT) } else { cache?.join("turso2neon") };
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory).ok()?;
-        let is_safe = fs::symlink_metadata(&directory)
-            .is_ok_and(|facts| facts.is_dir() && file_access::is_own(&facts) && Distrust::of(&facts).is_none());
-        let program = fs::metadata(binaries.bin.join("postgres")).ok().filter(|_| is_safe)?;
+        let directory = cache_dir::of(cache)?;
+        let program = fs::metadata(binaries.bin.join("postgres")).ok()?;
         let bin = hash(&binaries.bin.to_string_lossy());
         let facts = format!("{} {} {} {arguments:?}", binaries.version, program.len(), program.mtime_nsec());
         let facts = hash(&format!("{facts} {}", program.mtime()));

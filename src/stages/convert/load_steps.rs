@@ -37,13 +37,22 @@ pub(super) struct LoadSteps<'a> {
     pub(super) keep: &'a (dyn Fn(&[DroppedObject]) -> Result<()> + Sync),
 }
 
+/// What was loaded.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// By source table.
+    pub(super) tables: BTreeMap<String, TableRecord>,
+    /// The number that the next transaction gets, if none has written since all tables were compared.
+    pub(super) next_transaction: Option<i64>,
+}
+
 impl LoadSteps<'_> {
     /// Loads whatever of the scope isn't there yet, and proves it. `work` has the plan without what is dropped
     /// already.
     ///
     /// # Errors
     /// `Local*`, `DataRefused`, `SourceInvalid`, `TargetOccupied`, `Interrupted`.
-    pub(super) async fn take(&mut self, work: LoadContext) -> Result<BTreeMap<String, TableRecord>> {
+    pub(super) async fn take(&mut self, work: LoadContext) -> Result<Loaded> {
         let mut work = Arc::new(work);
         let mut pool = self.pool(&work).await?;
         prepare::prepare(&work, pool.first()?, self.request.fresh).await?;
@@ -64,25 +73,33 @@ impl LoadSteps<'_> {
             self.dropped.extend(failed);
             post_load::sequences(&work, &pool).await?;
             prepare::after(&work, self.server).await?;
-            return Ok(BTreeMap::new());
+            return Ok(Loaded::default());
         }
         (work, pool) = Box::pin(self.rows(work, pool, &schema)).await?;
         let (work, failed) = self.finish(&work, &schema, &pool).await?;
         self.dropped.extend(failed);
+        let writing_back = self.server.begin_writing_back();
         post_load::sequences(&work, &pool).await?;
         self.clock.record("sequences");
         post_load::analyze(&work, &pool).await?;
         self.clock.record("analyze");
         let session = pool.first()?;
         let chunks: Vec<CommittedChunk> = load_journal::chunks(session).await?.into_values().collect();
+        let before = self.server.next_transaction().await?;
         let tables = readback::prove(&work, &pool, &chunks).await?;
         self.clock.record("digest");
         self.queries(&work, &pool).await?;
         prepare::after(&work, self.server).await?;
         let load = RecordedLoad { key: work.key.clone(), scope: work.scope, finished: true };
         let sql = format!("SET synchronous_commit=on; BEGIN; {}; COMMIT", load_journal::record_sql(&load));
+        let is_unchanged = before == self.server.next_transaction().await?;
         session.batch("recording the load", &sql).await?;
-        Ok(tables)
+        if let Some(writing_back) = writing_back {
+            writing_back.await.map_err(|_| Error::new(Kind::Bug, "the writing back of the load panicked"))??;
+        }
+        // The record of the load is the one transaction since.
+        let next_transaction = before.filter(|_| is_unchanged).map(|next| next + 1);
+        Ok(Loaded { tables, next_transaction })
     }
 
     /// Views, which need rows to be compared, and triggers, which must not fire on the load.

@@ -166,7 +166,7 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     let mut clock = PhaseTimer::start();
     if named.is_none() {
         if scope != LoadScope::Data && interrupted.is_none() {
-            LocalServer::discard(&ctx.workdir).await?;
+            LocalServer::set_aside(&ctx.workdir).await?;
         }
         named = Some(LocalServer::open_for_load(ctx, &request.local).await?);
     }
@@ -184,9 +184,8 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
         sealed::store(&ctx.workdir.convert_checkpoint(), &kept).map(drop)
     };
     let mut steps = LoadSteps { server: &server, request, clock: &mut clock, dropped: &mut dropped, keep: &keep };
-    let loaded = Box::pin(steps.take(work)).await;
-    let tables = match loaded {
-        Ok(tables) => tables,
+    let loaded = match Box::pin(steps.take(work)).await {
+        Ok(loaded) => loaded,
         Err(error) => {
             let error = server.explain(error);
             // The first error is the one to report; a server that doesn't stop is found by the next command.
@@ -200,11 +199,11 @@ async fn run(ctx: &Context, request: &ConvertRequest, dump: &DumpCheckpoint, pla
     }
     checkpoint.dropped = dropped;
     let not_carried = store_executed_plan(ctx, planned.plan, &checkpoint)?.not_carried();
-    server.close_durable().await?;
+    server.close_durable(loaded.next_transaction).await?;
     clock.record("durable");
     checkpoint.phases_ms = clock.phases_ms();
     if scope != LoadScope::Schema {
-        checkpoint.tables = tables;
+        checkpoint.tables = loaded.tables;
         checkpoint.state = LoadState::Done;
         checkpoint.finished_s = now_s();
     }

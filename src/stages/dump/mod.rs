@@ -26,6 +26,10 @@ mod storage_layout;
 
 mod left_out;
 
+mod file_mark;
+
+mod file_method;
+
 mod local_file;
 
 mod other_source;
@@ -58,14 +62,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::content_digest::{DatabaseContent, DigestStep};
 pub use self::{
     archive::{ArchiveSettings, archive_present},
     method_selection::Method,
     platform::{Reached, reach, unblock_writes},
-};
-use self::{
-    content_digest::{DatabaseContent, DigestStep},
-    method_selection::MethodOutcome,
 };
 use crate::{
     context::{Cancellation, Context},
@@ -176,7 +177,7 @@ async fn make(ctx: &Context, request: &DumpRequest) -> Result<Dumped> {
                 .await?
         }
         Source::File(path) => {
-            let made = copy_file(ctx, request, path, &part).await.map(Box::new).map(MethodOutcome::Copied);
+            let made = file_method::copy(ctx, request, path, &part, previous.as_ref()).await;
             method_fallback::settle(ctx, made, &part, previous, started_s).await.map_err(|failed| failed.error)?
         }
     };
@@ -201,33 +202,6 @@ fn require_server(method: Method, source: &Source) -> Result<()> {
         }
         Source::File(_) | Source::Server(_) => Ok(()),
     }
-}
-
-async fn copy_file(ctx: &Context, request: &DumpRequest, path: PathBuf, part: &Path) -> Result<CompleteCopy> {
-    if request.namespace.is_some() {
-        return Err(Error::new(Kind::Usage, "a namespace makes no sense for a local file"));
-    }
-    let (ctx, part, exclude) = (ctx.clone(), part.to_owned(), request.exclude.clone());
-    on_thread(move || {
-        let path = local_file::locate(&path)?;
-        let mut proof = vec![local_file::copy(&ctx, &path, &part)?];
-        let received_bytes =
-            fs::metadata(&part).map_err(|cause| Error::io(Kind::ArtifactIo, "reading", &part, &cause))?.len();
-        let left_out = left_out::remove(&part, &exclude, left_out::RowsOwner::File)?;
-        proof.extend(left_out::note(&left_out));
-        Ok(CompleteCopy {
-            source: path.display().to_string(),
-            method: DumpMethod::File,
-            method_reason: "the source is a file on this machine".to_owned(),
-            proof,
-            consistency_mark: None,
-            received_bytes,
-            left_out,
-            snapshot: None,
-            server_facts: None,
-        })
-    })
-    .await
 }
 
 /// Checks the copy, and makes it the dump unless its content is that of the dump already there.
@@ -261,7 +235,9 @@ fn finish(
         // at it.
         Some(previous) => {
             let same_log = previous.source == copy.source && previous.method == copy.method;
-            copy.consistency_mark = previous.consistency_mark.clone().filter(|_| same_log);
+            if copy.method != DumpMethod::File {
+                copy.consistency_mark = previous.consistency_mark.clone().filter(|_| same_log);
+            }
             remove_part(part)?;
         }
         None => {
