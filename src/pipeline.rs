@@ -11,11 +11,13 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Plan, Stage, checkpoint::LoadState, existing_schema::ExistingSchema, overrides::Overrides},
+    model::{
+        Plan, Stage, checkpoint::LoadState, existing_schema::ExistingSchema, overrides::Overrides, timestamp::rfc3339_s,
+    },
     postgres::{
         PgEndpoint, Role, Session,
         existing_schema::{SchemaFrom, add_tables},
-        managed::{LocalChoice, installation::Installation},
+        managed::{HeldServer, LocalChoice, LocalServer, installation::Installation},
         pgvector,
     },
     secret::Secret,
@@ -24,7 +26,10 @@ use crate::{
         dump::{self, DumpRequest, Dumped, Method},
         plan::{self, PlanRequest, Planned},
         push::{self, PushRequest, Pushed},
-        report::{run_record::RunResult, verify_record::VerifyRecord},
+        report::{
+            run_record::RunResult,
+            verify_record::{ServerMarks, VerifyRecord},
+        },
         schema_trial,
         verify::{self, Against, VerifyLevel, VerifyRequest},
     },
@@ -133,6 +138,8 @@ pub struct Ran {
     pub pushed: Pushed,
     /// The verification.
     pub verified: VerifyRecord,
+    /// Whether it is that of an earlier run, since which nothing has changed.
+    pub verified_before: bool,
     /// Milliseconds per stage.
     pub stages_ms: BTreeMap<Stage, u64>,
 }
@@ -245,6 +252,18 @@ pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<VerifyReco
 /// # Errors
 /// Those of the stages; `PlanBlocked` or `DataRefused` if the plan's findings stop it.
 pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
+    let mut request = request.clone();
+    let held = HeldServer::default();
+    if !request.push.local.keep_running {
+        request.convert.local.held = Some(held.clone());
+        request.push.local.held = Some(held.clone());
+    }
+    let ran = Box::pin(run_stages(ctx, &request, &held)).await;
+    let released = held.release().await;
+    ran.and_then(|ran| released.map(|_| ran))
+}
+
+async fn run_stages(ctx: &Context, request: &RunRequest, held: &HeldServer) -> Result<Ran> {
     Box::pin(look_ahead(ctx, request)).await?;
     let mut stages_ms = BTreeMap::new();
     let mut started = Instant::now();
@@ -270,9 +289,51 @@ pub async fn run(ctx: &Context, request: &RunRequest) -> Result<Ran> {
     let schema = push::schema_for(&planned.plan, &request.push.schema);
     let pushed = Box::pin(push(ctx, &PushRequest { schema: schema.clone(), ..request.push.clone() })).await?;
     lap(Stage::Push);
-    let verified = Box::pin(verify(ctx, &request.verification(schema))).await?;
+    let verification = request.verification(schema);
+    let verifying = verify_unless_unchanged(ctx, &verification, &pushed, held);
+    let (verified, verified_before) = Box::pin(verifying).await?;
     lap(Stage::Verify);
-    Ok(Ran { dumped, planned, converted, pushed, verified, stages_ms })
+    Ok(Ran { dumped, planned, converted, pushed, verified, verified_before, stages_ms })
+}
+
+/// Verifies at the end of `run`. What an earlier run has compared is not compared again if all artifacts are the same, the
+/// files of the local PostgreSQL and the target's catalog have not changed, and the push has just found the target's rows
+/// unchanged by their digests. Also says whether that is so.
+async fn verify_unless_unchanged(
+    ctx: &Context,
+    request: &VerifyRequest,
+    pushed: &Pushed,
+    held: &HeldServer,
+) -> Result<(VerifyRecord, bool)> {
+    let local = || {
+        let load = ctx.workdir.load_convert().ok()?;
+        LocalServer::unchanged_mark(&ctx.workdir, &load.local)
+    };
+    // Before the comparison, so that what changes meanwhile is compared by the next run. A role that may not read all of
+    // the catalog gives no mark.
+    let target = match verify::target_mark(ctx, request).await {
+        Ok(mark) => Some(mark),
+        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+        Err(_) => None,
+    };
+    let known =
+        VerifyRecord::load(&ctx.workdir).ok().filter(|known| pushed.unchanged && known.answers(&ctx.workdir, request));
+    if let Some(known) = known
+        && let Some(marks) = &known.servers
+        && Some(&marks.target) == target.as_ref()
+        && Some(&marks.local) == local().as_ref()
+    {
+        let (level, time) = (known.verified.level, rfc3339_s(known.finished_s));
+        let why = format!("everything was compared at level {level} at {time}, and nothing has changed since");
+        skipped(ctx, Stage::Verify, true, &why);
+        return Ok((known, true));
+    }
+    let mut record = verify(ctx, request).await?;
+    // What the files say counts only when the server is stopped, and only if nobody wrote to it meanwhile.
+    let is_unchanged = held.release().await.in_stage(Stage::Verify)?;
+    record.servers = local().filter(|_| is_unchanged).zip(target).map(|(local, target)| ServerMarks { local, target });
+    record.store(&ctx.workdir).in_stage(Stage::Verify)?;
+    Ok((record, false))
 }
 
 /// Whether the local PostgreSQL was loaded with this plan already.

@@ -30,6 +30,12 @@ impl TableDigest {
     /// The digest of a table without rows.
     pub const EMPTY: Self = Self { rows: 0, sum: 0 };
 
+    /// Of so many rows, whose hashes have this sum.
+    #[must_use]
+    pub const fn new(rows: u64, sum: i128) -> Self {
+        Self { rows, sum }
+    }
+
     /// The sum of the row hashes.
     #[must_use]
     pub const fn sum(&self) -> i128 {

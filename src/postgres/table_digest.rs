@@ -40,7 +40,7 @@ pub enum Seed {
 }
 
 /// Columns in one chain. PostgreSQL's parser refuses expressions that are nested some thousand times.
-pub(super) const CHAIN_LENGTH: usize = 100;
+pub const CHAIN_LENGTH: usize = 100;
 
 /// The query for one table: one row, one text column, which [`TableDigest`] reads.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Environment, Target, Workspace, sample_db};
+use crate::support::{Environment, FaultProxy, Target, Workspace, sample_db};
 
 /// One row of edges, one of nothing, one of small things.
 const ZOO: &str = "CREATE TABLE zoo (id INTEGER PRIMARY KEY, whole INTEGER, ratio REAL, words TEXT, bytes BLOB, \
@@ -96,6 +96,108 @@ fn a_second_run_finds_nothing_to_do_and_touches_nothing() {
     let said = format!("{}{}", again.stdout, again.stderr).to_lowercase();
     assert!(said.contains("unchanged"), "{said}");
     assert_eq!(environment.target.value(identity), before, "the table was loaded again");
+}
+
+/// What a run says, in lower case.
+fn said(environment: &Environment, code: i32) -> String {
+    let run = environment.tool("run").run().expect_exit(code);
+    format!("{}{}", run.stdout, run.stderr).to_lowercase()
+}
+
+#[test]
+fn a_run_without_changes_starts_no_server_and_compares_nothing_again() {
+    let environment = Environment::from(ZOO);
+    // What convert has compared in the same run is not read again either.
+    let first = said(&environment, 0);
+    assert!(
+        first.contains("nothing was written to the local postgresql since convert has compared its tables"),
+        "{first}"
+    );
+    let control = environment.workspace.dir().join("convert/pgdata/global/pg_control");
+    let written = || std::fs::metadata(&control).unwrap().modified().unwrap();
+    let before = written();
+    let again = said(&environment, 0);
+    assert!(again.contains("verify: nothing to do"), "{again}");
+    assert_eq!(written(), before, "the local server was started");
+}
+
+#[test]
+fn every_value_of_the_target_is_compared_without_fetching_its_rows() {
+    let environment = Environment::from(
+        "CREATE TABLE wide (id INTEGER PRIMARY KEY, whole INTEGER, ratio REAL, words TEXT, bytes BLOB, yes BOOLEAN, \
+           price DECIMAL(10,2), born DATE, seen DATETIME, doc JSON, code VARCHAR(40)); \
+         INSERT INTO wide WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+         SELECT i, i * i * 40503 - 7000000000, CASE i % 5 WHEN 0 THEN NULL WHEN 1 THEN -0.0 ELSE i / 7.0 END, \
+           CASE WHEN i % 11 THEN 'ü\"\\ ' || i END, CAST(i || 'b' AS BLOB), i % 2, i / 100.0, \
+           date(i * 86400 - 600000000, 'unixepoch'), datetime(i * 86399 - 600000000, 'unixepoch'), \
+           '{\"zz\":[' || i || ',1.50,1e3,-0],\"a\":\"\\u00e9\\n/\"}', 'c' || i FROM n",
+    );
+    environment.call(&["run"]);
+    let proxy = FaultProxy::to(environment.target.port());
+    let url = environment.target.url().replace(&environment.target.port().to_string(), &proxy.port().to_string());
+    let verify = |code| {
+        let verify = environment.tool("verify").arg("--against").arg("target");
+        verify.env("NEON_DATABASE_URL", url.clone()).run().expect_exit(code)
+    };
+    verify(0);
+    assert!(proxy.received() < 100_000, "{} bytes came from the target", proxy.received());
+    // One bit, and two values that change places: the rows are fetched, and the places are named.
+    environment.target.execute_as_owner(
+        "UPDATE wide SET bytes = set_bit(bytes, 3, 1 - get_bit(bytes, 3)) WHERE id = 19000; \
+         UPDATE wide SET code = CASE id WHEN 3 THEN 'c4' ELSE 'c3' END WHERE id IN (3, 4)",
+    );
+    let said = verify(1).stdout;
+    for place in ["bytes   rowid 19000", "code    rowid 3", "code    rowid 4"] {
+        assert!(said.contains(place), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_did_not_change_is_not_read_again() {
+    let workspace = Workspace::new();
+    let file = workspace.path().join("app.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch(ZOO).unwrap();
+    // A file that was written just now may be written again within the same tick of the clock.
+    std::thread::sleep(std::time::Duration::from_millis(4_500));
+    let dump = || {
+        let dumped = workspace.tool("dump").arg("--source").arg(&file).arg("--json").run().expect_exit(0);
+        dumped.last_json()["answer"]["checkpoint"]["received_bytes"].as_u64()
+    };
+    assert!(dump().is_some_and(|bytes| bytes > 0));
+    assert_eq!(dump(), Some(0));
+    rusqlite::Connection::open(&file).unwrap().execute_batch("UPDATE zoo SET words = 'new' WHERE id = 1").unwrap();
+    assert!(dump().is_some_and(|bytes| bytes > 0));
+}
+
+#[test]
+fn what_changed_on_either_server_is_compared_by_the_next_run() {
+    let environment = Environment::from(
+        "CREATE TABLE zoo (id INTEGER PRIMARY KEY, words TEXT); INSERT INTO zoo VALUES (1, 'first'), (2, 'second')",
+    );
+    environment.call(&["run"]);
+    // One bit of one value, in the file of the local server.
+    let find = |bytes: &[u8]| bytes.windows(6).position(|window| window == b"second");
+    let base = environment.workspace.dir().join("convert/pgdata/base");
+    let files =
+        std::fs::read_dir(base).unwrap().flat_map(|database| std::fs::read_dir(database.unwrap().path()).unwrap());
+    let mut changed = 0;
+    for path in files.map(|entry| entry.unwrap().path()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = find(&bytes) {
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    let differing = said(&environment, 1);
+    assert!(differing.contains("local  zoo    words   rowid 2  value differs"), "{differing}");
+    environment.tool("convert").arg("--fresh").run().expect_exit(0);
+    environment.call(&["run"]);
+    // A number that a row of the target will get twice is not a difference of rows.
+    environment.target.execute_as_owner("SELECT setval(pg_get_serial_sequence('zoo', 'id'), 1)");
+    let differing = said(&environment, 1);
+    assert!(differing.contains("sequence"), "{differing}");
 }
 
 #[test]

@@ -168,6 +168,8 @@ impl Finished {
             verified: Verified { level: VerifyLevel::Full, tables, differences: Vec::new(), difference_count },
             finished_s: 130,
             elapsed_ms: 700,
+            rejects_sha256: None,
+            servers: None,
         };
         record.store(&self.workdir).unwrap();
     }

@@ -42,6 +42,22 @@ pub struct VerifyRecord {
     pub finished_s: u64,
     /// Time it took.
     pub elapsed_ms: u64,
+    /// SHA-256 of `convert/rejects.jsonl`, if rows were rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects_sha256: Option<String>,
+    /// What shows that neither server has changed since, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<ServerMarks>,
+}
+
+/// What shows whether the servers have changed since a verification, apart from the rows of the target, which `push`
+/// compares by their digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerMarks {
+    /// Of the files of the local PostgreSQL.
+    pub local: String,
+    /// Of the target's catalog.
+    pub target: String,
 }
 
 impl VerifyRecord {
@@ -67,6 +83,8 @@ impl VerifyRecord {
             verified,
             finished_s: now_s(),
             elapsed_ms,
+            rejects_sha256: sha256_of(&workdir.rejects()).ok(),
+            servers: None,
         })
     }
 
@@ -94,6 +112,28 @@ impl VerifyRecord {
     #[must_use]
     pub fn is_at(&self, push: &PushCheckpoint) -> bool {
         self.target.as_ref() == Some(&push.target) && self.schema.as_ref() == Some(&push.schema)
+    }
+
+    /// Whether the answer to this request would be the same, because everything was compared and found equal, at this level
+    /// or a deeper one, and no artifact has changed since. Says nothing of the servers.
+    #[must_use]
+    pub fn answers(&self, workdir: &Workdir, request: &VerifyRequest) -> bool {
+        let dump = workdir.load_dump().ok().map(|dump| dump.sha256);
+        let push = workdir.load_push().ok();
+        let is_complete =
+            self.against == request.against && self.requested_tables.is_empty() && request.tables.is_empty();
+        is_complete
+            && self.tool == env!("CARGO_PKG_VERSION")
+            && self.verified.level >= request.level
+            && self.equal()
+            && dump.as_ref() == Some(&self.dump_sha256)
+            && sha256_of(&workdir.plan_json()).ok().as_ref() == Some(&self.plan_sha256)
+            && self.is_of_load(workdir)
+            && sha256_of(&workdir.rejects()).ok() == self.rejects_sha256
+            && self.is_of_push(workdir)
+            && push.is_some_and(|push| self.is_at(&push))
+            && self.schema.as_ref() == Some(&request.schema)
+            && request.target_address().is_ok_and(|target| target == self.target)
     }
 
     /// Keeps it in `DIR/verify.json`.

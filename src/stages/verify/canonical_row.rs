@@ -2,7 +2,7 @@
 //! and a row of a server can both be brought. Equal images mean equal rows.
 //!
 //! A field is a tag and, unless it is NULL, its length and bytes. Long values stand in by their length and hash, so
-//! that an image stays small whatever a row holds.
+//! that an image stays small whatever a row holds, unless the image is to hold them whole.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -92,9 +92,48 @@ pub(super) struct CanonicalRow {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     key: Vec<u8>,
+    is_whole: bool,
+}
+
+/// What a field of an image with whole values holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FieldContent<'a> {
+    /// NULL.
+    Null,
+    /// A value.
+    Value(&'a [u8]),
+    /// A decimal number: digits that are shown after the point, and the rest of its image.
+    Number(u16, &'a [u8]),
+    /// No comparable value.
+    Mismatch,
 }
 
 impl CanonicalRow {
+    /// An image that holds values of any length whole.
+    pub(super) fn whole() -> Self {
+        Self { is_whole: true, ..Self::default() }
+    }
+
+    /// What the fields hold; of an image with whole values.
+    pub(super) fn contents(&self) -> impl Iterator<Item = FieldContent<'_>> {
+        const HEAD: usize = 1 + size_of::<usize>();
+        (0..self.ends.len()).map(|index| {
+            let field = self.field(index);
+            match field.first() {
+                Some(&NULL) => FieldContent::Null,
+                Some(&PLAIN) => FieldContent::Value(field.get(HEAD..).unwrap_or_default()),
+                Some(&NUMBER) => match field {
+                    [_, high, low, rest @ ..] => FieldContent::Number(
+                        u16::from_be_bytes([*high, *low]),
+                        rest.get(size_of::<usize>()..).unwrap_or_default(),
+                    ),
+                    _ => FieldContent::Mismatch,
+                },
+                _ => FieldContent::Mismatch,
+            }
+        })
+    }
+
     /// Forgets the row.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
@@ -109,7 +148,7 @@ impl CanonicalRow {
 
     /// Appends a value.
     pub(super) fn value(&mut self, value: &[u8]) {
-        if value.len() <= LONG_BYTES {
+        if self.is_whole || value.len() <= LONG_BYTES {
             self.bytes.push(PLAIN);
             self.length(value.len());
             self.bytes.extend_from_slice(value);

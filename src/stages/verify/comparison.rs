@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rusqlite::Connection;
+use tokio::task::JoinHandle;
 
 use super::{Difference, VerifyLevel, inputs::VerifyInputs, progress::ScanControl, schema::SchemaAnswer};
 use crate::{
     context::Context,
     error::{Error, Kind, Result},
-    model::{Stage, TablePlan},
+    model::{ColumnPlan, Stage, TableDigest, TablePlan},
     postgres::{PgEndpoint, Role, Session},
     sqlite::open,
 };
@@ -41,6 +42,18 @@ pub(super) struct Task {
     pub(super) sides: Vec<ServerSide>,
     /// The tables whose cells the off-type table may name; empty without an off-type table.
     pub(super) offtype_tables: Arc<Vec<TablePlan>>,
+    /// Whether the local PostgreSQL holds what the digests in the load's checkpoint are of.
+    pub(super) local_is_as_loaded: bool,
+}
+
+impl Task {
+    /// The digest of these columns of a table that the local PostgreSQL is known to have.
+    pub(super) fn local_digest(&self, table: &TablePlan, columns: &[&ColumnPlan]) -> Option<TableDigest> {
+        let load = self.scope.convert.as_ref().filter(|_| self.local_is_as_loaded)?;
+        let is_of_these =
+            table.compared_columns().iter().map(|column| &column.name).eq(columns.iter().map(|one| &one.name));
+        load.tables.get(&table.source).filter(|_| is_of_these)?.server_digest
+    }
 }
 
 /// What was found out about one table on one side.
@@ -115,4 +128,9 @@ impl Worker {
         self.sessions.push((role, Arc::clone(&session)));
         Ok(session)
     }
+}
+
+/// Waits for a part of the work.
+pub(super) async fn joined<T>(part: JoinHandle<Result<T>>) -> Result<T> {
+    part.await.map_err(|_| Error::new(Kind::Bug, "a part of the comparison ended unexpectedly"))?
 }

@@ -4,10 +4,8 @@
 //! recorded do local PostgreSQL and target have to vouch for each other.
 
 use super::{
-    comparison::{SideAnswer, Task, Worker},
-    dump_scan,
-    full::joined,
-    offtype,
+    comparison::{SideAnswer, Task, Worker, joined},
+    dump_scan, offtype,
 };
 use crate::{
     error::{Error, Kind, Result, ResultExt},

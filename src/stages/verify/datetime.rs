@@ -108,6 +108,32 @@ impl TextCursor<'_> {
     }
 }
 
+/// Days of 100, 4 and 1 years, without the leap day that may end them.
+const DAYS_OF_YEARS: [(i64, i64); 3] = [(100, 36_524), (4, 1_461), (1, 365)];
+
+/// Year, month and day of the Gregorian calendar, so many days after 1970-01-01. Year 0 is the one before year 1. None
+/// beyond any calendar.
+pub(super) fn civil_date(days: i64) -> Option<(i64, i64, i64)> {
+    let mut rest = days.checked_add(DAYS_BEFORE_1970)?;
+    let eras = rest.div_euclid(146_097);
+    rest -= eras * 146_097;
+    let mut year = 1 + eras * 400;
+    for (years, length) in DAYS_OF_YEARS {
+        // The last of 4 centuries and the last of 4 years are a day longer.
+        let most = if years == 4 { 24 } else { 3 };
+        let count = (rest / length).min(most);
+        year += count * years;
+        rest -= count * length;
+    }
+    let leap = i64::from(year % 4 == 0 && (year % 100 != 0 || year.rem_euclid(400) == 0));
+    let before = |month: usize| {
+        let days = DAYS_BEFORE_MONTH.get(month - 1).copied().unwrap_or(0);
+        days + if month > 2 { leap } else { 0 }
+    };
+    let month = (1..=12).rev().find(|month| before(*month) <= rest)?;
+    Some((year, i64::try_from(month).ok()?, rest - before(month) + 1))
+}
+
 /// A date as days from 1970-01-01.
 pub(super) fn date(text: &[u8]) -> Option<i64> {
     let mut cursor = TextCursor(text);

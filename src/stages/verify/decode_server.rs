@@ -183,7 +183,7 @@ pub(super) fn value(image: &mut CanonicalRow, pg_type: &PgType, sent: &[u8]) -> 
         PgType::Numeric(_) => return numeric(image, sent),
         PgType::Enum(_) => image.value(sent),
         PgType::ExistingType(_) => return of_existing_type(image, pg_type, sent),
-        PgType::Jsonb => image.value(&json::meaning(sent.strip_prefix(&[1])?)?.hash.to_be_bytes()),
+        PgType::Jsonb => image.value(&json::meaning(sent.strip_prefix(&[1])?)?.text),
         PgType::Date => {
             // The ends of the range stand for -infinity and infinity.
             let days = i32::from_be_bytes(sent.try_into().ok()?);

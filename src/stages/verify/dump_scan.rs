@@ -45,6 +45,8 @@ pub(super) struct DumpScan {
     /// Of columns that aren't compared, but may keep a row from being loaded.
     judges: Vec<ColumnReading>,
     printer: TextPrinter,
+    /// Whether images hold values of any length whole.
+    whole_values: bool,
 }
 
 impl DumpScan {
@@ -67,7 +69,13 @@ impl DumpScan {
             readings: columns.iter().map(|column| ColumnReading::of(column)).collect(),
             judges: judging.into_iter().map(ColumnReading::of).collect(),
             printer,
+            whole_values: false,
         }
+    }
+
+    /// The same, whose images hold values of any length whole.
+    pub(super) fn with_whole_values(self) -> Self {
+        Self { whole_values: true, ..self }
     }
 
     /// Hands over each row that is loaded; returns how many there are. The name is made only when it is asked for.
@@ -80,7 +88,8 @@ impl DumpScan {
         let failed = |failure: rusqlite::Error| error_map::describe("reading the dump", &failure);
         let mut statement = dump.prepare(&self.sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
-        let (mut image, mut aside) = (CanonicalRow::default(), CanonicalRow::default());
+        let mut image = if self.whole_values { CanonicalRow::whole() } else { CanonicalRow::default() };
+        let mut aside = CanonicalRow::default();
         let mut ordinal = 0;
         let mut waiting = WaitingRows::default();
         while let Some(row) = rows.next().map_err(failed)? {

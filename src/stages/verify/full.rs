@@ -1,8 +1,8 @@
 //! Compares every value of a table at level `full`: the dump against each server, in bounded memory.
 //!
-//! First pass: both sides stream their rows into [`BucketSums`]. Only where they differ, a second pass collects the
-//! rows of the buckets that differ and names what is wrong; each pass sees one state of the table, whatever is written
-//! meanwhile.
+//! Where the servers' sums of row hashes are those of the dump (`row_digests`), every value is equal. Else both sides
+//! stream their rows into [`BucketSums`]. Only where these differ, a last pass collects the rows of the buckets that
+//! differ and names what is wrong; each pass sees one state of the table, whatever is written meanwhile.
 
 use std::sync::Arc;
 
@@ -13,18 +13,19 @@ use super::{
     Difference,
     bucket_hash::{BucketSums, bucket_count},
     canonical_row::RowKey,
-    comparison::{NAMED_MAX, SideAnswer, Worker},
+    comparison::{NAMED_MAX, SideAnswer, Worker, joined},
     dump_scan::DumpScan,
     printed_text::TextPrinter,
     progress::{ScanControl, ScanMeter, ScanProgress},
     row_diff::{BucketChoice, RowDifference, SuspectRows, UnmatchedRows, row_differences},
+    row_digests,
     server_scan::ServerScan,
 };
 use crate::{
-    error::{Error, Kind, Result, ResultExt},
+    error::{Result, ResultExt},
     event::Sink,
     model::{
-        ColumnPlan, PgType, TablePlan,
+        ColumnPlan, PgType, TableDigest, TablePlan,
         identifier::{qualified, quote_ident},
     },
     postgres::{Role, Session},
@@ -39,8 +40,28 @@ struct TableComparison {
     progress: ScanProgress,
 }
 
-/// Compares these columns of a table on every side of `roles`, each with its schema.
+/// Compares these columns of a table on every side, each with its schema. `known` is the digest that the local PostgreSQL
+/// is known to have, if it is.
 pub(super) async fn table(
+    worker: &mut Worker,
+    out: &Arc<dyn Sink>,
+    (table, columns): (&TablePlan, &[&ColumnPlan]),
+    sides: &[(Role, String)],
+    known: Option<TableDigest>,
+) -> Result<Vec<SideAnswer>> {
+    let mut answers = row_digests::equal_sides(worker, out, (table, columns), sides, known).await?;
+    let is_open = |(role, _): &&(Role, String)| answers.iter().all(|answer| answer.role != *role);
+    let open: Vec<(Role, String)> = sides.iter().filter(is_open).cloned().collect();
+    if !open.is_empty() {
+        answers.extend(by_rows(worker, out, table, columns, &open).await?);
+        let place = |answer: &SideAnswer| sides.iter().position(|(role, _)| *role == answer.role);
+        answers.sort_by_key(place);
+    }
+    Ok(answers)
+}
+
+/// Compares the rows themselves.
+async fn by_rows(
     worker: &mut Worker,
     out: &Arc<dyn Sink>,
     table: &TablePlan,
@@ -143,11 +164,6 @@ pub(super) fn finish(answer: &mut SideAnswer, role: Role, table: &str, unseen: u
     let last = if unseen > 0 { answer.differences.pop() } else { None };
     answer.differences.truncate(NAMED_MAX);
     answer.differences.extend(last);
-}
-
-/// Waits for a part of the work.
-pub(super) async fn joined<T>(part: JoinHandle<Result<T>>) -> Result<T> {
-    part.await.map_err(|_| Error::new(Kind::Bug, "a part of the comparison ended unexpectedly"))?
 }
 
 fn sum_dump(comparison: Arc<TableComparison>, dump: Connection) -> JoinHandle<Result<(Connection, BucketSums)>> {

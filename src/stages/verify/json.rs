@@ -1,22 +1,27 @@
-//! Hashes the meaning of a JSON document: numbers by exact decimal value and the count of digits after the point
-//! (`jsonb` keeps it), strings by their characters, members in any order. Reads RFC 8259 to the letter and keeps its
-//! own stack, so that depth costs heap, not stack.
-
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+//! Writes the text that `jsonb` shows of a JSON document (PostgreSQL manual, "JSON Types"): members in the order of the
+//! lengths and bytes of their names, the last one of a name, numbers without exponent. Equal texts mean equal documents.
+//! Reads RFC 8259 to the letter and keeps its own stack, so that depth costs heap, not stack.
 
 use super::decimal::DecimalDigits;
 
 /// What a document means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JsonMeaning {
-    /// Equal for documents that `jsonb` can't distinguish.
-    pub(super) hash: u128,
+    /// Equal for documents that `jsonb` can't distinguish: what it shows of them, except for numbers of more than
+    /// [`PLAIN_DIGITS`] digits.
+    pub(super) text: Vec<u8>,
     /// Whether it says something that `jsonb` forgets: a member twice in one object, or a negative zero.
     pub(super) loses: bool,
     /// Whether `jsonb` refuses it, or only digits without end would hold it: U+0000, numbers of more than 1000
     /// characters or with an exponent beyond, 200 MB, 5000 levels.
     beyond: bool,
 }
+
+/// Digits before or after the point of a number that is written out.
+const PLAIN_DIGITS: usize = 400;
+
+/// Bytes of a text. No server shows a longer one.
+const TEXT_BYTES: usize = 1 << 30;
 
 impl JsonMeaning {
     /// Whether the plan keeps the document out of `jsonb`.
@@ -50,9 +55,22 @@ const DEPTH_MOST: usize = 5000;
 
 /// A container that is being read.
 enum OpenContainer {
-    Array(u128),
-    /// Members as hashes of name and value, and the name whose value comes next.
-    Object(Vec<(u128, u128)>, u128),
+    Array,
+    Object {
+        members: Vec<JsonMember>,
+        /// Where its text begins, after the brace.
+        start: usize,
+    },
+}
+
+/// A member of an object that is being read.
+#[derive(Clone, Copy)]
+struct JsonMember {
+    /// The characters of its name, in `names`.
+    name: (usize, usize),
+    /// Where it begins in the text of the document. It ends before the separator of the next.
+    start: usize,
+    end: usize,
 }
 
 /// What may come next.
@@ -71,6 +89,9 @@ enum Expect {
 struct JsonReader<'a> {
     rest: &'a [u8],
     open: Vec<OpenContainer>,
+    out: Vec<u8>,
+    /// The names of members of open objects, without escapes.
+    names: Vec<u8>,
     loses: bool,
     beyond: bool,
 }
@@ -78,26 +99,33 @@ struct JsonReader<'a> {
 /// The meaning of a document; none if it isn't JSON.
 pub(super) fn meaning(document: &[u8]) -> Option<JsonMeaning> {
     std::str::from_utf8(document).ok()?;
-    let mut reader =
-        JsonReader { rest: document, open: Vec::new(), loses: false, beyond: document.len() > 200_000_000 };
+    let mut reader = JsonReader {
+        rest: document,
+        open: Vec::new(),
+        out: Vec::with_capacity(document.len() + document.len() / 4),
+        names: Vec::new(),
+        loses: false,
+        beyond: document.len() > 200_000_000,
+    };
     let mut expect = Expect::Value;
     loop {
         reader.skip_blanks();
-        let value = match expect {
+        let step = match expect {
             Expect::Value | Expect::ValueOrEnd => reader.value_start(expect == Expect::ValueOrEnd)?,
             Expect::Name | Expect::NameOrEnd => reader.name(expect == Expect::NameOrEnd)?,
             Expect::More => reader.more()?,
         };
-        match value {
+        if reader.out.len() > TEXT_BYTES {
+            return None;
+        }
+        match step {
             ReadStep::Next(next) => expect = next,
-            ReadStep::Value(hash) => match reader.keep(hash) {
-                None => expect = Expect::More,
-                Some(hash) => {
-                    reader.skip_blanks();
-                    let meaning = JsonMeaning { hash, loses: reader.loses, beyond: reader.beyond };
-                    return reader.rest.is_empty().then_some(meaning);
-                }
-            },
+            ReadStep::Value if reader.keep() => expect = Expect::More,
+            ReadStep::Value => {
+                reader.skip_blanks();
+                let meaning = JsonMeaning { text: reader.out, loses: reader.loses, beyond: reader.beyond };
+                return reader.rest.is_empty().then_some(meaning);
+            }
         }
     }
 }
@@ -106,8 +134,8 @@ pub(super) fn meaning(document: &[u8]) -> Option<JsonMeaning> {
 enum ReadStep {
     /// Something else must come.
     Next(Expect),
-    /// A whole value was read.
-    Value(u128),
+    /// A whole value was read and written.
+    Value,
 }
 
 impl<'a> JsonReader<'a> {
@@ -117,36 +145,61 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Gives a finished value to its container, or back if it is the document.
-    fn keep(&mut self, hash: u128) -> Option<u128> {
+    /// Notes that a value of the innermost container is complete. False for the document itself.
+    fn keep(&mut self) -> bool {
         match self.open.last_mut() {
-            None => return Some(hash),
-            Some(OpenContainer::Array(before)) => *before = combine(HashKind::Array, [*before, hash]),
-            Some(OpenContainer::Object(members, name)) => members.push((*name, hash)),
+            None => return false,
+            Some(OpenContainer::Array) => {}
+            Some(OpenContainer::Object { members, .. }) => {
+                if let Some(last) = members.last_mut() {
+                    last.end = self.out.len();
+                }
+            }
         }
-        None
+        true
     }
 
     fn close(&mut self) -> Option<ReadStep> {
-        Some(ReadStep::Value(match self.open.pop()? {
-            OpenContainer::Array(hash) => combine(HashKind::Array, [hash]),
-            OpenContainer::Object(members, _) => self.object(members),
-        }))
-    }
-
-    /// In the order of their names; of members of one name the last counts.
-    fn object(&mut self, mut members: Vec<(u128, u128)>) -> u128 {
-        members.sort_by_key(|(name, _)| *name);
-        let mut hash = 0;
-        let mut members = members.into_iter().peekable();
-        while let Some((name, value)) = members.next() {
-            if members.peek().is_some_and(|(next, _)| *next == name) {
-                self.loses = true;
-            } else {
-                hash = combine(HashKind::Object, [hash, name, value]);
+        match self.open.pop()? {
+            OpenContainer::Array => self.out.push(b']'),
+            OpenContainer::Object { members, start } => {
+                self.sort(&members, start);
+                if let Some(first) = members.first() {
+                    self.names.truncate(first.name.0);
+                }
+                self.out.push(b'}');
             }
         }
-        combine(HashKind::Object, [hash])
+        Some(ReadStep::Value)
+    }
+
+    /// Puts the members of a complete object into their order; of members of one name the last counts.
+    fn sort(&mut self, members: &[JsonMember], start: usize) {
+        let name = |member: &JsonMember| self.names.get(member.name.0..member.name.1).unwrap_or_default();
+        let order = |member: &JsonMember| (member.name.1 - member.name.0, name(member));
+        // What is beyond any server needs no order.
+        let is_deep = self.open.len() >= DEPTH_MOST;
+        if is_deep || members.windows(2).all(|pair| matches!(pair, [one, next] if order(one) < order(next))) {
+            return;
+        }
+        let mut sorted = members.to_vec();
+        sorted.sort_by(|one, other| order(one).cmp(&order(other)));
+        let mut text = Vec::with_capacity(self.out.len() - start);
+        let mut repeated = false;
+        let mut rest = sorted.iter().peekable();
+        while let Some(member) = rest.next() {
+            if rest.peek().is_some_and(|next| order(next) == order(member)) {
+                repeated = true;
+                continue;
+            }
+            if !text.is_empty() {
+                text.extend_from_slice(b", ");
+            }
+            text.extend_from_slice(self.out.get(member.start..member.end).unwrap_or_default());
+        }
+        self.loses |= repeated;
+        self.out.truncate(start);
+        self.out.append(&mut text);
     }
 
     fn value_start(&mut self, may_end: bool) -> Option<ReadStep> {
@@ -154,13 +207,15 @@ impl<'a> JsonReader<'a> {
         match first {
             b'[' => {
                 self.rest = rest;
-                self.open.push(OpenContainer::Array(0));
+                self.out.push(b'[');
+                self.open.push(OpenContainer::Array);
                 self.beyond |= self.open.len() > DEPTH_MOST;
                 Some(ReadStep::Next(Expect::ValueOrEnd))
             }
             b'{' => {
                 self.rest = rest;
-                self.open.push(OpenContainer::Object(Vec::new(), 0));
+                self.out.push(b'{');
+                self.open.push(OpenContainer::Object { members: Vec::new(), start: self.out.len() });
                 self.beyond |= self.open.len() > DEPTH_MOST;
                 Some(ReadStep::Next(Expect::NameOrEnd))
             }
@@ -168,9 +223,9 @@ impl<'a> JsonReader<'a> {
                 self.rest = rest;
                 self.close()
             }
-            b'"' => self.string().map(ReadStep::Value),
-            b'-' | b'0'..=b'9' => self.number().map(ReadStep::Value),
-            _ => self.word().map(ReadStep::Value),
+            b'"' => self.string(false).map(|()| ReadStep::Value),
+            b'-' | b'0'..=b'9' => self.number().map(|()| ReadStep::Value),
+            _ => self.word().map(|()| ReadStep::Value),
         }
     }
 
@@ -181,11 +236,14 @@ impl<'a> JsonReader<'a> {
                 self.close()
             }
             [b'"', ..] => {
-                let read = self.string()?;
+                let (start, from) = (self.out.len(), self.names.len());
+                self.string(true)?;
                 self.skip_blanks();
                 self.rest = self.rest.strip_prefix(b":")?;
-                if let Some(OpenContainer::Object(_, name)) = self.open.last_mut() {
-                    *name = read;
+                self.out.extend_from_slice(b": ");
+                let member = JsonMember { name: (from, self.names.len()), start, end: start };
+                if let Some(OpenContainer::Object { members, .. }) = self.open.last_mut() {
+                    members.push(member);
                 }
                 Some(ReadStep::Next(Expect::Value))
             }
@@ -197,20 +255,23 @@ impl<'a> JsonReader<'a> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         match (first, self.open.last()?) {
-            (b',', OpenContainer::Array(_)) => Some(ReadStep::Next(Expect::Value)),
-            (b',', OpenContainer::Object(..)) => Some(ReadStep::Next(Expect::Name)),
-            (b']', OpenContainer::Array(_)) | (b'}', OpenContainer::Object(..)) => self.close(),
-            _ => None,
+            (b']', OpenContainer::Array) | (b'}', OpenContainer::Object { .. }) => return self.close(),
+            (b',', _) => {}
+            _ => return None,
         }
+        self.out.extend_from_slice(b", ");
+        let is_array = matches!(self.open.last()?, OpenContainer::Array);
+        Some(ReadStep::Next(if is_array { Expect::Value } else { Expect::Name }))
     }
 
-    fn word(&mut self) -> Option<u128> {
+    fn word(&mut self) -> Option<()> {
         let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| self.rest.starts_with(word))?;
         self.rest = self.rest.strip_prefix(word)?;
-        Some(xxh3_128_with_seed(word, HashKind::Word.seed()))
+        self.out.extend_from_slice(word);
+        Some(())
     }
 
-    fn number(&mut self) -> Option<u128> {
+    fn number(&mut self) -> Option<()> {
         let all = self.rest;
         self.rest = self.rest.strip_prefix(b"-").unwrap_or(self.rest);
         if self.rest.first() == Some(&b'0') {
@@ -232,12 +293,44 @@ impl<'a> JsonReader<'a> {
             self.beyond |= power.map_or(true, |power| power > 1000);
         }
         let written = all.get(..all.len() - self.rest.len())?;
+        let is_zero =
+            !written.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| (b'1'..=b'9').contains(byte));
+        self.loses |= is_zero && written.starts_with(b"-");
+        if written.len() <= PLAIN_DIGITS && !written.iter().any(|byte| matches!(byte, b'e' | b'E')) {
+            self.out.extend_from_slice(if is_zero { written.strip_prefix(b"-").unwrap_or(written) } else { written });
+            return Some(());
+        }
         let number = DecimalDigits::of_number(written)?;
-        self.loses |= number.is_zero() && number.negative;
-        let negative = number.negative && !number.is_zero();
-        let digits = xxh3_128_with_seed(&number.significant, HashKind::Number.seed());
-        let shift = u128::from(number.point.cast_unsigned()) << 1 | u128::from(negative);
-        Some(combine(HashKind::Number, [digits, shift, digits_after_point(written)?]))
+        let scale = digits_after_point(written)?;
+        if number.negative && !number.is_zero() {
+            self.out.push(b'-');
+        }
+        let scale = usize::try_from(scale).unwrap_or(usize::MAX);
+        let is_plain = number.point.unsigned_abs() <= PLAIN_DIGITS as u64 && scale <= PLAIN_DIGITS;
+        if is_plain {
+            self.plain_number(&number, scale);
+        } else {
+            // No number is shown like this. Both sides write it the same way.
+            self.out.extend_from_slice(&number.significant);
+            self.out.extend_from_slice(format!("e{}s{scale}", number.point).as_bytes());
+        }
+        Some(())
+    }
+
+    /// Writes a number without exponent, with so many digits after the point.
+    fn plain_number(&mut self, number: &DecimalDigits, scale: usize) {
+        let digit = |at: i64| {
+            let at = usize::try_from(at).ok();
+            at.and_then(|at| number.significant.get(at)).copied().unwrap_or(b'0')
+        };
+        if number.point <= 0 {
+            self.out.push(b'0');
+        }
+        self.out.extend((0..number.point).map(digit));
+        if scale > 0 {
+            self.out.push(b'.');
+            self.out.extend((number.point..).take(scale).map(digit));
+        }
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -246,29 +339,55 @@ impl<'a> JsonReader<'a> {
         (count > 0).then_some(())
     }
 
-    fn string(&mut self) -> Option<u128> {
+    /// Reads and writes a string; the characters of a name are kept, too.
+    fn string(&mut self, is_name: bool) -> Option<()> {
         self.rest = self.rest.strip_prefix(b"\"")?;
-        let plain = self.plain()?;
-        if let Some(rest) = self.rest.strip_prefix(b"\"") {
-            self.rest = rest;
-            return Some(xxh3_128_with_seed(plain, HashKind::String.seed()));
-        }
-        let mut text = plain.to_vec();
+        self.out.push(b'"');
         loop {
+            let plain = self.plain()?;
+            self.out.extend_from_slice(plain);
+            if is_name {
+                self.names.extend_from_slice(plain);
+            }
             match self.rest {
                 [b'"', rest @ ..] => {
                     self.rest = rest;
-                    return Some(xxh3_128_with_seed(&text, HashKind::String.seed()));
+                    self.out.push(b'"');
+                    return Some(());
                 }
                 [b'\\', rest @ ..] => {
                     self.rest = rest;
                     let character = self.escaped()?;
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    text.extend_from_slice(self.plain()?);
+                    if is_name {
+                        self.names.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    }
+                    self.character(character);
                 }
                 _ => return None,
             }
         }
+    }
+
+    /// Writes a character as PostgreSQL does (`escape_json`).
+    fn character(&mut self, character: char) {
+        let short = match character {
+            '"' => b'"',
+            '\\' => b'\\',
+            '\u{8}' => b'b',
+            '\u{c}' => b'f',
+            '\n' => b'n',
+            '\r' => b'r',
+            '\t' => b't',
+            '\0'..='\u{1f}' => {
+                self.out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+                return;
+            }
+            _ => {
+                self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return;
+            }
+        };
+        self.out.extend_from_slice(&[b'\\', short]);
     }
 
     /// The characters up to an escape, a quote, or what no string may hold.
@@ -310,28 +429,6 @@ impl<'a> JsonReader<'a> {
     }
 }
 
-/// What a hash stands for: equal bytes of different sorts have different hashes.
-#[derive(Clone, Copy)]
-enum HashKind {
-    Word,
-    Number,
-    String,
-    Array,
-    Object,
-}
-
-impl HashKind {
-    const fn seed(self) -> u64 {
-        match self {
-            Self::Word => 1,
-            Self::Number => 2,
-            Self::String => 3,
-            Self::Array => 4,
-            Self::Object => 5,
-        }
-    }
-}
-
 /// Digits after the point of a number that is written without its exponent.
 fn digits_after_point(number: &[u8]) -> Option<u128> {
     let mark = number.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(number.len());
@@ -341,17 +438,12 @@ fn digits_after_point(number: &[u8]) -> Option<u128> {
     Some(i128::try_from(fraction).ok()?.saturating_sub(power).max(0).unsigned_abs())
 }
 
-fn combine<const N: usize>(sort: HashKind, hashes: [u128; N]) -> u128 {
-    let bytes = hashes.map(u128::to_be_bytes);
-    xxh3_128_with_seed(bytes.as_flattened(), sort.seed())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hash(text: &str) -> u128 {
-        meaning(text.as_bytes()).unwrap().hash
+    fn shown(text: &str) -> String {
+        String::from_utf8(meaning(text.as_bytes()).unwrap().text).unwrap()
     }
 
     #[test]
@@ -367,8 +459,22 @@ mod tests {
             ("-0", "0"),
             (r#"{"a":1,"a":2}"#, r#"{"a":2}"#),
         ] {
-            assert_eq!(hash(one), hash(other), "{one}");
+            assert_eq!(shown(one), shown(other), "{one}");
         }
+    }
+
+    #[test]
+    fn texts_are_those_that_jsonb_shows() {
+        for (document, text) in [
+            (r#"{"bb":1,"a":[],"c":{}, "a":2}"#, r#"{"a": 2, "c": {}, "bb": 1}"#),
+            (r#"{"z":{"y":1,"x":[1,{"b":2,"a":1}]},"é":0}"#, r#"{"z": {"x": [1, {"a": 1, "b": 2}], "y": 1}, "é": 0}"#),
+            (r#""\u0041\/\u001f\b\ud83d\ude00\u007f""#, "\"A/\\u001f\\b😀\u{7f}\""),
+            ("[1.50e1, 1e3, 25e-4, -0.0, 1E+0, 0e5, 120e-1]", "[15.0, 1000, 0.0025, 0.0, 1, 0, 12.0]"),
+        ] {
+            assert_eq!(shown(document), text);
+        }
+        let long = format!("[1e3000, 1{}]", "0".repeat(3000));
+        assert_eq!(shown(&long), "[1e3001s0, 1e3001s0]");
     }
 
     #[test]
@@ -407,7 +513,7 @@ mod tests {
         ];
         for (index, one) in all.iter().enumerate() {
             for other in &all[index + 1..] {
-                assert_ne!(hash(one), hash(other), "{one} {other}");
+                assert_ne!(shown(one), shown(other), "{one} {other}");
             }
         }
     }

@@ -35,9 +35,15 @@ mod offtype;
 
 mod rejects;
 
+mod row_digests;
+
 mod dump_scan;
 
 mod printed_text;
+
+mod printed_value;
+
+mod server_hash;
 
 mod stored_text;
 
@@ -72,7 +78,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use self::{
-    comparison::{NAMED_MAX, ServerSide, Task},
+    comparison::{NAMED_MAX, ServerSide, Task, joined},
     inputs::VerifyInputs,
     progress::{FailOnDrop, ScanControl},
     schema::{SchemaAnswer, SideCatalog},
@@ -81,12 +87,18 @@ use crate::{
     context::Context,
     error::{Error, Kind, Result, ResultExt},
     event::Event,
-    model::{Plan, Stage, TablePlan, human_format},
+    model::{
+        Plan, Stage, TablePlan,
+        catalog::{Catalog, CatalogObject, ObjectKind},
+        human_format,
+        identifier::qualified,
+    },
     postgres::{
-        PgEndpoint, Role, Session,
+        self, PgEndpoint, Role, Session,
         managed::{LocalChoice, LocalServer},
     },
     secret::Secret,
+    workdir::sha256_of_bytes,
 };
 
 /// Tables whose expressions one session is asked about without waiting for its answers.
@@ -202,6 +214,9 @@ pub struct VerifyServers {
     pub local: Option<PgEndpoint>,
     /// The target.
     pub target: Option<PgEndpoint>,
+    /// Whether nothing was written to the local PostgreSQL since this run has loaded it and compared its tables by the
+    /// digests in the load's checkpoint.
+    pub local_is_as_loaded: bool,
 }
 
 /// Compares. Differences are an answer, not an error. Starts the local PostgreSQL if it takes part and stops it again.
@@ -214,11 +229,16 @@ pub async fn verify(ctx: &Context, request: &VerifyRequest) -> Result<Verified> 
     let scope = VerifyInputs::load(&ctx.workdir, request).in_stage(Stage::Verify)?;
     let target = if inputs::needs_target(request) { Some(target_endpoint(ctx, request)?) } else { None };
     let Some(convert) = &scope.convert else {
-        return Box::pin(compare(ctx, request, &VerifyServers { local: None, target })).await;
+        let servers = VerifyServers { target, ..VerifyServers::default() };
+        return Box::pin(compare(ctx, request, &servers)).await;
     };
     let server = LocalServer::open_loaded(ctx, &request.local, &convert.local).await.in_stage(Stage::Verify)?;
-    let servers = VerifyServers { local: Some(server.endpoint().clone()), target };
-    let answer = Box::pin(compare(ctx, request, &servers)).await;
+    let answer = async {
+        let local_is_as_loaded = server.is_as_loaded().await.in_stage(Stage::Verify)?;
+        let servers = VerifyServers { local: Some(server.endpoint().clone()), target, local_is_as_loaded };
+        Box::pin(compare(ctx, request, &servers)).await
+    };
+    let answer = answer.await;
     let closed = server.close().await.in_stage(Stage::Verify);
     answer.and_then(|answer| closed.map(|()| answer))
 }
@@ -244,11 +264,19 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
     let offtype_tables =
         Arc::new(scope.tables.iter().filter(|table| table.has_offtype_cells()).cloned().collect::<Vec<_>>());
     let sides = open_sides(ctx, request, servers, &scope, !offtype_tables.is_empty()).await?;
-    let task = Task { ctx: ctx.clone(), watch, scope, level: request.level, sides, offtype_tables };
+    let local_is_as_loaded = servers.local_is_as_loaded && request.level == VerifyLevel::Full;
+    if local_is_as_loaded && scope.convert.is_some() {
+        ctx.out.info(
+            "verify: nothing was written to the local PostgreSQL since convert has compared its tables: the dump is compared \
+             with the digests that the server computed then",
+        );
+    }
+    let level = request.level;
+    let task = Task { ctx: ctx.clone(), watch, scope, level, sides, offtype_tables, local_is_as_loaded };
     let task = Arc::new(task);
     let answers = workers::all(&task).await?;
     if let Some(proof) = proof {
-        full::joined(proof).await?;
+        joined(proof).await?;
     }
     let (tables, mut differences, mut difference_count) = workers::verdicts(&task, &answers);
     if request.tables.is_empty() {
@@ -259,9 +287,49 @@ async fn compared(ctx: &Context, request: &VerifyRequest, servers: &VerifyServer
     }
     if request.level == VerifyLevel::Full && difference_count > 0 {
         // A dump that changed on disk must not be reported as a difference of PostgreSQL.
-        full::joined(prove_dump(ctx, &task.scope)).await?;
+        joined(prove_dump(ctx, &task.scope)).await?;
     }
     Ok(Verified { level: request.level, tables, differences, difference_count })
+}
+
+/// A text that is the same as long as the target's schema has the same objects: tables with their columns, keys and next
+/// numbers, views, triggers, functions.
+///
+/// # Errors
+/// `Artifact*`, `Target*`.
+pub async fn target_mark(ctx: &Context, request: &VerifyRequest) -> Result<String> {
+    let request = VerifyRequest { against: Against::Target, level: VerifyLevel::Counts, ..request.clone() };
+    let scope = VerifyInputs::load(&ctx.workdir, &request).in_stage(Stage::Verify)?;
+    let endpoint = target_endpoint(ctx, &request)?;
+    let reading = async {
+        let session = Box::pin(Session::connect_with_retry(ctx, Stage::Verify, &endpoint)).await?;
+        let tables = SideCatalog::read(&session, &request.schema, &scope.tables).await?;
+        let mut objects = catalog_of(&session, &request.schema).await?.objects;
+        objects.retain(|object| object.name.schema == request.schema);
+        let numbers = next_numbers(&session, &objects).await?;
+        let text = format!("{} {:?} {objects:?} {numbers:?}", tables.version, tables.tables);
+        Ok::<_, Error>(sha256_of_bytes(text.as_bytes()))
+    };
+    reading.await.in_stage(Stage::Verify)
+}
+
+/// Where the sequences among these objects stand.
+async fn next_numbers(session: &Session, objects: &[CatalogObject]) -> Result<Vec<(String, i64, bool)>> {
+    let mut numbers = Vec::new();
+    for object in objects.iter().filter(|object| object.name.kind == ObjectKind::Sequence) {
+        let name = qualified(&object.name.schema, &object.name.name);
+        let sql = format!("SELECT last_value, is_called FROM {name}");
+        let row = session.query_row("reading a sequence", &sql, &[]).await?;
+        numbers.push((name, row.get(0)?, row.get(1)?));
+    }
+    Ok(numbers)
+}
+
+async fn catalog_of(session: &Session, schema: &str) -> Result<Catalog> {
+    session.batch("reading the catalog", "BEGIN TRANSACTION READ ONLY").await?;
+    let found = postgres::catalog::read(session, Some(schema)).await?;
+    session.batch("reading the catalog", "ROLLBACK").await?;
+    Ok(found)
 }
 
 fn prove_dump(ctx: &Context, scope: &VerifyInputs) -> tokio::task::JoinHandle<Result<()>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Difference, TableVerdict, VerifyLevel,
-    comparison::{NAMED_MAX, ServerSide, SideAnswer, Task, Worker},
+    comparison::{NAMED_MAX, ServerSide, SideAnswer, Task, Worker, joined},
     counts_digests, full, offtype,
     progress::ScanMeter,
     rejects,
@@ -98,7 +98,10 @@ async fn table_job(task: &Task, worker: &mut Worker, table: &TablePlan) -> Resul
             if columns.is_empty() {
                 counts_digests::counts(task, worker, table, &present).await?
             } else {
-                full::table(worker, &task.ctx.out, table, &columns, &present).await?
+                {
+                    let known = task.local_digest(table, &columns);
+                    full::table(worker, &task.ctx.out, (table, &columns), &present, known).await?
+                }
             }
         }
     };
@@ -123,7 +126,7 @@ async fn rejected_rows(task: &Task, worker: &mut Worker, table: &TablePlan) -> R
         let found = rejects::of_file(&path)?.get(&shared.source).copied().unwrap_or_default();
         Ok((dump, rejects::difference(expected, found)))
     });
-    let (dump, wrong) = full::joined(reader).await?;
+    let (dump, wrong) = joined(reader).await?;
     worker.keep_dump(dump);
     Ok(wrong)
 }

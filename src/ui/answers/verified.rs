@@ -14,6 +14,7 @@ use crate::{
         Finding, Severity, Stage,
         human_format::{bytes, count, counted, duration},
         push_plan::PushPlan,
+        timestamp::rfc3339_s,
     },
     pipeline::Ran,
     stages::{report::verify_record::VerifyRecord, verify::VerifyLevel},
@@ -131,7 +132,7 @@ pub fn ran(ran: &Ran, report: &Path) -> Answer {
         "plan": { "unchanged": ran.planned.unchanged, "findings": value_of(&plan.findings) },
         "convert": { "unchanged": ran.converted.unchanged, "checkpoint": value_of(&ran.converted.checkpoint) },
         "push": { "unchanged": ran.pushed.unchanged, "checkpoint": value_of(&ran.pushed.checkpoint) },
-        "verify": { "equal": ran.verified.equal(), "record": value_of(&ran.verified) },
+        "verify": { "equal": ran.verified.equal(), "unchanged": ran.verified_before, "record": value_of(&ran.verified) },
         "not-carried": value_of(&ran.pushed.not_carried),
         "stages_ms": value_of(&ran.stages_ms),
     });
@@ -157,6 +158,9 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
         format!("{}{what} at {}, schema {}", mark(ran.pushed.unchanged), push.target, push.schema)
     });
     let verdict = if ran.verified.equal() { "equal" } else { "different" };
+    let time = rfc3339_s(ran.verified.finished_s);
+    let when =
+        if ran.verified_before { format!(", compared {time}; nothing has changed since") } else { String::new() };
     [
         (
             Stage::Dump,
@@ -178,7 +182,7 @@ fn results(ran: &Ran) -> [(Stage, String); 5] {
             ) + &not_loaded(ran),
         ),
         (Stage::Push, pushed.unwrap_or_default()),
-        (Stage::Verify, format!("{verdict}, every hop, level {}", ran.verified.verified.level)),
+        (Stage::Verify, format!("{verdict}, every hop, level {}{when}", ran.verified.verified.level)),
     ]
 }
 

@@ -164,6 +164,7 @@ impl Hops {
         VerifyServers {
             local: Some(endpoint(&self.local, Role::Local)),
             target: Some(endpoint(&self.target, Role::Target)),
+            local_is_as_loaded: false,
         }
     }
 

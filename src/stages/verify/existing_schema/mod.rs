@@ -112,7 +112,7 @@ fn one(image: &mut CanonicalRow, element: Element, reading: &mut CellReading<'_>
             if meaning.is_beyond() {
                 return Err(Mismatch::Loss);
             }
-            image.value(&meaning.hash.to_be_bytes());
+            image.value(&meaning.text);
         }
         Element::Vector(dimensions) => {
             image.value(&VectorElements::Single(singles(cell, dimensions)?).bytes());

@@ -330,7 +330,7 @@ impl ColumnReading {
         if meaning.loses && !self.chosen || meaning.is_beyond() && self.exceptions.off_type.is_some() {
             return Err(Mismatch::Loss);
         }
-        image.value(&meaning.hash.to_be_bytes());
+        image.value(&meaning.text);
         Ok(())
     }
 
