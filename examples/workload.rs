@@ -1,7 +1,7 @@
 //! Makes the SQLite files that `scripts/bench` measures with. `touch` changes one row in a thousand, and `read` reads a
 //! file once, which is the least time that any reader needs.
 //!
-//! `cargo run --release --example workload narrow|wide|many ROWS FILE`, `... touch ROWS FILE`, `... read 0 FILE`
+//! `cargo run --release --example workload narrow|wide|many|blobs|texts ROWS FILE`, `... touch ROWS FILE`, `... read 0 FILE`
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a script for measurements, not part of the tool")]
 
 use std::{error::Error, fmt::Write, time::Instant};
@@ -41,13 +41,25 @@ const WIDE_INDEXES: &str = "
     CREATE UNIQUE INDEX wide_uuid ON wide(uuid); CREATE INDEX wide_created ON wide(created_at, status);
     CREATE INDEX wide_parent ON wide(parent_id);";
 
+/// Values of 50 KB that no compression makes smaller.
+const BLOBS: &str = "
+    CREATE TABLE blobs (id INTEGER PRIMARY KEY, content BLOB);
+    INSERT INTO blobs WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+    SELECT i, randomblob(50000) FROM n";
+
+/// Texts of 50 KB.
+const TEXTS: &str = "
+    CREATE TABLE texts (id INTEGER PRIMARY KEY, content TEXT);
+    INSERT INTO texts WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+    SELECT i, hex(randomblob(25000)) FROM n";
+
 /// One row in a thousand is another, none is added or taken.
 const TOUCH: &str = "UPDATE wide SET quantity = quantity + 1, note = 'changed' WHERE id % 1000 = 7";
 
 const TABLES: i64 = 500;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: workload narrow|wide|many|touch|read ROWS FILE";
+    let usage = "usage: workload narrow|wide|many|blobs|texts|touch|read ROWS FILE";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, rows, file] = &arguments[..] else { return Err(usage.into()) };
     let rows: i64 = rows.parse()?;
@@ -57,6 +69,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "narrow" => fill(&connection, NARROW, rows),
         "wide" => fill(&connection, WIDE, rows).and_then(|()| Ok(connection.execute_batch(WIDE_INDEXES)?)),
         "many" => many(&connection, rows),
+        "blobs" => fill(&connection, BLOBS, rows),
+        "texts" => fill(&connection, TEXTS, rows),
         "touch" => Ok(connection.execute_batch(TOUCH)?),
         "read" => read(&connection),
         _ => Err(usage.into()),

@@ -15,6 +15,6 @@ section_many() {
     timed pgloader --quiet "sqlite://$place/many.db" "pgsql://postgres@127.0.0.1:$floor_port/many"
   }
   convert_many() { timed tool_on "$dir" convert --fresh --accept all; }
-  compare 'convert, 500 small tables / pgloader' 0.1 convert_many pgloader_many
+  compare 'convert, 500 small tables / pgloader' 0.06 convert_many pgloader_many
   rm -f "$place/many.db"
 }

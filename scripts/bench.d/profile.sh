@@ -22,7 +22,7 @@ section_profile() {
       ms=$(cut -d ' ' -f 1 "$place/last.log")
     }
     plan_on_one || return
-    compare "plan, $kind, one core / reading once" 1.3 plan_on_one read_once
-    compare "plan, $kind, all cores / reading once" 1.3 plan_on_all read_once
+    compare "plan, $kind, one core / reading once" 1.0 plan_on_one read_once
+    compare "plan, $kind, all cores / reading once" 1.0 plan_on_all read_once
   done
 }

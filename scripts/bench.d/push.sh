@@ -17,7 +17,7 @@ section_push() {
   local_server "$dir" || return
 
   dump_and_restore() {
-    "$pg_bin/pg_dump" "${local_args[@]}" -n public -Fd -j2 -f "$place/directory" &&
+    "$pg_bin/pg_dump" "${local_args[@]}" -n public -Fd -j2 "$@" -f "$place/directory" &&
       "$pg_bin/pg_restore" -j2 --no-owner --no-acl -d "$url" "$place/directory"
   }
   by_pg_dump() {
@@ -25,13 +25,16 @@ section_push() {
     fresh_target restored || return
     # The schema public is there already.
     psql_on "$place/target" -d restored -c 'DROP SCHEMA public' || return
-    timed dump_and_restore
+    timed dump_and_restore "${compression[@]}"
   }
   by_push() {
     rm -rf "$dir/push"
     fresh_target pushed || return
     timed tool_on "$dir" push --mode create --target "$url"
   }
-  compare 'push (create) / pg_dump + pg_restore' 0.5 by_push by_pg_dump
+  local compression=()
+  compare 'push (create) / pg_dump + pg_restore' 0.55 by_push by_pg_dump || return
+  compression=(-Z0)
+  compare 'push (create) / pg_dump -Z0 + pg_restore' 1.0 by_push by_pg_dump || return
   rm -rf "$place/directory"
 }

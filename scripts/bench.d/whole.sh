@@ -20,6 +20,6 @@ section_whole() {
       tool_on "$dir" verify --against local --level full
   }
   move() { timed three_stages; }
-  compare 'plan + convert + verify / pgloader' 0.25 move load_by_pgloader
+  compare 'plan + convert + verify / pgloader' 0.35 move load_by_pgloader
   rm -f "$place/whole.db"
 }

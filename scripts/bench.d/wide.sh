@@ -12,5 +12,5 @@ section_wide() {
   all_cores() { with_jobs; }
   one_connection() { with_jobs --jobs 1; }
   one_connection || return
-  compare 'convert, data, wide, all cores / one connection' 0.85 all_cores one_connection
+  compare 'convert, data, wide, all cores / one connection' 1.0 all_cores one_connection
 }
