@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, join_all};
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
     context::Context,
@@ -104,6 +104,56 @@ impl<J> Queue<J> {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+}
+
+/// Work that becomes possible while other work is under way, for workers that have nothing left of the other.
+pub struct FollowUps {
+    /// Parts of the other work that are not done.
+    open: AtomicUsize,
+    ready: Mutex<Vec<usize>>,
+    changed: Notify,
+}
+
+impl FollowUps {
+    /// None so far; `open` parts of the other work are not done.
+    pub fn new(open: usize) -> Self {
+        Self { open: AtomicUsize::new(open), ready: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Something can be done now.
+    pub fn add(&self, item: usize) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+        self.changed.notify_waiters();
+    }
+
+    /// A part of the other work is done.
+    pub fn done(&self) {
+        let less = |open: usize| Some(open.saturating_sub(1));
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).ok();
+        self.changed.notify_waiters();
+    }
+
+    /// The other work has ended, done or not.
+    pub fn end(&self) {
+        self.open.store(0, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// What can be done next. Waits for it; none when the other work has ended.
+    pub async fn next(&self) -> Option<usize> {
+        loop {
+            // Made before the look, so that it sees every change after it.
+            let changed = self.changed.notified();
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return None;
+            }
+            let next = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match next {
+                Some(item) => return Some(item),
+                None => changed.await,
+            }
+        }
     }
 }
 
@@ -225,6 +275,29 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
+
+    #[test]
+    fn follow_ups_come_until_the_other_work_has_ended() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let work = Arc::new(FollowUps::new(2));
+        let waiting = Arc::clone(&work);
+        let taken = runtime.spawn(async move {
+            let mut taken = Vec::new();
+            while let Some(item) = waiting.next().await {
+                taken.push(item);
+                waiting.done();
+            }
+            taken
+        });
+        work.add(7);
+        work.add(8);
+        assert_eq!(runtime.block_on(taken).unwrap().len(), 2);
+        let failed = Arc::new(FollowUps::new(1));
+        let waiting = Arc::clone(&failed);
+        let taken = runtime.spawn(async move { waiting.next().await });
+        failed.end();
+        assert_eq!(runtime.block_on(taken).unwrap(), None);
+    }
 
     fn sum_of(workers: usize, each: impl Fn(&Queue<u64>, u64) -> Result<()> + Sync) -> Result<()> {
         let queue = Queue::new(1..=100);

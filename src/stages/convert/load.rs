@@ -10,6 +10,7 @@ use tokio_postgres::CopyInSink;
 use super::{
     chunking::{ChunkLayout, LoadJob},
     load_context::{LoadContext, SessionPool},
+    post_load,
     progress::LoadProgress,
     reader::{self, ReaderMessage},
     row_encoder::ChunkTotals,
@@ -25,10 +26,10 @@ use crate::{
     postgres::{
         Session,
         copy::{self, HEADER, TRAILER},
-        load_journal::{self, CommittedChunk},
+        load_journal::{self, CommittedChunk, LoadScope},
     },
     rules::ddl,
-    worker_pool::{self, Queue},
+    worker_pool::{self, FollowUps, Queue},
 };
 
 /// Buffers that a reader may be ahead of its connection, besides the limit on bytes.
@@ -51,6 +52,10 @@ pub(super) async fn load(
     let progress = Arc::new(LoadProgress::new(work, &layout.chunks, if again { &[] } else { committed }));
     let hands = layout.jobs.len().min(pool.sessions().len());
     let queue = Arc::new(Queue::new(layout.jobs));
+    let loading = Arc::new(FollowUps::new(hands));
+    // Of an interrupted load some keys may be there already, and the tables of others keep their form.
+    let is_fresh = committed.is_empty() && !again;
+    let builds_keys = is_fresh && work.scope == LoadScope::All && work.plan.existing_schema.is_none();
     let mut set = JoinSet::new();
     for session in pool.sessions().iter().take(hands) {
         let (sender, feed) = mpsc::channel(AHEAD);
@@ -63,6 +68,8 @@ pub(super) async fn load(
             work: Arc::clone(work),
             session: Arc::clone(session),
             progress: Arc::clone(&progress),
+            loading: Arc::clone(&loading),
+            builds_keys,
             job: LoadJob::default(),
             done: Vec::new(),
             copying: None,
@@ -80,6 +87,9 @@ struct Loader {
     work: Arc<LoadContext>,
     session: Arc<Session>,
     progress: Arc<LoadProgress>,
+    /// The connections that load; keys of complete tables follow.
+    loading: Arc<FollowUps>,
+    builds_keys: bool,
     job: LoadJob,
     /// Chunks of the job that are sent.
     done: Vec<CommittedChunk>,
@@ -110,7 +120,7 @@ impl Loader {
                     self.end_part(table, totals).await.at_table(&table.source)?;
                 }
                 ReaderMessage::End => self.commit().await?,
-                ReaderMessage::Finished => return Ok(()),
+                ReaderMessage::Finished => return self.build_keys(&work).await,
             }
         }
     }
@@ -207,7 +217,24 @@ impl Loader {
         }
         self.session.batch("committing rows", &format!("{sql}COMMIT")).await?;
         for (part, chunk) in self.job.parts.iter().zip(&self.done) {
-            self.progress.committed(&self.work, part.table, chunk);
+            if self.progress.committed(&self.work, part.table, chunk) {
+                self.loading.add(part.table);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Loader {
+    /// Builds the keys of complete tables, until no other connection loads rows.
+    async fn build_keys(&self, work: &LoadContext) -> Result<()> {
+        self.loading.done();
+        while let Some(table) = self.loading.next().await.filter(|_| self.builds_keys) {
+            // The trial that follows the rows may load a table with generated columns again.
+            let is_final = |table: &&TablePlan| table.columns.iter().all(|column| column.generated.is_none());
+            if let Some(table) = work.plan.tables.get(table).filter(is_final) {
+                post_load::keys(work, &self.session, table).await?;
+            }
         }
         Ok(())
     }

@@ -75,6 +75,17 @@ pub(super) async fn finish(
     Ok(dropped)
 }
 
+/// Builds the keys of one table.
+///
+/// # Errors
+/// `LocalRejected` with the key; `LocalUnreachable`.
+pub(super) async fn keys(work: &LoadContext, session: &Session, table: &TablePlan) -> Result<()> {
+    for statement in ddl::keys(&work.plan.schema, table) {
+        session.batch("keys", &statement.sql).await.map_err(|error| named(error, &statement))?;
+    }
+    Ok(())
+}
+
 /// What becomes of refused statements. One that rests on nothing but columns has no business being refused.
 fn dropped(work: &LoadContext, schema: &SourceSchema, refused: &RefusedStatements) -> Result<Vec<DroppedObject>> {
     let refused = std::mem::take(&mut *refused.lock().unwrap_or_else(PoisonError::into_inner));

@@ -49,10 +49,10 @@ impl LoadProgress {
         }
     }
 
-    /// A chunk is committed; the table is finished if it is the last.
-    pub(super) fn committed(&self, work: &LoadContext, table: usize, chunk: &CommittedChunk) {
+    /// A chunk is committed; the table is finished if it is the last. Says whether it is.
+    pub(super) fn committed(&self, work: &LoadContext, table: usize, chunk: &CommittedChunk) -> bool {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(progress), Some(plan)) = (tables.get_mut(table), work.plan.tables.get(table)) else { return };
+        let (Some(progress), Some(plan)) = (tables.get_mut(table), work.plan.tables.get(table)) else { return false };
         progress.rows += chunk.rows;
         progress.chunks_left = progress.chunks_left.saturating_sub(1);
         work.ctx.out.emit(&Event::Committed {
@@ -70,5 +70,6 @@ impl LoadProgress {
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             });
         }
+        progress.chunks_left == 0
     }
 }

@@ -251,6 +251,31 @@ pub(super) fn external(target: &Target) -> ConvertRequest {
 }
 
 #[test]
+fn keys_of_a_complete_table_are_built_while_another_loads() {
+    let target = Target::start();
+    let fixture = Fixture::new(
+        "CREATE TABLE large (id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)
+         INSERT INTO large SELECT i, 'a name of some length, number ' || i FROM n;
+         CREATE TABLE small (id INTEGER PRIMARY KEY, name TEXT);
+         INSERT INTO small SELECT id, name FROM large LIMIT 100",
+    );
+    let whole = |name: &str, rows, bytes| {
+        let mut table = table(name, rows, vec![integer("id"), text("name")]);
+        table.bytes = bytes;
+        table.primary_key = Some(key(&format!("{name}_pkey"), &["id"]));
+        table
+    };
+    let plan = plan(vec![whole("small", 100, 5_000), whole("large", 400_000, 20 << 20)]);
+    fixture.convert(&plan, &ConvertRequest { jobs: 2, ..external(&target) }).unwrap();
+    // After the rows the key of the larger table would be built first.
+    let order = "SELECT ((SELECT oid FROM pg_class WHERE relname = 'small_pkey') < \
+                         (SELECT oid FROM pg_class WHERE relname = 'large_pkey'))::text";
+    assert_eq!(target.value(order), "true");
+    assert_eq!(target.value("SELECT count(*) FROM large WHERE id > 0"), "400000");
+}
+
+#[test]
 fn a_server_of_the_users_keeps_what_others_created() {
     let target = Target::start();
     let fixture = Fixture::new(ROWS);

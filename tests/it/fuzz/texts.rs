@@ -87,7 +87,9 @@ fn connection_strings_of_postgresql() {
             match PgEndpoint::parse(&Secret::new(text.clone()), Role::Target) {
                 Ok(parsed) => {
                     let notes = parsed.notes.join("\n");
-                    assert!(!notes.contains(PART), "the secret is in a note: {notes}\n{text}");
+                    // A mutation can make the word a part of the host, which is no secret.
+                    let is_host = parsed.endpoint.address().contains(PART);
+                    assert!(is_host || !notes.contains(PART), "the secret is in a note: {notes}\n{text}");
                 }
                 Err(error) => expect_harmless(&error, Kind::Usage, &text),
             }

@@ -404,6 +404,7 @@ impl<'a> PushExecutor<'a> {
             staging: &staging,
             path: &target_state.path,
             journal: &self.journal,
+            sizes,
         };
         self.journal.run_phase(self.ctx, "load", Some(chunks.len() as u64), load.run(&chunks, workers)).await?;
         Ok(staging)

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    iter::repeat_n,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -17,15 +18,16 @@ use crate::{
     retry,
     stages::push::{
         load::{
-            chunk::Chunk,
+            chunk::{Chunk, LocalSize},
             copy_stream::{ChunkCopy, SentCounts, SessionPair, at},
+            post_load,
             progress_journal::ProgressJournal,
             staging::Staging,
         },
         plan::manifest::Manifest,
         target::session::Target,
     },
-    worker_pool,
+    worker_pool::{self, FollowUps},
 };
 
 /// How often one chunk is tried.
@@ -45,6 +47,16 @@ pub(crate) struct ChunkLoader<'a> {
     pub path: &'a [String],
     /// Told of what is sent.
     pub journal: &'a ProgressJournal,
+    /// Sizes of the tables, in the manifest's order.
+    pub sizes: &'a [LocalSize],
+}
+
+/// What a worker does.
+#[derive(Clone, Copy)]
+enum LoadStep {
+    Chunk(Chunk),
+    /// Keys and indexes of complete tables, until all chunks are committed.
+    Indexes,
 }
 
 /// How far each table is.
@@ -71,13 +83,39 @@ impl ChunkLoader<'_> {
             .into_iter()
             .map(|target| async { self.open_local().await.map(|local| SessionPair { local, target }) });
         let pairs: Vec<SessionPair> = try_join_all(pairs).await?;
-        let pending = Mutex::new(pending);
-        let pending = &pending;
-        let load = |mut pair: SessionPair, chunk| async move {
-            Box::pin(self.load(&mut pair, pending, chunk)).await?;
+        let loading = FollowUps::new(queue.len());
+        // Of an interrupted load some indexes may be there already.
+        let builders = if self.staging.committed.is_empty() { pairs.len() } else { 0 };
+        let steps = queue.into_iter().map(LoadStep::Chunk).chain(repeat_n(LoadStep::Indexes, builders));
+        let (pending, loading) = (&Mutex::new(pending), &loading);
+        let work = |mut pair: SessionPair, step| async move {
+            let done = match step {
+                LoadStep::Chunk(chunk) => Box::pin(self.load(&mut pair, (pending, loading), chunk)).await,
+                LoadStep::Indexes => Box::pin(self.indexes(&pair, loading)).await,
+            };
+            // Whoever waits for the other chunks must not wait for ever.
+            done.inspect_err(|_| loading.end())?;
             Ok((pair, ()))
         };
-        worker_pool::in_place(self.target.ctx, pairs, queue, load).await.map(drop)
+        worker_pool::in_place(self.target.ctx, pairs, steps, work).await.map(drop)
+    }
+
+    /// Builds keys and indexes of complete tables, until all chunks are committed.
+    async fn indexes(&self, pair: &SessionPair, loading: &FollowUps) -> Result<()> {
+        // Who stops between two chunks leaves the others uncommitted.
+        while let Some(index) = self.target.ctx.stop.or(loading.next()).await? {
+            let (Some(to_push), Some(size)) = (self.manifest.tables.get(index), self.sizes.get(index)) else {
+                continue;
+            };
+            let building = post_load::build_early(&pair.target, &self.staging.schema, &to_push.table, size.bytes);
+            match building.await {
+                Ok(()) => {}
+                // What is missing is built after the load.
+                Err(error) if error.retry() == Retry::WithPauses => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The queue without the committed chunks, and the tables that are complete already told of.
@@ -115,7 +153,12 @@ impl ChunkLoader<'_> {
         (pending, queue)
     }
 
-    async fn load(&self, pair: &mut SessionPair, pending: &Mutex<PendingChunks>, chunk: Chunk) -> Result<()> {
+    async fn load(
+        &self,
+        pair: &mut SessionPair,
+        (pending, loading): (&Mutex<PendingChunks>, &FollowUps),
+        chunk: Chunk,
+    ) -> Result<()> {
         let Some(to_push) = self.manifest.tables.get(chunk.table) else { return Ok(()) };
         self.report_started(&mut lock(pending), chunk.table);
         let chunk_copy = ChunkCopy {
@@ -134,7 +177,10 @@ impl ChunkLoader<'_> {
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.report_finished(&pending, chunk.table);
+            loading.add(chunk.table);
         }
+        drop(pending);
+        loading.done();
         Ok(())
     }
 

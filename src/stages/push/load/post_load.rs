@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     context::Context,
-    error::Result,
+    error::{Result, ResultExt as _},
     model::{TablePlan, identifier::qualified},
     postgres::Session,
     rules::ddl::{self, Statement, StatementKind},
@@ -129,20 +129,31 @@ impl StagedObjects {
 /// Keys and indexes. A large table has its indexes built
 /// side by side, and the constraints take them over afterwards.
 fn index_jobs(manifest: &Manifest, schema: &str, sizes: &[LocalSize], built: &StagedObjects) -> Vec<PoolJob> {
-    let mut jobs = Vec::new();
-    for (bytes, table) in largest_first(manifest, sizes) {
-        let lacking = |statement: &Statement| built.lacks(table, statement);
-        let doing = "building keys and indexes";
-        if bytes <= SMALL_BYTES {
-            let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
-            jobs.extend(job(doing, table, statements.filter(lacking).collect(), is_light(bytes)));
-        } else {
-            let keys = ddl::keys_by_index(schema, table).into_iter().map(|[index, _]| index);
-            let missing = keys.chain(ddl::indexes(schema, table)).filter(lacking);
-            jobs.extend(missing.filter_map(|statement| job(doing, table, vec![statement], false)));
-        }
+    let of_table = |(bytes, table)| table_jobs(schema, table, bytes, |statement| built.lacks(table, statement));
+    largest_first(manifest, sizes).into_iter().flat_map(of_table).collect()
+}
+
+/// Those keys and indexes of one table of so many bytes that it lacks.
+fn table_jobs(schema: &str, table: &TablePlan, bytes: u64, lacks: impl Fn(&Statement) -> bool) -> Vec<PoolJob> {
+    let doing = "building keys and indexes";
+    if bytes <= SMALL_BYTES {
+        let statements = ddl::keys(schema, table).into_iter().chain(ddl::indexes(schema, table));
+        return job(doing, table, statements.filter(lacks).collect(), is_light(bytes)).into_iter().collect();
     }
-    jobs
+    let keys = ddl::keys_by_index(schema, table).into_iter().map(|[index, _]| index);
+    let missing = keys.chain(ddl::indexes(schema, table)).filter(lacks);
+    missing.filter_map(|statement| job(doing, table, vec![statement], false)).collect()
+}
+
+/// Builds the keys and indexes of a table that has all its rows, while others are still loaded.
+///
+/// # Errors
+/// `Target*`.
+pub(crate) async fn build_early(session: &Session, schema: &str, table: &TablePlan, bytes: u64) -> Result<()> {
+    for job in table_jobs(schema, table, bytes, |_| true) {
+        job.work(session).await.at_table(&table.source)?;
+    }
+    Ok(())
 }
 
 fn job(doing: &'static str, table: &TablePlan, statements: Vec<Statement>, light: bool) -> Option<PoolJob> {

@@ -44,7 +44,7 @@ pub(crate) enum JobKind {
 
 impl PoolJob {
     /// Does it. Gives the table's name if a comparison shows a difference.
-    async fn work(&self, session: &Session) -> Result<Option<String>> {
+    pub(crate) async fn work(&self, session: &Session) -> Result<Option<String>> {
         match &self.task {
             JobKind::Run(sql) => session.batch(self.doing, sql).await.map(|()| None),
             JobKind::Compare { sql, wanted } => {
