@@ -3,8 +3,9 @@
 # Runs a command, its output into a log, and leaves its milliseconds in `ms`, and in `cpu` the milliseconds of processor time
 # of the command, of the processes that it started, and of the servers that the section has started.
 timed() {
-  local started ended servers status=0 TIMEFORMAT='%U %S'
-  servers=$(server_ticks)
+  local started ended pid used=0 status=0 TIMEFORMAT='%U %S'
+  local -A before=()
+  for pid in $(server_pids); do before[$pid]=$(ticks_of "$pid"); done
   started=$(date +%s%3N)
   { time "$@" >"$place/last.log" 2>&1; } 2>"$place/last.cpu" || status=$?
   ended=$(date +%s%3N)
@@ -14,21 +15,24 @@ timed() {
     return 1
   fi
   ms=$((ended - started))
-  cpu=$(awk -v servers="$(($(server_ticks) - servers))" -v ticks="$(getconf CLK_TCK)" \
-    'END { printf "%d", ($1 + $2) * 1000 + servers * 1000 / ticks }' "$place/last.cpu")
+  # A server counts what a process of its took when it has noticed its end. One that the command has stopped is not counted.
+  sleep 0.1
+  for pid in "${!before[@]}"; do
+    if [ -e "/proc/$pid" ]; then used=$((used + $(ticks_of "$pid") - before[$pid])); fi
+  done
+  cpu=$(awk -v used="$used" -v ticks="$(getconf CLK_TCK)" \
+    'END { printf "%d", ($1 + $2) * 1000 + used * 1000 / ticks }' "$place/last.cpu")
 }
 
-# Clock ticks of the servers that run beside the command: those of the section, and a server of the tool that was kept
-# running. What a server's processes took counts when they have ended.
-server_ticks() {
-  local pid kept sum=0 dir
+# The servers that run beside a command: those of the section, and a server of the tool that was kept running. What their
+# processes took counts when these have ended.
+server_pids() {
+  local kept dir
   for dir in "${migrations[@]}"; do
-    for kept in "$dir"/convert/pgdata/postmaster.pid; do
-      if [ -e "$kept" ]; then sum=$((sum + $(ticks_of "$(head -n 1 "$kept")"))); fi
-    done
+    kept=$dir/convert/pgdata/postmaster.pid
+    if [ -e "$kept" ]; then head -n 1 "$kept"; fi
   done
-  for pid in "${pids[@]}"; do sum=$((sum + $(ticks_of "$pid"))); done
-  echo "$sum"
+  printf '%s\n' "${pids[@]}"
 }
 
 ticks_of() { awk '{ sub(/.*\) /, ""); print $12 + $13 + $14 + $15 }' "/proc/$1/stat" 2>/dev/null || echo 0; }
