@@ -102,7 +102,7 @@ impl TableReader {
                     ScanEnd::Complete => return Ok(()),
                     // Nothing follows the greatest rowid.
                     ScanEnd::OutOfOrder | ScanEnd::Unexpected { last: Some(i64::MAX) } => {
-                        let what = "the table's rows are not in the order of their rowids: the file is damaged";
+                        let what = "the pages of the table in the dump are damaged: its rows are not in the order of their rowids";
                         let error = Error::new(Kind::SourceInvalid, what);
                         return Err(error.with_hint("run `turso2neon dump --fresh`").into());
                     }

@@ -1,6 +1,6 @@
 //! Tests the whole pipeline as a user runs it: real source, real target, one process per command.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
 
 use crate::support::{Environment, FaultProxy, Target, Workspace, sample_db};
 
@@ -116,7 +116,17 @@ fn a_run_without_changes_starts_no_server_and_compares_nothing_again() {
     let control = environment.workspace.dir().join("convert/pgdata/global/pg_control");
     let written = || std::fs::metadata(&control).unwrap().modified().unwrap();
     let before = written();
-    let again = said(&environment, 0);
+    // The programs that could be asked where PostgreSQL is, and which version.
+    let (programs, called) = (environment.workspace.path().join("bin"), environment.workspace.path().join("called"));
+    std::fs::create_dir(&programs).unwrap();
+    for name in ["sh", "pg_config", "postgres", "pg_ctl"] {
+        std::fs::write(programs.join(name), format!("#!/bin/sh\necho {name} >>{}\n", called.display())).unwrap();
+        std::fs::set_permissions(programs.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let run = environment.tool("run").env("PATH", path).run().expect_exit(0);
+    let again = format!("{}{}", run.stdout, run.stderr).to_lowercase();
+    assert!(!called.exists(), "{}", std::fs::read_to_string(&called).unwrap());
     assert!(again.contains("verify: nothing to do"), "{again}");
     assert_eq!(written(), before, "the local server was started");
 }
@@ -150,6 +160,24 @@ fn every_value_of_the_target_is_compared_without_fetching_its_rows() {
     for place in ["bytes   rowid 19000", "code    rowid 3", "code    rowid 4"] {
         assert!(said.contains(place), "{said}");
     }
+}
+
+#[test]
+fn keys_of_a_complete_table_are_built_on_the_target_while_another_loads() {
+    let environment = Environment::from(
+        "CREATE TABLE large (id INTEGER PRIMARY KEY, name TEXT); \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) \
+         INSERT INTO large SELECT i, 'a name of some length, number ' || i FROM n; \
+         CREATE TABLE small (id INTEGER PRIMARY KEY, name TEXT); \
+         INSERT INTO small SELECT id, name FROM large LIMIT 100",
+    );
+    environment.call(&["dump", "plan", "convert"]);
+    environment.tool("push").args(["--jobs", "2"]).run().expect_exit(0);
+    // After the rows the key of the larger table would be built first.
+    let order = "SELECT ((SELECT oid FROM pg_class WHERE relname = 'small_pkey') < \
+                         (SELECT oid FROM pg_class WHERE relname = 'large_pkey'))::text";
+    assert_eq!(environment.target.value(order), "true");
+    environment.tool("verify").run().expect_exit(0);
 }
 
 #[test]

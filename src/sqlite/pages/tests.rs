@@ -201,6 +201,21 @@ fn an_empty_page_in_a_tree_is_no_end() {
 }
 
 #[test]
+fn rows_in_another_order_are_damage() {
+    let sample = Sample::new(
+        "PRAGMA page_size=512; CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, 5), (2, 6), (3, 7)",
+    );
+    let mut bytes = std::fs::read(sample.path()).unwrap();
+    // The second page is the table's. The pointers to its cells follow eight bytes.
+    bytes[512 + 8..512 + 14].rotate_left(2);
+    std::fs::write(sample.path(), &bytes).unwrap();
+    assert_eq!(sample.by_pages(i64::MIN).unwrap().1, ScanEnd::OutOfOrder);
+    let mut reader = TableReader::open(&sample.path()).unwrap();
+    let read = reader.rows(&sample.query(), None, |_| Ok::<_, crate::error::Error>(ControlFlow::Continue(())));
+    assert_eq!(read.unwrap_err().kind(), crate::error::Kind::SourceInvalid);
+}
+
+#[test]
 fn other_tables_are_left_to_sqlite() {
     for setup in [
         "CREATE TABLE t(a TEXT PRIMARY KEY, b) WITHOUT ROWID",

@@ -95,7 +95,9 @@ impl LoadSteps<'_> {
         let is_unchanged = before == self.server.next_transaction().await?;
         session.batch("recording the load", &sql).await?;
         if let Some(writing_back) = writing_back {
-            writing_back.await.map_err(|_| Error::new(Kind::Bug, "the writing back of the load panicked"))??;
+            writing_back
+                .await
+                .map_err(|_| Error::new(Kind::Bug, "the task that brings the load to disk ended unexpectedly"))??;
         }
         // The record of the load is the one transaction since.
         let next_transaction = before.filter(|_| is_unchanged).map(|next| next + 1);

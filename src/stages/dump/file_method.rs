@@ -24,7 +24,7 @@ pub(super) async fn copy(
     previous: Option<&DumpCheckpoint>,
 ) -> Result<MethodOutcome> {
     if request.namespace.is_some() {
-        return Err(Error::new(Kind::Usage, "a namespace makes no sense for a local file"));
+        return Err(Error::new(Kind::Usage, "a local file has no namespaces").with_hint("leave --namespace out"));
     }
     let (ctx, part, exclude, previous) = (ctx.clone(), part.to_owned(), request.exclude.clone(), previous.cloned());
     on_thread(move || {

@@ -158,7 +158,11 @@ async fn rename_main(session: &Session, old: &str, new: &str) -> Result<()> {
     }
     let sql = format!("DROP SCHEMA IF EXISTS {}", quote_ident(new));
     session.batch(doing, &sql).await.map_err(|error| {
-        Error::new(Kind::Config, format!("schema {new} contains objects too: {}", error.message())).with_hint(
+        Error::new(
+            Kind::Config,
+            format!("the side whose schema is {old} has objects in a schema {new} as well: {}", error.message()),
+        )
+        .with_hint(
             "compare schemas of the same name, or name the schema: ?schema=NAME in a URL, --schema NAME for the target",
         )
     })?;
